@@ -1,0 +1,82 @@
+# `make run` and `make test` need Python 3.11 or newer and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test verify lint types fresh rows coverage diagrams bench containment simulate crash mutants lock clean
+
+help: ## Show what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/.ready ## Create .venv with everything, or bring it up to date
+
+.venv/.ready: .ci/requirements.lock .ci/setup pyproject.toml
+	@sh .ci/setup
+
+run: setup ## Drive this project's own release check, through a kill -9, to completion
+	@$(BIN)/python -m goalfsm.examples.release_run
+
+test: setup ## Run the tests; those that need Node, Graphviz or root may skip
+	$(BIN)/python -m pytest
+
+lint: setup ## Style, formatting and the direction of imports
+	@status=0; \
+	$(BIN)/ruff check . || status=1; \
+	$(BIN)/ruff format --check . || status=1; \
+	$(BIN)/lint-imports || status=1; \
+	exit $$status
+
+types: setup ## mypy strict, and pyright on the public API
+	@status=0; \
+	$(BIN)/mypy || status=1; \
+	$(BIN)/pyright || status=1; \
+	exit $$status
+
+fresh: setup ## Are diagrams/ and the generated blocks of the docs what the machines give?
+	$(BIN)/python -m goalfsm.diagram.files --check
+
+coverage: setup ## Run the tests and hold the pure modules at 100 % of their branches
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PYTEST)
+	$(BIN)/coverage report
+
+rows: setup ## Does the suite fire every row of our machines' tables?
+	$(BIN)/python -m pytest -q --goalfsm-coverage=100 tests/unit tests/recovery tests/session \
+		tests/testing/test_our_machines.py
+
+verify: setup ## Everything that has to hold; installs what it needs; no test may skip
+	@sh .ci/tools
+	$(MAKE) --no-print-directory --keep-going lint types fresh rows coverage PYTEST=--no-skips
+
+diagrams: setup ## Write diagrams/ and the generated blocks of the docs
+	$(BIN)/python -m goalfsm.diagram.files
+
+bench: .venv-bench/.ready ## Measure beside the peers; QUICK=1 is coarse and writes nothing
+	.venv-bench/bin/python -m tests.bench $(if $(QUICK),--quick,--write)
+
+.venv-bench/.ready: .ci/bench.lock .ci/setup pyproject.toml
+	@sh .ci/setup .venv-bench .ci/bench.lock
+
+containment: setup ## What every complaint costs before the engine stops or waits, as a table
+	$(BIN)/python -m tests.containment
+
+simulate: setup ## Simulate SEEDS seeds of engines, people and crashes on virtual time
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),300)
+
+crash: setup ## Kill a daemon KILLS times and check that nothing is lost
+	$(BIN)/python -m tests.crash.run --kills $(or $(KILLS),200)
+
+mutants: .venv-mutants/.ready ## Mutate the pure modules and count what the tests catch; ONLY='goalfsm.format*'
+	@sh .ci/mutants $(ONLY)
+
+.venv-mutants/.ready: .ci/mutants.lock .ci/setup pyproject.toml
+	@sh .ci/setup .venv-mutants .ci/mutants.lock
+
+lock: ## Resolve the dependencies again; ARGS=--upgrade takes newer versions
+	@sh .ci/lock $(ARGS)
+
+clean: ## Remove what was built, not the environments
+	rm -rf build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache \
+		.hypothesis .import_linter_cache mutants .mutmut-cache
+	find goalfsm recovery tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,14 @@
+"""The command line: it reads arguments, asks the engine and shows what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command, by default that of this process, and return its exit status."""
+    from goalfsm.cli.app import run  # noqa: PLC0415  importing the package stays cheap
+
+    return run(arguments)

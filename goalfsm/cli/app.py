@@ -1,0 +1,207 @@
+"""The ``goalfsm`` program: its commands, imported one at a time, and how errors are shown."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import click
+
+from goalfsm.cli import exits
+from goalfsm.errors import (
+    Busy,
+    Corrupt,
+    DatabaseReplaced,
+    DiskFull,
+    Fenced,
+    GoalError,
+    OutcomeUnknown,
+    StoreUnavailable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_ENVIRONMENT: Final = (
+    Busy,
+    Corrupt,
+    DatabaseReplaced,
+    DiskFull,
+    Fenced,
+    OutcomeUnknown,
+    StoreUnavailable,
+)
+
+
+class Entry(NamedTuple):
+    """One command: where it is, and its line in the help, known without importing it."""
+
+    module: str
+    name: str
+    help: str
+
+
+class Section(NamedTuple):
+    """Commands that belong together in the help."""
+
+    title: str
+    entries: tuple[Entry, ...]
+
+
+SECTIONS: Final = (
+    Section(
+        "Work on a goal",
+        (
+            Entry("working", "run", "Drive a program, turn after turn, until the goal is done."),
+            Entry("working", "daemon", "Serve every thread of the database that has a worker."),
+            Entry("working", "set", "Give a thread an objective, without driving it here."),
+        ),
+    ),
+    Section(
+        "Have a say",
+        (
+            Entry("person", "pause", "Start no further turn; the running one ends."),
+            Entry("person", "resume", "Take a paused or blocked goal up again."),
+            Entry("person", "steer", "Tell the work something that it should take into account."),
+            Entry("person", "edit", "Reword the objective; id, usage and budgets stay."),
+            Entry("person", "budget", "Raise, lower or lift budgets; raising reopens a goal."),
+            Entry("person", "policy", "Change thresholds and retries of a thread."),
+            Entry("person", "wake", "Say that what the goal waits for has happened."),
+            Entry("person", "accept", "Accept the open completion claim."),
+            Entry("person", "reject", "Reject the open completion claim, with feedback."),
+            Entry("person", "complete", "Declare the goal complete."),
+            Entry("person", "block", "Declare the goal blocked."),
+            Entry("person", "clear", "Give the goal up."),
+        ),
+    ),
+    Section(
+        "See what is going on",
+        (
+            Entry("reading", "status", "Where a thread is: goal, budgets, activity."),
+            Entry("reading", "list", "All threads of the database."),
+            Entry("reading", "log", "What happened, event by event."),
+            Entry("explaining", "explain", "Why it last continued, waited or stopped."),
+            Entry("explaining", "report", "What the goal came to, for a pull request or a ticket."),
+            Entry("drawing", "diagram", "Draw a machine: ours, or one of your own."),
+        ),
+    ),
+    Section(
+        "Look after the database",
+        (
+            Entry("upkeep", "doctor", "Examine it: integrity, replay, owner, permissions, space."),
+            Entry("upkeep", "backup", "Write a consistent copy, also while a daemon is working."),
+        ),
+    ),
+    Section(
+        "From inside a turn",
+        (Entry("tool", "tool", "The goal's tools: get_goal, create_goal, update_goal, wait."),),
+    ),
+)
+_ENTRIES: Final = {entry.name: entry for section in SECTIONS for entry in section.entries}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, not to list it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, in the order of the help."""
+        del ctx
+        return list(_ENTRIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, None when there is none of that name."""
+        del ctx
+        entry = _ENTRIES.get(cmd_name)
+        if entry is None:
+            return None
+        module = importlib.import_module(f"goalfsm.cli.{entry.module}")
+        command: click.Command = getattr(module, f"{entry.name}_command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown one is an error that names the nearest."""
+        name = args[0]
+        if name not in _ENTRIES and not name.startswith("-"):
+            near = difflib.get_close_matches(name, _ENTRIES, n=1)
+            error = click.UsageError(f"no such command: {name}", ctx)
+            hint = f"goalfsm {near[0]}" if near else "goalfsm --help lists them"
+            raise _hinted(error, hint)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections."""
+        del ctx
+        for section in SECTIONS:
+            with formatter.section(section.title):
+                formatter.write_dl([(entry.name, entry.help) for entry in section.entries])
+
+
+def _hinted(error: click.ClickException, hint: str) -> click.ClickException:
+    error.hint = hint  # type: ignore[attr-defined]
+    return error
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=(
+        "Exit statuses: 0 done (of run: the goal is complete), 1 the machine was in the way, "
+        "2 wrong usage or refused, 3 blocked, 4 paused or needs attention, "
+        "5 a budget or quota is used up, 130 interrupted."
+    ),
+)
+@click.version_option(package_name="goalfsm", message="goalfsm %(version)s")
+def app() -> None:
+    """Keep an agent working on an objective until it is complete, blocked, paused or limited."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; errors are told in a line, with a hint."""
+    try:
+        result = app.main(
+            None if arguments is None else list(arguments),
+            prog_name="goalfsm",
+            standalone_mode=False,
+        )
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return exits.USAGE
+    except click.ClickException as error:
+        return complain(error.format_message(), _usage_hint(error))
+    except GoalError as error:
+        status = exits.FAILED if isinstance(error, _ENVIRONMENT) else exits.USAGE
+        return complain(error.message, error.hint, status)
+    except (click.Abort, KeyboardInterrupt):
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; the interpreter must not flush into it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.FAILED
+    return result if isinstance(result, int) else exits.OK
+
+
+def complain(message: str, hint: str = "", status: int = exits.USAGE) -> int:
+    """Say on stderr what is wrong, in a line, and what to do about it; return ``status``."""
+    click.echo(f"goalfsm: {_one_line(message)}", err=True)
+    if hint:
+        click.echo(f"Hint: {_one_line(hint)}", err=True)
+    return status
+
+
+def _usage_hint(error: click.ClickException) -> str:
+    hint = getattr(error, "hint", "")
+    if hint:
+        return str(hint)
+    ctx = getattr(error, "ctx", None)
+    path = ctx.command_path if ctx is not None else "goalfsm"
+    return f"{path} --help shows the usage"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

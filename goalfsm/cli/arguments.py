@@ -1,0 +1,176 @@
+"""What may stand on the command line: durations, counts, costs, and the program behind ``--``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import click
+import msgspec
+
+from goalfsm.errors import GoalError
+from goalfsm.events import Setting
+from goalfsm.model import COST_SCALE, MAX_COUNT
+from goalfsm.session.policy import Policy
+from goalfsm.validation import Rejected, check_objective, check_text
+
+_DURATION: Final = re.compile(
+    r"(?P<bare>\d+(?:\.\d+)?)"
+    r"|(?:(?P<d>\d+)d)?(?:(?P<h>\d+)h)?(?:(?P<m>\d+)m)?(?:(?P<s>\d+(?:\.\d+)?)s)?",
+    re.IGNORECASE | re.ASCII,
+)
+_SECONDS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1, "bare": 1}
+_COUNT: Final = re.compile(r"(\d+(?:[_,]\d{3})*|\d+(?:\.\d+)?)([kmg]?)", re.IGNORECASE | re.ASCII)
+_SCALE: Final = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
+NO_LIMIT: Final = "none"
+_PROGRAM: Final = "goalfsm.program"
+
+
+class HintedError(click.UsageError):
+    """A wrong argument, with what would have been right."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def duration(text: str) -> float:
+    """Return the seconds of a text like 90, 90s, 5m, 1h30m or 2d; zero is no duration."""
+    found = _DURATION.fullmatch(text.strip())
+    parts = {} if found is None else {k: v for k, v in found.groupdict().items() if v}
+    seconds = sum(float(count) * _SECONDS[unit] for unit, count in parts.items())
+    if not 0 < seconds <= MAX_COUNT:
+        raise HintedError(
+            f"{text!r} is not a duration", "write it like 90, 90s, 5m or 1h30m, above 0"
+        )
+    return seconds
+
+
+def seconds(text: str) -> int:
+    """Return the whole seconds of a duration, for a budget."""
+    exact = duration(text)
+    if exact != int(exact):
+        raise HintedError(f"{text!r} is not a whole number of seconds", "round it: 90, 5m")
+    return int(exact)
+
+
+def count(what: str, *, minimum: int = 1) -> Callable[[str], int]:
+    """Return what reads a whole number, also one written like 200k, 1.5M or 1_000."""
+
+    def convert(text: str) -> int:
+        found = _COUNT.fullmatch(text.strip())
+        number = (
+            Decimal(re.sub("[_,]", "", found[1])) * _SCALE[found[2].lower()]
+            if found
+            else Decimal("NaN")
+        )
+        if number.is_nan() or number != int(number) or not minimum <= number <= MAX_COUNT:
+            least = "a positive whole number" if minimum else "a whole number, 0 or more"
+            raise HintedError(f"{text!r} is not a {what}", f"give {least}, like 20 or 200k")
+        return int(number)
+
+    return convert
+
+
+def cost(text: str) -> int:
+    """Return an amount of the account's currency, written like 2.50, in millionths."""
+    try:
+        amount = Decimal(text.strip()) * COST_SCALE
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount != int(amount) or not 0 < amount <= MAX_COUNT:
+        raise HintedError(
+            f"{text!r} is not a cost", "give a positive amount, like 2.50 (6 decimals at most)"
+        )
+    return int(amount)
+
+
+def or_none(convert: Callable[[str], int]) -> Callable[[str], int | str]:
+    """Return what also accepts the word ``none``: no budget."""
+
+    def accept(text: str) -> int | str:
+        return NO_LIMIT if text.strip().lower() == NO_LIMIT else convert(text)
+
+    return accept
+
+
+def setting(text: str) -> tuple[str, Setting]:
+    """Return a setting of the policy, written like ``blocked_after=5``."""
+    name, equals, value = text.partition("=")
+    name = name.strip().replace("-", "_")
+    if not equals or not name:
+        raise HintedError(f"{text!r} is not a setting", "write it like blocked_after=5")
+    known = msgspec.structs.asdict(Policy())
+    if name not in known:
+        raise HintedError(f"there is no setting {name!r}", f"there are {', '.join(known)}")
+    try:
+        found: Setting = msgspec.convert(value.strip(), type(known[name]), strict=False)
+        Policy().changed({name: found})
+    except (ValueError, msgspec.ValidationError) as error:
+        raise HintedError(f"{value!r} is no value for {name}", str(error)) from None
+    return name, found
+
+
+class ProgramCommand(click.Command):
+    """A command that may end in ``-- PROGRAM ARGS``; that is the program's alone."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Set the program aside, then parse the rest."""
+        if "--" in args:
+            cut = args.index("--")
+            program = tuple(args[cut + 1 :])
+            if not program:
+                raise HintedError("no program behind --", "put it there: -- PROGRAM ARGS")
+            ctx.meta[_PROGRAM] = program
+            args = args[:cut]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Return the pieces of the usage line, the program last."""
+        return [*super().collect_usage_pieces(ctx), "[-- PROGRAM ARGS…]"]
+
+
+def program_of(ctx: click.Context) -> tuple[str, ...]:
+    """Return the program given behind ``--``, empty when there was none."""
+    program: tuple[str, ...] = ctx.meta.get(_PROGRAM, ())
+    return program
+
+
+def thread_and_text(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return an argument ``[THREAD] TEXT``: one word is the text, two are thread and text."""
+
+    def split(
+        ctx: click.Context, param: click.Parameter, given: tuple[str, ...]
+    ) -> tuple[str | None, str]:
+        del ctx, param
+        if len(given) == 1:
+            return None, given[0]
+        if len(given) == 2:  # noqa: PLR2004  a thread and a text
+            return given[0], given[1]
+        if not given:
+            raise HintedError(f"the {what} is missing", f"give the {what} in quotes")
+        raise HintedError(
+            f"{len(given)} arguments, but only a thread and the {what} are expected",
+            f"put the {what} in quotes",
+        )
+
+    metavar = f"[THREAD] {what.upper()}"
+    return click.argument("thread_and_text", nargs=-1, callback=split, metavar=metavar)
+
+
+def objective(given: str) -> str:
+    """Return the objective as it will be stored, or raise with the rule that it breaks."""
+    return _checked(check_objective(given))
+
+
+def text(given: str, what: str) -> str:
+    """Return a criterion, piece of evidence, reason or message as it will be stored, or raise."""
+    return _checked(check_text(given, what))
+
+
+def _checked(result: str | Rejected) -> str:
+    if isinstance(result, Rejected):
+        raise GoalError(result.message, code=result.code, hint=result.hint)
+    return result

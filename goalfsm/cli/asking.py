@@ -1,0 +1,121 @@
+"""Ask the engine for something and show what it answers; look at what is stored."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from typing import TYPE_CHECKING
+
+import click
+
+from goalfsm.cli.places import Place, speak
+from goalfsm.errors import GoalError, NoDatabase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from goalfsm.events import Event
+    from goalfsm.session.state import Reply, Session
+    from goalfsm.store.port import Store, Stored
+
+
+def ask(place: Place, event: Event) -> None:
+    """Send a command to a thread that exists and say what came of it; raise when it is refused."""
+    with reading(place) as store:
+        require_thread(store, place)
+    click.echo(told(place, send(place, event)))
+
+
+def send(place: Place, event: Event) -> Reply:
+    """Send an event durably and return the reply; raise GoalError when it was refused."""
+    reply = post(place, event)
+    if not reply.ok:
+        raise GoalError(reply.message, code=reply.code, hint=speak(reply.hint, place))
+    return reply
+
+
+def post(place: Place, event: Event) -> Reply:
+    """Send an event durably and return the reply, also a refusal."""
+    from goalfsm.daemon.client import request  # noqa: PLC0415  reading commands need no engine
+
+    return request(place.db, place.thread_id, event, uuid.uuid4().hex)
+
+
+def told(place: Place, reply: Reply) -> str:
+    """Return what a reply says, with its hint on a second line."""
+    message = reply.message or reply.code.replace("_", " ")
+    return f"{message}\nHint: {speak(reply.hint, place)}" if reply.hint else message
+
+
+@contextlib.contextmanager
+def reading(place: Place) -> Iterator[Store]:
+    """Open the place's database for reading; raise when there is nothing yet."""
+    try:
+        store = open_to_read(place.db)
+    except NoDatabase:
+        raise unknown_thread(place) from None
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def open_to_read(db: Path) -> Store:
+    """Open a database that exists, without changing anything."""
+    from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  SQLite is loaded when needed
+
+    return SqliteStore.open(db, read_only=True)
+
+
+def open_existing(db: Path) -> Store:
+    """Open a database for reading; say what to do where there is none."""
+    try:
+        return open_to_read(db)
+    except NoDatabase as error:
+        raise NoDatabase(
+            error.message, hint="--db names another one; goalfsm run or goalfsm set makes one"
+        ) from None
+
+
+def require_thread(store: Store, place: Place) -> Session:
+    """Return the session of the place's thread; raise when there is no such thread."""
+    stored = store.sessions.load(place.thread_id)
+    if stored is None:
+        raise unknown_thread(place)
+    return session_of(stored)
+
+
+def session_of(stored: Stored) -> Session:
+    """Return the session of a snapshot."""
+    from goalfsm.session import codec  # noqa: PLC0415  a command that only sends needs none
+
+    return codec.decode(stored.state)
+
+
+def unknown_thread(place: Place) -> GoalError:
+    """Return the error for a thread that never had a goal."""
+    if place.given:
+        return GoalError(
+            f"there is no thread {place.thread_id} in {place.db}",
+            code="unknown_thread",
+            hint="goalfsm list shows the threads; --db names another database",
+        )
+    return GoalError(
+        "this directory has no goal yet",
+        code="unknown_thread",
+        hint='goalfsm run "OBJECTIVE" -- PROGRAM starts one; '
+        "--thread and --db name one that is elsewhere",
+    )
+
+
+def is_thread(db: Path, name: str) -> bool:
+    """Tell whether the database has a thread of that name; one that cannot be read has none."""
+    try:
+        store = open_to_read(db)
+    except GoalError:
+        return False
+    try:
+        return store.sessions.load(name) is not None
+    finally:
+        store.close()

@@ -1,0 +1,134 @@
+"""The command that draws a machine: ours, where a thread is in it, or a user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from goalfsm.cli import asking, exits, places
+from goalfsm.cli.arguments import HintedError
+from goalfsm.diagram import DIRECTIONS, FORMATS, blocks, named, render
+from goalfsm.diagram.thread import of_thread
+from goalfsm.errors import CannotWrite, GoalError
+
+if TYPE_CHECKING:
+    from goalfsm.diagram.model import Direction, Drawing
+    from goalfsm.diagram.render import Format
+
+
+@click.command("diagram")
+@click.argument("machine", required=False)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    default="mermaid",
+    show_default=True,
+    help="What to write.",
+)
+@click.option("--guards/--no-guards", default=True, help="Guards on the labels; default: yes.")
+@click.option("--effects/--no-effects", default=False, help="Effects on the labels; default: no.")
+@click.option("--highlight", multiple=True, metavar="STATE", help="Highlight a state; repeatable.")
+@click.option("--thread", metavar="NAME", help="Show where a thread is, and the path it took.")
+@click.option("--db", metavar="PATH", help="The thread's database; default: this directory's.")
+@click.option("--direction", type=click.Choice(DIRECTIONS), help="Top to bottom or left to right.")
+@click.option("--title", metavar="TEXT", help="A title of your own.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file instead of stdout.")
+@click.option(
+    "--check",
+    "checked",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE.md",
+    help="Instead: are the generated blocks of a Markdown file fresh? Exits with 1 when not.",
+)
+@click.option(
+    "--update",
+    "updated",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE.md",
+    help="Instead: write the generated blocks of a Markdown file again.",
+)
+def diagram_command(
+    machine: str | None,
+    format_: Format,
+    guards: bool,
+    effects: bool,
+    highlight: tuple[str, ...],
+    thread: str | None,
+    db: str | None,
+    direction: Direction | None,
+    title: str | None,
+    output: str | None,
+    checked: tuple[Path, ...],
+    updated: tuple[Path, ...],
+) -> int:
+    """Draw MACHINE: goal, recovery, stale-work, continuation, run, session, or module:object.
+
+    In a Markdown file, what is between <!-- goalfsm:diagram MACHINE --> and
+    <!-- /goalfsm:diagram --> is generated: --update writes it, --check holds it fresh.
+    """
+    if checked or updated:
+        if machine is not None:
+            raise HintedError(
+                "either a machine is drawn or files are looked at", "leave MACHINE out"
+            )
+        return _blocks(checked, updated)
+    if machine is None:
+        raise HintedError("no machine was named", "goalfsm diagram goal")
+    drawing = named(machine) if thread is None and db is None else _thread(machine, db, thread)
+    text = render(
+        drawing,
+        format=format_,
+        guards=guards,
+        effects=effects,
+        highlight=highlight or None,
+        direction=direction,
+        title=title,
+    )
+    _write(text, output)
+    return exits.OK
+
+
+def _thread(machine: str, db: str | None, thread: str | None) -> Drawing:
+    place = places.find(db, thread)
+    with asking.reading(place) as store:
+        asking.require_thread(store, place)
+        return of_thread(machine, store, place.thread_id)
+
+
+def _blocks(checked: tuple[Path, ...], updated: tuple[Path, ...]) -> int:
+    """Write blocks again, then tell which ones are stale."""
+    blocks.check((*checked, *updated))  # Raises for a file that cannot be read, before any writes.
+    for path in (*checked, *updated):
+        if not blocks.read_blocks(path.read_text("utf-8")):
+            raise GoalError(
+                f"{path} has no generated block",
+                code="no_block",
+                hint="put <!-- goalfsm:diagram goal --> and <!-- /goalfsm:diagram --> in it",
+            )
+    for was in blocks.write(updated):
+        click.echo(f"{was.path}:{was.line}: wrote {was.machine!r} again")
+    stale = blocks.check(checked)
+    for block in stale:
+        click.echo(f"{block}", err=True)
+    if stale:
+        names = " ".join(f"--update {path}" for path in sorted({block.path for block in stale}))
+        click.echo(f"Hint: goalfsm diagram {names}", err=True)
+    return exits.FAILED if stale else exits.OK
+
+
+def _write(text: str, output: str | None) -> None:
+    """Write a drawing to a file, or to stdout."""
+    if output is None:
+        click.echo(text, nl=not text.endswith("\n"))
+        return
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CannotWrite(
+            f"cannot write {output}: {error.strerror}", hint="choose another file with -o"
+        ) from None

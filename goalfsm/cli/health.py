@@ -1,0 +1,207 @@
+"""What `goalfsm doctor` looks at: each check says what it found, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from goalfsm.daemon.replaying import replay
+from goalfsm.explain import moment
+from goalfsm.session import codec
+from goalfsm.store.owner import is_alive, uptime_ms
+from goalfsm.store.port import EXPIRY_MS
+
+if TYPE_CHECKING:
+    from goalfsm.store.port import Facts, Store
+
+_PRIVATE_FILE: Final = 0o600
+_PRIVATE_FOLDER: Final = 0o700
+_LITTLE_SPACE: Final = 64 * 1024 * 1024
+_LARGE_LOG: Final = 256 * 1024 * 1024
+_PAGE_SIZE: Final = "4096"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What one check found; ``ok`` False makes the database unhealthy."""
+
+    check: str
+    ok: bool
+    found: str
+    hint: str = ""
+    repaired: bool = False
+
+
+def examine(store: Store, now_ms: int) -> Iterator[Finding]:
+    """Yield what every check found in a store that is open for reading."""
+    facts = store.facts()
+    yield _integrity(store)
+    yield from _replays(store)
+    yield _owner(store)
+    yield from _open_runs(store)
+    yield _open_work(store, facts, now_ms)
+    yield _settings(facts)
+    yield _log(facts)
+    yield _permissions(facts)
+    yield _space(facts)
+
+
+def mend(facts: Facts) -> Iterator[Finding]:
+    """Mend what can be mended without a risk to the data, and yield what was done."""
+    if facts.path is None:
+        return
+    path = Path(facts.path)
+    wanted = (
+        (path, facts.mode, _PRIVATE_FILE),
+        (path.parent, facts.directory_mode, _PRIVATE_FOLDER),
+    )
+    for place, mode, private in wanted:
+        # A folder that holds other things too may have to be open to others.
+        if mode is None or not mode & 0o077 or (place != path and not _is_ours(place)):
+            continue
+        place.chmod(private)
+        yield Finding(
+            check="permissions", ok=True, found=f"{place} is {private:o} now", repaired=True
+        )
+
+
+def _is_ours(folder: Path) -> bool:
+    """Tell whether a folder is the one that holds nothing but databases of ours."""
+    return folder.name == "goalfsm"
+
+
+def _integrity(store: Store) -> Finding:
+    problems = store.integrity()
+    if not problems:
+        return Finding(check="integrity", ok=True, found="pages and tables agree")
+    return Finding(
+        check="integrity",
+        ok=False,
+        found="; ".join(problems[:5]),
+        hint="stop the daemon and restore a backup",
+    )
+
+
+def _replays(store: Store) -> Iterator[Finding]:
+    """Decide the whole journal of every thread again, and compare with what was stored."""
+    checked = skipped = 0
+    for row in store.sessions.threads():
+        found = replay(store, row.thread_id)
+        checked += found.ok and not found.skipped
+        skipped += found.skipped
+        if not found.ok:
+            yield Finding(
+                check="replay",
+                ok=False,
+                found=f"thread {row.thread_id}: revision {found.wrong_at} replays differently",
+                hint="keep the file and report this; the thread goes on from its snapshot",
+            )
+    older = f", {skipped} began under other rules" if skipped else ""
+    yield Finding(check="replay", ok=True, found=f"{checked} threads replay to their state{older}")
+
+
+def _owner(store: Store) -> Finding:
+    owner = store.owner.current()
+    if owner is None:
+        return Finding(check="owner", ok=True, found="nobody serves this database")
+    who = f"process {owner.identity.pid}, epoch {owner.epoch}"
+    if not is_alive(owner.identity):
+        return Finding(
+            check="owner", ok=True, found=f"{who}, has ended; the next engine takes over at once"
+        )
+    silent = uptime_ms() - owner.uptime_ms
+    if silent <= EXPIRY_MS:
+        return Finding(check="owner", ok=True, found=f"{who}, heard of {silent / 1000:.1f} s ago")
+    return Finding(
+        check="owner",
+        ok=False,
+        found=f"{who}, alive but silent for {silent / 1000:.0f} s",
+        hint="the next engine takes over; if it was stopped, continue or kill it",
+    )
+
+
+def _open_runs(store: Store) -> Iterator[Finding]:
+    for row in store.sessions.threads():
+        stored = store.sessions.load(row.thread_id)
+        run = None if stored is None else codec.decode(stored.state).run
+        if run is not None:
+            since = f"turn {run.turn}, since {moment(run.started_ms)}"
+            yield Finding(check="open run", ok=True, found=f"thread {row.thread_id}: {since}")
+
+
+def _open_work(store: Store, facts: Facts, now_ms: int) -> Finding:
+    owner = store.owner.current()
+    served = owner is not None and is_alive(owner.identity)
+    due = len(store.sessions.due(now_ms))
+    found = f"{facts.open_effects} effects to do, {facts.pending_inbox} events in the inbox"
+    found += f", {due} timers due" if due else ""
+    waiting = facts.open_effects + facts.pending_inbox + due
+    hint = "goalfsm run or goalfsm daemon goes on with it" if waiting and not served else ""
+    return Finding(check="open work", ok=True, found=found, hint=hint)
+
+
+def _settings(facts: Facts) -> Finding:
+    page_size = dict(facts.settings).get("page_size", _PAGE_SIZE)
+    shown = f"{facts.backend} {facts.version}, schema {facts.schema_version}"
+    if page_size != _PAGE_SIZE:
+        return Finding(
+            check="settings",
+            ok=False,
+            found=f"{shown}, pages of {page_size} bytes",
+            hint="another program has rewritten the file; restore a backup",
+        )
+    return Finding(check="settings", ok=True, found=shown)
+
+
+def _log(facts: Facts) -> Finding:
+    size = facts.wal_size or 0
+    large = size > _LARGE_LOG
+    return Finding(
+        check="log",
+        ok=not large,
+        found=f"{size:,} bytes in the write-ahead log",
+        hint="end what has been reading the database for so long" if large else "",
+    )
+
+
+def _permissions(facts: Facts) -> Finding:
+    if facts.mode is None or facts.path is None:
+        return Finding(check="permissions", ok=True, found="not a file")
+    if facts.mode & 0o077:
+        return Finding(
+            check="permissions",
+            ok=False,
+            found=f"others may use {facts.path} ({facts.mode:o})",
+            hint="goalfsm doctor --repair, or chmod 600",
+        )
+    folder = Path(facts.path).parent
+    if facts.directory_mode is not None and facts.directory_mode & 0o077 and _is_ours(folder):
+        return Finding(
+            check="permissions",
+            ok=False,
+            found=f"others may look into {folder} ({facts.directory_mode:o})",
+            hint="goalfsm doctor --repair, or chmod 700",
+        )
+    owned = Path(facts.path).stat().st_uid == os.getuid()
+    return Finding(
+        check="permissions",
+        ok=owned,
+        found="yours only" if owned else "the file belongs to another user",
+        hint="" if owned else "run goalfsm as its owner",
+    )
+
+
+def _space(facts: Facts) -> Finding:
+    free = facts.free_space
+    if free is None:
+        return Finding(check="space", ok=True, found="not on a disk")
+    little = free < _LITTLE_SPACE
+    return Finding(
+        check="space",
+        ok=not little,
+        found=f"{facts.size or 0:,} bytes used, {free:,} free, {facts.reserve or 0:,} in reserve",
+        hint="free some space on this disk" if little else "",
+    )

@@ -1,0 +1,215 @@
+"""Tell an event in a line of words, for people who watch a run or read a log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from goalfsm import events
+from goalfsm.escape import line, shortened
+from goalfsm.explain import moment
+from goalfsm.format import compact_tokens, duration
+from goalfsm.progress import money
+
+if TYPE_CHECKING:
+    from goalfsm.model import Limits
+    from goalfsm.session.state import Decision
+
+MAX_WORDS: Final = 160
+_SHORT_ID: Final = 8
+_EVENT: Final[Any] = events.Event
+
+
+def event_of(data: dict[str, Any]) -> events.Event:
+    """Return the event that a notice holds; what authorises somebody stays empty."""
+    event: events.Event = msgspec.convert({"token": "", "run_token": ""} | data, _EVENT)
+    return event
+
+
+def short(text: str) -> str:
+    """Return text on one line, at most so long that a reader still sees the rest."""
+    return shortened(line(text), MAX_WORDS)
+
+
+def why(decision: Decision) -> str:
+    """Return a decision in words, with the guard that made it."""
+    until = "" if decision.until_ms is None else f", until {moment(decision.until_ms)}"
+    return f"{decision.decision}: {short(decision.reason)} ({decision.guard}){until}"
+
+
+def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR0912  one case each
+    """Return what happened; a run is called by its id, or by its ``turn`` where that is known."""
+    match event:
+        case events.ObjectiveGiven():
+            asked = "the model" if event.origin == "model" else "goal"
+            policy = f" [{_settings(event.policy)}]" if event.policy else ""
+            return f"{asked}: {short(event.objective)}{_limits(event.limits)}{policy}"
+        case events.PauseRequested():
+            return f"pause asked for ({event.reason})"
+        case events.ResumeRequested():
+            return "resume asked for"
+        case events.ClearRequested():
+            return "clear asked for"
+        case events.EditRequested():
+            return f"objective reworded: {short(event.objective)}"
+        case events.BudgetChanged():
+            lifted = "".join(f", no limit of {name}" for name in event.unlimited)
+            return f"budget changed{_limits(event.limits)}{lifted}"
+        case events.PolicyChanged():
+            return f"policy changed: {_settings(event.changes)}"
+        case events.CompletionRequested():
+            return f"declared complete by the {event.origin}"
+        case events.BlockRequested():
+            return f"declared blocked by the {event.origin}{_because(event.reason)}"
+        case events.ClaimAccepted():
+            return "claim accepted by a person"
+        case events.ClaimRejected():
+            return f"claim rejected by a person{_because(event.feedback)}"
+        case events.SteeringReceived():
+            return f"steering: {short(event.text)}"
+        case events.WakeRequested():
+            return f"woken{_because(event.note)}"
+        case events.TriggerFired():
+            return f"trigger fired: {line(event.trigger)}"
+        case events.ToolCalled():
+            return _tool(event)
+        case events.InputReceived():
+            return f"input from {event.source}"
+        case events.AgentStarting():
+            return "agent starting"
+        case events.TurnStarted():
+            return f"model call {event.turn_index} started"
+        case events.MessageStarted():
+            return f"message from {event.message.role}"
+        case events.ContextRequested():
+            return "context requested"
+        case events.ToolFinished():
+            return f"tool {line(event.name) or 'call'} {'finished' if event.ok else 'failed'}"
+        case events.TurnEnded():
+            return f"model call {event.turn_index} ended{_ending(event.message)}"
+        case events.AgentEnded():
+            return "agent ended"
+        case events.CompactionStarted():
+            return "compaction started"
+        case events.CompactionEnded():
+            return "context compacted" if event.ok else "the context could not be compacted"
+        case events.SessionStarted():
+            return f"session started ({event.reason})"
+        case events.TreeChanged():
+            return "moved to another branch of the history"
+        case events.ShutdownStarted():
+            return "the engine is shutting down"
+        case events.HostChanged():
+            return _host(event)
+        case events.EngineStarted():
+            return "the engine started" + (" after a crash" if event.after_crash else "")
+        case events.RunDispatched():
+            last = ", to wind the work down" if event.wind_down else ""
+            return f"{_run(event.run_id, turn)} starts{last}"
+        case events.RunFinished():
+            return f"{_run(event.run_id, turn)} {event.outcome.replace('_', ' ')}"
+        case events.RunInterrupted():
+            return f"{_run(event.run_id, turn)} interrupted{_because(event.detail)}"
+        case events.WindDownDelivered():
+            return f"{_run(event.run_id, turn)} was told to wind down"
+        case events.ClockAdjusted():
+            return f"the clock was set by {event.by_ms / 1000:+.1f} s"
+        case events.UsageReported():
+            return _usage(event)
+        case events.WaitDeclared():
+            until = "" if event.until_ms is None else f" until {moment(event.until_ms)}"
+            return f"the work waits on a {event.kind}{until}{_because(event.note)}"
+        case events.ProcessEnded():
+            return f"process {event.pid} ended"
+        case events.TimerFired():
+            return "timer fired"
+        case events.VerificationFinished():
+            return f"verifier {event.index + 1} {event.outcome}{_because(event.detail)}"
+        case events.SteeringAcknowledged():
+            return "steering taken into the turn"
+
+
+def is_quiet(event: events.Event) -> bool:
+    """Tell whether an event is bookkeeping that nobody watches a run for."""
+    match event:
+        case (
+            events.InputReceived()
+            | events.AgentStarting()
+            | events.TurnStarted()
+            | events.MessageStarted()
+            | events.ContextRequested()
+            | events.ToolFinished()
+            | events.AgentEnded()
+            | events.CompactionStarted()
+            | events.SessionStarted()
+            | events.TreeChanged()
+            | events.HostChanged()
+            | events.TimerFired()
+        ):
+            return True
+        case events.TurnEnded():
+            return event.message.stop_reason != "error"
+        case events.EngineStarted():
+            return not event.after_crash
+        case _:
+            return False
+
+
+def _run(run_id: str, turn: int) -> str:
+    return f"turn {turn}" if turn else f"run {line(run_id)[:_SHORT_ID]}"
+
+
+def _because(text: str) -> str:
+    return f": {short(text)}" if text else ""
+
+
+def _limits(limits: Limits) -> str:
+    parts = []
+    if limits.tokens is not None:
+        parts.append(f"{compact_tokens(limits.tokens)} tokens")
+    if limits.seconds is not None:
+        parts.append(duration(limits.seconds))
+    if limits.cost is not None:
+        parts.append(f"cost {money(limits.cost)}")
+    if limits.continuations is not None:
+        parts.append(f"{limits.continuations} turns" if limits.continuations else "any turns")
+    return f" [{', '.join(parts)}]" if parts else ""
+
+
+def _settings(settings: dict[str, events.Setting]) -> str:
+    return short(", ".join(f"{name}={value}" for name, value in settings.items()))
+
+
+def _tool(event: events.ToolCalled) -> str:
+    claimed = event.arguments.get("status")
+    if event.name != "update_goal" or not isinstance(claimed, str):
+        return f"the model called {line(event.name)}"
+    reason = event.arguments.get("reason")
+    return f"the model claims {line(claimed)}{_because(reason if isinstance(reason, str) else '')}"
+
+
+def _ending(message: events.Message) -> str:
+    if message.stop_reason == "error":
+        status = "" if message.status is None else f" {message.status}"
+        return f" with an error{status}{_because(message.error or '')}"
+    return f" ({message.stop_reason})"
+
+
+def _host(event: events.HostChanged) -> str:
+    parts = []
+    if event.idle is not None:
+        parts.append("idle" if event.idle else "busy")
+    if event.pending_messages is not None:
+        parts.append("messages pending" if event.pending_messages else "no messages pending")
+    if event.context_window is not None:
+        parts.append(f"context window {event.context_window:,}")
+    return f"host: {', '.join(parts) or 'nothing new'}"
+
+
+def _usage(event: events.UsageReported) -> str:
+    usage = event.usage
+    text = f"used {usage.input_tokens:,} + {usage.output_tokens:,} tokens"
+    if usage.cached_tokens:
+        text += f" ({usage.cached_tokens:,} cached)"
+    return text + (f", cost {money(usage.cost)}" if usage.cost else "")

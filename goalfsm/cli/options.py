@@ -1,0 +1,165 @@
+"""Options that many commands share: where the goal is, who may have changed it meanwhile."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import click
+
+from goalfsm.cli import arguments, asking, places
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+Expected = dict[str, Any]
+"""The fields ``expected_goal_id`` and ``expected_revision`` of a command's event."""
+
+_DB: Final = click.option(
+    "--db",
+    metavar="PATH",
+    help="Database file; default GOALFSM_DB, else this directory's own in the user's state folder.",
+)
+_THREAD: Final = click.option(
+    "--thread",
+    "thread_option",
+    metavar="NAME",
+    help="Thread; default: the one of the working directory.",
+)
+_THREAD_ARGUMENT: Final = click.argument("thread", required=False)
+JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def database_only(function: _Function) -> _Function:
+    """Give a command ``--db`` and call it with the path of the database as ``db``."""
+
+    @_DB
+    @functools.wraps(function)
+    def command(*args: Any, db: str | None, **kwargs: Any) -> Any:
+        return function(*args, db=places.database(db), **kwargs)
+
+    return command  # type: ignore[return-value]
+
+
+def placed(function: _Function) -> _Function:
+    """Give a command ``--db`` and ``--thread`` and call it with the `Place` as ``place``."""
+
+    @_DB
+    @_THREAD
+    @functools.wraps(function)
+    def command(*args: Any, db: str | None, thread_option: str | None, **kwargs: Any) -> Any:
+        return function(*args, place=places.find(db, thread_option), **kwargs)
+
+    return command  # type: ignore[return-value]
+
+
+def placed_by_argument(function: _Function) -> _Function:
+    """Do as `placed`, and take the thread as an argument too."""
+
+    @_DB
+    @_THREAD
+    @_THREAD_ARGUMENT
+    @functools.wraps(function)
+    def command(
+        *args: Any, db: str | None, thread_option: str | None, thread: str | None, **kwargs: Any
+    ) -> Any:
+        return function(*args, place=places.find(db, one_thread(thread, thread_option)), **kwargs)
+
+    return command  # type: ignore[return-value]
+
+
+def placed_with_text(what: str) -> Callable[[_Function], _Function]:
+    """Do as `placed_by_argument`, with a text behind the thread, given as ``text``."""
+
+    def decorate(function: _Function) -> _Function:
+        @_DB
+        @_THREAD
+        @arguments.thread_and_text(what)
+        @functools.wraps(function)
+        def command(
+            *args: Any,
+            db: str | None,
+            thread_option: str | None,
+            thread_and_text: tuple[str | None, str],
+            **kwargs: Any,
+        ) -> Any:
+            thread, text = thread_and_text
+            place = places.find(db, one_thread(thread, thread_option))
+            if not place.given and asking.is_thread(place.db, text):
+                raise arguments.HintedError(
+                    f"the {what} is missing: {text} is the name of a thread",
+                    f"give the {what} behind it; for the words themselves name the thread too",
+                )
+            return function(*args, place=place, text=text, **kwargs)
+
+        return command  # type: ignore[return-value]
+
+    return decorate
+
+
+def one_thread(argument: str | None, option: str | None) -> str | None:
+    """Return the thread that was named as an argument or as an option; raise for two."""
+    if argument is not None and option is not None and argument != option:
+        raise arguments.HintedError(
+            f"two threads are named: {argument} and {option}", "name one of them"
+        )
+    return argument if argument is not None else option
+
+
+def expecting(function: _Function) -> _Function:
+    """Give a command ``--expect-goal`` and ``--expect-revision``, as ``expected``.
+
+    They are fields of a command's event: it is refused where one does not hold.
+    """
+
+    @click.option(
+        "--expect-goal",
+        metavar="ID",
+        help="Refuse when the thread's goal is another one by now.",
+    )
+    @click.option(
+        "--expect-revision",
+        type=arguments.count("revision"),
+        metavar="N",
+        help="Refuse when the goal was changed since this revision.",
+    )
+    @functools.wraps(function)
+    def command(
+        *args: Any, expect_goal: str | None, expect_revision: int | None, **kwargs: Any
+    ) -> Any:
+        expected = {"expected_goal_id": expect_goal, "expected_revision": expect_revision}
+        return function(*args, expected=expected, **kwargs)
+
+    return command  # type: ignore[return-value]
+
+
+def budgets(function: _Function) -> _Function:
+    """Give a command the options that bound a goal's work."""
+    for option in (
+        click.option(
+            "--max-continuations",
+            type=arguments.count("number of continuations", minimum=0),
+            metavar="N",
+            help="Stop after N turns; 0 is unlimited; default 100.",
+        ),
+        click.option(
+            "--cost",
+            type=arguments.cost,
+            metavar="AMOUNT",
+            help="Cost budget, like 2.50.",
+        ),
+        click.option(
+            "--time",
+            "seconds",
+            type=arguments.seconds,
+            metavar="DURATION",
+            help="Budget of active time, like 90s, 5m or 1h30m.",
+        ),
+        click.option(
+            "--tokens",
+            type=arguments.count("token budget"),
+            metavar="N",
+            help="Token budget, like 20000 or 200k.",
+        ),
+    ):
+        function = option(function)
+    return function

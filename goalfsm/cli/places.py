@@ -1,0 +1,105 @@
+"""Which database and which thread a command speaks of when it is not told."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import unicodedata
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from goalfsm.errors import GoalError
+
+MAX_THREAD_LENGTH: Final = 200
+_SLUG_LENGTH: Final = 40
+_DIGEST_LENGTH: Final = 8
+
+
+class Place(NamedTuple):
+    """A thread in a database; ``given`` tells whether somebody named the thread."""
+
+    db: Path
+    thread_id: str
+    given: bool
+    db_given: bool = False
+
+    def options(self) -> tuple[str, ...]:
+        """Return the options that a command in this directory needs to mean the same."""
+        db = ("--db", os.fspath(self.db)) if self.db_given else ()
+        return (*db, "--thread", self.thread_id) if self.given else db
+
+
+def find(db: str | None, thread: str | None) -> Place:
+    """Return the place that these options, the environment and the directory name, in this order.
+
+    Inside a turn the environment names both: the thread is taken from it together with the
+    database, never alone.
+    """
+    path = database(db)
+    if thread is not None:
+        return Place(path, check_thread(thread), given=True, db_given=db is not None)
+    inherited = os.environ.get("GOALFSM_THREAD")
+    if inherited and db is None and os.environ.get("GOALFSM_DB"):
+        return Place(path, check_thread(inherited), given=True)
+    name = default_name(working_directory())
+    return Place(path, name, given=False, db_given=db is not None)
+
+
+def database(db: str | None) -> Path:
+    """Return the database's path: as given, else GOALFSM_DB, else this directory's own file."""
+    if db is not None and not db.strip():
+        raise GoalError(
+            "the database's name is empty",
+            code="database_invalid",
+            hint="name a file, or leave --db out",
+        )
+    named = db or os.environ.get("GOALFSM_DB")
+    if named:
+        return Path(os.path.abspath(named))  # noqa: PTH100  a link's own name is kept
+    from platformdirs import user_state_path  # noqa: PLC0415  most commands know their file
+
+    return user_state_path("goalfsm", appauthor=False) / f"{default_name(working_directory())}.db"
+
+
+def working_directory() -> Path:
+    """Return the current directory with its links resolved."""
+    try:
+        return Path.cwd().resolve()
+    except FileNotFoundError:
+        raise GoalError(
+            "the working directory does not exist any more",
+            code="no_directory",
+            hint="cd to another one",
+        ) from None
+
+
+def default_name(directory: Path) -> str:
+    """Return the name that stands for a directory: readable, and its own."""
+    ascii_name = unicodedata.normalize("NFKD", directory.name).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^A-Za-z0-9_.]+", "-", ascii_name).strip("-.")[:_SLUG_LENGTH] or "root"
+    digest = hashlib.sha256(os.fsencode(directory)).hexdigest()[:_DIGEST_LENGTH]
+    return f"{slug}-{digest}"
+
+
+def check_thread(name: str) -> str:
+    """Return a thread's name as it is, or raise GoalError: it has to fit on a line."""
+    if not name or name != name.strip():
+        raise GoalError(
+            "the thread's name is empty or begins or ends with a space",
+            code="thread_invalid",
+            hint="name it with a word, as in --thread release",
+        )
+    if len(name) > MAX_THREAD_LENGTH or not name.isprintable():
+        raise GoalError(
+            f"a thread's name has at most {MAX_THREAD_LENGTH} printable characters",
+            code="thread_invalid",
+            hint="shorten it, and leave out control characters",
+        )
+    return name
+
+
+def speak(hint: str, place: Place) -> str:
+    """Return a hint with the thread's name in it, where that has to be said."""
+    return hint.replace(" THREAD", f" {shlex.quote(place.thread_id)}" if place.given else "")

@@ -1,0 +1,153 @@
+"""Commands that look and change nothing: status, list, log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from goalfsm.cli import asking, options
+from goalfsm.cli.arguments import count
+from goalfsm.cli.narrating import is_quiet, told, why
+from goalfsm.cli.showing import status_lines
+from goalfsm.errors import NoDatabase
+from goalfsm.explain import moment
+from goalfsm.session import codec
+from goalfsm.status import project, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from goalfsm.cli.places import Place
+    from goalfsm.daemon.notices import Happened
+    from goalfsm.events import Event
+    from goalfsm.store.port import JournalRow, Store
+
+_PAGE = 500
+
+
+def print_json(value: object) -> None:
+    """Write a value as one line of JSON."""
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+
+
+def now_ms() -> int:
+    """Return the time in unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@click.command("status")
+@options.placed_by_argument
+@options.JSON
+def status_command(place: Place, as_json: bool) -> None:
+    """Show where a thread is: goal, budgets, activity, the last decision."""
+    with asking.reading(place) as store:
+        session = asking.require_thread(store, place)
+    status = project(session, now_ms(), thread_id=place.thread_id)
+    if as_json:
+        print_json(status)
+        return
+    for row in status_lines(status, place):
+        click.echo(row)
+
+
+@click.command("list")
+@options.database_only
+@options.JSON
+def list_command(db: Path, as_json: bool) -> None:
+    """List the threads of the database, one a line."""
+    try:
+        store = asking.open_to_read(db)
+    except NoDatabase:
+        rows = []
+    else:
+        try:
+            rows = [
+                project(codec.decode(stored.state), now_ms(), thread_id=row.thread_id)
+                for row in store.sessions.threads()
+                if (stored := store.sessions.load(row.thread_id)) is not None
+            ]
+        finally:
+            store.close()
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        click.echo(f"no threads in {db}")
+    width = max((len(row.thread_id) for row in rows), default=0)
+    for row in rows:
+        click.echo(f"{row.thread_id:<{width}}  {summary(row)}")
+
+
+@click.command("log")
+@options.placed_by_argument
+@click.option("-n", "--limit", type=count("number of events"), default="50", show_default=True,
+              metavar="N", help="The newest N events.")  # fmt: skip
+@click.option("--all", "everything", is_flag=True, help="Every event, bookkeeping included.")
+@options.JSON
+def log_command(place: Place, limit: int, everything: bool, as_json: bool) -> None:
+    """Show what happened, event by event, and what was decided.
+
+    With --json every event is shown, one object a line.
+    """
+    with asking.reading(place) as store:
+        asking.require_thread(store, place)
+        rows = list(_newest(store, place.thread_id, limit, quiet_too=everything or as_json))
+    for row in reversed(rows):
+        if as_json:
+            print_json(notice_of(row))
+        else:
+            click.echo(row_text(row))
+
+
+def _newest(store: Store, thread_id: str, limit: int, *, quiet_too: bool) -> Iterator[JournalRow]:
+    """Yield the newest ``limit`` rows, newest first."""
+    wanted = limit
+    page = store.journal.read(thread_id, limit=_PAGE, newest=True)
+    while page and wanted:
+        for row in page:
+            if wanted and (quiet_too or not is_quiet(codec.decode_event(row.event))):
+                wanted -= 1
+                yield row
+        first = page[-1].revision
+        if first <= 1:
+            return
+        start = max(0, first - 1 - _PAGE)
+        page = tuple(reversed(store.journal.read(thread_id, after=start, limit=first - 1 - start)))
+
+
+def events_of(store: Store, thread_id: str) -> Iterator[tuple[int, Event]]:
+    """Yield all events of a thread with the time of their commit, oldest first."""
+    after = 0
+    while page := store.journal.read(thread_id, after=after, limit=_PAGE):
+        for row in page:
+            yield row.at_ms, codec.decode_event(row.event)
+        after = page[-1].revision
+
+
+def notice_of(row: JournalRow) -> Happened:
+    """Return a journal row in the form in which an engine tells its followers."""
+    from goalfsm.daemon.notices import Happened, public  # noqa: PLC0415  only for programs
+
+    return Happened(
+        thread_id=row.thread_id,
+        revision=row.revision,
+        at_ms=row.at_ms,
+        event=public(codec.decode_event(row.event)),
+        decision=None if row.decision is None else codec.decode_decision(row.decision),
+    )
+
+
+def row_text(row: JournalRow) -> str:
+    """Return a journal row as a line; a decision is told where the event made one."""
+    event = codec.decode_event(row.event)
+    words = f"{type(event).__name__:<20} {told(event)}"
+    text = f"{row.revision:>5}  {moment(row.at_ms)}  {words}"
+    if row.decision is None:
+        return text
+    decision = codec.decode_decision(row.decision)
+    return f"{text} → {why(decision)}" if decision.at_ms == row.at_ms else text

@@ -1,0 +1,205 @@
+"""The goal's tools for a worker's program: what the model may ask for, from inside a turn."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from goalfsm.cli import arguments, asking, exits, options
+from goalfsm.cli.reading import now_ms, print_json
+from goalfsm.errors import GoalError
+from goalfsm.events import ToolCalled, WaitDeclared
+from goalfsm.session.state import Session
+from goalfsm.tool_answers import respond
+from goalfsm.tools import parse
+from goalfsm.validation import Rejected
+
+if TYPE_CHECKING:
+    from goalfsm.cli.places import Place
+    from goalfsm.session.state import Reply
+    from goalfsm.workers.protocol import WaitFor
+
+TOKEN = "GOALFSM_RUN_TOKEN"  # noqa: S105  the name of a variable
+
+
+@click.group("tool")
+def tool_command() -> None:
+    """Call one of the goal's tools, as the model does from inside a turn.
+
+    The environment of the turn says which goal. A call that is refused exits with 1 and says why.
+    """
+
+
+@tool_command.command("get_goal")
+@options.placed
+@options.JSON
+def get_goal(place: Place, as_json: bool) -> int:
+    """Show the goal: objective, criteria, status, use against the budgets."""
+    return _call(place, "get_goal", {}, as_json=as_json)
+
+
+@tool_command.command("create_goal")
+@options.placed
+@click.option("--objective", required=True, metavar="TEXT", help="What is to be achieved.")
+@click.option(
+    "--token-budget",
+    type=arguments.count("token budget"),
+    metavar="N",
+    help="Token budget, only where the person named one.",
+)
+@options.JSON
+def create_goal(place: Place, objective: str, token_budget: int | None, as_json: bool) -> int:
+    """Give this thread a goal; refused while it has an unfinished one."""
+    given = {"objective": objective, "token_budget": token_budget}
+    return _call(place, "create_goal", given, as_json=as_json)
+
+
+@tool_command.command("update_goal")
+@options.placed
+@click.option(
+    "--status", required=True, type=click.Choice(["complete", "blocked"]), help="What is claimed."
+)
+@click.option(
+    "--evidence",
+    multiple=True,
+    metavar="TEXT",
+    help="With complete: what shows it now; repeatable.",
+)
+@click.option(
+    "--criterion",
+    "criteria",
+    multiple=True,
+    type=arguments.count("criterion"),
+    metavar="N",
+    help="Which criterion the evidence is for, from 1: one for each --evidence, or none.",
+)
+@click.option("--reason", metavar="TEXT", help="With blocked: the obstacle, who can remove it how.")
+@options.JSON
+def update_goal(
+    place: Place,
+    status: str,
+    evidence: tuple[str, ...],
+    criteria: tuple[int, ...],
+    reason: str | None,
+    as_json: bool,
+) -> int:
+    """Claim that the goal is complete, or blocked; nothing else can be set."""
+    _token()
+    given: dict[str, Any] = {"status": status, "reason": reason}
+    given["evidence"] = _paired(evidence, criteria)
+    return _call(place, "update_goal", given, as_json=as_json)
+
+
+@tool_command.command("wait")
+@options.placed
+@click.option(
+    "--for",
+    "kind",
+    required=True,
+    type=click.Choice(["timer", "process", "person", "event"]),
+    help="What has to happen: a time, the end of a process, an answer, goalfsm wake.",
+)
+@click.option(
+    "--seconds",
+    type=arguments.duration,
+    metavar="DURATION",
+    help="When the timer is due; for anything else, how long it is waited for at most.",
+)
+@click.option(
+    "--pid",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The process; it goes on when the turn ends.",
+)
+@click.option("--note", default="", metavar="TEXT", help="What people see.")
+def wait(place: Place, kind: WaitFor, seconds: float | None, pid: int | None, note: str) -> int:
+    """Declare that nothing can be done before something happens; then end the turn.
+
+    No turn starts and no token is spent before that.
+    """
+    if (kind == "process") != (pid is not None):
+        raise arguments.HintedError("a process, and nothing else, has a --pid", "add or drop it")
+    if kind == "timer" and seconds is None:
+        raise arguments.HintedError("a timer needs its time", "add --seconds DURATION")
+    started = "" if pid is None else _started(pid)
+    declared = WaitDeclared(
+        kind=kind,
+        until_ms=None if seconds is None else now_ms() + round(seconds * 1000),
+        pid=pid,
+        note=arguments.text(note, "note") if note else "",
+        run_token=_token(),
+        relative=True,
+        started=started,
+    )
+    asking.ask(place, declared)
+    return exits.OK
+
+
+def _started(pid: int) -> str:
+    """Return what tells the process from later ones with its number."""
+    from goalfsm.workers.processes import start_time  # noqa: PLC0415  one command needs it
+
+    started = start_time(pid)
+    if not started:
+        raise GoalError(
+            f"there is no process {pid}", code="no_process", hint="it may have ended already: go on"
+        )
+    return started
+
+
+def _token() -> str:
+    """Return the token of the run that asks."""
+    token = os.environ.get(TOKEN)
+    if not token:
+        raise GoalError(
+            "only a run can claim something about its goal or wait, and this is not one",
+            code="not_in_a_run",
+            hint="goalfsm complete, goalfsm block and goalfsm pause are for people",
+        )
+    return token
+
+
+def _paired(evidence: tuple[str, ...], criteria: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Return each text with its criterion; one text may show several criteria."""
+    if len(evidence) == 1 and criteria:
+        return [{"text": evidence[0], "criterion": number} for number in criteria]
+    if criteria and len(criteria) != len(evidence):
+        raise arguments.HintedError(
+            f"{len(evidence)} --evidence but {len(criteria)} --criterion",
+            "give one --criterion for each --evidence, or none at all",
+        )
+    numbers = criteria or (None,) * len(evidence)
+    return [
+        {"text": text, "criterion": number} for text, number in zip(evidence, numbers, strict=True)
+    ]
+
+
+def _call(place: Place, name: str, given: dict[str, Any], *, as_json: bool) -> int:
+    request = parse(name, given)
+    if isinstance(request, Rejected):
+        raise GoalError(request.message, code=request.code, hint=request.hint)
+    if name != "create_goal":
+        with asking.reading(place) as store:
+            asking.require_thread(store, place)
+    call = ToolCalled(
+        name=name,
+        arguments={key: value for key, value in given.items() if value not in (None, [])},
+        run_token=os.environ.get(TOKEN) or None,
+    )
+    return _answer(place, asking.post(place, call), as_json=as_json)
+
+
+def _answer(place: Place, reply: Reply, *, as_json: bool) -> int:
+    """Show what the model is told, on stderr when it was refused."""
+    with asking.reading(place) as store:
+        stored = store.sessions.load(place.thread_id)
+    session = Session() if stored is None else asking.session_of(stored)
+    response = respond(reply, session, now_ms())
+    if as_json:
+        print_json({"ok": response.ok, "text": response.text, "data": response.data})
+    else:
+        click.echo(response.text, file=sys.stdout if response.ok else sys.stderr)
+    return exits.OK if response.ok else exits.FAILED

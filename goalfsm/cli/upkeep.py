@@ -1,0 +1,53 @@
+"""Commands that look after the database: doctor, backup."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from goalfsm.cli import asking, exits, options
+from goalfsm.cli.reading import now_ms, print_json
+
+
+@click.command("doctor")
+@options.database_only
+@click.option("--repair", is_flag=True, help="Mend what can be mended without a risk.")
+@options.JSON
+def doctor_command(db: Path, repair: bool, as_json: bool) -> int:
+    """Examine the database: integrity, replay, owner, open runs, settings, permissions, space.
+
+    Exits with 0 when it is healthy, else with 1.
+    """
+    from goalfsm.cli.health import examine, mend  # noqa: PLC0415  it loads the whole engine
+
+    store = asking.open_existing(db)
+    try:
+        mended = list(mend(store.facts())) if repair else []
+        findings = [*mended, *examine(store, now_ms())]
+    finally:
+        store.close()
+    healthy = all(finding.ok for finding in findings)
+    if as_json:
+        print_json({"db": str(db), "healthy": healthy, "findings": findings})
+    else:
+        for finding in findings:
+            mark = "mended" if finding.repaired else "ok" if finding.ok else "WRONG"
+            click.echo(f"{mark:<7} {finding.check:<12} {finding.found}")
+            if finding.hint:
+                click.echo(f"{'':<20} Hint: {finding.hint}")
+        click.echo(f"{db} is {'healthy' if healthy else 'not healthy'}")
+    return exits.OK if healthy else exits.FAILED
+
+
+@click.command("backup")
+@click.argument("target", metavar="FILE")
+@options.database_only
+def backup_command(db: Path, target: str) -> None:
+    """Write a consistent copy of the database to FILE, also while a daemon is working."""
+    store = asking.open_existing(db)
+    try:
+        store.backup(Path(target).absolute())
+    finally:
+        store.close()
+    click.echo(f"{db} is copied to {target}")

@@ -1,0 +1,381 @@
+"""The commands that do the work, or give it: run, daemon, set."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from goalfsm.cli import arguments, asking, exits, options, places
+from goalfsm.cli.arguments import HintedError, ProgramCommand, program_of
+from goalfsm.errors import GoalError, NoDatabase
+from goalfsm.events import ObjectiveGiven
+from goalfsm.model import COMPLETE, LIMITED, Criterion, Limits, Verifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from goalfsm.cli.places import Place
+    from goalfsm.daemon.config import WorkerConfig
+    from goalfsm.session.state import Session
+
+
+_VERIFY_TIMEOUT_S: Final = 600.0
+
+
+def _goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command everything that a goal and its worker are described by."""
+    for option in (
+        click.option("--replace", is_flag=True, help="Give an unfinished goal up for this one."),
+        click.option(
+            "--policy",
+            type=arguments.setting,
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="A setting of the thread, like blocked_after=5; repeatable.",
+        ),
+        click.option(
+            "--env",
+            "env_names",
+            multiple=True,
+            metavar="NAME",
+            help="Pass only the named variables to the program; repeatable; default: all.",
+        ),
+        click.option(
+            "--silence-timeout",
+            type=arguments.duration,
+            metavar="DURATION",
+            help="Longest silence of a turn; default 30m.",
+        ),
+        click.option(
+            "--turn-timeout",
+            type=arguments.duration,
+            metavar="DURATION",
+            help="Longest turn; default 24h.",
+        ),
+        click.option(
+            "--prompt-arg", is_flag=True, help="Give the prompt as the last argument, not on stdin."
+        ),
+        options.budgets,
+        click.option(
+            "--criterion",
+            "criteria",
+            multiple=True,
+            metavar="TEXT",
+            help="One thing that must be shown before the goal is complete; repeatable.",
+        ),
+        click.option(
+            "--verify-timeout",
+            type=arguments.duration,
+            metavar="DURATION",
+            help="Longest run of a verifier; default 10m.",
+        ),
+        click.option(
+            "--accept",
+            "ask_person",
+            is_flag=True,
+            help="A person has to accept completion: goalfsm accept.",
+        ),
+        click.option(
+            "--verify",
+            "verifiers",
+            multiple=True,
+            metavar="CMD",
+            help='Must exit with 0 before "complete" counts; no shell; repeatable.',
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+@click.command("run", cls=ProgramCommand)
+@click.argument("objective", required=False)
+@options.placed
+@_goal_options
+@click.option("--log-json", is_flag=True, help="Write the engine's log to stderr as JSON lines.")
+@options.JSON
+@click.pass_context
+def run_command(
+    ctx: click.Context,
+    /,
+    objective: str | None,
+    place: Place,
+    log_json: bool,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Drive PROGRAM, turn after turn, until the goal is complete or stops.
+
+    Without an objective the thread's goal is taken up again. Where another process serves the
+    database already, it does the work and is followed here.
+    """
+    wanted = None if objective is None else _objective(objective, given)
+    if wanted is None:
+        _refuse_goal_options(given)
+    session, stored = _now(place)
+    if wanted is None:
+        if session is None or session.goal is None:
+            raise asking.unknown_thread(place)
+        if session.goal.status in {COMPLETE, LIMITED}:
+            return _stopped(session, place, as_json=as_json)
+    elif session is not None and session.goal is not None and not wanted.replace:
+        from goalfsm.cli.driving import busy  # noqa: PLC0415  it loads the whole engine
+
+        if session.goal.status != COMPLETE:
+            raise busy(place)
+    worker = _worker(program_of(ctx), stored, given)
+    return _drive(place, wanted, worker, as_json=as_json, log_json=log_json)
+
+
+def _drive(
+    place: Place,
+    wanted: ObjectiveGiven | None,
+    worker: WorkerConfig | None,
+    *,
+    as_json: bool,
+    log_json: bool,
+) -> int:
+    from goalfsm.cli.driving import Drive  # noqa: PLC0415  it loads the whole engine
+    from goalfsm.cli.watching import view  # noqa: PLC0415  the same
+    from goalfsm.daemon import logs  # noqa: PLC0415  the same
+
+    # What people have to know is shown anyhow; the log is for machines.
+    logs.configure(json=log_json, level="info" if log_json else "critical")
+    with view(as_json=as_json) as shown:
+        return Drive(place, shown, wanted, worker).carry_out()
+
+
+@click.command("daemon")
+@options.database_only
+@click.option(
+    "--max-runs",
+    type=arguments.count("number of runs"),
+    default="8",
+    show_default=True,
+    metavar="N",
+    help="Most turns that run at once.",
+)
+@click.option(
+    "--grace",
+    type=arguments.duration,
+    default="10s",
+    show_default=True,
+    metavar="DURATION",
+    help="How long running turns may go on after SIGTERM.",
+)
+@click.option("--log-json", is_flag=True, help="Log JSON lines.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="The least that is logged.",
+)
+def daemon_command(db: Path, max_runs: int, grace: float, log_json: bool, log_level: str) -> int:
+    """Serve every thread of the database whose worker is known, until it is told to stop."""
+    from goalfsm.daemon import logs  # noqa: PLC0415  it loads the whole engine
+
+    logs.configure(json=log_json, level=log_level)
+    asyncio.run(_serve(db, max_runs, grace))
+    return exits.OK
+
+
+async def _serve(db: Path, max_runs: int, grace: float) -> None:
+    from goalfsm.daemon.engine import Engine  # noqa: PLC0415  it loads the whole engine
+    from goalfsm.daemon.shutdown import stopping_on_signals  # noqa: PLC0415  the same
+    from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  the same
+
+    store = SqliteStore.open(db)
+    try:
+        async with Engine(store, max_runs=max_runs, grace_s=grace) as engine:
+            with stopping_on_signals(engine, grace):
+                click.echo(f"serving {db}; Ctrl-C stops", err=True)
+                await engine.wait()
+    finally:
+        store.close()
+
+
+@click.command("set", cls=ProgramCommand)
+@click.argument("words", nargs=-1, metavar="[THREAD] [OBJECTIVE]")
+@click.option(
+    "--thread", "thread_option", metavar="NAME", help="Thread; default: this directory's."
+)
+@click.option("--db", metavar="PATH", help="Database file; default: this directory's own.")
+@_goal_options
+@click.pass_context
+def set_command(
+    ctx: click.Context,
+    /,
+    words: tuple[str, ...],
+    thread_option: str | None,
+    db: str | None,
+    **given: Any,
+) -> None:
+    """Give a thread an objective, and a program for its turns; a daemon or a run drives it.
+
+    Without an objective only the program is stored, for the thread that --thread names.
+    """
+    if len(words) > 2:  # noqa: PLR2004  a thread and an objective
+        raise HintedError(f"{len(words)} arguments", "put the objective in quotes")
+    thread = words[0] if len(words) == 2 else None  # noqa: PLR2004  the same
+    place = places.find(db, options.one_thread(thread, thread_option))
+    wanted = _objective(words[-1], given) if words else None
+    program = program_of(ctx)
+    if wanted is None:
+        _refuse_goal_options(given)
+        if not program:
+            raise HintedError("neither an objective nor a program", 'goalfsm set "OBJECTIVE"')
+    session, stored = _now(place)
+    goal = None if session is None else session.goal
+    if wanted is None and session is None:
+        raise asking.unknown_thread(place)
+    if wanted is not None and goal is not None and goal.status != COMPLETE and not wanted.replace:
+        from goalfsm.cli.driving import busy  # noqa: PLC0415  it loads the whole engine
+
+        raise busy(place)
+    worker = _worker(program, stored, given, required=False)
+    if worker is not None:
+        _store_worker(place, worker)
+    if wanted is not None:
+        click.echo(asking.told(place, asking.send(place, wanted)))
+    else:
+        click.echo(f"the program of thread {place.thread_id} is stored")
+
+
+def _objective(text: str, given: dict[str, Any]) -> ObjectiveGiven:
+    """Return what gives the goal, with everything checked that can be."""
+    cwd = str(places.working_directory())
+    return ObjectiveGiven(
+        objective=arguments.objective(text),
+        limits=Limits(
+            tokens=given["tokens"],
+            seconds=given["seconds"],
+            cost=given["cost"],
+            continuations=given["max_continuations"],
+        ),
+        criteria=tuple(Criterion(text=arguments.text(t, "criterion")) for t in given["criteria"]),
+        verifiers=_verifiers(given, cwd),
+        replace=given["replace"],
+        policy=dict(given["policy"]),
+    )
+
+
+def _verifiers(given: dict[str, Any], cwd: str) -> tuple[Verifier, ...]:
+    from goalfsm.workers.spawning import split_command  # noqa: PLC0415  only where one is given
+
+    if given["verify_timeout"] is not None and not given["verifiers"]:
+        raise HintedError("--verify-timeout, but no verifier", "add it: --verify CMD")
+    commands = tuple(
+        Verifier(
+            kind="command",
+            name=command,
+            argv=split_command(command),
+            cwd=cwd,
+            timeout_s=given["verify_timeout"] or _VERIFY_TIMEOUT_S,
+        )
+        for command in given["verifiers"]
+    )
+    return (*commands, Verifier(kind="person")) if given["ask_person"] else commands
+
+
+_OF_A_GOAL = (
+    "tokens",
+    "seconds",
+    "cost",
+    "max_continuations",
+    "criteria",
+    "verifiers",
+    "verify_timeout",
+    "ask_person",
+    "policy",
+    "replace",
+)
+
+
+def _refuse_goal_options(given: dict[str, Any]) -> None:
+    """Raise where an option would be ignored, because it belongs to a new goal."""
+    if any(given[name] not in (None, False, ()) for name in _OF_A_GOAL):
+        raise HintedError(
+            "these options describe a new goal, and no objective was given",
+            "goalfsm budget and goalfsm policy change the goal that there is",
+        )
+
+
+def _now(place: Place) -> tuple[Session | None, bytes | None]:
+    """Return what is stored of the thread: its session, and its worker."""
+    try:
+        store = asking.open_to_read(place.db)
+    except NoDatabase:
+        return None, None
+    try:
+        stored = store.sessions.load(place.thread_id)
+        session = None if stored is None else asking.session_of(stored)
+        return session, store.workers.get(place.thread_id)
+    finally:
+        store.close()
+
+
+def _worker(
+    program: tuple[str, ...], stored: bytes | None, given: dict[str, Any], *, required: bool = True
+) -> WorkerConfig | None:
+    """Return the worker to store, None where the stored one stays; raise where none can be had."""
+    from goalfsm.daemon.config import (  # noqa: PLC0415  it loads the engine's parts
+        SILENCE_TIMEOUT_S,
+        TURN_TIMEOUT_S,
+        WorkerConfig,
+        decode_config,
+    )
+
+    if not program:
+        described = ("prompt_arg", "turn_timeout", "silence_timeout", "env_names")
+        if any(given[name] not in (None, False, ()) for name in described):
+            raise HintedError(
+                "these options describe a program, and none was given", "add it: -- PROGRAM ARGS"
+            )
+        if stored is not None:
+            decode_config(stored).validate()
+        elif required:
+            raise GoalError(
+                "no program is known for this thread",
+                code="program_missing",
+                hint="say who does the work: goalfsm run -- PROGRAM ARGS",
+            )
+        return None
+    config = WorkerConfig(
+        argv=program,
+        cwd=str(places.working_directory()),
+        env_names=given["env_names"] or None,
+        prompt_arg=given["prompt_arg"],
+        turn_timeout_s=given["turn_timeout"] or TURN_TIMEOUT_S,
+        silence_timeout_s=given["silence_timeout"] or SILENCE_TIMEOUT_S,
+    )
+    config.validate()
+    return config
+
+
+def _store_worker(place: Place, worker: WorkerConfig) -> None:
+    from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  SQLite is loaded when needed
+
+    store = SqliteStore.open(place.db)
+    try:
+        store.workers.put(place.thread_id, worker.encode())
+    finally:
+        store.close()
+
+
+def _stopped(session: Session, place: Place, *, as_json: bool) -> int:
+    """Show a goal that a run cannot take up, and return what that exits with."""
+    from goalfsm.cli.reading import now_ms, print_json  # noqa: PLC0415  only here
+    from goalfsm.cli.showing import status_lines  # noqa: PLC0415  the same
+    from goalfsm.status import project  # noqa: PLC0415  the same
+
+    status = project(session, now_ms(), thread_id=place.thread_id)
+    if as_json:
+        print_json({"type": "settled", "thread_id": place.thread_id, "status": status})
+    else:
+        for row in status_lines(status, place):
+            click.echo(row)
+    goal = session.goal
+    return exits.of_goal(goal.status, goal.pause_reason) if goal is not None else exits.ATTENTION

@@ -1,0 +1,144 @@
+"""Who runs a thread's turns: a worker given by the embedder, or the program stored with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from goalfsm.errors import GoalError
+from goalfsm.workers.command import CommandSpec, CommandWorker, StdinMode
+from goalfsm.workers.lines import OutputMode
+from goalfsm.workers.protocol import Worker
+from goalfsm.workers.supervision import Supervisor
+
+SILENCE_TIMEOUT_S: Final = 1_800.0
+"""How long a program may say nothing before its turn counts as hanging."""
+TURN_TIMEOUT_S: Final = 86_400.0
+"""How long a turn may last, whatever it says meanwhile: none goes on for ever by default."""
+
+WorkerSource = Worker | Mapping[str, Worker] | Callable[[str], Worker | None]
+"""One worker for all threads, one for each by its id, or what returns a thread's (or None)."""
+
+
+class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The program that runs a thread's turns, as it is stored: names, never values of secrets.
+
+    ``env_names`` are the environment variables that it gets besides a few base ones, None passes
+    all on. A timeout of None is no timeout.
+    """
+
+    argv: tuple[str, ...]
+    cwd: str | None = None
+    env_names: tuple[str, ...] | None = None
+    prompt_arg: bool = False
+    stdin: StdinMode = "auto"
+    output: OutputMode = "auto"
+    turn_timeout_s: float | None = TURN_TIMEOUT_S
+    silence_timeout_s: float | None = SILENCE_TIMEOUT_S
+
+    def spec(self) -> CommandSpec:
+        """Return what starts the program."""
+        return CommandSpec(
+            argv=self.argv,
+            cwd=self.cwd,
+            env_names=self.env_names,
+            prompt_arg=self.prompt_arg,
+            stdin=self.stdin,
+            output=self.output,
+        )
+
+    def validate(self) -> None:
+        """Raise GoalError, with a hint, for a program that cannot be started from here."""
+        for seconds in (self.turn_timeout_s, self.silence_timeout_s):
+            if seconds is not None and not 0 < seconds < float("inf"):
+                raise GoalError(
+                    f"a timeout of {seconds:g} seconds is none",
+                    code="timeout_invalid",
+                    hint="give a number of seconds above 0",
+                )
+        self.spec().validate()
+
+    def encode(self) -> bytes:
+        """Return the bytes that a store keeps."""
+        return msgspec.json.encode(self)
+
+
+_decoder: Final = msgspec.json.Decoder(WorkerConfig)
+
+
+def decode_config(stored: bytes) -> WorkerConfig:
+    """Return what `WorkerConfig.encode` made; GoalError for anything else."""
+    try:
+        return _decoder.decode(stored)
+    except msgspec.MsgspecError as error:
+        raise GoalError(
+            f"the stored worker cannot be read: {error}",
+            code="worker_invalid",
+            hint="store it again: goalfsm set THREAD -- PROGRAM ARGS",
+        ) from error
+
+
+class Assignment(NamedTuple):
+    """The worker of one run, and its time limits in seconds; ``stored`` is what named them."""
+
+    worker: Worker
+    stored: bytes | None = None
+    turn_timeout_s: float | None = TURN_TIMEOUT_S
+    silence_timeout_s: float | None = None
+
+
+class Processes:
+    """The supervisor of this engine's child processes, started when first needed."""
+
+    def __init__(self, db: str) -> None:
+        """Look after processes that belong to the database ``db``."""
+        self._db = db
+        self._supervisor: Supervisor | None = None
+
+    async def supervisor(self) -> Supervisor:
+        """Return the running supervisor; GoalError when it cannot be started."""
+        if self._supervisor is None:
+            self._supervisor = await Supervisor.start(db=self._db)
+        return self._supervisor
+
+    @property
+    def started(self) -> Supervisor | None:
+        """Return the supervisor if there is one."""
+        return self._supervisor
+
+    async def close(self) -> None:
+        """End every process and the supervisor."""
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is not None:
+            await supervisor.close()
+
+
+async def assign(
+    thread_id: str, source: WorkerSource | None, stored: bytes | None, processes: Processes
+) -> Assignment | None:
+    """Return the worker for a thread's next run, None when nobody said who runs it.
+
+    The limits that are stored with a thread hold for an embedder's worker as well. Where none are,
+    its turn may be silent for as long as it may last: a function that returns its answer says
+    nothing before. Raises GoalError when what is stored cannot be used.
+    """
+    config = None if stored is None else decode_config(stored)
+    worker = given_worker(thread_id, source)
+    if config is None:
+        return None if worker is None else Assignment(worker)
+    if worker is None:
+        worker = CommandWorker(config.spec(), await processes.supervisor())
+    return Assignment(worker, stored, config.turn_timeout_s, config.silence_timeout_s)
+
+
+def given_worker(thread_id: str, source: WorkerSource | None) -> Worker | None:
+    """Return the embedder's worker for a thread, None where there is none."""
+    if source is None:
+        return None
+    if isinstance(source, Mapping):
+        return source.get(thread_id)
+    if callable(source):
+        return source(thread_id)
+    return source

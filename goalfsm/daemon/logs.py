@@ -1,0 +1,65 @@
+"""Logs: structured events, for people on a terminal and as JSON for machines; no secrets."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+import structlog
+
+_SECRET: Final = frozenset({"token", "run_token", "env", "environment", "password", "prompt"})
+_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+
+
+def configure(*, json: bool = False, level: str = "info") -> None:
+    """Write the engine's log to stderr, as JSON lines or for people; ``level`` is the lowest.
+
+    The library that machines are built with says every transition at INFO; it is quieted.
+    """
+    logging.getLogger("transitions").setLevel(logging.WARNING)
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        hide_secrets,
+    ]
+    # Tracebacks without local variables: these hold tokens and environments.
+    if json:
+        transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        shared += [
+            structlog.processors.ExceptionRenderer(transformer),
+            structlog.processors.JSONRenderer(default=str),
+        ]
+    else:
+        shared.append(
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        )
+    structlog.configure(
+        processors=shared,
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        # Looked up anew: whoever replaced stderr for a while may have closed it since.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def be_quiet() -> None:
+    """Write warnings and worse to stderr, where the application has not said what it wants.
+
+    An unconfigured logger would print everything to the application's own output.
+    """
+    if not structlog.is_configured():
+        configure(level="warning")
+
+
+def hide_secrets(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Replace what must never be read in a log, wherever it came from."""
+    for name in _SECRET & event.keys():
+        event[name] = "[hidden]"
+    return event

@@ -1,0 +1,180 @@
+"""What is written on a drawing: one label an edge, and fewer edges where many say the same.
+
+``simplify()`` is what the pictures draw. Tables and JSON show every row as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from goalfsm.diagram.model import Diagram, Edge, Node
+
+MANY: Final = 4
+"""From how many sources one and the same edge is drawn once, from a node that stands for them."""
+EXCEPTIONS: Final = 2
+"""How many states that node may except, the destination aside."""
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """The label of one transition, in the parts that a renderer may set apart."""
+
+    trigger: str = ""
+    guard: str = ""
+    effect: str = ""
+    count: str = ""
+    fault: bool = False
+
+    @property
+    def parts(self) -> tuple[tuple[str, str], ...]:
+        """Return the parts that are there, each with its kind, in the order of reading."""
+        found = (
+            ("trigger", self.trigger),
+            ("guard", self.guard),
+            ("effect", self.effect),
+            ("count", self.count),
+        )
+        return tuple((kind, text) for kind, text in found if text)
+
+    @property
+    def text(self) -> str:
+        """Return ``trigger [guard, not guard] / effect, effect`` and the count."""
+        return " ".join(text for _, text in self.parts)
+
+
+def line_of(edge: Edge, *, guards: bool = True, effects: bool = False) -> Line:
+    """Return the label of ``edge``."""
+    return Line(
+        trigger=edge.trigger,
+        guard=f"[{', '.join(edge.guards)}]" if guards and edge.guards else "",
+        effect=f"/ {', '.join(edge.effects)}" if effects and edge.effects else "",
+        count=f"×{edge.count}" if edge.count else "",  # noqa: RUF001  the sign, not the letter
+        fault=edge.fault,
+    )
+
+
+class Joint(msgspec.Struct, frozen=True, kw_only=True):
+    """All transitions between two states, drawn as one arrow with a line each."""
+
+    source: str
+    dest: str
+    lines: tuple[Line, ...]
+    count: int = 0
+    fault: bool = False
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Return the lines as plain text."""
+        return tuple(line.text for line in self.lines)
+
+
+def joints(diagram: Diagram, *, guards: bool, effects: bool) -> tuple[Joint, ...]:
+    """Return the arrows to draw: transitions between the same two states share one.
+
+    What a path took is an arrow of its own, so that it can be told from what it did not take; so
+    is a fault.
+    """
+    found: dict[tuple[str, str, bool, bool], tuple[list[Line], int]] = {}
+    for edge in diagram.edges:
+        if edge.internal:
+            continue
+        key = (edge.source, edge.dest, edge.count > 0, edge.fault)
+        lines, count = found.get(key, ([], 0))
+        line = line_of(edge, guards=guards, effects=effects)
+        if line.text and line not in lines:
+            lines.append(line)
+        found[key] = (lines, count + edge.count)
+    return tuple(
+        Joint(source=source, dest=dest, lines=tuple(lines), count=count, fault=fault)
+        for (source, dest, _, fault), (lines, count) in found.items()
+    )
+
+
+def inside(diagram: Diagram, node: Node, *, guards: bool, effects: bool) -> tuple[Line, ...]:
+    """Return the lines under a state's name: its note, what it does, its internal transitions."""
+    lines = [Line(effect=node.note)] if node.note else []
+    if effects:
+        for moment, names in (("entry", node.entry), ("exit", node.exit)):
+            if names:
+                lines.append(Line(trigger=moment, effect=f"/ {', '.join(names)}"))
+    internal = (e for e in diagram.edges if e.internal and e.source == node.name)
+    lines += [line_of(edge, guards=guards, effects=effects) for edge in internal]
+    return tuple(dict.fromkeys(line for line in lines if line.text))
+
+
+def simplify(diagram: Diagram) -> Diagram:
+    """Return a diagram in which an edge that nearly every state has is drawn once.
+
+    It then starts at a node that says which states it stands for. Nested machines, flows and
+    edges that a path took stay as they are.
+    """
+    if diagram.flow or any(node.parent for node in diagram.states):
+        return diagram
+    groups: dict[tuple[object, ...], list[Edge]] = {}
+    for edge in diagram.edges:
+        if not edge.internal:
+            key = (edge.trigger, edge.dest, edge.guards, edge.effects)
+            groups.setdefault(key, []).append(edge)
+    names = [node.name for node in diagram.states]
+    alike = [edges for edges in groups.values() if _is_many(edges, names)]
+    if not alike:
+        return diagram
+    chosen = _choose([_exceptions(edges, names) for edges in alike])
+    nodes: dict[tuple[str, ...], str] = {}
+    drawn: dict[Edge, Edge | None] = {}
+    for edges, excepted in zip(alike, chosen, strict=True):
+        name = nodes.setdefault(excepted, _unused(f"any {len(nodes) + 1}", names))
+        drawn |= dict.fromkeys(edges)
+        drawn[edges[0]] = msgspec.structs.replace(edges[0], source=name)
+    texts = {node.name: node.text for node in diagram.states}
+    stand_ins = (
+        Node(name=name, label=_any_label([texts[e] for e in excepted]), kind="any")
+        for excepted, name in nodes.items()
+    )
+    kept = (drawn.get(edge, edge) for edge in diagram.edges)
+    return msgspec.structs.replace(
+        diagram,
+        states=(*diagram.states, *stand_ins),
+        edges=tuple(edge for edge in kept if edge is not None),
+    )
+
+
+def _is_many(edges: Sequence[Edge], names: Sequence[str]) -> bool:
+    sources = {edge.source for edge in edges}
+    excepted = set(names) - sources - {edges[0].dest}
+    return (
+        len(sources) >= MANY
+        and len(sources) == len(edges)
+        and len(excepted) <= min(EXCEPTIONS, len(sources) // 2)
+        and not any(edge.count for edge in edges)
+    )
+
+
+def _exceptions(edges: Sequence[Edge], names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return which states may be named as excepted: whether the destination is makes no odds."""
+    sources = {edge.source for edge in edges}
+    dest = edges[0].dest
+    strict = tuple(name for name in names if name not in sources)
+    loose = tuple(name for name in strict if name != dest)
+    return [loose] if dest in sources else [loose, strict]
+
+
+def _choose(candidates: Sequence[Sequence[tuple[str, ...]]]) -> list[tuple[str, ...]]:
+    """Return one candidate each, such that as few different ones as possible are used."""
+    usable = [option for options in candidates for option in options]
+    return [
+        max(options, key=lambda option: (usable.count(option), -len(option)))
+        for options in candidates
+    ]
+
+
+def _any_label(excepted: Sequence[str]) -> str:
+    return f"any but {', '.join(excepted)}" if excepted else "any state"
+
+
+def _unused(name: str, names: Iterable[str]) -> str:
+    while name in names:
+        name += "'"
+    return name

@@ -1,0 +1,122 @@
+"""The errors that goalfsm raises on purpose: a code for programs, a hint for people."""
+
+from __future__ import annotations
+
+
+class GoalError(Exception):
+    """Something was refused; ``hint`` says what to do about it, ``code`` is stable."""
+
+    code: str = "goal_error"
+    hint: str = ""
+
+    def __init__(self, message: str, *, code: str | None = None, hint: str = "") -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+        if hint:
+            self.hint = hint
+
+    @property
+    def message(self) -> str:
+        """Return the text without the hint."""
+        return str(self.args[0])
+
+
+class StoreError(GoalError):
+    """The store could not do what was asked. Nothing was written, unless a child says otherwise."""
+
+    code = "store_error"
+
+
+class StoreClosed(StoreError):
+    """The handle was closed."""
+
+    code = "store_closed"
+
+
+class StoreUnavailable(StoreError):
+    """The device or the file failed before anything was committed."""
+
+    code = "store_unavailable"
+    hint = "Look at the disk and the system log, then try again."
+
+
+class CannotWrite(StoreError):
+    """The place, the permissions or the handle do not allow writing."""
+
+    code = "cannot_write"
+
+
+class NoDatabase(StoreError):
+    """There is no file at the path, or an empty one, and it was not to be created."""
+
+    code = "no_database"
+
+
+class NotOurDatabase(StoreError):
+    """The file is not a goalfsm database."""
+
+    code = "not_our_database"
+    hint = "Name another file; this one was left as it is."
+
+
+class NewerDatabase(StoreError):
+    """A newer version of goalfsm has migrated the file."""
+
+    code = "newer_database"
+    hint = "Upgrade goalfsm; the file was left as it is."
+
+
+class OlderDatabase(StoreError):
+    """The file waits for a migration, and this handle is read-only or an owner is using it."""
+
+    code = "older_database"
+    hint = "Stop the running daemon, then start the new version once."
+
+
+class Busy(StoreError):
+    """Another process held the database's lock for longer than this one waits."""
+
+    code = "busy"
+    hint = "Try again; `goalfsm doctor` names the owner."
+
+
+class Corrupt(StoreError):
+    """The file holds pages that cannot be right."""
+
+    code = "corrupt"
+    hint = "Stop the daemon, run `goalfsm doctor`, and restore a backup."
+
+
+class DiskFull(StoreError):
+    """There is no room for the commit; nothing of it was written."""
+
+    code = "disk_full"
+    hint = "Free some space on the disk that holds the database."
+
+
+class DatabaseReplaced(StoreError):
+    """The file at the path is no longer the one that was opened: deleted, or another one."""
+
+    code = "database_replaced"
+    hint = "Put the file back, or stop the daemon and start it on the new one."
+
+
+class OutcomeUnknown(StoreError):
+    """The commit failed half-way: it may be there or not. Reopen the store and read by key."""
+
+    code = "outcome_unknown"
+    hint = "Reopen the store, then look for the event by its id."
+
+
+class Fenced(StoreError):
+    """The handle does not own the store: it never claimed it, or there is a successor."""
+
+    code = "fenced"
+    hint = "Another daemon has taken over; end this one's workers and stop."
+
+
+class TooLarge(StoreError):
+    """The bytes exceed what one row may carry."""
+
+    code = "too_large"

@@ -1,0 +1,131 @@
+"""Why a thread last continued, waited or stopped: the chain of guards, in words and as data."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from goalfsm.continuation import GUARDS, OTHERWISE
+from goalfsm.escape import line
+from goalfsm.status import activity, hint
+from goalfsm.views import LastDecision, last_decision
+
+if TYPE_CHECKING:
+    from goalfsm.session.state import Session
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MS: Final = 253_402_300_799_999
+_VERBS: Final = {"continue": "went on", "wait": "waited", "stop": "stopped"}
+_STOPS: Final = {
+    "completed": "the goal is complete",
+    "blocked": "the goal is blocked",
+    "paused": "the goal is paused",
+    "cleared": "the thread has no goal",
+    "token_budget": "the token budget is used up",
+    "time_budget": "the time budget is used up",
+    "cost_budget": "the cost budget is used up",
+    "continuation_limit": "all continuations are spent",
+    "no_progress": "the last turns got nowhere",
+    "usage_limit": "the provider's quota is used up",
+    "verification": "the completion claim could not be verified",
+}
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """One guard of the chain: what it asks and what the answer was."""
+
+    guard: str
+    asks: str
+    answer: Literal["no", "yes", "not asked"]
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """The last decision with the chain that led to it, and what goes on now.
+
+    ``words`` are the lines that a person reads; they say nothing that the data does not.
+    """
+
+    activity: str
+    detail: str
+    until_ms: int | None
+    hint: str
+    last_decision: LastDecision | None
+    chain: tuple[Answer, ...]
+    words: tuple[str, ...]
+
+
+def explain(session: Session) -> Explanation:
+    """Return why work on ``session`` last went on, waited or stopped."""
+    now = activity(session)
+    made = last_decision(session)
+    chain = () if made is None else chain_of(made.guard)
+    advice = hint(session)
+    words = [f"Now: {now.text}{_because(now.detail)}{_until(now.until_ms)}."]
+    words.append("Nothing was decided yet." if made is None else sentence(made))
+    words += [f"  {answer.answer:<9} {answer.asks}" for answer in chain]
+    if advice:
+        words.append(f"Hint: {advice}")
+    return Explanation(
+        activity=now.text,
+        detail=now.detail,
+        until_ms=now.until_ms,
+        hint=advice,
+        last_decision=made,
+        chain=chain,
+        words=tuple(words),
+    )
+
+
+def chain_of(decided_by: str) -> tuple[Answer, ...]:
+    """Return the answers of all guards when the one named ``decided_by`` decided.
+
+    Guards are asked in order, and the first that holds decides; when none holds, work goes on. A
+    decision that no guard made has no chain.
+    """
+    names = [guard.name for guard in GUARDS]
+    if decided_by == OTHERWISE.guard:
+        at = len(names)
+    elif decided_by in names:
+        at = names.index(decided_by)
+    else:
+        return ()
+    return tuple(
+        Answer(
+            guard=guard.name,
+            asks=guard.asks,
+            answer="no" if index < at else "yes" if index == at else "not asked",
+        )
+        for index, guard in enumerate(GUARDS)
+    )
+
+
+def sentence(made: LastDecision) -> str:
+    """Return one decision as a sentence."""
+    why = _stopped(made.reason) if made.decision == "stop" else made.reason
+    when = moment(made.at_ms)
+    return f"Work {_VERBS[made.decision]} at {when}{_because(why)}{_until(made.until_ms)}."
+
+
+def _stopped(reason: str) -> str:
+    """Return a stop's reason in words; behind a colon it may say more."""
+    code, _, detail = reason.partition(": ")
+    words = _STOPS.get(code, code)
+    # What seals a completion's evidence is for the journal; the report shows it as well.
+    return words if detail in {"", words} or code == "completed" else f"{words} ({detail})"
+
+
+def moment(unix_ms: int) -> str:
+    """Return a point in time as UTC, to the second; what no calendar holds, as its number."""
+    if not 0 <= unix_ms <= _LAST_MS:
+        return f"{unix_ms} ms"
+    return (_EPOCH + timedelta(milliseconds=unix_ms)).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _because(text: str) -> str:
+    return f": {line(text)}" if text else ""
+
+
+def _until(unix_ms: int | None) -> str:
+    return "" if unix_ms is None else f", until {moment(unix_ms)}"

@@ -1,0 +1,107 @@
+"""The values of a goal: immutable, validated where they enter, encoded as JSON.
+
+Times are unix seconds unless the name ends in ``_ms``. Token counts are integers, cost is an
+integer number of millionths of the account's currency, so that sums stay exact.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+Status = Literal["active", "paused", "blocked", "complete", "budgetLimited"]
+
+ACTIVE: Final = "active"
+PAUSED: Final = "paused"
+BLOCKED: Final = "blocked"
+COMPLETE: Final = "complete"
+LIMITED: Final = "budgetLimited"
+STATUSES: Final[tuple[Status, ...]] = (ACTIVE, PAUSED, BLOCKED, COMPLETE, LIMITED)
+
+PauseReason = Literal[
+    "user", "interrupt", "recovery", "no_progress", "usage_limit", "verification", "shutdown"
+]
+Limit = Literal["tokens", "time", "cost", "continuations"]
+Origin = Literal["person", "model", "system"]
+
+MAX_OBJECTIVE_LENGTH: Final = 8_000
+"""Longest objective, in code points after trimming."""
+MAX_TEXT_LENGTH: Final = 16_000
+"""Longest criterion, evidence, reason or steering text, in code points; longer is refused."""
+MAX_ITEMS: Final = 100
+"""Most criteria, verifiers or pieces of evidence that one goal or claim carries."""
+MAX_COUNT: Final = 2**53 - 1
+"""Largest count or budget: the largest integer that every JSON reader keeps exact."""
+COST_SCALE: Final = 1_000_000
+
+
+class Criterion(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that must be shown before the goal may be called complete."""
+
+    text: str
+
+
+class Verifier(msgspec.Struct, frozen=True, kw_only=True):
+    """A check that the engine runs itself before it accepts a completion claim.
+
+    ``command``: ``argv`` exits 0 (no shell), in ``cwd``, within ``timeout_s`` seconds.
+    ``callable``: the Python callable that the embedder registered under ``name``.
+    ``person``: somebody accepts or rejects.
+    """
+
+    kind: Literal["command", "callable", "person"]
+    name: str = ""
+    argv: tuple[str, ...] = ()
+    cwd: str | None = None
+    timeout_s: float = 600.0
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What the claimant shows; ``criterion`` counts from 1, None speaks for the whole goal."""
+
+    text: str
+    criterion: int | None = None
+
+
+class Goal(msgspec.Struct, frozen=True, kw_only=True):
+    """One objective of one thread, with its budgets and what was used of them."""
+
+    goal_id: str
+    objective: str
+    status: Status = ACTIVE
+    token_budget: int | None = None
+    tokens_used: int = 0
+    active_seconds: int = 0
+    created_at: int
+    updated_at: int
+    revision: int = 1
+    time_budget_seconds: int | None = None
+    cost_budget: int | None = None
+    cost_used: int = 0
+    max_continuations: int | None = None
+    continuations: int = 0
+    pause_reason: PauseReason | None = None
+    resume_at_ms: int | None = None
+    limited_by: Limit | None = None
+    note: str | None = None
+    criteria: tuple[Criterion, ...] = ()
+    verifiers: tuple[Verifier, ...] = ()
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What one model call consumed, as its provider reported it; cost in millionths."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost: int = 0
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The budgets that a goal is created with or changed to; None leaves one unbounded."""
+
+    tokens: int | None = None
+    seconds: int | None = None
+    cost: int | None = None
+    continuations: int | None = None

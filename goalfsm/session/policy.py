@@ -1,0 +1,77 @@
+"""What a thread is run by: thresholds, who retries and compacts, how usage weighs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf
+from typing import Literal
+
+import msgspec
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """The rules of one thread; stored with it, so that a restart changes nothing.
+
+    Durations are in seconds. ``max_continuations`` 0 is unlimited. ``overrun_s`` is how long a turn
+    may go on after a budget was used up under it, and how long the turn that winds down may take.
+    ``model_goals`` is how many goals in a row the model may give without a word of a person's
+    between them; 0 is any number.
+    """
+
+    blocked_after: int = 3
+    evidence_required: bool = True
+    no_progress: int = 3
+    steering_limit: int = 100
+    model_goals: int = 10
+    max_continuations: int = 100
+    retries: Literal["engine", "host"] = "engine"
+    compacts: Literal["engine", "host"] = "engine"
+    cached_weight: float = 0.0
+    on_start: Literal["resume", "ask", "pause"] = "resume"
+    idle_time_counts: bool = False
+    retry_initial_s: float = 2.0
+    retry_maximum_s: float = 300.0
+    retry_jitter: float = 0.2
+    retry_window_s: float = 86_400.0
+    overrun_s: float = 900.0
+
+    def __post_init__(self) -> None:
+        """Refuse counts and durations that could never be meant."""
+        counts = (self.no_progress, self.max_continuations, self.model_goals)
+        spans = (
+            self.retry_initial_s,
+            self.retry_maximum_s,
+            self.retry_window_s,
+            self.overrun_s,
+        )
+        if self.blocked_after < 1 or self.steering_limit < 1:
+            raise ValueError("blocked_after and steering_limit are at least 1")
+        if min(counts) < 0:
+            raise ValueError("no_progress, max_continuations, model_goals are 0 (off) or more")
+        if not all(0 < span < inf for span in spans):
+            raise ValueError("durations are more than 0 seconds, and end")
+        if not (0 <= self.retry_jitter <= 1 and 0 <= self.cached_weight <= 1):
+            raise ValueError("retry_jitter and cached_weight are shares from 0 to 1")
+
+    def changed(self, changes: Mapping[str, object]) -> Policy:
+        """Return the policy with other settings; ValueError names the one that is not valid."""
+        known = msgspec.structs.asdict(self)
+        for name in changes:
+            if name not in known:
+                raise ValueError(f"there is no setting {name!r}; there are {', '.join(known)}")
+        return msgspec.convert({**known, **changes}, Policy)
+
+    @classmethod
+    def reference(cls) -> Policy:
+        """Return the policy with everything off that goalfsm adds to the reference behaviour."""
+        return cls(
+            blocked_after=1,
+            evidence_required=False,
+            no_progress=0,
+            max_continuations=0,
+            model_goals=0,
+            retries="host",
+            compacts="host",
+            on_start="resume",
+            idle_time_counts=True,
+        )

@@ -1,0 +1,212 @@
+"""What a failed model call means for the thread: attention, pauses, the next attempt."""
+
+from __future__ import annotations
+
+from datetime import tzinfo
+from math import ceil
+
+from msgspec.structs import replace
+
+from goalfsm.effects import AppendEntry, CompactContext
+from goalfsm.events import CompactionEnded, Message, UserStartEntry
+from goalfsm.model import ACTIVE
+from goalfsm.session.change import notify, request, restate
+from goalfsm.session.state import Change, Context, Retry, Session
+from goalfsm.transition import Fire, RecoveryPause, Rejection
+from recovery import failures
+from recovery import machine as recovery
+from recovery.failures import Failure, assistant_overflow, classify
+from recovery.retry import GiveUp, RetryPolicy, next_attempt
+
+
+def overflowed(session: Session, message: Message) -> bool:
+    """Tell whether a call that looks successful overflowed the context window silently."""
+    usage = message.usage
+    return assistant_overflow(
+        stop_reason=message.stop_reason or "",
+        usage_input=usage.input_tokens,
+        usage_output=usage.output_tokens,
+        cache_read=usage.cached_tokens,
+        error_message=None,
+        context_window=session.host.context_window or 0,
+    )
+
+
+def turn_ended(session: Session, message: Message) -> Change:
+    """Follow the recovery machine through the end of one model call."""
+    state, finished = recovery.turn_finished(session.recovery, message.stop_reason)
+    if finished:
+        state = recovery.clear_overflow_active(state)
+        if state is not session.recovery or session.retry.attempts:
+            session = replace(session, recovery=state, retry=Retry())
+    return Change(session)
+
+
+def silent_overflow(session: Session, ctx: Context) -> Change:
+    """Handle an overflow that no provider reported."""
+    state, action = recovery.silent_overflow(session.recovery)
+    return _overflow(replace(session, recovery=state), action, ctx)
+
+
+def failed(session: Session, message: Message, ctx: Context) -> Change:
+    """Handle the error that a run ended with."""
+    after = message.retry_after
+    failure = classify(
+        message.error or "",
+        status=message.status,
+        code=message.code,
+        headers=None if after is None else {"retry-after": str(after)},
+        now=ctx.now_ms / 1000,
+        zones=_zones(ctx, message.zone),
+    )
+    active = session.goal is not None and session.goal.status == ACTIVE
+    if not active and failure.kind != "overflow":
+        return Change(session)
+    state, action = recovery.assistant_error(session.recovery, _Classified(failure))
+    session = replace(session, recovery=state)
+    if failure.kind == "overflow":
+        return _overflow(session, action, ctx)
+    if failure.kind == "quota" and session.policy.retries == "engine":
+        return _quota(session, failure, ctx)
+    if isinstance(action, recovery.Pending):
+        pending = recovery.set_pending(session.recovery, action.reason)
+        return _retry(replace(session, recovery=pending), action.reason, failure, ctx)
+    assert isinstance(action, recovery.Pause)  # noqa: S101  only an overflow is left to the host
+    return _pause(session, action.reason, ctx)
+
+
+def _zones(ctx: Context, local: str | None) -> failures.Zones | None:
+    """Return where zones come from, ``local`` standing for the one that nobody names."""
+    find = ctx.zones
+    if find is None:
+        return None
+
+    def zone(name: str | None) -> tzinfo | None:
+        named = name or local
+        return None if named is None else find(named)
+
+    return zone
+
+
+def _quota(session: Session, failure: Failure, ctx: Context) -> Change:
+    """Pause until the quota is there again; without a known time somebody has to look."""
+    reason = f"usage limit ({failure.signature})"
+    if failure.resets_at is None:
+        paused = request(session, RecoveryPause(reason), ctx)
+    else:
+        paused = request(session, Fire("pause", "runtime"), ctx)
+    if isinstance(paused, Rejection):
+        return Change(session)
+    # Resuming a moment early would only meet the same refusal again.
+    at = None if failure.resets_at is None else max(ceil(failure.resets_at * 1000), ctx.now_ms + 1)
+    return restate(paused, pause_reason="usage_limit", resume_at_ms=at, note=reason)
+
+
+class _Classified:
+    """A failure in the words of the recovery machine."""
+
+    __slots__ = ("overflow", "retryable", "signature")
+
+    def __init__(self, failure: Failure) -> None:
+        self.overflow = failure.kind == "overflow"
+        self.retryable = failure.retryable
+        self.signature = failure.signature
+
+
+def _overflow(session: Session, action: recovery.Action, ctx: Context) -> Change:
+    if session.goal is None or session.goal.status != ACTIVE:
+        state, persist = recovery.require_user_start(session.recovery)
+        return _user_start(replace(session, recovery=state), persist=persist, active=True)
+    if isinstance(action, recovery.Pause):
+        return _pause(session, action.reason, ctx)
+    if session.policy.compacts == "engine" and not session.host.can_compact:
+        return _pause(session, "the context window is exceeded and cannot be compacted", ctx)
+    state, persist = recovery.begin_overflow(session.recovery)
+    change = _user_start(replace(session, recovery=state), persist=persist, active=True)
+    if session.policy.compacts == "host":
+        return change
+    compact = CompactContext(goal_id=session.goal.goal_id)
+    return change._replace(effects=(*change.effects, compact))
+
+
+def _user_start(session: Session, *, persist: bool, active: bool) -> Change:
+    if not persist:
+        return Change(session)
+    return Change(session, (AppendEntry(entry=UserStartEntry(active=active)),))
+
+
+def started(session: Session) -> Change:
+    """Note that a visible message started the run, when one was required."""
+    if not recovery.needs_user_start(session.recovery):
+        return Change(session)
+    state, persist = recovery.persist_user_start(session.recovery, active=False)
+    return _user_start(replace(session, recovery=state), persist=persist, active=False)
+
+
+def _pause(session: Session, reason: str, ctx: Context) -> Change:
+    paused = request(session, RecoveryPause(reason), ctx)
+    if isinstance(paused, Rejection):
+        return Change(session)
+    return restate(paused, pause_reason="recovery", note=reason)
+
+
+def _retry(session: Session, reason: str, failure: Failure, ctx: Context) -> Change:
+    """Schedule the next attempt where the engine retries; give up at the end of the window."""
+    policy, before = session.policy, session.retry
+    if policy.retries == "host":
+        return Change(session)
+    first = ctx.now_ms if before.first_failure_ms is None else before.first_failure_ms
+    attempts = before.attempts + 1
+    following = next_attempt(
+        RetryPolicy(
+            initial=policy.retry_initial_s,
+            maximum=policy.retry_maximum_s,
+            jitter=policy.retry_jitter,
+            window=policy.retry_window_s,
+        ),
+        attempt=attempts,
+        first_failure_ms=first,
+        now_ms=ctx.now_ms,
+        jitter=ctx.jitter,
+        retry_after=failure.retry_after,
+    )
+    if isinstance(following, GiveUp):
+        return _pause(session, f"{reason}; {following.reason}", ctx)
+    retry = Retry(
+        attempts=attempts,
+        first_failure_ms=first,
+        at_ms=following.at_ms,
+        reason=reason,
+        owed=True,
+    )
+    return Change(notify(replace(session, retry=retry), "turn_failed", reason))
+
+
+def user_input(session: Session) -> Change:
+    """Start counting afresh: a person wrote, and trouble so far is theirs to judge."""
+    return _calmed(session, recovery.user_input(session.recovery))
+
+
+def reset(session: Session) -> Change:
+    """Forget the failures so far."""
+    return _calmed(session, recovery.reset(session.recovery))
+
+
+def _calmed(session: Session, state: recovery.RecoveryState) -> Change:
+    if state is session.recovery and not session.retry.attempts:
+        return Change(session)
+    return Change(replace(session, recovery=state, retry=Retry()))
+
+
+def compacted(session: Session, event: CompactionEnded, ctx: Context) -> Change:
+    """Follow the recovery machine through a compaction; one that failed pauses the goal."""
+    if not event.ok:
+        if not recovery.blocks_continuation(session.recovery):
+            return Change(session)  # nothing hung on it: somebody compacted for comfort
+        reason = "the context window is exceeded and the compaction failed"
+        return _pause(session, reason, ctx)
+    state = recovery.session_compact(session.recovery)
+    if session.policy.compacts == "engine":
+        state = recovery.clear_overflow_active(state)
+        session = notify(session, "compacted")
+    return Change(session if state is session.recovery else replace(session, recovery=state))

@@ -1,0 +1,318 @@
+"""Everything that one thread is: immutable, encoded whole as its snapshot."""
+
+from __future__ import annotations
+
+from datetime import tzinfo
+from typing import Final, Literal, NamedTuple, Protocol
+
+import msgspec
+
+from goalfsm.accounting import STOPPED_CLOCK, Clock
+from goalfsm.effects import Effect
+from goalfsm.machine import GoalMachine, default_machine
+from goalfsm.model import Evidence, Goal, Usage
+from goalfsm.session.policy import Policy
+from recovery.machine import CALM, RecoveryState
+from recovery.stale_events import IDLE as STALE_IDLE
+from recovery.stale_events import State as StaleState
+
+RULES_VERSION: Final = 1
+"""Raised whenever ``handle`` decides differently: replay compares rows of the same version."""
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """What the host last said about itself; ``context_window`` None is unknown.
+
+    ``turn_goal`` is the goal that was active when the last turn started: its tokens are that
+    goal's, or nobody's.
+    """
+
+    idle: bool = True
+    pending_messages: bool = False
+    context_window: int | None = None
+    turn_index: int | None = None
+    turn_goal: str | None = None
+    can_compact: bool = False
+
+
+class Continuation(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose continuation is queued, whose is wanted as soon as the host is idle.
+
+    ``warned`` is the goal whose used-up budget has been announced.
+    """
+
+    queued: str | None = None
+    wanted: str | None = None
+    warned: str | None = None
+
+
+class Flush(msgspec.Struct, frozen=True, kw_only=True):
+    """What the history still lacks, and when it was last written (ms; None since load or clear)."""
+
+    dirty: bool = False
+    written_ms: int | None = None
+
+
+class Steering(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of a person that has not been taken into account yet."""
+
+    message_id: str
+    text: str
+    at_ms: int
+    carried_by: str | None = None
+
+
+class VerifierResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What one verifier said of a claim."""
+
+    index: int
+    outcome: Literal["passed", "failed", "unverifiable"]
+    detail: str = ""
+    digest: str = ""
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """A completion claim that waits for its verification.
+
+    ``digest`` seals the evidence as it was shown: SHA-256 of its canonical JSON.
+    """
+
+    claim_id: str
+    goal_id: str
+    evidence: tuple[Evidence, ...] = ()
+    results: tuple[VerifierResult, ...] = ()
+    digest: str = ""
+    run_id: str | None = None
+    at_ms: int
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a goal counts as complete: the claim, what the verifiers said, who accepted it."""
+
+    goal_id: str
+    evidence: tuple[Evidence, ...] = ()
+    results: tuple[VerifierResult, ...] = ()
+    digest: str = ""
+    run_id: str | None = None
+    accepted_by: Literal["engine", "person"] = "engine"
+    at_ms: int
+
+
+class Blocking(msgspec.Struct, frozen=True, kw_only=True):
+    """The audit of blocked claims: how many goal turns in a row had one.
+
+    ``claimed`` says that the running turn has had its claim.
+    """
+
+    count: int = 0
+    claimed: bool = False
+    reason: str = ""
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """What the no-progress rules count over consecutive turns.
+
+    ``gaps_in`` is the run whose claim was counted last: a turn may claim more than once.
+    """
+
+    empty: int = 0
+    same_answer: int = 0
+    failing_tools: int = 0
+    same_gaps: int = 0
+    last_answer: str = ""
+    last_gaps: str = ""
+    gaps_in: str = ""
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """What the work waits for; ``until_ms`` None waits for the event alone.
+
+    ``relative``: the time was asked for as a duration. ``held``: somebody asked for a pause that a
+    rule refused; nothing but a wake or a resume ends it.
+    """
+
+    kind: Literal["timer", "process", "person", "event"]
+    until_ms: int | None = None
+    pid: int | None = None
+    note: str = ""
+    since_ms: int = 0
+    relative: bool = False
+    held: bool = False
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
+    """The schedule of the retries that the engine does itself.
+
+    ``owed``: the next turn is the last one once more, and does not count as another.
+    """
+
+    attempts: int = 0
+    first_failure_ms: int | None = None
+    at_ms: int | None = None
+    reason: str = ""
+    owed: bool = False
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """The open run: dispatched, its end not known yet.
+
+    ``charged`` holds the latest usage keys, ``notices`` what its prompt carries and the session
+    has given up for it, ``ending`` why it is being ended early. ``ends_ms`` is when it has to be
+    over: a budget of its goal is used up.
+    """
+
+    run_id: str
+    token: str
+    goal_id: str | None
+    turn: int
+    started_ms: int
+    wind_down: bool = False
+    can_steer: bool = False
+    can_compact: bool = False
+    charged: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    waited: bool = False
+    claimed: bool = False
+    started: bool = False
+    ending: str | None = None
+    ends_ms: int | None = None
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """All usage that was ever reported to the thread, charged or not.
+
+    Each row of it is in the journal; these are the sums. ``uncharged`` counts by reason.
+    """
+
+    reported: Usage = Usage()
+    charged_tokens: int = 0
+    charged_cost: int = 0
+    uncharged: dict[str, int] = {}
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether work goes on, and the guard that decided it.
+
+    A journal also says ``refused`` of what was asked for in vain; the guard is the reply's code.
+    """
+
+    decision: Literal["continue", "wait", "stop", "refused"]
+    guard: str
+    reason: str
+    until_ms: int | None = None
+    at_ms: int = 0
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """One thread. ``handle`` is the only thing that makes a new one of an old one.
+
+    ``first_policy`` is what the thread began with, once that was changed: a replay starts there.
+    ``model_goals`` is how many goals in a row the model has given without a word of a person's.
+    """
+
+    policy: Policy = Policy()
+    first_policy: Policy | None = None
+    goal: Goal | None = None
+    clock: Clock = STOPPED_CLOCK
+    host: Host = Host()
+    recovery: RecoveryState = CALM
+    stale: StaleState = STALE_IDLE
+    continuation: Continuation = Continuation()
+    flush: Flush = Flush()
+    steering: tuple[Steering, ...] = ()
+    notices: tuple[str, ...] = ()
+    claim: Claim | None = None
+    completion: Completion | None = None
+    blocking: Blocking = Blocking()
+    progress: Progress = Progress()
+    wait: Wait | None = None
+    retry: Retry = Retry()
+    overflow_noted: bool = False
+    run: Run | None = None
+    wind_down: Literal["none", "owed", "running", "done"] = "none"
+    ledger: Ledger = Ledger()
+    decision: Decision | None = None
+    stopping: bool = False
+    model_goals: int = 0
+
+    @property
+    def next_turn(self) -> int:
+        """Return the number of the goal's next turn; one that failed for a while keeps its own."""
+        done = 0 if self.goal is None else self.goal.continuations
+        return max(1, done + (not self.retry.owed))
+
+    @property
+    def held(self) -> bool:
+        """Return whether a pause that a rule refused keeps further turns from starting."""
+        return self.wait is not None and self.wait.held
+
+
+class Ids(Protocol):
+    """Where new ids come from; given, so that the same inputs give the same session."""
+
+    def __call__(self, kind: Literal["goal", "claim"]) -> str:
+        """Return a new id of ``kind``."""
+        ...
+
+
+class Zones(Protocol):
+    """Where time zones come from; given, because they are read from files."""
+
+    def __call__(self, name: str) -> tzinfo | None:
+        """Return the zone of that name; None when it is not known."""
+        ...
+
+
+class Context(NamedTuple):
+    """What the world gives to one decision: the time (unix ms), ids, jitter in [0, 1).
+
+    ``zones`` reads the time zones in what providers say of resets; without it such times are not
+    understood.
+    """
+
+    now_ms: int
+    ids: Ids
+    jitter: float = 0.0
+    machine: GoalMachine | None = None
+    zones: Zones | None = None
+
+    @property
+    def now(self) -> int:
+        """Return the time in unix seconds."""
+        return self.now_ms // 1000
+
+    def rules(self) -> GoalMachine:
+        """Return the goal machine that decides."""
+        return self.machine if self.machine is not None else default_machine()
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """What the one who asked is told."""
+
+    ok: bool
+    code: str = "ok"
+    message: str = ""
+    hint: str = ""
+
+
+class Change(NamedTuple):
+    """What one concern made of an event: the session after it, effects in order, a reply.
+
+    ``decide``: work may go on, the decision is to be taken. ``skipped``: the event was owed by
+    stale work, nobody else reads it.
+    """
+
+    session: Session
+    effects: tuple[Effect, ...] = ()
+    reply: Reply | None = None
+    decide: bool = False
+    skipped: bool = False
+
+
+class Step(NamedTuple):
+    """What ``handle`` returns."""
+
+    session: Session
+    effects: tuple[Effect, ...] = ()
+    reply: Reply | None = None
+    decision: Decision | None = None

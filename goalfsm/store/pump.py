@@ -1,0 +1,343 @@
+"""Group commit for asyncio: everything that is ready becomes one transaction.
+
+The pump commits on the loop's own thread: a writer thread would cost a hop for each commit and win
+nothing, for the loop has nothing to do that may overtake a commit. While one batch is being synced
+the next gathers by itself, so a batch is as large as the load. A thread that is alone is committed
+at once, inside `Pump.submit`: waiting for company that does not come is latency for nothing. The
+pump knows no SQL and works with any `goalfsm.store.port.Store`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+
+from goalfsm.errors import Fenced, StoreClosed, StoreError
+from goalfsm.store.port import Checkpointer, Commit, Done, Outcome, Store
+
+BATCH: Final = 64
+"""Most events in one transaction."""
+
+GATHER_S: Final = 0.001
+"""How long a batch may wait for events that are about to be ready, while events keep coming."""
+
+LINGER_S: Final = 0.05
+"""How long a mark waits for a commit to ride with."""
+
+RETRY_S: Final = 1.0
+"""How long marks wait that the store did not take, when no commit comes along first."""
+
+CHECKPOINT_FRAMES: Final = 1_000
+"""How long the log may grow before it is moved and, with commits held, started over."""
+
+
+_Group = list[tuple[Commit, asyncio.Future[Outcome]]]
+
+
+class PumpStats(msgspec.Struct, kw_only=True):
+    """What a pump has done; the seconds are those that commits were held for the log."""
+
+    events: int = 0
+    batches: int = 0
+    largest: int = 0
+    checkpoints: int = 0
+    held_s: float = 0.0
+
+
+class Pump:
+    """Gathers commits and marks of one store; belongs to the running loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        checkpoint_frames: int = CHECKPOINT_FRAMES,
+        background: bool = True,
+    ) -> None:
+        """Pump into ``store``; start a thread only when the store wants checkpoints.
+
+        ``background`` False starts none: the store then does its checkpoints inside `commit`.
+        """
+        self.stats = PumpStats()
+        self.checkpoint_error: StoreError | None = None
+        self._store = store
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[_Group] = deque()
+        self._marks: list[Done] = []
+        self._put_off = False
+        self._scheduled = False
+        self._seen = 0
+        self._since = 0.0
+        self._company = False
+        self._turn: str | None = None
+        self._turn_began = 0.0
+        self._holds = 0
+        self._closed = False
+        self._idle: asyncio.Event = asyncio.Event()
+        self._idle.set()
+        self._linger: asyncio.TimerHandle | None = None
+        checkpointer = store.checkpointer() if background else None
+        self._log = _LogKeeper(self, checkpointer, checkpoint_frames)
+
+    def submit(self, commit: Commit) -> asyncio.Future[Outcome]:
+        """Return a future of the commit's outcome, done when it is durable.
+
+        Commits are applied in the order of submission. The future raises the `StoreError` of the
+        batch: after `OutcomeUnknown` reopen the store and submit the same commit again. Cancelling
+        the future before its batch withdraws the commit.
+        """
+        if self._closed or not self._is_alone(commit.thread_id):
+            return self.submit_together((commit,))[0]
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        self._at_once([(commit, future)])
+        return future
+
+    def submit_together(self, commits: Sequence[Commit]) -> list[asyncio.Future[Outcome]]:
+        """Return futures for commits of one thread that go into one transaction, see `submit`.
+
+        A crash leaves all of them or none, where all of them can be applied.
+        """
+        group = [(commit, self._loop.create_future()) for commit in commits]
+        futures = [future for _, future in group]
+        if self._closed:
+            for future in futures:
+                future.set_exception(_closed())
+            return futures
+        if not group:
+            return futures
+        if self._is_alone(commits[0].thread_id):
+            self._at_once(group)
+            return futures
+        if not self._waiting:
+            self._since = self._loop.time()
+            self._idle.clear()
+        self._waiting.append(group)
+        self._schedule()
+        return futures
+
+    def _at_once(self, group: _Group) -> None:
+        marks = self._marks
+        if marks:
+            self._marks = []
+            self._cancel_linger()
+        self._commit(group, marks)
+        if not self._marks and not self._waiting:
+            self._idle.set()
+
+    def _is_alone(self, thread_id: str) -> bool:
+        """Return whether a commit may go at once, without a batch.
+
+        The last batch was of one, nobody waits, and in this turn of the loop no other thread has
+        submitted. One thread may go on so for a millisecond, then it lets the others have a turn.
+        """
+        if self._company or self._waiting or self._holds:
+            return False
+        if self._turn is None:
+            self._turn = thread_id
+            self._turn_began = self._loop.time()
+            self._loop.call_soon(self._end_turn)
+            return True
+        return self._turn == thread_id and self._loop.time() - self._turn_began < GATHER_S
+
+    def _end_turn(self) -> None:
+        self._turn = None
+
+    def mark_done(self, key: str, *, at_ms: int) -> None:
+        """Record that an effect was done, with the next batch or within `LINGER_S`.
+
+        A mark that a crash loses makes the effect run again, which its key makes harmless; so
+        nobody waits for one.
+        """
+        if self._closed:
+            raise _closed()
+        self._marks.append(Done(key=key, at_ms=at_ms))
+        self._put_off = False
+        self._idle.clear()
+        if self._linger is None:
+            self._linger = self._loop.call_later(LINGER_S, self._schedule)
+
+    async def drain(self) -> None:
+        """Wait until everything that was submitted is durable or has failed once."""
+        while self._waiting or (self._marks and not self._put_off):
+            self._schedule()
+            await self._idle.wait()
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Commit nothing while inside; what is submitted meanwhile waits."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+            if self._holds == 0 and (self._waiting or self._marks):
+                self._schedule()
+
+    async def close(self) -> None:
+        """Commit what was submitted, then refuse more. The store stays open."""
+        await self.drain()
+        self._closed = True
+        self._cancel_linger()
+        await self._log.close()
+
+    def _schedule(self) -> None:
+        if not self._scheduled and self._holds == 0:
+            self._scheduled = True
+            self._seen = 0
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        if self._holds:
+            return
+        if self._wait_for_more():
+            return
+        batch = self._take()
+        marks, self._marks = self._marks, []
+        self._cancel_linger()
+        batch = [(commit, future) for commit, future in batch if not future.cancelled()]
+        if batch or marks:
+            self._commit(batch, marks)
+        self._settle()
+
+    def _take(self) -> _Group:
+        """Return what goes into the next transaction: whole groups, one at least."""
+        batch: _Group = []
+        groups = 0
+        while self._waiting and (not groups or len(batch) + len(self._waiting[0]) <= BATCH):
+            batch += self._waiting.popleft()
+            groups += 1
+        self._company = groups > 1
+        return batch
+
+    def _settle(self) -> None:
+        if self._waiting:
+            self._since = self._loop.time()
+            self._schedule()
+        elif not self._marks or self._put_off:
+            self._idle.set()
+
+    def _wait_for_more(self) -> bool:
+        """Give one more turn of the loop to tasks that are about to submit.
+
+        Only when the last batch had company, and while each turn brings more: alone, waiting is
+        latency for nothing.
+        """
+        ready = len(self._waiting)
+        grew = ready > self._seen
+        if not self._company or not grew or ready >= BATCH:
+            return False
+        if self._loop.time() - self._since >= GATHER_S:
+            return False
+        self._scheduled = True
+        self._seen = ready
+        self._loop.call_soon(self._flush)
+        return True
+
+    def _commit(self, batch: _Group, marks: list[Done]) -> None:
+        try:
+            outcomes = self._store.commit([commit for commit, _ in batch], done=marks)
+        except StoreError as error:
+            self._failed(error, batch, marks)
+            return
+        except Exception as error:  # noqa: BLE001 - whoever waits must learn of a defect, too
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        self._put_off = False
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
+            if not future.done():
+                future.set_result(outcome)
+        stats = self.stats
+        stats.batches += 1
+        stats.events += len(batch)
+        stats.largest = max(stats.largest, len(batch))
+        self._log.after_commit()
+
+    def _failed(
+        self,
+        error: StoreError,
+        batch: _Group,
+        marks: list[Done],
+    ) -> None:
+        for _, future in batch:
+            if not future.done():
+                # One for each: an exception object gathers the traceback of all who raise it.
+                mine = type(error)(error.message, code=error.code, hint=error.hint)
+                mine.__cause__ = error
+                future.set_exception(mine)
+        if not isinstance(error, Fenced | StoreClosed):
+            # They ride with the next batch: marking twice is harmless.
+            self._marks = marks + self._marks
+            self._put_off = not batch
+            if self._marks and self._linger is None:
+                wait_s = RETRY_S if self._put_off else LINGER_S
+                self._linger = self._loop.call_later(wait_s, self._schedule)
+
+    def _cancel_linger(self) -> None:
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+
+
+class _LogKeeper:
+    """Keeps the store's log short: moves it beside the commits, then once with commits held."""
+
+    def __init__(self, pump: Pump, checkpointer: Checkpointer | None, frames: int) -> None:
+        self._pump = pump
+        self._checkpointer = checkpointer
+        self._frames = frames
+        self._due = frames
+        self._running: asyncio.Task[None] | None = None
+        self._executor: ThreadPoolExecutor | None = None
+        if checkpointer is not None:
+            self._executor = ThreadPoolExecutor(1, thread_name_prefix="goalfsm-checkpoint")
+
+    def after_commit(self) -> None:
+        """Start when the log is long enough and nothing is running."""
+        if (
+            self._checkpointer is not None
+            and self._running is None
+            and self._checkpointer.backlog() >= self._due
+        ):
+            self._running = asyncio.get_running_loop().create_task(self._run(self._checkpointer))
+
+    async def _run(self, checkpointer: Checkpointer) -> None:
+        pump = self._pump
+        loop = asyncio.get_running_loop()
+        # While a reader holds the log back, try less and less often.
+        self._due = max(self._frames, checkpointer.backlog() * 2)
+        try:
+            await loop.run_in_executor(self._executor, checkpointer.run)
+            async with pump.held():
+                begun = loop.time()
+                if await loop.run_in_executor(self._executor, checkpointer.run):
+                    self._due = self._frames
+                pump.stats.held_s += loop.time() - begun
+            pump.stats.checkpoints += 1
+            pump.checkpoint_error = None
+        except StoreError as error:
+            # The commits are durable in the log; it grows until a later run succeeds.
+            pump.checkpoint_error = error
+        finally:
+            self._running = None
+
+    async def close(self) -> None:
+        """Wait for a run under way, then close the connection on its own thread."""
+        if self._running is not None:
+            await self._running
+        checkpointer, self._checkpointer = self._checkpointer, None
+        if checkpointer is not None and self._executor is not None:
+            await asyncio.get_running_loop().run_in_executor(self._executor, checkpointer.close)
+            self._executor.shutdown(wait=True)
+
+
+def _closed() -> StoreClosed:
+    return StoreClosed("the pump was closed")

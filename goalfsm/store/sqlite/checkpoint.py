@@ -1,0 +1,123 @@
+"""Moving committed pages from the write-ahead log into the database."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import apsw
+
+from goalfsm.errors import Busy, StoreClosed
+from goalfsm.store.sqlite.database import Database, connect, shut
+from goalfsm.store.sqlite.failures import translated
+from goalfsm.store.sqlite.place import wal_of
+
+CHECKPOINT_FRAMES: Final = 1_000
+"""How long the log may grow before a checkpoint that lets it start over is due."""
+
+_TRUNCATE_BYTES: Final = 64 * 1024 * 1024
+"""A log that a long reader made this large is cut; below, its space is kept to be written over."""
+
+_READ: Final = "SELECT count(*) FROM sqlite_schema"
+
+
+class SqliteCheckpointer:
+    """`goalfsm.store.port.Checkpointer` on a connection of its own."""
+
+    def __init__(self, database: Database) -> None:
+        """Share the log's length with ``database``; connect on the first run, on its thread."""
+        self._database = database
+        self._db: apsw.Connection | None = None
+        self._closed = False
+
+    def backlog(self) -> int:
+        """Return how many frames the log holds."""
+        return self._database.log.frames
+
+    def run(self) -> bool:
+        """Move what can be moved; return True when the log is free to start over."""
+        if self._closed:
+            msg = "the checkpointer was closed"
+            raise StoreClosed(msg)
+        if self._db is None:
+            self._db = self._connect()
+        try:
+            return move(self._db, self._database)
+        except apsw.Error as error:
+            raise translated(error, "checkpointing") from error
+
+    def _connect(self) -> apsw.Connection:
+        database = self._database
+        db = connect(database.path, database.settings, apsw.SQLITE_OPEN_READWRITE)
+        try:
+            db.pragma("checkpoint_fullfsync", 1)
+            db.pragma("synchronous", "FULL")
+            db.pragma("wal_autocheckpoint", 0)
+            # A connection that never read does not know of the log: its checkpoints do nothing.
+            db.execute(_READ).fetchall()
+        except apsw.Error as error:
+            shut(db)
+            raise translated(error, "opening for checkpoints") from error
+        return db
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._closed = True
+        db, self._db = self._db, None
+        if db is not None:
+            shut(db)
+
+
+class InlineCheckpoint:
+    """Checkpoints on the committing connection, for a handle that nobody runs a thread for."""
+
+    def __init__(self, database: Database) -> None:
+        """Wait for `CHECKPOINT_FRAMES`."""
+        self._database = database
+        self._due = CHECKPOINT_FRAMES
+
+    def after_commit(self) -> None:
+        """Checkpoint when one is due. The commit is durable already: failure here is no harm."""
+        frames = self._database.log.frames
+        if frames < self._due:
+            return
+        # While a reader holds the log back, try less and less often.
+        self._due = frames * 2
+        try:
+            if move(self._database.connection(), self._database):
+                self._due = CHECKPOINT_FRAMES
+        except apsw.Error:
+            return
+
+
+def move(db: apsw.Connection, database: Database) -> bool:
+    """Run one PASSIVE checkpoint; return whether nothing is left in the log."""
+    log = database.log
+    before = log.frames
+    total, moved = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    if total < 0:
+        msg = "the log is not in use"
+        raise Busy(msg)
+    finished = total == moved
+    if finished and log.frames == before:
+        log.frames = 0
+        if _wal_size(database) > _TRUNCATE_BYTES:
+            _truncate(db, database.settings.busy_ms)
+    return finished
+
+
+def _truncate(db: apsw.Connection, busy_ms: int) -> None:
+    """Cut the log when nobody is in the way; otherwise it stays large and is written over."""
+    db.set_busy_timeout(0)
+    try:
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    except (apsw.BusyError, apsw.LockedError):
+        return
+    finally:
+        db.set_busy_timeout(busy_ms)
+
+
+def _wal_size(database: Database) -> int:
+    try:
+        return wal_of(database.path).stat().st_size
+    except OSError:
+        return 0

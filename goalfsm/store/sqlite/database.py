@@ -1,0 +1,324 @@
+"""One connection to a database of ours: recognised, migrated, checked before it is trusted.
+
+Everything that runs SQL goes through `Database.rows` or `Database.write`, so that a failure means
+the same wherever it happens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from goalfsm.errors import (
+    Busy,
+    CannotWrite,
+    DatabaseReplaced,
+    Fenced,
+    NewerDatabase,
+    NotOurDatabase,
+    OlderDatabase,
+    OutcomeUnknown,
+    StoreClosed,
+    StoreError,
+    StoreUnavailable,
+)
+from goalfsm.store.sqlite.failures import translated, translated_at_commit
+from goalfsm.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS, Migration, migrate
+from goalfsm.store.sqlite.place import Place, resolve
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+BUSY_MS: Final = 2_000
+"""How long a statement waits for another process's lock."""
+
+_RETRY_S: Final = 0.005
+_CACHE_KIB: Final = 8_192
+
+_EPOCH: Final = "SELECT epoch FROM owner WHERE id = 1 AND pid IS NOT NULL"
+# The bytes must change: SQLite writes no page for an update that leaves it as it was.
+_BARRIER: Final = "UPDATE owner SET reopened = reopened + 1 WHERE id = 1"
+
+
+class Log:
+    """How long the write-ahead log is; written by commits, read by whoever checkpoints."""
+
+    def __init__(self) -> None:
+        """Start with an empty log."""
+        self.frames = 0
+
+    def committed(self, _db: apsw.Connection, _name: str, frames: int) -> int:
+        """Note the length after a commit: SQLite calls this in place of its own checkpointing."""
+        self.frames = frames
+        return apsw.SQLITE_OK
+
+
+class Settings:
+    """How a database is opened; shared by every connection of a handle."""
+
+    def __init__(
+        self,
+        *,
+        busy_ms: int = BUSY_MS,
+        vfs: str | None = None,
+        migrations: tuple[Migration, ...] = MIGRATIONS,
+        owner_lives: Callable[[apsw.Connection], bool] = lambda _db: False,
+    ) -> None:
+        """Keep the settings; ``owner_lives`` tells whether an owner uses the open database."""
+        self.busy_ms = busy_ms
+        self.vfs = vfs
+        self.migrations = migrations
+        self.owner_lives = owner_lives
+
+
+class Database:
+    """The connection of a handle that may write."""
+
+    read_only = False
+
+    def __init__(self, path: Path, settings: Settings, *, create: bool = True) -> None:
+        """Open the database at ``path``; raise a `StoreError` that says why it cannot be used."""
+        self.path = resolve(path, create=create)
+        self.settings = settings
+        self.log = Log()
+        self.epoch: int | None = None
+        self._broken: StoreError | None = None
+        self._db: apsw.Connection | None = None
+        self._db, self._place = self._open()
+        self.cursor = self._db.cursor()
+
+    def _open(self) -> tuple[apsw.Connection, Place]:
+        place = Place(self.path)
+        db = connect(self.path, self.settings, apsw.SQLITE_OPEN_READWRITE)
+        try:
+            fresh = recognise(db, self.path, len(self.settings.migrations))
+            _configure(db, self.settings, self.path)
+            if not fresh and _version(db) < len(self.settings.migrations):
+                self._refuse_migration_under_owner(db)
+            migrate(db, self.settings.migrations)
+            db.set_wal_hook(self.log.committed)
+            place.check()
+        except apsw.CantOpenError as error:
+            # The database is open already; what cannot be is the log beside it.
+            shut(db)
+            msg = f"cannot write beside {self.path}: {error}"
+            raise CannotWrite(msg, hint="The file and its directory must be yours.") from error
+        except apsw.Error as error:
+            shut(db)
+            raise translated(error, f"opening {self.path}") from error
+        except BaseException:
+            shut(db)
+            place.close()
+            raise
+        return db, place
+
+    def _refuse_migration_under_owner(self, db: apsw.Connection) -> None:
+        if self.settings.owner_lives(db):
+            msg = f"{self.path} needs a migration, and a daemon of an older version is using it"
+            raise OlderDatabase(msg)
+
+    def connection(self) -> apsw.Connection:
+        """Return the open connection; raise when it is closed or has to be reopened first."""
+        if self._broken is not None:
+            raise type(self._broken)(self._broken.message)
+        if self._db is None:
+            msg = "the store handle was closed"
+            raise StoreClosed(msg)
+        return self._db
+
+    def rows(self, sql: str, bindings: Row = ()) -> list[Row]:
+        """Return all rows of a query. The read ends here: nothing pins a snapshot."""
+        try:
+            return self.connection().execute(sql, bindings).fetchall()
+        except apsw.Error as error:
+            raise translated(error, "reading") from error
+
+    def write(self, work: Callable[[apsw.Connection], T], *, owned: bool = True) -> T:
+        """Run ``work`` in one transaction that is durable when this returns.
+
+        ``owned``: only while this handle is the owner; the epoch is compared under the write lock,
+        so a successor's claim comes either before, and is seen, or after.
+        """
+        db = self.connection()
+        if owned and self.epoch is None:
+            msg = "this store handle does not own the store"
+            raise Fenced(msg, hint="Claim it first.")
+        try:
+            self.cursor.execute("BEGIN IMMEDIATE")
+            if owned:
+                self._check_epoch()
+            result = work(db)
+        except apsw.Error as error:
+            self._roll_back(db)
+            raise translated(error, "writing") from error
+        except BaseException:
+            self._roll_back(db)
+            raise
+        self._commit(db)
+        return result
+
+    def _check_epoch(self) -> None:
+        epoch = self.cursor.execute(_EPOCH).get
+        if epoch != self.epoch:
+            mine, self.epoch = self.epoch, None
+            msg = f"the store has a new owner since epoch {mine}, which was this one's"
+            raise Fenced(msg)
+
+    def _commit(self, db: apsw.Connection) -> None:
+        try:
+            self.cursor.execute("COMMIT")
+        except apsw.Error as error:
+            failure = translated_at_commit(error)
+            if isinstance(failure, OutcomeUnknown):
+                # What this connection believes of the log may differ from what the disk holds.
+                self._broken = failure
+            self._roll_back(db)
+            raise failure from error
+        # After COMMIT and before anybody is told: a commit into a file that is no longer at the
+        # path is lost with it, so it must not be acknowledged.
+        try:
+            self._place.check()
+        except DatabaseReplaced as error:
+            self._broken = error
+            raise
+
+    def _roll_back(self, db: apsw.Connection) -> None:
+        if not db.in_transaction:
+            return
+        try:
+            db.execute("ROLLBACK")
+        except apsw.Error as error:
+            if self._broken is None:
+                self._broken = StoreUnavailable(f"rolling back: {error}")
+
+    def reopen(self) -> None:
+        """Open the same file again, and settle what the last commit left unknown."""
+        if self._db is None and self._broken is None:
+            msg = "the store handle was closed"
+            raise StoreClosed(msg)
+        self._broken = self._broken or StoreUnavailable("the store is being reopened")
+        self._disconnect()
+        before = self._place
+        try:
+            before.check_database()
+            db, place = self._open()
+            if not place.is_same_file(before):
+                shut(db)
+                place.close()
+                before.check_database()
+        except DatabaseReplaced as error:
+            self._broken = error
+            raise
+        self._db, self._place, self._broken = db, place, None
+        self.cursor = db.cursor()
+        if self.epoch is not None:
+            # A commit whose sync failed may lie whole in the log without being part of it, and
+            # would come back at the next recovery. Writing over it makes its absence final.
+            self.write(lambda db: db.execute(_BARRIER))
+
+    def close(self) -> None:
+        """Close the connection; a second time is no error."""
+        self._disconnect()
+        self._broken = None
+
+    def _disconnect(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            db.set_wal_hook(None)
+            shut(db)
+            self._place.close()
+
+    def verify_place(self) -> None:
+        """Raise `DatabaseReplaced` when the file at the path is no longer the one that is open.
+
+        Commits look for changes of the directory only; this follows the whole path.
+        """
+        try:
+            self._place.verify()
+        except DatabaseReplaced as error:
+            self._broken = error
+            raise
+
+
+def connect(
+    path: Path, settings: Settings, flags: int, *, name: str | None = None
+) -> apsw.Connection:
+    """Return a connection with a bounded wait for locks; raise a `StoreError`."""
+    try:
+        db = apsw.Connection(name or str(path), flags=flags, vfs=settings.vfs)
+    except apsw.Error as error:
+        msg = f"cannot open {path}: {error}"
+        raise CannotWrite(msg, hint="The file and its directory must be yours.") from error
+    db.set_busy_timeout(settings.busy_ms)
+    return db
+
+
+def shut(db: apsw.Connection) -> None:
+    """Close a connection whatever the disk says.
+
+    What can fail is the checkpoint of the last one out, and the log keeps every commit.
+    """
+    try:
+        db.close()
+    except apsw.Error:
+        db.close(force=True)
+
+
+def recognise(db: apsw.Connection, path: Path, newest: int) -> bool:
+    """Return whether the file is empty; refuse one that is not ours, or newer than we know."""
+    try:
+        # As of one moment: another process may be creating it.
+        with db:
+            tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchall()[0][0]
+            ours = db.pragma("application_id")
+            version = _version(db)
+    except apsw.NotADBError as error:
+        msg = f"{path} is not a database"
+        raise NotOurDatabase(msg) from error
+    if ours == 0 and version == 0 and tables == 0:
+        return True
+    if ours != APPLICATION_ID:
+        msg = f"{path} is another program's database"
+        raise NotOurDatabase(msg)
+    if version > newest:
+        msg = f"{path} has schema version {version}; this version of goalfsm knows {newest}"
+        raise NewerDatabase(msg)
+    return False
+
+
+def _version(db: apsw.Connection) -> int:
+    return int(db.pragma("user_version"))
+
+
+def _configure(db: apsw.Connection, settings: Settings, path: Path) -> None:
+    db.pragma("page_size", 4096)
+    _use_wal(db, settings, path)
+    db.pragma("synchronous", "FULL")
+    # A plain fsync does not reach the platter on every platform; elsewhere these mean nothing.
+    db.pragma("fullfsync", 1)
+    db.pragma("checkpoint_fullfsync", 1)
+    db.pragma("wal_autocheckpoint", 0)
+    db.pragma("cache_size", -_CACHE_KIB)
+    db.pragma("trusted_schema", 0)
+
+
+def _use_wal(db: apsw.Connection, settings: Settings, path: Path) -> None:
+    """Switch to WAL, waiting for a moment without other connections: SQLite itself does not."""
+    deadline = time.monotonic() + settings.busy_ms / 1000
+    while True:
+        try:
+            mode = db.pragma("journal_mode", "wal")
+        except apsw.BusyError as error:
+            if time.monotonic() >= deadline:
+                msg = f"{path} is locked by another process"
+                raise Busy(msg) from error
+            time.sleep(_RETRY_S)
+            continue
+        if mode != "wal":
+            msg = f"{path} cannot have a write-ahead log there (journal mode stays {mode})"
+            raise CannotWrite(msg, hint="Put the database on a local disk.")
+        return

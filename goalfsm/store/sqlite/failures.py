@@ -1,0 +1,52 @@
+"""From what SQLite says to what goalfsm's callers can act on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import apsw
+
+from goalfsm.errors import (
+    Busy,
+    CannotWrite,
+    Corrupt,
+    DatabaseReplaced,
+    DiskFull,
+    OutcomeUnknown,
+    StoreClosed,
+    StoreError,
+    StoreUnavailable,
+)
+
+_KINDS: Final[tuple[tuple[type[apsw.Error], type[StoreError]], ...]] = (
+    (apsw.FullError, DiskFull),
+    (apsw.BusyError, Busy),
+    (apsw.LockedError, Busy),
+    (apsw.CorruptError, Corrupt),
+    (apsw.NotADBError, Corrupt),
+    (apsw.ReadOnlyError, CannotWrite),
+    (apsw.PermissionsError, CannotWrite),
+    (apsw.ConnectionClosedError, StoreClosed),
+)
+
+
+def translated(error: apsw.Error, doing: str) -> StoreError:
+    """Return the error for a failure before COMMIT: nothing was written."""
+    message = f"{doing}: {error}"
+    if getattr(error, "extendedresult", 0) == apsw.SQLITE_READONLY_DBMOVED:
+        return DatabaseReplaced(message)
+    for theirs, ours in _KINDS:
+        if isinstance(error, theirs):
+            return ours(message)
+    return StoreUnavailable(message)
+
+
+def translated_at_commit(error: apsw.Error) -> StoreError:
+    """Return the error for a failed COMMIT.
+
+    A full disk and a lock are refusals before the commit frame is complete. Anything else may
+    have happened after it: a failed sync leaves the frame in the log, whole or not.
+    """
+    if isinstance(error, apsw.FullError | apsw.BusyError):
+        return translated(error, "committing")
+    return OutcomeUnknown(f"committing: {error}")

@@ -1,0 +1,150 @@
+"""Backup, integrity and facts: what `doctor` and `backup` ask, on connections of their own."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from goalfsm.errors import Busy, StoreUnavailable
+from goalfsm.store.port import Facts
+from goalfsm.store.sqlite.database import Database
+from goalfsm.store.sqlite.failures import translated
+from goalfsm.store.sqlite.place import Reserve, claim_copy, publish_copy, wal_of
+from goalfsm.store.sqlite.reader import ReadOnlyDatabase, connect_to_read
+
+MAX_PROBLEMS: Final = 100
+
+_CHECKS: Final = (
+    (
+        "thread {} is at revision {}, its journal has {} rows up to {}",
+        """
+        SELECT s.thread_id, s.revision, coalesce(j.rows, 0), coalesce(j.last, 0)
+        FROM session s LEFT JOIN (
+            SELECT thread_id, count(*) AS rows, max(revision) AS last FROM journal GROUP BY 1
+        ) j USING (thread_id)
+        WHERE coalesce(j.rows, 0) != s.revision OR coalesce(j.last, 0) != s.revision
+        ORDER BY 1 LIMIT ?""",
+    ),
+    (
+        "the journal has events of thread {}, which has no snapshot",
+        """
+        SELECT DISTINCT thread_id FROM journal
+        WHERE thread_id NOT IN (SELECT thread_id FROM session) ORDER BY 1 LIMIT ?""",
+    ),
+    (
+        "effect {} belongs to revision {} of thread {}, which is not in the journal",
+        """
+        SELECT o.key, o.revision, o.thread_id FROM outbox o
+        WHERE NOT EXISTS (SELECT 1 FROM journal j
+                          WHERE j.thread_id = o.thread_id AND j.revision = o.revision)
+        ORDER BY 1 LIMIT ?""",
+    ),
+    (
+        "inbox row {} was consumed by revision {} of thread {}, which is not in the journal",
+        """
+        SELECT i.inbox_id, i.revision, i.thread_id FROM inbox i
+        WHERE i.revision IS NOT NULL
+          AND NOT EXISTS (SELECT 1 FROM journal j
+                          WHERE j.thread_id = i.thread_id AND j.revision = i.revision)
+        ORDER BY 1 LIMIT ?""",
+    ),
+)
+
+_COUNTS: Final = """
+    SELECT (SELECT count(*) FROM session),
+           (SELECT coalesce(max(seq), 0) FROM journal),
+           (SELECT count(*) FROM outbox INDEXED BY outbox_open WHERE done_at_ms IS NULL),
+           (SELECT count(*) FROM inbox INDEXED BY inbox_pending WHERE revision IS NULL)"""
+
+_SHOWN: Final = ("journal_mode", "synchronous", "page_size", "wal_autocheckpoint", "cache_size")
+
+
+def integrity(database: Database) -> tuple[str, ...]:
+    """Return what is wrong: with the pages, and with what must agree between the tables."""
+    problems: list[str] = []
+    with closing(ReadOnlyDatabase(database.path, database.settings)) as reader:
+        try:
+            db = reader.connection()
+            found = db.execute(f"PRAGMA integrity_check({MAX_PROBLEMS})").fetchall()
+            problems += [str(text) for (text,) in found if text != "ok"]
+            for sentence, query in _CHECKS:
+                rows = db.execute(query, (MAX_PROBLEMS,)).fetchall()
+                problems += [sentence.format(*row) for row in rows]
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            problems.append(f"the file is corrupt: {error}")
+        except apsw.Error as error:
+            raise translated(error, "checking") from error
+    return tuple(problems)
+
+
+def backup(database: Database, target: Path) -> None:
+    """Write a consistent copy without an owner to ``target``."""
+    target = target.expanduser().resolve()
+    source, _ = connect_to_read(database.path, database.settings)
+    with closing(source):
+        part = claim_copy(target)
+        try:
+            _copy(source, part)
+            publish_copy(part, target)
+        except apsw.Error as error:
+            raise translated(error, f"writing {target}") from error
+        finally:
+            _remove(part)
+
+
+def _copy(source: apsw.Connection, part: Path) -> None:
+    with closing(apsw.Connection(str(part), flags=apsw.SQLITE_OPEN_READWRITE)) as copy:
+        # In one step: the source's snapshot is one read transaction, and commits go on beside it.
+        with copy.backup("main", source, "main") as steps:
+            steps.step(-1)
+            if not steps.done:
+                msg = "the copy could not be finished"
+                raise StoreUnavailable(msg)
+        # The copy stands alone: no log beside it, nobody owning it.
+        if copy.pragma("journal_mode", "delete") != "delete":
+            msg = "the copy is in use"
+            raise Busy(msg)
+        copy.execute("UPDATE owner SET pid = NULL, socket = ''")
+
+
+def _remove(part: Path) -> None:
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        with suppress(OSError):
+            part.with_name(part.name + suffix).unlink()
+
+
+def facts(database: Database, reserve: Reserve) -> Facts:
+    """Return what `doctor` shows."""
+    path = database.path
+    threads, journal, effects, inbox = database.rows(_COUNTS)[0]
+    settings = [(name, str(database.rows(f"PRAGMA {name}")[0][0])) for name in _SHOWN]
+    return Facts(
+        backend="sqlite",
+        version=apsw.sqlite_lib_version(),
+        path=str(path),
+        schema_version=database.rows("PRAGMA user_version")[0][0],
+        settings=tuple(settings),
+        size=_size(path),
+        wal_size=_size(wal_of(path)),
+        wal_frames=database.log.frames,
+        reserve=reserve.size(),
+        free_space=shutil.disk_usage(path.parent).free,
+        mode=stat.S_IMODE(path.stat().st_mode),
+        directory_mode=stat.S_IMODE(path.parent.stat().st_mode),
+        threads=threads,
+        journal_rows=journal,
+        open_effects=effects,
+        pending_inbox=inbox,
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

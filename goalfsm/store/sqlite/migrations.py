@@ -1,0 +1,138 @@
+"""The schema, as functions that are appended and never edited.
+
+Each runs in a transaction of its own together with the version it leads to, so that a crash
+between two leaves a database that the next start takes further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import apsw
+
+APPLICATION_ID: Final = 0x676F616C
+"""The letters ``goal``, in the header of every database of ours."""
+
+Migration = Callable[[apsw.Connection], None]
+
+
+def m001_create(db: apsw.Connection) -> None:
+    """Create every table."""
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(
+        """
+        CREATE TABLE owner (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            epoch INTEGER NOT NULL,
+            pid INTEGER,
+            start_time INTEGER NOT NULL DEFAULT 0,
+            boot_id TEXT NOT NULL DEFAULT '',
+            namespace TEXT NOT NULL DEFAULT '',
+            socket TEXT NOT NULL DEFAULT '',
+            uptime_ms INTEGER NOT NULL DEFAULT 0,
+            reopened INTEGER NOT NULL DEFAULT 0
+        ) STRICT;
+        INSERT INTO owner (id, epoch) VALUES (1, 0);
+
+        CREATE TABLE inbox (
+            seq INTEGER PRIMARY KEY,
+            inbox_id TEXT NOT NULL UNIQUE,
+            thread_id TEXT NOT NULL,
+            at_ms INTEGER NOT NULL,
+            revision INTEGER,
+            event BLOB NOT NULL,
+            reply BLOB
+        ) STRICT;
+        CREATE INDEX inbox_pending ON inbox (seq) WHERE revision IS NULL;
+
+        CREATE TABLE session (
+            thread_id TEXT NOT NULL PRIMARY KEY,
+            revision INTEGER NOT NULL,
+            epoch INTEGER NOT NULL,
+            status TEXT NOT NULL,
+            wake_at_ms INTEGER,
+            updated_at_ms INTEGER NOT NULL,
+            rules_version INTEGER NOT NULL,
+            state BLOB NOT NULL
+        ) STRICT;
+        CREATE INDEX session_wake ON session (wake_at_ms) WHERE wake_at_ms IS NOT NULL;
+
+        CREATE TABLE journal (
+            seq INTEGER PRIMARY KEY,
+            thread_id TEXT NOT NULL,
+            revision INTEGER NOT NULL,
+            event_id TEXT NOT NULL,
+            at_ms INTEGER NOT NULL,
+            rules_version INTEGER NOT NULL,
+            epoch INTEGER NOT NULL,
+            digest BLOB NOT NULL,
+            event BLOB NOT NULL,
+            decision BLOB,
+            UNIQUE (thread_id, revision),
+            UNIQUE (thread_id, event_id)
+        ) STRICT;
+
+        CREATE TABLE outbox (
+            seq INTEGER PRIMARY KEY,
+            key TEXT NOT NULL UNIQUE,
+            thread_id TEXT NOT NULL,
+            revision INTEGER NOT NULL,
+            at_ms INTEGER NOT NULL,
+            done_at_ms INTEGER,
+            kind TEXT NOT NULL,
+            payload BLOB NOT NULL
+        ) STRICT;
+        CREATE INDEX outbox_open ON outbox (thread_id, seq) WHERE done_at_ms IS NULL;
+
+        CREATE TABLE history (
+            seq INTEGER PRIMARY KEY,
+            thread_id TEXT NOT NULL,
+            entry BLOB NOT NULL
+        ) STRICT;
+        CREATE INDEX history_of ON history (thread_id, seq);
+
+        CREATE TABLE worker (
+            thread_id TEXT NOT NULL PRIMARY KEY,
+            config BLOB NOT NULL
+        ) STRICT;
+
+        CREATE TABLE process (
+            run_id TEXT NOT NULL PRIMARY KEY,
+            thread_id TEXT NOT NULL,
+            pid INTEGER NOT NULL,
+            start_time INTEGER NOT NULL,
+            boot_id TEXT NOT NULL,
+            namespace TEXT NOT NULL,
+            pgid INTEGER NOT NULL,
+            at_ms INTEGER NOT NULL
+        ) STRICT;
+        """
+    )
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (m001_create,)
+
+
+def migrate(db: apsw.Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
+    """Take the schema to its newest version, one transaction a step.
+
+    Two processes may do this at once: the version is read again under the write lock.
+    """
+    while version_of(db) < len(migrations):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            version = version_of(db)
+            if version < len(migrations):
+                migrations[version](db)
+                db.execute(f"PRAGMA user_version = {version + 1}")
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+
+def version_of(db: apsw.Connection) -> int:
+    """Return the schema version in the header of the file."""
+    return int(db.pragma("user_version"))

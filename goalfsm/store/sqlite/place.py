@@ -1,0 +1,235 @@
+"""The files of a database: where they are, whose they are, whether they are still the same ones.
+
+The database itself is never opened here once SQLite may have it open: closing any descriptor of a
+file drops the POSIX locks that the whole process holds on it. Only its directory entry is read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from pathlib import Path
+from typing import Final, NoReturn
+
+from goalfsm.errors import CannotWrite, DatabaseReplaced, DiskFull, NoDatabase
+
+RESERVE_BYTES: Final = 1024 * 1024
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+_TICK_NS: Final = 50_000_000
+"""Longer than the clock of any file system ticks."""
+
+_DIRECTORY: Final = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+
+Stamp = tuple[int, int, int, int]
+
+
+def wal_of(path: Path) -> Path:
+    """Return where the write-ahead log of a database is."""
+    return path.with_name(path.name + "-wal")
+
+
+def prepare(path: Path) -> None:
+    """Create the database file, empty and 0600, and its directory, 0700, where they are missing."""
+    try:
+        path.parent.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        # Exclusively: nobody can have had the file open, so closing it drops no lock.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        if isinstance(error, FileExistsError) and path.exists():
+            return
+        msg = f"cannot create {path}: {error.strerror}"
+        raise CannotWrite(msg, hint="Name a file in a directory that you may write to.") from error
+
+
+def resolve(path: Path, *, create: bool) -> Path:
+    """Return the absolute path of a database file, created when it may be."""
+    path = path.expanduser().resolve()
+    if create and not path.exists():
+        prepare(path)
+    if not path.exists():
+        msg = f"there is no database at {path}"
+        raise NoDatabase(msg)
+    if not path.is_file():
+        msg = f"{path} is not a file"
+        raise CannotWrite(msg, hint="Name the database file itself.")
+    return path
+
+
+def stamp(path: Path) -> Stamp | None:
+    """Return what changes when the file is written to or replaced, None when it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+class Place:
+    """Notices that a database file, or its log, is no longer the one that was opened.
+
+    Files come, go and are replaced by a change of their directory, so while that has not changed
+    nothing else is looked at, and it is asked through a descriptor of its own: a directory that is
+    moved takes the database along, which loses nothing. Looking at the log itself after each commit
+    would be dear: where the kernel keeps fine-grained times only for files that somebody asks
+    about, each next write has to note a time of its own, which costs a quarter of a commit.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Remember which file is at ``path``; the log is remembered when it is first there."""
+        self._parent = os.fspath(path.parent)
+        self._directory: int | None = None
+        self._paths = (os.fspath(path), os.fspath(wal_of(path)))
+        self._database = self._read(0)
+        self._wal: tuple[int, int] | None = None
+        self._quiet: int | None = None
+
+    def is_same_file(self, other: Place) -> bool:
+        """Return whether both saw the same database file."""
+        return self._database is not None and self._database == other._database
+
+    def check_database(self) -> None:
+        """Raise `DatabaseReplaced` when the database itself was deleted or replaced."""
+        if self._read(0) != self._database:
+            self._refuse(0)
+
+    def check(self) -> None:
+        """Raise `DatabaseReplaced` when the database or its log was deleted or replaced."""
+        if self._directory is None:
+            self._directory = self._watch()
+        changed = os.fstat(self._directory).st_mtime_ns
+        if changed == self._quiet:
+            return
+        self.verify()
+        # Two changes within one tick of the file system's clock have one time, so a directory is
+        # taken for quiet only when its last change is some while ago.
+        age = time.clock_gettime_ns(time.CLOCK_REALTIME) - changed
+        self._quiet = changed if age > _TICK_NS else None
+
+    def verify(self) -> None:
+        """Do what `check` does by looking at the files themselves, through their whole path."""
+        self.check_database()
+        wal = self._read(1)
+        if self._wal is None:
+            self._wal = wal
+        elif wal != self._wal:
+            self._refuse(1)
+
+    def close(self) -> None:
+        """Give the directory's descriptor back; the next `check` would take another."""
+        directory, self._directory = self._directory, None
+        if directory is not None:
+            os.close(directory)
+
+    def _watch(self) -> int:
+        try:
+            return os.open(self._parent, _DIRECTORY)
+        except OSError:
+            self._refuse(0)
+
+    def _read(self, which: int) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._paths[which])  # noqa: PTH116 - a path of text, as above
+        except OSError:
+            return None
+        return (found.st_dev, found.st_ino)
+
+    def _refuse(self, which: int) -> NoReturn:
+        msg = f"{self._paths[which]} was deleted or replaced while it was open"
+        raise DatabaseReplaced(msg)
+
+
+class Reserve:
+    """Disk space set aside beside the database, given back to write the last words with."""
+
+    def __init__(self, database: Path, size: int = RESERVE_BYTES) -> None:
+        """Name the file; nothing is written yet."""
+        self._path = database.with_name(database.name + "-reserve")
+        self._bytes = size
+
+    def size(self) -> int:
+        """Return how many bytes are set aside."""
+        try:
+            return self._path.stat().st_size
+        except OSError:
+            return 0
+
+    def release(self) -> bool:
+        """Give the space back; True when there was some."""
+        if self.size() == 0:
+            return False
+        try:
+            os.truncate(self._path, 0)
+        except OSError as error:
+            msg = f"cannot release {self._path}: {error.strerror}"
+            raise CannotWrite(msg) from error
+        return True
+
+    def restore(self) -> bool:
+        """Set the space aside; False when there is no room for it."""
+        if self._bytes == 0 or self.size() >= self._bytes:
+            return True
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return False
+        try:
+            _allocate(descriptor, self._bytes)
+        except OSError:
+            os.ftruncate(descriptor, 0)
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+
+def _allocate(descriptor: int, size: int) -> None:
+    """Make the file really take ``size`` bytes of the disk: a hole would reserve nothing."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        written = 0
+        while written < size:
+            written += os.pwrite(descriptor, bytes(size - written), written)
+    os.fsync(descriptor)
+
+
+def claim_copy(target: Path) -> Path:
+    """Create an empty 0600 file beside ``target`` to write a copy into; refuse to overwrite."""
+    if target.exists():
+        msg = f"{target} exists"
+        raise CannotWrite(msg, hint="Name a file that does not exist yet.")
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        msg = f"cannot create {part}: {error.strerror}"
+        raise CannotWrite(msg, hint="Name a file in a directory that you may write to.") from error
+    return part
+
+
+def publish_copy(part: Path, target: Path) -> None:
+    """Give a finished copy its name, durably; refuse when another file took it meanwhile."""
+    try:
+        descriptor = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.link(part, target)
+        part.unlink()
+        directory = os.open(target.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except FileExistsError as error:
+        msg = f"{target} exists"
+        raise CannotWrite(msg, hint="Name a file that does not exist yet.") from error
+    except OSError as error:
+        kind = DiskFull if error.errno in _FULL else CannotWrite
+        msg = f"cannot finish {target}: {error.strerror}"
+        raise kind(msg) from error

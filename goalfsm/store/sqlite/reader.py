@@ -1,0 +1,117 @@
+"""A connection that never writes: no database, no log, no lock file, nothing taken.
+
+While a log exists, SQLite reads through it. Where there is none nobody writes, and reading in the
+ordinary way would create one; so the file is read as immutable, and each result is kept only when
+the file was untouched before and after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import quote
+
+import apsw
+
+from goalfsm.errors import Busy, CannotWrite, NoDatabase, OlderDatabase
+from goalfsm.store.sqlite.database import Database, Row, Settings, connect, recognise, shut
+from goalfsm.store.sqlite.failures import translated
+from goalfsm.store.sqlite.migrations import version_of
+from goalfsm.store.sqlite.place import Place, Stamp, stamp, wal_of
+
+T = TypeVar("T")
+
+_ATTEMPTS: Final = 20
+
+
+class ReadOnlyDatabase(Database):
+    """The connection of a handle that may only read."""
+
+    read_only = True
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        """Open the database at ``path``, which must exist."""
+        self._frozen: Stamp | None = None
+        super().__init__(path, settings, create=False)
+
+    def _open(self) -> tuple[apsw.Connection, Place]:
+        for _ in range(_ATTEMPTS):
+            place = Place(self.path)
+            db, self._frozen = connect_to_read(self.path, self.settings)
+            try:
+                empty = recognise(db, self.path, len(self.settings.migrations))
+                version = version_of(db)
+            except apsw.Error as error:
+                shut(db)
+                if self._moved():
+                    continue
+                raise translated(error, f"opening {self.path}") from error
+            except BaseException:
+                shut(db)
+                raise
+            if self._moved():
+                shut(db)
+                continue
+            self._check_version(db, version, empty=empty)
+            return db, place
+        msg = f"{self.path} keeps changing"
+        raise Busy(msg)
+
+    def _check_version(self, db: apsw.Connection, version: int, *, empty: bool) -> None:
+        if empty:
+            shut(db)
+            # Whoever was to fill it was killed; the next one that may write does.
+            msg = f"{self.path} is still empty"
+            raise NoDatabase(msg)
+        if version < len(self.settings.migrations):
+            shut(db)
+            msg = f"{self.path} has schema version {version} and waits for a migration"
+            raise OlderDatabase(msg)
+
+    def _moved(self) -> bool:
+        """Return whether what was read from an immutable file may be torn or old."""
+        return self._frozen is not None and _frozen_stamp(self.path) != self._frozen
+
+    def rows(self, sql: str, bindings: Row = ()) -> list[Row]:
+        """Return all rows of a query, as of one moment."""
+        for _ in range(_ATTEMPTS):
+            db = self.connection()
+            self._place.check_database()
+            if not self._moved():
+                try:
+                    rows = db.execute(sql, bindings).fetchall()
+                except apsw.Error as error:
+                    if not self._moved():
+                        raise translated(error, "reading") from error
+                else:
+                    if not self._moved():
+                        return rows
+            # Somebody began to write: look again, through the log.
+            self._disconnect()
+            self._db, self._place = self._open()
+        msg = f"{self.path} keeps changing"
+        raise Busy(msg)
+
+    def write(self, work: Callable[[apsw.Connection], T], *, owned: bool = True) -> T:
+        """Raise `CannotWrite`."""
+        del work, owned
+        self.connection()
+        msg = f"{self.path} was opened read-only"
+        raise CannotWrite(msg)
+
+
+def connect_to_read(path: Path, settings: Settings) -> tuple[apsw.Connection, Stamp | None]:
+    """Return a connection that cannot write, and the stamp of the file where it is immutable."""
+    frozen = _frozen_stamp(path)
+    if frozen is None:
+        return connect(path, settings, apsw.SQLITE_OPEN_READONLY), None
+    name = f"file:{quote(str(path))}?immutable=1"
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    return connect(path, settings, flags, name=name), frozen
+
+
+def _frozen_stamp(path: Path) -> Stamp | None:
+    """Return the stamp of a database that nobody has open for writing, None when somebody may."""
+    before = stamp(path)
+    return None if wal_of(path).exists() else before

@@ -1,0 +1,159 @@
+"""The SQLite store: one handle, its tables, and what it does to the file as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Self
+
+import apsw
+
+from goalfsm.errors import Busy
+from goalfsm.store.owner import is_alive as process_is_alive
+from goalfsm.store.port import Checkpointer, Commit, Done, Facts, Identity, Outcome
+from goalfsm.store.sqlite.checkpoint import InlineCheckpoint, SqliteCheckpointer, move
+from goalfsm.store.sqlite.commits import Commits
+from goalfsm.store.sqlite.database import BUSY_MS, Database, Settings
+from goalfsm.store.sqlite.inspect import backup, facts, integrity
+from goalfsm.store.sqlite.migrations import MIGRATIONS, Migration
+from goalfsm.store.sqlite.ownership import SqliteOwnership, lives
+from goalfsm.store.sqlite.place import RESERVE_BYTES, Reserve
+from goalfsm.store.sqlite.reader import ReadOnlyDatabase
+from goalfsm.store.sqlite.tables import (
+    SqliteHistory,
+    SqliteInbox,
+    SqliteJournal,
+    SqliteOutbox,
+    SqliteProcesses,
+    SqliteSessions,
+    SqliteWorkerConfigs,
+)
+
+# The newest row of each table stays, so that a sequence number is never given out twice.
+_PRUNE: Final = (
+    """DELETE FROM inbox WHERE revision IS NOT NULL AND at_ms < ?
+       AND seq < (SELECT max(seq) FROM inbox)""",
+    "DELETE FROM outbox WHERE done_at_ms < ? AND seq < (SELECT max(seq) FROM outbox)",
+)
+
+
+class SqliteStore:
+    """`goalfsm.store.port.Store` in one SQLite file."""
+
+    def __init__(
+        self, database: Database, is_alive: Callable[[Identity], bool], reserve: Reserve
+    ) -> None:
+        """Use `open`."""
+        self._database = database
+        self._reserve = reserve
+        self._commits = Commits(database)
+        self._inline: InlineCheckpoint | None = InlineCheckpoint(database)
+        self.owner = SqliteOwnership(database, is_alive)
+        self.inbox = SqliteInbox(database)
+        self.sessions = SqliteSessions(database)
+        self.outbox = SqliteOutbox(database)
+        self.journal = SqliteJournal(database)
+        self.history = SqliteHistory(database)
+        self.workers = SqliteWorkerConfigs(database)
+        self.processes = SqliteProcesses(database)
+
+    @classmethod
+    def open(  # noqa: PLR0913 - each is a thing that a test or a platform must be able to say
+        cls,
+        path: Path | str,
+        *,
+        read_only: bool = False,
+        create: bool = True,
+        is_alive: Callable[[Identity], bool] = process_is_alive,
+        busy_ms: int = BUSY_MS,
+        reserve_bytes: int = RESERVE_BYTES,
+        vfs: str | None = None,
+        migrations: tuple[Migration, ...] = MIGRATIONS,
+    ) -> Self:
+        """Open the database at ``path``, creating and migrating it where that is needed.
+
+        ``read_only`` changes nothing on the disk, and needs an existing, migrated database.
+        ``busy_ms`` bounds every wait for another process's lock. Raises `NoDatabase`,
+        `NotOurDatabase`, `NewerDatabase`, `OlderDatabase`, `CannotWrite`, `Busy`, `Corrupt`,
+        `DiskFull`, `StoreUnavailable`.
+        """
+        settings = Settings(
+            busy_ms=busy_ms,
+            vfs=vfs,
+            migrations=migrations,
+            owner_lives=lambda db: lives(db, is_alive),
+        )
+        database: Database
+        if read_only:
+            database = ReadOnlyDatabase(Path(path), settings)
+        else:
+            database = Database(Path(path), settings, create=create)
+        reserve = Reserve(database.path, reserve_bytes)
+        if not read_only:
+            reserve.restore()
+        return cls(database, is_alive, reserve)
+
+    @property
+    def path(self) -> Path:
+        """Return the absolute path of the database file."""
+        return self._database.path
+
+    def commit(self, batch: Sequence[Commit], *, done: Sequence[Done] = ()) -> list[Outcome]:
+        """Write these events; see `goalfsm.store.port.Store.commit`."""
+        outcomes = self._commits.commit(batch, done)
+        if self._inline is not None:
+            self._inline.after_commit()
+        return outcomes
+
+    def prune(self, *, before_ms: int) -> int:
+        """Delete what is consumed and done and older than that; return how many rows."""
+
+        def work(db: apsw.Connection) -> int:
+            before = db.total_changes()
+            for sql in _PRUNE:
+                db.execute(sql, (before_ms,))
+            return db.total_changes() - before
+
+        return self._database.write(work)
+
+    def checkpointer(self) -> Checkpointer | None:
+        """Return a checkpointer; from then on this handle runs none itself."""
+        if self._database.read_only:
+            return None
+        self._inline = None
+        return SqliteCheckpointer(self._database)
+
+    def release_reserve(self) -> bool:
+        """Give back the space kept for the last words on a full disk; True when there was some.
+
+        A log that can be moved now starts over in the space that it has, which is room, too.
+        """
+        released = self._reserve.release()
+        with suppress(apsw.Error, Busy):
+            move(self._database.connection(), self._database)
+        return released
+
+    def restore_reserve(self) -> bool:
+        """Set that space aside again; False while there is no room for it."""
+        return self._reserve.restore()
+
+    def backup(self, path: Path) -> None:
+        """Write a consistent copy to a path that does not exist."""
+        backup(self._database, path)
+
+    def integrity(self) -> tuple[str, ...]:
+        """Return what is wrong with the stored data, empty when nothing is."""
+        return integrity(self._database)
+
+    def facts(self) -> Facts:
+        """Return what `doctor` shows."""
+        return facts(self._database, self._reserve)
+
+    def reopen(self) -> None:
+        """Open the same file again, and settle what the last commit left unknown."""
+        self._database.reopen()
+
+    def close(self) -> None:
+        """Close the handle; a second time is no error."""
+        self._database.close()

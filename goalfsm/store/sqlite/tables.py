@@ -1,0 +1,320 @@
+"""The nouns of the port, one class a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import apsw
+
+from goalfsm.store.limits import check_size
+from goalfsm.store.port import (
+    Answer,
+    Done,
+    Identity,
+    InboxRow,
+    JournalRow,
+    OpenEffect,
+    Process,
+    Stored,
+    ThreadRow,
+)
+from goalfsm.store.sqlite.database import Database, Row
+
+_THREADS: Final = """
+    SELECT thread_id, status, wake_at_ms, revision, updated_at_ms FROM session ORDER BY thread_id"""
+_THREADS_IN: Final = """
+    SELECT thread_id, status, wake_at_ms, revision, updated_at_ms FROM session
+    WHERE status IN (SELECT value FROM json_each(?)) ORDER BY thread_id"""
+_DUE: Final = """
+    SELECT thread_id, status, wake_at_ms, revision, updated_at_ms FROM session
+    WHERE wake_at_ms <= ? ORDER BY wake_at_ms, thread_id LIMIT ?"""
+# By the index of open rows: the planner may prefer to walk the whole table in order.
+_OPEN: Final = """
+    SELECT seq, thread_id, revision, at_ms, key, kind, payload
+    FROM outbox INDEXED BY outbox_open
+    WHERE done_at_ms IS NULL AND seq > ? ORDER BY seq LIMIT ?"""
+_OPEN_OF: Final = """
+    SELECT seq, thread_id, revision, at_ms, key, kind, payload
+    FROM outbox INDEXED BY outbox_open
+    WHERE thread_id = ? AND done_at_ms IS NULL AND seq > ? ORDER BY seq LIMIT ?"""
+_OLDEST: Final = """
+    SELECT seq, thread_id, revision, event_id, at_ms, event, decision, digest, rules_version, epoch
+    FROM journal WHERE thread_id = ? AND revision > ? ORDER BY revision LIMIT ?"""
+_NEWEST: Final = """
+    SELECT seq, thread_id, revision, event_id, at_ms, event, decision, digest, rules_version, epoch
+    FROM journal WHERE thread_id = ? AND revision > ? ORDER BY revision DESC LIMIT ?"""
+_FIND: Final = """
+    SELECT seq, thread_id, revision, event_id, at_ms, event, decision, digest, rules_version, epoch
+    FROM journal WHERE thread_id = ? AND event_id = ?"""
+
+
+class SqliteInbox:
+    """`goalfsm.store.port.Inbox`."""
+
+    def __init__(self, database: Database) -> None:
+        """Read and write through ``database``."""
+        self._database = database
+
+    def put(self, inbox_id: str, thread_id: str, *, at_ms: int, event: bytes) -> bool:
+        """Store the event; return False when the id is known."""
+        check_size("event", event)
+        row = (inbox_id, thread_id, at_ms, event)
+
+        def work(db: apsw.Connection) -> bool:
+            db.execute(
+                "INSERT INTO inbox (inbox_id, thread_id, at_ms, event) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                row,
+            )
+            return db.changes() == 1
+
+        return self._database.write(work, owned=False)
+
+    def pending(self, *, after: int = 0, limit: int = 1000) -> tuple[InboxRow, ...]:
+        """Return rows not consumed, oldest first."""
+        rows = self._database.rows(
+            "SELECT seq, inbox_id, thread_id, at_ms, event FROM inbox INDEXED BY inbox_pending"
+            " WHERE revision IS NULL AND seq > ? ORDER BY seq LIMIT ?",
+            (after, limit),
+        )
+        return tuple(
+            InboxRow(seq=seq, inbox_id=inbox_id, thread_id=thread_id, at_ms=at_ms, event=event)
+            for seq, inbox_id, thread_id, at_ms, event in rows
+        )
+
+    def answer(self, inbox_id: str) -> Answer | None:
+        """Return what became of that row."""
+        rows = self._database.rows(
+            "SELECT revision, reply FROM inbox WHERE inbox_id = ?", (inbox_id,)
+        )
+        return Answer(revision=rows[0][0], reply=rows[0][1]) if rows else None
+
+
+class SqliteSessions:
+    """`goalfsm.store.port.Sessions`."""
+
+    def __init__(self, database: Database) -> None:
+        """Read through ``database``."""
+        self._database = database
+
+    def load(self, thread_id: str) -> Stored | None:
+        """Return the snapshot of a thread."""
+        rows = self._database.rows(
+            "SELECT thread_id, state, revision, rules_version, status, wake_at_ms, updated_at_ms,"
+            " epoch FROM session WHERE thread_id = ?",
+            (thread_id,),
+        )
+        if not rows:
+            return None
+        thread_id, state, revision, rules_version, status, wake, updated, epoch = rows[0]
+        return Stored(
+            thread_id=thread_id,
+            state=state,
+            revision=revision,
+            rules_version=rules_version,
+            status=status,
+            wake_at_ms=wake,
+            updated_at_ms=updated,
+            epoch=epoch,
+        )
+
+    def threads(self, statuses: Collection[str] = ()) -> tuple[ThreadRow, ...]:
+        """Return all threads, or those with one of these statuses, by thread id."""
+        if statuses:
+            wanted = json.dumps(list(statuses))
+            return tuple(map(_listed, self._database.rows(_THREADS_IN, (wanted,))))
+        return tuple(map(_listed, self._database.rows(_THREADS)))
+
+    def due(self, now_ms: int, *, limit: int = 1000) -> tuple[ThreadRow, ...]:
+        """Return threads whose timer has run out, the longest due first."""
+        rows = self._database.rows(_DUE, (now_ms, limit))
+        return tuple(_listed(row) for row in rows)
+
+    def next_wake(self) -> int | None:
+        """Return the earliest timer."""
+        rows = self._database.rows(
+            "SELECT min(wake_at_ms) FROM session WHERE wake_at_ms IS NOT NULL"
+        )
+        wake: int | None = rows[0][0]
+        return wake
+
+
+def _listed(row: Row) -> ThreadRow:
+    thread_id, status, wake_at_ms, revision, updated_at_ms = row
+    return ThreadRow(
+        thread_id=thread_id,
+        status=status,
+        wake_at_ms=wake_at_ms,
+        revision=revision,
+        updated_at_ms=updated_at_ms,
+    )
+
+
+class SqliteOutbox:
+    """`goalfsm.store.port.Outbox`."""
+
+    def __init__(self, database: Database) -> None:
+        """Read and write through ``database``."""
+        self._database = database
+
+    def open(
+        self, thread_id: str | None = None, *, after: int = 0, limit: int = 1000
+    ) -> tuple[OpenEffect, ...]:
+        """Return effects not done, in the order of commit."""
+        if thread_id is None:
+            rows = self._database.rows(_OPEN, (after, limit))
+        else:
+            rows = self._database.rows(_OPEN_OF, (thread_id, after, limit))
+        return tuple(
+            OpenEffect(
+                seq=seq,
+                thread_id=thread,
+                revision=revision,
+                at_ms=at_ms,
+                key=key,
+                kind=kind,
+                payload=payload,
+            )
+            for seq, thread, revision, at_ms, key, kind, payload in rows
+        )
+
+    def mark_done(self, done: Sequence[Done]) -> None:
+        """Record that these were done."""
+        rows = [(mark.at_ms, mark.key) for mark in done]
+        self._database.write(
+            lambda db: db.executemany(
+                "UPDATE outbox SET done_at_ms = ? WHERE key = ? AND done_at_ms IS NULL", rows
+            )
+        )
+
+
+class SqliteJournal:
+    """`goalfsm.store.port.Journal`."""
+
+    def __init__(self, database: Database) -> None:
+        """Read through ``database``."""
+        self._database = database
+
+    def read(
+        self, thread_id: str, *, after: int = 0, limit: int = 1000, newest: bool = False
+    ) -> tuple[JournalRow, ...]:
+        """Return rows of a thread by revision."""
+        rows = self._database.rows(_NEWEST if newest else _OLDEST, (thread_id, after, limit))
+        return tuple(_journalled(row) for row in rows)
+
+    def find(self, thread_id: str, event_id: str) -> JournalRow | None:
+        """Return the row of an event."""
+        rows = self._database.rows(_FIND, (thread_id, event_id))
+        return _journalled(rows[0]) if rows else None
+
+
+def _journalled(row: Row) -> JournalRow:
+    seq, thread_id, revision, event_id, at_ms, event, decision, digest, rules, epoch = row
+    return JournalRow(
+        seq=seq,
+        thread_id=thread_id,
+        revision=revision,
+        event_id=event_id,
+        at_ms=at_ms,
+        event=event,
+        decision=decision,
+        digest=digest,
+        rules_version=rules,
+        epoch=epoch,
+    )
+
+
+class SqliteHistory:
+    """`goalfsm.store.port.History`."""
+
+    def __init__(self, database: Database) -> None:
+        """Read through ``database``."""
+        self._database = database
+
+    def read(self, thread_id: str) -> tuple[bytes, ...]:
+        """Return the entries of a thread, oldest first."""
+        rows = self._database.rows(
+            "SELECT entry FROM history WHERE thread_id = ? ORDER BY seq", (thread_id,)
+        )
+        return tuple(entry for (entry,) in rows)
+
+
+class SqliteWorkerConfigs:
+    """`goalfsm.store.port.WorkerConfigs`."""
+
+    def __init__(self, database: Database) -> None:
+        """Read and write through ``database``."""
+        self._database = database
+
+    def put(self, thread_id: str, config: bytes) -> None:
+        """Store or replace the thread's worker."""
+        check_size("worker", config)
+        self._database.write(
+            lambda db: db.execute(
+                "INSERT INTO worker (thread_id, config) VALUES (?, ?)"
+                " ON CONFLICT DO UPDATE SET config = excluded.config",
+                (thread_id, config),
+            ),
+            owned=False,
+        )
+
+    def get(self, thread_id: str) -> bytes | None:
+        """Return the thread's worker."""
+        rows = self._database.rows("SELECT config FROM worker WHERE thread_id = ?", (thread_id,))
+        return rows[0][0] if rows else None
+
+
+class SqliteProcesses:
+    """`goalfsm.store.port.Processes`."""
+
+    def __init__(self, database: Database) -> None:
+        """Read and write through ``database``."""
+        self._database = database
+
+    def put(self, process: Process) -> None:
+        """Store or replace the process of a run."""
+        who = process.identity
+        row = (
+            process.run_id,
+            process.thread_id,
+            who.pid,
+            who.start_time,
+            who.boot_id,
+            who.namespace,
+            process.pgid,
+            process.at_ms,
+        )
+        self._database.write(
+            lambda db: db.execute(
+                "INSERT OR REPLACE INTO process (run_id, thread_id, pid, start_time, boot_id,"
+                " namespace, pgid, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+        )
+
+    def end(self, run_id: str) -> None:
+        """Forget the process of a run."""
+        self._database.write(
+            lambda db: db.execute("DELETE FROM process WHERE run_id = ?", (run_id,))
+        )
+
+    def open(self) -> tuple[Process, ...]:
+        """Return the processes that were not ended, oldest first."""
+        rows = self._database.rows(
+            "SELECT run_id, thread_id, pid, start_time, boot_id, namespace, pgid, at_ms"
+            " FROM process ORDER BY at_ms, run_id"
+        )
+        return tuple(
+            Process(
+                run_id=run_id,
+                thread_id=thread_id,
+                identity=Identity(
+                    pid=pid, start_time=start_time, boot_id=boot_id, namespace=namespace
+                ),
+                pgid=pgid,
+                at_ms=at_ms,
+            )
+            for run_id, thread_id, pid, start_time, boot_id, namespace, pgid, at_ms in rows
+        )

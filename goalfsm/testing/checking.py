@@ -1,0 +1,74 @@
+"""What holds for a store and its worker whatever happened: checked after a scenario has run."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from goalfsm import events as e
+from goalfsm.daemon.world import decision_context
+from goalfsm.model import Usage
+from goalfsm.session import codec
+from goalfsm.session.handle import handle
+from goalfsm.session.state import Session
+from goalfsm.store.port import JournalRow
+from goalfsm.testing import invariants
+from goalfsm.testing.goals import MemoryGoals
+
+
+def check_goals(goals: MemoryGoals) -> None:
+    """Raise AssertionError, saying what is wrong, when an invariant is broken.
+
+    Every journal, decided again, gives every state bit by bit, and every step of it keeps the
+    invariants of a session; every run was dispatched before it was started, started once, and
+    closed before the next; usage was booked once; the worker never had two runs of one thread.
+    """
+    for thread, rows in sorted(goals.disk.journal.items()):
+        try:
+            _check_thread(goals, thread, rows)
+        except AssertionError as broken:
+            broken.add_note(f"in thread {thread!r}")
+            raise
+    _check_worker(goals)
+
+
+def _check_thread(goals: MemoryGoals, thread: str, rows: list[JournalRow]) -> None:
+    stored = goals.disk.sessions[thread]
+    session = Session(policy=codec.decode(stored.state).policy)
+    used: dict[str, Usage] = {}
+    for position, row in enumerate(rows, 1):
+        event = codec.decode_event(row.event)
+        context = decision_context(thread, row.event_id, row.at_ms, goals.machine)
+        step = handle(session, event, context)
+        where = f"revision {row.revision} ({type(event).__name__})"
+        _hold(row.revision == position, f"the journal has a gap before {where}")
+        same = codec.digest(codec.encode(step.session)) == row.digest
+        _hold(same, f"{where}, decided again, gives another state")
+        invariants.check(session, event, step, now_ms=row.at_ms)
+        if isinstance(event, e.UsageReported):
+            used.setdefault(event.key, event.usage)
+        session = step.session
+    _hold(codec.encode(session) == stored.state, "the snapshot is not where the journal ends")
+    for name in Usage.__struct_fields__:
+        booked = getattr(session.ledger.reported, name)
+        reported = sum(getattr(usage, name) for usage in used.values())
+        _hold(booked == reported, f"{name}: {booked} were booked, {reported} reported")
+
+
+def _check_worker(goals: MemoryGoals) -> None:
+    started = Counter(run.work.run_id for run in goals.worker.runs)
+    twice = [run_id for run_id, count in started.items() if count > 1]
+    _hold(not twice, f"the worker was started twice for {', '.join(twice)}")
+    dispatched = {
+        event.run_id
+        for rows in goals.disk.journal.values()
+        for event in (codec.decode_event(row.event) for row in rows)
+        if isinstance(event, e.RunDispatched)
+    }
+    unknown = sorted(started.keys() - dispatched)
+    _hold(not unknown, f"the worker was started for {', '.join(unknown)}, never dispatched")
+    _hold(not goals.worker.overlaps, f"two runs of a thread at once: {goals.worker.overlaps}")
+
+
+def _hold(condition: object, message: str) -> None:
+    if not condition:
+        raise AssertionError(message)

@@ -1,0 +1,381 @@
+"""An engine on a store in memory and under virtual time: the daemon, within reach of a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from goalfsm import events as e
+from goalfsm.daemon.config import WorkerConfig
+from goalfsm.daemon.dispatch import MAX_RUNS
+from goalfsm.daemon.doing import Callback
+from goalfsm.daemon.engine import Engine
+from goalfsm.daemon.shutdown import GRACE_S
+from goalfsm.daemon.verification import VerifierFunction
+from goalfsm.errors import GoalError
+from goalfsm.machine import GoalMachine
+from goalfsm.model import Criterion, Goal, Limits, Verifier
+from goalfsm.session import codec
+from goalfsm.session.policy import Policy
+from goalfsm.session.state import Reply, Session
+from goalfsm.status import Status, project
+from goalfsm.store.memory import MemoryDisk
+from goalfsm.store.port import JournalRow
+from goalfsm.testing.clock import Crashed, GoalClock
+from goalfsm.testing.crashing import CrashingStore, CrashPlan, silence, telling
+from goalfsm.testing.engine import EngineFault, Program, WatchedEngine
+from goalfsm.testing.loop import DAY_S
+from goalfsm.testing.moments import Duration, seconds_of
+from goalfsm.testing.scripted import ScriptedWorker, WorkerProcess
+from goalfsm.testing.simulated import SimulatedSystem
+
+RESTART_AFTER_S = 1.0
+"""How long an engine that died at a crash point stays dead."""
+
+
+class Refused(GoalError, AssertionError):
+    """The engine refused what the test asked of it; `MemoryGoals.send` returns such a reply."""
+
+    code = "refused"
+
+
+class MemoryGoals:
+    """Goals, worked on by a real engine; time is the test's, and so is every turn.
+
+    The engine starts when it is first needed. Every method returns when it is done, and no more
+    time passes than that takes; `goalfsm.testing.GoalClock.advance` lets the rest happen.
+    """
+
+    def __init__(  # noqa: PLR0913  what an engine may be told
+        self,
+        clock: GoalClock | None = None,
+        worker: ScriptedWorker | None = None,
+        *,
+        policy: Policy | None = None,
+        machine: GoalMachine | None = None,
+        callbacks: Mapping[str, Callback] | None = None,
+        verifiers: Mapping[str, VerifierFunction] | None = None,
+        programs: Mapping[str, Program] | None = None,
+        max_runs: int = MAX_RUNS,
+        plan: CrashPlan | None = None,
+    ) -> None:
+        """Prepare; see `configure`. ``plan`` says where the engine dies by itself."""
+        self.clock = clock or GoalClock()
+        self.worker = worker or ScriptedWorker(self.clock)
+        self.system = SimulatedSystem(self.clock)
+        self.disk = MemoryDisk()
+        """What is durable."""
+        self.plan = plan or CrashPlan()
+        self.restart_after: Duration = RESTART_AFTER_S
+        self.lives = 0
+        """How often the engine was started."""
+        self.configure(
+            policy=policy,
+            machine=machine,
+            callbacks=callbacks,
+            verifiers=verifiers,
+            programs=programs,
+            max_runs=max_runs,
+        )
+        self.faults: list[Exception] = []
+        """What went wrong inside an engine."""
+        self._engine: Engine | None = None
+        self._process: WorkerProcess | None = None
+        self._store = self._handle()
+        self._down = False
+        self._asked = 0
+        self.clock.on_crash = self._crashed
+
+    # Its life.
+
+    def configure(  # noqa: PLR0913  what an engine may be told
+        self,
+        *,
+        policy: Policy | None = None,
+        machine: GoalMachine | None = None,
+        callbacks: Mapping[str, Callback] | None = None,
+        verifiers: Mapping[str, VerifierFunction] | None = None,
+        programs: Mapping[str, Program] | None = None,
+        max_runs: int = MAX_RUNS,
+    ) -> MemoryGoals:
+        """Say how the engine is made from its next start on; return the goals.
+
+        ``programs`` stand for those that verifiers run: functions, by the program's name, that
+        get the arguments. See `goalfsm.Engine` for the rest.
+        """
+        self.policy = policy or Policy()
+        self.machine = machine
+        self.callbacks = dict(callbacks or {})
+        self.verifiers = dict(verifiers or {})
+        self.programs = dict(programs or {})
+        self.max_runs = max_runs
+        return self
+
+    @property
+    def engine(self) -> Engine:
+        """Return the running engine; start it unless it was stopped or has crashed."""
+        if self._engine is None:
+            if self._down:
+                raise GoalError(
+                    "the engine is down", code="engine_down", hint="call start() on the goals"
+                )
+            self.start()
+        assert self._engine is not None  # noqa: S101  it has just been started
+        return self._engine
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the engine runs."""
+        return self._engine is not None
+
+    def start(self) -> Engine:
+        """Start an engine on what is durable, as another process."""
+        self._down = False
+        return self.clock.run_surviving(self._start)
+
+    async def _start(self) -> Engine:
+        if self._engine is not None:
+            # It crashed while it was started, and another one has been started since.
+            return self._engine
+        self.lives += 1
+        self.system.boot()
+        self._store = self._handle()
+        self._process = self.worker.process(self.plan.reach)
+        engine = WatchedEngine(
+            self._store,
+            faults=self.faults,
+            workers=self._process,
+            policy=self.policy,
+            machine=self.machine,
+            callbacks=telling(self.callbacks, "callback", self.plan.reach),
+            verifiers=telling(self.verifiers, "verifier", self.plan.reach),
+            programs=telling(self.programs, "program", self.plan.reach),
+            max_runs=self.max_runs,
+            system=self.system,
+        )
+        self._engine = await engine.__aenter__()
+        return engine
+
+    def stop(self, grace: Duration = GRACE_S) -> None:
+        """Shut the engine down in order; turns that run have ``grace``. It stays down."""
+        engine, self._down = self._engine, True
+        if engine is None:
+            return
+        try:
+            self.clock.run(engine.stop(seconds_of(grace)))
+        except Crashed:
+            self._bury()
+            return
+        self._engine = None
+        self.system.die()
+
+    def crash(self) -> None:
+        """Kill the engine here and now; what was not durable is lost. It stays down."""
+        self._bury()
+        self._down = True
+
+    def restart(self, after: Duration = RESTART_AFTER_S) -> Engine:
+        """Kill the engine, let ``after`` pass and start another."""
+        self.crash()
+        self.clock.advance(after)
+        return self.start()
+
+    def check(self) -> None:
+        """Raise `EngineFault` when something went wrong inside an engine."""
+        if self.faults:
+            error = self.faults[0]
+            raise EngineFault(f"{type(error).__name__} inside the engine: {error}") from error
+
+    def close(self) -> None:
+        """Throw everything away."""
+        if not self.clock.loop.is_closed():
+            self._bury()
+            self._down = True
+            self.clock.close()
+
+    # What people ask.
+
+    def send(self, thread: str, event: e.Event, event_id: str | None = None) -> Reply:
+        """Return the reply to an event from outside; it is sent again after a crash."""
+        if event_id is None:
+            self._asked += 1
+            event_id = f"asked-{self._asked}"
+        asked = event_id
+        return self.clock.run_surviving(lambda: self._submit(thread, event, asked))
+
+    async def _submit(self, thread: str, event: e.Event, event_id: str) -> Reply:
+        if self._engine is None:
+            if self._down:
+                raise GoalError("the engine is down", code="engine_down", hint="call start()")
+            await self._start()
+        assert self._engine is not None  # noqa: S101  it has just been started
+        return await self._engine.submit(thread, event, event_id)
+
+    def give(  # noqa: PLR0913  what a goal may be given with
+        self,
+        thread: str,
+        objective: str,
+        *,
+        tokens: int | None = None,
+        time: Duration | None = None,
+        cost: int | None = None,
+        continuations: int | None = None,
+        criteria: Sequence[str] = (),
+        verifiers: Sequence[Verifier | str] = (),
+        replace: bool = False,
+    ) -> Reply:
+        """Give the thread an objective; a verifier's name stands for the callable registered."""
+        limits = Limits(
+            tokens=tokens,
+            seconds=None if time is None else round(seconds_of(time)),
+            cost=cost,
+            continuations=continuations,
+        )
+        given = e.ObjectiveGiven(
+            objective=objective,
+            limits=limits,
+            criteria=tuple(Criterion(text=text) for text in criteria),
+            verifiers=tuple(
+                Verifier(kind="callable", name=one) if isinstance(one, str) else one
+                for one in verifiers
+            ),
+            replace=replace,
+        )
+        return self._ask(thread, given)
+
+    def pause(self, thread: str) -> Reply:
+        """Pause the goal, as a person does."""
+        return self._ask(thread, e.PauseRequested())
+
+    def resume(self, thread: str) -> Reply:
+        """Take the goal up again."""
+        return self._ask(thread, e.ResumeRequested())
+
+    def clear(self, thread: str) -> Reply:
+        """Give the goal up."""
+        return self._ask(thread, e.ClearRequested())
+
+    def edit(self, thread: str, objective: str) -> Reply:
+        """Reword the objective."""
+        return self._ask(thread, e.EditRequested(objective=objective))
+
+    def steer(self, thread: str, text: str) -> Reply:
+        """Say something that the work should take into account."""
+        self._asked += 1
+        return self._ask(thread, e.SteeringReceived(message_id=f"message-{self._asked}", text=text))
+
+    def wake(self, thread: str, note: str = "") -> Reply:
+        """Say that what the goal waits for has happened."""
+        return self._ask(thread, e.WakeRequested(note=note))
+
+    def accept(self, thread: str) -> Reply:
+        """Accept the open claim."""
+        return self._ask(thread, e.ClaimAccepted())
+
+    def reject(self, thread: str, feedback: str = "") -> Reply:
+        """Reject the open claim."""
+        return self._ask(thread, e.ClaimRejected(feedback=feedback))
+
+    def budget(self, thread: str, limits: Limits) -> Reply:
+        """Change budgets."""
+        return self._ask(thread, e.BudgetChanged(limits=limits))
+
+    def limit_turns(
+        self, thread: str, *, turn: Duration | None = None, silence: Duration | None = None
+    ) -> None:
+        """Say how long a turn, and silence within one, may last from the next turn on."""
+        config = WorkerConfig(
+            argv=("scripted",),
+            turn_timeout_s=None if turn is None else seconds_of(turn),
+            silence_timeout_s=None if silence is None else seconds_of(silence),
+        )
+        self.disk.workers[thread] = config.encode()
+
+    def end_process(self, pid: int) -> None:
+        """End a process that the work waits for."""
+        self.system.end_process(pid)
+        self.clock.settle()
+
+    def _ask(self, thread: str, event: e.Event) -> Reply:
+        reply = self.send(thread, event)
+        if not reply.ok:
+            raise Refused(reply.message, code=reply.code, hint=reply.hint)
+        return reply
+
+    # What they see.
+
+    def session(self, thread: str) -> Session:
+        """Return the thread's committed session."""
+        stored = self.disk.sessions.get(thread)
+        return Session(policy=self.policy) if stored is None else codec.decode(stored.state)
+
+    def goal(self, thread: str) -> Goal:
+        """Return the thread's goal; raise where it has none."""
+        goal = self.session(thread).goal
+        if goal is None:
+            raise GoalError(f"thread {thread!r} has no goal", code="no_goal", hint="call give()")
+        return goal
+
+    def status(self, thread: str) -> Status:
+        """Return the thread as every surface shows it."""
+        return project(self.session(thread), self.clock.now_ms, thread_id=thread)
+
+    def journal(self, thread: str) -> tuple[JournalRow, ...]:
+        """Return every committed event of the thread, oldest first."""
+        return tuple(self.disk.journal.get(thread, ()))
+
+    def settle(self, thread: str, *, within: Duration | None = DAY_S) -> Session:
+        """Let time pass until the goal has stopped, or nothing follows by itself.
+
+        Waits of every kind count as something that follows. Raises
+        `goalfsm.testing.loop.Stalled` when that takes longer than ``within``.
+        """
+        self.clock.run_surviving(lambda: self._settled(thread), within=within)
+        return self.session(thread)
+
+    async def _settled(self, thread: str) -> None:
+        if self._engine is None and not self._down:
+            await self._start()
+        await self.engine.settled(thread)
+
+    def run_until(self, reached: Callable[[], bool], *, within: Duration | None = DAY_S) -> None:
+        """Let time pass until ``reached()``, which is asked whenever nothing is ready."""
+        if not self._down:
+            self.start()
+        self.clock.run_until(reached, within=within)
+
+    # Its own.
+
+    def _handle(self) -> CrashingStore:
+        return CrashingStore(self.disk, self.plan.reach, self.system.is_alive)
+
+    def _crashed(self, _crash: Crashed) -> None:
+        """Bury the engine that died at a crash point, and start another a little later."""
+        self._bury()
+        if not self._down:
+            self.clock.advance(self.restart_after)
+            self.start()
+
+    def _bury(self) -> None:
+        """End everything of the engine's process: its store first, so that nothing is written."""
+        self._store.close()
+        self.system.die()
+        self._engine = None
+        with silence():
+            self._discard()
+        self.clock.forgive()
+        process, self._process = self._process, None
+        if process is not None:
+            for played in reversed(process.runs):
+                run = self.session(played.work.thread_id).run
+                unrecorded = run is not None and run.run_id == played.work.run_id
+                told = "probe" in self.worker.can and played.finished
+                if unrecorded and not told:
+                    self.worker.again(played)
+
+    def _discard(self) -> None:
+        while True:
+            try:
+                self.clock.loop.discard()
+            except SystemExit:
+                continue
+            return

@@ -1,0 +1,84 @@
+"""The machine that an engine under test runs on: its clocks, its ids, its processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from goalfsm.store.port import Held, Identity, Process
+from goalfsm.testing.clock import GoalClock
+from goalfsm.workers.orphans import Orphans
+
+
+class Counted:
+    """Ids and tokens that are counted, so that equal tests make equal ones."""
+
+    def __init__(self) -> None:
+        """Begin at 1."""
+        self._ids = 0
+        self._tokens = 0
+
+    def new_id(self) -> str:
+        """Return the next id."""
+        self._ids += 1
+        return f"id{self._ids}"
+
+    def token(self) -> str:
+        """Return the next token."""
+        self._tokens += 1
+        return f"token-{self._tokens}-of-the-test"
+
+
+class SimulatedSystem:
+    """One machine through all lives of an engine; every life is another process."""
+
+    def __init__(self, clock: GoalClock) -> None:
+        """Use the test's clock."""
+        self.clock = clock
+        self.entropy = Counted()
+        self._pid = 0
+        self._living: set[Identity] = set()
+        self._ended: dict[int, asyncio.Event] = {}
+
+    def boot(self) -> None:
+        """Begin another life of the engine, as another process."""
+        self._pid += 1
+        self._living.add(self.identity())
+
+    def die(self) -> None:
+        """End the engine's process."""
+        self._living.discard(self.identity())
+
+    def end_process(self, pid: int) -> None:
+        """End a process that the work waits for, now or later."""
+        self._event(pid).set()
+
+    # What an engine asks.
+
+    def identity(self) -> Identity:
+        """Return who the engine is, as a process."""
+        return Identity(pid=self._pid, start_time=self._pid, boot_id="simulated")
+
+    def is_alive(self, identity: Identity) -> bool:
+        """Tell whether that life of the engine goes on."""
+        return identity in self._living
+
+    def end_stalled(self, held: Held) -> bool:
+        """Return False: no life of an engine is ever stopped inside a commit."""
+        del held
+        return False
+
+    async def end_orphans(
+        self, db: str, run_ids: Sequence[str], recorded: Sequence[Process], supervisor: int | None
+    ) -> Orphans:
+        """Return that nothing is left: scripted turns die with their engine."""
+        del db, run_ids, recorded, supervisor
+        return Orphans()
+
+    async def wait_gone(self, pid: int, started: str) -> None:
+        """Return when the test has ended the process."""
+        del started
+        await self._event(pid).wait()
+
+    def _event(self, pid: int) -> asyncio.Event:
+        return self._ended.setdefault(pid, asyncio.Event())

@@ -1,0 +1,77 @@
+"""Who waits, for what and where: what an error about a loop that cannot go on says."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import CodeType
+from typing import Any, Final
+
+MOST: Final = 20
+"""Most lines of one description."""
+
+
+def describe_tasks(loop: asyncio.AbstractEventLoop) -> str:
+    """Return one line for each task of ``loop`` that is not done: its name, place, awaited thing.
+
+    The lines are sorted by name, so that equal situations read the same.
+    """
+    tasks = sorted(asyncio.all_tasks(loop), key=lambda task: _natural(task.get_name()))
+    if not tasks:
+        return "  nobody: no task is left"
+    return _lines(_describe(task) for task in tasks)
+
+
+def describe_ready(handles: Iterable[Any]) -> str:
+    """Return one line for each callback that is about to be called."""
+    return _lines(f"  {_callback(handle)}" for handle in handles if not handle.cancelled())
+
+
+def _lines(lines: Iterable[str]) -> str:
+    every = list(lines)
+    more = [f"  and {len(every) - MOST} more"] if len(every) > MOST else []
+    return "\n".join([*every[:MOST], *more])
+
+
+def _natural(name: str) -> tuple[tuple[int, str], ...]:
+    parts = re.split(r"(\d+)", name)
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
+
+
+def _describe(task: asyncio.Task[Any]) -> str:
+    where = " > ".join(_places(task.get_coro()))
+    return f"  {task.get_name()}: {where}{_awaited(task)}"
+
+
+def _places(awaited: Any) -> Iterator[str]:
+    """Follow what a coroutine awaits down to what is no coroutine, and yield each place."""
+    while awaited is not None:
+        code, frame, awaited = _parts(awaited)
+        if code is not None:
+            line = code.co_firstlineno if frame is None else frame.f_lineno
+            yield f"{code.co_qualname} ({Path(code.co_filename).name}:{line})"
+
+
+def _parts(awaited: Any) -> tuple[CodeType | None, Any, Any]:
+    """Return code, frame and what is awaited, of a coroutine or a generator of either kind."""
+    for kind in ("cr", "gi", "ag"):
+        code = getattr(awaited, f"{kind}_code", None)
+        if isinstance(code, CodeType):
+            inner = getattr(awaited, "gi_yieldfrom" if kind == "gi" else f"{kind}_await", None)
+            return code, getattr(awaited, f"{kind}_frame", None), inner
+    return None, None, None
+
+
+def _awaited(task: asyncio.Task[Any]) -> str:
+    awaited = getattr(task, "_fut_waiter", None)
+    return f", for task {awaited.get_name()}" if isinstance(awaited, asyncio.Task) else ""
+
+
+def _callback(handle: Any) -> str:
+    callback = getattr(handle, "_callback", None)
+    task = getattr(callback, "__self__", None)
+    if isinstance(task, asyncio.Task):
+        return _describe(task).strip()
+    return getattr(callback, "__qualname__", None) or repr(callback)

@@ -1,0 +1,151 @@
+"""The parts of a status: what is open in a session, without what only the engine may know.
+
+Times are unix seconds unless the name ends in ``_ms``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from goalfsm.session.state import Session
+
+
+class LastDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """Why work last went on, waited or stopped."""
+
+    decision: Literal["continue", "wait", "stop", "refused"]
+    guard: str
+    reason: str
+    at: int
+    at_ms: int
+    until_ms: int | None = None
+
+
+class OpenRun(msgspec.Struct, frozen=True, kw_only=True):
+    """The run that is under way; ``ending`` is why it is being ended, if it is."""
+
+    run_id: str
+    goal_id: str | None
+    turn: int
+    started_at: int
+    started_ms: int
+    elapsed_seconds: int
+    wind_down: bool = False
+    can_steer: bool = False
+    ending: str | None = None
+
+
+class OpenClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """The completion claim that is being verified: verifiers done and passed, of how many."""
+
+    claim_id: str
+    at_ms: int
+    evidence: int
+    verified: int
+    passed: int
+    verifiers: int
+
+
+class OpenWait(msgspec.Struct, frozen=True, kw_only=True):
+    """What the work waits for, and since when."""
+
+    kind: Literal["timer", "process", "person", "event"]
+    since_ms: int
+    until_ms: int | None = None
+    pid: int | None = None
+    note: str = ""
+
+
+class NextAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """The retries since the last success, and when the next one is due."""
+
+    attempts: int
+    reason: str
+    first_failure_ms: int | None = None
+    at_ms: int | None = None
+
+
+class BlockedClaims(msgspec.Struct, frozen=True, kw_only=True):
+    """The blocked audit: consecutive goal turns with a blocked claim, of how many it takes."""
+
+    count: int
+    needed: int
+    reason: str = ""
+
+
+def last_decision(session: Session) -> LastDecision | None:
+    """Return the decision that the session made last, None before the first."""
+    made = session.decision
+    if made is None:
+        return None
+    return LastDecision(
+        decision=made.decision,
+        guard=made.guard,
+        reason=made.reason,
+        at=made.at_ms // 1000,
+        at_ms=made.at_ms,
+        until_ms=made.until_ms,
+    )
+
+
+def open_run(session: Session, now_ms: int) -> OpenRun | None:
+    """Return the run that is under way at ``now_ms``, None when there is none."""
+    run = session.run
+    if run is None:
+        return None
+    return OpenRun(
+        run_id=run.run_id,
+        goal_id=run.goal_id,
+        turn=run.turn,
+        started_at=run.started_ms // 1000,
+        started_ms=run.started_ms,
+        elapsed_seconds=max(0, now_ms - run.started_ms) // 1000,
+        wind_down=run.wind_down,
+        can_steer=run.can_steer,
+        ending=run.ending,
+    )
+
+
+def open_claim(session: Session) -> OpenClaim | None:
+    """Return the claim that is being verified, None when there is none."""
+    claim = session.claim
+    if claim is None:
+        return None
+    return OpenClaim(
+        claim_id=claim.claim_id,
+        at_ms=claim.at_ms,
+        evidence=len(claim.evidence),
+        verified=len(claim.results),
+        passed=sum(result.outcome == "passed" for result in claim.results),
+        verifiers=0 if session.goal is None else len(session.goal.verifiers),
+    )
+
+
+def open_wait(session: Session) -> OpenWait | None:
+    """Return what the work waits for, None when for nothing."""
+    wait = session.wait
+    if wait is None:
+        return None
+    return OpenWait(
+        kind=wait.kind,
+        since_ms=wait.since_ms,
+        until_ms=wait.until_ms,
+        pid=wait.pid,
+        note=wait.note,
+    )
+
+
+def next_attempt(session: Session) -> NextAttempt | None:
+    """Return the retries that are going on, None when there are none."""
+    retry = session.retry
+    if not retry.attempts and retry.at_ms is None:
+        return None
+    return NextAttempt(
+        attempts=retry.attempts,
+        reason=retry.reason,
+        first_failure_ms=retry.first_failure_ms,
+        at_ms=retry.at_ms,
+    )

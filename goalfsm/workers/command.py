@@ -1,0 +1,136 @@
+"""Run any program as a worker: its prompt goes in, JSON lines or plain text come out.
+
+The protocol is written down for authors of workers in ``docs/worker-protocol.md``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from goalfsm.workers.command_run import CommandRun
+from goalfsm.workers.environment import tool_path
+from goalfsm.workers.lines import OutputMode
+from goalfsm.workers.output import KEEP_TEXT
+from goalfsm.workers.protocol import Capability, RunOnly, ToolResult, TurnEvent, Work
+from goalfsm.workers.spawning import check_program
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from goalfsm.workers.supervision import Supervisor
+
+StdinMode = Literal["auto", "close", "lines"]
+
+GRACE_S: Final = 5.0
+
+
+class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How a thread's worker is started; what a daemon stores, so it holds no secret.
+
+    ``env_names`` are the variables that the program inherits besides a few base ones, by
+    name; None passes all on. ``prompt_arg`` gives the prompt as the last argument instead of
+    on stdin. ``stdin``: ``close`` ends it after the prompt; ``lines`` keeps it open for JSON
+    lines, the prompt first unless it is an argument; ``auto`` is ``lines`` with
+    ``prompt_arg`` and ``close`` without. ``output`` says how stdout is read.
+    """
+
+    argv: tuple[str, ...]
+    cwd: str | None = None
+    env_names: tuple[str, ...] | None = None
+    prompt_arg: bool = False
+    stdin: StdinMode = "auto"
+    output: OutputMode = "auto"
+
+    @property
+    def keeps_stdin(self) -> bool:
+        """Return whether JSON lines can reach the program while it runs."""
+        return self.stdin == "lines" or (self.stdin == "auto" and self.prompt_arg)
+
+    def validate(self) -> None:
+        """Raise GoalError, with a hint, when the program cannot be started from here.
+
+        What only starting it can tell comes as an `ErrorReported` of the run.
+        """
+        check_program(self.argv, self.cwd, {"PATH": tool_path(os.environ.get("PATH", os.defpath))})
+
+
+class CommandWorker(RunOnly):
+    """Runs a program for each turn, under a supervisor. One worker may serve many runs."""
+
+    def __init__(
+        self,
+        spec: CommandSpec,
+        supervisor: Supervisor,
+        *,
+        grace_s: float = GRACE_S,
+        keep_output: int = KEEP_TEXT,
+        tool_directory: str | None = None,
+    ) -> None:
+        """Run ``spec``; a run that is ended has ``grace_s`` seconds after SIGTERM.
+
+        ``keep_output`` characters are kept of the beginning and of the end of an answer.
+        ``tool_directory`` holds the ``goalfsm`` that the program calls, by default this
+        installation's.
+        """
+        self.spec = spec
+        self._supervisor = supervisor
+        self._grace = grace_s
+        self._keep = keep_output
+        self._tool_directory = tool_directory
+        self._runs: dict[str, CommandRun] = {}
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Return ``abort``, and what needs an open stdin when the program has one."""
+        if self.spec.keeps_stdin:
+            return frozenset({"abort", "steer", "tool_result"})
+        return frozenset({"abort"})
+
+    async def run(self, work: Work) -> AsyncGenerator[TurnEvent, None]:
+        """Run the program for one turn and yield what it reports, `Exited` last."""
+        run = CommandRun(
+            self.spec,
+            self._supervisor,
+            work,
+            grace_s=self._grace,
+            keep_output=self._keep,
+            tool_directory=self._tool_directory,
+        )
+        self._runs[work.run_id] = run
+        events = run.events()
+        try:
+            async for event in events:
+                yield event
+        finally:
+            await events.aclose()
+            if self._runs.get(work.run_id) is run:
+                del self._runs[work.run_id]
+
+    async def steer(self, run_id: str, message_id: str, text: str) -> bool:
+        """Send a ``steer`` line; False when the program's stdin is closed."""
+        run = self._runs.get(run_id)
+        return run is not None and run.send(
+            {"type": "steer", "id": message_id, "text": text},
+        )
+
+    async def abort(self, run_id: str) -> bool:
+        """End the run's processes and return when they are gone."""
+        run = self._runs.get(run_id)
+        if run is None:
+            return False
+        await run.abort()
+        return True
+
+    def spare(self, run_id: str, pid: int) -> None:
+        """Let a process of the run go on when its first process has ended."""
+        run = self._runs.get(run_id)
+        if run is not None:
+            run.spare(pid)
+
+    async def tool_result(self, run_id: str, call_id: str | int, result: ToolResult) -> bool:
+        """Send a ``tool_result`` line; False when nobody waits for it any more."""
+        run = self._runs.get(run_id)
+        return run is not None and run.answer(call_id, result)

@@ -1,0 +1,103 @@
+"""Bounded memory of unbounded output: its beginning, its end, and how much is missing."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import Final
+
+KEEP_TEXT: Final = 64 * 1024
+"""How many characters of a turn's answer are kept from its beginning, and from its end."""
+KEEP_TAIL: Final = 16 * 1024
+"""How many bytes of a stream of messages are kept, from its end."""
+
+_MAX_PARTS: Final = 256
+
+# Terminal control sequences (CSI, OSC and two-character ones), then any other control
+# character except newline and tab.
+_CONTROL: Final = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+
+
+def printable(text: str) -> str:
+    """Return the text without what would control a terminal; newlines and tabs stay."""
+    return _CONTROL.sub("", text.replace("\r\n", "\n"))
+
+
+def excerpt(raw: bytes, limit: int = 200) -> str:
+    """Return the beginning of the bytes as one printable line of at most ``limit`` characters."""
+    text = printable(raw[: limit * 4].decode("utf-8", "replace")).replace("\n", " ")
+    return text[:limit].strip()
+
+
+class BoundedText:
+    """Pass text through up to a limit, then keep only its end.
+
+    The parts that `add` returns and the one that `finish` returns, joined, are the text with
+    its middle left out and a line that says so.
+    """
+
+    __slots__ = ("_keep", "_passed", "_tail", "_tail_size", "left_out")
+
+    def __init__(self, keep: int = KEEP_TEXT) -> None:
+        """Keep ``keep`` characters of the beginning and as many of the end."""
+        self._keep = keep
+        self._passed = 0
+        self._tail: deque[str] = deque()
+        self._tail_size = 0
+        self.left_out = 0
+
+    def add(self, text: str) -> str:
+        """Take a part and return what of it belongs to the beginning ("" when nothing)."""
+        room = self._keep - self._passed
+        head, rest = text[:room], text[room:]
+        self._passed += len(head)
+        if rest:
+            self._tail.append(rest)
+            self._tail_size += len(rest)
+            while self._tail_size - len(self._tail[0]) >= self._keep:
+                gone = len(self._tail.popleft())
+                self._tail_size -= gone
+                self.left_out += gone
+            # Thousands of short parts cost more than their characters: join them.
+            if len(self._tail) > _MAX_PARTS:
+                self._tail = deque(["".join(self._tail)])
+        return head
+
+    def finish(self) -> str:
+        """Return the end of the text, after a line that says how much was left out."""
+        tail = "".join(self._tail)
+        self._tail.clear()
+        self._tail_size = 0
+        cut = max(0, len(tail) - self._keep)
+        self.left_out += cut
+        if not self.left_out:
+            return tail
+        return f"\n[... {self.left_out:,} characters left out ...]\n{tail[cut:]}"
+
+
+class Tail:
+    """The last bytes of a stream, and how many there were."""
+
+    __slots__ = ("_data", "_keep", "total")
+
+    def __init__(self, keep: int = KEEP_TAIL) -> None:
+        """Keep the last ``keep`` bytes."""
+        self._keep = keep
+        self._data = bytearray()
+        self.total = 0
+
+    def add(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self.total += len(data)
+        self._data += data[-self._keep :]
+        if len(self._data) > 2 * self._keep:
+            del self._data[: -self._keep]
+
+    def text(self) -> str:
+        """Return the end as printable text; a cut first line begins with an ellipsis."""
+        kept = bytes(self._data[-self._keep :])
+        text = printable(kept.decode("utf-8", "replace")).strip("\n")
+        return f"...{text.lstrip(chr(0xFFFD))}" if self.total > len(kept) else text

@@ -1,0 +1,60 @@
+"""From an error of any shape to what it is and when to try again."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from recovery.failures.kinds import Failure, Zones
+
+_ALMOST_FULL: Final = 0.99
+
+
+def classify(  # noqa: PLR0913 - all but the error are optional, by name
+    error: object,
+    *,
+    status: object = None,
+    code: object = None,
+    headers: object = None,
+    now: float | None = None,
+    zones: Zones | None = None,
+) -> Failure:
+    """Return what kind of failure ``error`` is; nothing that is passed makes this raise.
+
+    ``error`` is a text or an exception; exceptions are recognised by shape, with their causes.
+    ``status`` is the HTTP status, ``code`` the provider's error code or type, ``headers`` the
+    response's headers; each comes before what the error itself says. Of a text, the first 6 Ki
+    and the last 2 Ki characters are looked at.
+
+    ``now`` (unix seconds) turns moments into waits and back; without it the response's ``date``
+    header serves. ``zones`` resolves the time zones of messages such as "resets 3pm
+    (Europe/Paris)", for example ``zoneinfo.ZoneInfo``; it is called with None for the local zone.
+    """
+    # The table's patterns take tens of milliseconds to compile: not before something failed.
+    from recovery.failures.engine import judge  # noqa: PLC0415
+
+    return judge(error, status=status, code=code, headers=headers, now=now, zones=zones)
+
+
+def assistant_overflow(  # noqa: PLR0913 - what a message says, by name
+    *,
+    stop_reason: str,
+    usage_input: float = 0,
+    usage_output: float = 0,
+    cache_read: float = 0,
+    error_message: str | None = None,
+    context_window: float | None = None,
+) -> bool:
+    """Tell whether a model's answer shows that its context was full, in words or in numbers.
+
+    An error says so. Some providers stop normally after an input that is larger than the window,
+    or stop for length without a word when the input left no room; both need a known
+    ``context_window`` (tokens; 0 or None is unknown).
+    """
+    if stop_reason == "error":
+        return bool(error_message) and classify(error_message).kind == "overflow"
+    if not context_window or context_window < 0:
+        return False
+    taken = usage_input + cache_read
+    if stop_reason == "stop":
+        return taken > context_window
+    return stop_reason == "length" and usage_output == 0 and taken >= context_window * _ALMOST_FULL

@@ -1,0 +1,306 @@
+"""Durable events per second: the store beside raw loops of the same transaction and its peers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from goalfsm.effects import SendWork
+from goalfsm.events import HostChanged, ObjectiveGiven
+from goalfsm.session import Context, codec, handle
+from goalfsm.session.state import Session
+from goalfsm.store.owner import own_identity, uptime_ms
+from goalfsm.store.port import Claimed, Commit, Committed
+from goalfsm.store.port import Effect as OutboxRow
+from goalfsm.store.pump import Pump
+from goalfsm.store.sqlite import SqliteStore
+from tests.bench.harness import Contender, Section, compare, figure
+
+Payload = tuple[bytes, bytes, bytes]
+
+
+def payload() -> Payload:
+    """Return a real event, snapshot and effect of one thread."""
+    ctx = Context(now_ms=1_800_000_000_000, ids=lambda kind: f"{kind}-1")
+    session = handle(Session(), ObjectiveGiven(objective="ship the release"), ctx).session
+    effect = SendWork(kind="continuation", goal_id="goal-1", deliver_as="follow_up")
+    return (
+        codec.encode_event(HostChanged(idle=True)),
+        codec.encode(session),
+        codec.encode_effect(effect),
+    )
+
+
+def commit_of(thread: str, revision: int, rows: Payload) -> Commit:
+    """Return the commit that makes ``thread`` one revision newer."""
+    event, state, effect = rows
+    return Commit(
+        thread_id=thread,
+        expected_revision=revision,
+        at_ms=1_800_000_000_000 + revision,
+        event_id=f"e{revision}",
+        event=event,
+        state=state,
+        digest=codec.digest(state),
+        status="active",
+        outbox=(OutboxRow(key=f"{thread}:{revision}", kind="SendWork", payload=effect),),
+    )
+
+
+@contextmanager
+def opened(folder: str) -> Iterator[SqliteStore]:
+    """Yield a store that this process owns."""
+    store = SqliteStore.open(Path(folder) / "goals.db")
+    claimed = store.owner.claim(own_identity(), socket="", uptime_ms=uptime_ms())
+    assert isinstance(claimed, Claimed)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+class Raw:
+    """The same rows by hand: BEGIN IMMEDIATE, three statements, COMMIT."""
+
+    def __init__(self, folder: str) -> None:
+        self.db = apsw.Connection(str(Path(folder) / "raw.db"))
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=0"):
+            self.db.execute(f"PRAGMA {pragma}")
+        self.db.execute(
+            "CREATE TABLE session (thread_id TEXT PRIMARY KEY, revision INT, epoch INT, "
+            "status TEXT, wake_at_ms INT, updated_at_ms INT, rules_version INT, state BLOB) STRICT;"
+            "CREATE TABLE journal (seq INTEGER PRIMARY KEY, thread_id TEXT, revision INT, "
+            "event_id TEXT, at_ms INT, rules_version INT, epoch INT, digest BLOB, event BLOB, "
+            "decision BLOB, UNIQUE (thread_id, revision), UNIQUE (thread_id, event_id)) STRICT;"
+            "CREATE TABLE outbox (seq INTEGER PRIMARY KEY, key TEXT UNIQUE, thread_id TEXT, "
+            "revision INT, at_ms INT, done_at_ms INT, kind TEXT, payload BLOB) STRICT;"
+            "CREATE INDEX outbox_open ON outbox (thread_id, seq) WHERE done_at_ms IS NULL;"
+            "INSERT INTO session VALUES ('t', 0, 1, 'active', NULL, 0, 1, x'')"
+        )
+        self.revision = 0
+
+    def run(self, count: int, rows: Payload, batch: int) -> float:
+        """Write ``count`` events, ``batch`` in a transaction; return the seconds."""
+        event, state, effect = rows
+        db, revision = self.db, self.revision
+        digest = codec.digest(state)
+        start = time.perf_counter()
+        for first in range(0, count, batch):
+            db.execute("BEGIN IMMEDIATE")
+            for _ in range(min(batch, count - first)):
+                db.execute(
+                    "UPDATE session SET revision = revision + 1, updated_at_ms = ?, state = ? "
+                    "WHERE thread_id = 't' AND revision = ?",
+                    (revision, state, revision),
+                )
+                revision += 1
+                db.execute(
+                    "INSERT INTO journal (thread_id, revision, event_id, at_ms, rules_version, "
+                    "epoch, digest, event, decision) VALUES ('t', ?, ?, ?, 1, 1, ?, ?, NULL)",
+                    (revision, f"e{revision}", revision, digest, event),
+                )
+                db.execute(
+                    "INSERT INTO outbox (key, thread_id, revision, at_ms, kind, payload) "
+                    "VALUES (?, 't', ?, ?, 'SendWork', ?)",
+                    (f"t:{revision}", revision, revision, effect),
+                )
+            db.execute("COMMIT")
+        took = time.perf_counter() - start
+        self.revision = revision
+        # The log starts over but keeps its size: a file that grows would cost more than its rows.
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+        return took
+
+
+class Ours:
+    """The store through its pump, with as many threads as asked for."""
+
+    def __init__(self, store: SqliteStore, threads: int, rows: Payload) -> None:
+        self.store, self.rows = store, rows
+        self.threads = [f"{threads}-{number}" for number in range(threads)]
+        self.revisions = dict.fromkeys(self.threads, 0)
+
+    def run(self, count: int) -> float:
+        """Write ``count`` events over all threads; return the seconds."""
+        return asyncio.run(self._run(max(1, count // len(self.threads))))
+
+    async def _run(self, each: int) -> float:
+        pump = Pump(self.store)
+
+        async def thread(name: str) -> None:
+            for _ in range(each):
+                revision = self.revisions[name]
+                outcome = await pump.submit(commit_of(name, revision, self.rows))
+                assert isinstance(outcome, Committed)
+                self.revisions[name] = outcome.revision
+
+        start = time.perf_counter()
+        await asyncio.gather(*(thread(name) for name in self.threads))
+        took = time.perf_counter() - start
+        await pump.close()
+        return took * len(self.threads) * each / max(1, len(self.threads) * each)
+
+
+def _jsonl(folder: str, rows: Payload) -> Callable[[int], float]:
+    event, state, _ = rows
+    line = json.dumps({"event": event.decode(), "state": state.decode()}).encode() + b"\n"
+    path = Path(folder) / "events.jsonl"
+
+    def run(count: int) -> float:
+        with path.open("ab", buffering=0) as file:
+            start = time.perf_counter()
+            for _ in range(count):
+                file.write(line)
+                os.fsync(file.fileno())
+            return time.perf_counter() - start
+
+    return run
+
+
+def _langgraph(folder: str, rows: Payload) -> Callable[[int], float] | None:
+    try:
+        import sqlite3
+
+        from langgraph.checkpoint.base import empty_checkpoint
+        from langgraph.checkpoint.sqlite import SqliteSaver
+    except ImportError:
+        return None
+    connection = sqlite3.connect(Path(folder) / "saver.db", check_same_thread=False)
+    saver = SqliteSaver(connection)
+    saver.setup()
+    connection.execute("PRAGMA synchronous=FULL")
+    state = rows[1].decode()
+    serial = iter(range(1 << 60))
+
+    def run(count: int) -> float:
+        start = time.perf_counter()
+        for _ in range(count):
+            checkpoint: Any = empty_checkpoint()
+            checkpoint["id"] = f"{next(serial):020}"
+            checkpoint["channel_values"] = {"state": state}
+            config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+            saver.put(config, checkpoint, {"source": "loop", "step": 1, "parents": {}}, {})
+        return time.perf_counter() - start
+
+    return run
+
+
+def _dbos(folder: str) -> Callable[[int], float] | None:
+    try:
+        from dbos import DBOS
+    except ImportError:
+        return None
+    config: Any = {
+        "name": "bench",
+        "system_database_url": f"sqlite:///{folder}/dbos.sqlite",
+        "run_admin_server": False,
+        "log_level": "CRITICAL",
+    }
+    DBOS(config=config)
+
+    @DBOS.step()
+    def step(number: int) -> int:
+        return number
+
+    @DBOS.workflow()
+    def work(count: int) -> int:
+        return sum(step(number) for number in range(count))
+
+    DBOS.launch()
+
+    def run(count: int) -> float:
+        start = time.perf_counter()
+        work(count)
+        return time.perf_counter() - start
+
+    return run
+
+
+def throughput(*, quick: bool, folder: str | None = None) -> list[Section]:
+    """Events per second, one thread and 64 threads."""
+    rows = payload()
+    count = 300 if quick else 2_000
+    repeat = 3 if quick else 7
+    with tempfile.TemporaryDirectory(dir=folder) as scratch, opened(scratch) as store:
+        raw, hundred = Raw(scratch), None
+        one, many = Ours(store, 1, rows), Ours(store, 64, rows)
+        Path(scratch, "b").mkdir()
+        hundred = Raw(str(Path(scratch, "b")))
+        contenders = [
+            Contender("raw loop, one event a commit", lambda n: raw.run(n, rows, 1)),
+            Contender("goalfsm store, 1 thread", one.run),
+            Contender("goalfsm store, 64 threads", many.run),
+            Contender("raw loop, 100 events a commit", lambda n: hundred.run(n, rows, 100)),
+            Contender("JSON lines, fsync each", _jsonl(scratch, rows)),
+        ]
+        langgraph = _langgraph(scratch, rows)
+        if langgraph is not None:
+            contenders.append(
+                Contender("LangGraph SqliteSaver", langgraph, "put(), WAL, synchronous=FULL")
+            )
+        dbos = _dbos(scratch)
+        if dbos is not None:
+            contenders.append(Contender("DBOS on SQLite", dbos, "a step of a workflow"))
+        section = compare("Time of one durable event", contenders, count=count, repeat=repeat)
+        section.lines.append(
+            "Ratios are times against the raw loop: below 1 is faster. Both sides write the same "
+            "rows with WAL and `synchronous=FULL`."
+        )
+        return [section, _cost(store, rows, quick=quick)]
+
+
+def _cost(store: SqliteStore, rows: Payload, *, quick: bool) -> Section:
+    """Measure syncs and processor time per event, with 64 threads."""
+    section = Section("What a durable event costs with 64 threads")
+    ours = Ours(store, 64, rows)
+    ours.threads = [f"cost-{number}" for number in range(64)]
+    ours.revisions = dict.fromkeys(ours.threads, 0)
+    cpu: list[float] = []
+    for _ in range(3 if quick else 7):
+        start = time.process_time()
+        count = 640 if quick else 6_400
+        ours.run(count)
+        cpu.append((time.process_time() - start) / count * 1e6)
+    section.figures.append(figure("processor time per event", cpu, "µs"))
+    batches = asyncio.run(_batches(store, rows))
+    section.figures.append(figure("events per commit", batches, "events", note="one sync each"))
+    return section
+
+
+async def _batches(store: SqliteStore, rows: Payload) -> list[float]:
+    pump = Pump(store)
+    revisions = {f"batch-{number}": 0 for number in range(64)}
+
+    async def thread(name: str) -> None:
+        for _ in range(20):
+            outcome = await pump.submit(commit_of(name, revisions[name], rows))
+            assert isinstance(outcome, Committed)
+            revisions[name] = outcome.revision
+
+    await asyncio.gather(*(thread(name) for name in revisions))
+    stats = pump.stats
+    await pump.close()
+    return [stats.events / stats.batches]
+
+
+def sync_time(folder: str | None = None) -> float:
+    """Return the median microseconds of one fsync of 4 KiB on this disk."""
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        times = []
+        for _ in range(200):
+            file.write(b"x" * 4096)
+            file.flush()
+            start = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter() - start) * 1e6)
+    return statistics.median(times)

@@ -1,0 +1,155 @@
+"""How rows are measured: interleaved rounds, medians and spread, ratios within the run."""
+
+from __future__ import annotations
+
+import gc
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from importlib import metadata
+
+Timed = Callable[[int], float]
+"""Runs a number of operations and returns the seconds that they took."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One side of a comparison: ``run(n)`` returns seconds for ``n`` operations."""
+
+    name: str
+    run: Timed
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured line: the median over rounds and its spread, in ``unit``."""
+
+    name: str
+    median: float
+    low: float
+    high: float
+    unit: str
+    ratio: str = ""
+    note: str = ""
+
+
+@dataclass
+class Section:
+    """A table of figures under one heading; ``lines`` are remarks below it."""
+
+    title: str
+    figures: list[Figure] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+
+def loop(call: Callable[[], object]) -> Timed:
+    """Return a timer of ``call`` in a bare loop, the collector held off."""
+
+    def run(count: int) -> float:
+        repeated = range(count)
+        gc.disable()
+        try:
+            start = time.perf_counter()
+            for _ in repeated:
+                call()
+            return time.perf_counter() - start
+        finally:
+            gc.enable()
+
+    return run
+
+
+def rounds(
+    contenders: Iterable[Contender], *, count: int, repeat: int, scale: float = 1e6
+) -> dict[str, list[float]]:
+    """Return per-operation times (seconds x ``scale``), the contenders taking turns."""
+    contenders = list(contenders)
+    times: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    for contender in contenders:
+        contender.run(max(1, count // 10))
+    for turn in range(repeat):
+        # Whoever goes first in a round meets a colder machine: the order rotates.
+        shift = turn % len(contenders)
+        for contender in contenders[shift:] + contenders[:shift]:
+            times[contender.name].append(contender.run(count) / count * scale)
+    return times
+
+
+def compare(
+    title: str,
+    contenders: list[Contender],
+    *,
+    count: int,
+    repeat: int,
+    unit: str = "µs",
+    scale: float = 1e6,
+) -> Section:
+    """Measure ``contenders`` side by side; ratios are against the first of them."""
+    times = rounds(contenders, count=count, repeat=repeat, scale=scale)
+    first = contenders[0].name
+    section = Section(title)
+    for contender in contenders:
+        mine = times[contender.name]
+        against = [theirs / ours for theirs, ours in zip(mine, times[first], strict=True)]
+        ratio = "" if contender.name == first else f"{statistics.median(against):.3g} x"
+        section.figures.append(figure(contender.name, mine, unit, ratio, contender.note))
+    return section
+
+
+def figure(name: str, values: list[float], unit: str, ratio: str = "", note: str = "") -> Figure:
+    """Return the line of ``values``."""
+    return Figure(name, statistics.median(values), min(values), max(values), unit, ratio, note)
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Return the value below which ``share`` of ``values`` lie."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def machine() -> list[str]:
+    """Return what the figures were measured on and with."""
+    names = (
+        "goalfsm", "transitions", "msgspec", "apsw", "python-statemachine",
+        "langgraph-checkpoint-sqlite", "dbos",
+    )  # fmt: skip
+    versions = []
+    for name in names:
+        try:
+            versions.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            versions.append(f"{name} not installed")
+    return [
+        (
+            f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+            f"CPython {sys.version.split()[0]}"
+        ),
+        ", ".join(versions),
+    ]
+
+
+def markdown(section: Section) -> str:
+    """Return the section as a Markdown table."""
+    rows = [
+        f"### {section.title}",
+        "",
+        "| | median | min to max | ratio | |",
+        "|---|--:|--:|--:|---|",
+    ]
+    rows += [
+        f"| {line.name} | {_number(line.median)} {line.unit} "
+        f"| {_number(line.low)} to {_number(line.high)} | {line.ratio} | {line.note} |"
+        for line in section.figures
+    ]
+    return "\n".join([*rows, "", *section.lines]).rstrip() + "\n"
+
+
+def _number(value: float) -> str:
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"

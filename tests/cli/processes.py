@@ -1,0 +1,73 @@
+"""goalfsm in processes of its own, for tests that need a second terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import IO
+
+from tests.cli.terminal import Result
+
+
+def goalfsm(*words: str) -> Result:
+    """Run a command to its end."""
+    done = subprocess.run(
+        [sys.executable, "-m", "goalfsm.cli", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+class Terminal:
+    """A command that is going on."""
+
+    def __init__(self, *words: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "goalfsm.cli", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def until(self, said: str, *, where: str = "stdout") -> str:
+        """Read lines until one holds ``said``; return all that were read."""
+        stream: IO[str] | None = getattr(self.process, where)
+        assert stream is not None
+        read = ""
+        for row in stream:
+            read += row
+            if said in row:
+                return read
+        raise AssertionError(f"{said!r} was never said, but: {read}")
+
+    def end(self) -> Result:
+        """Wait for the end; return what was printed since the last `until`."""
+        out, err = self.process.communicate(timeout=60)
+        return Result(self.process.returncode, out, err)
+
+
+@contextlib.contextmanager
+def terminal(*words: str) -> Iterator[Terminal]:
+    """Start a command, and end it at last in any case."""
+    started = Terminal(*words)
+    try:
+        yield started
+    finally:
+        if started.process.poll() is None:
+            started.process.kill()
+        started.process.communicate()
+
+
+@contextlib.contextmanager
+def daemon(*words: str) -> Iterator[Terminal]:
+    """Start a daemon, and go on when it serves."""
+    with terminal("daemon", *words) as serving:
+        serving.until("serving", where="stderr")
+        yield serving

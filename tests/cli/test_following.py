@@ -1,0 +1,92 @@
+"""Two processes on one database: a daemon that serves, a run that hands over and follows."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+from goalfsm.cli import exits
+from tests.cli.processes import daemon, goalfsm, terminal
+from tests.cli.workers import COMPLETE, turns, worker
+
+
+def test_a_run_hands_its_thread_to_the_daemon_and_follows_it() -> None:
+    """The output and the exit status are those of a run that drives by itself."""
+    program = worker(f"[ $GOALFSM_TURN -lt 2 ] && echo more || {COMPLETE}")
+    with daemon("--db", "goals.db") as serving:
+        result = goalfsm("run", "do it", "--db", "goals.db", "--", program)
+        assert result.status == exits.OK, result
+        for said in ("serves this database; following it", "turn 1 starts", "complete ·"):
+            assert said in result.out
+        serving.process.send_signal(signal.SIGTERM)
+        assert serving.end().status == exits.OK
+    assert turns() == [1, 2]
+
+
+def test_a_follower_exits_as_the_goal_ends() -> None:
+    program = worker("goalfsm pause >&2", "echo paused")
+    with daemon("--db", "goals.db"):
+        result = goalfsm("run", "do it", "--db", "goals.db", "--json", "--", program)
+    assert result.status == exits.ATTENTION, result
+    last = json.loads(result.out.splitlines()[-1])
+    assert last["status"]["goal"]["pause_reason"] == "user"
+
+
+def test_interrupting_a_follower_stops_following_only() -> None:
+    program = worker("echo waiting", "while ! [ -f go ]; do sleep 0.05; done", COMPLETE)
+    with (
+        daemon("--db", "goals.db"),
+        terminal("run", "do it", "--db", "goals.db", "--", program) as following,
+    ):
+        following.until("| waiting")
+        following.process.send_signal(signal.SIGINT)
+        result = following.end()
+        assert result.status == exits.INTERRUPTED
+        assert "stopped following" in result.out
+        assert "goes on with the goal" in result.out
+        Path("go").touch()
+        assert goalfsm("run", "--db", "goals.db").status == exits.OK
+    assert turns() == [1]
+
+
+def test_a_follower_goes_on_by_itself_when_the_daemon_is_killed() -> None:
+    program = worker(
+        "[ $GOALFSM_TURN -gt 1 ] || while :; do sleep 0.05; done",
+        COMPLETE,
+    )
+    with (
+        daemon("--db", "goals.db") as serving,
+        terminal("run", "do it", "--db", "goals.db", "--", program) as following,
+    ):
+        following.until("turn 1 starts")
+        serving.process.kill()
+        result = following.end()
+    assert result.status == exits.OK, result
+    assert "going on here" in result.out
+    assert "turn 1 interrupted" in result.out
+
+
+def test_a_refused_goal_is_refused_by_the_daemon_too() -> None:
+    goalfsm("set", "the first", "--db", "goals.db")
+    with daemon("--db", "goals.db"):
+        result = goalfsm("run", "the second", "--db", "goals.db", "--", "true")
+    assert result.status == exits.USAGE
+    assert result.told_shortly
+
+
+def test_a_daemon_takes_up_what_was_set_before_and_while_it_serves() -> None:
+    program = worker(COMPLETE)
+    goalfsm("set", "before", "--db", "goals.db", "--thread", "a", "--", program)
+    with daemon("--db", "goals.db"):
+        assert goalfsm("run", "--db", "goals.db", "--thread", "a").status == exits.OK
+        goalfsm("set", "while", "--db", "goals.db", "--thread", "b", "--", program)
+        assert goalfsm("run", "--db", "goals.db", "--thread", "b").status == exits.OK
+    assert turns() == [1, 1]
+
+
+def test_a_second_daemon_is_told_who_serves() -> None:
+    with daemon("--db", "goals.db") as serving:
+        result = goalfsm("daemon", "--db", "goals.db")
+        assert result.status == exits.USAGE
+        assert f"process {serving.process.pid} serves this database" in result.err

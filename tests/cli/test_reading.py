@@ -1,0 +1,224 @@
+"""Commands that look: what they print, as text and as JSON, and that they change nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from goalfsm.cli import exits
+from tests.cli.terminal import Cli
+
+STATUS = {"thread_id", "goal", "activity", "last_decision", "run", "attention"}
+GOAL = {
+    "goal_id",
+    "objective",
+    "status",
+    "token_budget",
+    "time_budget_seconds",
+    "max_continuations",
+    "tokens_used",
+    "active_seconds",
+    "continuations",
+    "created_at",
+    "updated_at",
+    "revision",
+    "pause_reason",
+    "limited_by",
+    "criteria",
+}
+
+
+@pytest.fixture(autouse=True)
+def _goal(cli: Cli, _elsewhere: None) -> None:
+    set_ = cli("set", "ship it", "--tokens", "20k", "--criterion", "it is out", "--", "true")
+    assert set_.status == exits.OK, set_
+
+
+def test_status_as_json_has_what_programs_rely_on(cli: Cli) -> None:
+    found = json.loads(cli("status", "--json").out)
+    assert found.keys() >= STATUS
+    assert found["goal"].keys() >= GOAL
+    assert found["last_decision"].keys() >= {"decision", "guard", "reason", "at"}
+    assert found["goal"]["token_budget"] == 20_000
+    assert found["run"] is None
+
+
+def test_status_in_words(cli: Cli) -> None:
+    out = cli("status").out
+    for words in ("continuing", "ship it", "0 of 20,000 used", "criterion 1 it is out", "decided"):
+        assert words in out
+
+
+def test_a_thread_is_named_by_argument_or_option(cli: Cli) -> None:
+    cli("set", "mine", "another", "--", "true")
+    by_argument = cli("status", "mine", "--json").out
+    by_option = cli("status", "--thread", "mine", "--json").out
+    assert json.loads(by_argument)["goal"] == json.loads(by_option)["goal"]
+    assert json.loads(by_argument)["goal"]["objective"] == "another"
+
+
+def test_list_shows_every_thread(cli: Cli) -> None:
+    cli("set", "mine", "another")
+    out = cli("list").out.splitlines()
+    assert len(out) == 2
+    rows = json.loads(cli("list", "--json").out)
+    assert {row["goal"]["objective"] for row in rows} == {"ship it", "another"}
+
+
+def test_list_of_nothing_is_no_error(cli: Cli) -> None:
+    assert "no threads" in cli("list", "--db", "absent.db").out
+    assert cli("list", "--db", "absent.db", "--json").out == "[]\n"
+    assert not Path("absent.db").exists()
+
+
+def test_log_tells_the_newest_events_oldest_first(cli: Cli) -> None:
+    for text in ("one", "two", "three"):
+        cli("steer", text)
+    first, second = cli("log", "-n", "2").out.splitlines()
+    assert "steering: two" in first
+    assert "steering: three" in second
+    everything = [json.loads(row) for row in cli("log", "--json").out.splitlines()]
+    assert [row["revision"] for row in everything] == [1, 2, 3, 4]
+    assert everything[0]["event"]["type"] == "ObjectiveGiven"
+    assert everything[0]["decision"]["decision"] == "continue"
+
+
+def test_explain_says_why_in_words_and_in_data(cli: Cli) -> None:
+    cli("pause")
+    out = cli("explain").out
+    assert "paused" in out
+    assert "Hint: goalfsm resume" in out
+    found = json.loads(cli("explain", "--json").out)
+    assert found["last_decision"]["decision"] == "stop"
+    assert any(step["answer"] == "yes" for step in found["chain"])
+
+
+def test_report_is_markdown_or_json(cli: Cli) -> None:
+    cli("complete", "--evidence", "the tag is pushed")
+    text = cli("report").out
+    assert text.startswith("# Completion record")
+    assert "`the tag is pushed`" in text
+    assert json.loads(cli("report", "--json").out)["accepted_by"] == "person"
+
+
+def test_a_cleared_thread_has_no_report(cli: Cli) -> None:
+    cli("clear")
+    assert json.loads(cli("status", "--json").out)["goal"] is None
+    assert cli("report").status == exits.USAGE
+
+
+def test_reading_writes_nothing(cli: Cli, tmp_path: Path) -> None:
+    (db,) = (tmp_path / "state").rglob("*.db")
+    before = {path.name: path.read_bytes() for path in db.parent.iterdir()}
+    for words in (("status",), ("list",), ("log",), ("explain",), ("report",), ("doctor",)):
+        assert cli(*words).status == exits.OK
+    assert {path.name: path.read_bytes() for path in db.parent.iterdir()} == before
+
+
+def test_doctor_finds_a_healthy_database(cli: Cli) -> None:
+    result = cli("doctor", "--json")
+    found = json.loads(result.out)
+    assert found["healthy"] is True
+    checks = {finding["check"] for finding in found["findings"]}
+    assert checks >= {"integrity", "replay", "owner", "open work", "settings", "permissions"}
+
+
+def test_doctor_finds_and_mends_permissions(cli: Cli, tmp_path: Path) -> None:
+    (db,) = (tmp_path / "state").rglob("*.db")
+    db.chmod(0o644)
+    sick = cli("doctor")
+    assert sick.status == exits.FAILED
+    assert "others may use" in sick.out
+    mended = cli("doctor", "--repair")
+    assert mended.status == exits.OK, mended
+    assert db.stat().st_mode & 0o777 == 0o600
+
+
+def test_doctor_finds_a_state_that_the_journal_does_not_lead_to(cli: Cli, tmp_path: Path) -> None:
+    import apsw  # noqa: PLC0415  the sickness is made by hand
+
+    (db,) = (tmp_path / "state").rglob("*.db")
+    sickness = apsw.Connection(str(db))
+    ((state,),) = sickness.execute("SELECT state FROM session")
+    changed = bytes(state).replace(b'"token_budget":20000', b'"token_budget":29999')
+    assert changed != state
+    sickness.execute("UPDATE session SET state = ?", (changed,))
+    sickness.close()
+    sick = cli("doctor")
+    assert sick.status == exits.FAILED
+    assert "replays differently" in sick.out
+
+
+def test_a_backup_is_the_same_goals(cli: Cli) -> None:
+    assert cli("backup", "copy.db").status == exits.OK
+    mine = json.loads(cli("list", "--json").out)
+    copied = json.loads(cli("list", "--db", "copy.db", "--json").out)
+    assert [row["goal"] for row in copied] == [row["goal"] for row in mine]
+    assert cli("backup", "copy.db").status != exits.OK
+
+
+def test_a_diagram_shows_where_the_thread_is(cli: Cli) -> None:
+    cli("pause")
+    text = cli("diagram", "goal", "--thread", json.loads(cli("status", "--json").out)["thread_id"])
+    assert "active --> paused : pause" in text.out
+    assert "pause \N{MULTIPLICATION SIGN}1" in text.out
+
+
+@pytest.mark.parametrize(
+    "name", ["goal", "recovery", "stale-work", "continuation", "run", "session"]
+)
+@pytest.mark.parametrize("format_", ["mermaid", "dot", "svg", "md", "json"])
+def test_every_machine_is_drawn_in_every_format(cli: Cli, name: str, format_: str) -> None:
+    result = cli("diagram", name, "--format", format_, "-o", "drawn.txt")
+    assert result.status == exits.OK, result
+    assert result.out == ""
+    assert Path("drawn.txt").stat().st_size > 200
+
+
+def test_generated_blocks_are_checked_and_written_again(cli: Cli) -> None:
+    page = Path("page.md")
+    page.write_text("# Mine\n\n<!-- goalfsm:diagram goal -->\n<!-- /goalfsm:diagram -->\n")
+    stale = cli("diagram", "--check", "page.md")
+    assert stale.status == exits.FAILED
+    assert "goalfsm diagram --update page.md" in stale.err
+    assert cli("diagram", "--update", "page.md").status == exits.OK
+    assert "stateDiagram-v2" in page.read_text()
+    assert cli("diagram", "--check", "page.md").status == exits.OK
+    page.write_text("# Nothing generated\n")
+    assert cli("diagram", "--check", "page.md").status == exits.USAGE
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("pause",), "paused", "the goal is paused"),
+        (("block", "--reason", "no key"), "blocked", "the goal is blocked"),
+        (("complete",), "complete", "the goal is complete"),
+        (("edit", "ship it all"), "active", "the objective is updated"),
+        (("budget", "--tokens", "none", "--cost", "1.50"), "active", "the budget is changed"),
+        (("policy", "--set", "no_progress=5"), "active", ""),
+        (("steer", "go left"), "active", "the next turn takes it into account"),
+    ],
+)
+def test_what_a_person_asks_is_done_without_an_engine(
+    cli: Cli, words: tuple[str, ...], status: str, said: str
+) -> None:
+    result = cli(*words)
+    assert result.status == exits.OK, result
+    assert said in result.out
+    goal = json.loads(cli("status", "--json").out)["goal"]
+    assert goal["status"] == status
+
+
+def test_a_goal_is_paused_and_resumed_without_an_engine(cli: Cli) -> None:
+    cli("pause")
+    assert cli("resume").out == "the goal is active\n"
+
+
+def test_a_set_stores_a_program_alone(cli: Cli) -> None:
+    thread = json.loads(cli("status", "--json").out)["thread_id"]
+    stored = cli("set", "--thread", thread, "--", "cat")
+    assert stored.status == exits.OK, stored
+    assert "is stored" in stored.out

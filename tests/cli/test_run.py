@@ -1,0 +1,305 @@
+"""`goalfsm run` as people use it: real processes, workers of a few lines of sh.
+
+A worker acts as the person at the second terminal too: what it does from inside its turn happens
+at a known moment, so that nothing here waits for a time to pass.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goalfsm.cli import exits
+from tests.cli.processes import goalfsm
+from tests.cli.terminal import Result
+from tests.cli.workers import BLOCKED, COMPLETE, ENGINE, prompt, turns, worker
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(name="run")
+def _run() -> Run:
+    """Run goalfsm in a process of its own."""
+    return goalfsm
+
+
+def goal(run: Run) -> dict[str, Any]:
+    """Return the goal as its status says."""
+    found: dict[str, Any] = json.loads(run("status", "--json").out)["goal"]
+    return found
+
+
+def test_a_database_that_a_kill_left_empty_is_filled(run: Run) -> None:
+    Path("killed.db").touch(0o600)
+    assert run("status", "--db", "killed.db").err.startswith("goalfsm: this directory has no goal")
+    assert run("run", "begin", "--db", "killed.db", "--", worker(COMPLETE)).status == exits.OK
+
+
+def test_a_goal_completes(run: Run) -> None:
+    program = worker("[ $GOALFSM_TURN -lt 3 ] && echo more || " + COMPLETE)
+    result = run("run", "do it in three turns", "--", program)
+    assert result.status == exits.OK, result
+    assert turns() == [1, 2, 3]
+    assert goal(run)["status"] == "complete"
+    assert goal(run)["continuations"] == 3
+    assert "do it in three turns" in prompt(1)
+    for said in ("turn 1 starts", "turn 3 finished", "the model claims complete", "complete ·"):
+        assert said in result.out
+
+
+def test_a_complete_goal_is_not_driven_again(run: Run) -> None:
+    program = worker(COMPLETE)
+    assert run("run", "do it", "--", program).status == exits.OK
+    again = run("run")
+    assert again.status == exits.OK
+    assert "complete" in again.out
+    assert turns() == [1]
+
+
+def test_json_lines_tell_every_event_and_no_secret(run: Run) -> None:
+    program = worker('echo "$GOALFSM_RUN_TOKEN" > token.txt', "echo working", COMPLETE)
+    result = run("run", "do it", "--json", "--", program)
+    rows = [json.loads(row) for row in result.out.splitlines()]
+    assert {row["type"] for row in rows} >= {"event", "status", "output", "settled"}
+    assert rows[-1]["status"]["goal"]["status"] == "complete"
+    kinds = [row["event"]["type"] for row in rows if row["type"] == "event"]
+    assert kinds[0] == "ObjectiveGiven"
+    assert kinds.index("RunDispatched") < kinds.index("RunFinished")
+    assert Path("token.txt").read_text().strip() not in result.out
+    assert result.err == ""
+
+
+def test_claims_of_a_blocker_in_consecutive_turns_block(run: Run) -> None:
+    result = run("run", "do it", "--", worker(BLOCKED))
+    assert result.status == exits.GOAL_BLOCKED, result
+    assert turns() == [1, 2, 3]
+    assert "no key" in result.out
+
+
+def test_the_policy_says_how_many_claims_block(run: Run) -> None:
+    result = run("run", "do it", "--policy", "blocked_after=1", "--", worker(BLOCKED))
+    assert result.status == exits.GOAL_BLOCKED, result
+    assert turns() == [1]
+
+
+def test_a_blocked_goal_is_taken_up_again(run: Run) -> None:
+    program = worker(f"[ -f key ] && {COMPLETE} || {BLOCKED}")
+    assert run("run", "do it", "--", program).status == exits.GOAL_BLOCKED
+    Path("key").touch()
+    assert run("run").status == exits.OK
+    assert turns() == [1, 2, 3, 4]
+
+
+def test_the_token_budget_ends_in_one_turn_that_winds_down(run: Run) -> None:
+    usage = '{"type": "usage", "input_tokens": 900, "output_tokens": 100}'
+    program = worker(f"echo {shlex.quote(usage)}", """echo '{"type": "text", "text": "on"}'""")
+    result = run("run", "do it", "--tokens", "1500", "--", program)
+    assert result.status == exits.GOAL_LIMITED, result
+    assert turns() == [1, 2, 3]
+    found = goal(run)
+    assert (found["status"], found["limited_by"]) == ("budgetLimited", "tokens")
+    assert found["tokens_used"] == 3_000
+    assert "goalfsm budget" in result.out
+
+
+def test_a_limited_goal_says_what_raises_it_and_goes_on_after_that(run: Run) -> None:
+    program = worker(f"[ $GOALFSM_TURN -lt 4 ] && echo $GOALFSM_TURN || {COMPLETE}")
+    first = run("run", "do it", "--max-continuations", "2", "--", program)
+    assert first.status == exits.GOAL_LIMITED, first
+    again = run("run")
+    assert again.status == exits.GOAL_LIMITED
+    assert "Hint: goalfsm budget --max-continuations N" in again.out
+    assert run("budget", "--max-continuations", "9").status == exits.OK
+    assert run("run").status == exits.OK
+
+
+def test_the_time_budget_stops_a_goal(run: Run) -> None:
+    result = run("run", "do it", "--time", "1s", "--", worker("echo $GOALFSM_TURN", "sleep 1.1"))
+    assert result.status == exits.GOAL_LIMITED, result
+    assert goal(run)["limited_by"] == "time"
+
+
+def test_a_goal_that_gets_nowhere_is_paused(run: Run) -> None:
+    result = run("run", "do it", "--", worker())
+    assert result.status == exits.ATTENTION, result
+    assert goal(run)["pause_reason"] == "no_progress"
+    assert turns() == [1, 2, 3]
+
+
+def test_a_used_up_quota_exits_as_a_limit(run: Run) -> None:
+    error = json.dumps(
+        {
+            "type": "error",
+            "message": "You exceeded your current quota",
+            "status": 429,
+            "code": "insufficient_quota",
+        }
+    )
+    result = run("run", "do it", "--", worker(f"echo {shlex.quote(error)}"))
+    assert result.status == exits.GOAL_LIMITED, result
+    assert goal(run)["pause_reason"] == "usage_limit"
+
+
+def test_verifiers_decide_whether_complete_counts(run: Run) -> None:
+    program = worker("[ $GOALFSM_TURN -lt 2 ] || touch proof", "echo $GOALFSM_TURN", COMPLETE)
+    result = run("run", "do it", "--verify", "test -f proof", "--", program)
+    assert result.status == exits.OK, result
+    assert turns() == [1, 2]
+    assert "verifier 1 failed" in result.out
+    assert "test -f proof" in prompt(2)
+
+
+def test_every_criterion_needs_evidence(run: Run) -> None:
+    program = worker(
+        "goalfsm tool update_goal --status complete --evidence one --criterion 1 2> refusal.txt",
+        "echo $? > status.txt",
+        "goalfsm tool update_goal --status complete"
+        " --evidence one --criterion 1 --evidence two --criterion 2 >&2",
+    )
+    result = run("run", "do it", "--criterion", "first", "--criterion", "second", "--", program)
+    assert result.status == exits.OK, result
+    assert Path("status.txt").read_text() == "1\n"
+    assert "no evidence for criterion 2" in Path("refusal.txt").read_text().lower()
+    report = run("report").out
+    assert "`two`" in report
+
+
+def test_a_person_accepts(run: Run) -> None:
+    """The worker claims; the person, from inside the same turn, accepts."""
+    program = worker(COMPLETE, "goalfsm accept >&2")
+    assert run("run", "do it", "--accept", "--", program).status == exits.OK
+
+
+def test_paused_from_a_second_terminal(run: Run) -> None:
+    result = run("run", "do it", "--", worker("echo busy", "goalfsm pause > pause.txt"))
+    assert result.status == exits.ATTENTION, result
+    assert turns() == [1]
+    assert Path("pause.txt").read_text() == "the goal is paused\n"
+    assert "turn 1 finished" in result.out
+
+
+def test_steered_edited_and_resumed_from_a_second_terminal(run: Run) -> None:
+    program = worker(
+        "case $GOALFSM_TURN in",
+        "1) goalfsm steer 'use the blue paint' >&2; goalfsm edit 'paint it blue' >&2; echo a;;",
+        f"*) {COMPLETE};;",
+        "esac",
+    )
+    result = run("run", "paint it", "--", program)
+    assert result.status == exits.OK, result
+    assert "use the blue paint" in prompt(2)
+    assert "paint it blue" in prompt(2)
+    assert goal(run)["objective"] == "paint it blue"
+
+
+def test_a_cleared_goal_ends_its_turn_and_the_run(run: Run) -> None:
+    """Clearing ends the running group: the worker never gets behind it."""
+    program = worker("goalfsm clear >&2", "sleep 30", "echo late > late.txt")
+    result = run("run", "do it", "--", program)
+    assert result.status == exits.ATTENTION, result
+    assert not Path("late.txt").exists()
+
+
+def test_killed_at_any_moment_it_goes_on(run: Run) -> None:
+    """SIGKILL in the middle of a turn; the next run reports it, and finishes the goal."""
+    program = worker(
+        f"[ $GOALFSM_TURN -ne 2 ] || kill -9 {ENGINE}",
+        f"[ $GOALFSM_TURN -lt 4 ] && echo $GOALFSM_TURN || {COMPLETE}",
+    )
+    killed = run("run", "do it", "--", program)
+    assert killed.status == -signal.SIGKILL, killed
+    again = run("run")
+    assert again.status == exits.OK, again
+    assert turns() == [1, 2, 3, 4]
+    assert "turn 2 interrupted" in again.out
+    assert "cut off" in prompt(3)
+    assert run("doctor").status == exits.OK
+
+
+def test_interrupted_it_stays_resumable(run: Run) -> None:
+    program = worker(
+        f"[ $GOALFSM_TURN -ne 1 ] || kill -INT {ENGINE}",
+        f"[ $GOALFSM_TURN -lt 2 ] && echo $GOALFSM_TURN || {COMPLETE}",
+    )
+    stopped = run("run", "do it", "--", program)
+    assert stopped.status == exits.INTERRUPTED, stopped
+    assert "`goalfsm run` goes on" in stopped.out
+    assert goal(run)["status"] == "active"
+    assert run("run").status == exits.OK
+
+
+def test_replace_gives_the_old_goal_up(run: Run) -> None:
+    assert run("set", "the old one", "--", "true").status == exits.OK
+    old = goal(run)["goal_id"]
+    result = run("run", "the new one", "--replace", "--", worker(COMPLETE))
+    assert result.status == exits.OK, result
+    assert goal(run)["goal_id"] != old
+    assert goal(run)["objective"] == "the new one"
+
+
+def test_a_goal_that_was_set_is_driven_by_a_run_without_anything(run: Run) -> None:
+    program = worker(COMPLETE)
+    assert run("set", "later", "--verify", "true", "--", program).status == exits.OK
+    result = run("run")
+    assert result.status == exits.OK, result
+    assert goal(run)["objective"] == "later"
+
+
+def test_another_program_can_take_a_goal_over(run: Run) -> None:
+    """An active goal that was interrupted goes on with the program given now."""
+    stopped = run("run", "do it", "--", worker(f"kill -INT {ENGINE}", "echo first"))
+    assert stopped.status == exits.INTERRUPTED, stopped
+    assert run("run", "--", worker(COMPLETE, name="other.sh")).status == exits.OK
+    assert turns() == [1, 2]
+
+
+def test_the_prompt_can_be_an_argument(run: Run) -> None:
+    Path("args.sh").write_text(f'#!/bin/sh\necho "$2" > prompt.txt\n{COMPLETE}\n')
+    Path("args.sh").chmod(0o755)
+    result = run("run", "do it by argument", "--prompt-arg", "--", "./args.sh", "first")
+    assert result.status == exits.OK, result
+    assert "do it by argument" in Path("prompt.txt").read_text()
+
+
+def test_only_named_variables_are_passed_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANTED", "1")
+    monkeypatch.setenv("UNWANTED", "1")
+    program = worker("env > env.txt", COMPLETE)
+    assert run("run", "do it", "--env", "WANTED", "--", program).status == exits.OK
+    names = {row.partition("=")[0] for row in Path("env.txt").read_text().splitlines()}
+    assert "WANTED" in names
+    assert "UNWANTED" not in names
+
+
+def test_a_turn_that_takes_too_long_is_ended_and_tried_again(run: Run) -> None:
+    program = worker(f"[ -f tried ] && {COMPLETE} || {{ touch tried; exec sleep 60; }}")
+    result = run(
+        "run",
+        "do it",
+        "--turn-timeout",
+        "4s",
+        "--policy",
+        "retry_initial_s=0.1",
+        "--policy",
+        "retry_jitter=0",
+        "--",
+        program,
+    )
+    assert result.status == exits.OK, result
+    assert turns() == [1, 1]
+    assert "turn 1 timed out" in result.out
+    assert "turn 1 starts again" in result.out
+
+
+def test_a_log_for_machines_goes_to_stderr(run: Run) -> None:
+    result = run("run", "do it", "--log-json", "--", worker(COMPLETE))
+    rows = [json.loads(row) for row in result.err.splitlines() if row.startswith("{")]
+    started = next(row for row in rows if row["event"] == "run started")
+    assert started["turn"] == 1
+    assert all(started[name] for name in ("thread_id", "goal_id", "run_id"))

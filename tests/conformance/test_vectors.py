@@ -1,0 +1,3 @@
+"""Every vector of the folder that ``--vectors`` names; the conftest makes the tests."""
+
+VECTORS = object()

@@ -1,0 +1,23 @@
+"""An owner that is stopped inside a transaction: it holds the store's lock and will not let go."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import apsw
+
+from goalfsm.store.owner import own_identity, uptime_ms
+from goalfsm.store.sqlite import SqliteStore
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    store = SqliteStore.open(path)
+    store.owner.claim(own_identity(), socket="", uptime_ms=uptime_ms())
+    lock = apsw.Connection(str(path))
+    lock.execute("BEGIN IMMEDIATE")
+    sys.stdout.write("held\n")
+    sys.stdout.flush()
+    os.kill(os.getpid(), signal.SIGSTOP)

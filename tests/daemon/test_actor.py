@@ -1,0 +1,171 @@
+"""One thread's events: in order, in one piece, each once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from goalfsm import events as e
+from goalfsm.daemon.actors import KEEP_QUIET
+from goalfsm.session.state import Session
+from tests.daemon.stage import OBJECTIVE, THREAD, Stage, play
+
+
+def test_the_same_event_id_changes_nothing_and_gets_the_first_reply() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.engine({}) as engine:
+            first = await engine.submit(THREAD, OBJECTIVE, "one")
+            again = await engine.submit(THREAD, OBJECTIVE, "one")
+            assert first == again
+            both = await asyncio.gather(
+                *(engine.submit(THREAD, e.PauseRequested(), "two") for _ in range(3)),
+                engine.submit(THREAD, e.ResumeRequested(), "three"),
+            )
+            assert [reply.ok for reply in both] == [True] * 4
+            assert both[0] == both[1] == both[2]
+        assert [type(event).__name__ for event in stage.events()][:3] == [
+            "ObjectiveGiven",
+            "PauseRequested",
+            "ResumeRequested",
+        ]
+
+    play(scene)
+
+
+def test_an_unknown_thread_is_not_begun_by_what_is_refused() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.engine({}) as engine:
+            reply = await engine.submit("nobody", e.PauseRequested())
+            assert not reply.ok
+            empty = await engine.submit("nobody", e.ObjectiveGiven(objective="  "))
+            assert (empty.ok, empty.code) == (False, "objective_empty")
+        assert stage.disk.sessions == {}
+
+    play(scene)
+
+
+def test_a_refusal_in_a_thread_that_exists_is_recorded() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.engine({}) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            assert not (await engine.submit(THREAD, e.ResumeRequested())).ok
+        assert len(stage.events(e.ResumeRequested)) == 1
+
+    play(scene)
+
+
+def test_a_script_is_one_transaction_however_busy_the_store_is() -> None:
+    """Its commits are never spread over two, also where a thread is alone."""
+
+    async def scene(stage: Stage) -> None:
+        store = stage.store()
+        batches: list[list[str]] = []
+        commit = store.commit
+
+        def watch(batch: Any, **options: Any) -> Any:
+            batches.append([one.event_id for one in batch])
+            return commit(batch, **options)
+
+        store.commit = watch  # type: ignore[method-assign]
+
+        def script(_: Session) -> Generator[e.Event, Any, None]:
+            for _number in range(3):
+                yield e.HostChanged(pending_messages=True)
+
+        async with stage.engine({}, store=store) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            batches.clear()
+            others = [engine.actor(f"t{number}") for number in range(30)]
+            for other in others:
+                other.tell(e.HostChanged(idle=True))
+            replies = [actor.post(script) for actor in [engine.actor(THREAD), *others]]
+            await asyncio.gather(*replies)
+            sizes = [len(batch) for batch in batches]
+            assert sum(sizes) == 30 + 31 * 3
+            assert max(sizes) <= 64
+            for thread in [THREAD, *(f"t{number}" for number in range(30))]:
+                mine = {row.event_id for row in stage.journal(thread)[-3:]}
+                holding = [batch for batch in batches if mine & set(batch)]
+                assert len(holding) == 1
+                assert mine <= set(holding[0])
+
+    play(scene)
+
+
+def test_a_script_that_fails_writes_nothing_and_others_go_on() -> None:
+    async def scene(stage: Stage) -> None:
+        def script(_: Session) -> Generator[e.Event, Any, None]:
+            yield e.HostChanged(pending_messages=True)
+            raise LookupError("a bug")
+
+        async with stage.engine({}) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            actor = engine.actor(THREAD)
+            before = len(stage.journal())
+            failing = actor.post(script)
+            fine = actor.tell(e.HostChanged(pending_messages=True))
+            with pytest.raises(LookupError):
+                await failing
+            assert (await fine).ok
+            assert len(stage.journal()) == before + 1
+
+    play(scene)
+
+
+def test_what_another_wrote_behind_our_back_is_reloaded() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.engine({}) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            actor = engine.actor(THREAD)
+            stale = actor.session, actor.revision
+            await engine.submit(THREAD, e.EditRequested(objective="another"))
+            actor.session, actor.revision = stale
+            reply = await engine.submit(THREAD, e.PauseRequested())
+            assert reply.ok
+            goal = engine.session(THREAD).goal
+            assert goal is not None
+            assert (goal.status, goal.objective) == ("paused", "another")
+
+    play(scene)
+
+
+def test_a_cancelled_submit_is_still_decided() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.engine({}) as engine:
+            asking = asyncio.ensure_future(engine.submit(THREAD, OBJECTIVE))
+            await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.sleep(1)
+            assert engine.session(THREAD).goal is not None
+
+    play(scene)
+
+
+def test_quiet_threads_are_let_go_and_loaded_again() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.engine({}) as engine:
+            for number in range(KEEP_QUIET + 50):
+                await engine.submit(f"t{number}", OBJECTIVE)
+                await engine.submit(f"t{number}", e.ClearRequested())
+            await asyncio.sleep(1)
+            assert len(engine.actors()) <= KEEP_QUIET
+            assert engine.known("t0") is None
+            assert engine.session("t0").goal is None
+            assert (await engine.submit("t0", OBJECTIVE)).ok
+
+    play(scene)
+
+
+def test_commands_that_expect_another_revision_are_refused() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.engine({}) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            reply = await engine.submit(THREAD, e.PauseRequested(expected_revision=99))
+            assert not reply.ok
+            assert not engine.actor(THREAD).suspended
+            assert engine.session(THREAD).goal is not None
+
+    play(scene)

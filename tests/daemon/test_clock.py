@@ -1,0 +1,174 @@
+"""Wall clocks that are set: durations stay, times of day are looked at again."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from goalfsm import events as e
+from goalfsm.daemon.replaying import replay
+from goalfsm.daemon.timers import Timers
+from goalfsm.daemon.world import DerivedIds, World, decision_context
+from goalfsm.model import Limits
+from goalfsm.workers import protocol as w
+from tests.daemon.stage import COMPLETE, OBJECTIVE, START_MS, THREAD, Stage, play, steps, worker
+
+HOUR_MS = 3_600_000
+
+
+@pytest.mark.parametrize("by_ms", [HOUR_MS, -HOUR_MS])
+def test_a_retry_waits_as_long_as_it_was_told(by_ms: int) -> None:
+    async def scene(stage: Stage) -> None:
+        fails = w.ErrorReported(message="overloaded", status=529, retry_after=120.0)
+        async with stage.engine(worker(steps([fails], ["b", COMPLETE]))) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await asyncio.sleep(10)
+            stage.clock.skew_ms = by_ms
+            await engine.settled(THREAD)
+            assert 120 <= stage.loop.time() < 180
+            assert abs(engine.now_ms() - stage.clock.wall_ms()) < 1_000
+        assert [event.by_ms for event in stage.events(e.ClockAdjusted)] == [by_ms]
+        assert replay(stage.store(), THREAD).ok
+
+    play(scene)
+
+
+@pytest.mark.parametrize("by_ms", [HOUR_MS, -HOUR_MS])
+def test_a_running_turn_is_charged_the_time_it_took(by_ms: int) -> None:
+    async def scene(stage: Stage) -> None:
+        limits = Limits(seconds=600)
+        async with stage.engine(worker(steps([60.0, "a", COMPLETE]))) as engine:
+            await engine.submit(THREAD, e.ObjectiveGiven(objective="x", limits=limits))
+            await asyncio.sleep(30)
+            stage.clock.skew_ms = by_ms
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert (session.goal.status, session.goal.active_seconds) == ("complete", 60)
+
+    play(scene)
+
+
+def test_a_named_time_of_day_comes_when_the_clock_says_so() -> None:
+    async def scene(stage: Stage) -> None:
+        until = START_MS / 1000 + 7_200
+        wait = w.WaitDeclared(for_="timer", until=until)
+        async with stage.engine(worker(steps(["a", wait], ["b", COMPLETE]))) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await asyncio.sleep(100)
+            stage.clock.skew_ms = HOUR_MS
+            await engine.settled(THREAD)
+            assert 3_600 <= stage.loop.time() < 3_610
+
+    play(scene)
+
+
+def test_a_time_budget_ends_a_goal_while_its_turn_runs() -> None:
+    async def scene(stage: Stage) -> None:
+        turns = worker(steps([500.0, "a"], [1.0, "b"]))
+        async with stage.engine(turns) as engine:
+            limits = Limits(seconds=100)
+            await engine.submit(THREAD, e.ObjectiveGiven(objective="x", limits=limits))
+            await asyncio.sleep(105)
+            goal = engine.session(THREAD).goal
+            assert goal is not None
+            assert (goal.status, goal.limited_by) == ("budgetLimited", "time")
+            session = await engine.settled(THREAD)
+            assert session.wind_down == "done"
+        assert len(stage.events(e.RunDispatched)) == 2
+
+    play(scene)
+
+
+def test_the_world_follows_a_little_drift_without_a_step() -> None:
+    async def scene(stage: Stage) -> None:
+        world = World(stage.clock, stage.entropy)
+        before = world.now_ms()
+        stage.clock.skew_ms = 900
+        assert world.step_ms() == 0
+        assert world.now_ms() == before + 900
+        stage.clock.skew_ms = 100
+        assert world.step_ms() == 0
+        assert world.now_ms() == before + 900
+        await asyncio.sleep(2)
+        assert world.now_ms() == before + 2_100
+
+    play(scene)
+
+
+def test_the_world_goes_back_only_by_adopting_a_step() -> None:
+    async def scene(stage: Stage) -> None:
+        world = World(stage.clock, stage.entropy)
+        before = world.now_ms()
+        stage.clock.skew_ms = -HOUR_MS
+        assert world.step_ms() == -HOUR_MS
+        assert world.now_ms() == before
+        world.adopt(-HOUR_MS)
+        assert world.now_ms() == before - HOUR_MS
+        assert world.step_ms() == 0
+
+    play(scene)
+
+
+def test_timers_fire_once_for_each_time_and_in_order() -> None:
+    async def scene(stage: Stage) -> None:
+        fired: list[tuple[str, int]] = []
+        world = World(stage.clock, stage.entropy)
+        timers = Timers(world, lambda thread: fired.append((thread, world.now_ms() - START_MS)))
+        for thread, at in (("c", 300), ("a", 100), ("b", 200), ("x", 150)):
+            timers.set(thread, START_MS + at)
+        timers.set("x", None)
+        timers.set("a", START_MS + 250)
+        assert sorted(timers.threads()) == ["a", "b", "c"]
+        await asyncio.sleep(1)
+        assert [thread for thread, _ in fired] == ["b", "a", "c"]
+        assert all(
+            due <= at <= due + 2 for (_, at), due in zip(fired, (200, 250, 300), strict=True)
+        )
+
+    play(scene)
+
+
+def test_a_time_in_the_past_that_is_asked_for_again_does_not_spin() -> None:
+    async def scene(stage: Stage) -> None:
+        fired: list[float] = []
+        world = World(stage.clock, stage.entropy)
+
+        def fire(thread: str) -> None:
+            fired.append(stage.loop.time())
+            timers.set(thread, START_MS - 1)
+
+        timers = Timers(world, fire)
+        timers.set("a", START_MS - 1)
+        await asyncio.sleep(5)
+        timers.close()
+        assert 4 <= len(fired) <= 6
+
+    play(scene)
+
+
+def test_timers_far_away_are_looked_at_again_after_a_jump() -> None:
+    async def scene(stage: Stage) -> None:
+        fired: list[float] = []
+        world = World(stage.clock, stage.entropy)
+        timers = Timers(world, lambda _: fired.append(stage.loop.time()))
+        timers.set("a", START_MS + 10 * HOUR_MS)
+        await asyncio.sleep(1)
+        world.adopt(10 * HOUR_MS)
+        timers.again()
+        await asyncio.sleep(1)
+        assert len(fired) == 1
+
+    play(scene)
+
+
+def test_what_a_decision_gets_follows_from_its_journal_row() -> None:
+    one = decision_context("t", "event", 5)
+    same = decision_context("t", "event", 5)
+    other = decision_context("t", "event2", 5)
+    assert 0 <= one.jitter < 1
+    assert one.jitter == same.jitter
+    assert one.jitter != other.jitter
+    ids = [one.ids("goal"), one.ids("goal"), one.ids("claim")]
+    assert ids == [same.ids("goal"), same.ids("goal"), same.ids("claim")]
+    assert len({*ids, other.ids("goal"), DerivedIds(b"x")("goal")}) == 5

@@ -1,0 +1,427 @@
+"""A goal from objective to its end, on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from goalfsm import events as e
+from goalfsm.daemon.config import WorkerConfig
+from goalfsm.model import Limits
+from goalfsm.session.policy import Policy
+from goalfsm.workers import protocol as w
+from tests.daemon.stage import (
+    BLOCKED,
+    COMPLETE,
+    OBJECTIVE,
+    PATIENT,
+    THREAD,
+    Stage,
+    play,
+    steps,
+    usage,
+    worker,
+)
+
+
+def test_turns_follow_one_another_until_the_claim() -> None:
+    """Two turns of work, a third that claims; nothing is left to do."""
+
+    async def scene(stage: Stage) -> None:
+        turns = worker(steps(["one", usage(3)], ["two", usage(4)], ["three", COMPLETE]))
+        async with stage.engine(turns) as engine:
+            reply = await engine.submit(THREAD, OBJECTIVE)
+            assert (reply.ok, reply.code) == (True, "created")
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "complete"
+            assert session.goal.tokens_used == 7
+            assert session.goal.continuations == 3
+            assert session.run is None
+        assert [run.run_id for run in stage.events(e.RunDispatched)] == [
+            run.run_id for run in stage.events(e.RunFinished)
+        ]
+        assert stage.open_effects() == []
+
+    play(scene)
+
+
+def test_a_dispatch_is_told_like_a_host_would() -> None:
+    """The events of one turn, in the order of the contract."""
+
+    async def scene(stage: Stage) -> None:
+        async with stage.engine(worker(steps(["done", COMPLETE]))) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await engine.settled(THREAD)
+        assert [type(event).__name__ for event in stage.events()] == [
+            "ObjectiveGiven",
+            "HostChanged",
+            "AgentStarting",
+            "RunDispatched",
+            "TurnStarted",
+            "MessageStarted",
+            "ContextRequested",
+            "ToolCalled",
+            "TurnEnded",
+            "RunFinished",
+            "AgentEnded",
+            "HostChanged",
+        ]
+
+    play(scene)
+
+
+def test_blocked_after_three_claims_in_a_row() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.engine(worker(steps(["no", BLOCKED]))) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert (session.goal.status, session.goal.continuations) == ("blocked", 3)
+
+    play(scene)
+
+
+def test_continuation_limit_stops_without_a_further_turn() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.engine(worker(steps(["a"], ["b"], ["c"])), policy=PATIENT) as engine:
+            await engine.submit(
+                THREAD, e.ObjectiveGiven(objective="x", limits=Limits(continuations=2))
+            )
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert (session.goal.status, session.goal.limited_by) == (
+                "budgetLimited",
+                "continuations",
+            )
+        assert len(stage.events(e.RunDispatched)) == 2
+
+    play(scene)
+
+
+def test_a_used_up_token_budget_gets_one_turn_to_wind_down() -> None:
+    """The crossing turn ends, one wind-down turn follows, then nothing."""
+
+    async def scene(stage: Stage) -> None:
+        seen: list[w.Work] = []
+
+        async def turn(work: w.Work) -> Any:
+            seen.append(work)
+            yield usage(60)
+
+        async with stage.engine(worker(turn), policy=PATIENT) as engine:
+            await engine.submit(THREAD, e.ObjectiveGiven(objective="x", limits=Limits(tokens=100)))
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert (session.goal.status, session.goal.tokens_used) == ("budgetLimited", 180)
+            assert session.wind_down == "done"
+        assert [work.kind for work in seen] == ["continuation", "continuation", "wind_down"]
+        assert [run.wind_down for run in stage.events(e.RunDispatched)] == [False, False, True]
+        assert stage.open_effects() == []
+
+    play(scene)
+
+
+def test_a_running_turn_that_can_be_steered_winds_down_itself() -> None:
+    """The prompt goes into the running turn; no further turn is dispatched."""
+
+    async def scene(stage: Stage) -> None:
+        heard: list[Any] = []
+        turns = worker(steps([usage(100), 5, usage(1)]), can=("steer",), heard=heard)
+        async with stage.engine(turns) as engine:
+            await engine.submit(THREAD, e.ObjectiveGiven(objective="x", limits=Limits(tokens=100)))
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert (session.goal.status, session.wind_down) == ("budgetLimited", "done")
+            assert session.goal.tokens_used == 101
+        assert len(heard) == 1
+        assert "wind-down" in heard[0][1]
+        assert len(stage.events(e.RunDispatched)) == 1
+        assert stage.open_effects() == []
+
+    play(scene)
+
+
+def test_pause_mid_turn_lets_the_turn_end_and_starts_none() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.engine(worker(steps([10, "done"]))) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await asyncio.sleep(1)
+            reply = await engine.submit(THREAD, e.PauseRequested())
+            assert reply.ok
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "paused"
+            await asyncio.sleep(100)
+        assert len(stage.events(e.RunDispatched)) == 1
+        assert [end.outcome for end in stage.events(e.RunFinished)] == ["finished"]
+
+    play(scene)
+
+
+def test_resume_after_a_pause_goes_on_with_one_turn() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.engine(worker(steps([10, "a"], ["b", COMPLETE]))) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await asyncio.sleep(1)
+            await engine.submit(THREAD, e.PauseRequested())
+            await engine.submit(THREAD, e.ResumeRequested())
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert (session.goal.status, session.goal.continuations) == ("complete", 2)
+
+    play(scene)
+
+
+def test_pause_and_resume_while_waiting_for_a_place_send_one_continuation() -> None:
+    """The place is taken by another thread; the queued work must not be doubled."""
+
+    async def scene(stage: Stage) -> None:
+        slow = worker(steps([50, "slow", COMPLETE]))
+        quick = worker(steps(["a"], ["b", COMPLETE]))
+        async with stage.engine({"slow": slow, THREAD: quick}, max_runs=1) as engine:
+            await engine.submit("slow", OBJECTIVE)
+            await asyncio.sleep(1)
+            await engine.submit(THREAD, OBJECTIVE)
+            await engine.submit(THREAD, e.PauseRequested())
+            await engine.submit(THREAD, e.ResumeRequested())
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert (session.goal.status, session.goal.continuations) == ("complete", 2)
+        assert stage.open_effects() == []
+
+    play(scene)
+
+
+def test_paused_while_waiting_for_a_place_starts_nothing() -> None:
+    async def scene(stage: Stage) -> None:
+        slow = worker(steps([50, "slow", COMPLETE]))
+        async with stage.engine({"slow": slow, THREAD: slow}, max_runs=1) as engine:
+            await engine.submit("slow", OBJECTIVE)
+            await asyncio.sleep(1)
+            await engine.submit(THREAD, OBJECTIVE)
+            await engine.submit(THREAD, e.PauseRequested())
+            await engine.settled("slow")
+            await asyncio.sleep(10)
+            assert stage.events(e.RunDispatched) == []
+            session = await engine.settled(THREAD)
+            assert session.host.idle
+        assert stage.open_effects() == []
+
+    play(scene)
+
+
+def test_replace_ends_the_running_turn_and_starts_the_new_goal() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.engine(worker(steps([1000, "never"], ["new", COMPLETE]))) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await asyncio.sleep(1)
+            await engine.submit(THREAD, e.ObjectiveGiven(objective="another", replace=True))
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert (session.goal.objective, session.goal.status) == ("another", "complete")
+            assert engine.now_ms() < 1_800_000_100_000
+        assert len(stage.events(e.RunInterrupted)) == 1
+
+    play(scene)
+
+
+def test_clear_ends_the_running_turn() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.engine(worker(steps([1000, "never"]))) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await asyncio.sleep(1)
+            await engine.submit(THREAD, e.ClearRequested())
+            session = await engine.settled(THREAD)
+            assert (session.goal, session.run) == (None, None)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("can", [(), ("steer",)])
+def test_steering_reaches_the_work_once(can: tuple[str, ...]) -> None:
+    """Into the running turn where the worker can take it, else into the next prompt."""
+
+    async def scene(stage: Stage) -> None:
+        heard: list[Any] = []
+        prompts: list[str] = []
+
+        async def turn(work: w.Work) -> Any:
+            prompts.append(work.prompt)
+            await asyncio.sleep(10)
+            if heard and work.turn == 1:
+                yield w.SteeringAcknowledged(id="m1")
+            if work.turn == 2:
+                yield COMPLETE
+
+        async with stage.engine(worker(turn, can=can, heard=heard)) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await asyncio.sleep(1)
+            await engine.submit(THREAD, e.SteeringReceived(message_id="m1", text="use blue"))
+            session = await engine.settled(THREAD)
+            assert session.steering == ()
+        told = [what for what in heard if what[1] == "m1"]
+        assert len(told) == len(can)
+        assert ["use blue" in prompt for prompt in prompts] == [False, not can]
+
+    play(scene)
+
+
+def test_a_callable_that_raises_is_an_error_of_the_turn() -> None:
+    async def scene(stage: Stage) -> None:
+        async def turn(_: w.Work) -> str:
+            raise ValueError("broken")
+
+        async with stage.engine(worker(turn)) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert (session.goal.status, session.goal.pause_reason) == ("paused", "recovery")
+        assert [end.outcome for end in stage.events(e.RunFinished)] == ["failed"]
+
+    play(scene)
+
+
+def test_a_transient_error_is_tried_again_when_its_time_has_come() -> None:
+    async def scene(stage: Stage) -> None:
+        fails = w.ErrorReported(message="overloaded", status=529, retry_after=30.0)
+        async with stage.engine(worker(steps([fails], ["b", COMPLETE]))) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await asyncio.sleep(29)
+            assert len(stage.events(e.RunDispatched)) == 1
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "complete"
+            assert 30 <= stage.loop.time() < 60
+
+    play(scene)
+
+
+def test_a_silent_turn_times_out_and_is_tried_again() -> None:
+    async def scene(stage: Stage) -> None:
+        store = stage.store()
+        store.workers.put(THREAD, WorkerConfig(argv=("x",), silence_timeout_s=20.0).encode())
+        turns = worker(steps([10_000.0], ["b", COMPLETE]))
+        async with stage.engine(turns, store=store) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "complete"
+        assert [end.outcome for end in stage.events(e.RunFinished)] == ["timed_out", "finished"]
+
+    play(scene)
+
+
+def test_a_declared_timer_is_waited_for() -> None:
+    async def scene(stage: Stage) -> None:
+        wait = w.WaitDeclared(for_="timer", seconds=600.0, note="the build")
+        async with stage.engine(worker(steps(["a", wait], ["b", COMPLETE]))) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await asyncio.sleep(599)
+            assert len(stage.events(e.RunDispatched)) == 1
+            await engine.settled(THREAD)
+            assert 600 <= stage.loop.time() < 602
+
+    play(scene)
+
+
+def test_a_declared_process_is_waited_for() -> None:
+    async def scene(stage: Stage) -> None:
+        wait = w.WaitDeclared(for_="process", pid=4711, start_time="boot/1")
+        async with stage.engine(worker(steps(["a", wait], ["b", COMPLETE]))) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await asyncio.sleep(100)
+            assert len(stage.events(e.RunDispatched)) == 1
+            stage.process(4711).set_result(None)
+            await engine.settled(THREAD)
+        assert [event.pid for event in stage.events(e.ProcessEnded)] == [4711]
+        assert stage.open_effects() == []
+
+    play(scene)
+
+
+def test_waiting_for_a_person_settles_and_goes_on_when_woken() -> None:
+    async def scene(stage: Stage) -> None:
+        wait = w.WaitDeclared(for_="person", note="which colour?")
+        async with stage.engine(worker(steps(["a", wait], ["b", COMPLETE]))) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "active"
+            await engine.submit(THREAD, e.WakeRequested(note="blue"))
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "complete"
+
+    play(scene)
+
+
+def test_a_thread_without_a_worker_waits_for_one() -> None:
+    """It settles; when somebody stores or gives a worker it goes on."""
+
+    async def scene(stage: Stage) -> None:
+        workers: dict[str, Any] = {}
+        async with stage.engine(workers) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "active"
+            workers[THREAD] = worker(steps(["b", COMPLETE]))
+            await asyncio.sleep(3)
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "complete"
+
+    play(scene)
+
+
+def test_several_model_calls_are_turns_of_one_run() -> None:
+    async def scene(stage: Stage) -> None:
+        calls: list[w.TurnEvent] = [
+            w.ModelTurnStarted(),
+            w.ToolEnded(name="read"),
+            w.ModelTurnEnded(stop_reason="toolUse"),
+            w.ModelTurnStarted(),
+            w.ModelTurnEnded(),
+            COMPLETE,
+        ]
+        async with stage.engine(worker(steps(calls))) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await engine.settled(THREAD)
+        ended = stage.events(e.TurnEnded)
+        assert [event.message.stop_reason for event in ended] == ["toolUse", "stop"]
+        started = [event.turn_index for event in stage.events(e.TurnStarted)]
+        assert started == [event.turn_index for event in ended]
+        finished = stage.events(e.RunFinished)
+        assert [(end.tools_ok, end.tools_failed) for end in finished] == [(1, 0)]
+
+    play(scene)
+
+
+def test_usage_under_one_key_is_charged_once() -> None:
+    async def scene(stage: Stage) -> None:
+        turns = worker(steps([usage(5, "k"), usage(5, "k"), usage(2, "l"), COMPLETE]))
+        async with stage.engine(turns) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            session = await engine.settled(THREAD)
+            assert session.ledger.reported.input_tokens == 7
+            assert session.goal is not None
+            assert session.goal.tokens_used == 7
+
+    play(scene)
+
+
+def test_the_token_of_a_run_is_never_recorded_in_words() -> None:
+    async def scene(stage: Stage) -> None:
+        async def turn(work: w.Work) -> Any:
+            yield w.ErrorReported(message=f"bad env {work.run_token}")
+
+        async with stage.engine(worker(turn), policy=Policy(retries="host")) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await engine.settled(THREAD)
+        ended = stage.events(e.TurnEnded)[0]
+        assert ended.message.error == "bad env [token]"
+
+    play(scene)

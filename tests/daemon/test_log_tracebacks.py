@@ -1,0 +1,53 @@
+"""What a log shows of an exception, and that an engine is quiet in somebody else's program."""
+
+from __future__ import annotations
+
+import pytest
+import structlog
+
+from goalfsm.daemon import logs
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> object:
+    yield
+    structlog.reset_defaults()
+
+
+def _fail_with_a_secret() -> None:
+    local = "hunter2-" + "x" * 3
+    raise RuntimeError(f"failed with {len(local)} characters")
+
+
+@pytest.mark.parametrize("json", [True, False])
+def test_a_traceback_shows_no_local_variable(
+    capsys: pytest.CaptureFixture[str], *, json: bool
+) -> None:
+    logs.configure(json=json)
+    try:
+        _fail_with_a_secret()
+    except RuntimeError:
+        structlog.get_logger().exception("it failed")
+    shown = capsys.readouterr().err
+    assert "failed with 11 characters" in shown
+    assert "_fail_with_a_secret" in shown
+    assert "hunter2-xxx" not in shown
+
+
+def test_an_unconfigured_program_sees_warnings_only_and_on_stderr(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    structlog.reset_defaults()
+    logs.be_quiet()
+    structlog.get_logger().info("chatter")
+    structlog.get_logger().warning("trouble")
+    seen = capsys.readouterr()
+    assert seen.out == ""
+    assert "trouble" in seen.err
+    assert "chatter" not in seen.err
+
+
+def test_a_configured_program_keeps_its_configuration() -> None:
+    structlog.configure(processors=[])
+    logs.be_quiet()
+    assert structlog.get_config()["processors"] == []

@@ -1,0 +1,220 @@
+"""Faults that meet: each is harmless alone, and was not where another one came with it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from goalfsm import events as e
+from goalfsm.daemon.replaying import replay
+from goalfsm.errors import Busy, OutcomeUnknown, StoreUnavailable
+from goalfsm.model import ACTIVE, PAUSED
+from goalfsm.session import codec, runs
+from goalfsm.store.port import Identity, Process
+from goalfsm.workers import protocol as w
+from goalfsm.workers.inprocess import CallableWorker
+from goalfsm.workers.orphans import Orphans
+from tests.daemon.stage import (
+    COMPLETE,
+    OBJECTIVE,
+    START_MS,
+    THREAD,
+    Stage,
+    play,
+    steps,
+    usage,
+    worker,
+)
+from tests.daemon.test_trouble import Failing, times
+
+OTHER = "other"
+
+
+def test_work_goes_on_when_all_that_a_failing_store_was_asked_was_a_repeat() -> None:
+    """The store's answer that it has the event already ends the trouble as a commit does."""
+
+    async def scene(stage: Stage) -> None:
+        store = Failing(stage)
+        async with stage.engine(worker(steps([20.0, "a"], [COMPLETE])), store=store) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            steering = e.SteeringReceived(message_id="m", text="look")
+            await engine.submit(OTHER, OBJECTIVE)
+            await engine.submit(OTHER, e.PauseRequested())
+            await engine.submit(OTHER, steering, "said")
+            await asyncio.sleep(1)
+            store.failing = times(1, lambda: OutcomeUnknown("half-way"))
+            assert (await engine.submit(OTHER, steering, "said")).ok
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "complete"
+
+    play(scene)
+
+
+def test_a_commit_of_unknown_outcome_outlasts_a_retry_that_fails() -> None:
+    """That the second try wrote nothing does not mean that the first one did not."""
+
+    async def scene(stage: Stage) -> None:
+        store = Failing(stage)
+        errors = [OutcomeUnknown("half-way"), Busy("locked"), StoreUnavailable("broken")]
+
+        def failing() -> Any:
+            store.commits_anyway = len(errors) == 3
+            return errors.pop(0) if errors else None
+
+        async with stage.engine(worker(steps(["a", COMPLETE])), store=store) as engine:
+            store.failing = failing
+            asked = asyncio.ensure_future(engine.submit(THREAD, OBJECTIVE, "said"))
+            await asyncio.sleep(0.01)
+            assert not asked.done()
+            assert (await asked).code == "created"
+            assert (await engine.submit(THREAD, OBJECTIVE, "said")).code == "created"
+            await engine.settled(THREAD)
+            assert len(stage.events(e.ObjectiveGiven)) == 1
+        assert replay(stage.store(), THREAD).ok
+
+    play(scene)
+
+
+def test_a_timer_survives_a_store_that_cannot_be_read_when_it_is_due() -> None:
+    """The thread is loaded at the next try, and wakes."""
+
+    async def scene(stage: Stage) -> None:
+        quota = w.ErrorReported(message="You have hit your usage limit", retry_after=60.0)
+        store = Failing(stage)
+        async with stage.engine(worker(steps([quota], [COMPLETE])), store=store) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await asyncio.sleep(5)
+            assert engine.session(THREAD).goal is not None
+            get, failures = engine.threads.get, [Busy("locked"), StoreUnavailable("broken")]
+
+            def unreadable(thread_id: str) -> Any:
+                if failures and stage.clock.wall_ms() > START_MS + 30_000:
+                    raise failures.pop()
+                return get(thread_id)
+
+            engine.threads.get = unreadable  # type: ignore[method-assign]
+            await asyncio.sleep(300)
+            assert not failures
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "complete"
+
+    play(scene)
+
+
+def test_what_is_asked_while_an_engine_starts_is_decided_after_the_open_runs() -> None:
+    """A run that goes on somewhere is ended before its goal is replaced under it."""
+
+    async def scene(stage: Stage) -> None:
+        first = stage.engine(worker(steps([1000.0])))
+        async with first:
+            await first.submit(THREAD, OBJECTIVE)
+            await asyncio.sleep(1)
+            await stage.crash(first)
+        ended: list[str] = []
+
+        async def probe(run_id: str) -> w.Probe:
+            return w.Probe(state="gone" if run_id in ended else "running")
+
+        async def search(*_: Any) -> Orphans:
+            await asyncio.sleep(10)  # Heartbeats pass.
+            return Orphans()
+
+        class Remote(CallableWorker):
+            async def abort(self, run_id: str) -> bool:
+                ended.append(run_id)
+                return True
+
+        instead = e.ObjectiveGiven(objective="something else", replace=True)
+        stage.store().inbox.put("said", THREAD, at_ms=START_MS, event=codec.encode_event(instead))
+        second = stage.engine(Remote(steps([COMPLETE]), probe=probe))
+        second.system.end_orphans = search  # type: ignore[method-assign]
+        async with second:
+            session = await second.settled(THREAD)
+        assert session.goal is not None
+        assert session.goal.objective == "something else"
+        assert ended == [stage.events(e.RunDispatched)[0].run_id]
+
+    play(scene)
+
+
+def test_a_stopped_thread_waits_for_its_processes_through_two_starts() -> None:
+    """What the first start could not end is still there at the second: nothing runs beside it."""
+
+    async def scene(stage: Stage) -> None:
+        engine = stage.engine(worker(steps(["a", 1000.0], [COMPLETE])))
+        async with engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await asyncio.sleep(1)
+            run = engine.session(THREAD).run
+            assert run is not None
+            child = Identity(pid=99, start_time=1, boot_id="boot")
+            engine.store.processes.put(
+                Process(run_id=run.run_id, thread_id=THREAD, identity=child, pgid=99, at_ms=1)
+            )
+            await engine.submit(THREAD, e.PauseRequested())
+            await stage.crash(engine)
+        for _ in range(2):
+            engine = stage.engine(worker(steps([COMPLETE])))
+            engine.system.left = (99,)  # type: ignore[attr-defined]
+            async with engine:
+                await asyncio.sleep(1)
+                goal = engine.session(THREAD).goal
+                assert goal is not None
+                assert goal.status == PAUSED
+                await engine.submit(THREAD, e.ResumeRequested())
+                await asyncio.sleep(60)
+                goal = engine.session(THREAD).goal
+                assert goal is not None
+                assert goal.status == ACTIVE
+                assert len(stage.events(e.RunDispatched)) == 1
+                await engine.submit(THREAD, e.PauseRequested())
+                await stage.crash(engine)
+
+    play(scene)
+
+
+def test_usage_that_a_finished_run_tells_of_again_is_charged_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where the session has forgotten its key: the journal has not."""
+    monkeypatch.setattr(runs, "KEYS_KEPT", 1)
+
+    async def scene(stage: Stage) -> None:
+        reported = [usage(1, "a"), usage(2, "b"), usage(4, "c")]
+        first = stage.engine(worker(steps([*reported, 1000.0])))
+        async with first:
+            await first.submit(THREAD, OBJECTIVE)
+            await asyncio.sleep(1)
+            await stage.crash(first)
+
+        async def probe(_: str) -> w.Probe:
+            events = (*reported, usage(8, "d"), w.Exited(ok=True))
+            return w.Probe(state="finished", events=events)
+
+        async with stage.engine(CallableWorker(steps([COMPLETE]), probe=probe)) as second:
+            session = await second.settled(THREAD)
+        assert session.goal is not None
+        assert session.goal.tokens_used == 15
+        assert session.ledger.reported.input_tokens == 15
+
+    play(scene)
+
+
+def test_a_stop_from_the_inbox_of_an_unknown_thread_is_consumed_when_the_store_fails() -> None:
+    """The refusal is recorded, or its row would wait for ever."""
+
+    async def scene(stage: Stage) -> None:
+        store = Failing(stage)
+        async with stage.engine(worker(steps([COMPLETE])), store=store) as engine:
+            store.failing = times(2, lambda: Busy("locked"))
+            cleared = codec.encode_event(e.ClearRequested())
+            stage.store().inbox.put("said", THREAD, at_ms=START_MS, event=cleared)
+            await asyncio.sleep(30)
+            assert engine.store.inbox.pending() == ()
+            assert len(stage.events(e.ClearRequested)) == 1
+
+    play(scene)

@@ -1,0 +1,61 @@
+"""A person's stop holds for as long as it is meant to, and no longer."""
+
+from __future__ import annotations
+
+import asyncio
+
+from goalfsm import events as e
+from goalfsm.model import Limits
+from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, usage, worker
+
+
+def test_another_pause_does_not_lift_a_halt() -> None:
+    """A refused pause after the halt leaves it in force."""
+
+    async def scene(stage: Stage) -> None:
+        async with stage.engine(worker(steps(["a", COMPLETE]))) as engine:
+            assert not (await engine.halt(THREAD)).ok
+            assert not (await engine.submit(THREAD, e.PauseRequested())).ok
+            assert engine.actor(THREAD).suspended
+
+    play(scene)
+
+
+def test_raising_the_budget_of_a_halted_goal_lets_it_go_on() -> None:
+    """A goal that a person reopens is not kept from running by a halt before that."""
+
+    async def scene(stage: Stage) -> None:
+        async with stage.engine(worker(steps([usage(10)], ["wound down"], [COMPLETE]))) as engine:
+            limited = e.ObjectiveGiven(objective="do it", limits=Limits(tokens=5))
+            await engine.submit(THREAD, limited)
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "budgetLimited"
+            assert not (await engine.halt(THREAD)).ok
+            more = e.BudgetChanged(limits=Limits(tokens=500))
+            assert (await engine.submit(THREAD, more)).code == "reopened"
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "complete"
+
+    play(scene)
+
+
+def test_who_asks_for_a_pause_and_goes_away_suspends_nothing_for_ever() -> None:
+    """The pause is decided, and a later resume starts turns again."""
+
+    async def scene(stage: Stage) -> None:
+        async with stage.engine(worker(steps([3.0, "a"], [COMPLETE]))) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            asked = asyncio.ensure_future(engine.submit(THREAD, e.PauseRequested()))
+            await asyncio.sleep(0)
+            asked.cancel()
+            await asyncio.sleep(10)
+            assert len(stage.events(e.PauseRequested)) == 1
+            assert not engine.actor(THREAD).suspended
+            await engine.submit(THREAD, e.ResumeRequested())
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "complete"
+
+    play(scene)

@@ -1,0 +1,286 @@
+"""A store that cannot commit: nothing is lost, nothing is dispatched, and a stop still stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from goalfsm import events as e
+from goalfsm.errors import (
+    Busy,
+    CannotWrite,
+    Corrupt,
+    DatabaseReplaced,
+    DiskFull,
+    OutcomeUnknown,
+    StoreError,
+    StoreUnavailable,
+)
+from goalfsm.store.port import Commit
+from goalfsm.workers import protocol as w
+from tests.daemon.stage import (
+    COMPLETE,
+    OBJECTIVE,
+    THREAD,
+    Stage,
+    play,
+    steps,
+    usage,
+    worker,
+)
+
+
+class Failing:
+    """A store whose commits fail while ``failing`` says so."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._inner = stage.store()
+        self.failing: Callable[[], StoreError | None] = lambda: None
+        self.commits_anyway = False
+        self.reopened = 0
+        self.reserve = True
+        self.broken = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def commit(self, batch: Sequence[Commit], **options: Any) -> Any:
+        error = self.failing()
+        if self.broken and error is None:
+            raise OutcomeUnknown("reopen it first")
+        if error is not None:
+            self.broken = isinstance(error, OutcomeUnknown)
+            if self.commits_anyway:
+                self._inner.commit(batch, **options)
+            raise error
+        return self._inner.commit(batch, **options)
+
+    def reopen(self) -> None:
+        self.reopened += 1
+        self.broken = False
+        self._inner.reopen()
+
+    def release_reserve(self) -> bool:
+        had, self.reserve = self.reserve, False
+        return had
+
+    def restore_reserve(self) -> bool:
+        self.reserve = self.failing() is None
+        return self.reserve
+
+
+def times(count: int, error: Callable[[], StoreError]) -> Callable[[], StoreError | None]:
+    """Fail so many times, then no more."""
+    left = count
+
+    def failing() -> StoreError | None:
+        nonlocal left
+        if left <= 0:
+            return None
+        left -= 1
+        return error()
+
+    return failing
+
+
+@pytest.mark.parametrize(
+    "error", [DiskFull, Busy, StoreUnavailable, CannotWrite], ids=lambda kind: str(kind.code)
+)
+def test_what_a_worker_reports_survives_a_store_that_fails_for_a_while(error: Any) -> None:
+    async def scene(stage: Stage) -> None:
+        store = Failing(stage)
+
+        async def turn(_: w.Work) -> Any:
+            yield usage(1)
+            await asyncio.sleep(1)
+            store.failing = lambda: error("for a while")
+            yield usage(2)
+            yield usage(4)
+            await asyncio.sleep(60)
+            assert engine.trouble.present is not None
+            store.failing = lambda: None
+            yield COMPLETE
+
+        engine = stage.engine(worker(turn), store=store)
+        async with engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert (session.goal.status, session.goal.tokens_used) == ("complete", 7)
+            await asyncio.sleep(10)
+            assert engine.trouble.present is None
+            assert store.reserve
+        assert stage.open_effects() == []
+
+    play(scene)
+
+
+@pytest.mark.parametrize("landed", [False, True])
+def test_an_unknown_outcome_is_settled_by_reopening(landed: bool) -> None:
+    """Whether the commit is there or not, it counts once, and its sender gets the reply."""
+
+    async def scene(stage: Stage) -> None:
+        store = Failing(stage)
+        async with stage.engine(worker(steps(["a", usage(2), COMPLETE])), store=store) as engine:
+            store.commits_anyway = landed
+            store.failing = times(1, lambda: OutcomeUnknown("who knows"))
+            reply = await engine.submit(THREAD, OBJECTIVE, "given")
+            assert (reply.ok, reply.code) == (True, "created")
+            assert store.reopened == 1
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert (session.goal.status, session.goal.tokens_used) == ("complete", 2)
+        assert len(stage.events(e.ObjectiveGiven)) == 1
+        assert stage.store().integrity() == ()
+
+    play(scene)
+
+
+@pytest.mark.parametrize("landed", [False, True])
+@pytest.mark.parametrize("at", range(2, 9))
+def test_an_unknown_outcome_at_any_commit_changes_nothing(at: int, landed: bool) -> None:
+    async def scene(stage: Stage) -> None:
+        store = Failing(stage)
+        count = 0
+
+        def failing() -> StoreError | None:
+            nonlocal count
+            count += 1
+            return OutcomeUnknown("who knows") if count == at else None
+
+        store.failing = failing
+        store.commits_anyway = landed
+        turns = worker(steps(["a", usage(2)], ["b", usage(3), COMPLETE]))
+        async with stage.engine(turns, store=store) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert (session.goal.status, session.goal.tokens_used) == ("complete", 5)
+            assert session.goal.continuations == 2
+        assert len(stage.events(e.RunDispatched)) == 2
+        assert stage.open_effects() == []
+
+    play(scene)
+
+
+def test_who_asks_from_outside_is_told_that_nothing_was_written() -> None:
+    async def scene(stage: Stage) -> None:
+        store = Failing(stage)
+        async with stage.engine({}, store=store) as engine:
+            store.failing = times(1, lambda: DiskFull("no room"))
+            with pytest.raises(DiskFull):
+                await engine.submit(THREAD, OBJECTIVE, "given")
+            assert stage.journal() == []
+            await asyncio.sleep(5)
+            reply = await engine.submit(THREAD, OBJECTIVE, "given")
+            assert reply.code == "created"
+
+    play(scene)
+
+
+def test_a_pause_that_cannot_be_recorded_still_stops() -> None:
+    """The running turn ends, none follows; the pause is recorded when there is room again."""
+
+    async def scene(stage: Stage) -> None:
+        store = Failing(stage)
+        async with stage.engine(worker(steps([10, "a"], [10, "b"])), store=store) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await asyncio.sleep(1)
+            store.failing = lambda: DiskFull("no room")
+            reply = await engine.submit(THREAD, e.PauseRequested())
+            assert (reply.ok, reply.code) == (True, "suspended")
+            await asyncio.sleep(50)
+            assert len(stage.events(e.RunDispatched)) == 1
+            store.failing = lambda: None
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "paused"
+            await asyncio.sleep(50)
+        assert len(stage.events(e.RunDispatched)) == 1
+        assert len(stage.events(e.PauseRequested)) == 1
+
+    play(scene)
+
+
+def test_halt_keeps_a_goal_from_running_even_where_the_pause_is_refused() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.engine(worker(steps(["a", COMPLETE]))) as engine:
+            reply = await engine.halt(THREAD)
+            assert not reply.ok
+            engine.dispatcher.pause("test")
+            await engine.submit(THREAD, OBJECTIVE)
+            assert (await engine.halt(THREAD)).ok
+            refused = await engine.halt(THREAD)
+            assert not refused.ok
+            engine.dispatcher.resume("test")
+            await asyncio.sleep(10)
+            assert stage.events(e.RunDispatched) == []
+            await engine.submit(THREAD, e.ResumeRequested())
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "complete"
+
+    play(scene)
+
+
+def test_nothing_is_dispatched_while_the_store_cannot_commit() -> None:
+    async def scene(stage: Stage) -> None:
+        store = Failing(stage)
+        started: list[str] = []
+
+        async def turn(work: w.Work) -> Any:
+            started.append(work.thread_id)
+            yield COMPLETE
+
+        async with stage.engine(worker(turn), store=store) as engine:
+            engine.dispatcher.pause("test")
+            await engine.submit(THREAD, OBJECTIVE)
+            store.failing = lambda: DiskFull("no room")
+            engine.dispatcher.resume("test")
+            await asyncio.sleep(30)
+            assert started == []
+            store.failing = lambda: None
+            await engine.settled(THREAD)
+            assert started == [THREAD]
+
+    play(scene)
+
+
+@pytest.mark.parametrize("error", [DatabaseReplaced, Corrupt], ids=lambda kind: str(kind.code))
+def test_a_store_that_cannot_be_trusted_ends_the_engine(error: Any) -> None:
+    async def scene(stage: Stage) -> None:
+        store = Failing(stage)
+        engine = stage.engine(worker(steps([100, "a"])), store=store)
+        async with engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await asyncio.sleep(1)
+            store.failing = lambda: error("gone")
+            settled = asyncio.ensure_future(engine.settled(THREAD))
+            with pytest.raises(error):
+                await engine.submit(THREAD, e.PauseRequested())
+            with pytest.raises(error):
+                await settled
+            with pytest.raises(error):
+                await engine.wait()
+            assert engine.live_runs() == []
+
+    play(scene)
+
+
+def test_an_event_too_large_is_refused_and_the_thread_goes_on() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.engine(worker(steps(["a", COMPLETE]))) as engine:
+            huge = e.TriggerFired(trigger="x" * (9 * 1024 * 1024))
+            engine.dispatcher.pause("test")
+            await engine.submit(THREAD, OBJECTIVE)
+            reply = await engine.submit(THREAD, huge)
+            assert not reply.ok
+            engine.dispatcher.resume("test")
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "complete"
+
+    play(scene)

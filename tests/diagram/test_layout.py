@@ -1,0 +1,246 @@
+"""The layout keeps apart what has to be apart, whatever the graph."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from goalfsm.diagram.layout.columns import columns
+from goalfsm.diagram.layout.measure import block_size, char_width, text_width, wrap
+from goalfsm.diagram.layout.order import crossings, order
+from goalfsm.diagram.layout.place import Arrow, Box, Frame, Layout, place
+from goalfsm.diagram.layout.ranks import Span, backward, rank
+from goalfsm.diagram.model import Direction
+
+SLACK = 0.01
+
+
+def overlap(a: Frame, b: Frame) -> bool:
+    return (
+        a.x + a.width > b.x + SLACK
+        and b.x + b.width > a.x + SLACK
+        and a.y + a.height > b.y + SLACK
+        and b.y + b.height > a.y + SLACK
+    )
+
+
+def inside(inner: Frame, outer: Frame) -> bool:
+    return (
+        inner.x >= outer.x - SLACK
+        and inner.y >= outer.y - SLACK
+        and inner.x + inner.width <= outer.x + outer.width + SLACK
+        and inner.y + inner.height <= outer.y + outer.height + SLACK
+    )
+
+
+def label_frames(layout: Layout, arrows: list[Arrow]) -> list[Frame]:
+    return [
+        Frame(
+            route.label[0] - arrow.width / 2,
+            route.label[1] - arrow.height / 2,
+            arrow.width,
+            arrow.height,
+        )
+        for arrow, route in zip(arrows, layout.routes, strict=True)
+        if route.label is not None
+    ]
+
+
+def on_border(point: tuple[float, float], frame: Frame) -> bool:
+    x, y = point
+    within = (
+        frame.x - SLACK <= x <= frame.x + frame.width + SLACK
+        and frame.y - SLACK <= y <= frame.y + frame.height + SLACK
+    )
+    near = min(
+        abs(x - frame.x),
+        abs(x - frame.x - frame.width),
+        abs(y - frame.y),
+        abs(y - frame.y - frame.height),
+    )
+    return within and near < SLACK
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[list[Box], list[Arrow]]:
+    """Boxes, some nested, and arrows between any two of them, at most one each way."""
+    count = draw(st.integers(1, 9))
+    sizes = st.floats(20, 200)
+    boxes: list[Box] = []
+    for number in range(count):
+        parent = draw(st.sampled_from([None, None, *(box.name for box in boxes)]))
+        boxes.append(Box(f"n{number}", draw(sizes), draw(st.floats(20, 90)), parent))
+    names = [box.name for box in boxes]
+    ends = st.tuples(st.sampled_from(names), st.sampled_from(names))
+    pairs = draw(st.lists(ends, unique=True, max_size=14))
+    labels = st.one_of(st.just((0.0, 0.0)), st.tuples(st.floats(10, 160), st.floats(10, 60)))
+    return boxes, [Arrow(source, dest, *draw(labels)) for source, dest in pairs]
+
+
+@settings(max_examples=200, deadline=None)
+@given(graphs(), st.sampled_from(["TB", "LR"]))
+def test_nothing_covers_anything(
+    graph: tuple[list[Box], list[Arrow]], direction: Direction
+) -> None:
+    """Boxes and labels are beside each other; what is nested lies inside; all is on the page."""
+    boxes, arrows = graph
+    layout = place(boxes, arrows, [boxes[0].name], direction)
+    page = Frame(0, 0, layout.width, layout.height)
+    parents = {box.name: box.parent for box in boxes}
+
+    def chain(name: str | None) -> list[str]:
+        found = []
+        while name is not None:
+            found.append(name)
+            name = parents[name]
+        return found
+
+    for box in boxes:
+        frame = layout.frames[box.name]
+        assert inside(frame, page)
+        assert frame.width >= box.width - SLACK
+        if box.parent is not None:
+            assert inside(frame, layout.frames[box.parent])
+    for one, other in combinations(parents, 2):
+        if one not in chain(other) and other not in chain(one):
+            assert not overlap(layout.frames[one], layout.frames[other])
+    leaves = [box.name for box in boxes if box.name not in parents.values()]
+    labels = label_frames(layout, arrows)
+    for label in labels:
+        assert inside(label, page)
+        for leaf in leaves:
+            assert not overlap(label, layout.frames[leaf])
+    for one_label, other_label in combinations(labels, 2):
+        assert not overlap(one_label, other_label)
+
+
+@settings(max_examples=200, deadline=None)
+@given(graphs(), st.sampled_from(["TB", "LR"]))
+def test_every_arrow_leads_from_border_to_border(
+    graph: tuple[list[Box], list[Arrow]], direction: Direction
+) -> None:
+    boxes, arrows = graph
+    layout = place(boxes, arrows, [boxes[0].name], direction)
+    for arrow, route in zip(arrows, layout.routes, strict=True):
+        assert on_border(route.points[0], layout.frames[arrow.source])
+        assert on_border(route.points[-1], layout.frames[arrow.dest])
+        assert (route.label is not None) == (arrow.width > 0)
+
+
+@given(graphs())
+def test_across_is_down_turned_round(graph: tuple[list[Box], list[Arrow]]) -> None:
+    boxes, arrows = graph
+    turned = [box._replace(width=box.height, height=box.width) for box in boxes]
+    flat = all(box.parent is None for box in boxes)
+    down = place(boxes, arrows, [], "TB")
+    across = place(turned, [a._replace(width=a.height, height=a.width) for a in arrows], [], "LR")
+    if flat:
+        assert {n: (f.x, f.y) for n, f in down.frames.items()} == {
+            n: (f.y, f.x) for n, f in across.frames.items()
+        }
+    assert set(across.frames) == set(down.frames)
+
+
+def test_the_same_graph_is_laid_out_the_same() -> None:
+    boxes = [Box(f"n{number}", 60, 30) for number in range(12)]
+    arrows = [Arrow(f"n{a}", f"n{(a * 5 + b) % 12}", 40, 15) for a in range(12) for b in (1, 3)]
+    assert place(boxes, arrows, ["n0"], "TB") == place(boxes, arrows, ["n0"], "TB")
+
+
+def test_a_chain_is_a_straight_line() -> None:
+    boxes = [Box(name, 60, 30) for name in "abcd"]
+    arrows = [Arrow(a, b, 30, 12) for a, b in zip("abc", "bcd", strict=True)]
+    layout = place(boxes, arrows, ["a"], "TB")
+    assert len({frame.x for frame in layout.frames.values()}) == 1
+    assert all(len({x for x, _ in route.points}) == 1 for route in layout.routes)
+    tops = [layout.frames[name].y for name in "abcd"]
+    assert tops == sorted(tops)
+
+
+def test_room_beside_a_box_stays_free() -> None:
+    boxes = [Box("a", 60, 30, None, (100.0, 80.0)), Box("b", 60, 30)]
+    layout = place(boxes, [], [], "TB")
+    a, b = layout.frames["a"], layout.frames["b"]
+    assert b.x >= a.x + a.width + 100
+    assert layout.height == 80
+
+
+def test_nothing_at_all_is_laid_out() -> None:
+    assert place([], [], [], "TB") == Layout({}, (), 0.0, 0.0)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=25),
+    st.lists(st.integers(0, 8), max_size=2),
+)
+def test_rows_follow_the_arrows(pairs: list[tuple[int, int]], roots: list[int]) -> None:
+    """With the backward ones turned round, every arrow leads down by what it asks for."""
+    nodes = [str(number) for number in range(9)]
+    arrows = [(str(a), str(b)) for a, b in pairs if a != b]
+    turned = backward(nodes, arrows, [str(root) for root in roots])
+    spans = [Span(*(a[::-1] if a in turned else a), 2) for a in arrows]
+    rows = rank(nodes, spans)
+    assert min(rows.values()) == 0
+    assert all(rows[span.lower] - rows[span.upper] >= 2 for span in spans)
+
+
+def test_rows_are_as_short_as_they_can_be() -> None:
+    """A node that nothing forces up stands next to what it leads to."""
+    spans = [Span("a", "b"), Span("b", "c"), Span("c", "d"), Span("x", "d")]
+    assert rank(list("abcdx"), spans) == {"a": 0, "b": 1, "c": 2, "d": 3, "x": 2}
+    heavy = [Span("a", "b"), Span("b", "c"), Span("a", "x", 1, 5), Span("x", "c", 1, 1)]
+    assert rank(list("abcx"), heavy)["x"] == 1
+
+
+def test_the_way_that_is_read_first_runs_down() -> None:
+    arrows = [("b", "c"), ("c", "a"), ("a", "b")]
+    assert backward(list("abc"), arrows, ["b"]) == {("a", "b")}
+    assert backward(list("abc"), arrows, []) == {("c", "a")}
+
+
+def test_crossings_are_taken_away() -> None:
+    above = {"a": [], "b": [], "c": [], "x": ["c"], "y": ["b"], "z": ["a"]}
+    below = {"a": ["z"], "b": ["y"], "c": ["x"], "x": [], "y": [], "z": []}
+    rows = [list("abc"), list("xyz")]
+    assert crossings(rows, below) == 3
+    assert crossings(order(rows, above, below), below) == 0
+
+
+def test_columns_of_nothing_are_none() -> None:
+    assert columns([], {}, {}, thin=frozenset(), gap=lambda *_: 1.0) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "lines"),
+    [
+        ("one two three", 45, ("one two", "three")),
+        ("one", 500, ("one",)),
+        ("", 50, ("",)),
+        ("a\nb", 500, ("a", "b")),
+        ("host_overflow_recovering", 90, ("host_overflow_", "recovering")),
+        ("xxxxxxxxxx", 30, ("xxxxx", "xxxxx")),
+        ("W", 1, ("W",)),
+    ],
+)
+def test_texts_are_broken_where_they_may_be(
+    text: str, limit: float, lines: tuple[str, ...]
+) -> None:
+    assert wrap(text, 10, limit) == lines
+
+
+@given(st.text(max_size=60), st.floats(1, 200))
+def test_no_letter_is_lost_in_breaking(text: str, limit: float) -> None:
+    kept = "".join("".join(wrap(text, 10, limit)).split())
+    assert kept == "".join("".join(text.splitlines()).split())
+
+
+def test_widths_follow_the_letters() -> None:
+    assert char_width("i") < char_width("m") < char_width("状")
+    assert char_width("\N{COMBINING ACUTE ACCENT}") == 0
+    assert text_width("ab", 20) == 2 * text_width("ab", 10)
+    assert text_width("ab", 10, bold=True) > text_width("ab", 10)
+    assert block_size([], 10) == (0.0, 0.0)
+    assert block_size(["a", "bb"], 10) == (text_width("bb", 10), 27.0)

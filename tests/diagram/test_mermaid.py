@@ -1,0 +1,266 @@
+"""What is written as Mermaid is read back by the real Mermaid, and drawn by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from transitions import Machine
+
+from goalfsm.diagram import (
+    BUILTINS,
+    Diagram,
+    Edge,
+    Frame,
+    Message,
+    Node,
+    Participant,
+    Remark,
+    Sequence,
+    extract,
+    named,
+    render,
+)
+from goalfsm.diagram.labels import joints, simplify
+from goalfsm.diagram.mermaid import identifiers
+from tests.diagram.samples import (
+    AWKWARD,
+    awkward_machine,
+    busy_state,
+    nested_machine,
+    release_machine,
+)
+
+Reader = Callable[[str], dict[str, Any]]
+MARKERS = {"stateStart", "stateEnd"}
+
+
+def states(read: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the lines shown in each state, without the start and end markers."""
+    found = [
+        state
+        for state in read["states"]
+        if state.get("shape") not in MARKERS and state.get("type") != "circle"
+    ]
+    return {state["id"]: state["lines"] for state in found}
+
+
+def edges(read: dict[str, Any]) -> set[tuple[str, str, str]]:
+    """Return the edges between states, without those of the markers."""
+    ids = states(read)
+    return {(a, b, text) for a, b, text in read["edges"] if a in ids and b in ids}
+
+
+def expected(diagram: Diagram, *, effects: bool = False) -> set[tuple[str, str, str]]:
+    ids = identifiers(node.name for node in diagram.states)
+    return {
+        (ids[joint.source], ids[joint.dest], "\n".join(joint.texts))
+        for joint in joints(diagram, guards=True, effects=effects)
+    }
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_any_name_survives(name: str, mermaid: Reader) -> None:
+    """As a state, a trigger, a guard and an internal transition it is shown as it is."""
+    drawn = Diagram(
+        title="",
+        states=(Node(name=name), Node(name="other")),
+        edges=(
+            Edge(source=name, dest="other", trigger=name, guards=(name,)),
+            Edge(source=name, dest=name, trigger=name, internal=True),
+        ),
+        initial=(name,),
+        finals=(name,),
+        highlight=(name,),
+    )
+    read = mermaid(render(drawn))
+    shown = "\n".join(name.split("\n"))
+    assert "\n".join(next(iter(states(read).values()))) == f"{shown}\n{shown}"
+    assert [text for *_, text in edges(read)] == [f"{shown} [{shown}]"]
+
+
+def test_all_awkward_names_survive_together(mermaid: Reader) -> None:
+    """No two names become one identifier."""
+    drawn = extract(awkward_machine())
+    read = mermaid(render(drawn, effects=True))
+    assert ["\n".join(lines) for lines in states(read).values()] == list(AWKWARD)
+    assert edges(read) == expected(drawn, effects=True)
+
+
+# Mermaid itself takes scripts out of titles.
+@pytest.mark.parametrize("name", [name for name in AWKWARD if "<script>" not in name])
+def test_any_title_survives(name: str, mermaid: Reader) -> None:
+    read = mermaid(render(Diagram(title=name, states=(Node(name="a"),))))
+    assert read["title"] == " ".join(name.split())
+
+
+def test_identifiers_are_names_where_they_can_be() -> None:
+    names = ("active", "budgetLimited", "in_review", "end", "s_end", "a b", "a-b", "état")
+    assert list(identifiers(names).values()) == [
+        "active",
+        "budgetLimited",
+        "in_review",
+        "s_end",
+        "s_end_2",
+        "s_a_b",
+        "s_a_b_2",
+        "s_tat",
+    ]
+
+
+def test_internal_transitions_are_lines_inside_their_state(mermaid: Reader) -> None:
+    machine = Machine(model=None, states=["a", "b"], initial="a", auto_transitions=False)
+    machine.add_transition("note", "a", None, conditions="open", after="write")
+    machine.add_transition("go", "a", "b")
+    read = mermaid(render(machine, effects=True))
+    assert states(read) == {"a": ["a", "note [open] / write"], "b": ["b"]}
+    assert edges(read) == {("a", "b", "go")}
+
+
+def test_self_loops_are_edges(mermaid: Reader) -> None:
+    machine = Machine(model=None, states=["a"], initial="a", auto_transitions=False)
+    machine.add_transition("again", "a", "=", conditions="x")
+    machine.add_transition("more", "a", "a")
+    assert edges(mermaid(render(machine))) == {("a", "a", "again [x]\nmore")}
+
+
+def test_nested_states_stay_nested_and_unlabelled_edges_stay_edges(mermaid: Reader) -> None:
+    drawn = Diagram(
+        title="",
+        states=(
+            Node(name="out"),
+            Node(name="crate", label="A crate"),
+            Node(name="inner", parent="crate"),
+            Node(name="deep", parent="inner", label="deep down"),
+            Node(name="other", parent="inner"),
+        ),
+        edges=(
+            Edge(source="out", dest="crate"),
+            Edge(source="out", dest="deep"),
+            Edge(source="deep", dest="other"),
+            Edge(source="inner", dest="out"),
+        ),
+        initial=("out",),
+        defaults=("inner", "deep"),
+    )
+    read = mermaid(render(drawn))
+    parents = {state["id"]: state["parent"] for state in read["states"]}
+    assert parents["deep"] == "inner"
+    assert parents["inner"] == "crate"
+    assert states(read)["deep"] == ["deep down"]
+    assert edges(read) == {
+        ("out", "crate", ""),
+        ("out", "deep", ""),
+        ("deep", "other", ""),
+        ("inner", "out", ""),
+    }
+
+
+@pytest.mark.parametrize("direction", ["TB", "LR"])
+def test_a_nested_machine_is_understood_and_drawn(direction: Any, mermaid: Reader) -> None:
+    """Loops of composites, edges into, out of and between nested states: none breaks it."""
+    drawn = extract(nested_machine())
+    read = mermaid(render(drawn, direction=direction))
+    assert edges(read) == expected(drawn)
+
+
+def test_long_labels_keep_every_word(mermaid: Reader) -> None:
+    guards = tuple(f"condition_number_{number}" for number in range(30))
+    drawn = Diagram(
+        title="",
+        states=(Node(name="a"), Node(name="b")),
+        edges=(Edge(source="a", dest="b", trigger="go", guards=guards, effects=guards),),
+    )
+    text = f"go [{', '.join(guards)}] / {', '.join(guards)}"
+    assert edges(mermaid(render(drawn, effects=True))) == {("a", "b", text)}
+
+
+def test_a_user_s_machine_of_thirty_states_is_drawn(mermaid: Reader) -> None:
+    drawn = extract(release_machine())
+    assert len(drawn.states) == 30
+    read = mermaid(render(drawn, effects=True))
+    assert edges(read) == expected(simplify(drawn), effects=True)
+    shown = {"\n".join(lines) for lines in states(read).values()}
+    assert {node.name for node in drawn.states} <= {line.split("\n")[0] for line in shown}
+
+
+@pytest.mark.parametrize("effects", [False, True])
+@pytest.mark.parametrize("name", [name for name in BUILTINS if name != "session"])
+def test_our_machines_are_understood(name: str, effects: bool, mermaid: Reader) -> None:
+    drawn = named(name)
+    assert isinstance(drawn, Diagram)
+    read = mermaid(render(drawn, effects=effects))
+    assert edges(read) == expected(simplify(drawn), effects=effects)
+    assert read["title"] == drawn.title
+
+
+def test_entry_and_exit_are_shown_with_the_effects(mermaid: Reader) -> None:
+    machine = Machine(model=None, states=[busy_state()], initial="busy", auto_transitions=False)
+    assert states(mermaid(render(machine, effects=True))) == {
+        "busy": ["busy", "entry / start_clock, tell", "exit / stop_clock"]
+    }
+    assert states(mermaid(render(machine))) == {"busy": ["busy"]}
+
+
+def test_what_stands_for_many_and_what_is_now_are_dressed(mermaid: Reader) -> None:
+    read = mermaid(render(release_machine(), highlight="canary"))
+    dressed = {state["id"]: state["css"] for state in read["states"] if state["css"]}
+    assert set(dressed) == {"canary", "s_any_1"}
+    assert dressed["canary"] != dressed["s_any_1"]
+
+
+def test_initial_and_final_states_have_their_markers(mermaid: Reader) -> None:
+    drawn = Diagram(
+        title="", states=(Node(name="a"), Node(name="b")), initial=("a",), finals=("b",)
+    )
+    assert mermaid(render(drawn))["edges"] == [["root_start", "a", ""], ["b", "root_end", ""]]
+
+
+def test_a_flow_is_a_flowchart_with_questions(mermaid: Reader) -> None:
+    read = mermaid(render(named("continuation")))
+    assert read["type"] == "flowchart-v2"
+    shapes = {state["id"]: state["type"] for state in read["states"]}
+    assert shapes["status"] == "hexagon"
+    assert shapes["continue"] == "stadium"
+
+
+SEQUENCE = Sequence(
+    title="Who says what",
+    participants=(
+        Participant(name="end", label="The end: <b>"),
+        Participant(name="loop"),
+        Participant(name="a b"),
+    ),
+    steps=(
+        Message(source="end", dest="loop", text="go; #now: <i>"),
+        Frame(
+            kind="loop",
+            text="until it's done; or not",
+            steps=(
+                Remark(over=("a b", "end"), text="over: all of it"),
+                Frame(kind="opt", text="end", steps=(Message(source="a b", dest="a b", text="x"),)),
+                Message(source="loop", dest="end", text="two\nlines", reply=True),
+            ),
+        ),
+    ),
+)
+
+
+def test_a_sequence_is_a_sequence_diagram(mermaid: Reader) -> None:
+    read = mermaid(render(SEQUENCE))
+    assert read["type"] == "sequence"
+    assert [state["lines"] for state in read["states"]] == [["The end: <b>"], ["loop"], ["a b"]]
+    assert read["edges"] == [
+        ["s_end", "s_loop", "go; #now: <i>"],
+        ["s_a_b", "s_a_b", "x"],
+        ["s_loop", "s_end", "two\nlines"],
+    ]
+
+
+def test_the_loop_of_a_thread_is_drawn(mermaid: Reader) -> None:
+    drawn = named("session")
+    assert isinstance(drawn, Sequence)
+    messages = [step for step, _ in drawn.walk() if isinstance(step, Message)]
+    read = mermaid(render(drawn))
+    assert [text for *_, text in read["edges"]] == [message.text for message in messages]

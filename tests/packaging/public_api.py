@@ -1,0 +1,112 @@
+"""What a type checker must know of the public API: checked by pyright, strict, and by mypy.
+
+Nothing here runs; a type that changes is an error.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, assert_type
+
+import goalfsm
+from goalfsm import (
+    Context,
+    Continue,
+    Decision,
+    Engine,
+    Goal,
+    GoalError,
+    GoalMachine,
+    Limits,
+    Plan,
+    Policy,
+    Rejection,
+    Reply,
+    Session,
+    Step,
+    Stop,
+    Verifier,
+    Wait,
+    decide,
+    default_machine,
+    handle,
+    is_success,
+    next_wake,
+    plan,
+    project,
+)
+from goalfsm.continuation import Situation
+from goalfsm.effects import Effect
+from goalfsm.events import Event, ObjectiveGiven
+from goalfsm.model import Limit, PauseReason, Status
+from goalfsm.status import Status as Projection
+from goalfsm.store.memory import MemoryStore
+from goalfsm.store.port import Store
+from goalfsm.store.sqlite import SqliteStore
+from goalfsm.transition import ResumeActive
+from recovery import Failure, classify
+
+
+def ids(kind: Literal["goal", "claim"]) -> str:
+    """Be where ids come from."""
+    return kind
+
+
+def a_session(event: Event) -> None:
+    """Decide events and do the effects, as an embedder."""
+    step = handle(Session(policy=Policy()), event, Context(now_ms=0, ids=ids))
+    assert_type(step, Step)
+    assert_type(step.session, Session)
+    assert_type(step.effects, tuple[Effect, ...])
+    assert_type(step.reply, Reply | None)
+    assert_type(step.decision, Decision | None)
+    assert_type(next_wake(step.session), int | None)
+    assert_type(project(step.session, 0), Projection)
+
+
+def a_goal(goal: Goal) -> None:
+    """Read a goal: a value with closed enums."""
+    assert_type(goal.status, Status)
+    assert_type(goal.pause_reason, PauseReason | None)
+    assert_type(goal.limited_by, Limit | None)
+    assert_type(goal.verifiers, tuple[Verifier, ...])
+    decided = plan(goal, ResumeActive(), 0)
+    assert_type(decided, Plan | Rejection)
+    if isinstance(decided, Rejection):
+        assert_type(decided.code, str)
+    else:
+        assert_type(decided.next_goal, Goal | None)
+
+
+def a_decision(situation: Situation) -> None:
+    """Decide: a verdict is one of three."""
+    verdict = decide(situation)
+    assert_type(verdict, Continue | Wait | Stop)
+    assert_type(is_success(verdict), bool)
+
+
+def failures(error: Exception) -> None:
+    """Classify a failure from a text or an exception."""
+    assert_type(classify(error), Failure)
+    assert_type(classify("overloaded", status=529), Failure)
+
+
+async def an_engine() -> None:
+    """Run an engine on a store, whichever it is."""
+    store: Store = MemoryStore()
+    other: Store = SqliteStore.open(Path("goals.db"))
+    async with Engine(store, policy=Policy(blocked_after=1)) as engine:
+        event = ObjectiveGiven(objective="ship it", limits=Limits(tokens=1))
+        assert_type(await engine.submit("t", event), Reply)
+        assert_type(await engine.settled("t"), Session)
+        assert_type(engine.status("t"), Projection)
+    other.close()
+
+
+def the_rest() -> None:
+    """Use the rest: errors with a code and a hint, the machine, the version."""
+    error = GoalError("no")
+    assert_type(error.code, str)
+    assert_type(error.hint, str)
+    assert_type(default_machine(), GoalMachine)
+    assert_type(goalfsm.__version__, str)

@@ -1,0 +1,478 @@
+"""What a person asks of a goal, and what is answered."""
+
+from __future__ import annotations
+
+import pytest
+
+from goalfsm import effects as f
+from goalfsm import events as e
+from goalfsm.machine import Row, default_machine
+from goalfsm.model import MAX_OBJECTIVE_LENGTH, Criterion, Evidence, Limits, Verifier
+from goalfsm.session import Policy
+from tests.session.thread import Thread, started
+
+
+def test_an_objective_makes_an_active_goal_and_sends_the_first_continuation() -> None:
+    thread = Thread()
+    thread.give("  Ship it  ", limits=Limits(tokens=500, seconds=60, cost=7, continuations=4))
+    goal = thread.goal
+    assert (goal.status, goal.objective, goal.revision) == ("active", "Ship it", 1)
+    assert (goal.token_budget, goal.time_budget_seconds) == (500, 60)
+    assert (goal.cost_budget, goal.max_continuations) == (7, 4)
+    assert thread.reply.code == "created"
+    assert thread.asked(f.SendWork) == [
+        f.SendWork(kind="continuation", goal_id=goal.goal_id, deliver_as="follow_up")
+    ]
+    assert thread.history == [e.SetEntry(source="command", goal=goal)]
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"objective": "   "}, "objective_empty"),
+        ({"objective": "x" * (MAX_OBJECTIVE_LENGTH + 1)}, "objective_too_long"),
+        ({"limits": Limits(tokens=0)}, "budget_invalid"),
+        ({"limits": Limits(seconds=-1)}, "budget_invalid"),
+        ({"limits": Limits(cost=0)}, "budget_invalid"),
+        ({"limits": Limits(continuations=-1)}, "budget_invalid"),
+        ({"criteria": (Criterion(text=" "),)}, "text_empty"),
+        ({"criteria": (Criterion(text="x"),) * 101}, "too_many_items"),
+        ({"verifiers": (Verifier(kind="person"),) * 101}, "too_many_items"),
+        ({"policy": {"blocked_after": 0}}, "policy_invalid"),
+        ({"policy": {"retries": "nobody"}}, "policy_invalid"),
+        ({"policy": {"no_such_setting": 1}}, "policy_invalid"),
+    ],
+)
+def test_a_bad_objective_is_refused_before_anything_changes(
+    given: dict[str, object], code: str
+) -> None:
+    thread = Thread()
+    before = thread.session
+    thread.do(e.ObjectiveGiven(**({"objective": "Ship it"} | given)))  # type: ignore[arg-type]
+    assert (thread.reply.ok, thread.reply.code) == (False, code)
+    assert thread.reply.message
+    assert thread.session is before
+    assert not thread.last.effects
+
+
+def test_no_continuation_limit_is_asked_for_with_zero() -> None:
+    thread = started(Policy(max_continuations=1), limits=Limits(continuations=0))
+    for number in range(5):
+        thread.turn(f"answer {number}")
+    assert thread.status == "active"
+
+
+def test_an_unfinished_goal_is_replaced_only_when_that_is_confirmed() -> None:
+    thread = started()
+    thread.give("Something else")
+    assert thread.reply.code == "goal_exists"
+    assert thread.goal.goal_id == "goal-1"
+    thread.give("Something else", replace=True)
+    assert thread.reply.code == "created"
+    assert thread.goal.objective == "Something else"
+    assert thread.sent() == 2
+
+
+def test_a_complete_goal_makes_room_for_the_next_one() -> None:
+    thread = started()
+    thread.do(e.CompletionRequested())
+    thread.give("The next")
+    assert thread.reply.ok
+    assert thread.session.completion is None
+
+
+def test_pause_mid_turn_starts_no_turn() -> None:
+    """The running turn ends; none follows."""
+    thread = started()
+    thread.dispatch()
+    thread.do(e.PauseRequested())
+    assert thread.goal.pause_reason == "user"
+    assert not thread.asked(f.EndRun)
+    thread.end()
+    assert thread.sent() == 1
+    assert thread.decision == ("stop", "status")
+
+
+def test_pause_before_the_dispatch_takes_the_queued_continuation_back() -> None:
+    """What was queued runs into its abort, and no worker starts."""
+    thread = started()
+    thread.do(e.PauseRequested())
+    thread.dispatch()
+    assert thread.asked(f.AbortRun)
+    assert not thread.asked(f.StartRun)
+
+
+def test_pause_and_resume_send_one_continuation_more() -> None:
+    thread = started()
+    thread.do(e.PauseRequested())
+    thread.do(e.ResumeRequested())
+    assert thread.reply.code == "marked"
+    assert thread.status == "active"
+    assert thread.goal.pause_reason is None
+    assert thread.session.notices == ("resumed",)
+    assert thread.sent() == 2
+
+
+def test_what_is_not_running_cannot_be_paused() -> None:
+    thread = Thread()
+    thread.do(e.PauseRequested())
+    assert thread.reply.code == "no_goal"
+    thread.give()
+    thread.do(e.BlockRequested(reason="no key"), e.PauseRequested())
+    assert (thread.reply.ok, thread.reply.code) == (False, "only_active_can_pause")
+    assert "blocked" in thread.reply.message
+
+
+def test_a_second_pause_is_refused() -> None:
+    thread = started()
+    thread.do(e.PauseRequested(), e.PauseRequested())
+    assert thread.reply.code == "only_active_can_pause"
+
+
+def test_a_persons_pause_outlasts_one_that_would_have_ended_by_itself() -> None:
+    """Somebody who pauses a goal that waits for its quota wants it to stay paused."""
+    thread = started()
+    thread.dispatch()
+    thread.fail("You exceeded your current quota", retry_after=600.0)
+    assert thread.goal.pause_reason == "usage_limit"
+    assert thread.wake is not None
+    revision = thread.goal.revision
+    thread.do(e.PauseRequested())
+    assert thread.reply.ok
+    assert (thread.goal.pause_reason, thread.goal.resume_at_ms) == ("user", None)
+    assert thread.wake is None
+    assert thread.goal.note is None
+    assert thread.goal.revision == revision + 1
+    assert isinstance(thread.history[-1], e.SetEntry)
+    assert thread.history[-1].goal == thread.goal
+
+
+def test_a_persons_pause_outlasts_the_pause_of_a_shutdown() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.fail()
+    thread.do(e.ShutdownStarted())
+    assert thread.goal.pause_reason == "shutdown"
+    thread.do(e.PauseRequested())
+    thread.restart(after_crash=False)
+    assert (thread.status, thread.goal.pause_reason) == ("paused", "user")
+
+
+def test_resume_without_budget_limits_the_goal() -> None:
+    thread = started(limits=Limits(tokens=100))
+    thread.dispatch()
+    thread.do(e.PauseRequested())
+    thread.use(100)
+    thread.end()
+    thread.do(e.ResumeRequested())
+    assert (thread.reply.ok, thread.reply.code) == (False, "budget_limited")
+    assert (thread.status, thread.goal.limited_by) == ("budgetLimited", "tokens")
+    assert thread.sent() == 1
+
+
+def test_an_active_goal_cannot_be_resumed() -> None:
+    thread = started()
+    thread.do(e.ResumeRequested())
+    assert thread.reply.code == "only_stopped_can_resume"
+
+
+def test_a_complete_goal_cannot_be_resumed_paused_blocked_or_edited() -> None:
+    thread = started()
+    thread.do(e.CompletionRequested())
+    for event in (
+        e.ResumeRequested(),
+        e.PauseRequested(),
+        e.BlockRequested(),
+        e.EditRequested(objective="More"),
+        e.BudgetChanged(limits=Limits(tokens=5)),
+    ):
+        thread.do(event)
+        assert thread.reply.code == "complete_is_terminal"
+    assert thread.status == "complete"
+
+
+def test_clear_gives_the_goal_up_and_ends_its_run() -> None:
+    thread = started()
+    run_id = thread.dispatch()
+    thread.do(e.ClearRequested())
+    assert thread.session.goal is None
+    assert thread.reply.code == "cleared"
+    assert thread.asked(f.EndRun) == [
+        f.EndRun(run_id=run_id, reason="the goal was replaced or cleared")
+    ]
+    assert thread.history[-1] == e.ClearEntry(source="command", cleared="goal-1")
+    assert thread.decision == ("stop", "status")
+    thread.interrupt()
+    assert thread.session.run is None
+    assert not thread.session.notices
+
+
+def test_there_is_nothing_to_clear_twice() -> None:
+    thread = started()
+    thread.do(e.ClearRequested(), e.ClearRequested())
+    assert (thread.reply.ok, thread.reply.code) == (False, "no_goal")
+
+
+def test_edit_keeps_id_and_usage_and_tells_the_next_turn() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.use(70)
+    thread.wait(seconds=5)
+    before = thread.goal
+    thread.do(e.EditRequested(objective=" Make it fast "))
+    goal = thread.goal
+    assert (goal.goal_id, goal.objective) == (before.goal_id, "Make it fast")
+    assert (goal.tokens_used, goal.active_seconds) == (70, 5)
+    assert goal.revision == before.revision + 1
+    assert thread.session.notices == ("objective_updated",)
+    assert thread.reply.code == "edited"
+
+
+def test_edit_voids_what_was_counted_about_the_old_words() -> None:
+    thread = started(verifiers=(Verifier(kind="command", argv=("true",)),))
+    thread.dispatch()
+    thread.blocked()
+    thread.claim()
+    assert thread.session.claim is not None
+    thread.do(e.EditRequested(objective="Other"))
+    assert thread.session.claim is None
+    assert thread.session.blocking.count == 0
+    thread.do(e.VerificationFinished(claim_id="claim-2", index=0, outcome="passed"))
+    assert thread.reply.code == "stale_claim"
+    assert thread.status == "active"
+
+
+def test_an_edit_while_a_prompt_with_an_edit_is_worked_off_is_told_too() -> None:
+    """Two edits, two turns that hear of one."""
+    thread = started()
+    thread.do(e.EditRequested(objective="Second wording"))
+    thread.dispatch()
+    assert thread.session.run is not None
+    assert thread.session.run.notices == ("objective_updated",)
+    thread.do(e.EditRequested(objective="Third wording"))
+    thread.end()
+    assert thread.session.notices == ("objective_updated",)
+    thread.turn()
+    assert not thread.session.notices
+
+
+def test_an_empty_edit_is_refused() -> None:
+    thread = started()
+    thread.do(e.EditRequested(objective=" "))
+    assert thread.reply.code == "objective_empty"
+    thread.do(e.ClearRequested(), e.EditRequested(objective="x"))
+    assert thread.reply.code == "no_goal"
+
+
+def test_a_person_may_declare_the_goal_complete() -> None:
+    thread = started()
+    evidence = (Evidence(text="I saw it"),)
+    thread.do(e.CompletionRequested(evidence=evidence))
+    done = thread.session.completion
+    assert done is not None
+    assert (done.accepted_by, done.evidence, done.goal_id) == ("person", evidence, "goal-1")
+    thread.do(e.CompletionRequested())
+    assert thread.reply.code == "already_complete"
+    assert thread.session.completion == done
+
+
+def test_a_person_may_declare_the_goal_blocked() -> None:
+    thread = started()
+    thread.do(e.BlockRequested(reason="waits for legal"))
+    assert (thread.status, thread.goal.note) == ("blocked", "waits for legal")
+    revision = thread.goal.revision
+    thread.do(e.BlockRequested())
+    assert thread.reply.code == "already_blocked"
+    assert thread.goal.revision == revision
+    thread.do(e.ResumeRequested())
+    assert (thread.status, thread.goal.note) == ("active", None)
+
+
+@pytest.mark.parametrize("event", [e.CompletionRequested(), e.BlockRequested()])
+def test_without_a_goal_nothing_can_be_declared(event: e.Event) -> None:
+    thread = Thread()
+    thread.do(event)
+    assert thread.reply.code == "no_goal"
+
+
+def test_a_changed_policy_counts_from_the_next_decision_on() -> None:
+    thread = started()
+    thread.turn()
+    thread.do(e.PolicyChanged(changes={"max_continuations": 1}))
+    assert thread.reply.code == "policy_changed"
+    assert thread.session.policy.max_continuations == 1
+    thread.do(e.PolicyChanged(changes={"max_continuations": -1}))
+    assert thread.reply.code == "policy_invalid"
+    thread.turn()
+    assert thread.goal.limited_by == "continuations"
+
+
+def test_a_policy_comes_with_the_objective() -> None:
+    thread = started(policy=None)
+    thread.give("Again", replace=True, policy={"blocked_after": 1})
+    thread.dispatch()
+    assert thread.blocked().code == "marked"
+
+
+@pytest.mark.parametrize(
+    ("expected", "code"),
+    [
+        ({"expected_goal_id": "goal-9"}, "goal_changed"),
+        ({"expected_revision": 7}, "revision_changed"),
+    ],
+)
+def test_what_somebody_expects_has_to_hold(expected: dict[str, object], code: str) -> None:
+    for thread in (started(), Thread()):
+        before = thread.session
+        thread.do(e.PauseRequested(**expected))  # type: ignore[arg-type]
+        assert (thread.reply.ok, thread.reply.code) == (False, code)
+        assert thread.session is before
+
+
+def test_expectations_that_hold_change_nothing() -> None:
+    thread = started()
+    thread.do(e.PauseRequested(expected_goal_id="goal-1", expected_revision=1))
+    assert thread.status == "paused"
+
+
+FROM_A_MODEL = (
+    e.PauseRequested(origin="model"),
+    e.ResumeRequested(origin="model"),
+    e.ClearRequested(origin="model"),
+    e.EditRequested(origin="model", objective="easier"),
+    e.BudgetChanged(origin="model", limits=Limits(tokens=10**9)),
+    e.CompletionRequested(origin="model"),
+    e.BlockRequested(origin="model"),
+    e.ClaimAccepted(origin="model"),
+    e.ClaimRejected(origin="model"),
+    e.SteeringReceived(origin="model", message_id="m", text="t"),
+    e.WakeRequested(origin="model"),
+    e.TriggerFired(origin="model", trigger="x"),
+    e.PolicyChanged(origin="model", changes={}),
+)
+
+
+@pytest.mark.parametrize("event", FROM_A_MODEL, ids=lambda event: type(event).__name__)
+def test_a_model_commands_nothing(event: e.Event) -> None:
+    thread = started()
+    before = thread.session
+    thread.do(event)
+    assert (thread.reply.ok, thread.reply.code) == (False, "origin_not_allowed")
+    assert thread.session is before
+
+
+def test_every_command_but_the_objective_is_kept_from_models() -> None:
+    kept = {type(event) for event in FROM_A_MODEL}
+    assert kept == {*e.Command.__args__} - {e.ObjectiveGiven}
+
+
+def test_a_model_gives_the_thread_a_goal_only_when_none_is_unfinished() -> None:
+    thread = Thread()
+    thread.do(e.ObjectiveGiven(objective="Mine", origin="model"))
+    assert thread.history == [e.SetEntry(source="tool", goal=thread.goal)]
+    thread.do(e.ObjectiveGiven(objective="Other", origin="model", replace=True))
+    assert thread.reply.code == "goal_exists"
+    assert thread.goal.objective == "Mine"
+
+
+def test_the_history_names_who_asked() -> None:
+    thread = started()
+    thread.do(e.PauseRequested(origin="system", reason="usage_limit"))
+    thread.do(e.ResumeRequested())
+    assert [entry.source for entry in thread.history if isinstance(entry, e.SetEntry)] == [
+        "command",
+        "runtime",
+        "command",
+    ]
+
+
+# An embedder's own machine.
+
+OWN = default_machine().extended(
+    [
+        Row("hand_over", "active", "blocked", when="small", do=("page",)),
+        Row("abandon", "active", "absent", do=("page",)),
+        Row("note", "active", None, do=("page",)),
+        Row("hold", "active", "paused"),
+        Row("cap", "active", "budgetLimited"),
+    ],
+    guards={"small": lambda goal: goal.tokens_used < 100},
+    effects=["page"],
+    on_enter={"blocked": "notify"},
+)
+
+
+def own() -> Thread:
+    """Return a thread whose embedder has rows, a guard and callbacks of their own."""
+    thread = Thread(machine=OWN)
+    thread.give()
+    return thread
+
+
+def test_an_embedders_trigger_moves_the_goal_and_calls_back_after_the_commit() -> None:
+    thread = own()
+    thread.do(e.TriggerFired(trigger="hand_over"))
+    assert thread.reply.code == "fired"
+    assert thread.asked(f.RunCallback) == [
+        f.RunCallback(name="page", goal_id="goal-1", status="blocked"),
+        f.RunCallback(name="notify", goal_id="goal-1", status="blocked"),
+    ]
+    assert isinstance(thread.last.effects[0], f.AppendEntry)
+
+
+def test_a_callback_of_a_status_is_called_whatever_led_there() -> None:
+    thread = own()
+    thread.do(e.BlockRequested())
+    assert [call.name for call in thread.asked(f.RunCallback)] == ["notify"]
+
+
+def test_a_guard_of_the_embedder_refuses() -> None:
+    thread = own()
+    thread.dispatch()
+    thread.use(100)
+    thread.do(e.TriggerFired(trigger="hand_over"))
+    assert (thread.reply.ok, thread.reply.code) == (False, "status_not_allowed")
+    assert thread.goal.tokens_used == 100
+
+
+def test_a_trigger_that_ends_the_goal_tells_of_the_goal_that_ended() -> None:
+    thread = own()
+    thread.do(e.TriggerFired(trigger="abandon"))
+    assert thread.session.goal is None
+    assert thread.asked(f.RunCallback) == [
+        f.RunCallback(name="page", goal_id="goal-1", status="active")
+    ]
+    assert thread.session.continuation.queued is None
+
+
+def test_a_trigger_that_keeps_the_status_only_calls_back() -> None:
+    thread = own()
+    goal = thread.goal
+    thread.do(e.TriggerFired(trigger="note"))
+    assert thread.goal == goal
+    assert [type(effect) for effect in thread.last.effects] == [f.RunCallback]
+
+
+def test_a_status_that_an_embedder_led_to_says_why() -> None:
+    thread = own()
+    thread.do(e.TriggerFired(trigger="hold"))
+    assert thread.goal.pause_reason == "user"
+    thread.do(e.ResumeRequested(), e.TriggerFired(trigger="cap"))
+    assert thread.goal.limited_by == "continuations"
+
+
+@pytest.mark.parametrize("trigger", ["replace", "resume", "complete", "limit", "account"])
+def test_our_own_triggers_have_commands(trigger: str) -> None:
+    """Fired by name they would leave out what the command does besides."""
+    thread = own()
+    thread.do(e.TriggerFired(trigger=trigger))
+    assert thread.reply.code == "trigger_reserved"
+    assert thread.status == "active"
+
+
+def test_an_unknown_trigger_is_refused() -> None:
+    thread = started()
+    thread.do(e.TriggerFired(trigger="hand_over"))
+    assert thread.reply.code == "status_not_allowed"
+    thread.do(e.ClearRequested(), e.TriggerFired(trigger="hand_over"))
+    assert thread.reply.code == "no_goal"

@@ -1,0 +1,126 @@
+"""Turns that go on after a budget was used up under them: they are ended, and nothing is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from goalfsm import effects as f
+from goalfsm import events as e
+from goalfsm.model import Limits
+from goalfsm.session import Policy
+from tests.session.thread import Thread, started
+
+MINUTE = 60_000
+
+
+def crossed(*, can_steer: bool = False, policy: Policy | None = None) -> Thread:
+    """Return a thread whose running turn has just used the token budget up."""
+    thread = started(policy, limits=Limits(tokens=100))
+    thread.dispatch(can_steer=can_steer)
+    thread.use(150)
+    assert (thread.status, thread.wind_down) == ("budgetLimited", "owed")
+    return thread
+
+
+def due(thread: Thread) -> int | None:
+    """Return in how many milliseconds the thread is woken."""
+    return thread.wake
+
+
+def fall_due(thread: Thread) -> list[f.EndRun]:
+    """Let the next wake-up come; return the runs that it ended."""
+    wake = due(thread)
+    assert wake is not None
+    thread.now_ms += wake
+    thread.do(e.TimerFired())
+    return thread.asked(f.EndRun)
+
+
+def test_a_turn_that_ends_in_time_is_left_alone() -> None:
+    thread = crossed()
+    assert due(thread) == 15 * MINUTE
+    thread.wait(seconds=600)
+    thread.end()
+    assert due(thread) is None
+    assert not [effect for effect in thread.effects if isinstance(effect, f.EndRun)]
+
+
+def test_a_turn_that_goes_on_is_ended_and_winds_down() -> None:
+    """What it cost meanwhile is counted; one turn of its own says where the work stands."""
+    thread = crossed()
+    thread.wait(seconds=300)
+    thread.use(1_000)
+    assert due(thread) == 10 * MINUTE
+    (ended,) = fall_due(thread)
+    assert (ended.run_id, ended.reason) == (
+        "run-1",
+        "the tokens budget is used up, and the turn went on",
+    )
+    thread.interrupt(ended.reason)
+    assert (thread.status, thread.wind_down) == ("budgetLimited", "owed")
+    assert thread.goal.tokens_used == 1_150
+    thread.dispatch(wind_down=True)
+    run = thread.session.run
+    assert run is not None
+    assert run.notices == (f"interrupted:{ended.reason}",)
+    thread.end()
+    assert (thread.wind_down, due(thread), thread.sent()) == ("done", None, 1)
+
+
+def test_a_turn_that_was_told_to_wind_down_and_does_not_is_the_last() -> None:
+    thread = crossed(can_steer=True)
+    thread.do(e.WindDownDelivered(run_id="run-1"))
+    (ended,) = fall_due(thread)
+    thread.interrupt(ended.reason)
+    assert (thread.wind_down, due(thread)) == ("done", None)
+
+
+def test_a_wind_down_turn_has_as_long() -> None:
+    thread = crossed(policy=Policy(overrun_s=60.0))
+    thread.end()
+    thread.dispatch(wind_down=True)
+    assert due(thread) == MINUTE
+    (ended,) = fall_due(thread)
+    thread.interrupt(ended.reason)
+    assert (thread.wind_down, due(thread)) == ("done", None)
+
+
+def test_it_is_ended_once() -> None:
+    thread = crossed()
+    assert len(fall_due(thread)) == 1
+    assert due(thread) is None
+    thread.do(e.TimerFired())
+    assert thread.asked(f.EndRun) == []
+
+
+def test_more_budget_lets_it_go_on() -> None:
+    thread = crossed()
+    thread.do(e.BudgetChanged(limits=Limits(tokens=1_000)))
+    assert (thread.status, due(thread)) == ("active", None)
+    thread.wait(seconds=3_600)
+    thread.do(e.TimerFired())
+    assert thread.asked(f.EndRun) == []
+    thread.use(900)
+    assert (thread.status, due(thread)) == ("budgetLimited", 15 * MINUTE)
+
+
+def test_a_goal_that_is_replaced_meanwhile_ends_its_own_run() -> None:
+    thread = crossed()
+    thread.give("Another", replace=True)
+    assert due(thread) is None
+    thread.wait(seconds=3_600)
+    thread.do(e.TimerFired())
+    assert thread.asked(f.EndRun) == []
+
+
+def test_a_wall_clock_that_is_set_does_not_shorten_it() -> None:
+    thread = crossed()
+    thread.now_ms += 3_600_000
+    thread.do(e.ClockAdjusted(by_ms=3_600_000))
+    assert due(thread) == 15 * MINUTE
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf")])
+def test_how_long_is_a_time_that_ends(seconds: float) -> None:
+    with pytest.raises(ValueError, match="durations"):
+        Policy(overrun_s=seconds)

@@ -1,0 +1,354 @@
+"""Runs: one at a time, started once, fenced by their tokens, never blindly repeated."""
+
+from __future__ import annotations
+
+import pytest
+
+from goalfsm import effects as f
+from goalfsm import events as e
+from goalfsm.model import Usage
+from goalfsm.session.runs import answer_digest
+from tests.session.thread import Thread, started
+
+
+def test_a_dispatch_is_noted_before_its_worker_starts() -> None:
+    thread = started()
+    thread.do(e.RunDispatched(run_id="r", token="t", can_steer=True, can_compact=True))
+    run = thread.session.run
+    assert run is not None
+    assert (run.goal_id, run.turn, run.started) == ("goal-1", 1, False)
+    assert run.can_steer
+    assert thread.session.host.can_compact
+    assert not thread.last.effects
+    thread.do(e.ContextRequested())
+    assert thread.asked(f.StartRun) == [f.StartRun(run_id="r")]
+    assert thread.goal.continuations == 1
+
+
+def test_a_worker_is_started_once() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.do(e.ContextRequested())
+    assert not thread.last.effects
+    assert thread.goal.continuations == 1
+
+
+def test_without_a_run_nothing_is_started() -> None:
+    thread = started()
+    thread.do(e.ContextRequested())
+    assert not thread.last.effects
+
+
+def test_one_run_at_a_time() -> None:
+    thread = started()
+    thread.dispatch()
+    run = thread.session.run
+    thread.do(e.RunDispatched(run_id="run-2", token="token-2"))
+    assert (thread.reply.ok, thread.reply.code) == (False, "run_open")
+    assert thread.session.run == run
+
+
+def test_a_repeated_dispatch_is_harmless() -> None:
+    thread = started()
+    thread.dispatch()
+    run = thread.session.run
+    thread.do(e.RunDispatched(run_id="run-1", token="token-1"))
+    assert thread.reply.ok
+    assert thread.session.run == run
+
+
+def test_no_continuation_is_sent_while_a_run_is_open() -> None:
+    """Even where the host forgot to say that it is busy."""
+    thread = started()
+    thread.do(e.TurnStarted(turn_index=1), e.RunDispatched(run_id="r", token="t"))
+    thread.do(e.SteeringReceived(message_id="m", text="hello"))
+    assert thread.sent() == 1
+    assert thread.session.continuation.wanted == "goal-1"
+    thread.do(e.RunFinished(run_id="r"))
+    assert thread.sent() == 2
+
+
+def test_queued_work_of_a_replaced_goal_counts_as_nobodys_dispatch() -> None:
+    thread = started()
+    thread.give("Another", replace=True)
+    thread.dispatch(goal_id="goal-1")
+    assert thread.asked(f.AbortRun)
+    assert not thread.asked(f.StartRun)
+    thread.end(outcome="aborted", tools=(0, 0))
+    assert (thread.status, thread.goal.continuations) == ("active", 0)
+    assert thread.session.run is None
+
+
+def test_replacing_the_goal_ends_its_run_once() -> None:
+    thread = started()
+    run_id = thread.dispatch()
+    thread.give("Another", replace=True)
+    assert thread.asked(f.EndRun) == [
+        f.EndRun(run_id=run_id, reason="the goal was replaced or cleared")
+    ]
+    thread.do(e.ClearRequested())
+    assert not thread.asked(f.EndRun)
+
+
+def test_a_run_that_was_ended_before_its_start_is_not_started() -> None:
+    thread = started()
+    thread.do(e.RunDispatched(run_id="r", token="t"))
+    thread.give("Another", replace=True)
+    thread.do(e.ContextRequested())
+    assert not thread.asked(f.StartRun)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        e.ToolCalled(
+            name="update_goal",
+            arguments={"status": "complete", "evidence": ["x"]},
+            run_token="token-1",
+        ),
+        e.WaitDeclared(kind="event", run_token="token-1"),
+        e.SteeringAcknowledged(message_id="m", run_token="token-1"),
+        e.UsageReported(run_id="run-1", run_token="token-1", key="k", usage=Usage(input_tokens=9)),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_what_comes_from_an_old_run_is_refused(event: e.Event) -> None:
+    """Of a run that is over, that is being ended, or whose place another one took."""
+    over = started()
+    over.turn()
+    ending = started()
+    ending.dispatch()
+    ending.give("Another", replace=True)
+    successor = started()
+    successor.turn()
+    successor.dispatch()
+    for thread in (over, ending, successor):
+        goal = thread.goal
+        thread.do(event)
+        assert (thread.reply.ok, thread.reply.code) == (False, "stale_run")
+        assert thread.goal == goal
+
+
+def test_the_end_of_another_run_closes_nothing() -> None:
+    thread = started()
+    thread.dispatch()
+    before = thread.session
+    thread.do(e.RunFinished(run_id="run-0"))
+    thread.do(e.RunInterrupted(run_id="run-0"))
+    assert thread.session.run == before.run
+    assert thread.session.progress == before.progress
+
+
+def test_an_interrupted_run_is_mentioned_in_the_next_prompt() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.interrupt("the supervisor died")
+    assert thread.session.notices == ("interrupted:the supervisor died",)
+    assert (thread.status, thread.sent()) == ("active", 2)
+    assert thread.session.progress.empty == 0
+    thread.turn()
+    assert not thread.session.notices
+
+
+def test_what_a_lost_prompt_carried_is_told_again() -> None:
+    thread = started()
+    thread.do(e.PauseRequested(), e.ResumeRequested())
+    thread.dispatch()
+    assert not thread.session.notices
+    thread.interrupt()
+    assert thread.session.notices == ("resumed", "interrupted")
+    thread.dispatch()
+    thread.fail()
+    assert thread.session.notices == (
+        "resumed",
+        "interrupted",
+        "turn_failed:provider error (503 Service Unavailable)",
+    )
+
+
+def test_newer_news_of_a_kind_outrank_those_of_a_lost_prompt() -> None:
+    thread = started()
+    thread.do(e.WaitDeclared(kind="event"), e.WakeRequested(note="first"))
+    thread.dispatch()
+    thread.do(e.WaitDeclared(kind="event"), e.WakeRequested(note="second"))
+    thread.interrupt()
+    assert thread.session.notices == ("woken:second", "interrupted")
+
+
+def test_an_interrupted_run_of_a_replaced_goal_is_nobodys_news() -> None:
+    thread = started()
+    thread.do(e.PauseRequested(), e.ResumeRequested())
+    thread.dispatch()
+    thread.give("Another", replace=True)
+    thread.interrupt()
+    assert not thread.session.notices
+    assert thread.sent() == 3
+
+
+def test_time_is_charged_up_to_the_known_end_of_an_interrupted_run() -> None:
+    thread = started()
+    thread.dispatch()
+    ended = thread.now_ms + 7_000
+    thread.wait(seconds=900)
+    thread.interrupt(ended_ms=ended)
+    assert thread.goal.active_seconds == 7
+    assert thread.session.clock.goal_id is None
+
+
+def test_time_is_never_charged_beyond_now() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.wait(seconds=3)
+    thread.interrupt(ended_ms=thread.now_ms + 10**9)
+    assert thread.goal.active_seconds == 3
+
+
+def test_time_after_a_crash_of_unknown_length_is_not_charged() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.wait(seconds=900)
+    thread.restart()
+    assert thread.goal.active_seconds == 0
+
+
+def test_the_run_of_a_replaced_goal_counts_for_no_rule_of_its_successor() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.give("Another", replace=True)
+    thread.end(answer="", tools=(0, 3))
+    assert thread.session.progress.empty == 0
+    assert thread.session.progress.failing_tools == 0
+
+
+def test_identical_answers_have_one_digest() -> None:
+    assert answer_digest("a  b\nc") == answer_digest(" a b c ")
+    assert answer_digest("a b c") != answer_digest("a b d")
+    assert len(answer_digest("x")) == 16
+    assert answer_digest(" \n") == ""
+
+
+# Turns that get nowhere.
+
+
+def stuck(**fields: object) -> Thread:
+    """Return a thread after three equal turns."""
+    thread = started()
+    for _ in range(3):
+        thread.dispatch()
+        thread.end(**fields)  # type: ignore[arg-type]
+    return thread
+
+
+@pytest.mark.parametrize(
+    ("fields", "note"),
+    [
+        (
+            {"answer": "", "tools": (0, 0)},
+            "3 turns in a row ended without an answer and without using a tool",
+        ),
+        ({"answer": "same", "tools": (0, 0)}, "3 turns in a row gave the same answer"),
+        ({"answer": "", "tools": (0, 2)}, "3 turns in a row used only tools that failed"),
+    ],
+)
+def test_three_turns_that_get_nowhere_pause_the_goal(fields: dict[str, object], note: str) -> None:
+    thread = stuck(**fields)
+    assert (thread.status, thread.goal.pause_reason) == ("paused", "no_progress")
+    assert thread.goal.note == note
+    assert thread.sent() == 3
+    assert thread.decision == ("stop", "no_progress")
+    assert isinstance(thread.history[-1], e.SetEntry)
+    assert thread.history[-1].goal == thread.goal
+
+
+@pytest.mark.parametrize(
+    "fields", [{"answer": "", "tools": (1, 0)}, {"answer": "", "tools": (1, 5)}]
+)
+def test_a_tool_that_worked_is_progress(fields: dict[str, object]) -> None:
+    assert stuck(**fields).status == "active"
+
+
+def test_another_answer_is_progress() -> None:
+    thread = started()
+    for answer in ("a", "a", "b", "a", "a"):
+        thread.turn(answer, tools=(0, 0))
+    assert thread.status == "active"
+    assert thread.session.progress.same_answer == 2
+
+
+def test_a_turn_without_an_answer_keeps_the_last_one_in_mind() -> None:
+    thread = started()
+    thread.turn("a", tools=(1, 0))
+    thread.turn("", tools=(1, 0))
+    assert thread.session.progress.same_answer == 0
+    assert thread.session.progress.last_answer == "a"
+
+
+def test_a_claim_or_a_wait_is_progress() -> None:
+    thread = started()
+    for _ in range(5):
+        thread.dispatch()
+        thread.blocked() if thread.goal.continuations % 2 else thread.do(
+            e.WaitDeclared(kind="event", run_token=f"token-{thread.goal.continuations}")
+        )
+        thread.end(tools=(0, 0))
+        if thread.session.wait:
+            thread.do(e.WakeRequested())
+    assert thread.status == "active"
+
+
+def test_interrupted_and_failed_turns_are_not_counted() -> None:
+    thread = started()
+    for _ in range(4):
+        thread.dispatch()
+        thread.interrupt()
+        thread.dispatch()
+        thread.end(outcome="timed_out", error="timed out", tools=(0, 0))
+        thread.do(e.ResumeRequested())
+        thread.now_ms += thread.wake or 0
+        thread.do(e.TimerFired())
+    assert thread.session.progress.empty == 0
+
+
+def test_steering_makes_a_fresh_start() -> None:
+    thread = started()
+    thread.turn("same", tools=(0, 0))
+    thread.turn("same", tools=(0, 0))
+    thread.do(e.SteeringReceived(message_id="m", text="try the other way"))
+    thread.turn("same", tools=(0, 0))
+    assert thread.status == "active"
+
+
+def test_a_resume_makes_a_fresh_start() -> None:
+    thread = stuck(answer="same", tools=(0, 0))
+    thread.do(e.ResumeRequested())
+    assert thread.sent() == 4
+    thread.turn("same", tools=(0, 0))
+    assert thread.status == "active"
+
+
+def test_zero_switches_the_rule_off() -> None:
+    thread = started()
+    thread.do(e.PolicyChanged(changes={"no_progress": 0}))
+    for _ in range(6):
+        thread.turn("same", tools=(0, 0))
+    assert thread.status == "active"
+
+
+def test_the_same_gaps_three_times_pause_the_goal() -> None:
+    """A model that claims the same again and again gets nowhere, however it is verified."""
+    from goalfsm.model import Verifier  # noqa: PLC0415  only here
+
+    thread = started(verifiers=(Verifier(kind="command", argv=("false",)),))
+    for _ in range(3):
+        thread.dispatch()
+        thread.claim()
+        claim = thread.session.claim
+        assert claim is not None
+        thread.end()
+        thread.do(
+            e.VerificationFinished(
+                claim_id=claim.claim_id, index=0, outcome="failed", detail="2  failed"
+            )
+        )
+    assert thread.goal.pause_reason == "no_progress"
+    assert thread.goal.note == "3 turns in a row left the same gaps in verification"

@@ -1,0 +1,467 @@
+"""One thread under an engine that may die at any moment, against a small model of what is owed.
+
+The rules do what the daemon does: an outbox that survives, dispatches as one group of events, ends
+in their order. Crashes replace the session by its snapshot; at the end the journal is replayed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from goalfsm import effects as f
+from goalfsm import events as e
+from goalfsm.model import ACTIVE, COMPLETE, LIMITED, Limits, Usage, Verifier
+from goalfsm.prompts import render_turn
+from goalfsm.prompts.turn import carried
+from goalfsm.session import Context, Policy, Session, Step, codec, handle
+from goalfsm.session.waits import next_wake
+from goalfsm.status import project
+from goalfsm.testing.invariants import check
+from tests.session.strategies import ERRORS, policies, tries, verifiers
+from tests.session.thread import START_MS
+
+small = st.integers(0, 120)
+Action = tuple[str, int]
+Ending = tuple[Literal["finished", "failed", "aborted"], str, tuple[int, int]]
+ACTIONS = st.tuples(
+    st.sampled_from(
+        ["use", "use", "use", "complete", "blocked", "tool", "timer", "process", "person", "event"]
+    ),
+    small,
+)
+_TOOLS = st.tuples(st.integers(0, 1), st.integers(0, 1))
+_FINISHED = st.tuples(st.just("finished"), st.sampled_from(["", "a", "b", "c", "d"]), _TOOLS)
+ENDINGS = st.one_of(
+    _FINISHED,
+    _FINISHED,
+    st.tuples(st.just("failed"), st.sampled_from(ERRORS), _TOOLS),
+    st.tuples(st.just("aborted"), st.just(""), _TOOLS),
+)
+begun_limits = st.builds(
+    Limits,
+    tokens=st.sampled_from([None, None, 300]),
+    seconds=st.sampled_from([None, None, 60]),
+    cost=st.sampled_from([None, None, 300]),
+    continuations=st.sampled_from([None, None, 3]),
+)
+COMMANDS: tuple[e.Event, ...] = (
+    e.PauseRequested(),
+    e.EditRequested(objective="Other"),
+    e.BlockRequested(),
+    e.CompletionRequested(),
+    e.ClearRequested(),
+    e.ObjectiveGiven(objective="Instead", replace=True),
+    e.ClaimAccepted(),
+    e.ClaimRejected(),
+    e.WakeRequested(),
+    e.BudgetChanged(limits=Limits(tokens=5_000)),
+    e.BudgetChanged(limits=Limits(), unlimited=("seconds", "cost", "continuations")),
+    e.ProcessEnded(pid=77),
+)
+
+
+class Engine(RuleBasedStateMachine):
+    """The engine's side of one thread."""
+
+    policies: st.SearchStrategy[Policy] = policies
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session = Session()
+        self.now_ms = START_MS
+        self.count = 0
+        self.journal: list[tuple[bytes, int, tuple[str, ...]]] = []
+        self.outbox: dict[int, f.Effect] = {}
+        self.started: list[str] = []
+        self.reported = 0
+        self.first = self.session
+        self.taken: set[str] = set()
+
+    # The host.
+
+    def do(self, *happened: e.Event, done: int | None = None) -> Step:
+        """Commit events: journal, session and outbox."""
+        step = Step(self.session)
+        for event in happened:
+            given: list[str] = []
+
+            def ids(kind: Literal["goal", "claim"], given: list[str] = given) -> str:
+                self.count += 1
+                given.append(f"{kind}-{self.count}")
+                return given[-1]
+
+            step = handle(self.session, event, Context(self.now_ms, ids))
+            check(self.session, event, step, now_ms=self.now_ms)
+            self.journal.append((codec.encode_event(event), self.now_ms, tuple(given)))
+            self.session = step.session
+            for effect in step.effects:
+                self.count += 1
+                self.outbox[self.count] = effect
+        if done is not None:
+            self.outbox.pop(done, None)
+        self.react()
+        return step
+
+    def react(self) -> None:
+        """Do what needs no choice: start runs, end runs that are to end."""
+        for key, effect in list(self.outbox.items()):
+            match effect:
+                case f.StartRun(run_id=run_id):
+                    assert run_id not in self.started, "a worker was started twice"
+                    self.started.append(run_id)
+                    del self.outbox[key]
+                case f.EndRun(run_id=run_id):
+                    del self.outbox[key]
+                    self.do(e.RunInterrupted(run_id=run_id), e.HostChanged(idle=True))
+                case f.AppendEntry() | f.AbortRun() | f.RunCallback() | f.WatchProcess():
+                    del self.outbox[key]
+                case _:
+                    pass
+
+    def queued(self, kind: str) -> list[tuple[int, f.SendWork]]:
+        """Return the work of this kind that was sent and not dispatched."""
+        return [
+            (key, effect)
+            for key, effect in self.outbox.items()
+            if isinstance(effect, f.SendWork) and effect.kind == kind
+        ]
+
+    def asked(self, kind: type[Any]) -> list[tuple[int, Any]]:
+        """Return the open effects of one type."""
+        return [(key, effect) for key, effect in self.outbox.items() if isinstance(effect, kind)]
+
+    @property
+    def finished(self) -> bool:
+        """Return whether the thread has room for another goal."""
+        return self.session.goal is None or self.session.goal.status == COMPLETE
+
+    @property
+    def stopped(self) -> bool:
+        """Return whether the goal waits for somebody."""
+        return not self.finished and self.session.goal.status != ACTIVE  # type: ignore[union-attr]
+
+    @property
+    def open(self) -> bool:
+        """Return whether a run is open."""
+        return self.session.run is not None
+
+    @initialize(data=st.data(), limits=begun_limits, verifiers=verifiers)
+    def begin(self, data: st.DataObject, limits: Limits, verifiers: tuple[Verifier, ...]) -> None:
+        """Start a thread with some policy and a goal."""
+        self.session = Session(policy=data.draw(self.policies))
+        self.first = self.session
+        self._give(limits, verifiers)
+
+    def _give(self, limits: Limits, verifiers: tuple[Verifier, ...]) -> None:
+        self.do(
+            e.ObjectiveGiven(
+                objective="Make it work", limits=limits, verifiers=verifiers, replace=True
+            )
+        )
+
+    # A person.
+
+    @rule(command=st.sampled_from(COMMANDS))
+    def command(self, command: e.Event) -> None:
+        self.do(command)
+
+    @precondition(lambda self: self.finished)
+    @rule(limits=begun_limits, verifiers=verifiers)
+    def next_goal(self, limits: Limits, verifiers: tuple[Verifier, ...]) -> None:
+        self._give(limits, verifiers)
+
+    @precondition(lambda self: self.stopped)
+    @rule()
+    def resume(self) -> None:
+        self.do(e.ResumeRequested())
+
+    @rule()
+    def steer(self) -> None:
+        self.count += 1
+        self.do(e.SteeringReceived(message_id=f"m{self.count}", text="hello"))
+
+    # The dispatcher.
+
+    @precondition(lambda self: self.queued("continuation") and not self.open)
+    @rule(can=st.booleans())
+    def dispatch(self, *, can: bool) -> None:
+        key, work = self.queued("continuation")[-1]
+        for older, _ in self.queued("continuation")[:-1]:
+            del self.outbox[older]
+        self.count += 1
+        owner = e.GoalWork("continuation", work.goal_id)
+        message = e.Message(role="custom", work=owner)
+        index = self.count
+        step = self.do(
+            e.HostChanged(idle=False),
+            e.AgentStarting(work=owner),
+            self._dispatched(can=can),
+            e.TurnStarted(turn_index=index),
+            e.MessageStarted(message=message),
+            e.ContextRequested(),
+            done=key,
+        )
+        goal = self.session.goal
+        if goal is not None and goal.goal_id == work.goal_id and goal.status == ACTIVE:
+            self._told()
+            return
+        assert any(isinstance(effect, f.AbortRun) for effect in step.effects)
+        aborted = e.Message(role="assistant", stop_reason="aborted")
+        run = self.session.run
+        assert run is not None
+        self.do(
+            e.TurnEnded(turn_index=index, message=aborted),
+            e.RunFinished(run_id=run.run_id, outcome="aborted"),
+            e.AgentEnded(messages=(message, aborted)),
+            e.HostChanged(idle=True),
+        )
+
+    @precondition(lambda self: self.queued("continuation") and not self.open)
+    @rule(actions=st.lists(ACTIONS, max_size=3), ending=ENDINGS, can=st.booleans())
+    def turn(self, actions: list[Action], ending: Ending, *, can: bool) -> None:
+        """Run one whole turn."""
+        self.dispatch(can=can)
+        for action in actions:
+            if self.open:
+                self.act(action)
+        if self.open:
+            self.end(ending)
+
+    @precondition(lambda self: self.queued("budget_limit") and not self.open)
+    @rule()
+    def wind_down(self) -> None:
+        key, work = self.queued("budget_limit")[-1]
+        goal = self.session.goal
+        owed = goal is not None and goal.goal_id == work.goal_id and goal.status == LIMITED
+        if not owed or self.session.wind_down != "owed":
+            del self.outbox[key]
+            return
+        self.count += 1
+        self.do(
+            e.HostChanged(idle=False),
+            e.AgentStarting(),
+            self._dispatched(can=False, wind_down=True),
+            e.TurnStarted(turn_index=self.count),
+            e.MessageStarted(message=e.Message(role="custom")),
+            e.ContextRequested(),
+            done=key,
+        )
+        self._told()
+
+    def _dispatched(self, *, can: bool, wind_down: bool = False) -> e.RunDispatched:
+        self.count += 1
+        return e.RunDispatched(
+            run_id=f"run-{self.count}",
+            token=f"token-{self.count}",
+            wind_down=wind_down,
+            can_steer=can,
+            can_compact=can,
+        )
+
+    def _told(self) -> None:
+        """Render the prompt; what was taken into account must never be in it again."""
+        assert render_turn(self.session, self.now_ms)
+        again = self.taken & {kept.message_id for kept in carried(self.session)}
+        assert not again, f"{again} had been taken into account"
+
+    # The open run.
+
+    @precondition(lambda self: self.open)
+    @rule(action=ACTIONS)
+    def act(self, action: Action) -> None:
+        """Do something inside the running turn."""
+        run = self.session.run
+        assert run is not None
+        what, amount = action
+        match what:
+            case "use":
+                key = str(amount % 3)
+                self.reported += 0 if key in run.charged else amount
+                usage = Usage(input_tokens=amount, cost=amount)
+                self.do(
+                    e.UsageReported(run_id=run.run_id, run_token=run.token, key=key, usage=usage)
+                )
+            case "complete" | "blocked":
+                arguments: dict[str, Any] = {"status": what}
+                arguments |= {"evidence": ["it runs"]} if what == "complete" else {"reason": "x"}
+                self.do(e.ToolCalled(name="update_goal", arguments=arguments, run_token=run.token))
+            case "tool":
+                self.now_ms += amount * 100
+                self.do(e.ToolFinished(name="shell", ok=bool(amount % 2)))
+            case kind:
+                until = self.now_ms + amount * 1_000 if kind == "timer" or amount % 2 else None
+                self.do(e.WaitDeclared(kind=kind, until_ms=until, pid=77, run_token=run.token))
+
+    @precondition(lambda self: self.asked(f.DeliverSteering))
+    @rule(acknowledged=st.booleans())
+    def deliver(self, *, acknowledged: bool) -> None:
+        key, effect = self.asked(f.DeliverSteering)[0]
+        run = self.session.run
+        del self.outbox[key]
+        if acknowledged and run is not None and run.run_id == effect.run_id:
+            waiting = {kept.message_id for kept in self.session.steering}
+            if effect.message_id in waiting and run.ending is None:
+                self.taken.add(effect.message_id)
+            self.do(e.SteeringAcknowledged(message_id=effect.message_id, run_token=run.token))
+
+    @precondition(lambda self: self.open)
+    @rule(ending=ENDINGS)
+    def end(self, ending: Ending) -> None:
+        """End the running turn."""
+        outcome, text, tools = ending
+        if outcome == "finished":
+            self.taken |= {kept.message_id for kept in carried(self.session)}
+            said = e.Message(role="assistant", stop_reason="stop")
+        elif outcome == "failed":
+            after = 30.0 if tools[0] else None
+            said = e.Message(role="assistant", stop_reason="error", error=text, retry_after=after)
+        else:
+            said = e.Message(role="assistant", stop_reason="aborted")
+        self._end(said, outcome, text, tools)
+
+    def _end(self, said: e.Message, outcome: Any, answer: str, tools: tuple[int, int]) -> None:
+        run = self.session.run
+        assert run is not None
+        owner = None if run.goal_id is None else e.GoalWork("continuation", run.goal_id)
+        self.do(
+            e.TurnEnded(turn_index=self.session.host.turn_index or 0, message=said),
+            e.RunFinished(
+                run_id=run.run_id,
+                outcome=outcome,
+                answer_digest=answer,
+                answer_length=len(answer),
+                tools_ok=tools[0],
+                tools_failed=tools[1],
+            ),
+            e.AgentEnded(messages=(e.Message(role="custom", work=owner), said)),
+            e.HostChanged(idle=True),
+        )
+
+    # What answers later.
+
+    @precondition(lambda self: self.asked(f.RunVerifier))
+    @rule(outcome=st.sampled_from(["passed", "passed", "failed", "unverifiable"]))
+    def verify(self, outcome: Any) -> None:
+        key, effect = self.asked(f.RunVerifier)[0]
+        self.do(
+            e.VerificationFinished(
+                claim_id=effect.claim_id, index=effect.index, outcome=outcome, detail=outcome
+            ),
+            done=key,
+        )
+
+    @precondition(lambda self: self.asked(f.CompactContext) and not self.open)
+    @rule(ok=st.booleans())
+    def compact(self, *, ok: bool) -> None:
+        key, _ = self.asked(f.CompactContext)[0]
+        self.do(e.CompactionStarted(), e.CompactionEnded(ok=ok), done=key)
+
+    @rule(seconds=st.sampled_from([0.4, 3.0, 90.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now_ms += round(seconds * 1000)
+        self._ring()
+
+    @rule()
+    def next_timer(self) -> None:
+        wake = next_wake(self.session)
+        if wake is not None:
+            self.now_ms = max(self.now_ms, wake)
+            self._ring()
+
+    def _ring(self) -> None:
+        wake = next_wake(self.session)
+        if wake is not None and wake <= self.now_ms:
+            self.do(e.TimerFired())
+
+    # The engine's own life.
+
+    @rule(how=st.sampled_from(["crash", "crash", "stop", "late"]), tokens=small)
+    def engine(self, how: str, tokens: int) -> None:
+        """Lose everything but what was committed, stop in order, or hear from an old run."""
+        if how == "late":
+            self._hear(tokens)
+            return
+        if how == "stop":
+            self.do(e.ShutdownStarted())
+        self.session = codec.decode(codec.encode(self.session))
+        if self.session.run is not None:
+            self.do(e.RunInterrupted(run_id=self.session.run.run_id), e.HostChanged(idle=True))
+        self.do(e.EngineStarted(after_crash=how == "crash"))
+
+    def _hear(self, tokens: int) -> None:
+        self.reported += tokens
+        usage = Usage(input_tokens=tokens)
+        self.do(e.UsageReported(run_id="run-0", run_token="token-0", key="k", usage=usage))
+
+    # What has to be true all the time.
+
+    @invariant()
+    def one_continuation_at_most_is_still_meant(self) -> None:
+        goal = self.session.goal
+        meant = [w for _, w in self.queued("continuation") if goal and w.goal_id == goal.goal_id]
+        if self.session.continuation.queued is not None:
+            assert meant, "the session waits for a continuation that nobody holds"
+
+    @invariant()
+    def nothing_that_can_go_on_stands_still(self) -> None:
+        # An idle thread continues, or something is named that it waits for.
+        session, goal = self.session, self.session.goal
+        if goal is None or goal.status != ACTIVE or self.open or not session.host.idle:
+            return
+        recovering = session.recovery.attention
+        compacting = bool(self.asked(f.CompactContext))
+        waits = (
+            session.continuation.queued is not None,
+            session.claim is not None,
+            session.wait is not None,
+            session.retry.at_ms is not None,
+            recovering is not None and compacting,
+            recovering is not None and session.policy.retries == "host",
+        )
+        assert any(waits), f"nothing happens: {session.decision}"
+
+    @invariant()
+    def all_usage_is_in_the_ledger(self) -> None:
+        ledger = self.session.ledger
+        assert ledger.reported.input_tokens == self.reported
+        assert ledger.charged_tokens + sum(ledger.uncharged.values()) == self.reported
+
+    @invariant()
+    def a_terminal_status_is_what_is_shown(self) -> None:
+        shown = project(self.session, self.now_ms)
+        if self.session.goal is not None and self.session.goal.status == COMPLETE:
+            assert shown.activity_kind == "complete"
+        assert shown.goal is None or shown.goal.status == self.session.goal.status  # type: ignore[union-attr]
+
+    def teardown(self) -> None:
+        """Replay the journal: it gives the session that there is."""
+        session = self.first
+        for stored, now_ms, given in self.journal:
+            left = iter(given)
+            context = Context(now_ms, lambda _kind, left=left: next(left))
+            session = handle(session, codec.decode_event(stored), context).session
+        assert codec.digest(codec.encode(session)) == codec.digest(codec.encode(self.session))
+
+
+class Reference(Engine):
+    """The same with everything off that goalfsm adds."""
+
+    policies = st.just(Policy.reference())
+
+
+def test_an_engine_that_may_die_at_any_moment() -> None:
+    run_state_machine_as_test(Engine, settings=tries(250, stateful_step_count=50))
+
+
+def test_the_same_with_the_reference_policy() -> None:
+    run_state_machine_as_test(Reference, settings=tries(100, stateful_step_count=50))

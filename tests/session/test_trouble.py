@@ -1,0 +1,328 @@
+"""Providers that fail: retries, quotas, contexts that overflow."""
+
+from __future__ import annotations
+
+import pytest
+
+from goalfsm import effects as f
+from goalfsm import events as e
+from goalfsm.model import Usage
+from goalfsm.session import Policy
+from tests.session.thread import Thread, started
+
+OVERLOADED = "503 Service Unavailable"
+OVERFLOW = "prompt is too long: 250000 tokens > 200000 maximum"
+
+
+def failing(error: str = OVERLOADED, policy: Policy | None = None, **fields: object) -> Thread:
+    """Return a thread whose first turn failed."""
+    thread = started(policy)
+    thread.dispatch()
+    thread.fail(error, **fields)
+    return thread
+
+
+def retry(thread: Thread) -> None:
+    """Let the next attempt fall due."""
+    assert thread.wake is not None
+    thread.now_ms += thread.wake
+    thread.do(e.TimerFired())
+
+
+def test_a_transient_error_waits_and_tries_again() -> None:
+    thread = failing()
+    assert thread.status == "active"
+    assert thread.decision == ("wait", "recovery")
+    assert thread.wake == 2_000
+    assert thread.session.notices == (f"turn_failed:provider error ({OVERLOADED})",)
+    assert thread.sent() == 1
+    retry(thread)
+    assert thread.sent() == 2
+    assert thread.session.recovery.attention is None
+
+
+def test_waits_grow_and_stay_below_their_maximum() -> None:
+    thread = failing(policy=Policy(retry_maximum_s=10.0))
+    waited = []
+    for _ in range(5):
+        waited.append(thread.wake)
+        retry(thread)
+        thread.dispatch()
+        thread.fail()
+    assert waited == [2_000, 4_000, 8_000, 10_000, 10_000]
+    assert thread.session.retry.attempts == 6
+
+
+def test_jitter_lengthens_the_wait_by_its_share() -> None:
+    thread = started()
+    thread.jitter = 0.5
+    thread.dispatch()
+    thread.fail()
+    assert thread.wake == 2_200
+
+
+def test_retry_after_is_honoured() -> None:
+    thread = failing("429 Too Many Requests", retry_after=61.0)
+    assert thread.wake == 61_000
+
+
+def test_a_success_ends_the_count() -> None:
+    thread = failing()
+    retry(thread)
+    thread.turn()
+    assert thread.session.retry.attempts == 0
+    assert thread.session.recovery.counters.transient_attempts == 0
+    thread.dispatch()
+    thread.fail()
+    assert thread.wake == 2_000
+
+
+def test_the_engine_gives_up_at_the_end_of_the_window() -> None:
+    thread = failing(policy=Policy(retry_window_s=5.0))
+    retry(thread)
+    thread.dispatch()
+    thread.fail()
+    assert (thread.status, thread.goal.pause_reason) == ("paused", "recovery")
+    assert thread.goal.note is not None
+    assert "no success within 5 seconds" in thread.goal.note
+    attention = thread.session.recovery.attention
+    assert attention is not None
+    assert attention.kind == "paused"
+
+
+def test_an_error_that_no_retry_helps_pauses_with_attention() -> None:
+    thread = failing("401 invalid api key", status=401)
+    assert (thread.status, thread.goal.pause_reason) == ("paused", "recovery")
+    attention = thread.session.recovery.attention
+    assert attention is not None
+    assert attention.kind == "paused"
+    assert thread.wake is None
+    assert isinstance(thread.history[-1], e.SetEntry)
+    assert thread.history[-1].goal == thread.goal
+
+
+def test_a_resume_forgets_the_trouble() -> None:
+    thread = failing("401 invalid api key")
+    thread.do(e.ResumeRequested())
+    assert thread.session.recovery.attention is None
+    assert thread.sent() == 2
+
+
+def test_a_resume_tries_again_at_once() -> None:
+    """What was scheduled before the goal was blocked is over with it."""
+    thread = failing()
+    thread.do(e.BlockRequested(), e.ResumeRequested())
+    assert thread.wake is None
+    assert thread.sent() == 2
+
+
+def test_a_persons_text_forgets_the_trouble() -> None:
+    thread = failing()
+    thread.do(e.InputReceived(source="interactive"))
+    assert thread.session.recovery.attention is None
+
+
+def test_a_turn_that_failed_while_its_goal_was_stopped_asks_for_nothing() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.do(e.BlockRequested())
+    thread.fail()
+    assert thread.wake is None
+    assert thread.session.recovery.attention is None
+    assert thread.status == "blocked"
+
+
+def test_a_pause_during_the_wait_ends_it() -> None:
+    thread = failing()
+    thread.do(e.PauseRequested())
+    assert thread.wake is None
+    thread.do(e.ResumeRequested())
+    assert thread.session.retry.at_ms is None
+    assert thread.sent() == 2
+
+
+def test_the_failed_turn_of_a_replaced_goal_is_not_its_successors_trouble() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.give("Another", replace=True)
+    thread.fail("401 invalid api key")
+    assert thread.status == "active"
+    assert thread.session.recovery.attention is None
+    assert thread.sent() == 2
+
+
+def test_the_aborted_turn_of_a_replaced_goal_does_not_pause_its_successor() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.give("Another", replace=True)
+    thread.end(outcome="aborted")
+    assert thread.status == "active"
+    assert thread.sent() == 2
+
+
+def test_an_interrupted_turn_pauses_with_its_reason() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.end(outcome="aborted")
+    assert (thread.status, thread.goal.pause_reason) == ("paused", "interrupt")
+    assert isinstance(thread.history[-1], e.SetEntry)
+    assert thread.history[-1].goal.pause_reason == "interrupt"
+
+
+def test_a_turn_that_is_aborted_before_its_run_ends_pauses_once() -> None:
+    thread = started(Policy.reference())
+    aborted = e.Message(role="assistant", stop_reason="aborted")
+    thread.do(
+        e.TurnStarted(turn_index=0),
+        e.AgentEnded(messages=(aborted,)),
+        e.AgentEnded(messages=(aborted,)),
+    )
+    assert thread.goal.pause_reason == "interrupt"
+    assert thread.goal.revision == 2
+
+
+# Quotas.
+
+
+def test_a_quota_with_a_known_end_resumes_by_itself() -> None:
+    thread = failing("You exceeded your current quota", retry_after=3600.0)
+    assert (thread.status, thread.goal.pause_reason) == ("paused", "usage_limit")
+    assert thread.goal.resume_at_ms == thread.now_ms + 3_600_000
+    assert thread.wake == 3_600_000
+    assert thread.session.recovery.attention is None
+    thread.wait(seconds=3599)
+    thread.do(e.TimerFired())
+    assert thread.status == "paused"
+    retry(thread)
+    assert thread.status == "active"
+    assert thread.goal.resume_at_ms is None
+    assert thread.session.notices[-1] == "resumed"
+    assert thread.sent() == 2
+    assert thread.wake is None
+
+
+def test_a_quota_without_a_known_end_needs_somebody() -> None:
+    thread = failing("You exceeded your current quota, please check your plan and billing details")
+    assert (thread.status, thread.goal.pause_reason) == ("paused", "usage_limit")
+    assert thread.goal.resume_at_ms is None
+    assert thread.wake is None
+    attention = thread.session.recovery.attention
+    assert attention is not None
+    assert attention.kind == "paused"
+
+
+def test_a_quota_that_is_over_already_waits_a_moment() -> None:
+    """An end in the past must not make a loop of resumes and refusals."""
+    thread = failing("You exceeded your current quota", retry_after=0.0)
+    assert thread.wake is None or thread.wake > 0
+
+
+def test_a_host_that_retries_by_itself_only_gets_attention() -> None:
+    thread = failing(policy=Policy.reference())
+    assert thread.status == "active"
+    assert thread.wake is None
+    attention = thread.session.recovery.attention
+    assert attention is not None
+    assert (attention.kind, attention.reason) == ("pending", f"provider error ({OVERLOADED})")
+    assert thread.sent() == 1
+
+
+# Contexts that overflow.
+
+
+def test_a_worker_that_can_compact_is_asked_to_once() -> None:
+    thread = started()
+    thread.dispatch(can_compact=True)
+    thread.fail(OVERFLOW)
+    asked = [x for x in thread.effects if isinstance(x, f.CompactContext)]
+    assert asked == [f.CompactContext(goal_id="goal-1")]
+    assert thread.decision == ("wait", "recovery")
+    thread.do(e.CompactionStarted())
+    thread.do(e.CompactionEnded())
+    assert thread.sent() == 2
+    assert "compacted" in thread.session.notices
+    thread.dispatch(can_compact=True)
+    thread.fail(OVERFLOW)
+    assert (thread.status, thread.goal.pause_reason) == ("paused", "recovery")
+
+
+def test_a_context_that_nobody_can_compact_pauses() -> None:
+    thread = failing(OVERFLOW)
+    assert thread.goal.note == "the context window is exceeded and cannot be compacted"
+    assert not [x for x in thread.effects if isinstance(x, f.CompactContext)]
+
+
+def test_a_compaction_that_failed_pauses() -> None:
+    thread = started()
+    thread.dispatch(can_compact=True)
+    thread.fail(OVERFLOW)
+    thread.do(e.CompactionEnded(ok=False))
+    assert thread.goal.note == "the context window is exceeded and the compaction failed"
+    assert thread.decision == ("stop", "status")
+
+
+def test_a_compaction_that_failed_and_nobody_needed_pauses_nothing() -> None:
+    thread = started()
+    thread.do(e.CompactionEnded(ok=False))
+    assert thread.status == "active"
+
+
+def test_a_compaction_that_failed_after_the_goal_was_paused_leaves_the_pause_alone() -> None:
+    thread = started()
+    thread.dispatch(can_compact=True)
+    thread.fail(OVERFLOW)
+    thread.do(e.BlockRequested(), e.CompactionEnded(ok=False))
+    assert thread.status == "blocked"
+
+
+def test_a_silent_overflow_is_seen_from_the_usage() -> None:
+    thread = started()
+    thread.do(e.HostChanged(context_window=1_000))
+    thread.dispatch(can_compact=True)
+    thread.end(usage=Usage(input_tokens=1_001, output_tokens=10))
+    asked = [x for x in thread.effects if isinstance(x, f.CompactContext)]
+    assert len(asked) == 1
+    assert thread.decision == ("wait", "recovery") or thread.sent() == 1
+    thread.do(e.CompactionEnded())
+    assert thread.sent() == 2
+
+
+def test_an_overflow_that_only_the_end_of_the_run_shows_counts_too() -> None:
+    thread = started(Policy.reference())
+    thread.do(e.HostChanged(context_window=1_000))
+    full = e.Message(
+        role="assistant", stop_reason="stop", usage=Usage(input_tokens=2_000, output_tokens=1)
+    )
+    thread.do(e.TurnStarted(turn_index=0), e.AgentEnded(messages=(full,)))
+    assert thread.session.recovery.attention is not None
+    assert thread.history[-1] == e.UserStartEntry(active=True)
+
+
+def test_an_overflow_of_a_stopped_goal_asks_the_next_turn_to_start_visibly() -> None:
+    thread = started(Policy.reference())
+    thread.do(e.TurnStarted(turn_index=0), e.PauseRequested())
+    failed = e.Message(role="assistant", stop_reason="error", error=OVERFLOW)
+    thread.do(e.AgentEnded(messages=(failed,)))
+    assert thread.history[-1] == e.UserStartEntry(active=True)
+    thread.do(e.AgentEnded(messages=(failed,)))
+    assert thread.history.count(e.UserStartEntry(active=True)) == 1
+    thread.do(e.MessageStarted(message=e.Message(role="user")))
+    assert thread.history[-1] == e.UserStartEntry(active=False)
+
+
+def test_a_resume_message_in_the_turn_forgets_the_trouble() -> None:
+    thread = failing(policy=Policy.reference())
+    assert thread.session.recovery.counters.transient_attempts == 1
+    work = e.GoalWork("command_resume", "goal-1")
+    thread.do(e.MessageStarted(message=e.Message(role="custom", work=work)))
+    assert thread.session.recovery.counters.transient_attempts == 0
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy.reference()])
+def test_any_error_leaves_the_session_in_order(policy: Policy) -> None:
+    """Whatever the figures: they come from a provider."""
+    for after in (None, -1.0, 0.0, 1e300, float("inf"), float("nan")):
+        thread = started(policy)
+        thread.dispatch()
+        thread.fail("429 rate limit exceeded", retry_after=after, status=429)
+        assert thread.status in {"active", "paused"}

@@ -1,0 +1,264 @@
+"""Bugs to switch on: what the simulation has to find, and within how many seeds.
+
+Each takes out, or turns round, one thing that keeps goals safe. Some were real once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final, NamedTuple
+from unittest.mock import patch
+
+from msgspec.structs import replace
+
+from goalfsm import continuation
+from goalfsm import events as e
+from goalfsm.daemon import actor as actors
+from goalfsm.daemon import reconcile
+from goalfsm.daemon import runs as live
+from goalfsm.daemon.actor import Actor
+from goalfsm.daemon.endings import aborted, work_of
+from goalfsm.daemon.hub import Hub
+from goalfsm.daemon.records import reopened
+from goalfsm.session import runs, scheduling, steering
+from goalfsm.store import memory
+from goalfsm.store.memory import MemoryStore
+from goalfsm.store.port import Conflict, Done
+
+Patches = Iterator[Any]
+
+
+class Bug(NamedTuple):
+    """One bug: what it is, and the number of seeds within which it must be found."""
+
+    says: str
+    within: int
+    patches: Callable[[], Patches]
+
+
+BUGS: Final[dict[str, Bug]] = {}
+
+
+def _bug(says: str, within: int) -> Callable[[Callable[[], Patches]], None]:
+    def add(patches: Callable[[], Patches]) -> None:
+        BUGS[patches.__name__] = Bug(says, within, patches)
+
+    return add
+
+
+@contextmanager
+def switched_on(name: str) -> Iterator[None]:
+    """Have a bug in the code while inside."""
+    with ExitStack() as stack:
+        for change in BUGS[name].patches():
+            stack.enter_context(change)
+        yield
+
+
+# Effects.
+
+
+@_bug("an effect is marked as done before it is done", 10)
+def mark_before_doing() -> Patches:
+    do = Hub._do
+
+    def _do(self: Any, actor: Any, opened: Any) -> None:
+        self.store.commit([], done=[Done(key=opened.key, at_ms=self.now_ms())])
+        do(self, actor, opened)
+
+    yield patch.object(Hub, "_do", _do)
+
+
+@_bug("effects are done before their commit", 10)
+def commit_after_the_effect() -> Patches:
+    submit = Actor._submit
+
+    def _submit(self: Any, commits: Any) -> None:
+        for part in self._chain:
+            for prepared in part.prepared:
+                for opened in prepared.opened:
+                    self._host.doer.do(self, opened)
+        submit(self, commits)
+
+    yield patch.object(Actor, "_submit", _submit)
+
+
+@_bug("what an earlier engine left undone stays undone", 20)
+def redo_nothing() -> Patches:
+    yield patch.object(reconcile, "_redo", lambda _engine, _undone: None)
+
+
+@_bug("a continuation is sent while one is queued", 20)
+def send_twice() -> Patches:
+    guards = tuple(guard for guard in continuation.GUARDS if guard.name != "queued")
+    yield patch.object(scheduling, "decide", lambda now: continuation.decide(now, guards))
+
+
+# The store.
+
+
+@_bug("the revision that a commit was decided on is not compared", 150)
+def skip_compare_and_set() -> Patches:
+    def same(_disk: Any, commit: Any) -> Conflict:
+        return Conflict(actual_revision=commit.expected_revision)
+
+    yield patch.object(memory, "_conflict", same)
+    yield patch.object(memory.Lost, "carries", lambda _lost, _commit: False)
+
+
+@_bug("the epoch of a writer is not compared", 60)
+def ignore_the_epoch() -> Patches:
+    yield patch.object(MemoryStore, "owned", lambda self: self.writable())
+
+
+@_bug("an inbox row that came in bad company is dropped", 20)
+def drop_an_inbox_row() -> Patches:
+    take = Hub.take_inbox
+
+    def take_inbox(self: Any, row: Any) -> None:
+        if row.seq % 3:
+            take(self, row)
+
+    yield patch.object(Hub, "take_inbox", take_inbox)
+
+
+@_bug("a person is answered before the commit", 30)
+def answer_before_the_commit() -> Patches:
+    decide = Actor._decide
+
+    def _decide(self: Any, post: Any, session: Any, revision: int) -> Any:
+        part = decide(self, post, session, revision)
+        if part is not None and not post.future.done():
+            post.future.set_result(part.reply)
+        return part
+
+    yield patch.object(Actor, "_decide", _decide)
+
+
+# Runs.
+
+
+@_bug("a token of another run is let through", 20)
+def ignore_the_token() -> Patches:
+    yield patch.object(runs, "stale_token", lambda _session, _token: None)
+
+
+@_bug("usage is charged as often as it is reported", 30)
+def charge_twice() -> Patches:
+    reported = runs.usage_reported
+
+    def usage_reported(session: Any, event: Any, ctx: Any) -> Any:
+        if session.run is not None:
+            session = replace(session, run=replace(session.run, charged=()))
+        return reported(session, event, ctx)
+
+    yield patch.object(runs, "usage_reported", usage_reported)
+    yield patch.object(live, "usage_id", lambda _key: None)
+
+
+@_bug("usage under an old key is charged again when a finished run is taken over", 600)
+def charge_again_after_a_crash() -> Patches:
+    yield patch.object(reconcile, "usage_id", lambda _key: None)
+
+
+@_bug("a worker is started twice for one dispatch", 10)
+def start_twice() -> Patches:
+    start = live.LiveRun.start
+
+    def start_both(self: Any, prompt: str, key: str) -> None:
+        start(self, prompt, key)
+        again = live.LiveRun(self._engine, self._actor, self._run, self._limits)
+        start(again, prompt, key)
+
+    yield patch.object(live.LiveRun, "start", start_both)
+
+
+@_bug("open runs are not looked at when an engine takes over", 20)
+def forget_open_runs() -> Patches:
+    async def nothing(_engine: Any, _actor: Any, _run: Any) -> Any:
+        return lambda _session: iter(())
+
+    yield patch.object(reconcile, "_ending_of", nothing)
+
+
+@_bug("an interrupted run is recorded as one that somebody aborted", 20)
+def crash_is_an_abort() -> Patches:
+    async def abort(_engine: Any, _actor: Any, run: Any) -> Any:
+        def script(session: Any) -> Any:
+            turn_index = session.host.turn_index or 0
+            yield from aborted(run.run_id, turn_index, work_of(run, wind_down=run.wind_down))
+            yield e.HostChanged(idle=True)
+
+        return script
+
+    yield patch.object(reconcile, "_ending_of", abort)
+
+
+@_bug("work is dispatched while processes of an old run live", 80)
+def leave_orphans() -> Patches:
+    async def nobody(_engine: Any, _actors: Any) -> Any:
+        return {}
+
+    yield patch.object(reconcile, "_end_runs", nobody)
+
+
+@_bug("an engine that was fenced leaves its workers running", 400)
+def spare_fenced_workers() -> Patches:
+    end = live.LiveRun.end
+
+    def end_some(self: Any, how: Any, detail: str = "") -> None:
+        if how != "killed":
+            end(self, how, detail)
+
+    yield patch.object(live.LiveRun, "end", end_some)
+
+
+# The thread.
+
+
+@_bug("steering that an interrupted turn carried is dropped", 80)
+def lose_steering() -> Patches:
+    settled = steering.settled
+    yield patch.object(
+        steering, "settled", lambda session, run_id, **_: settled(session, run_id, taken=True)
+    )
+
+
+@_bug("timers of threads that rest are not set again at a start", 200)
+def forget_timers() -> Patches:
+    threads = reconcile._threads
+
+    def without(engine: Any) -> Any:
+        with patch.object(engine.timers, "set", lambda _thread_id, _at_ms: None):
+            return threads(engine)
+
+    yield patch.object(reconcile, "_threads", without)
+
+
+@_bug("a decision draws its jitter itself", 30)
+def decide_by_chance() -> Patches:
+    given = actors.decision_context
+    drawn = iter(range(1, 10**9))
+
+    def context(*asked: Any) -> Any:
+        return given(*asked)._replace(jitter=next(drawn) % 97 / 97)
+
+    yield patch.object(actors, "decision_context", context)
+
+
+# A bug that this simulation has found.
+
+
+@_bug("what an engine has committed while it starts is taken for what is left of another", 600)
+def redo_what_is_new() -> Patches:
+    def redo(engine: Any, _undone: Any) -> None:
+        for row in engine.store.outbox.open():
+            actor = engine.actor(row.thread_id)
+            if row.key not in actor.open:
+                actor.open[row.key] = opened = reopened(row)
+                engine.doer.do(actor, opened)
+        for actor in engine.actors():
+            engine.reconsider(actor)
+
+    yield patch.object(reconcile, "_redo", redo)

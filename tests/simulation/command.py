@@ -1,0 +1,118 @@
+"""Run worlds by their seeds, say what happened, and make small what failed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from tests.simulation.bugs import BUGS, switched_on
+from tests.simulation.drawing import draw
+from tests.simulation.endings import Violation
+from tests.simulation.plan import shown
+from tests.simulation.shrinking import shrink
+from tests.simulation.world import Stats, World
+
+if TYPE_CHECKING:
+    from tests.simulation.plan import Plan
+
+
+def run(plan: Plan) -> tuple[World, Violation | None]:
+    """Play one world; return it, and what was wrong with it."""
+    world = World(plan)
+    try:
+        world.play()
+    except Violation as violation:
+        return world, violation
+    return world, None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=300, metavar="N", help="how many worlds")
+    parser.add_argument("--start", type=int, default=0, metavar="S", help="the first seed")
+    parser.add_argument("--seed", type=int, metavar="K", help="this world only")
+    parser.add_argument("--trace", action="store_true", help="show all that happened in it")
+    parser.add_argument("--bug", choices=sorted(BUGS), help="switch on a bug that is to be found")
+    parser.add_argument("--keep-going", action="store_true", help="do not stop at a failure")
+    asked = parser.parse_args(arguments)
+    with nullcontext() if asked.bug is None else switched_on(asked.bug):
+        if asked.seed is not None:
+            return _one(asked.seed, trace=asked.trace)
+        seeds = range(asked.start, asked.start + asked.seeds)
+        return _many(seeds, keep_going=asked.keep_going, bug=asked.bug)
+
+
+def _many(seeds: range, *, keep_going: bool, bug: str | None) -> int:
+    stats, failed, begun = Stats(), 0, time.monotonic()
+    played = 0
+    for seed in seeds:
+        world, violation = run(draw(seed))
+        stats.add(world.stats)
+        played += 1
+        if violation is not None:
+            failed += 1
+            _say(f"seed {seed}: {violation}")
+            _say(f"  reproduce: {command(seed, bug)}")
+            if not keep_going:
+                _explain(world.plan, violation)
+                break
+    _say(summary(played, stats, time.monotonic() - begun))
+    return 1 if failed else 0
+
+
+def command(seed: int, bug: str | None = None) -> str:
+    """Return what shows one world again."""
+    switched = "" if bug is None else f" --bug {bug}"
+    return f"python -m tests.simulation --seed {seed} --trace{switched}"
+
+
+def summary(seeds: int, stats: Stats, seconds: float) -> str:
+    """Return the figures of several worlds."""
+    return (
+        f"{seeds:,} seeds, {stats.steps:,} steps, {stats.events:,} events in {stats.commits:,} "
+        f"commits, {stats.runs:,} runs ({stats.runs_interrupted:,} interrupted), "
+        f"{stats.commands:,} commands; "
+        f"{stats.crashes:,} crashes, {stats.stalls:,} stalls, {stats.takeovers:,} takeovers, "
+        f"{stats.faults:,} store faults; {stats.replays:,} rows replayed; "
+        f"{stats.virtual_s / 3600:,.0f} virtual hours in {seconds:,.0f} s"
+    )
+
+
+def _one(seed: int, *, trace: bool) -> int:
+    world, violation = run(draw(seed))
+    if trace:
+        for item in world.plan.items:
+            _say(f"  {shown(item)}")
+        for line in world.told():
+            _say(line)
+    _say(summary(1, world.stats, 0))
+    if violation is None:
+        return 0
+    _say(f"seed {seed}: {violation}")
+    _explain(world.plan, violation)
+    return 1
+
+
+def _explain(plan: Plan, violation: Violation) -> None:
+    """Show the smallest plan that still fails in the same way, and what happens in it."""
+    small = shrink(plan, violation.rule)
+    world, again = run(small)
+    _say(
+        f"\nThe same with {len(small.items)} of {len(plan.items)} items: "
+        f"threads {', '.join(small.threads)}, max_runs {small.max_runs}, {small.policy}"
+    )
+    for item in small.items:
+        _say(f"  {shown(item)}")
+    for line in world.told():
+        _say(line)
+    _say(f"{again}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

@@ -1,0 +1,311 @@
+"""Draws a plan from a seed: who says what when, what turns do, and what breaks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+from goalfsm import events as e
+from goalfsm.model import Criterion, Evidence, Limits, Verifier
+from goalfsm.session.policy import Policy
+from tests.simulation import plan as p
+
+T = TypeVar("T")
+
+HOUR_MS: Final = 3_600_000
+CHECKED: Final = Verifier(kind="callable", name="check", timeout_s=5.0)
+PERSON: Final = Verifier(kind="person")
+
+WHERE: Final = (
+    # Where, how often it is reached in one world or so, and how often it is chosen.
+    ("commit.before", 90, 6),
+    ("commit.after", 90, 7),
+    ("effect.before", 30, 4),
+    ("effect.after", 30, 4),
+    ("claim.before", 2, 1),
+    ("claim.after", 3, 2),
+    ("taking_over", 5, 5),
+    ("heartbeat", 30, 1),
+    ("inbox.read", 4, 2),
+    ("worker.starts", 10, 3),
+    ("worker.step", 35, 4),
+    ("worker.steered", 1, 2),
+    ("worker.compacts", 1, 2),
+    ("verifier.before", 2, 2),
+    ("verifier.after", 1, 2),
+    ("callback.before", 3, 1),
+    ("callback.after", 3, 1),
+)
+_PLACES: Final = tuple(where for where, _, weight in WHERE for _ in range(weight))
+_OFTEN: Final = {where: often for where, often, _ in WHERE}
+
+
+def draw(seed: int) -> p.Plan:
+    """Return the plan of a seed; equal seeds give equal plans."""
+    return _Drawing(seed).plan()
+
+
+class _Drawing:
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.items: list[p.Any_Item] = []
+        self.chaos_ms = self.random.choice((40_000, 70_000, 110_000))
+        threads = self.random.choice((2, 2, 3, 3, 4))
+        self.threads = [f"t{number}" for number in range(1, threads + 1)]
+        self.workers = {thread: self._worker() for thread in self.threads}
+        self.said = 0
+
+    def plan(self) -> p.Plan:
+        policy = self._policy()
+        for thread in self.threads:
+            self._work(thread)
+            self._people(thread)
+        self._trouble()
+        return p.Plan(
+            seed=self.seed,
+            workers=self.workers,
+            policy=policy,
+            max_runs=self.random.choice((1, 2, 2, 4)),
+            keep_quiet=self.random.choice((0, 1, 256)),
+            keys_kept=self.random.choice((1, 2, 128)),
+            chaos_ms=self.chaos_ms,
+            items=tuple(self.items),
+        )
+
+    def _one(self, *of: T) -> T:
+        return self.random.choice(of)
+
+    def _chance(self, share: float) -> bool:
+        return self.random.random() < share
+
+    def _moment(self, *, first: int = 0) -> int:
+        return self.random.randrange(first, self.chaos_ms)
+
+    def _worker(self) -> p.Worker:
+        can = tuple(name for name in ("steer", "compact", "probe") if self._chance(0.6))
+        return p.Worker(can=can)  # type: ignore[arg-type]  # they are among those
+
+    def _policy(self) -> Policy:
+        return Policy(
+            blocked_after=self._one(1, 2, 3),
+            no_progress=self._one(0, 0, 3),
+            max_continuations=self._one(0, 0, 6, 100),
+            cached_weight=self._one(0.0, 0.0, 0.5),
+            idle_time_counts=self._chance(0.2),
+            evidence_required=self._chance(0.8),
+            steering_limit=self._one(2, 100),
+            on_start=self._one("resume", "resume", "resume", "resume", "ask", "pause"),
+            retry_initial_s=self._one(0.5, 2.0),
+            retry_maximum_s=20.0,
+            retry_window_s=self._one(60.0, 86_400.0),
+        )
+
+    # What turns do.
+
+    def _work(self, thread: str) -> None:
+        for _ in range(self.random.randrange(2, 9)):
+            steps = self._steps(remote="probe" in self.workers[thread].can)
+            self.items.append(p.Turn(thread=thread, steps=tuple(steps)))
+        for _ in range(self.random.randrange(4)):
+            does = self._one("passed", "passed", "failed", "raises", "hangs")
+            after_ms = self.random.randrange(4_000)
+            self.items.append(p.Check(thread=thread, does=does, after_ms=after_ms))
+
+    def _steps(self, *, remote: bool) -> list[p.Step]:
+        steps: list[p.Step] = []
+        for _ in range(self.random.randrange(1, 6)):
+            steps += self._step()
+        if self._chance(0.25):
+            steps.append(self._bad_end())
+        elif self._chance(0.15):
+            steps.append(("complete", self._one("all", "all", "none")))
+        if self._chance(0.06) and not remote:
+            steps.append(("leaves", self.random.randrange(500, 20_000)))
+        return steps
+
+    def _step(self) -> list[p.Step]:  # noqa: PLR0911  one return a kind of step
+        draw = self.random.random()
+        if draw < 0.25:
+            return [("sleep", self.random.randrange(0, 6_000))]
+        if draw < 0.50:
+            key = self._one("", "", "a", "b")
+            usage = ("usage", [key, self.random.randrange(1, 400), self.random.randrange(3)])
+            return [usage, usage] if self._chance(0.3) else [usage]
+        if draw < 0.60:
+            return [("tool", self._chance(0.8))]
+        if draw < 0.70:
+            return [("model_turn", None), ("sleep", self.random.randrange(500)), ("end_turn", None)]
+        if draw < 0.78:
+            return [("text", self._one("same", "unique", "unique"))]
+        if draw < 0.86:
+            return [("acknowledge", self._one("heard", "heard", "stranger"))]
+        return [self._rare()]
+
+    def _rare(self) -> p.Step:
+        return self._one(
+            ("blocked", None),
+            ("blocked", None),
+            ("get", None),
+            ("create", None),
+            ("bad_tool", None),
+            ("wait", ["timer", self.random.randrange(500, 30_000)]),
+            ("wait", ["person", self._one(None, 20_000)]),
+            ("wait", ["event", self._one(None, 20_000)]),
+            ("wait", ["process", self.random.randrange(500, 30_000)]),
+            ("skipped", None),
+            ("deaf", None),
+        )
+
+    def _bad_end(self) -> p.Step:
+        return self._one(
+            ("error", ["503 service overloaded", 503, None]),
+            ("error", ["connection reset by peer", None, None]),
+            ("error", ["rate limited, try again", 429, 7.0]),
+            ("error", ["prompt is too long: context length exceeded", None, None]),
+            ("error", ["prompt is too long: context length exceeded", None, None]),
+            ("error", ["You have hit your usage limit", 429, 40.0]),
+            ("error", ["You have hit your usage limit", 429, 90.0]),
+            ("error", ["invalid api key", 401, None]),
+            ("raise", None),
+            ("hang", None),
+            ("stubborn", self.random.randrange(1, 4)),
+            ("lost", None),
+        )
+
+    # What people do.
+
+    def _people(self, thread: str) -> None:
+        at_ms = self.random.randrange(4_000)
+        self._say(thread, self._objective(), at_ms, by=self._one("socket", "socket", "inbox"))
+        for _ in range(self.random.randrange(1, 8)):
+            self._say(thread, self._command(), self._moment(first=at_ms))
+        for _ in range(self.random.randrange(4)):
+            call = self._one("complete", "blocked", "create", "usage", "wait", "acknowledge")
+            back = self._one(0, 0, 1, 2)
+            moment = self._moment(first=at_ms)
+            self.items.append(p.Ghost(at_ms=moment, thread=thread, back=back, call=call))
+
+    def _say(self, thread: str, event: e.Command, at_ms: int, *, by: p.Route | None = None) -> None:
+        if by is None:
+            by = self._one("socket", "socket", "socket", "socket", "inbox")
+        if isinstance(event, e.PauseRequested) and self._chance(0.2):
+            by = "halt"
+        again: Sequence[int] = ()
+        if self._chance(0.4):
+            again = sorted(self.random.randrange(20_000) for _ in range(self._one(1, 2)))
+        expecting: p.Expectation | None = self._one("right", "wrong") if self._chance(0.1) else None
+        said = p.Say(
+            at_ms=at_ms,
+            thread=thread,
+            event=event,
+            by=by,
+            expecting=expecting,
+            again=tuple(again),
+        )
+        self.items.append(said)
+
+    def _objective(self, *, replace: bool = False) -> e.ObjectiveGiven:
+        self.said += 1
+        verifiers = self._one((), (), (CHECKED,), (CHECKED, CHECKED), (PERSON,), (CHECKED, PERSON))
+        criteria = self._one((), (Criterion(text="it works"), Criterion(text="it is written down")))
+        return e.ObjectiveGiven(
+            objective=f"objective {self.said}",
+            limits=self._limits(),
+            verifiers=verifiers,
+            criteria=criteria,
+            replace=replace,
+            policy=self._one({}, {}, {"no_progress": 2}, {"steering_limit": 3}),
+        )
+
+    def _limits(self) -> Limits:
+        return Limits(
+            tokens=self._one(None, None, 300, 2_000),
+            seconds=self._one(None, None, None, 20),
+            cost=self._one(None, None, None, 3),
+            continuations=self._one(None, None, None, 0, 3),
+        )
+
+    def _command(self) -> e.Command:
+        self.said += 1
+        steering = e.SteeringReceived(
+            message_id=f"m{self.said}", text=f"<steering {self.said}> & no more"
+        )
+        return self._one(
+            steering,
+            steering,
+            steering,
+            steering,
+            steering,
+            e.PauseRequested(),
+            e.ResumeRequested(),
+            e.ResumeRequested(),
+            e.ResumeRequested(),
+            e.ClearRequested(),
+            self._objective(replace=True),
+            self._objective(replace=True),
+            self._objective(),
+            e.EditRequested(objective=f"objective {self.said}, reworded"),
+            e.BudgetChanged(
+                limits=Limits(tokens=self._one(None, 5_000), continuations=self._one(None, 9)),
+                unlimited=self._one((), ("tokens",), ("seconds", "cost")),
+            ),
+            e.BudgetChanged(limits=Limits(tokens=self.random.randrange(1, 800))),
+            e.CompletionRequested(evidence=(Evidence(text="I saw it"),)),
+            e.BlockRequested(reason="wait for me"),
+            e.ClaimAccepted(),
+            e.ClaimRejected(feedback=f"not yet {self.said}"),
+            e.WakeRequested(note="it happened"),
+            e.PolicyChanged(changes={"no_progress": self._one(0, 1, 4)}),
+            e.PolicyChanged(changes={"blocked_after": 1, "cached_weight": 0.25}),
+            e.PauseRequested(origin="model"),
+        )
+
+    # What breaks.
+
+    def _trouble(self) -> None:
+        for _ in range(self._one(0, 1, 1, 2, 3, 5)):
+            where = self._one(*_PLACES)
+            nth = self.random.randrange(1, _OFTEN[where] + 1)
+            self.items.append(p.Kill(where=where, nth=nth, orphans=self._chance(0.4)))
+        for _ in range(self._one(0, 0, 1, 2)):
+            self.items.append(p.KillAt(at_ms=self._moment()))
+        for _ in range(self._one(0, 0, 1, 2, 3)):
+            self._stall()
+        for _ in range(self._one(0, 0, 1, 2, 4)):
+            kind = self._one("full", "busy", "failing", "unknown_kept", "unknown_lost")
+            of, most = self._one(
+                ("any", 90), ("any", 90), ("repeat", 4), ("asked", 8), ("marks", 20)
+            )
+            nth = self.random.randrange(1, most + 1)
+            self.items.append(p.Fault(kind=kind, nth=nth, times=self._one(1, 1, 2, 5), of=of))  # type: ignore[arg-type]
+        for _ in range(self._one(0, 0, 0, 1, 2)):
+            self.items.append(p.ReadFault(nth=self.random.randrange(1, 200)))
+        for _ in range(self._one(0, 0, 0, 1)):
+            grace_ms = self._one(0, 3_000, 30_000)
+            self.items.append(p.Shutdown(at_ms=self._moment(), grace_ms=grace_ms))
+        for _ in range(self._one(0, 0, 0, 1)):
+            self.items.append(p.Rival(at_ms=self._moment()))
+        for _ in range(self._one(0, 0, 0, 1)):
+            by_ms = self._one(-HOUR_MS, HOUR_MS, 2_000, -90_000)
+            self.items.append(p.Jump(at_ms=self._moment(), by_ms=by_ms))
+
+    def _stall(self) -> None:
+        where = self._one(*_PLACES)
+        # Owners are deposed after ten seconds of silence.
+        for_ms, rival_ms = self._one(
+            (800, None),
+            (6_000, 100),
+            (14_000, None),
+            (20_000, 6_000),
+            (40_000, 100),
+            (40_000, 6_000),
+        )
+        stall = p.Stall(
+            where=where,
+            nth=self.random.randrange(1, _OFTEN[where] + 1),
+            for_ms=for_ms,
+            rival_ms=rival_ms,
+        )
+        self.items.append(stall)

@@ -1,0 +1,199 @@
+"""A store in memory that fails as planned, and that shows the oracle all that becomes durable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from goalfsm.errors import Busy, DiskFull, OutcomeUnknown, StoreClosed, StoreUnavailable
+from goalfsm.store.memory import MemoryStore
+from goalfsm.store.port import (
+    Answer,
+    Claimed,
+    Commit,
+    Done,
+    Held,
+    Identity,
+    InboxRow,
+    OpenEffect,
+    Outcome,
+    Owner,
+    Process,
+    Stored,
+)
+
+if TYPE_CHECKING:
+    from tests.simulation.plan import CommitSort, FaultKind
+    from tests.simulation.process import Process as SimProcess
+
+_ERRORS = {
+    "full": DiskFull("no space left on device"),
+    "busy": Busy("the database is locked"),
+    "failing": StoreUnavailable("input/output error"),
+}
+
+
+class FaultyStore(MemoryStore):
+    """One process's handle."""
+
+    def __init__(self, process: SimProcess) -> None:
+        world = process.world
+        super().__init__(world.disk, is_alive=world.is_alive)
+        self._process = process
+        self._world = world
+        self.claimed: int | None = None
+        """The epoch that this handle claimed last, whatever has become of it."""
+        self.owner: Any = _Ownership(self, self.owner)
+        self.inbox: Any = _Inbox(self, self.inbox)
+        self.sessions: Any = _Sessions(self, self.sessions)
+        self.outbox: Any = _Outbox(self, self.outbox)
+        self.processes: Any = _Processes(self, self.processes)
+
+    def crash(self) -> Any:
+        """End the handle; a process has one only."""
+        self._disk = None
+
+    def commit(self, batch: Sequence[Commit], *, done: Sequence[Done] = ()) -> list[Outcome]:
+        """Write these events, unless the plan is against it."""
+        process = self._process
+        self.touch()
+        if not process.ready:
+            process.point("taking_over")
+        process.point("commit.before")
+        fault = self._world.fault(self._sorts(batch))
+        if fault is not None:
+            process.trace("store fails", fault)
+            if fault == "unknown_kept":
+                self._commit(batch, done)
+            self._raise(fault)
+        outcomes = self._commit(batch, done)
+        process.point("commit.after")
+        return outcomes
+
+    def _sorts(self, batch: Sequence[Commit]) -> Iterator[CommitSort]:
+        yield "any"
+        if not batch:
+            yield "marks"
+        if any((c.thread_id, c.event_id) in self.disk.event_ids for c in batch):
+            yield "repeat"
+        if any(c.inbox_id is not None for c in batch):
+            yield "asked"
+
+    def _commit(self, batch: Sequence[Commit], done: Sequence[Done]) -> list[Outcome]:
+        outcomes = super().commit(batch, done=done)
+        self._world.oracle.committed(self._process, batch, outcomes, done)
+        return outcomes
+
+    def _raise(self, fault: FaultKind) -> None:
+        if fault in _ERRORS:
+            error = _ERRORS[fault]
+            raise type(error)(error.message)
+        raise OutcomeUnknown("input/output error during the commit")
+
+    def touch(self, *, reads: bool = False) -> None:
+        """Refuse a dead process, and fail where the plan says so."""
+        if self._process.dead:
+            raise StoreClosed("the process is dead")
+        if reads and self._world.read_fault():
+            self._process.trace("store fails to read")
+            raise StoreUnavailable("input/output error while reading")
+
+    def reopen(self) -> None:
+        """Open the same disk again."""
+        self.touch(reads=True)
+        super().reopen()
+
+    def see(self, process: SimProcess, epoch: int) -> None:
+        """Note that this handle owns the store now."""
+        self.claimed = epoch
+        self._world.oracle.claimed(process, epoch)
+
+    @property
+    def process(self) -> SimProcess:
+        """Return whose handle it is."""
+        return self._process
+
+
+class _Part:
+    """One table of the store, as it is but for the faults."""
+
+    def __init__(self, store: FaultyStore, inner: Any) -> None:
+        self._store = store
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        self._store.touch()
+        return getattr(self._inner, name)
+
+
+class _Ownership(_Part):
+    def claim(self, identity: Identity, *, socket: str, uptime_ms: int) -> Claimed | Held:
+        process = self._store.process
+        self._store.touch()
+        process.point("claim.before")
+        answer: Claimed | Held = self._inner.claim(identity, socket=socket, uptime_ms=uptime_ms)
+        if isinstance(answer, Claimed):
+            self._store.see(process, answer.epoch)
+            process.trace("claims epoch", answer.epoch)
+            process.point("claim.after")
+        return answer
+
+    def heartbeat(self, *, uptime_ms: int) -> None:
+        process = self._store.process
+        self._store.touch()
+        process.point("heartbeat")
+        self._inner.heartbeat(uptime_ms=uptime_ms)
+        process.world.oracle.beat(process)
+
+    def release(self) -> None:
+        self._store.touch()
+        self._inner.release()
+        self._store.process.world.oracle.released(self._store.process)
+
+    def current(self) -> Owner | None:
+        owner: Owner | None = self._inner.current()
+        return owner
+
+
+class _Inbox(_Part):
+    def pending(self, *, after: int = 0, limit: int = 1000) -> tuple[InboxRow, ...]:
+        self._store.touch(reads=True)
+        rows: tuple[InboxRow, ...] = self._inner.pending(after=after, limit=limit)
+        if rows:
+            self._store.process.point("inbox.read")
+        return rows
+
+    def answer(self, inbox_id: str) -> Answer | None:
+        self._store.touch(reads=True)
+        answer: Answer | None = self._inner.answer(inbox_id)
+        return answer
+
+
+class _Sessions(_Part):
+    def load(self, thread_id: str) -> Stored | None:
+        self._store.touch(reads=True)
+        stored: Stored | None = self._inner.load(thread_id)
+        return stored
+
+
+class _Outbox(_Part):
+    def open(
+        self, thread_id: str | None = None, *, after: int = 0, limit: int = 1000
+    ) -> tuple[OpenEffect, ...]:
+        self._store.touch(reads=True)
+        rows: tuple[OpenEffect, ...] = self._inner.open(thread_id, after=after, limit=limit)
+        return rows
+
+
+class _Processes(_Part):
+    def put(self, process: Process) -> None:
+        self._store.touch()
+        self._store.process.point("commit.before", "process")
+        self._inner.put(process)
+        self._store.process.point("commit.after", "process")
+
+    def end(self, run_id: str) -> None:
+        self._store.touch()
+        self._store.process.point("commit.before", "process")
+        self._inner.end(run_id)
+        self._store.process.point("commit.after", "process")

@@ -1,0 +1,225 @@
+"""Who talks to the engine: people, old workers, and what the embedder registered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from goalfsm import events as e
+from goalfsm.daemon.doing import CallbackCall
+from goalfsm.daemon.verification import Answer, Verdict
+from goalfsm.errors import GoalError, StoreError
+from goalfsm.model import Goal, Usage
+from goalfsm.session import codec
+from goalfsm.session.state import Claim, Reply
+from goalfsm.workers import protocol as w
+from tests.simulation import plan as p
+
+if TYPE_CHECKING:
+    from tests.simulation.children import Child
+    from tests.simulation.process import Process
+    from tests.simulation.world import World
+
+RESEND_MS: Final = 3_000
+
+
+class Asked:
+    """One thing that a person wants to be done, until it has been answered."""
+
+    def __init__(self, number: int, say: p.Say, event: e.Command) -> None:
+        self.event_id = f"said-{number}"
+        self.thread = say.thread
+        self.event = event
+        self.by = say.by
+        self.stored = False
+        """Whether it is in the inbox: then it needs nobody's answer."""
+        self.settled = False
+
+
+class People:
+    """Everybody outside."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.asked: list[Asked] = []
+        self._checks: dict[str, deque[p.Check]] = {}
+
+    # People.
+
+    def say(self, say: p.Say) -> None:
+        """Ask for something now, and again as planned."""
+        event = say.event
+        goal = self._world.oracle.session(say.thread).goal
+        if say.expecting is not None:
+            right = say.expecting == "right" and goal is not None
+            event = msgspec.structs.replace(
+                event,
+                expected_goal_id=goal.goal_id if right and goal is not None else "g-other",
+                expected_revision=goal.revision if right and goal is not None else None,
+            )
+        asked = Asked(len(self.asked) + 1, say, event)
+        self.asked.append(asked)
+        self._world.stats.commands += 1
+        self.ask(asked)
+        for ms in say.again:
+            self._world.after(ms, lambda: self.ask(asked))
+
+    def ask(self, asked: Asked) -> None:
+        """Send it to the engine that serves; leave it in the inbox while there is none."""
+        process = self._world.serving()
+        if process is None or asked.by == "inbox":
+            self._leave(asked)
+            return
+        process.trace("is asked by", asked.event_id, type(asked.event).__name__, asked.thread)
+        process.call(lambda: self._submit(process, asked))
+
+    def _leave(self, asked: Asked) -> None:
+        event = codec.encode_event(asked.event)
+        now_ms = self._world.wall_ms(self._world.now_us)
+        front = self._world.front
+        if front.inbox.put(asked.event_id, asked.thread, at_ms=now_ms, event=event):
+            self._world.oracle.put(asked.event_id, asked.thread)
+            self._world.trace(
+                None, "inbox:", asked.event_id, type(asked.event).__name__, asked.thread
+            )
+        asked.stored = True
+
+    def _submit(self, process: Process, asked: Asked) -> None:
+        engine = process.engine
+        if engine is None or engine.over.is_set():
+            self._world.after(RESEND_MS, lambda: self._again(asked))
+            return
+        if asked.by == "halt":
+            halted = engine.halt(asked.thread)
+            task = process.loop.create_task(halted)
+            task.add_done_callback(lambda done: self._halted(process, asked, done))
+            return
+        submitted = engine.submit(asked.thread, asked.event, asked.event_id)
+        task = process.loop.create_task(submitted, name=asked.event_id)
+        task.add_done_callback(lambda done: self._replied(process, asked, done))
+        self._world.after(RESEND_MS, lambda: self._again(asked))
+
+    def _again(self, asked: Asked) -> None:
+        if not asked.settled and not asked.stored:
+            self.ask(asked)
+
+    def _replied(self, process: Process, asked: Asked, done: asyncio.Task[Reply]) -> None:
+        if process.dead or done.cancelled():
+            return
+        error = done.exception()
+        if error is None:
+            reply = done.result()
+            process.trace("answers", asked.event_id, reply.code)
+            asked.settled = asked.settled or reply.code != "suspended"
+            self._world.oracle.answered(asked.event_id, asked.thread, reply)
+        elif not isinstance(error, StoreError):
+            self._world.fail("a command fails", f"{asked.event}: {error!r}")
+
+    def _halted(self, process: Process, asked: Asked, done: asyncio.Task[Reply]) -> None:
+        asked.settled = True
+        if process.dead or done.cancelled() or done.exception() is not None:
+            return
+        process.trace("halts", asked.thread, done.result().code)
+
+    def unanswered(self) -> list[Asked]:
+        """Return what nobody has answered and what is in no inbox."""
+        return [asked for asked in self.asked if not asked.settled and not asked.stored]
+
+    # Workers of runs that are over.
+
+    def haunt(self, ghost: p.Ghost) -> None:
+        """Have an old worker speak up, over the socket as a program of it would."""
+        process = self._world.serving()
+        runs = [c for c in self._world.children.by_run.values() if c.thread == ghost.thread]
+        if process is None or len(runs) <= ghost.back:
+            return
+        child = runs[-1 - ghost.back]
+        event, event_id = _ghostly(ghost.call, child), f"ghost-{self._world.new_id()}"
+        if isinstance(event, e.UsageReported):
+            event_id = f"usage:{event.key}"
+            child.said.setdefault(event.key, []).append(w.UsageReported(input_tokens=7, cost=1))
+        process.trace("hears of", child.run_id, "again:", ghost.call)
+
+        def tell() -> None:
+            engine = process.engine
+            if engine is None or engine.over.is_set():
+                return
+            told = process.loop.create_task(engine.submit(ghost.thread, event, event_id))
+            told.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+        process.call(tell)
+
+    # What the embedder registered.
+
+    def expect_check(self, check: p.Check) -> None:
+        """Have a verifier to come do this."""
+        self._checks.setdefault(check.thread, deque()).append(check)
+
+    def verifier(self, process: Process) -> Callable[[Goal, Claim], Awaitable[Answer]]:
+        """Return the verifier that is registered in a process."""
+
+        async def verify(goal: Goal, claim: Claim) -> Answer:
+            process.point("verifier.before")
+            self._world.oracle.verifies(process, goal, claim)
+            thread = self._world.oracle.thread_of(goal.goal_id)
+            waiting = self._checks.get(thread)
+            if self._world.calm or not waiting:
+                await asyncio.sleep(0.5)
+                process.point("verifier.after")
+                return True
+            check = waiting.popleft()
+            await asyncio.sleep(check.after_ms / 1000)
+            process.point("verifier.after")
+            match check.does:
+                case "passed":
+                    return Verdict(outcome="passed")
+                case "failed":
+                    return f"not yet, {self._world.new_id()}"
+                case "raises":
+                    raise GoalError("the verifier has a bug")
+                case "hangs":
+                    await asyncio.sleep(10_000.0)
+            return None
+
+        return verify
+
+    def called_back(self, process: Process) -> Callable[[CallbackCall], Any]:
+        """Return the callback that is registered in a process."""
+
+        async def call_back(call: CallbackCall) -> None:
+            process.point("callback.before", call.key)
+            self._world.oracle.called_back(process, call)
+            if self._world.random.random() < 0.3:
+                await asyncio.sleep(1.0)
+            process.point("callback.after", call.key)
+            if self._world.random.random() < 0.1:
+                raise GoalError("the callback has a bug")
+
+        return call_back
+
+
+def _ghostly(call: p.GhostCall, child: Child) -> e.Event:
+    run_id, token = child.run_id, child.token
+    match call:
+        case "complete":
+            arguments: dict[str, Any] = {"status": "complete", "evidence": ["from beyond"]}
+            return e.ToolCalled(name="update_goal", arguments=arguments, run_token=token)
+        case "blocked":
+            return e.ToolCalled(
+                name="update_goal", arguments={"status": "blocked"}, run_token=token
+            )
+        case "create":
+            return e.ToolCalled(name="create_goal", arguments={"objective": "boo"}, run_token=token)
+        case "usage":
+            key = f"{run_id}:beyond"
+            usage = Usage(input_tokens=7, cost=1)
+            return e.UsageReported(run_id=run_id, run_token=token, key=key, usage=usage)
+        case "wait":
+            return e.WaitDeclared(kind="event", run_token=token)
+        case "acknowledge":
+            heard = child.heard[-1] if child.heard else "nobody's"
+            return e.SteeringAcknowledged(message_id=heard, run_token=token)

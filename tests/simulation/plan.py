@@ -1,0 +1,177 @@
+"""What happens in one simulated world: drawn from a seed, and data from then on.
+
+A plan is a list of items, and every item stands for itself: any of them can be left out and what
+remains is a plan again. That is what makes a failing one small.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from goalfsm.events import Command
+from goalfsm.session.policy import Policy
+
+Expectation = Literal["right", "wrong"]
+Route = Literal["socket", "inbox", "halt"]
+FaultKind = Literal["full", "busy", "failing", "unknown_kept", "unknown_lost"]
+CommitSort = Literal["any", "repeat", "asked", "marks"]
+"""Every commit; one with a repeat in it; one that somebody waits for; one of marks alone."""
+GhostCall = Literal["complete", "blocked", "create", "usage", "wait", "acknowledge"]
+Step = tuple[str, Any]
+"""One thing that a turn does, and with what: see ``tests.simulation.turns``."""
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Something that happens in the world; ``at_ms`` counts from its beginning."""
+
+
+class Say(Item, frozen=True, kw_only=True):
+    """A person asks for something, ``again`` ms later once more under the same id."""
+
+    at_ms: int
+    thread: str
+    event: Command
+    by: Route = "socket"
+    expecting: Expectation | None = None
+    again: tuple[int, ...] = ()
+
+
+class Ghost(Item, frozen=True, kw_only=True):
+    """A worker whose run is over, or about to be, speaks up: the ``back``-th last of its thread."""
+
+    at_ms: int
+    thread: str
+    back: int
+    call: GhostCall
+
+
+class Turn(Item, frozen=True, kw_only=True):
+    """What the next turn of a thread does; after the last one they all do honest work."""
+
+    thread: str
+    steps: tuple[Step, ...]
+
+
+class Check(Item, frozen=True, kw_only=True):
+    """What the next verifier of a thread does: passes, fails, raises or hangs."""
+
+    thread: str
+    does: Literal["passed", "failed", "raises", "hangs"]
+    after_ms: int
+
+
+class KillAt(Item, frozen=True, kw_only=True):
+    """The engine's process is killed at a moment at which it does nothing."""
+
+    at_ms: int
+
+
+class Kill(Item, frozen=True, kw_only=True):
+    """It is killed in the middle of something: the ``nth`` time that it gets ``where``.
+
+    ``orphans``: its supervisor dies with it, so that the children of its runs live on.
+    """
+
+    where: str
+    nth: int
+    orphans: bool = False
+
+
+class Stall(Item, frozen=True, kw_only=True):
+    """It stands still there for a while; ``rival_ms`` later another one is started."""
+
+    where: str
+    nth: int
+    for_ms: int
+    rival_ms: int | None = None
+
+
+class Fault(Item, frozen=True, kw_only=True):
+    """The store fails ``times`` times, from the ``nth`` commit of this sort on."""
+
+    kind: FaultKind
+    nth: int
+    times: int = 1
+    of: CommitSort = "any"
+
+
+class ReadFault(Item, frozen=True, kw_only=True):
+    """The store fails to read once."""
+
+    nth: int
+
+
+class Shutdown(Item, frozen=True, kw_only=True):
+    """The engine is asked to stop, and has ``grace_ms`` for its turns."""
+
+    at_ms: int
+    grace_ms: int
+
+
+class Rival(Item, frozen=True, kw_only=True):
+    """Somebody starts a second engine while the first one is well."""
+
+    at_ms: int
+
+
+class Jump(Item, frozen=True, kw_only=True):
+    """The wall clock is set."""
+
+    at_ms: int
+    by_ms: int
+
+
+Any_Item = (
+    Say | Ghost | Turn | Check | KillAt | Kill | Stall | Fault | ReadFault | Shutdown | Rival | Jump
+)
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """What a thread's worker can do, and how long it may take."""
+
+    can: tuple[Literal["steer", "compact", "probe"], ...] = ()
+    turn_timeout_s: float = 40.0
+    silence_timeout_s: float = 15.0
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One world. ``chaos_ms`` is how long things break; then everything has to come to rest.
+
+    ``keep_quiet`` and ``keys_kept`` take the place of what goalfsm keeps of threads and of usage
+    keys, so that forgetting them is tried as well.
+    """
+
+    seed: int
+    workers: dict[str, Worker]
+    policy: Policy
+    max_runs: int = 2
+    keep_quiet: int = 256
+    keys_kept: int = 128
+    chaos_ms: int = 90_000
+    items: tuple[Any_Item, ...] = ()
+
+    @property
+    def threads(self) -> tuple[str, ...]:
+        """Return the ids of the threads."""
+        return tuple(self.workers)
+
+
+def shown(item: Any_Item) -> str:
+    """Return an item in one line, without what it leaves at its default."""
+    fields = telling(msgspec.to_builtins(item))
+    fields.pop("type", None)
+    return f"{type(item).__name__} " + " ".join(f"{name}={value}" for name, value in fields.items())
+
+
+def telling(value: Any) -> Any:
+    """Return a value without what says nothing: Nones, zeros, empty texts and lists."""
+    if not isinstance(value, dict):
+        return [telling(item) for item in value] if isinstance(value, list | tuple) else value
+    kept = {name: telling(item) for name, item in value.items()}
+    return {
+        name: item
+        for name, item in kept.items()
+        if item is False or item not in ([], None, {}, "", 0)
+    }

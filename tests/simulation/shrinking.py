@@ -1,0 +1,53 @@
+"""Makes a failing plan small: leaves out what it fails without."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from tests.simulation.endings import Violation
+from tests.simulation.world import World
+
+if TYPE_CHECKING:
+    from tests.simulation.plan import Plan
+
+MOST_TRIES: Final = 400
+
+
+def fails(plan: Plan, rule: str) -> bool:
+    """Tell whether a world breaks that rule."""
+    try:
+        World(plan).play()
+    except Violation as violation:
+        return violation.rule == rule
+    return False
+
+
+def shrink(plan: Plan, rule: str) -> Plan:
+    """Return a plan with fewer items, and fewer threads, that breaks the same rule."""
+    tries = MOST_TRIES
+    for thread in plan.threads[1:]:
+        without = _without_thread(plan, thread)
+        tries -= 1
+        if fails(without, rule):
+            plan = without
+    size = max(1, len(plan.items) // 2)
+    while size:
+        first = 0
+        while first < len(plan.items) and tries > 0:
+            kept = plan.items[:first] + plan.items[first + size :]
+            smaller = replace(plan, items=kept)
+            tries -= 1
+            if fails(smaller, rule):
+                plan = smaller
+            else:
+                first += size
+        size //= 2
+    return plan
+
+
+def _without_thread(plan: Plan, thread: str) -> Plan:
+    workers = {name: worker for name, worker in plan.workers.items() if name != thread}
+    items = tuple(item for item in plan.items if getattr(item, "thread", None) != thread)
+    return replace(plan, workers=workers, items=items)

@@ -1,0 +1,402 @@
+"""A world for engines: one time line, one disk, processes that come and go, and what breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import heapq
+import random
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import structlog
+
+from goalfsm.daemon import actors
+from goalfsm.daemon.config import WorkerConfig
+from goalfsm.machine import GoalMachine, default_machine
+from goalfsm.session import runs
+from goalfsm.store.memory import MemoryDisk, MemoryStore
+from tests.simulation import plan as p
+from tests.simulation.children import Children
+from tests.simulation.endings import Died, Violation
+from tests.simulation.oracle import Oracle
+from tests.simulation.people import People
+from tests.simulation.process import Process
+from tests.simulation.resting import come_to_rest
+
+if TYPE_CHECKING:
+    from goalfsm.store.port import Identity
+    from tests.simulation.plan import CommitSort, FaultKind, Plan
+
+START_MS: Final = 1_800_000_000_000
+UPTIME_MS: Final = 5_000_000
+KEEP_TRACE: Final = 4_000
+FAULTY_EVENTS: Final = frozenset({"event failed", "task failed", "run failed"})
+"""Lines of the engine's log that tell of a fault of its own."""
+
+_machine: list[GoalMachine] = []
+
+
+def machine() -> GoalMachine:
+    """Return the machine of all worlds: ours, with callbacks."""
+    if not _machine:
+        told = dict.fromkeys(("blocked", "complete", "paused"), "told")
+        _machine.append(default_machine().extended(on_enter=told))
+    return _machine[0]
+
+
+class Stats(msgspec.Struct, kw_only=True):
+    """What happened in a world."""
+
+    steps: int = 0
+    commits: int = 0
+    events: int = 0
+    crashes: int = 0
+    stalls: int = 0
+    takeovers: int = 0
+    faults: int = 0
+    runs: int = 0
+    runs_interrupted: int = 0
+    commands: int = 0
+    replays: int = 0
+    virtual_s: float = 0.0
+
+    def add(self, other: Stats) -> None:
+        """Add another world's."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class World:
+    """Everything in one simulation; also where its ids come from."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.machine = machine()
+        self.random = random.Random(f"{plan.seed} world")
+        self.now_us = 0
+        self.skew_ms = 0
+        self.calm = False
+        self.burying = False
+        """Whether a process is being taken apart that is dead already."""
+        self.stats = Stats()
+        self.lines: deque[tuple[int, str, tuple[Any, ...]]] = deque(maxlen=KEEP_TRACE)
+        self.violation: Violation | None = None
+        self.disk = MemoryDisk()
+        self.front = MemoryStore(self.disk, is_alive=self.is_alive)
+        """What other programs of the user see of the disk."""
+        self.processes: list[Process] = []
+        self.oracle = Oracle(self)
+        self.children = Children(self)
+        self.people = People(self)
+        self._timeline: list[tuple[int, int, Callable[[], None]]] = []
+        self._drawn = 0
+        self._pids = 0
+        self._reached: Counter[str] = Counter()
+        self._commits: Counter[CommitSort] = Counter()
+        self._reads = 0
+        self._restarting = False
+        self._kills = {(i.where, i.nth): i for i in plan.items if isinstance(i, p.Kill)}
+        self._stalls = {(i.where, i.nth): i for i in plan.items if isinstance(i, p.Stall)}
+        self._faults = {
+            (i.of, i.nth + n): i.kind
+            for i in plan.items
+            if isinstance(i, p.Fault)
+            for n in range(i.times)
+        }
+        self._read_faults = {i.nth for i in plan.items if isinstance(i, p.ReadFault)}
+        for thread, worker in plan.workers.items():
+            config = WorkerConfig(
+                argv=("worker",),
+                turn_timeout_s=worker.turn_timeout_s,
+                silence_timeout_s=worker.silence_timeout_s,
+            )
+            self.front.workers.put(thread, config.encode())
+        for item in plan.items:
+            self._schedule(item)
+
+    # Time, chance, ids.
+
+    def wall_ms(self, now_us: int) -> int:
+        """Return the wall clock at a moment of the world."""
+        return START_MS + now_us // 1000 + self.skew_ms
+
+    def uptime_ms(self, now_us: int) -> int:
+        """Return the clock of this boot at a moment of the world."""
+        return UPTIME_MS + now_us // 1000
+
+    def new_id(self) -> str:
+        """Return the next id."""
+        self._drawn += 1
+        return f"i{self._drawn}"
+
+    def token(self) -> str:
+        """Return the next token."""
+        self._drawn += 1
+        return f"secret-{self._drawn}-token"
+
+    def is_alive(self, identity: Identity) -> bool:
+        """Tell whether that process lives."""
+        return any(p.pid == identity.pid and not p.dead for p in self.processes)
+
+    def at(self, moment_us: int, call: Callable[[], None]) -> None:
+        """Call something at a moment."""
+        self._drawn += 1
+        heapq.heappush(self._timeline, (max(moment_us, self.now_us), self._drawn, call))
+
+    def after(self, ms: int, call: Callable[[], None]) -> None:
+        """Call something in that many milliseconds."""
+        self.at(self.now_us + ms * 1000, call)
+
+    # The whole.
+
+    def play(self) -> None:
+        """Let everything happen; raise `Violation` where something is not as it must be."""
+        with self._surroundings():
+            try:
+                self.start_process()
+                self.run_until(self.plan.chaos_ms * 1000)
+                self._calm_down()
+                come_to_rest(self)
+            finally:
+                self.stats.virtual_s = self.now_us / 1_000_000
+                self._tear_down()
+            if self.violation is not None:
+                raise self.violation
+
+    @contextmanager
+    def _surroundings(self) -> Iterator[None]:
+        before, kept = structlog.get_config(), (actors.KEEP_QUIET, runs.KEYS_KEPT)
+        structlog.configure(
+            processors=[self._logged],
+            wrapper_class=structlog.BoundLogger,
+            cache_logger_on_first_use=False,
+        )
+        actors.KEEP_QUIET = self.plan.keep_quiet  # type: ignore[misc]
+        runs.KEYS_KEPT = self.plan.keys_kept
+        # What is let go must not depend on when the collector happens to run.
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if collects:
+                gc.enable()
+            actors.KEEP_QUIET, runs.KEYS_KEPT = kept  # type: ignore[misc]
+            structlog.configure(**before)
+
+    def _logged(self, _logger: Any, _level: str, line: dict[str, Any]) -> dict[str, Any]:
+        said = line["event"]
+        ended = isinstance(line.get("exc_info"), SystemExit)
+        if not self.burying and said in FAULTY_EVENTS and not ended:
+            self.fail("the engine met a fault of its own", f"{said}: {line.get('exc_info')!r}")
+        raise structlog.DropEvent
+
+    def _calm_down(self) -> None:
+        """Nothing breaks from now on."""
+        self.calm = True
+        self.trace(None, "calm")
+        self._kills.clear()
+        self._stalls.clear()
+        self._faults.clear()
+        self._read_faults.clear()
+
+    def _tear_down(self) -> None:
+        for process in list(self.processes):
+            if not process.gone:
+                process.dead = True
+                process.bury()
+
+    def run_until(self, end_us: int, reached: Callable[[], bool] = lambda: False) -> bool:
+        """Let time pass up to ``end_us``, or until ``reached()``; return whether it was."""
+        while True:
+            if self.violation is not None:
+                raise self.violation
+            if reached():
+                return True
+            moment_us, step = self._next()
+            if step is None or moment_us > end_us:
+                self.now_us = max(self.now_us, end_us)
+                return False
+            self.now_us = max(self.now_us, moment_us)
+            self.stats.steps += 1
+            step()
+            self.oracle.after_step()
+
+    def _next(self) -> tuple[int, Callable[[], None] | None]:
+        """Return what happens next; what happens at one moment happens in any order."""
+        first_us: int | None = None
+        ready: list[Callable[[], None]] = []
+        if self._timeline:
+            first_us = self._timeline[0][0]
+            ready = [self._pop]
+        for process in self.processes:
+            if not process.runs or process.inside:
+                continue
+            due_us = process.loop.next_timer_us()
+            if due_us is None or (first_us is not None and due_us > first_us):
+                continue
+            step = _advance(process, due_us)
+            if due_us == first_us:
+                ready.append(step)
+            else:
+                first_us, ready = due_us, [step]
+        if first_us is None:
+            return 0, None
+        return first_us, ready[0] if len(ready) == 1 else self.random.choice(ready)
+
+    def _pop(self) -> None:
+        heapq.heappop(self._timeline)[2]()
+
+    # Processes.
+
+    def start_process(self) -> None:
+        """Start an engine in a process of its own."""
+        self._pids += 1
+        process = Process(self, self._pids)
+        self.processes.append(process)
+        self.trace(process, "starts")
+        process.start()
+
+    def ended(self, process: Process) -> None:
+        """Note that a process is gone; whoever looks after the engine starts another one."""
+        self.processes.remove(process)
+        if self._restarting or any(other.runs for other in self.processes):
+            return
+        self._restarting = True
+        wait_ms = 100 if self.calm else self.random.choice((10, 300, 2_000, 12_000))
+        self.after(wait_ms, self._restart)
+
+    def _restart(self) -> None:
+        self._restarting = False
+        if not any(process.runs for process in self.processes):
+            self.start_process()
+
+    def serving(self) -> Process | None:
+        """Return the engine that people reach, None while there is none."""
+        return next((process for process in self.processes if process.serves), None)
+
+    # What breaks.
+
+    def point(self, process: Process, where: str, what: str = "") -> None:
+        """Pass a point of a process; die there, or stand still, where the plan says so."""
+        if process.dead:
+            return
+        self._reached[where] += 1
+        key = (where, self._reached[where])
+        kill = self._kills.pop(key, None)
+        if kill is not None:
+            self.stats.crashes += 1
+            self.trace(process, "is killed at", where, what)
+            process.dead = True
+            self.children.orphaned(process, supervised=not kill.orphans)
+            raise Died
+        stall = self._stalls.pop(key, None)
+        if stall is not None:
+            self._stall(process, stall)
+
+    def _stall(self, process: Process, stall: p.Stall) -> None:
+        """Let the others go on while this process stands still in the middle of a step."""
+        self.stats.stalls += 1
+        self.trace(process, "stands still at", stall.where)
+        if stall.rival_ms is not None:
+            self.after(stall.rival_ms, self._rival)
+        process.stalled = True
+        asyncio._set_running_loop(None)
+        try:
+            self.run_until(min(self.now_us + stall.for_ms * 1000, self.plan.chaos_ms * 1000))
+        finally:
+            asyncio._set_running_loop(process.loop)
+            process.stalled = False
+        if process.dead:
+            raise Died
+        process.loop.skip_to_us(self.now_us)
+        self.trace(process, "goes on")
+        self.oracle.went_on(process)
+
+    def _rival(self) -> None:
+        self.trace(None, "a rival is started")
+        self.start_process()
+
+    def fault(self, sorts: Iterable[CommitSort]) -> FaultKind | None:
+        """Return how the next commit, which is of these sorts, fails; None when it does not."""
+        fails: FaultKind | None = None
+        for sort in sorts:
+            self._commits[sort] += 1
+            fails = self._faults.pop((sort, self._commits[sort]), None) or fails
+        self.stats.faults += fails is not None
+        return fails
+
+    def read_fault(self) -> bool:
+        """Tell whether the next read fails."""
+        self._reads += 1
+        fails = self._reads in self._read_faults
+        self.stats.faults += fails
+        return fails
+
+    def _schedule(self, item: p.Any_Item) -> None:
+        match item:
+            case p.Say(at_ms=at_ms):
+                self.at(at_ms * 1000, lambda: self.people.say(item))
+            case p.Ghost(at_ms=at_ms):
+                self.at(at_ms * 1000, lambda: self.people.haunt(item))
+            case p.Turn():
+                self.children.script(item)
+            case p.Check():
+                self.people.expect_check(item)
+            case p.KillAt(at_ms=at_ms):
+                self.at(at_ms * 1000, self._kill_one)
+            case p.Shutdown(at_ms=at_ms, grace_ms=grace_ms):
+                self.at(at_ms * 1000, lambda: self.shut_down(grace_ms))
+            case p.Rival(at_ms=at_ms):
+                self.at(at_ms * 1000, self._rival)
+            case p.Jump(at_ms=at_ms, by_ms=by_ms):
+                self.at(at_ms * 1000, lambda: self._jump(by_ms))
+            case p.Kill() | p.Stall() | p.Fault() | p.ReadFault():
+                pass
+
+    def _kill_one(self) -> None:
+        for process in self.processes:
+            self.stats.crashes += 1
+            process.kill(orphans=self.random.random() < 0.5)
+            return
+
+    def shut_down(self, grace_ms: int) -> None:
+        """Ask the serving engine to stop."""
+        process = self.serving()
+        if process is not None and process.engine is not None:
+            engine = process.engine
+            process.trace("is asked to stop")
+            process.call(lambda: engine.stop_soon(grace_ms / 1000))
+
+    def _jump(self, by_ms: int) -> None:
+        self.trace(None, "the wall clock is set by", by_ms, "ms")
+        self.skew_ms += by_ms
+
+    # What is told.
+
+    def fail(self, rule: str, detail: str = "") -> None:
+        """Say that something happened that must not, and end the world."""
+        if self.violation is None:
+            self.violation = Violation(rule, detail)
+            self.trace(None, "VIOLATION", rule, detail)
+        raise self.violation
+
+    def trace(self, process: Process | None, *what: Any) -> None:
+        """Write a line down."""
+        who = "world" if process is None else f"engine {process.pid}"
+        self.lines.append((self.now_us, who, what))
+
+    def told(self) -> list[str]:
+        """Return what was written down, as text."""
+        return [
+            f"{moment / 1_000_000:11.3f}  {who:10} {' '.join(str(part) for part in what)}"
+            for moment, who, what in self.lines
+        ]
+
+
+def _advance(process: Process, moment_us: int) -> Callable[[], None]:
+    return lambda: process.advance(moment_us)

@@ -1,0 +1,632 @@
+"""The group commit pump, on a loop whose time only moves when nothing is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goalfsm.errors import DiskFull, Fenced, OutcomeUnknown, StoreClosed, StoreUnavailable
+from goalfsm.store.memory import MemoryStore
+from goalfsm.store.port import Checkpointer, Commit, Committed, Conflict, Done, Effect, Outcome
+from goalfsm.store.pump import BATCH, GATHER_S, LINGER_S, RETRY_S, Pump
+from goalfsm.store.sqlite import SqliteStore
+from tests.store_contract import BOB, commit, nobody_lives, owned
+
+
+class _Selector(selectors.SelectSelector):
+    """Instead of waiting, lets the time pass that it was to wait."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and timeout > 0:
+            self.now += timeout
+            timeout = 0
+        return super().select(timeout)
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a test's coroutine on virtual time, bounded by real time."""
+    selector = _Selector()
+
+    def make() -> asyncio.AbstractEventLoop:
+        loop = asyncio.SelectorEventLoop(selector)
+        loop.time = lambda: selector.now  # type: ignore[method-assign]
+        return loop
+
+    with asyncio.Runner(loop_factory=make) as runner:
+        runner.run(main())
+
+
+class Recorder(MemoryStore):
+    """A store that notes its batches, and fails or has a log when it is told to."""
+
+    def __init__(self) -> None:
+        """Own a store in memory."""
+        super().__init__()
+        self.batches: list[list[str]] = []
+        self.marks: list[list[str]] = []
+        self.failures: list[BaseException] = []
+        self.keeper: Checkpointer | None = None
+        owned(self)
+
+    def commit(self, batch: Sequence[Commit], *, done: Sequence[Done] = ()) -> list[Outcome]:
+        """Commit, and note what."""
+        self.batches.append([c.thread_id for c in batch])
+        self.marks.append([mark.key for mark in done])
+        if self.failures:
+            raise self.failures.pop(0)
+        return super().commit(batch, done=done)
+
+    def checkpointer(self) -> Checkpointer | None:
+        """Return what the test has set."""
+        return self.keeper
+
+
+async def submitted(pump: Pump, *commits: Commit) -> list[asyncio.Future[Outcome]]:
+    """Submit commits that are sure to be taken together."""
+    async with pump.held():
+        return [pump.submit(each) for each in commits]
+
+
+def test_what_is_ready_goes_in_one_batch() -> None:
+    """The first of a burst is committed at once, the others together; then all are together."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        threads = ["t0", "t1", "t2", "t3", "t4"]
+        for expected in range(2):
+            futures = [pump.submit(commit(t, expected=expected)) for t in threads]
+            assert await asyncio.gather(*futures) == [Committed(revision=expected + 1)] * 5
+        assert store.batches == [["t0"], ["t1", "t2", "t3", "t4"], threads]
+        assert (pump.stats.events, pump.stats.batches, pump.stats.largest) == (10, 3, 5)
+        await pump.close()
+
+    run(main)
+
+
+def test_batches_are_bounded_and_in_order() -> None:
+    """More than a batch's worth goes in several, first come first served."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        threads = [f"t{n:03}" for n in range(2 * BATCH + 5)]
+        await asyncio.gather(*await submitted(pump, *(commit(t) for t in threads)))
+        assert [len(batch) for batch in store.batches] == [BATCH, BATCH, 5]
+        assert [t for batch in store.batches for t in batch] == threads
+        await pump.close()
+
+    run(main)
+
+
+def test_events_of_one_script_share_a_transaction() -> None:
+    """They are not split, alone or beside others, even where they exceed a batch."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        script = [commit("a", expected=n) for n in range(3)]
+        futures = pump.submit_together(script)
+        assert [future.result() for future in futures] == [
+            Committed(revision=n + 1) for n in range(3)
+        ]
+        async with pump.held():
+            groups = [
+                *(pump.submit_together([commit(f"t{n}"), commit(f"t{n}", expected=1)])
+                  for n in range(BATCH // 2 - 1)),
+                pump.submit_together([commit("x", expected=n) for n in range(3)]),
+                pump.submit_together([commit("y", expected=n) for n in range(BATCH + 5)]),
+            ]  # fmt: skip
+        for group in groups:
+            results = await asyncio.gather(*group)
+            assert results == [Committed(revision=n + 1) for n in range(len(group))]
+        assert [len(batch) for batch in store.batches] == [3, BATCH - 2, 3, BATCH + 5]
+        assert pump.submit_together([]) == []
+        await pump.close()
+        (refused,) = pump.submit_together([commit("z")])
+        with pytest.raises(StoreClosed):
+            await refused
+
+    run(main)
+
+
+def test_alone_nobody_waits() -> None:
+    """One thread's commits are durable when submit returns."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        loop = asyncio.get_running_loop()
+        for expected in range(20):
+            assert pump.submit(commit(expected=expected)).done()
+        assert loop.time() == 0
+        assert store.batches == [["t"]] * 20
+        await pump.close()
+
+    run(main)
+
+
+def test_one_thread_gives_way_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread with much to commit does not keep the loop for longer than a batch may wait."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        assert pump.submit(commit()).done()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        monkeypatch.setattr(loop, "time", lambda: began + GATHER_S)
+        second = pump.submit(commit(expected=1))
+        assert not second.done()
+        monkeypatch.undo()
+        await second
+        await pump.close()
+
+    run(main)
+
+
+def test_commit_of_one_that_fails_reaches_its_caller() -> None:
+    """Alone, too, an error comes through the future, and the next commit goes on."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        store.failures.append(DiskFull("full"))
+        with pytest.raises(DiskFull):
+            await pump.submit(commit())
+        assert await pump.submit(commit()) == Committed(revision=1)
+        await pump.close()
+
+    run(main)
+
+
+def test_many_threads_stay_in_step() -> None:
+    """Threads that come back at different moments after a batch still share the next one."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+
+        async def thread(name: str, hops: int) -> None:
+            for expected in range(20):
+                await pump.submit(commit(name, expected=expected))
+                for _ in range(hops):
+                    await asyncio.sleep(0)
+
+        await asyncio.gather(*(thread(f"t{n}", n % 3) for n in range(12)))
+        assert pump.stats.events == 240
+        assert pump.stats.events / pump.stats.batches > 5
+        await pump.close()
+
+    run(main)
+
+
+def test_each_learns_its_own_outcome() -> None:
+    """A conflict beside a success is told to whom it concerns."""
+
+    async def main() -> None:
+        pump = Pump(Recorder())
+        good, stale = await submitted(pump, commit("a"), commit("b", expected=4))
+        assert await good == Committed(revision=1)
+        assert await stale == Conflict(actual_revision=0)
+        await pump.close()
+
+    run(main)
+
+
+@pytest.mark.parametrize("failure", [Fenced, DiskFull, OutcomeUnknown, StoreUnavailable])
+def test_failure_of_a_batch_reaches_everybody_in_it(failure: type[Exception]) -> None:
+    """Each caller gets an error of its own; the pump goes on with the next batch."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        store.failures.append(failure("no"))
+        futures = await submitted(pump, commit("a"), commit("b"))
+        results = await asyncio.gather(*futures, return_exceptions=True)
+        assert [type(result) for result in results] == [failure] * 2
+        assert results[0] is not results[1]
+        assert await pump.submit(commit("a")) == Committed(revision=1)
+        await pump.close()
+
+    run(main)
+
+
+def test_defect_in_the_store_hangs_nobody() -> None:
+    """An error that is no StoreError reaches those who wait, too."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        store.failures.append(ZeroDivisionError())
+        with pytest.raises(ZeroDivisionError):
+            await pump.submit(commit())
+        assert await pump.submit(commit()) == Committed(revision=1)
+        await pump.close()
+
+    run(main)
+
+
+def test_cancelled_before_its_batch_is_withdrawn() -> None:
+    """Who gives up before the commit is not committed; the others are."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        given_up, kept = await submitted(pump, commit("a"), commit("b"))
+        given_up.cancel()
+        await kept
+        assert store.batches == [["b"]]
+        await pump.close()
+
+    run(main)
+
+
+def test_marks_ride_with_the_next_commit() -> None:
+    """Marking an effect costs no transaction where a commit follows."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        await pump.submit(commit(outbox=(Effect(key="k", kind="K"),)))
+        pump.mark_done("k", at_ms=1)
+        assert [row.key for row in store.outbox.open()] == ["k"]
+        await pump.submit(commit(expected=1))
+        assert store.outbox.open() == ()
+        assert store.marks == [[], ["k"]]
+        await asyncio.sleep(2 * LINGER_S)
+        assert len(store.batches) == 2
+        await pump.close()
+
+    run(main)
+
+
+def test_marks_alone_are_written_soon() -> None:
+    """Without a commit a mark waits no longer than it may."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        await pump.submit(commit(outbox=(Effect(key="k", kind="K"),)))
+        pump.mark_done("k", at_ms=1)
+        await asyncio.sleep(LINGER_S * 0.9)
+        assert len(store.batches) == 1
+        await asyncio.sleep(LINGER_S * 0.2)
+        assert store.marks == [[], ["k"]]
+        assert store.outbox.open() == ()
+        await pump.close()
+
+    run(main)
+
+
+def test_marks_survive_a_failed_batch() -> None:
+    """They are tried again, with the next commit or alone."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        await pump.submit(commit(outbox=(Effect(key="k", kind="K"),)))
+        pump.mark_done("k", at_ms=1)
+        store.failures.append(DiskFull("full"))
+        with pytest.raises(DiskFull):
+            await pump.submit(commit(expected=1))
+        assert [row.key for row in store.outbox.open()] == ["k"]
+        await asyncio.sleep(2 * LINGER_S)
+        assert store.outbox.open() == ()
+        await pump.close()
+
+    run(main)
+
+
+def test_marks_alone_survive_a_failure() -> None:
+    """They are tried again after a while, or with the next commit; nobody waits for them."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        keys = ("k1", "k2")
+        await pump.submit(commit(outbox=tuple(Effect(key=key, kind="K") for key in keys)))
+        for key in keys:
+            pump.mark_done(key, at_ms=1)
+            store.failures += [DiskFull("full"), DiskFull("full")]
+            await pump.drain()
+            await pump.drain()
+            assert key in {row.key for row in store.outbox.open()}
+            await asyncio.sleep(RETRY_S + LINGER_S)
+            assert key in {row.key for row in store.outbox.open()}
+            if key == "k1":
+                await asyncio.sleep(RETRY_S)
+            else:
+                await pump.submit(commit(expected=1))
+            assert key not in {row.key for row in store.outbox.open()}
+        await pump.close()
+
+    run(main)
+
+
+def test_a_pump_closes_over_a_store_that_takes_no_marks() -> None:
+    """One more try is made, then they are left to the next start."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        pump.mark_done("k", at_ms=1)
+        store.failures += [DiskFull("full")] * 3
+        await pump.close()
+        assert len(store.failures) == 2
+
+    run(main)
+
+
+def test_nothing_is_committed_while_held() -> None:
+    """Commits wait, holds nest, and everything goes at the release."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        async with pump.held():
+            async with pump.held():
+                future = pump.submit(commit("a"))
+                pump.mark_done("k", at_ms=1)
+                await asyncio.sleep(1)
+            await asyncio.sleep(1)
+            assert store.batches == []
+        assert await future == Committed(revision=1)
+        await pump.drain()
+        assert store.batches == [["a"]]
+        await pump.close()
+
+    run(main)
+
+
+def test_hold_that_comes_before_the_flush_stops_it() -> None:
+    """A batch that was about to be committed waits, too."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        await pump.submit(commit("a"))
+        future = pump.submit(commit("b"))
+        async with pump.held():
+            await asyncio.sleep(1)
+            assert store.batches == [["a"]]
+        assert await future == Committed(revision=1)
+        await pump.close()
+
+    run(main)
+
+
+def test_close_commits_what_was_submitted_and_then_refuses() -> None:
+    """Nothing that was taken is dropped; nothing more is taken."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        await pump.submit(commit(outbox=(Effect(key="k", kind="K"),)))
+        future = pump.submit(commit(expected=1))
+        pump.mark_done("k", at_ms=1)
+        await pump.close()
+        assert future.result() == Committed(revision=2)
+        assert store.outbox.open() == ()
+        with pytest.raises(StoreClosed):
+            await pump.submit(commit(expected=2))
+        with pytest.raises(StoreClosed):
+            pump.mark_done("k", at_ms=1)
+        assert len(store.journal.read("t")) == 2
+
+    run(main)
+
+
+def test_superseded_owner_is_fenced_through_the_pump() -> None:
+    """A successor's claim reaches whoever commits."""
+
+    async def main() -> None:
+        store = MemoryStore(is_alive=nobody_lives)
+        owned(store)
+        pump = Pump(store)
+        owned(MemoryStore(store.disk, is_alive=nobody_lives), who=BOB)
+        with pytest.raises(Fenced):
+            await pump.submit(commit())
+        await pump.close()
+
+    run(main)
+
+
+# --- checkpoints
+
+
+class Keeper:
+    """A log of one frame a commit, which a run empties unless it is told not to."""
+
+    def __init__(self, store: Recorder) -> None:
+        """Watch that store."""
+        self.store = store
+        self.moved = 0
+        self.works = True
+        self.failure: BaseException | None = None
+        self.runs: list[tuple[int, str]] = []
+        self.closed_on = ""
+        self.during: Callable[[int], None] = lambda _run: None
+
+    def backlog(self) -> int:
+        """Return how many commits were not moved."""
+        return len(self.store.batches) - self.moved
+
+    def run(self) -> bool:
+        """Move all."""
+        self.runs.append((len(self.store.batches), threading.current_thread().name))
+        self.during(len(self.runs))
+        if self.failure is not None:
+            raise self.failure
+        if self.works:
+            self.moved = len(self.store.batches)
+        return self.works
+
+    def close(self) -> None:
+        """Note the thread."""
+        self.closed_on = threading.current_thread().name
+
+
+def _kept() -> tuple[Recorder, Keeper]:
+    store = Recorder()
+    keeper = Keeper(store)
+    store.keeper = keeper
+    return store, keeper
+
+
+async def _commits(pump: Pump, count: int, *, begin: int = 0) -> None:
+    for expected in range(begin, begin + count):
+        await pump.submit(commit(expected=expected))
+
+
+async def _settled(pump: Pump) -> None:
+    """Wait until no checkpoint is under way."""
+    running = pump._log._running
+    if running is not None:
+        await running
+
+
+def test_long_log_is_moved_off_the_loop() -> None:
+    """Past the threshold it is moved twice, on one thread of its own, then there is peace."""
+
+    async def main() -> None:
+        store, keeper = _kept()
+        pump = Pump(store, checkpoint_frames=10)
+        await _commits(pump, 9)
+        assert keeper.runs == []
+        await _commits(pump, 1, begin=9)
+        await _settled(pump)
+        assert len(keeper.runs) == 2
+        assert keeper.runs[0][1] == keeper.runs[1][1] != threading.current_thread().name
+        assert pump.stats.checkpoints == 1
+        await _commits(pump, 5, begin=10)
+        assert len(keeper.runs) == 2
+        await pump.close()
+        assert keeper.closed_on == keeper.runs[0][1]
+
+    run(main)
+
+
+def test_commits_are_held_for_the_last_move() -> None:
+    """During the first move commits go on; during the last they wait, and follow it."""
+
+    async def main() -> None:
+        store, keeper = _kept()
+        loop = asyncio.get_running_loop()
+        inside: asyncio.Queue[int] = asyncio.Queue()
+        leave = threading.Semaphore(0)
+
+        def stay(run: int) -> None:
+            loop.call_soon_threadsafe(inside.put_nowait, run)
+            assert leave.acquire(timeout=30)
+
+        keeper.during = stay
+        pump = Pump(store, checkpoint_frames=3)
+        await _commits(pump, 3)
+        assert await inside.get() == 1
+        assert await pump.submit(commit("beside")) == Committed(revision=1)
+        leave.release()
+        assert await inside.get() == 2
+        waiting = pump.submit(commit("held"))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        assert store.batches[-1] == ["beside"]
+        leave.release()
+        assert await waiting == Committed(revision=1)
+        await pump.close()
+
+    run(main)
+
+
+def test_log_that_cannot_be_moved_is_tried_less_and_less() -> None:
+    """A reader in the way does not make every commit wait."""
+
+    async def main() -> None:
+        store, keeper = _kept()
+        keeper.works = False
+        pump = Pump(store, checkpoint_frames=10)
+        for n in range(100):
+            await _commits(pump, 1, begin=n)
+            await _settled(pump)
+        assert [at for at, _ in keeper.runs[::2]] == [10, 20, 40, 80]
+        keeper.works = True
+        for n in range(100, 180):
+            await _commits(pump, 1, begin=n)
+            await _settled(pump)
+        assert [at for at, _ in keeper.runs[8::2]] == [160, 170, 180]
+        await pump.close()
+
+    run(main)
+
+
+def test_failed_checkpoint_is_kept_for_doctor_and_harms_no_commit() -> None:
+    """Commits go on; the error goes away when a later run succeeds."""
+
+    async def main() -> None:
+        store, keeper = _kept()
+        pump = Pump(store, checkpoint_frames=4)
+        keeper.failure = StoreUnavailable("I/O error")
+        await _commits(pump, 6)
+        await _settled(pump)
+        assert isinstance(pump.checkpoint_error, StoreUnavailable)
+        keeper.failure = None
+        await _commits(pump, 6, begin=6)
+        await _settled(pump)
+        assert pump.checkpoint_error is None
+        await pump.close()
+
+    run(main)
+
+
+def test_no_thread_without_a_checkpointer() -> None:
+    """A store that wants none, or a pump that is told so, leaves one thread."""
+
+    async def main() -> None:
+        before = threading.active_count()
+        pump = Pump(Recorder(), checkpoint_frames=1)
+        await _commits(pump, 3)
+        store, keeper = _kept()
+        inline = Pump(store, checkpoint_frames=1, background=False)
+        await _commits(inline, 3)
+        assert threading.active_count() == before
+        assert keeper.runs == []
+        await pump.close()
+        await inline.close()
+
+    run(main)
+
+
+def test_pump_on_a_file_keeps_the_log_short(tmp_path: Path) -> None:
+    """With the SQLite store, on real threads, the log starts over again and again."""
+
+    async def main() -> None:
+        store = SqliteStore.open(tmp_path / "goals.db")
+        owned(store)
+        pump = Pump(store, checkpoint_frames=50)
+
+        async def thread(name: str) -> None:
+            for expected in range(40):
+                outcome = await pump.submit(commit(name, expected=expected, state=bytes(3_000)))
+                assert outcome == Committed(revision=expected + 1)
+
+        await asyncio.gather(*(thread(f"t{n}") for n in range(8)))
+        await _settled(pump)
+        assert pump.checkpoint_error is None
+        assert pump.stats.checkpoints >= 1
+        frames = store.facts().wal_frames
+        assert frames is not None
+        assert frames < 1_000
+        assert store.integrity() == ()
+        await pump.close()
+        store.close()
+
+    asyncio.run(main())

@@ -1,0 +1,393 @@
+"""Coverage of rows: what counts as fired, for our machines and for those of a user."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from transitions import Machine
+from transitions.extensions import HierarchicalMachine
+from transitions.extensions.asyncio import AsyncMachine
+
+import goalfsm.session.change
+from goalfsm import Goal, default_machine
+from goalfsm.machine import Row
+from goalfsm.testing import MachineCoverage, MemoryGoals, ScriptedWorker, TableRow, claims_complete
+from goalfsm.testing.coverage import RowsMissed, write_table
+from goalfsm.testing.rows import MachineUnknown
+from goalfsm.transition import AbortPause, Clear, Fire, ResumeActive, RuntimeAccounting, Set, plan
+from recovery import machine as recovery
+from recovery import stale_events, stale_work
+
+NOW = 1_000_000
+
+
+@pytest.fixture
+def machine_coverage() -> Iterator[MachineCoverage]:
+    """Count for one test alone: its half-covered machines are none of the session's business."""
+    with MachineCoverage().watching() as coverage:
+        yield coverage
+
+
+def goal(status: str = "active", **fields: Any) -> Goal:
+    made = Goal(goal_id="g", objective="o", created_at=NOW, updated_at=NOW, **fields)
+    return msgspec.structs.replace(made, status=status)
+
+
+def fired(coverage: MachineCoverage, name: str = "goal") -> list[str]:
+    return [str(row) for row in coverage[name].fired]
+
+
+# The goal machine.
+
+
+@pytest.mark.parametrize(
+    ("before", "request_", "row"),
+    [
+        (goal(), Fire("pause"), "pause: active -> paused"),
+        (goal("paused"), ResumeActive(), "resume: paused -> active [under_budget]"),
+        (
+            goal("paused", token_budget=1, tokens_used=1),
+            ResumeActive(),
+            "resume: paused -> budgetLimited",
+        ),
+        (goal(), AbortPause(), "abort_pause: active -> paused"),
+        (goal("complete"), Fire("complete"), "complete: complete -> complete"),
+        (goal(), Clear(), "clear: active -> absent"),
+        (None, Set(goal()), "create: absent -> active"),
+        (
+            goal("blocked"),
+            Set(msgspec.structs.replace(goal(), goal_id="h")),
+            "replace: blocked -> active",
+        ),
+        (
+            goal(token_budget=9),
+            RuntimeAccounting(goal(token_budget=9, tokens_used=5)),
+            "account: active -> active",
+        ),
+        (
+            goal(token_budget=9),
+            RuntimeAccounting(goal("budgetLimited", token_budget=9, tokens_used=9)),
+            "account: active -> budgetLimited [over_budget]",
+        ),
+    ],
+)
+def test_rows_of_the_goal_machine(
+    machine_coverage: MachineCoverage, before: Goal | None, request_: Any, row: str
+) -> None:
+    plan(before, request_, NOW)
+    assert fired(machine_coverage) == [row]
+
+
+@pytest.mark.parametrize(
+    ("before", "request_"),
+    [
+        (None, Fire("pause")),
+        (None, Clear()),
+        (goal("complete"), Fire("pause")),
+        (goal(), Set(goal(tokens_used=5))),
+        (None, Set(goal("paused"))),
+        (goal(), RuntimeAccounting(goal())),
+    ],
+)
+def test_what_fires_no_row(
+    machine_coverage: MachineCoverage, before: Goal | None, request_: Any
+) -> None:
+    plan(before, request_, NOW)
+    assert fired(machine_coverage) == []
+
+
+def test_plans_are_the_same_while_somebody_watches() -> None:
+    statuses = ["active", "paused", "blocked", "complete", "budgetLimited"]
+    triggers = sorted({row.trigger for row in default_machine().rows})
+    goals = [None, *(goal(s) for s in statuses)]
+    goals += [goal(s, token_budget=1, tokens_used=1) for s in statuses]
+    asked = [Fire(trigger) for trigger in triggers] + [Clear(), AbortPause(), ResumeActive()]
+    alone = [plan(one, what, NOW) for one in goals for what in asked]
+    with MachineCoverage().watching():
+        assert [plan(one, what, NOW) for one in goals for what in asked] == alone
+
+
+def test_rows_count_whoever_imported_the_function(
+    machine_coverage: MachineCoverage,
+    memory_goals: MemoryGoals,
+    scripted_worker: ScriptedWorker,
+) -> None:
+    scripted_worker.turn(claims_complete("done"))
+    memory_goals.give("t", "Go on")
+    memory_goals.settle("t")
+    assert goalfsm.session.change.plan is plan
+    assert fired(machine_coverage) == ["create: absent -> active", "complete: active -> complete"]
+
+
+def test_an_embedders_rows_are_watched_beside_ours(machine_coverage: MachineCoverage) -> None:
+    extended = default_machine().extended(
+        [Row("escalate", "active", "blocked", when="rich")],
+        guards={"rich": lambda one: one.token_budget is not None},
+    )
+    machine_coverage.watch(extended, "mine")
+    plan(goal(token_budget=5), Fire("escalate"), NOW, extended)
+    plan(goal(), Fire("escalate"), NOW, extended)
+    plan(goal(), Fire("pause"), NOW, extended)
+    plan(goal(), Fire("edit"), NOW)
+    assert fired(machine_coverage, "mine") == [
+        "escalate: active -> blocked [rich]",
+        "pause: active -> paused",
+    ]
+    assert fired(machine_coverage) == ["pause: active -> paused", "edit: active -> active"]
+    assert len(machine_coverage["mine"].rows) == len(machine_coverage["goal"].rows) + 1
+
+
+# The recovery machine and the stale-work reducer.
+
+
+def test_rows_of_the_recovery_machine(machine_coverage: MachineCoverage) -> None:
+    state, _ = recovery.begin_overflow(recovery.CALM)
+    recovery.session_compact(recovery.reset_counters(state))
+    assert fired(machine_coverage, "recovery") == [
+        "begin_overflow: idle -> host_overflow_recovering_needs_user_start"
+    ]
+    recovery.session_compact(state)
+    assert len(fired(machine_coverage, "recovery")) == 2
+
+
+def test_rows_of_the_stale_work_reducer(machine_coverage: MachineCoverage) -> None:
+    state = stale_work.reduce(stale_events.IDLE, stale_events.StaleWorkStarted(goal_id="old")).state
+    reduction = stale_work.reduce(state, stale_events.ContextAbort(turn_index=1))
+    assert reduction.plan is not None
+    assert "abort" in reduction.plan.effects
+    assert fired(machine_coverage, "stale-work") == [
+        "stale_work_started: idle -> observing_turn",
+        "context_abort: observing_turn -> aborting_turn [all_stale]",
+    ]
+
+
+def test_tables_of_a_tests_own_do_not_count(machine_coverage: MachineCoverage) -> None:
+    table = recovery.compile_phases(recovery.PHASE_TRANSITIONS)
+    recovery.begin_overflow(recovery.CALM, table=table)
+    lifecycle = stale_work.compile_lifecycle(stale_work.LIFECYCLE)
+    event = stale_events.StaleWorkStarted(goal_id="old")
+    stale_work.reduce(stale_events.IDLE, event, table=lifecycle)
+    assert fired(machine_coverage, "recovery") == []
+    assert fired(machine_coverage, "stale-work") == []
+
+
+def test_reductions_are_the_same_while_somebody_watches() -> None:
+    def walk(seed: int) -> list[Any]:
+        draw = random.Random(seed)
+        state: Any = stale_events.IDLE
+        seen = []
+        for _ in range(60):
+            turn = draw.choice([None, 1, 2])
+            event = draw.choice(
+                [
+                    stale_events.RunnableWorkStarted(),
+                    stale_events.StaleWorkStarted(goal_id=draw.choice("ab")),
+                    stale_events.ContextAbort(turn_index=turn),
+                    stale_events.TurnStart(),
+                    stale_events.TurnEnd(turn_index=turn),
+                    stale_events.UserInputClearAbort(),
+                ]
+            )
+            reduction = stale_work.reduce(state, event)
+            state = reduction.state
+            seen.append(reduction)
+        return seen
+
+    alone = [walk(seed) for seed in range(20)]
+    with MachineCoverage().watching():
+        assert [walk(seed) for seed in range(20)] == alone
+
+
+_ALONE = """
+import inspect
+from transitions import Transition
+from transitions.extensions.asyncio import AsyncTransition
+from goalfsm import transition
+from goalfsm.testing import MachineCoverage
+from recovery import machine, stale_work
+
+def look():
+    functions = transition.plan, machine._move, stale_work.reduce
+    return [
+        (one.__code__, one.__defaults__, one.__kwdefaults__, str(inspect.signature(one)))
+        for one in functions
+    ] + [Transition.execute, AsyncTransition.execute]
+
+before = look()
+with MachineCoverage().watching():
+    with MachineCoverage().watching():
+        assert all(one != other for one, other in zip(look(), before, strict=True))
+    assert all(one != other for one, other in zip(look(), before, strict=True))
+assert look() == before
+assert not [name for name in vars(transition) if "observed" in name]
+"""
+
+
+def test_nothing_of_it_stays_when_nobody_watches() -> None:
+    """In a process of its own: this one may be watched itself."""
+    subprocess.run([sys.executable, "-c", _ALONE], check=True)
+
+
+def test_two_may_watch_at_once() -> None:
+    with MachineCoverage().watching() as outer:
+        plan(goal(), Fire("edit"), NOW)
+        with MachineCoverage().watching() as inner:
+            plan(goal(), Fire("pause"), NOW)
+        plan(goal(), Fire("block"), NOW)
+    plan(goal(), Fire("complete"), NOW)
+    assert len(fired(outer)) == 3
+    assert fired(inner) == ["pause: active -> paused"]
+
+
+# Machines of a user.
+
+
+class Model:
+    """Nothing of its own."""
+
+
+class Lamp(Machine):
+    """A machine of a user's own class."""
+
+    def __init__(self) -> None:
+        super().__init__(states=["off", "on"], initial="off", auto_transitions=False, name="lamp")
+        self.add_transition("press", "off", "on", conditions=lambda: True)
+        self.add_transition("press", "on", "off", conditions=lambda: False)
+        self.add_transition("press", "on", None)
+
+
+def test_rows_of_a_live_machine(machine_coverage: MachineCoverage) -> None:
+    lamp = Lamp()
+    machine_coverage.watch(lamp)
+    lamp.press()  # type: ignore[attr-defined]  the machine adds it
+    assert fired(machine_coverage, "lamp") == ["press: off -> on [lambda]"]
+    lamp.press()  # type: ignore[attr-defined]
+    table = machine_coverage["lamp"]
+    assert [str(row) for row in table.missed] == ["press: on -> off [lambda#2]"]
+    assert table.percent == pytest.approx(200 / 3)
+    assert table.counts[TableRow("press", "on", "on")] == 1
+    with pytest.raises(RowsMissed, match=r"lamp: 66.6 % of the rows fired, not") as caught:
+        table.check()
+    assert "press: on -> off [lambda#2]" in caught.value.message
+    assert "for_each_path()" in caught.value.hint
+    table.check(66)
+
+
+def test_machines_of_one_class_or_name_count_together(machine_coverage: MachineCoverage) -> None:
+    machine_coverage.watch(Lamp)
+    assert machine_coverage["Lamp"].rows == ()
+    assert machine_coverage["Lamp"].percent == 100
+    first, second = Lamp(), Lamp()
+    first.press()  # type: ignore[attr-defined]
+    second.set_state("on")
+    second.press()  # type: ignore[attr-defined]
+    assert len(machine_coverage["Lamp"].rows) == 3
+    assert len(machine_coverage["Lamp"].fired) == 2
+
+
+def test_a_machine_that_nobody_watches_does_not_count(machine_coverage: MachineCoverage) -> None:
+    Lamp().press()  # type: ignore[attr-defined]
+    assert [table.name for table in machine_coverage.tables] == ["goal", "recovery", "stale-work"]
+
+
+def test_rows_that_are_added_later_count(machine_coverage: MachineCoverage) -> None:
+    lamp = Lamp()
+    machine_coverage.watch(lamp)
+    lamp.add_transition("smash", "*", "off")
+    lamp.smash()  # type: ignore[attr-defined]
+    assert fired(machine_coverage, "lamp") == ["smash: off -> off"]
+    assert len(machine_coverage["lamp"].rows) == 5
+
+
+def test_asynchronous_and_nested_machines_count(machine_coverage: MachineCoverage) -> None:
+    later = AsyncMachine(Model(), states=["a", "b"], initial="a", auto_transitions=False)
+    later.add_transition("go", "a", "b", conditions=lambda: False)
+    later.add_transition("go", "a", "b")
+    nested = HierarchicalMachine(
+        Model(),
+        states=["a", {"name": "b", "children": ["x", "y"], "initial": "x"}],
+        initial="a",
+        auto_transitions=False,
+        transitions=[["go", "a", "b"], ["go", "b_x", "b_y"]],
+    )
+    machine_coverage.watch(later, "later").watch(nested, "nested")
+    asyncio.run(later.models[0].go())
+    nested.models[0].go()
+    nested.models[0].go()
+    assert fired(machine_coverage, "later") == ["go: a -> b"]
+    assert fired(machine_coverage, "nested") == ["go: a -> b", "go: b_x -> b_y"]
+
+
+def test_what_is_no_machine_is_refused(machine_coverage: MachineCoverage) -> None:
+    with pytest.raises(MachineUnknown):
+        machine_coverage.watch("goal")
+    with pytest.raises(MachineUnknown, match="no machine is watched as 'lamp'") as caught:
+        _ = machine_coverage["lamp"]
+    assert "stale-work" in caught.value.hint
+
+
+def test_what_a_test_watches_the_session_watches_too() -> None:
+    whole = MachineCoverage()
+    with whole.watching():
+        one = MachineCoverage(whole)
+        lamp = Lamp()
+        with one.watching():
+            one.watch(lamp)
+            lamp.press()  # type: ignore[attr-defined]
+        lamp.press()  # type: ignore[attr-defined]
+    assert len(fired(one, "lamp")) == 1
+    assert len(fired(whole, "lamp")) == 2
+
+
+# Shown and handed on.
+
+
+def test_the_table() -> None:
+    coverage = MachineCoverage()
+    lamp = Lamp()
+    with coverage.watching():
+        coverage.watch(lamp)
+        lamp.press()  # type: ignore[attr-defined]
+        plan(goal(), Fire("pause"), NOW)
+    lines: list[str] = []
+    write_table(coverage, lines.append, most_missed=2)
+    goal_rows, others = len(coverage["goal"].rows), len(coverage["recovery"].rows)
+    others += len(coverage["stale-work"].rows)
+    assert [line.split() for line in lines[:6]] == [
+        ["machine", "rows", "fired", "missed", "cover"],
+        ["goal", str(goal_rows), "1", str(goal_rows - 1), "2.3", "%"],
+        ["recovery", "12", "0", "12", "0", "%"],
+        ["stale-work", "32", "0", "32", "0", "%"],
+        ["lamp", "3", "1", "2", "33.3", "%"],
+        ["all", str(goal_rows + others + 3), "2", str(goal_rows + others + 1), "2.2", "%"],
+    ]
+    assert lines[6] == "rows that never fired:"
+    assert lines[7] == "  goal: create: absent -> active"
+    assert lines[-1] == f"  and {goal_rows + others - 1} more"
+
+
+def test_a_table_without_gaps_lists_none() -> None:
+    coverage = MachineCoverage()
+    coverage.merge({t.name: [[*r[:3], list(r.guards), 1] for r in t.rows] for t in coverage.tables})
+    lines: list[str] = []
+    write_table(coverage, lines.append)
+    assert lines[-1].split()[-2:] == ["100", "%"]
+    assert coverage.percent == 100
+
+
+def test_processes_add_up() -> None:
+    whole, parts = MachineCoverage(), [MachineCoverage(), MachineCoverage()]
+    for part, trigger in zip(parts, ("pause", "block"), strict=True):
+        with part.watching():
+            part.watch(Lamp(), "lamp")
+            plan(goal(), Fire(trigger), NOW)
+        whole.merge(msgspec.json.decode(msgspec.json.encode(part.dump())))
+    assert fired(whole) == ["block: active -> blocked", "pause: active -> paused"]
+    assert len(whole["lamp"].rows) == 3

@@ -1,0 +1,142 @@
+"""Whether work goes on: the first guard that holds decides."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goalfsm.continuation import (
+    GUARDS,
+    OTHERWISE,
+    Continue,
+    Guard,
+    Situation,
+    Stop,
+    StopReason,
+    Wait,
+    decide,
+    is_success,
+)
+from goalfsm.model import STATUSES
+from tests.session.strategies import tries
+
+FREE = Situation("active", max_continuations=5)
+HOLDS: dict[str, dict[str, Any]] = {
+    "status": {"status": "blocked"},
+    "stopping": {"stopping": True},
+    "stale_work": {"stale_aborting": True},
+    "queued": {"queued": True},
+    "verification": {"verifying": True},
+    "recovery": {"recovering": "provider error", "retry_at_ms": 77},
+    "wait": {"waiting": "the build", "wait_until_ms": 88},
+    "continuation_limit": {"continuations": 5},
+    "budget": {"used_up": "cost"},
+    "no_progress": {"stuck": "3 turns in a row"},
+    "pending_messages": {"pending_messages": True},
+    "host_busy": {"host_busy": True},
+}
+"""What makes each guard hold, in the order in which they are asked."""
+DECIDED: dict[str, Any] = {
+    "status": Stop("status", "blocked"),
+    "stopping": Wait("stopping", "the engine is shutting down"),
+    "stale_work": Wait("stale_work", "superseded work is being aborted"),
+    "queued": Wait("queued", "a continuation is queued already"),
+    "verification": Wait("verification", "a completion claim is being verified"),
+    "recovery": Wait("recovery", "provider error", 77),
+    "wait": Wait("wait", "the build", 88),
+    "continuation_limit": Stop("continuation_limit", "continuation_limit"),
+    "budget": Stop("budget", "cost_budget"),
+    "no_progress": Stop("no_progress", "no_progress", "3 turns in a row"),
+    "pending_messages": Wait("pending_messages", "a person's messages come first"),
+    "host_busy": Wait("host_busy", "a turn is running; it goes on when that ends"),
+}
+
+
+def test_the_guards_are_asked_in_their_order() -> None:
+    assert [guard.name for guard in GUARDS] == list(HOLDS)
+
+
+def test_where_nothing_holds_work_goes_on() -> None:
+    assert decide(FREE) == OTHERWISE == Continue("otherwise", "the objective is not met yet")
+
+
+@pytest.mark.parametrize("name", HOLDS)
+def test_each_guard_decides_alone(name: str) -> None:
+    assert decide(FREE._replace(**HOLDS[name])) == DECIDED[name]
+
+
+@pytest.mark.parametrize(("first", "second"), list(combinations(HOLDS, 2)))
+def test_the_earlier_of_two_guards_decides(first: str, second: str) -> None:
+    assert decide(FREE._replace(**{**HOLDS[second], **HOLDS[first]})) == DECIDED[first]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "detail"),
+    [
+        ({"status": None}, "cleared", "the thread has no goal"),
+        ({"status": "complete"}, "completed", ""),
+        ({"status": "blocked"}, "blocked", ""),
+        ({"status": "budgetLimited"}, "token_budget", ""),
+        ({"status": "budgetLimited", "limited_by": "tokens"}, "token_budget", ""),
+        ({"status": "budgetLimited", "limited_by": "time"}, "time_budget", ""),
+        ({"status": "budgetLimited", "limited_by": "cost"}, "cost_budget", ""),
+        ({"status": "budgetLimited", "limited_by": "continuations"}, "continuation_limit", ""),
+        ({"status": "paused"}, "paused", "user"),
+        ({"status": "paused", "pause_reason": "shutdown"}, "paused", "shutdown"),
+        ({"status": "paused", "pause_reason": "no_progress"}, "no_progress", "no_progress"),
+        ({"status": "paused", "pause_reason": "usage_limit"}, "usage_limit", "usage_limit"),
+        ({"status": "paused", "pause_reason": "verification"}, "verification", "verification"),
+    ],
+)
+def test_a_goal_that_stopped_says_why(fields: dict[str, Any], reason: str, detail: str) -> None:
+    verdict = decide(Situation(**fields))
+    assert verdict == Stop("status", reason, detail)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("spent", "most", "goes_on"), [(4, 5, True), (5, 5, False), (6, 5, False), (99, 0, True)]
+)
+def test_continuations_are_limited_unless_they_are_unlimited(
+    spent: int, most: int, *, goes_on: bool
+) -> None:
+    verdict = decide(FREE._replace(continuations=spent, max_continuations=most))
+    assert isinstance(verdict, Continue) is goes_on
+
+
+@pytest.mark.parametrize(
+    ("by", "reason"), [("tokens", "token_budget"), ("time", "time_budget"), ("cost", "cost_budget")]
+)
+def test_a_budget_that_is_used_up_is_named(by: Any, reason: str) -> None:
+    verdict = decide(FREE._replace(used_up=by))
+    assert isinstance(verdict, Stop)
+    assert verdict.reason == reason
+
+
+def test_only_a_goal_that_was_reached_is_a_success() -> None:
+    for reason in get_args(StopReason):
+        assert is_success(Stop("status", reason)) is (reason == "completed")
+    assert not is_success(OTHERWISE)
+    assert not is_success(Wait("wait", "completed"))
+
+
+def test_an_embedder_may_ask_more() -> None:
+    night = Guard("night", "Is it night?", lambda _now: Wait("night", "people sleep", 5))
+    assert decide(FREE, (*GUARDS, night)) == Wait("night", "people sleep", 5)
+    assert decide(FREE._replace(queued=True), (*GUARDS, night)).guard == "queued"
+
+
+@given(st.sampled_from([None, *STATUSES]), st.lists(st.sampled_from(sorted(HOLDS)), max_size=4))
+@tries(200)
+def test_work_goes_on_only_where_no_guard_holds(status: str | None, holding: list[str]) -> None:
+    fields: dict[str, Any] = {}
+    for name in holding:
+        fields |= HOLDS[name]
+    verdict = decide(FREE._replace(**{"status": status} | fields))
+    assert isinstance(verdict, Continue) == (status == "active" and not holding)
+    names = [guard.name for guard in GUARDS]
+    if not isinstance(verdict, Continue) and status == "active":
+        assert verdict.guard == min(holding, key=names.index)

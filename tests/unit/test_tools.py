@@ -1,0 +1,379 @@
+"""The goal's tools: what a model may ask for, what is refused and why, what it is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from goalfsm import events as e
+from goalfsm.accounting import Clock
+from goalfsm.model import MAX_ITEMS, MAX_TEXT_LENGTH, Criterion, Evidence, Goal, Limits, Verifier
+from goalfsm.session import Context, Policy, Reply, Session, handle
+from goalfsm.session.state import Blocking
+from goalfsm.tool_answers import ToolResponse, respond
+from goalfsm.tools import (
+    READ,
+    TOOLS,
+    ClaimBlocked,
+    ClaimComplete,
+    CreateGoal,
+    GetGoal,
+    canonical,
+    parse,
+)
+from goalfsm.validation import Rejected
+
+NOW_MS = 1_800_000_000_000
+NAMES = [tool.name for tool in TOOLS]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "asked"),
+    [
+        ("get_goal", {}, GetGoal()),
+        ("create_goal", {"objective": " ship it\n"}, CreateGoal(objective="ship it")),
+        (
+            "create_goal",
+            {"objective": "x", "token_budget": 7},
+            CreateGoal(objective="x", token_budget=7),
+        ),
+        (
+            "create_goal",
+            {"objective": "x", "token_budget": 7.0},
+            CreateGoal(objective="x", token_budget=7),
+        ),
+        ("create_goal", {"objective": "x", "token_budget": None}, CreateGoal(objective="x")),
+        ("update_goal", {"status": "complete"}, ClaimComplete()),
+        ("update_goal", {"status": "complete", "evidence": [], "reason": ""}, ClaimComplete()),
+        ("update_goal", {"status": "complete", "evidence": None}, ClaimComplete()),
+        (
+            "update_goal",
+            {
+                "status": "complete",
+                "evidence": [" a ", {"text": "b"}, {"text": "c", "criterion": 2}],
+            },
+            ClaimComplete(
+                evidence=(
+                    Evidence(text="a"),
+                    Evidence(text="b"),
+                    Evidence(text="c", criterion=2),
+                )
+            ),
+        ),
+        (
+            "update_goal",
+            {"status": "complete", "evidence": [{"text": "d", "criterion": None}]},
+            ClaimComplete(evidence=(Evidence(text="d"),)),
+        ),
+        ("update_goal", {"status": "blocked"}, ClaimBlocked()),
+        ("update_goal", {"status": "blocked", "reason": None, "evidence": []}, ClaimBlocked()),
+        (
+            "update_goal",
+            {"status": "blocked", "reason": " no login "},
+            ClaimBlocked(reason="no login"),
+        ),
+    ],
+)
+def test_call_is_parsed(name: str, arguments: dict[str, Any], asked: object) -> None:
+    assert parse(name, arguments) == asked
+
+
+COMPLETE = {"status": "complete"}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "code", "message", "hint"),
+    [
+        ("pause_goal", {}, "unknown_tool", "no tool pause_goal", "create_goal, get_goal, update"),
+        ("", {}, "unknown_tool", "there is no tool ", "the tools are"),
+        ("get_goal", {"id": 1}, "unknown_argument", "get_goal has no argument id", "no arguments"),
+        (
+            "update_goal",
+            {**COMPLETE, "token_budget": 5},
+            "unknown_argument",
+            "update_goal has no argument token_budget",
+            "it takes status, evidence, reason",
+        ),
+        ("create_goal", {}, "objective_empty", "empty", "sentence"),
+        ("create_goal", {"objective": "  "}, "objective_empty", "empty", "sentence"),
+        ("create_goal", {"objective": "x" * 8_001}, "objective_too_long", "8,001", "file"),
+        ("create_goal", {"objective": 5}, "argument_invalid", "objective", "give a text"),
+        (
+            "create_goal",
+            {"objective": "x", "token_budget": 0},
+            "budget_invalid",
+            "positive whole number",
+            "leave the budget out",
+        ),
+        ("create_goal", {"objective": "x", "token_budget": "9"}, "budget_invalid", "", ""),
+        ("create_goal", {"objective": "x", "token_budget": True}, "budget_invalid", "", ""),
+        ("update_goal", {}, "argument_missing", "status is missing", '"complete" or "blocked"'),
+        ("update_goal", {"status": None}, "argument_missing", "status is missing", "blocked"),
+        (
+            "update_goal",
+            {"status": "paused"},
+            "status_not_allowed",
+            "cannot set the status paused",
+            "belongs to the person",
+        ),
+        ("update_goal", {"status": "active"}, "status_not_allowed", "active", "person"),
+        ("update_goal", {"status": ["complete"]}, "status_not_allowed", "['complete']", "person"),
+        (
+            "update_goal",
+            {**COMPLETE, "reason": "r"},
+            "argument_invalid",
+            "the reason does not fit",
+            'it goes with "blocked"',
+        ),
+        (
+            "update_goal",
+            {"status": "blocked", "evidence": ["x"]},
+            "argument_invalid",
+            "the evidence does not fit",
+            'it goes with "complete"',
+        ),
+        ("update_goal", {"status": "blocked", "reason": 3}, "argument_invalid", "reason", "text"),
+        ("update_goal", {"status": "blocked", "reason": " "}, "text_empty", "reason", ""),
+        (
+            "update_goal",
+            {"status": "blocked", "reason": "x" * (MAX_TEXT_LENGTH + 1)},
+            "text_too_long",
+            "16,001",
+            "",
+        ),
+        ("update_goal", {**COMPLETE, "evidence": "done"}, "argument_invalid", "evidence", "list"),
+        ("update_goal", {**COMPLETE, "evidence": [3]}, "argument_invalid", "evidence", "objects"),
+        ("update_goal", {**COMPLETE, "evidence": [{}]}, "argument_invalid", "evidence's text", ""),
+        (
+            "update_goal",
+            {**COMPLETE, "evidence": [{"text": "a", "proof": 1}]},
+            "argument_invalid",
+            "evidence",
+            "objects",
+        ),
+        ("update_goal", {**COMPLETE, "evidence": [" "]}, "text_empty", "the evidence is empty", ""),
+        (
+            "update_goal",
+            {**COMPLETE, "evidence": ["x" * (MAX_TEXT_LENGTH + 1)]},
+            "text_too_long",
+            "16,001",
+            "",
+        ),
+        (
+            "update_goal",
+            {**COMPLETE, "evidence": ["x"] * (MAX_ITEMS + 1)},
+            "too_many_items",
+            "101 pieces of evidence, 100 are allowed",
+            "sum",
+        ),
+        *(
+            (
+                "update_goal",
+                {**COMPLETE, "evidence": [{"text": "a", "criterion": criterion}]},
+                "argument_invalid",
+                "criterion",
+                "a number from 1",
+            )
+            for criterion in (0, -1, MAX_ITEMS + 1, "1", 1.0, True)
+        ),
+    ],
+)
+def test_call_is_refused(
+    name: str, arguments: dict[str, Any], code: str, message: str, hint: str
+) -> None:
+    """Each refusal says what is wrong and what to do about it."""
+    refused = parse(name, arguments)
+    assert isinstance(refused, Rejected)
+    assert refused.code == code
+    assert message in refused.message
+    assert hint in refused.hint
+    assert refused.hint
+
+
+def test_hostile_name_is_shown_short_and_on_one_line() -> None:
+    refused = parse("\x1b[2J\n" + "x" * 5_000, {})
+    assert isinstance(refused, Rejected)
+    assert len(refused.message) < 150
+    assert not set("\x1b\n") & set(refused.message)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "spelled", ["{}", "goalfsm.{}", "mcp__goalfsm__{}", "functions.goalfsm/{}", "goalfsm:{}"]
+)
+def test_namespaced_name_is_the_same_tool(name: str, spelled: str) -> None:
+    assert canonical(spelled.format(name)) == name
+    refused = parse(spelled.format(name), {"surprise": 1})
+    assert isinstance(refused, Rejected)
+    assert refused.message == f"{name} has no argument surprise"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=6,
+)
+ARGUMENTS = ["objective", "token_budget", "status", "evidence", "reason", "surprise"]
+
+
+@given(
+    st.sampled_from([*NAMES, "other"]),
+    st.dictionaries(st.sampled_from(ARGUMENTS), JSON | st.sampled_from(["complete", "blocked"])),
+)
+def test_parsing_never_raises(name: str, arguments: dict[str, Any]) -> None:
+    parsed = parse(name, arguments)
+    assert isinstance(parsed, Rejected | CreateGoal | GetGoal | ClaimComplete | ClaimBlocked)
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=NAMES)
+def test_definition_is_plain_json_of_a_closed_object(tool: Any) -> None:
+    """Hosts pass the schema on as it is; what it names is what the parser takes."""
+    schema = msgspec.json.decode(msgspec.json.encode(tool))["parameters"]
+    assert schema["type"] == "object"
+    assert schema["additionalProperties"] is False
+    assert set(schema.get("required", ())) <= set(schema["properties"])
+    for name in schema["properties"]:
+        refused = parse(tool.name, {name: {"no": "such value"}})
+        assert isinstance(refused, Rejected)
+        assert refused.code != "unknown_argument"
+
+
+def test_model_may_claim_two_statuses_and_no_other() -> None:
+    (update,) = [tool for tool in TOOLS if tool.name == "update_goal"]
+    assert update.parameters["properties"]["status"]["enum"] == ["complete", "blocked"]
+
+
+class Model:
+    """A model that calls tools of one thread."""
+
+    def __init__(self, **policy: Any) -> None:
+        self.session = Session(policy=Policy(**policy))
+
+    def ids(self, kind: str) -> str:
+        return f"{kind}-1"
+
+    def tell(self, event: e.Event) -> Reply:
+        step = handle(self.session, event, Context(now_ms=NOW_MS, ids=self.ids))
+        self.session = step.session
+        assert step.reply is not None
+        return step.reply
+
+    def call(self, name: str, **arguments: Any) -> ToolResponse:
+        reply = self.tell(e.ToolCalled(name=name, arguments=arguments))
+        return respond(reply, self.session, NOW_MS)
+
+
+def working(**fields: Any) -> Model:
+    model = Model()
+    model.tell(e.ObjectiveGiven(objective="ship <it>", limits=Limits(tokens=500), **fields))
+    return model
+
+
+def test_goal_is_described_with_its_criteria_as_data() -> None:
+    model = working(criteria=(Criterion(text="a & b"), Criterion(text="c")))
+    told = model.call("get_goal")
+    assert told.ok
+    assert told.text == (
+        "Status: active (continuing).\n"
+        "<objective>\nship &lt;it&gt;\n</objective>\n"
+        "Criteria:\n  1. a &amp; b\n  2. c\n"
+        "tokens: 0 of 500 used, 500 left\n"
+        "active time: 0s used, no limit\n"
+        "turns: 0 of 100 used, 100 left"
+    )
+    assert told.data.goal is not None
+    assert told.data.goal.objective == "ship <it>"
+    assert told.data.goal.criteria == ("a & b", "c")
+    assert told.data.budgets is not None
+    assert told.data.budgets.tokens.left == 500
+
+
+def test_thread_without_a_goal_is_read_too() -> None:
+    told = Model().call("get_goal")
+    assert (told.ok, told.text, told.data.goal) == (True, "This thread has no goal.", None)
+    assert (told.data.budgets, told.data.activity, told.data.code) == (None, "no goal", READ)
+
+
+def test_early_blocked_claim_is_recorded_with_its_count() -> None:
+    told = working().call("update_goal", status="blocked", reason="no login")
+    assert told.ok
+    assert "1 of 3" in told.text.splitlines()[0]
+    assert "blocked claims in a row: 1 of 3" in told.text
+    assert (told.data.blocked_claims.count, told.data.blocked_claims.needed) == (1, 3)
+    assert told.data.goal is not None
+    assert told.data.goal.status == "active"
+
+
+def test_blocked_claim_that_counts_at_once_blocks() -> None:
+    model = Model(blocked_after=1)
+    model.tell(e.ObjectiveGiven(objective="ship it"))
+    told = model.call("update_goal", status="blocked", reason="no login")
+    assert "Status: blocked (blocked)." in told.text
+    assert told.data.goal is not None
+    assert told.data.goal.note == "no login"
+
+
+def test_completion_tells_what_it_took() -> None:
+    told = working().call("update_goal", status="complete", evidence=["it is shipped"])
+    assert told.ok
+    assert "Status: complete (complete)." in told.text
+    assert "tokens: 0 of 500 used" in told.text
+    assert "<objective>" not in told.text
+
+
+def test_claim_under_verification_leaves_the_goal_active() -> None:
+    told = working(verifiers=(Verifier(kind="command", argv=("true",)),)).call(
+        "update_goal", status="complete", evidence=["it is shipped"]
+    )
+    assert told.ok
+    assert "Status: active (verifying)." in told.text
+    assert told.data.goal is not None
+    assert told.data.goal.verifiers == 1
+
+
+def test_refused_call_says_why_and_how_the_goal_stands() -> None:
+    told = working().call("update_goal", status="paused")
+    assert not told.ok
+    assert told.text == (
+        "A tool cannot set the status paused.\n"
+        'Claim "complete" or "blocked"; the rest belongs to the person.'
+    )
+    assert told.data.code == "status_not_allowed"
+    assert told.data.goal is not None
+    assert told.data.hint
+
+
+def test_model_creates_a_goal_only_where_none_is_unfinished() -> None:
+    model = Model()
+    assert model.call("create_goal", objective="one", token_budget=9).ok
+    refused = model.call("create_goal", objective="two")
+    assert (refused.ok, refused.data.code) == (False, "goal_exists")
+    assert refused.data.goal is not None
+    assert refused.data.goal.objective == "one"
+
+
+def test_refused_call_of_a_thread_without_a_goal() -> None:
+    told = Model().call("update_goal", status="complete", evidence=["x"])
+    assert not told.ok
+    assert told.text.endswith("This thread has no goal.")
+
+
+def test_figures_are_live_and_limits_effective() -> None:
+    goal = Goal(goal_id="g", objective="o", created_at=1, updated_at=1, time_budget_seconds=60)
+    session = Session(goal=goal, clock=Clock(goal_id="g", last_ms=NOW_MS - 9_000))
+    session = replace(session, blocking=Blocking(count=0), policy=Policy(max_continuations=4))
+    data = respond(Reply(ok=True), session, NOW_MS).data
+    assert data.goal is not None
+    assert (data.goal.active_seconds, data.goal.max_continuations) == (9, 4)
+    assert data.budgets is not None
+    assert (data.budgets.seconds.left, data.budgets.continuations.left) == (51, 4)
+
+
+def test_response_is_plain_json() -> None:
+    told = working().call("get_goal")
+    assert msgspec.json.decode(msgspec.json.encode(told), type=ToolResponse) == told
