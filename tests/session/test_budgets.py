@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from goalfsm import effects as f
 from goalfsm import events as e
@@ -578,3 +579,27 @@ def test_loading_an_unbounded_limited_goal_charges_its_wind_down() -> None:
     thread.do(e.RunDispatched(run_id="run-1", token="t", wind_down=True))
     thread.do(e.UsageReported(run_id="run-1", run_token="t", key="k", usage=Usage(input_tokens=7)))
     assert thread.goal.tokens_used == 7
+
+
+@pytest.mark.parametrize(
+    ("limits", "used", "limited_by"),
+    [
+        (Limits(tokens=100), {"tokens_used": 100}, "tokens"),
+        (Limits(seconds=60), {"active_seconds": 60}, "time"),
+        (Limits(cost=5), {"cost_used": 5}, "cost"),
+    ],
+)
+def test_a_stored_goal_beyond_its_budget_is_limited_before_it_is_continued(
+    limits: Limits, used: dict[str, int], limited_by: str
+) -> None:
+    thread = started(limits=limits)
+    queued = thread.sent()
+    thread.session = replace(
+        thread.session,
+        goal=replace(thread.goal, **used),
+        continuation=replace(thread.session.continuation, queued=None, wanted="goal-1"),
+    )
+    thread.do(e.HostChanged(idle=True))
+    assert (thread.status, thread.goal.limited_by) == ("budgetLimited", limited_by)
+    assert (thread.sent(), thread.sent("budget_limit")) == (queued, 1)
+    assert thread.wind_down == "owed"
