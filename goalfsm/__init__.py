@@ -13,10 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from goalfsm.compiler import Row
     from goalfsm.continuation import Continue, Stop, Wait, decide, is_success
     from goalfsm.daemon.engine import Engine
     from goalfsm.errors import GoalError
-    from goalfsm.machine import STATES, TRANSITIONS, GoalMachine, Row, default_machine, goal_machine
+    from goalfsm.machine import STATES, TRANSITIONS, GoalMachine, default_machine, goal_machine
     from goalfsm.model import Criterion, Evidence, Goal, Limits, Usage, Verifier
     from goalfsm.session import Context, Decision, Policy, Reply, Session, Step
     from goalfsm.session.handle import handle
@@ -41,7 +42,7 @@ _HOMES = {
     "Policy": "goalfsm.session.policy",
     "Rejection": "goalfsm.transition",
     "Reply": "goalfsm.session.state",
-    "Row": "goalfsm.machine",
+    "Row": "goalfsm.compiler",
     "STATES": "goalfsm.machine",
     "Session": "goalfsm.session.state",
     "Step": "goalfsm.session.state",

@@ -9,7 +9,8 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from goalfsm.machine import ABSENT, FORGET, GoalMachine, default_machine, used_up
+from goalfsm.compiler import ABSENT
+from goalfsm.machine import FORGET, GoalMachine, default_machine, used_up
 from goalfsm.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, Goal, Status
 
 Source = Literal["command", "tool", "runtime"]
@@ -175,15 +176,14 @@ def plan(
     for row in rows:
         guard = row.guard
         if guard is None or guard(goal):
-            break
-    else:
-        return _reject("status_not_allowed", trigger, goal, rows[-1].guard_name)
-    persist = row.persist
-    if persist == "set":
-        entered = replace(goal, status=row.dest, updated_at=now)
-        return Plan("set", entered, request.source, row.effects, (), request.reason, trigger)
-    kept = goal if persist == "skip" else None
-    return Plan(persist, kept, request.source, row.effects, (), request.reason, trigger)
+            persist = row.persist
+            after: Goal | None = goal
+            if persist == "set":
+                after = replace(goal, status=row.dest, updated_at=now)
+            elif persist == "clear":
+                after = None
+            return Plan(persist, after, request.source, row.effects, (), request.reason, trigger)
+    return _reject("status_not_allowed", trigger, goal, rows[-1].guard_name)
 
 
 def _plan_clear(

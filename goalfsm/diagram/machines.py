@@ -43,7 +43,8 @@ def _goal() -> Diagram:
 
 def of_goal_machine(machine: GoalMachine) -> Diagram:
     """Return the diagram of a goal machine, an embedder's extended one included."""
-    from goalfsm.machine import ABSENT, build  # noqa: PLC0415
+    from goalfsm.compiler import ABSENT  # noqa: PLC0415
+    from goalfsm.machine import build  # noqa: PLC0415
     from goalfsm.model import COMPLETE  # noqa: PLC0415
 
     live = build(

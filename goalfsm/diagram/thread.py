@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from goalfsm.compiler import ABSENT, Compiled
 from goalfsm.continuation import OTHERWISE
 from goalfsm.daemon.replaying import beginning
 from goalfsm.daemon.world import decision_context
 from goalfsm.diagram.machines import named, of_goal_machine
 from goalfsm.diagram.model import Diagram, DiagramError
 from goalfsm.diagram.render import with_path
-from goalfsm.machine import ABSENT, Compiled, GoalMachine, default_machine
+from goalfsm.machine import GoalMachine, default_machine
 from goalfsm.model import ACTIVE, LIMITED, Goal
 from goalfsm.session import codec
 from goalfsm.session.handle import handle

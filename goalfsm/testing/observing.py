@@ -18,7 +18,8 @@ from typing import Any, Protocol
 import msgspec
 
 from goalfsm import transition as goal_transition
-from goalfsm.machine import ABSENT, Compiled, GoalMachine, default_machine
+from goalfsm.compiler import ABSENT, Compiled
+from goalfsm.machine import GoalMachine, default_machine
 from goalfsm.model import ACTIVE
 from goalfsm.testing.rows import TableRow, recovery_rows, stale_work_rows
 from goalfsm.transition import Plan, RuntimeAccounting, Set

@@ -9,12 +9,13 @@ from typing import get_args
 import pytest
 
 from goalfsm import effects, events
+from goalfsm.compiler import ABSENT
 from goalfsm.continuation import GUARDS, Guard
 from goalfsm.diagram import BUILTINS, Diagram, DiagramError, Frame, Message, Sequence, named
 from goalfsm.diagram.decisions import decision_flow
 from goalfsm.diagram.life import CRASH, NOTES, ROWS
 from goalfsm.errors import GoalError
-from goalfsm.machine import ABSENT, TRANSITIONS, default_machine
+from goalfsm.machine import TRANSITIONS, default_machine
 from goalfsm.workers import protocol
 from recovery.machine import PHASE_TRANSITIONS, PHASES
 from recovery.stale_work import LIFECYCLE, STATES

@@ -6,11 +6,12 @@ import pytest
 from msgspec.structs import replace
 
 from goalfsm import events as e
+from goalfsm.compiler import Row
 from goalfsm.daemon.records import prepare
 from goalfsm.daemon.world import decision_context
 from goalfsm.diagram import Diagram, DiagramError, render
 from goalfsm.diagram.thread import of_thread
-from goalfsm.machine import GoalMachine, Row, default_machine
+from goalfsm.machine import GoalMachine, default_machine
 from goalfsm.model import Evidence, Limits, Usage
 from goalfsm.session.handle import handle
 from goalfsm.session.state import Session

@@ -6,7 +6,8 @@ import pytest
 
 from goalfsm import effects as f
 from goalfsm import events as e
-from goalfsm.machine import Row, default_machine
+from goalfsm.compiler import Row
+from goalfsm.machine import default_machine
 from goalfsm.model import MAX_OBJECTIVE_LENGTH, Criterion, Evidence, Limits, Verifier
 from goalfsm.session import Policy
 from tests.session.thread import Thread, started

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goalfsm import events as e
-from goalfsm.machine import Row, default_machine
+from goalfsm.compiler import Row
+from goalfsm.machine import default_machine
 from goalfsm.model import STATUSES, Goal
 from goalfsm.session import Context, Policy, Session, Step, codec, handle
 from goalfsm.session.waits import next_wake

@@ -8,7 +8,8 @@ import pytest
 
 from goalfsm import effects as f
 from goalfsm import events as e
-from goalfsm.machine import GUARDS, TRANSITIONS, GoalMachine, Row, default_machine, goal_machine
+from goalfsm.compiler import Row
+from goalfsm.machine import GUARDS, TRANSITIONS, GoalMachine, default_machine, goal_machine
 from goalfsm.model import Criterion, Goal, Verifier
 from tests.session.thread import Thread, started
 

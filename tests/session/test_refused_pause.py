@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from goalfsm import events as e
-from goalfsm.machine import GUARDS, TRANSITIONS, GoalMachine, Row, default_machine, goal_machine
+from goalfsm.compiler import Row
+from goalfsm.machine import GUARDS, TRANSITIONS, GoalMachine, default_machine, goal_machine
 from goalfsm.session import Policy
 from goalfsm.status import activity
 from tests.session.thread import Thread

@@ -17,7 +17,7 @@ from transitions.extensions.asyncio import AsyncMachine
 
 import goalfsm.session.change
 from goalfsm import Goal, default_machine
-from goalfsm.machine import Row
+from goalfsm.compiler import Row
 from goalfsm.testing import MachineCoverage, MemoryGoals, ScriptedWorker, TableRow, claims_complete
 from goalfsm.testing.coverage import RowsMissed, write_table
 from goalfsm.testing.rows import MachineUnknown

@@ -14,8 +14,8 @@ from freezegun import freeze_time
 
 from goalfsm import Limits, Policy, Verifier, default_machine
 from goalfsm import events as e
+from goalfsm.compiler import Row
 from goalfsm.errors import GoalError
-from goalfsm.machine import Row
 from goalfsm.session import codec
 from goalfsm.testing import (
     CrashPoints,

@@ -22,8 +22,9 @@ from transitions.extensions import (
 from transitions.extensions.asyncio import AsyncMachine, HierarchicalAsyncMachine
 from transitions.extensions.states import Timeout, add_state_features
 
+from goalfsm.compiler import Row
 from goalfsm.errors import GoalError
-from goalfsm.machine import TRANSITIONS, Row, default_machine
+from goalfsm.machine import TRANSITIONS, default_machine
 from goalfsm.testing import Path, TableRow, for_each_path, paths_of
 from goalfsm.testing.exploring import Explorer
 from goalfsm.testing.paths import TooManyStates, Unreachable, WentAstray

@@ -11,19 +11,16 @@ import pytest
 from msgspec.structs import replace
 from transitions import MachineError as NoSuchTransition
 
+from goalfsm.compiler import ABSENT, Check, MachineError, Row, compile_machine
 from goalfsm.machine import (
-    ABSENT,
+    FINALS,
     GUARDS,
     ON_ENTER,
     STATES,
     TRANSITIONS,
-    Check,
     GoalMachine,
-    MachineError,
-    Row,
     build,
     callback_effect,
-    compile_machine,
     default_machine,
     goal_machine,
 )
@@ -261,7 +258,7 @@ def test_a_guard_that_has_no_name_is_refused() -> None:
     live = build()
     live.add_transition("odd", "active", "paused", conditions=[lambda *_: True])
     with pytest.raises(MachineError, match="one named guard"):
-        compile_machine(live)
+        compile_machine(live, finals=FINALS)
 
 
 def test_an_extension_adds_triggers_guards_and_callbacks_and_leaves_the_first_alone() -> None:

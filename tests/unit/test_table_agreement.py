@@ -10,8 +10,8 @@ import pytest
 import transitions
 from msgspec.structs import replace
 
+from goalfsm.compiler import ABSENT, MachineError, Row
 from goalfsm.machine import (
-    ABSENT,
     EFFECTS,
     FORGET,
     GUARDS,
@@ -19,8 +19,6 @@ from goalfsm.machine import (
     STATES,
     TRANSITIONS,
     GoalMachine,
-    MachineError,
-    Row,
     build,
     callback_effect,
     continuations_spent,
