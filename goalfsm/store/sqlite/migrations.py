@@ -111,7 +111,12 @@ def m001_create(db: apsw.Connection) -> None:
     )
 
 
-MIGRATIONS: Final[tuple[Migration, ...]] = (m001_create,)
+def m002_index_status(db: apsw.Connection) -> None:
+    """Find the threads of a status without reading every snapshot."""
+    db.execute("CREATE INDEX session_status ON session (status, thread_id)")
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (m001_create, m002_index_status)
 
 
 def migrate(db: apsw.Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
