@@ -385,7 +385,11 @@ class WorkerConfigs(Protocol):
 
 
 class Processes(Protocol):
-    """The process groups of open runs."""
+    """The process groups of open runs.
+
+    They are kept whichever process dies; a store may lose the last of them with the machine, as
+    the processes themselves are.
+    """
 
     def put(self, process: Process) -> None:
         """Store or replace the process of a run (owner)."""

@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from goalfsm.errors import DiskFull, OutcomeUnknown, StoreError, StoreUnavailable
-from goalfsm.store.port import Claimed, Commit, Committed, Effect, Identity
+from goalfsm.store.port import Claimed, Commit, Committed, Effect, Identity, Process
 from goalfsm.store.sqlite import SqliteStore
 from tests.store.faulty_vfs import Fault, FaultyVfs
 from tests.store.scenario import Scenario
@@ -221,4 +221,74 @@ def test_failing_checkpoint_fails_no_commit(tmp_path: Path) -> None:
     assert keeper.run()
     assert keeper.backlog() == 0
     keeper.close()
+    store.close()
+
+
+def _process(run_id: str) -> Process:
+    me = Identity(pid=7, start_time=7, boot_id="boot")
+    return Process(run_id=run_id, thread_id="t", identity=me, pgid=7, at_ms=0)
+
+
+def test_processes_are_written_down_without_waiting_for_the_disk(tmp_path: Path) -> None:
+    """They end with the machine themselves; commits before and after lose nothing by it."""
+    path = tmp_path / "goals.db"
+    vfs = FaultyVfs()
+    store = _owned(path, vfs)
+    store.commit([_one(0)])
+    synced, written = vfs.counts["sync"], vfs.counts["write"]
+    store.processes.put(_process("r1"))
+    store.processes.put(_process("r2"))
+    store.processes.end("r1")
+    assert vfs.counts["sync"] == synced
+    assert vfs.counts["write"] > written
+    beside = SqliteStore.open(path, reserve_bytes=0)
+    assert beside.processes.open() == (_process("r2"),)
+    beside.close()
+    assert dict(store.facts().settings)["synchronous"] == "2"
+    store.commit([_one(1)])
+    assert vfs.counts["sync"] > synced
+    store.processes.end("r2")
+    vfs.dead = True
+    store.close()
+    vfs.power_off(random.Random(0), keep=0.0)
+    after = SqliteStore.open(path, reserve_bytes=0)
+    assert [row.revision for row in after.journal.read("t")] == [1, 2]
+    assert after.processes.open() == (_process("r2"),)
+    after.close()
+
+
+def test_commits_are_synced_after_a_process_could_not_be_written_down(tmp_path: Path) -> None:
+    """Whatever comes of a record, the connection promises as much as before."""
+    vfs = FaultyVfs()
+    store = _owned(tmp_path / "goals.db", vfs)
+    vfs.fault = Fault(kind="write", at=vfs.counts["write"] + 1, code=apsw.SQLITE_FULL)
+    with pytest.raises(DiskFull):
+        store.processes.put(_process("r1"))
+    assert dict(store.facts().settings)["synchronous"] == "2"
+    synced = vfs.counts["sync"]
+    store.commit([_one(0)])
+    assert vfs.counts["sync"] > synced
+    assert store.processes.open() == ()
+    store.close()
+
+
+def test_a_connection_that_cannot_promise_is_not_used(tmp_path: Path) -> None:
+    """Where the setting cannot be had back the handle refuses everything until it is reopened."""
+    vfs = FaultyVfs()
+    store = _owned(tmp_path / "goals.db", vfs)
+    db = store._database.connection()
+
+    def refuse(_operation: int, name: str | None, value: str | None, *_: object) -> int:
+        full = (name, value) == ("synchronous", "FULL")
+        return apsw.SQLITE_DENY if full else apsw.SQLITE_OK
+
+    db.authorizer = refuse
+    with pytest.raises(StoreUnavailable):
+        store.processes.put(_process("r1"))
+    with pytest.raises(StoreUnavailable):
+        store.commit([_one(0)])
+    store.reopen()
+    assert store.commit([_one(0)]) == [Committed(revision=1)]
+    assert dict(store.facts().settings)["synchronous"] == "2"
+    assert store.processes.open() == (_process("r1"),)
     store.close()

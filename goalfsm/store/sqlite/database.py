@@ -161,6 +161,25 @@ class Database:
         self._commit(db)
         return result
 
+    def write_for_this_boot(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Run ``work`` as `write` does, without waiting for the disk.
+
+        What is written survives every process, for the system has it; only with the machine is it
+        lost, as far as no later commit has synced it. Commits keep their order and their promise:
+        the log is synced from its beginning by the next one of `write`.
+        """
+        db = self.connection()
+        try:
+            db.execute("PRAGMA synchronous=NORMAL")
+            try:
+                return self.write(work)
+            finally:
+                db.execute("PRAGMA synchronous=FULL")
+        except apsw.Error as error:
+            # Whatever this connection does now, it must not commit with less than is promised.
+            self._broken = self._broken or StoreUnavailable(f"writing: {error}")
+            raise translated(error, "writing") from error
+
     def _check_epoch(self) -> None:
         epoch = self.cursor.execute(_EPOCH).get
         if epoch != self.epoch:

@@ -267,7 +267,10 @@ class SqliteWorkerConfigs:
 
 
 class SqliteProcesses:
-    """`goalfsm.store.port.Processes`."""
+    """`goalfsm.store.port.Processes`.
+
+    Not synced by themselves: what is lost with the machine named processes that are gone with it.
+    """
 
     def __init__(self, database: Database) -> None:
         """Read and write through ``database``."""
@@ -286,7 +289,7 @@ class SqliteProcesses:
             process.pgid,
             process.at_ms,
         )
-        self._database.write(
+        self._database.write_for_this_boot(
             lambda db: db.execute(
                 "INSERT OR REPLACE INTO process (run_id, thread_id, pid, start_time, boot_id,"
                 " namespace, pgid, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -296,7 +299,7 @@ class SqliteProcesses:
 
     def end(self, run_id: str) -> None:
         """Forget the process of a run."""
-        self._database.write(
+        self._database.write_for_this_boot(
             lambda db: db.execute("DELETE FROM process WHERE run_id = ?", (run_id,))
         )
 
