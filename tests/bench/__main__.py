@@ -10,6 +10,7 @@ from pathlib import Path
 from goalfsm.daemon import logs
 from tests.bench import durable, engines, pure
 from tests.bench.harness import Section, machine, markdown
+from tests.bench.targets import judged
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
@@ -26,6 +27,7 @@ def sections(*, quick: bool) -> dict[str, Callable[[], list[Section]]]:
     """Return what there is to measure, by name."""
     return {
         "transition": lambda: [pure.transition(quick=quick)],
+        "parts": lambda: [pure.parts(quick=quick)],
         "illegal": lambda: [pure.illegal(quick=quick)],
         "building": lambda: [pure.building(quick=quick)],
         "memory": lambda: [pure.memory()],
@@ -55,11 +57,14 @@ def main() -> int:
     page = [HEAD, "\n".join(f"- {line}" for line in machine())]
     page.append(f"- one sync of 4 KiB on this disk: {durable.sync_time():,.0f} µs\n")
     print("\n".join(page[1:]))
+    measured: list[Section] = []
     for name in names:
         for section in known[name]():
-            text = markdown(section)
-            print(text, flush=True)
-            page.append(text)
+            measured.append(section)
+            print(markdown(section), flush=True)
+    targets = "\n".join(judged(measured))
+    print(targets)
+    page += [targets, *map(markdown, measured)]
     if given.write:
         PAGE.write_text("\n".join(page), encoding="utf-8")
         print(f"written to {PAGE.relative_to(Path.cwd())}", file=sys.stderr)

@@ -7,15 +7,18 @@ import statistics
 import time
 import tracemalloc
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from goalfsm.events import ObjectiveGiven
 from goalfsm.machine import TRANSITIONS, default_machine, goal_machine
 from goalfsm.model import Goal
 from goalfsm.session import Context, handle
 from goalfsm.session.state import Session
-from goalfsm.transition import Fire, Rejection, plan
+from goalfsm.transition import Fire, Plan, Rejection, plan
 from recovery import machine as recovery
 from recovery import stale_events, stale_work
 from tests.bench.harness import Contender, Section, compare, figure, loop
@@ -78,13 +81,22 @@ def transition(*, quick: bool) -> Section:
     machine = default_machine()
     request = Fire("resume")
     floor = {("paused", "resume"): "active"}
+
+    def decide() -> None:
+        plan(PAUSED, request, 5, machine)
+        plan(PAUSED, request, 5, machine)
+
+    def look() -> None:
+        floor["paused", "resume"]
+        floor["paused", "resume"]
+
+    # Two in each call, for all: a peer that changes its own state has to go there and back.
     contenders = [
-        Contender("goalfsm plan()", loop(lambda: plan(PAUSED, request, 5, machine))),
-        Contender("dict lookup (floor)", loop(lambda: floor["paused", "resume"])),
+        Contender("goalfsm plan()", _halved(loop(decide))),
+        Contender("dict lookup (floor)", _halved(loop(look))),
     ]
     model: Any = Model()
-    theirs = _transitions_machine(model)
-    del theirs
+    _transitions_machine(model)
 
     def fire() -> None:
         model.resume()
@@ -112,6 +124,31 @@ def transition(*, quick: bool) -> Section:
         count=2_000 if quick else 10_000,
         repeat=5 if quick else 15,
     )
+
+
+def parts(*, quick: bool) -> Section:
+    """Where the time of one ``plan()`` goes: its steps, each measured alone."""
+    table = default_machine().table
+    (row, *_) = table["paused", "resume"]
+    guard, effects = row.guard, row.effects
+    assert guard is not None
+    request = Fire("resume")
+    steps: dict[str, Callable[[], object]] = {
+        "an empty function": lambda: None,
+        "look the row up": lambda: table.get((PAUSED.status, request.trigger)),
+        "ask its guard": lambda: guard(PAUSED),
+        "copy the goal with its new status": lambda: replace(PAUSED, status="active", updated_at=5),
+        "make the plan": lambda: Plan("set", PAUSED, "command", effects, (), "", "resume"),
+    }
+    contenders = [Contender(name, loop(step)) for name, step in steps.items()]
+    section = compare(
+        "Where the time of plan() goes",
+        contenders,
+        count=5_000 if quick else 20_000,
+        repeat=5 if quick else 15,
+    )
+    section.lines.append("Each line contains the call of the empty function.")
+    return section
 
 
 def _halved(run: Any) -> Any:

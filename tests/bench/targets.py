@@ -1,0 +1,87 @@
+"""What the engine is held to, judged by the figures of the same run."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, NamedTuple
+
+from tests.bench.harness import Figure, Section
+
+
+class Target(NamedTuple):
+    """A bound on one figure, or on the ratio of two figures of the same unit."""
+
+    what: str
+    bound: float
+    unit: str
+    sign: Literal["≤", "≥"]
+    section: str
+    figure: str
+    over: str = ""
+    """The figure that this one is divided by, of the same section."""
+
+
+_TRANSITION: Final = "One transition"
+_DURABLE: Final = "Time of one durable event"
+_COST: Final = "What a durable event costs"
+_NEXT: Final = "Turn end to next dispatch"
+
+TARGETS: Final = (
+    Target("`plan()`", 1.0, "µs", "≤", _TRANSITION, "goalfsm plan()"),
+    Target(
+        "`plan()` beside transitions", 20, "x", "≥", _TRANSITION,
+        "transitions.Machine", "goalfsm plan()",
+    ),
+    Target(
+        "`plan()` beside python-statemachine", 250, "x", "≥", _TRANSITION,
+        "python-statemachine", "goalfsm plan()",
+    ),
+    Target("`handle()`, median of the vectors", 15, "µs", "≤", "handle()", "all events, median"),
+    Target(
+        "durable events, one thread: rate beside the raw loop", 0.9, "x", "≥", _DURABLE,
+        "raw loop, one event a commit", "goalfsm store, 1 thread",
+    ),
+    Target(
+        "durable events, 64 threads: rate beside the raw loop", 3, "x", "≥", _DURABLE,
+        "raw loop, one event a commit", "goalfsm store, 64 threads",
+    ),
+    Target(
+        "durable events, 64 threads: processor time", 60, "µs", "≤", _COST,
+        "processor time per event",
+    ),
+    Target("durable events, 64 threads: events a sync", 20, "", "≥", _COST, "events per commit"),
+    Target("turn end to next dispatch, p50", 3, "ms", "≤", _NEXT, "in-process worker, p50"),
+    Target("turn end to next dispatch, p99", 10, "ms", "≤", _NEXT, "in-process worker, p99"),
+    Target("resume, warm", 150, "ms", "≤", "Resume", "first dispatch, warm"),
+    Target("memory of an idle thread", 4096, "bytes", "≤", "Memory", "goalfsm Session"),
+    Target(
+        "`import goalfsm`, the interpreter's start included", 100, "ms", "≤", "Starting",
+        "import goalfsm",
+    ),
+)  # fmt: skip
+
+
+def judged(sections: Sequence[Section], targets: Sequence[Target] = TARGETS) -> list[str]:
+    """Return the table of targets, as Markdown lines; those that were not measured are left out."""
+    lines = ["### Targets", "", "| | target | measured | |", "|---|--:|--:|---|"]
+    for target in targets:
+        value = _measured(sections, target)
+        if value is None:
+            continue
+        holds: Callable[[float, float], bool] = operator.le if target.sign == "≤" else operator.ge
+        verdict = "met" if holds(value, target.bound) else "**missed**"
+        bound = f"{target.sign} {target.bound:,g} {target.unit}".rstrip()
+        lines.append(f"| {target.what} | {bound} | {value:,.3g} {target.unit} | {verdict} |")
+    return [*lines, ""]
+
+
+def _measured(sections: Sequence[Section], target: Target) -> float | None:
+    for section in sections:
+        if section.title.startswith(target.section):
+            found: dict[str, Figure] = {figure.name: figure for figure in section.figures}
+            if target.figure not in found or (target.over and target.over not in found):
+                return None
+            value = found[target.figure].median
+            return value / found[target.over].median if target.over else value
+    return None
