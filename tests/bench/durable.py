@@ -58,9 +58,9 @@ def commit_of(thread: str, revision: int, rows: Payload) -> Commit:
 
 
 @contextmanager
-def opened(folder: str) -> Iterator[SqliteStore]:
+def opened(folder: str, vfs: str | None = None) -> Iterator[SqliteStore]:
     """Yield a store that this process owns."""
-    store = SqliteStore.open(Path(folder) / "goals.db")
+    store = SqliteStore.open(Path(folder) / "goals.db", vfs=vfs)
     claimed = store.owner.claim(own_identity(), socket="", uptime_ms=uptime_ms())
     assert isinstance(claimed, Claimed)
     try:
