@@ -72,10 +72,8 @@ def bytes_of(work: Callable[[], object]) -> int:
 
 def measured() -> Figures:
     """Return the mean calls and bytes per event of each kind over the session vectors."""
-    found: dict[str, dict[str, list[int]]] = {
-        "calls": defaultdict(list),
-        "bytes": defaultdict(list),
-    }
+    calls: dict[str, list[int]] = defaultdict(list)
+    sizes: dict[str, list[int]] = defaultdict(list)
     machine = default_machine()
     works: list[tuple[str, Callable[[], object]]] = [
         (type(event).__name__, partial(handle, session, event, ctx))
