@@ -37,7 +37,9 @@ def _replay_of(path: Path) -> Replay:
     replay = adapter_session.replay if path.stem.startswith("session") else REPLAYS.get(path.stem)
     if replay is None:
         known = ", ".join([*sorted(REPLAYS), "session*"])
-        raise pytest.UsageError(f"{path.name} is no known vector file; known are: {known}")
+        raise pytest.Collector.CollectError(
+            f"{path.name} is no known vector file; known are: {known}"
+        )
     return replay
 
 
@@ -56,17 +58,19 @@ class Vector(pytest.Item):
         if not isinstance(wanted, list):
             raise Mismatch(f"{self.name}\n  got    {got}\n  wanted {wanted}")
         at = next(i for i, pair in enumerate(zip(got, wanted, strict=True)) if pair[0] != pair[1])
-        step = {k: v for k, v in self.line["steps"][at].items() if k != "expect"}
+        number, step = [(n, s) for n, s in enumerate(self.line["steps"]) if "expect" in s][at]
+        step = {name: value for name, value in step.items() if name != "expect"}
         raise Mismatch(
-            f"{self.name} differs first at step {at}: {step}\n"
+            f"{self.name} differs first at step {number}: {step}\n"
             f"  got    {got[at]}\n  wanted {wanted[at]}"
         )
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], **_: Any) -> Any:
-        """Show a mismatch without a traceback."""
+        """Show a mismatch without a traceback, and a line that cannot be replayed from there on."""
         if isinstance(excinfo.value, Mismatch):
             return str(excinfo.value)
-        return super().repr_failure(excinfo)
+        excinfo.traceback = excinfo.traceback.cut(path=Path(__file__))
+        return excinfo.getrepr(style="short")
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """Return where the report files this test."""
@@ -86,23 +90,42 @@ def pytest_pycollect_makeitem(
     return list(_items(collector)) if name == "VECTORS" else None
 
 
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a file; one that is no vector is an error that names its place."""
+    for number, text in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        if not text.strip():
+            continue
+        try:
+            line = json.loads(text)
+        except ValueError as error:
+            raise _Malformed(path, number, f"no JSON: {error}") from error
+        if not isinstance(line, dict) or "id" not in line:
+            raise _Malformed(path, number, "no object with an id")
+        yield line
+
+
+class _Malformed(pytest.Collector.CollectError):
+    """A line that is no vector."""
+
+    def __init__(self, path: Path, number: int, fault: str) -> None:
+        super().__init__(f"{path.name}, line {number}: {fault}")
+
+
 def _items(collector: pytest.Collector) -> Iterator[pytest.Item]:
     folder: Path = collector.config.getoption("--vectors")
     paths = sorted(folder.glob("*.jsonl"))
     if not paths:
-        raise pytest.UsageError(f"there are no vectors in {folder}")
+        raise pytest.Collector.CollectError(f"there are no vectors (*.jsonl) in {folder}")
     for path in paths:
         replay = _replay_of(path)
-        for text in path.read_text(encoding="utf-8").splitlines():
-            if text.strip():
-                line = json.loads(text)
-                yield Vector.from_parent(
-                    collector,
-                    name=f"{path.stem}[{line['id']}]",
-                    line=line,
-                    replay=replay,
-                    file=path.name,
-                )
+        for line in _lines(path):
+            yield Vector.from_parent(
+                collector,
+                name=f"{path.stem}[{line['id']}]",
+                line=line,
+                replay=replay,
+                file=path.name,
+            )
 
 
 _outcomes: dict[str, Counter[str]] = {}
