@@ -306,6 +306,19 @@ class ClockAdjusted(_Event, frozen=True, kw_only=True):
     by_ms: int
 
 
+class DecisionFailed(_Event, frozen=True, kw_only=True):
+    """An event could not be decided: a fault of this program, or in a rule of the embedder's.
+
+    ``event`` holds the fields of that event without secrets, ``kind`` is its name; nothing of it
+    was done. ``error`` is what was raised.
+    """
+
+    kind: str
+    error: str
+    event_id: str = ""
+    event: dict[str, Any] = {}
+
+
 class UsageReported(_Event, frozen=True, kw_only=True):
     """A worker reported usage; ``key`` counts once, however often it is reported."""
 
@@ -398,6 +411,7 @@ Event = (
     | RunInterrupted
     | WindDownDelivered
     | ClockAdjusted
+    | DecisionFailed
     | UsageReported
     | WaitDeclared
     | ProcessEnded

@@ -115,6 +115,8 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
             return f"{_run(event.run_id, turn)} was told to wind down"
         case events.ClockAdjusted():
             return f"the clock was set by {event.by_ms / 1000:+.1f} s"
+        case events.DecisionFailed():
+            return f"{line(event.kind)} could not be decided{_because(event.error)}"
         case events.UsageReported():
             return _usage(event)
         case events.WaitDeclared():

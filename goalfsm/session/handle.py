@@ -7,6 +7,7 @@ from goalfsm.model import ACTIVE, LIMITED, Goal
 from goalfsm.session import (
     claims,
     commands,
+    faults,
     history,
     lifecycle,
     reactions,
@@ -166,5 +167,7 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
             return Change(runs.wind_down_delivered(session, event))
         case e.ClockAdjusted():
             return Change(waits.clock_adjusted(session, event))
+        case e.DecisionFailed():
+            return faults.failed(session, event, ctx)
         case e.UsageReported():  # pragma: no branch - there is no other
             return runs.usage_reported(session, event, ctx)

@@ -242,10 +242,10 @@ def _successors_start_clean(t: Transition) -> None:
 
 @_invariant("What is refused leaves the goal alone, except for use that was due anyway.")
 def _refusals_change_nothing(t: Transition) -> None:
-    # One refusal tells of a change: a stopped goal without budget left becomes limited when it is
-    # resumed.
+    # Two refusals tell of a change: a stopped goal without budget left becomes limited when it is
+    # resumed, and a fault stops the goal whose event could not be decided.
     reply = t.step.reply
-    if reply is None or reply.ok or reply.code == "budget_limited":
+    if reply is None or reply.ok or reply.code in {"budget_limited", "internal_error"}:
         return
     _hold(not _changed_beyond_use(t), f"{reply.code}, but the goal changed")
     work = (f.StartRun, f.RunVerifier, f.CompactContext, f.EndRun)

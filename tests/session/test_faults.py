@@ -1,0 +1,122 @@
+"""An event that could not be decided: the thread stops, and says why, until somebody resumes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from goalfsm import events as e
+from goalfsm.machine import GUARDS, TRANSITIONS, goal_machine
+from goalfsm.model import Limits
+from goalfsm.session import Session
+from goalfsm.status import project
+from tests.session.thread import Thread
+
+FAULT = e.DecisionFailed(kind="RunFinished", error="ValueError: no rule", event_id="e7")
+WHY = "RunFinished could not be decided: ValueError: no rule"
+
+
+def test_a_fault_pauses_the_goal_with_attention() -> None:
+    """Status and explanation say what happened; a person takes the work up again."""
+    thread = Thread()
+    thread.give()
+    thread.dispatch()
+    thread.do(FAULT)
+    assert (thread.status, thread.goal.pause_reason, thread.goal.note) == (
+        "paused",
+        "recovery",
+        WHY,
+    )
+    assert (thread.reply.ok, thread.reply.code) == (False, "internal_error")
+    assert WHY in thread.reply.message
+    shown = project(thread.session, thread.now_ms)
+    assert shown.status_line is not None
+    assert (shown.status_line.label, shown.status_line.reason) == ("needs_attention", WHY)
+    assert thread.decision == ("stop", "status")
+    thread.do(e.RunInterrupted(run_id="run-1"), e.HostChanged(idle=True))
+    assert thread.sent() == 1
+    thread.do(e.ResumeRequested())
+    assert thread.status == "active"
+    assert thread.session.recovery.attention is None
+    assert thread.sent() == 2
+
+
+@pytest.mark.parametrize("rule", ["refuses", "moves nothing"])
+def test_a_rule_that_keeps_the_goal_active_does_not_keep_it_going(rule: str) -> None:
+    """It waits for a person, who wakes or resumes it."""
+    rows = [
+        row
+        if row.trigger not in {"recovery_pause", "pause"} or row.source != "active"
+        else (row._replace(when="never") if rule == "refuses" else row._replace(dest=None))
+        for row in TRANSITIONS
+    ]
+    thread = Thread(machine=goal_machine(rows, guards={**GUARDS, "never": lambda _: False}))
+    thread.give()
+    thread.do(e.AgentStarting(), FAULT)
+    assert thread.status == "active"
+    assert thread.session.held
+    assert thread.session.wait is not None
+    assert thread.session.wait.note == WHY
+    assert thread.session.continuation.queued is None
+    sent = thread.sent()
+    thread.do(e.HostChanged(idle=True), e.TimerFired())
+    assert thread.sent() == sent
+    thread.do(e.ResumeRequested())
+    assert thread.sent() == sent + 1
+
+
+@pytest.mark.parametrize("reason", ["usage_limit", "shutdown"])
+def test_a_pause_that_would_end_by_itself_does_not(reason: Any) -> None:
+    """Its end may be what cannot be decided: it would be tried for ever."""
+    thread = Thread()
+    thread.give()
+    thread.do(e.PauseRequested(reason=reason, origin="system"))
+    later = thread.now_ms + 1_000 if reason == "usage_limit" else None
+    goal = thread.goal
+    thread.session = _with(thread.session, goal, resume_at_ms=later)
+    thread.do(FAULT)
+    assert (thread.goal.pause_reason, thread.goal.resume_at_ms) == ("recovery", None)
+    assert thread.goal.note == WHY
+    assert thread.wake is None
+
+
+def _with(session: Session, goal: Any, **fields: Any) -> Session:
+    from msgspec.structs import replace  # noqa: PLC0415
+
+    return replace(session, goal=replace(goal, **fields))
+
+
+def test_a_persons_pause_stays_theirs() -> None:
+    """Nothing follows by itself, so nothing is changed."""
+    thread = Thread()
+    thread.give()
+    thread.do(e.PauseRequested())
+    before = thread.goal
+    thread.do(FAULT)
+    assert thread.goal is before
+
+
+def test_a_wind_down_that_is_owed_is_given_up() -> None:
+    """The turn would meet the same fault."""
+    thread = Thread()
+    thread.give(limits=Limits(tokens=10))
+    thread.dispatch()
+    thread.use(20)
+    assert thread.wind_down == "owed"
+    thread.do(FAULT)
+    assert (thread.status, thread.wind_down) == ("budgetLimited", "done")
+
+
+def test_a_thread_without_work_has_nothing_to_stop() -> None:
+    """The event is in the journal all the same."""
+    idle = Thread()
+    idle.do(FAULT)
+    assert idle.session == Session()
+    assert idle.reply.code == "internal_error"
+    done = Thread()
+    done.give()
+    done.do(e.CompletionRequested())
+    before = done.session
+    done.do(FAULT)
+    assert done.session == before
