@@ -33,8 +33,11 @@ LINGER_S: Final = 0.05
 RETRY_S: Final = 1.0
 """How long marks wait that the store did not take, when no commit comes along first."""
 
-CHECKPOINT_FRAMES: Final = 1_000
-"""How long the log may grow before it is moved and, with commits held, started over."""
+CHECKPOINT_FRAMES: Final = 4_000
+"""Pages (of 4 KiB) that the log holds before it is moved and, with commits held, started over.
+
+Pages that were written again meanwhile are moved once, so a longer log costs less; one of 16 MiB
+still opens in no time."""
 
 
 _Group = list[tuple[Commit, asyncio.Future[Outcome]]]
