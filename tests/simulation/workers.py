@@ -100,6 +100,8 @@ class SimWorker(CallableWorker):
     async def _turn(self, work: w.Work) -> AsyncIterator[w.TurnEvent | str]:
         world, process = self._world, self._process
         process.point("worker.starts")
+        if process.dead:
+            return  # what is taken apart of a dead process starts nothing
         child = world.children.start(process, work, remote=self._remote)
         leaves_ms = None
         try:
