@@ -7,92 +7,47 @@ process ends, and `MemoryDisk.fork` copies what is durable, to try several futur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-import msgspec
-
 from goalfsm.errors import CannotWrite, Fenced, StoreClosed
 from goalfsm.store.batches import Lost
-from goalfsm.store.limits import check_size, too_large
+from goalfsm.store.limits import too_large
+from goalfsm.store.memory_disk import (
+    Inbound,
+    MemoryDisk,
+    add_effect,
+    conflicting,
+    consumed_at_birth,
+    mark_done,
+)
+from goalfsm.store.memory_ports import (
+    MemoryHistory,
+    MemoryInbox,
+    MemoryJournal,
+    MemoryOutbox,
+    MemoryOwnership,
+    MemoryProcesses,
+    MemorySessions,
+    MemoryWorkers,
+)
 from goalfsm.store.owner import is_alive
 from goalfsm.store.port import (
-    EXPIRY_MS,
-    Answer,
     Checkpointer,
-    Claimed,
     Commit,
     Committed,
-    Conflict,
     Done,
     Duplicate,
-    Effect,
     Facts,
-    Held,
     Identity,
-    InboxRow,
     JournalRow,
-    OpenEffect,
     Outcome,
-    Owner,
-    Process,
     Refused,
     Stored,
-    ThreadRow,
 )
 
-
-class _Inbound(msgspec.Struct, kw_only=True):
-    """An inbox row with what became of it; replaced, never changed in place."""
-
-    row: InboxRow
-    revision: int | None = None
-    reply: bytes | None = None
-
-
-class _Effect(msgspec.Struct, kw_only=True):
-    row: OpenEffect
-    done_at_ms: int | None = None
-
-
-class MemoryDisk:
-    """The durable part: what every handle sees and what a crash leaves."""
-
-    def __init__(self) -> None:
-        """Start empty."""
-        self.epoch = 0
-        self.owner: Owner | None = None
-        self.inbox: dict[str, _Inbound] = {}
-        self.sessions: dict[str, Stored] = {}
-        self.journal: dict[str, list[JournalRow]] = {}
-        self.event_ids: dict[tuple[str, str], JournalRow] = {}
-        self.effects: dict[str, _Effect] = {}
-        self.open_effects: dict[str, OpenEffect] = {}
-        self.history: dict[str, list[bytes]] = {}
-        self.workers: dict[str, bytes] = {}
-        self.processes: dict[str, Process] = {}
-        self.seq = 0
-
-    def next_seq(self) -> int:
-        """Return the next number of arrival; one sequence serves all tables."""
-        self.seq += 1
-        return self.seq
-
-    def fork(self) -> MemoryDisk:
-        """Return an independent copy; rows are immutable and shared, only the tables are copied."""
-        copy = MemoryDisk()
-        copy.epoch, copy.owner, copy.seq = self.epoch, self.owner, self.seq
-        copy.inbox = dict(self.inbox)
-        copy.sessions = dict(self.sessions)
-        copy.journal = {thread: list(rows) for thread, rows in self.journal.items()}
-        copy.event_ids = dict(self.event_ids)
-        copy.effects = dict(self.effects)
-        copy.open_effects = dict(self.open_effects)
-        copy.history = {thread: list(entries) for thread, entries in self.history.items()}
-        copy.workers = dict(self.workers)
-        copy.processes = dict(self.processes)
-        return copy
+__all__ = ["MemoryDisk", "MemoryStore"]
 
 
 class MemoryStore:
@@ -110,14 +65,14 @@ class MemoryStore:
         self._read_only = read_only
         self._is_alive = is_alive
         self.epoch: int | None = None
-        self.owner = _Ownership(self)
-        self.inbox = _Inbox(self)
-        self.sessions = _Sessions(self)
-        self.outbox = _Outbox(self)
-        self.journal = _Journal(self)
-        self.history = _History(self)
-        self.workers = _Workers(self)
-        self.processes = _Processes(self)
+        self.owner = MemoryOwnership(self)
+        self.inbox = MemoryInbox(self)
+        self.sessions = MemorySessions(self)
+        self.outbox = MemoryOutbox(self)
+        self.journal = MemoryJournal(self)
+        self.history = MemoryHistory(self)
+        self.workers = MemoryWorkers(self)
+        self.processes = MemoryProcesses(self)
 
     @property
     def disk(self) -> MemoryDisk:
@@ -164,11 +119,11 @@ class MemoryStore:
         outcomes: list[Outcome] = []
         for commit in batch:
             follows = lost.carries(commit)
-            outcome = _conflict(disk, commit) if follows else self._apply(disk, commit)
+            outcome = conflicting(disk, commit) if follows else self._apply(disk, commit)
             lost.note(commit, outcome)
             outcomes.append(outcome)
         for mark in done:
-            _mark(disk, mark.key, mark.at_ms)
+            mark_done(disk, mark.key, mark.at_ms)
         return outcomes
 
     def _apply(self, disk: MemoryDisk, commit: Commit) -> Outcome:
@@ -180,7 +135,7 @@ class MemoryStore:
         if known is not None:
             if inbound is not None and inbound.revision is None:
                 # It came another way before; its row has nothing more to wait for.
-                row = _Inbound(row=inbound.row, revision=known.revision)
+                row = Inbound(row=inbound.row, revision=known.revision)
                 disk.inbox[inbound.row.inbox_id] = row
             return Duplicate(
                 revision=known.revision, reply=None if inbound is None else inbound.reply
@@ -189,7 +144,7 @@ class MemoryStore:
             return Refused(reason="the inbox row belongs to another thread")
         if inbound is not None and inbound.revision is not None:
             return Duplicate(revision=inbound.revision, reply=inbound.reply)
-        conflict = _conflict(disk, commit)
+        conflict = conflicting(disk, commit)
         if conflict.actual_revision != commit.expected_revision:
             return conflict
         self._write(disk, commit, commit.expected_revision + 1)
@@ -222,15 +177,15 @@ class MemoryStore:
         disk.journal.setdefault(thread_id, []).append(row)
         disk.event_ids[thread_id, commit.event_id] = row
         for effect in commit.outbox:
-            _add_effect(disk, commit, effect, revision)
+            add_effect(disk, commit, effect, revision)
         for key in commit.outbox_done:
-            _mark(disk, key, commit.at_ms)
+            mark_done(disk, key, commit.at_ms)
         if commit.history:
             disk.history.setdefault(thread_id, []).extend(commit.history)
         if commit.inbox_id is not None:
             before = disk.inbox.get(commit.inbox_id)
-            inbound = before.row if before is not None else _consumed_at_birth(disk, commit)
-            disk.inbox[commit.inbox_id] = _Inbound(
+            inbound = before.row if before is not None else consumed_at_birth(disk, commit)
+            disk.inbox[commit.inbox_id] = Inbound(
                 row=inbound, revision=revision, reply=commit.reply
             )
 
@@ -300,216 +255,3 @@ class MemoryStore:
     def close(self) -> None:
         """Close the handle; the disk stays."""
         self._disk = None
-
-
-def _conflict(disk: MemoryDisk, commit: Commit) -> Conflict:
-    stored = disk.sessions.get(commit.thread_id)
-    return Conflict(actual_revision=0 if stored is None else stored.revision)
-
-
-def _add_effect(disk: MemoryDisk, commit: Commit, effect: Effect, revision: int) -> None:
-    if effect.key in disk.effects:
-        return
-    row = OpenEffect(
-        seq=disk.next_seq(),
-        thread_id=commit.thread_id,
-        revision=revision,
-        at_ms=commit.at_ms,
-        key=effect.key,
-        kind=effect.kind,
-        payload=effect.payload,
-    )
-    disk.effects[effect.key] = _Effect(row=row)
-    disk.open_effects[effect.key] = row
-
-
-def _mark(disk: MemoryDisk, key: str, at_ms: int) -> None:
-    row = disk.open_effects.pop(key, None)
-    if row is not None:
-        disk.effects[key] = _Effect(row=row, done_at_ms=at_ms)
-
-
-def _consumed_at_birth(disk: MemoryDisk, commit: Commit) -> InboxRow:
-    return InboxRow(
-        seq=disk.next_seq(),
-        inbox_id=commit.inbox_id or "",
-        thread_id=commit.thread_id,
-        at_ms=commit.at_ms,
-        event=b"",
-    )
-
-
-class _Ownership:
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-
-    @property
-    def epoch(self) -> int | None:
-        return self._store.epoch
-
-    def claim(self, identity: Identity, *, socket: str, uptime_ms: int) -> Claimed | Held:
-        store = self._store
-        disk = store.writable()
-        before = disk.owner
-        if before is not None and store.epoch == before.epoch:
-            disk.owner = msgspec.structs.replace(before, uptime_ms=uptime_ms, socket=socket)
-            return Claimed(epoch=before.epoch)
-        if before is not None and store.living(before.identity):
-            silent = max(0, uptime_ms - before.uptime_ms)
-            if silent < EXPIRY_MS:
-                return Held(owner=before, silent_for_ms=silent)
-        disk.epoch += 1
-        disk.owner = Owner(identity=identity, epoch=disk.epoch, socket=socket, uptime_ms=uptime_ms)
-        store.epoch = disk.epoch
-        return Claimed(epoch=disk.epoch, previous=before)
-
-    def heartbeat(self, *, uptime_ms: int) -> None:
-        disk = self._store.owned()
-        if disk.owner is not None:
-            disk.owner = msgspec.structs.replace(disk.owner, uptime_ms=uptime_ms)
-
-    def release(self) -> None:
-        store = self._store
-        if store.epoch is None:
-            return
-        if store.writable().epoch == store.epoch:
-            store.disk.owner = None
-        store.epoch = None
-
-    def current(self) -> Owner | None:
-        return self._store.disk.owner
-
-
-class _Inbox:
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-
-    def put(self, inbox_id: str, thread_id: str, *, at_ms: int, event: bytes) -> bool:
-        check_size("event", event)
-        disk = self._store.writable()
-        if inbox_id in disk.inbox:
-            return False
-        row = InboxRow(
-            seq=disk.next_seq(), inbox_id=inbox_id, thread_id=thread_id, at_ms=at_ms, event=event
-        )
-        disk.inbox[inbox_id] = _Inbound(row=row)
-        return True
-
-    def pending(self, *, after: int = 0, limit: int = 1000) -> tuple[InboxRow, ...]:
-        rows = (
-            value.row
-            for value in self._store.disk.inbox.values()
-            if value.revision is None and value.row.seq > after
-        )
-        return tuple(sorted(rows, key=lambda row: row.seq)[:limit])
-
-    def answer(self, inbox_id: str) -> Answer | None:
-        value = self._store.disk.inbox.get(inbox_id)
-        return None if value is None else Answer(revision=value.revision, reply=value.reply)
-
-
-class _Sessions:
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-
-    def load(self, thread_id: str) -> Stored | None:
-        return self._store.disk.sessions.get(thread_id)
-
-    def threads(self, statuses: Collection[str] = ()) -> tuple[ThreadRow, ...]:
-        return tuple(
-            _listed(stored)
-            for _, stored in sorted(self._store.disk.sessions.items())
-            if not statuses or stored.status in statuses
-        )
-
-    def due(self, now_ms: int, *, limit: int = 1000) -> tuple[ThreadRow, ...]:
-        due = sorted(
-            (stored.wake_at_ms, stored.thread_id)
-            for stored in self._store.disk.sessions.values()
-            if stored.wake_at_ms is not None and stored.wake_at_ms <= now_ms
-        )
-        sessions = self._store.disk.sessions
-        return tuple(_listed(sessions[thread_id]) for _, thread_id in due[:limit])
-
-    def next_wake(self) -> int | None:
-        sessions = self._store.disk.sessions.values()
-        return min((s.wake_at_ms for s in sessions if s.wake_at_ms is not None), default=None)
-
-
-def _listed(stored: Stored) -> ThreadRow:
-    return ThreadRow(
-        thread_id=stored.thread_id,
-        status=stored.status,
-        wake_at_ms=stored.wake_at_ms,
-        revision=stored.revision,
-        updated_at_ms=stored.updated_at_ms,
-    )
-
-
-class _Outbox:
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-
-    def open(
-        self, thread_id: str | None = None, *, after: int = 0, limit: int = 1000
-    ) -> tuple[OpenEffect, ...]:
-        rows = (
-            row
-            for row in self._store.disk.open_effects.values()
-            if row.seq > after and (thread_id is None or row.thread_id == thread_id)
-        )
-        return tuple(sorted(rows, key=lambda row: row.seq)[:limit])
-
-    def mark_done(self, done: Sequence[Done]) -> None:
-        disk = self._store.owned()
-        for mark in done:
-            _mark(disk, mark.key, mark.at_ms)
-
-
-class _Journal:
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-
-    def read(
-        self, thread_id: str, *, after: int = 0, limit: int = 1000, newest: bool = False
-    ) -> tuple[JournalRow, ...]:
-        # Revisions have no gaps and begin at 1, so a row's place is its revision.
-        rows = self._store.disk.journal.get(thread_id, [])[max(after, 0) :]
-        return tuple(rows[::-1][:limit]) if newest else tuple(rows[:limit])
-
-    def find(self, thread_id: str, event_id: str) -> JournalRow | None:
-        return self._store.disk.event_ids.get((thread_id, event_id))
-
-
-class _History:
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-
-    def read(self, thread_id: str) -> tuple[bytes, ...]:
-        return tuple(self._store.disk.history.get(thread_id, ()))
-
-
-class _Workers:
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-
-    def put(self, thread_id: str, config: bytes) -> None:
-        check_size("worker", config)
-        self._store.writable().workers[thread_id] = config
-
-    def get(self, thread_id: str) -> bytes | None:
-        return self._store.disk.workers.get(thread_id)
-
-
-class _Processes:
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-
-    def put(self, process: Process) -> None:
-        self._store.owned().processes[process.run_id] = process
-
-    def end(self, run_id: str) -> None:
-        self._store.owned().processes.pop(run_id, None)
-
-    def open(self) -> tuple[Process, ...]:
-        return tuple(sorted(self._store.disk.processes.values(), key=lambda p: (p.at_ms, p.run_id)))

@@ -1,0 +1,243 @@
+"""The parts of the store in memory: what each port of `goalfsm.store.port` does on its disk."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from goalfsm.store.limits import check_size
+from goalfsm.store.memory_disk import Inbound, mark_done
+from goalfsm.store.port import (
+    EXPIRY_MS,
+    Answer,
+    Claimed,
+    Done,
+    Held,
+    Identity,
+    InboxRow,
+    JournalRow,
+    OpenEffect,
+    Owner,
+    Process,
+    Stored,
+    ThreadRow,
+)
+
+if TYPE_CHECKING:
+    from goalfsm.store.memory import MemoryStore
+
+
+class MemoryOwnership:
+    """`goalfsm.store.port.Ownership` in memory."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    @property
+    def epoch(self) -> int | None:
+        """See `goalfsm.store.port.Ownership.epoch`."""
+        return self._store.epoch
+
+    def claim(self, identity: Identity, *, socket: str, uptime_ms: int) -> Claimed | Held:
+        """See `goalfsm.store.port.Ownership.claim`."""
+        store = self._store
+        disk = store.writable()
+        before = disk.owner
+        if before is not None and store.epoch == before.epoch:
+            disk.owner = msgspec.structs.replace(before, uptime_ms=uptime_ms, socket=socket)
+            return Claimed(epoch=before.epoch)
+        if before is not None and store.living(before.identity):
+            silent = max(0, uptime_ms - before.uptime_ms)
+            if silent < EXPIRY_MS:
+                return Held(owner=before, silent_for_ms=silent)
+        disk.epoch += 1
+        disk.owner = Owner(identity=identity, epoch=disk.epoch, socket=socket, uptime_ms=uptime_ms)
+        store.epoch = disk.epoch
+        return Claimed(epoch=disk.epoch, previous=before)
+
+    def heartbeat(self, *, uptime_ms: int) -> None:
+        """See `goalfsm.store.port.Ownership.heartbeat`."""
+        disk = self._store.owned()
+        if disk.owner is not None:
+            disk.owner = msgspec.structs.replace(disk.owner, uptime_ms=uptime_ms)
+
+    def release(self) -> None:
+        """See `goalfsm.store.port.Ownership.release`."""
+        store = self._store
+        if store.epoch is None:
+            return
+        if store.writable().epoch == store.epoch:
+            store.disk.owner = None
+        store.epoch = None
+
+    def current(self) -> Owner | None:
+        """See `goalfsm.store.port.Ownership.current`."""
+        return self._store.disk.owner
+
+
+class MemoryInbox:
+    """`goalfsm.store.port.Inbox` in memory."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def put(self, inbox_id: str, thread_id: str, *, at_ms: int, event: bytes) -> bool:
+        """See `goalfsm.store.port.Inbox.put`."""
+        check_size("event", event)
+        disk = self._store.writable()
+        if inbox_id in disk.inbox:
+            return False
+        row = InboxRow(
+            seq=disk.next_seq(), inbox_id=inbox_id, thread_id=thread_id, at_ms=at_ms, event=event
+        )
+        disk.inbox[inbox_id] = Inbound(row=row)
+        return True
+
+    def pending(self, *, after: int = 0, limit: int = 1000) -> tuple[InboxRow, ...]:
+        """See `goalfsm.store.port.Inbox.pending`."""
+        rows = (
+            value.row
+            for value in self._store.disk.inbox.values()
+            if value.revision is None and value.row.seq > after
+        )
+        return tuple(sorted(rows, key=lambda row: row.seq)[:limit])
+
+    def answer(self, inbox_id: str) -> Answer | None:
+        """See `goalfsm.store.port.Inbox.answer`."""
+        value = self._store.disk.inbox.get(inbox_id)
+        return None if value is None else Answer(revision=value.revision, reply=value.reply)
+
+
+class MemorySessions:
+    """`goalfsm.store.port.Sessions` in memory."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def load(self, thread_id: str) -> Stored | None:
+        """See `goalfsm.store.port.Sessions.load`."""
+        return self._store.disk.sessions.get(thread_id)
+
+    def threads(self, statuses: Collection[str] = ()) -> tuple[ThreadRow, ...]:
+        """See `goalfsm.store.port.Sessions.threads`."""
+        return tuple(
+            _listed(stored)
+            for _, stored in sorted(self._store.disk.sessions.items())
+            if not statuses or stored.status in statuses
+        )
+
+    def due(self, now_ms: int, *, limit: int = 1000) -> tuple[ThreadRow, ...]:
+        """See `goalfsm.store.port.Sessions.due`."""
+        due = sorted(
+            (stored.wake_at_ms, stored.thread_id)
+            for stored in self._store.disk.sessions.values()
+            if stored.wake_at_ms is not None and stored.wake_at_ms <= now_ms
+        )
+        sessions = self._store.disk.sessions
+        return tuple(_listed(sessions[thread_id]) for _, thread_id in due[:limit])
+
+    def next_wake(self) -> int | None:
+        """See `goalfsm.store.port.Sessions.next_wake`."""
+        sessions = self._store.disk.sessions.values()
+        return min((s.wake_at_ms for s in sessions if s.wake_at_ms is not None), default=None)
+
+
+def _listed(stored: Stored) -> ThreadRow:
+    return ThreadRow(
+        thread_id=stored.thread_id,
+        status=stored.status,
+        wake_at_ms=stored.wake_at_ms,
+        revision=stored.revision,
+        updated_at_ms=stored.updated_at_ms,
+    )
+
+
+class MemoryOutbox:
+    """`goalfsm.store.port.Outbox` in memory."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def open(
+        self, thread_id: str | None = None, *, after: int = 0, limit: int = 1000
+    ) -> tuple[OpenEffect, ...]:
+        """See `goalfsm.store.port.Outbox.open`."""
+        rows = (
+            row
+            for row in self._store.disk.open_effects.values()
+            if row.seq > after and (thread_id is None or row.thread_id == thread_id)
+        )
+        return tuple(sorted(rows, key=lambda row: row.seq)[:limit])
+
+    def mark_done(self, done: Sequence[Done]) -> None:
+        """See `goalfsm.store.port.Outbox.mark_done`."""
+        disk = self._store.owned()
+        for mark in done:
+            mark_done(disk, mark.key, mark.at_ms)
+
+
+class MemoryJournal:
+    """`goalfsm.store.port.Journal` in memory."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def read(
+        self, thread_id: str, *, after: int = 0, limit: int = 1000, newest: bool = False
+    ) -> tuple[JournalRow, ...]:
+        """See `goalfsm.store.port.Journal.read`."""
+        # Revisions have no gaps and begin at 1, so a row's place is its revision.
+        rows = self._store.disk.journal.get(thread_id, [])[max(after, 0) :]
+        return tuple(rows[::-1][:limit]) if newest else tuple(rows[:limit])
+
+    def find(self, thread_id: str, event_id: str) -> JournalRow | None:
+        """See `goalfsm.store.port.Journal.find`."""
+        return self._store.disk.event_ids.get((thread_id, event_id))
+
+
+class MemoryHistory:
+    """`goalfsm.store.port.History` in memory."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def read(self, thread_id: str) -> tuple[bytes, ...]:
+        """See `goalfsm.store.port.History.read`."""
+        return tuple(self._store.disk.history.get(thread_id, ()))
+
+
+class MemoryWorkers:
+    """`goalfsm.store.port.WorkerConfigs` in memory."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def put(self, thread_id: str, config: bytes) -> None:
+        """See `goalfsm.store.port.WorkerConfigs.put`."""
+        check_size("worker", config)
+        self._store.writable().workers[thread_id] = config
+
+    def get(self, thread_id: str) -> bytes | None:
+        """See `goalfsm.store.port.WorkerConfigs.get`."""
+        return self._store.disk.workers.get(thread_id)
+
+
+class MemoryProcesses:
+    """`goalfsm.store.port.Processes` in memory."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def put(self, process: Process) -> None:
+        """See `goalfsm.store.port.Processes.put`."""
+        self._store.owned().processes[process.run_id] = process
+
+    def end(self, run_id: str) -> None:
+        """See `goalfsm.store.port.Processes.end`."""
+        self._store.owned().processes.pop(run_id, None)
+
+    def open(self) -> tuple[Process, ...]:
+        """See `goalfsm.store.port.Processes.open`."""
+        return tuple(sorted(self._store.disk.processes.values(), key=lambda p: (p.at_ms, p.run_id)))
