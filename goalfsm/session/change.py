@@ -25,6 +25,7 @@ from goalfsm.session.state import (
     Flush,
     Ledger,
     Progress,
+    Quota,
     Retry,
     Run,
     Session,
@@ -97,6 +98,7 @@ NOTHING_YET: dict[str, Any] = {
     "progress": Progress(),
     "wait": None,
     "retry": Retry(),
+    "quota": Quota(),
     "notices": (),
     "wind_down": "none",
 }

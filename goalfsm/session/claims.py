@@ -288,9 +288,10 @@ def _rejected(session: Session, kind: str, gaps: str) -> Session:
 def _unverifiable(session: Session, claim: Claim, ctx: Context) -> Change:
     """Pause: no turn of the model can make a verifier able to tell."""
     why = _details(claim, "unverifiable")
+    session = notify(session, "unverifiable", why)
     if session.goal is None or session.goal.status != ACTIVE:
         return Change(session, (), Reply(ok=True, code="unverifiable", message=why))
-    change = charge(notify(session, "unverifiable", why), ctx)
+    change = charge(session, ctx)
     reply = Reply(ok=True, code="unverifiable", message=why)
     paused = request(change.session, Fire("pause", "runtime"), ctx)
     if isinstance(paused, Rejection):  # the time of the claim used the last budget up

@@ -42,6 +42,7 @@ from goalfsm.session.state import (
     Context,
     Continuation,
     Progress,
+    Quota,
     Reply,
     Retry,
     Session,
@@ -222,6 +223,13 @@ def change_status(
 def pause(session: Session, event: PauseRequested, ctx: Context) -> Change:
     """Pause the goal: the running turn ends, none follows."""
     goal, source = session.goal, _SOURCES[event.origin]
+    if session.wind_down == "owed":
+        reply = Reply(
+            ok=True,
+            code="marked",
+            message="the goal stays limited; no turn winds the work down any more",
+        )
+        return Change(replace(session, wind_down="done"), (), reply)
     if goal is None or not _ends_by_itself(goal):
         asked = change_status(session, "paused", source, ctx, pause_reason=event.reason)
         left = asked.session.goal
@@ -285,14 +293,20 @@ def resume(session: Session, event: ResumeRequested, ctx: Context) -> Change:
     if session.policy.retries == "engine":
         # Whoever resumes has looked: there is no turn of theirs that would say so later.
         calm = recovery.reset(session.recovery)
-        session = replace(session, recovery=calm, retry=Retry())
+        session = replace(session, recovery=calm, retry=Retry(), quota=Quota())
     return change._replace(session=session)
 
 
 def afresh(session: Session, notice: NoticeKind, text: str = "") -> Session:
-    """Return the session with its counts at zero, and a notice that says why."""
+    """Return the session with its counts at zero, and a notice that says why.
+
+    An open claim is still to be settled, except where a verifier could not: it waits for nobody.
+    """
+    claim = session.claim
+    if claim is not None and any(known.outcome == "unverifiable" for known in claim.results):
+        claim = None
     session = replace(
-        session, blocking=Blocking(), progress=Progress(), wait=None, claim=None, wind_down="none"
+        session, blocking=Blocking(), progress=Progress(), wait=None, claim=claim, wind_down="none"
     )
     return notify(session, notice, text)
 

@@ -122,7 +122,7 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
         case e.WaitDeclared():
             return runs.fenced(session, event.run_token) or waits.declared(session, event, ctx)
         case e.ProcessEnded():
-            return waits.process_ended(session, event)
+            return waits.process_ended(session, event, ctx)
         case e.TimerFired():
             return waits.timer_fired(session, ctx)
         case e.ToolCalled():

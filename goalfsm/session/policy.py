@@ -15,12 +15,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     Durations are in seconds. ``max_continuations`` 0 is unlimited. ``overrun_s`` is how long a turn
     may go on after a budget was used up under it, and how long the turn that winds down may take.
     ``model_goals`` is how many goals in a row the model may give without a word of a person's
-    between them; 0 is any number.
+    between them; 0 is any number. ``short_wait_s``: what the work waited for less long than that
+    does not count as progress; 0 takes every wait as such.
     """
 
     blocked_after: int = 3
     evidence_required: bool = True
     no_progress: int = 3
+    short_wait_s: float = 600.0
     steering_limit: int = 100
     model_goals: int = 10
     max_continuations: int = 100
@@ -48,6 +50,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("blocked_after and steering_limit are at least 1")
         if min(counts) < 0:
             raise ValueError("no_progress, max_continuations, model_goals are 0 (off) or more")
+        if not 0 <= self.short_wait_s < inf:
+            raise ValueError("short_wait_s is 0 seconds (off) or more, and ends")
         if not all(0 < span < inf for span in spans):
             raise ValueError("durations are more than 0 seconds, and end")
         if not (0 <= self.retry_jitter <= 1 and 0 <= self.cached_weight <= 1):

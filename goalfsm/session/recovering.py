@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import tzinfo
 from math import ceil
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -11,12 +12,16 @@ from goalfsm.effects import AppendEntry, CompactContext
 from goalfsm.events import CompactionEnded, Message, UserStartEntry
 from goalfsm.model import ACTIVE
 from goalfsm.session.change import notify, request, restate
-from goalfsm.session.state import Change, Context, Retry, Session
+from goalfsm.session.policy import Policy
+from goalfsm.session.state import Change, Context, Quota, Retry, Session
 from goalfsm.transition import Fire, RecoveryPause, Rejection
 from recovery import failures
 from recovery import machine as recovery
 from recovery.failures import Failure, assistant_overflow, classify
 from recovery.retry import GiveUp, RetryPolicy, next_attempt
+
+_FAR_MS: Final = 366 * 86_400_000
+"""A reset later than that is no reset that anybody waits for: somebody has to look."""
 
 
 def overflowed(session: Session, message: Message) -> bool:
@@ -37,8 +42,8 @@ def turn_ended(session: Session, message: Message) -> Change:
     state, finished = recovery.turn_finished(session.recovery, message.stop_reason)
     if finished:
         state = recovery.clear_overflow_active(state)
-        if state is not session.recovery or session.retry.attempts:
-            session = replace(session, recovery=state, retry=Retry())
+        if state is not session.recovery or session.retry.attempts or session.quota.refusals:
+            session = replace(session, recovery=state, retry=Retry(), quota=Quota())
     return Change(session)
 
 
@@ -67,7 +72,7 @@ def failed(session: Session, message: Message, ctx: Context) -> Change:
     if failure.kind == "overflow":
         return _overflow(session, action, ctx)
     if failure.kind == "quota" and session.policy.retries == "engine":
-        return _quota(session, failure, ctx)
+        return _quota(session, failure, ctx, in_seconds=after is not None)
     if isinstance(action, recovery.Pending):
         pending = recovery.set_pending(session.recovery, action.reason)
         return _retry(replace(session, recovery=pending), action.reason, failure, ctx)
@@ -88,18 +93,74 @@ def _zones(ctx: Context, local: str | None) -> failures.Zones | None:
     return zone
 
 
-def _quota(session: Session, failure: Failure, ctx: Context) -> Change:
-    """Pause until the quota is there again; without a known time somebody has to look."""
-    reason = f"usage limit ({failure.signature})"
-    if failure.resets_at is None:
-        paused = request(session, RecoveryPause(reason), ctx)
-    else:
-        paused = request(session, Fire("pause", "runtime"), ctx)
+def _quota(session: Session, failure: Failure, ctx: Context, *, in_seconds: bool) -> Change:
+    """Pause until the quota is there again; without a known time somebody has to look.
+
+    A provider may name a reset that has passed, or one that is always a moment away: each further
+    refusal waits longer, as the attempts after other errors do, and the window ends that as well.
+    ``in_seconds``: it said how long.
+    """
+    reason, policy = f"usage limit ({failure.signature})", session.policy
+    resets_ms = _resets_ms(failure, ctx)
+    if resets_ms is None:
+        return _quota_pause(session, RecoveryPause(reason), reason, ctx)
+    refusals, since = session.quota.refusals + 1, None
+    at_ms = max(resets_ms, _not_before(policy, refusals, ctx))
+    if at_ms > resets_ms:
+        before = session.quota.overdue_since_ms
+        since = ctx.now_ms if before is None else before
+        if ctx.now_ms - since > policy.retry_window_s * 1000:
+            reason = f"{reason}; it is refused after the reset that the provider names"
+            return _quota_pause(session, RecoveryPause(reason), reason, ctx)
+    relative = in_seconds or since is not None
+    quota = Quota(refusals=refusals, overdue_since_ms=since, relative=relative)
+    session = replace(session, quota=quota)
+    return _quota_pause(session, Fire("pause", "runtime"), reason, ctx, at_ms)
+
+
+def _not_before(policy: Policy, refusals: int, ctx: Context) -> int:
+    """Return when (unix ms) a quota that was refused so often in a row is asked for again."""
+    following = next_attempt(
+        # The window is the caller's: it does not begin with the first refusal.
+        replace(_backoff(policy), window=2 * policy.retry_maximum_s),
+        attempt=refusals,
+        first_failure_ms=ctx.now_ms,
+        now_ms=ctx.now_ms,
+        jitter=ctx.jitter,
+    )
+    assert not isinstance(following, GiveUp)  # noqa: S101  no wait is longer than that window
+    return following.at_ms
+
+
+def _resets_ms(failure: Failure, ctx: Context) -> int | None:
+    """Return when (unix ms) the quota is there again; None when nobody knows, or far too late."""
+    resets_at = failure.resets_at
+    if resets_at is None or resets_at * 1000 > ctx.now_ms + _FAR_MS:
+        return None
+    # Resuming a moment early would only meet the same refusal again.
+    return ceil(resets_at * 1000)
+
+
+def _quota_pause(
+    session: Session,
+    asked: Fire | RecoveryPause,
+    reason: str,
+    ctx: Context,
+    at_ms: int | None = None,
+) -> Change:
+    paused = request(session, asked, ctx)
     if isinstance(paused, Rejection):
         return Change(session)
-    # Resuming a moment early would only meet the same refusal again.
-    at = None if failure.resets_at is None else max(ceil(failure.resets_at * 1000), ctx.now_ms + 1)
-    return restate(paused, pause_reason="usage_limit", resume_at_ms=at, note=reason)
+    return restate(paused, pause_reason="usage_limit", resume_at_ms=at_ms, note=reason)
+
+
+def _backoff(policy: Policy) -> RetryPolicy:
+    return RetryPolicy(
+        initial=policy.retry_initial_s,
+        maximum=policy.retry_maximum_s,
+        jitter=policy.retry_jitter,
+        window=policy.retry_window_s,
+    )
 
 
 class _Classified:
@@ -158,12 +219,7 @@ def _retry(session: Session, reason: str, failure: Failure, ctx: Context) -> Cha
     first = ctx.now_ms if before.first_failure_ms is None else before.first_failure_ms
     attempts = before.attempts + 1
     following = next_attempt(
-        RetryPolicy(
-            initial=policy.retry_initial_s,
-            maximum=policy.retry_maximum_s,
-            jitter=policy.retry_jitter,
-            window=policy.retry_window_s,
-        ),
+        _backoff(policy),
         attempt=attempts,
         first_failure_ms=first,
         now_ms=ctx.now_ms,

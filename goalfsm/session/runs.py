@@ -167,20 +167,26 @@ def _told_again(session: Session, run: Run) -> Session:
 
 
 def _progress(session: Session, run: Run, event: RunFinished) -> Progress:
-    """Return the counts after a turn; a turn that declared or claimed something is progress."""
+    """Return the counts after a turn; a turn that claimed something is progress.
+
+    What a turn waits for is part of what it says. Whether that was progress shows when the wait is
+    over: one that was over at once is no better than looking again and again.
+    """
     before = session.progress
-    if run.waited or run.claimed:
+    if run.claimed:
         return replace(before, empty=0, same_answer=0, failing_tools=0, last_answer="")
-    used_tools = event.tools_ok + event.tools_failed
-    empty = not event.answer_length and not used_tools
-    same = bool(event.answer_digest) and event.answer_digest == before.last_answer
+    said, used_tools = event.answer_digest, event.tools_ok + event.tools_failed
+    empty = not event.answer_length and not used_tools and run.waits_for is None
+    if run.waits_for is not None:
+        said = answer_digest(f"{said} waits for {run.waits_for}")
+    same = bool(said) and said == before.last_answer
     only_failing = event.tools_failed > 0 and event.tools_ok == 0
     return replace(
         before,
         empty=before.empty + 1 if empty else 0,
-        same_answer=before.same_answer + 1 if same else int(bool(event.answer_digest)),
+        same_answer=before.same_answer + 1 if same else int(bool(said)),
         failing_tools=before.failing_tools + 1 if only_failing else 0,
-        last_answer=event.answer_digest or before.last_answer,
+        last_answer=said or before.last_answer,
     )
 
 

@@ -23,8 +23,8 @@ RULES_VERSION: Final = 1
 class Host(msgspec.Struct, frozen=True, kw_only=True):
     """What the host last said about itself; ``context_window`` None is unknown.
 
-    ``turn_goal`` is the goal that was active when the last turn started: its tokens are that
-    goal's, or nobody's.
+    ``turn_goal`` is the goal of the last turn, of its run or else the active one when it started:
+    its tokens are that goal's, or nobody's.
     """
 
     idle: bool = True
@@ -153,12 +153,24 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     owed: bool = False
 
 
+class Quota(msgspec.Struct, frozen=True, kw_only=True):
+    """How often in a row the provider has refused because its quota is used up.
+
+    ``overdue_since_ms``: since when it refuses although the reset that it names has passed.
+    ``relative``: the goal's ``resume_at_ms`` is a duration from the last refusal.
+    """
+
+    refusals: int = 0
+    overdue_since_ms: int | None = None
+    relative: bool = False
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """The open run: dispatched, its end not known yet.
 
     ``charged`` holds the latest usage keys, ``notices`` what its prompt carries and the session
-    has given up for it, ``ending`` why it is being ended early. ``ends_ms`` is when it has to be
-    over: a budget of its goal is used up.
+    has given up for it, ``waits_for`` the note of the wait that it declared, ``ending`` why it is
+    being ended early. ``ends_ms`` is when it has to be over: a budget of its goal is used up.
     """
 
     run_id: str
@@ -171,7 +183,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     can_compact: bool = False
     charged: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
-    waited: bool = False
+    waits_for: str | None = None
     claimed: bool = False
     started: bool = False
     ending: str | None = None
@@ -227,6 +239,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     progress: Progress = Progress()
     wait: Wait | None = None
     retry: Retry = Retry()
+    quota: Quota = Quota()
     overflow_noted: bool = False
     run: Run | None = None
     wind_down: Literal["none", "owed", "running", "done"] = "none"

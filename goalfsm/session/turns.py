@@ -25,9 +25,11 @@ from goalfsm.transition import AbortPause, Rejection
 
 def started(session: Session, event: TurnStarted, ctx: Context) -> Change:
     """Start the clock of the goal that is active now: the turn is charged to it."""
-    goal = session.goal
+    goal, run = session.goal, session.run
     active = goal is not None and goal.status == ACTIVE
     turn_goal = goal.goal_id if goal is not None and active else None
+    if run is not None:  # also where it winds the work of its goal down, which is not active then
+        turn_goal = run.goal_id
     host = replace(session.host, turn_index=event.turn_index, turn_goal=turn_goal)
     clock = start_clock(session, ctx) if active else session.clock
     return Change(replace(session, host=host, clock=clock))

@@ -10,7 +10,7 @@ from goalfsm.effects import Effect, EndRun, WatchProcess
 from goalfsm.events import ClockAdjusted, ProcessEnded, WaitDeclared, WakeRequested
 from goalfsm.model import ACTIVE, LIMITED, PAUSED, Goal
 from goalfsm.session.change import charge, extend, notify, resume
-from goalfsm.session.state import Change, Context, Progress, Reply, Session, Wait
+from goalfsm.session.state import Change, Context, Progress, Reply, Retry, Session, Wait
 from goalfsm.transition import Rejection
 from recovery import machine as recovery
 
@@ -40,7 +40,7 @@ def declared(session: Session, event: WaitDeclared, ctx: Context) -> Change:
         since_ms=ctx.now_ms,
         relative=event.relative,
     )
-    run = None if session.run is None else replace(session.run, waited=True)
+    run = None if session.run is None else replace(session.run, waits_for=event.note)
     effects: tuple[Effect, ...] = ()
     if event.kind == "process" and event.pid is not None:
         effects = (WatchProcess(pid=event.pid, started=event.started),)
@@ -77,22 +77,30 @@ def woken(session: Session, event: WakeRequested) -> Change:
         )
         return Change(session, (), reply)
     reply = Reply(ok=True, code="woken", message="the wait is over")
-    return Change(_over(session, event.note or "somebody ended the wait"), (), reply)
+    over = _over(session, event.note or "somebody ended the wait")
+    return Change(replace(over, progress=Progress()), (), reply)
 
 
-def process_ended(session: Session, event: ProcessEnded) -> Change:
+def process_ended(session: Session, event: ProcessEnded, ctx: Context) -> Change:
     """End the wait for that process."""
     wait = session.wait
     if wait is None or wait.kind != "process" or wait.pid != event.pid:
         return Change(session)
-    return Change(_over(session, f"process {event.pid} has ended"))
+    return Change(_over(_waited(session, wait, ctx), f"process {event.pid} has ended"))
+
+
+def _waited(session: Session, wait: Wait, ctx: Context) -> Session:
+    """Count afresh after a wait that was long enough to have been worth it."""
+    if ctx.now_ms - wait.since_ms < session.policy.short_wait_s * 1000:
+        return session
+    return replace(session, progress=Progress())
 
 
 def _over(session: Session, why: str) -> Session:
     assert session.wait is not None  # noqa: S101  only an open wait is over
     note = session.wait.note
     detail = f"{why} ({note})" if note else why
-    return notify(replace(session, wait=None, progress=Progress()), "woken", detail)
+    return notify(replace(session, wait=None), "woken", detail)
 
 
 def timer_fired(session: Session, ctx: Context) -> Change:
@@ -102,7 +110,7 @@ def timer_fired(session: Session, ctx: Context) -> Change:
     wait, retry, goal = session.wait, session.retry, session.goal
     if wait is not None and wait.until_ms is not None and wait.until_ms <= ctx.now_ms:
         due = "the time has come" if wait.kind == "timer" else "it was waited for long enough"
-        session = _over(session, due)
+        session = _over(_waited(session, wait, ctx), due)
     if retry.at_ms is not None and retry.at_ms <= ctx.now_ms:
         calm = recovery.reset_counters(session.recovery)
         session = replace(session, retry=replace(retry, at_ms=None), recovery=calm)
@@ -137,7 +145,11 @@ def _resumed(session: Session, goal: Goal, ctx: Context) -> Change:
         # An embedder's guard is against it: the goal stays paused until somebody resumes it.
         goal = replace(goal, resume_at_ms=None)
         return Change(replace(session, goal=goal, flush=replace(session.flush, dirty=True)))
-    return resumed._replace(session=notify(resumed.session, "resumed"))
+    session = notify(resumed.session, "resumed")
+    if session.quota.overdue_since_ms is not None:
+        # Nobody named a time for this attempt: it is the same turn once more, as in an outage.
+        session = replace(session, retry=Retry(owed=True))
+    return resumed._replace(session=session)
 
 
 def clock_adjusted(session: Session, event: ClockAdjusted) -> Session:
@@ -161,7 +173,20 @@ def clock_adjusted(session: Session, event: ClockAdjusted) -> Session:
     if run is not None:
         ends_ms = None if run.ends_ms is None else run.ends_ms + by_ms
         run = replace(run, started_ms=run.started_ms + by_ms, ends_ms=ends_ms)
-    return replace(session, clock=clock, retry=retry, wait=wait, run=run)
+    session = replace(session, clock=clock, retry=retry, wait=wait, run=run)
+    return _resets_later(session, by_ms)
+
+
+def _resets_later(session: Session, by_ms: int) -> Session:
+    """Move the reset of a quota that was told as a duration."""
+    goal, quota = session.goal, session.quota
+    if quota.overdue_since_ms is not None:
+        quota = replace(quota, overdue_since_ms=quota.overdue_since_ms + by_ms)
+        session = replace(session, quota=quota)
+    if goal is None or goal.resume_at_ms is None or not quota.relative:
+        return session
+    goal = replace(goal, resume_at_ms=goal.resume_at_ms + by_ms)
+    return replace(session, goal=goal, flush=replace(session.flush, dirty=True))
 
 
 def next_wake(session: Session) -> int | None:

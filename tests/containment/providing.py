@@ -130,6 +130,24 @@ def absent(stage: Stage) -> Iterator[Row]:
 
 
 @scenario(
+    "The reset that is named has passed, and the quota stays used up",
+    "It resumes and is refused, thousands of times.",
+)
+def overdue(stage: Stage) -> Iterator[Row]:
+    said = fails("You have hit your usage limit.", code="usage_limit_reached", retry_after="0s")
+    stage.worker.rest(said)
+    stage.give(THREAD, OBJECTIVE)
+    stage.clock.advance("8h")
+    runs = attempts(8 * HOUR)
+    yield stage.row("in 8 hours", "paused (usage_limit)", most=1, runs=runs, tokens=0)
+    assert stage.goal(THREAD).resume_at_ms is not None
+    stage.clock.advance("3d")
+    runs = attempts(Policy().retry_window_s - 8 * HOUR)
+    yield stage.row("in 3 days more", "paused (usage_limit)", most=0, runs=runs, tokens=0)
+    assert stage.session(THREAD).recovery.attention is not None
+
+
+@scenario(
     "The reset is a time of day in words",
     "Resets 3am (Europe/Paris), and nobody reads it.",
 )

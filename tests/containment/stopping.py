@@ -10,10 +10,10 @@ from goalfsm import events as e
 from goalfsm.errors import DiskFull
 from goalfsm.machine import GUARDS, TRANSITIONS, GoalMachine, goal_machine
 from goalfsm.store.port import Commit, Done, Outcome
-from goalfsm.testing import claims_complete, does, takes, uses_tool
+from goalfsm.testing import claims_complete, does, says, takes, uses_tool
 from goalfsm.testing.turns import Step
 from goalfsm.workers.protocol import Text, Work
-from tests.containment.scenario import OBJECTIVE, THREAD, Row, Stage, scenario, turn_tokens
+from tests.containment.scenario import OBJECTIVE, THREAD, TURN, Row, Stage, scenario, turn_tokens
 
 
 def refusing(trigger: str) -> GoalMachine:
@@ -97,6 +97,21 @@ class Disk:
 
 
 @scenario(
+    "Paused when only the turn to wind down is left",
+    "Pause was pressed, and one more turn ran.",
+)
+def before_the_last(stage: Stage) -> Iterator[Row]:
+    stage.worker.can -= {"steer"}
+    busy(stage, uses_tool(), takes("1m"))
+    stage.give(THREAD, OBJECTIVE, tokens=TURN)
+    stage.clock.advance("30s")
+    yield stage.row("the turn that used the budget up", "limited by tokens", most=1)
+    stage.pause(THREAD)
+    stage.clock.advance("8h")
+    yield stage.row("paused meanwhile", "limited by tokens", most=0)
+
+
+@scenario(
     "The store has no room for the pause",
     "The disk is full, so the stop is lost and the work goes on.",
 )
@@ -134,3 +149,20 @@ def cleared(stage: Stage) -> Iterator[Row]:
     stage.clock.advance("8h")
     assert stage.worker.runs[0].ended_ms == stage.clock.now_ms - 8 * 3_600_000
     yield stage.row("8 hours later", "no goal", most=0)
+
+
+@scenario(
+    "The goal is replaced while it is wound down",
+    "The end of the old goal's last turn stops the new goal.",
+)
+def replaced(stage: Stage) -> Iterator[Row]:
+    stage.worker.can -= {"steer"}
+    stage.worker.turn(turn_tokens(), uses_tool(), says("It grows."), takes("1m"))
+    stage.worker.turn(turn_tokens(), uses_tool(), takes("8h"))
+    stage.worker.turn(turn_tokens(), uses_tool(), claims_complete("the other one is done"))
+    stage.give(THREAD, OBJECTIVE, tokens=TURN)
+    stage.clock.advance("2m")
+    yield stage.row("one turn, and one to wind down", "limited by tokens", most=2)
+    stage.give(THREAD, "Release version 3", replace=True)
+    stage.settle(THREAD)
+    yield stage.row("the new goal", "complete", most=1)

@@ -44,6 +44,32 @@ def undeclared(stage: Stage) -> Iterator[Row]:
 
 
 @scenario(
+    "A wait of 30 seconds is declared, again and again",
+    "Looking whether it is done, in the clothes of a wait.",
+)
+def polling(stage: Stage) -> Iterator[Row]:
+    stage.worker.rest(
+        turn_tokens(), says("The build is still running."), waits("timer", "30s", note="the build")
+    )
+    stage.give(THREAD, OBJECTIVE)
+    stage.clock.advance("6h")
+    yield stage.row("in 6 hours", "paused (no_progress)", most=3)
+
+
+@scenario(
+    "Every turn waits for a process that has ended",
+    "A wait that is over at once, and a turn that declares it anew.",
+)
+def ended(stage: Stage) -> Iterator[Row]:
+    stage.worker.rest(turn_tokens(), waits("process", pid=BUILD, note="the build"), takes("1s"))
+    stage.give(THREAD, OBJECTIVE)
+    for _ in range(50):
+        stage.clock.advance("5s")
+        stage.end_process(BUILD)
+    yield stage.row("50 times", "paused (no_progress)", most=3)
+
+
+@scenario(
     "A timer falls due while no engine runs",
     "A wait that is forgotten, or made up for several times over.",
 )

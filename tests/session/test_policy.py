@@ -22,6 +22,8 @@ from goalfsm.session import Policy
         {"retry_maximum_s": -1.0},
         {"retry_window_s": inf},
         {"overrun_s": nan},
+        {"short_wait_s": -1.0},
+        {"short_wait_s": inf},
         {"retry_jitter": 1.1},
         {"retry_jitter": -0.1},
         {"cached_weight": 1.5},

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from goalfsm import effects as f
 from goalfsm import events as e
 from goalfsm.model import Usage
+from goalfsm.session import Policy
 from goalfsm.session.runs import answer_digest
 from tests.session.thread import Thread, started
 
@@ -283,7 +286,7 @@ def test_a_turn_without_an_answer_keeps_the_last_one_in_mind() -> None:
     assert thread.session.progress.last_answer == "a"
 
 
-def test_a_claim_or_a_wait_is_progress() -> None:
+def test_a_claim_or_a_wait_that_somebody_ended_is_progress() -> None:
     thread = started()
     for _ in range(5):
         thread.dispatch()
@@ -294,6 +297,62 @@ def test_a_claim_or_a_wait_is_progress() -> None:
         if thread.session.wait:
             thread.do(e.WakeRequested())
     assert thread.status == "active"
+
+
+def polling(seconds: float, *, notes: tuple[str, ...] = ("the build",), **policy: float) -> Thread:
+    """Return a thread after five turns that only wait for a timer, or as many as it took."""
+    thread = started(Policy(**policy))  # type: ignore[arg-type]
+    for number in range(5):
+        thread.dispatch()
+        until = thread.now_ms + round(seconds * 1000)
+        note = notes[number % len(notes)]
+        thread.do(e.WaitDeclared(kind="timer", until_ms=until, note=note))
+        thread.end(tools=(0, 0))
+        thread.wait(seconds=seconds)
+        thread.do(e.TimerFired())
+        if thread.status != "active":
+            break
+    return thread
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.03, 30.0, 599.0])
+def test_looking_again_after_a_short_wait_is_no_progress(seconds: float) -> None:
+    thread = polling(seconds)
+    assert (thread.goal.pause_reason, thread.sent()) == ("no_progress", 3)
+    assert thread.goal.note == "3 turns in a row gave the same answer"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fields"),
+    [
+        (600.0, {}),
+        (30.0, {"short_wait_s": 30.0}),
+        (0.03, {"short_wait_s": 0.0}),
+        (0.03, {"notes": ("the build", "the upload")}),
+    ],
+)
+def test_a_wait_that_was_long_enough_or_for_something_else_is_progress(
+    seconds: float, fields: dict[str, Any]
+) -> None:
+    assert polling(seconds, **fields).status == "active"
+
+
+def test_waiting_for_a_process_that_ends_at_once_is_no_progress() -> None:
+    thread = started()
+    for pid in (11, 12, 13):
+        thread.dispatch()
+        thread.do(e.WaitDeclared(kind="process", pid=pid))
+        thread.end(answer="I wait.", tools=(0, 0))
+        thread.do(e.ProcessEnded(pid=pid))
+    assert (thread.goal.pause_reason, thread.sent()) == ("no_progress", 3)
+
+
+def test_a_wait_that_was_over_within_its_own_turn_counts_as_what_was_said() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.do(e.WaitDeclared(kind="process", pid=11), e.ProcessEnded(pid=11))
+    thread.end(tools=(0, 0))
+    assert (thread.session.progress.empty, thread.session.progress.same_answer) == (0, 1)
 
 
 def test_interrupted_and_failed_turns_are_not_counted() -> None:
