@@ -19,7 +19,7 @@ import coverage
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from tests.mutation.swapping import Change, Mutant, swap, swap_at_import
+from tests.mutation.swapping import Change, Mutant, import_changed, swap
 
 TESTS: Final = (
     "tests/conformance",
@@ -275,7 +275,7 @@ def _main(path: Path) -> int:
     """Judge one change in this process, from its imports on."""
     given = json.loads(path.read_text())
     _settle()
-    swap_at_import(Change(*given["change"]))
+    import_changed(Change(*given["change"]))
     passed = pytest.main([*ARGUMENTS], plugins=[_Order(given["order"])]) == pytest.ExitCode.OK
     return _MISSED if passed else _NOTICED
 

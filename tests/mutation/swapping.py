@@ -4,6 +4,7 @@ from __future__ import annotations
 import __future__
 
 import ast
+import importlib
 import importlib.machinery
 import sys
 from collections.abc import Sequence
@@ -114,7 +115,13 @@ class _Finder(MetaPathFinder):
         return spec
 
 
-def swap_at_import(change: Change) -> None:
-    """Let the module be imported with the change in it; it must not have been imported yet."""
+def import_changed(change: Change) -> None:
+    """Import the module with the change in it; it must not have been imported yet.
+
+    This has to happen before pytest starts, whose own finder would find the module unchanged.
+    """
     assert change.module not in sys.modules
-    sys.meta_path.insert(0, _Finder(change))
+    finder = _Finder(change)
+    sys.meta_path.insert(0, finder)
+    importlib.import_module(change.module)
+    sys.meta_path.remove(finder)
