@@ -6,8 +6,9 @@ here is imported on first use, so that a suite that does not use the kit does no
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from goalfsm.lazy import exports
 
 if TYPE_CHECKING:
     from goalfsm.testing.checking import check_goals
@@ -128,18 +129,4 @@ __all__ = [
     "waits",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name from its home on first use."""
-    home = _HOMES.get(name)
-    if home is None:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """List the public names, imported or not."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = exports(globals(), _HOMES, __all__)
