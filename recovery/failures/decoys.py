@@ -31,7 +31,8 @@ def _either(words: str) -> str:
 # What people and agents open a report of their work with, and providers do not.
 _OPENINGS: Final = (
     "I(?!'m_sorry),I've,Let,Let's,Now,Next,Then,First,Finally,Here,He,She,They,These,Those,My,How"
-    ",What,Why,When,Where,Who,Which,Should,Does,Is,Are,TODO,FIXME,NOTE,HACK,XXX,Summary"
+    ",What,Why,When,Where,Who,Which,Should,Does,Do,Is,Are,Remember,Question,Background,Context:,README"
+    ",Maybe,Perhaps,Users,Customers,People,Someone,Nobody,Everyone,Comment,Mail,Email,CHANGELOG,Sprint,Roadmap,Agenda,Meeting,Story,User_story,Status_codes,HTTP_status_codes,TODO,FIXME,NOTE,HACK,XXX,Summary"
     ",Documentation,Description"
 )
 _DEEDS: Final = (
@@ -44,16 +45,17 @@ _DEEDS: Final = (
     ",Reviewed,Reviewing,Investigate,Investigated,Investigating,Process,Processed,Processes"
     ",Processing,Found,Generated,Generates,Generating,Download,Downloaded,Downloading,Install"
     ",Installed,Installing,Compiled,Compiling,Deploy,Deployed,Deploying,Merged,Merging,Searched"
-    ",Searching,Explain,Explained,Explains,Simulate,Simulated,Simulates,Mock,Mocked,Mocks,Verify"
+    ",Searching,Deleted,Deleting,Copied,Copying,Uploaded,Saved,Saving,Skipped,Built,Building,Replaced"
+    ",Replacing,Extracted,Inserted,Formatted,Linted,Explain,Explained,Explains,Simulate,Simulated,Simulates,Mock,Mocked,Mocks,Verify"
     ",Verified,Verifies,Verifying,See"
 )
 _NOT_DONE: Final = (
-    "limit,quota,error,time_?-?out,timed_?-?out,failed,your_plan,credits,more_credits"
+    "into,limit,quota,error,time_?-?out,timed_?-?out,failed,your_plan,credits,more_credits"
 )
 _WORKS: Final = (
     "tests?,functions?,files?,modules?,classes,class,scripts?,code,methods?,page,PR,change,logs?"
     ",docs?,documentation,document,handler,suite,fix,bug,ticket,task,branch,commit,patch,invoice"
-    ",README,section,chapter,constant,agent,assistant,developer,author,reviewer"
+    ",README,article,paper,book,video,report,word,sentence,section,chapter,constant,agent,assistant,developer,author,reviewer"
 )
 _PLANS: Final = "should,need,added,fixed,can,will,must,could,decided"
 
@@ -92,6 +94,8 @@ CERTAIN: Final[tuple[Shape, ...]] = (
         r"\berror TS\d{3,5}:|undefined reference to",
         r"^\S{1,300}\.\w{1,6}:\d+:(?:\d+:)? [A-Z]{1,4}\d{3,4} |could not compile",
         r"^(?:\w{1,20} )?[Ww]arning: |\b[A-Z]\w{0,40}Warning: |^ERROR in \./",
+        r"^CMake (?:Error|Warning)\b|^\w[\w.+-]{0,30}: (?:fatal )?(?:error|warning|note): "
+        r"(?!\d{3}\b)",
         r"^(?:gcc|g\+\+|clang|ld|cc|tsc|rustc|javac|go|eslint|mypy|ruff): ",
         r"^\s{0,8}\d+:\d+ {1,8}(?:error|warning) ",
     ),
@@ -102,7 +106,7 @@ CERTAIN: Final[tuple[Shape, ...]] = (
         r"^(?:yarn|pnpm|pip3?|cargo|gradle|mvn|poetry|uv|brew|apt(?:-get)?|dpkg|bundler|gem): ",
         r"^ERROR: (?:Could not (?:find|install)|No matching|Failed building|Cannot install"
         r"|Command)",
-        r"\b(?:pypi|pythonhosted|npmjs|yarnpkg)\b|\bregistry(?:-\d)?\.[\w-]{1,40}\."
+        r"\b(?:pypi|pythonhosted|npmjs|yarnpkg)\b|\bregistry(?:-\d)?\.(?!ollama)[\w-]{1,40}\."
         r"|\b(?:index\.crates|proxy\.golang|deb\.debian|pip\._vendor)\b",
     ),
     _shape(
@@ -118,7 +122,8 @@ CERTAIN: Final[tuple[Shape, ...]] = (
         r"\b(?:unknown|unrecognized|invalid) (?:option|flag|command|switch)\b",
         r"^/\S{1,80}: line \d+: |^Killed$|[Nn]o such file or directory",
         r"^(?:docker|kubectl|helm|terraform|npm|pnpm|yarn|pip|cargo) \S|^curl -",
-        r"/\S{0,200}:? [Pp]ermission denied|^[Pp]ermission denied \(publickey|kex_exchange",
+        r"/\S{0,200}:? [Pp]ermission denied|[Pp]ermission denied:? ['\"(]?[~./]|^[Pp]ermission"
+        r" denied \(publickey|kex_exchange",
     ),
     _shape(
         "a child process that failed",
@@ -134,7 +139,8 @@ CERTAIN: Final[tuple[Shape, ...]] = (
         r"^fatal: ",
         r"^error: (?:failed to push|pathspec|Your local changes|RPC failed|could not apply)",
         r"\b\d+ files? changed|^diff --git |^@@ -\d+|^(?:\+\+\+|---) [ab]/|^CONFLICT \(",
-        r"^On branch |^nothing to commit|[Mm]erge conflict|^commit [0-9a-f]{7,40}$|^remote: ",
+        r"^Patch failed |^Applying: |^On branch |^nothing to commit|[Mm]erge conflict|^commit"
+        r" [0-9a-f]{7,40}$|^remote: ",
         r"\bgit (?:push|pull|fetch|clone|commit|rebase)\b",
     ),
     _shape(
@@ -145,6 +151,17 @@ CERTAIN: Final[tuple[Shape, ...]] = (
     ),
     _shape(
         "a database, a browser or another service that the work uses",
+        r"\b(?:elasticsearch|opensearch\w{0,3}|elastic_transport|cassandra|influxdb|minio|zookeeper"
+        r"|etcd"
+        r"|consul|memcache|amqp|ldap3?|imaplib|ftplib|poplib|smtplib|telnetlib|pyodbc|oracledb"
+        r"|snowflake"
+        r"|duckdb|neo4j|stripe|twilio|boto3)\.[.\w]{0,80}",
+        r"when calling the (?:(?:Put|Get|Head|List|Delete|Copy)(?:Object|Bucket)\w{0,10}|List"
+        r"(?:Buckets"
+        r"|Objects\w{0,4})|CreateBucket|Describe\w{1,40}|RunInstances|(?:Get|Put|Update|Delete)Item"
+        r"|Query|Scan|SendMessage\w{0,6}|ReceiveMessage|Publish|GetSecretValue"
+        r"|GetParameters?\w{0,8})"
+        r" operation",
         r"\b(?:ActiveRecord|PG|Mysql2|Redis|Net)::\w|^ERROR \d{4} \(|pull rate limit",
         r"\b(?:psycopg2?|sqlalchemy|sqlite3|pymongo|pymysql|MySQLdb|asyncpg|redis|celery|kafka"
         r"|pika|selenium|playwright|puppeteer|paramiko|smtplib|docker)\.[.\w]{0,80}(?:Error"
@@ -152,6 +169,9 @@ CERTAIN: Final[tuple[Shape, ...]] = (
         r"\b(?:Sequelize|Prisma|Mongo|Redis|Sql|PG|Postgres|MySQL)\w{0,40}(?:Error|Exception)\b",
         r"password authentication failed|\bto server at \"|statement timeout",
         r"[Ll]ock wait timeout|deadlock detected|database is locked|[Nn]avigation timeout",
+        r"[Uu]nable to (?:find|locate) (?:an? )?(?:\w{1,12} )?(?:element|selector|locator|node)"
+        r"|^Table '.{1,80}' doesn't"
+        r"|'[\w.]{1,60}', (?:5432|3306|6379|27017|1433|5672|9092|9200)\b|^Docker Hub\b",
         r"waiting for (?:selector|locator)|\b(?:page|locator|browser|frame)\.\w{1,40}: ",
         r"(?::|\bport )(?:5432|3306|6379|27017|1433|5672|9092|9200)\b",
     ),
@@ -160,7 +180,8 @@ CERTAIN: Final[tuple[Shape, ...]] = (
         r"\[Errno (?:1|2|9|12|13|17|20|21|22|23|24|27|28|30|36|39|98|122)\]",
         r"\b(?:ENOENT|EACCES|EEXIST|ENOSPC|EADDRINUSE|EISDIR|ENOTDIR|EPERM|EMFILE|ENFILE|EROFS"
         r"|ENOTEMPTY|EBUSY|ENOMEM)\b",
-        r"[Nn]o space left on device|[Aa]ddress already in use|heap out of memory",
+        r"[Dd]isk quota exceeded|[Nn]o space left on device|[Aa]ddress already in use|heap out of"
+        r" memory",
     ),
 )
 
@@ -177,7 +198,8 @@ UNLESS_TRUSTED: Final[tuple[Shape, ...]] = (
         r"^TypeError: (?!fetch failed|terminated|[Ff]ailed to fetch|[Nn]etwork|[Ll]oad failed"
         r"|Invalid response body|[Bb]ody)",
         r"\bUncaught (?:Reference|Type|Range)Error\b|\bCannot read propert(?:y|ies) of",
-        r"\bundefined (?:method|local variable)|\((?:NoMethod|Name|Argument|Standard)Error\)",
+        r"\bCannot find (?:module|name|package|type)\b|\bNo module named\b"
+        r"|\bundefined (?:method|local variable)|\((?:NoMethod|Name|Argument|Standard)Error\)",
     ),
     _shape(
         "a traceback or a stack",
@@ -191,8 +213,17 @@ UNLESS_TRUSTED: Final[tuple[Shape, ...]] = (
         r"^(?:\S{1,40} ){0,3}[\[(<]?(?:INFO|DEBUG|TRACE|NOTICE)[\])>]?[ :|-]",
         r"^[\[(]?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\S{1,20} .{0,40}\bWARN(?:ING)?\b",
         r"^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S{1,80} \S{1,80}: ",
+        r"^\[\d{4}-\d\d-\d\d[T ][\d:.,Z+-]{5,24}\] [\w-]{1,40}\.[A-Z]{4,9}: ",
+        r"^[a-z][\w.-]{1,40} +\| |^(?:django|werkzeug|flask|tornado|bottle|rest_framework)\.\w",
         r"\[(?:info|debug|trace|warn|warning)\]|\blevel=(?:info|debug|warn)",
         r"\"level\": ?\"(?:info|debug|warn)|(?:^[\[(]?\d{4}-\d\d-\d\d[T ]\d\d:\d\d.{0,400}\n){2}",
+    ),
+    _shape(
+        "another service's error, passed on by the work",
+        r"\b(?:Stripe|PayPal|Braintree|Twilio|SendGrid|Mailgun|Shopify|Salesforce|Zendesk|Datadog"
+        r"|Sentry"
+        r"|Jira|Confluence|Bitbucket|Slack|Telegram|Discord|Firebase|Supabase|Algolia)\b.{0,20}"
+        r"(?:return|respon|answer|said|error|fail|API|webhook|request|rate)",
     ),
     _shape(
         "source or configuration",
@@ -201,35 +232,52 @@ UNLESS_TRUSTED: Final[tuple[Shape, ...]] = (
         r"\A\s{0,20}[\w.-]{0,40}(?:timeout|limit|port|retries|retry|delay|interval|max|min"
         r"|TIMEOUT|LIMIT|PORT|RETRIES"
         r"|MAX)\w{0,40}\s{0,4}[:=]\s{0,4}[\"']?\d+\w{0,8}[\"']?[,;]?\s{0,4}\Z",
-        r"\A[A-Z][A-Z0-9_]{2,60}=\S",
-        r"\A(?!status|code|error|finish|type|http)[\w.\[\]'\"]{1,80} ?=+ ?\S{1,80}(?:, "
+        r"\A[A-Z][A-Z0-9_]{2,60}=\S|^\s{0,12}(?:port|retries|replicas|workers|image): \S{1,60}$",
+        r"\A(?!status|code|error|finish|stop|block|type|http)[\w.\[\]'\"]{1,80} ?=+ ?\S{1,80}(?:, "
         r"?\w{1,40}=\S{1,80}){0,8}\Z",
         r";$\n.{0,200};$|\A\w[\w ]{0,80};\s{0,4}\Z|\Areturn \S{1,40}\Z",
         r"^\s{0,20}(?:if|for|while|switch|catch|except)\b.{1,200}[:{]$|=> ?\{",
+        r"\A\s{0,20}[A-Za-z_][\w.]{0,60} = [\[{(\"']",
+        r"^\s{0,20}(?:log|logger|logging|console|print|printf|fmt|System\.out)(?:\.\w{1,20})?\(",
+        r"^\s{0,20}(?:if|while|for|switch) ?\(.{1,200};| (?:===?|!==?|&&|\|\|) \S",
         r"\bset(?:Timeout|Interval)\(|\bnew Error\(|\A<(?:\?xml|testsuites?|project)\b",
         r"\b(?:raise|throw new|throw|except|catch) ?\(?[A-Z]\w{0,60}(?:Error|Exception)\b",
     ),
     _shape(
         "prose",
-        rf"\A\W{{0,4}}(?:{_either(_OPENINGS)})\b",
+        rf"\A\W{{0,4}}(?:{_either(_OPENINGS)})(?!\w)",
+        r"\A\W{0,4}We've (?:\w{1,12} )?(?:agreed|decided|added|fixed|planned|discussed|moved"
+        r"|changed)\b",
         rf"\A\W{{0,4}}(?:{_either(_DEEDS)})\b(?! (?:{_either(_NOT_DONE)}))",
         rf"\A\W{{0,4}}(?:In this|The (?:\w{{1,24}} ){{0,2}}(?:{_either(_WORKS)})"
-        rf"|This (?:{_either(_WORKS)})|Your (?:{_either(_WORKS)})|We (?:{_either(_PLANS)})"
-        r"|If (?:the|a|an|we|any)|Our (?!servers?|systems?|service|model|api|infra)\w{1,20}"
+        rf"|This (?:{_either(_WORKS)})|Your (?:{_either(_WORKS)})|We (?:{_either(_PLANS)})(?!'t|"
+        rf" not)\b"
+        r"|If (?:the|a|an|we|any)|This (?:table|list|article|chapter|paragraph|sentence)|Our "
+        r"(?!servers?|systems?|service|model|api|infra)\w{1,20}"
         r"|Please (?:review|see|note|update|add|fix|merge|check the)"
         r"|The user (?:asked|wants|reported|said|is asking|requested)"
         r"|(?:Chapter|Section|Figure|Appendix) \d{1,4})\b",
     ),
     _shape(
+        "prose about others",
+        r"\b(?:the|our|a|some|these|new|paying) (?:customers?(?! (?:service|support|success))"
+        r"|visitors|clients"
+        r"|buyers|students|colleagues?|boss)\b|\b(?:from|by) (?:my )?boss\b",
+        r"\b(?:during|in|while running) (?:the |a )?tests?\b|\b(?:TODO|FIXME)\b",
+    ),
+    _shape(
         "a mention of source files",
         r"(?<![\w@:-])(?!(?:[Nn]ode|[Nn]ext|[Vv]ue)\.js|_ssl\.c)[\w-]{1,80}\.(?:py|pyi|js|jsx"
         r"|mjs|cjs|ts|tsx|go|rs|java|kt|rb|php|c|cc|cpp|h|hpp|cs|swift|scala|sh|sql|md|rst|txt"
-        r"|csv|json|ya?ml|toml|ini|cfg|conf|lock|log|html|css|vue|ipynb|tf)(?![\w-]|\.\w)",
+        r"|csv|json|ya?ml|toml|ini|cfg|conf|lock|log|html|css|vue|ipynb|tf|cmake)(?![\w-]|\.\w)",
     ),
     _shape(
         "a count of things, a heading or a list",
         r"\A\W{0,4}\d{1,9} (?:\w{1,20} ){0,2}(?:files?|tests?|items?|rows?|records?|lines?"
         r"|errors|users?|invoices?|orders?|packages?|warnings|results?|entries|commits?)\b",
+        r"^[-*] \[[ xX]\] |^\|.{1,200}\|\s{0,4}$|\A<(?!html|HTML|!|head|title|body|center|h1|pre"
+        r"|p>|Error|\?xml)[a-z]{1,12}(?:>| [a-z-]{1,20}=)",
+        r"\A[Ss]tack ?[Oo]verflow\b|\A[Ee]xit \d{1,3}\b",
         r"\A#{1,6} \S|\A(?:[Ll]ine|[Pp]age|[Ii]ssue|[Pp]ort|PR|[Tt]icket|[Bb]ug) #?\d{1,6}\b",
         r"\A\s{0,8}\Z|\b(?:pytest|jest|vitest|mocha|unittest|rspec|junit|cypress|webpack)\b",
         r"\A(?:[-*\u2022] .{1,400}\n){2}",
@@ -276,14 +324,16 @@ _PROVIDER: Final = re.compile(
     r"|Connection error\.|Request timed out\.|read ECONN|connect E|getaddrinfo |socket hang up"
     r"|Premature close)"
     r"|\A(?:ValueError: )?Error (?:raised by|from (?:provider|model|LLM))"
-    r"|\AValueError: (?:Requested tokens|.{0,80}(?:context window|[Aa][Pp][Ii].?[Kk][Ee][Yy]))",
+    r"|\AValueError: (?:Requested tokens|Model \S{1,80} |.{0,80}(?:context (?:window|length)"
+    r"|[Aa][Pp][Ii].?[Kk][Ee][Yy])|.{0,400}finish_reason)",
     re.MULTILINE,
 )
 _TRACEBACK: Final = re.compile(r"Traceback \(most recent call last\)|^ {2,12}File \"", re.MULTILINE)
 _RAISED: Final = re.compile(r"^((?:\w{1,60}\.){0,8}\w{1,60})(?::|$)", re.MULTILINE)
 # Data that has no key in which an error would be told is somebody's result.
 _ERROR_KEY: Final = re.compile(
-    r"[\"'](?:err|errors?|\w{0,20}[_-]?(?:error|message|code|status|type|reason)|msg|details?|fault"
+    r"[\"']name[\"']\s{0,4}:\s{0,4}[\"']\w{1,80}(?:Exception|Error)[\"']|[\"'](?:err|errors?"
+    r"|\w{0,20}[_-]?(?:error|message|code|status|type|reason)|msg|details?|fault"
     r"|exception|Message|errorMessage|errorType|statusCode|__type)\\{0,3}[\"']\s{0,4}:"
 )
 _URL: Final = re.compile(r"https?://\S{1,2000}")

@@ -8,14 +8,24 @@ from typing import Final
 from recovery.failures.decoys import sift
 from recovery.failures.evidence import MAX_TEXT, Evidence, gather, plain_text, read
 from recovery.failures.kinds import RETRYABLE, Failure, Kind, Zones
-from recovery.failures.last_resort import LAST_RESORT
+from recovery.failures.last_resort import CODES, LAST_RESORT
 from recovery.failures.limits import LIMITS
+from recovery.failures.prose import PARTICULAR
 from recovery.failures.refused import REFUSED, STATUSES
 from recovery.failures.rules import Rule
+from recovery.failures.sentences import SENTENCES
 from recovery.failures.signature import OVERFLOW_SIGNATURE, sign
 from recovery.failures.waits import Timing, timing
 
-RULES: Final[tuple[Rule, ...]] = (*LIMITS, *REFUSED, *STATUSES, *LAST_RESORT)
+RULES: Final[tuple[Rule, ...]] = (
+    *LIMITS,
+    *PARTICULAR,
+    *REFUSED,
+    *STATUSES,
+    *CODES,
+    *SENTENCES,
+    *LAST_RESORT,
+)
 """Every rule, in the order in which they decide."""
 
 _TIMED: Final[frozenset[Kind]] = RETRYABLE | {"quota"}

@@ -28,7 +28,8 @@ _FEW_CHARACTERS: Final = 1_000
 
 # What a message names rather than says: addresses, options, settings, quoted names.
 _ASIDES: Final = re.compile(
-    r"https?://\S{1,2000}|(?<!\S)--?[a-z][\w-]{1,60}|\b(?!status|code)[a-z_]{2,40}=\S{1,80}"
+    r"https?://\S{1,2000}|(?<!\S)--?[a-z][\w-]{1,60}|\b(?!status|code|stop_|finish_|block_"
+    r"|reason)[a-z_]{2,40}=\S{1,80}"
     r"|(?<![\w'])'[\w.-]{1,40}'|`[\w.-]{1,40}`"
 )
 _LEADING_STATUS: Final = re.compile(r"\s*(\d{3})(?!\w)", re.ASCII)

@@ -6,7 +6,7 @@ from typing import Final
 
 from recovery.failures.rules import Rule, coded, says
 
-LAST_RESORT: Final[tuple[Rule, ...]] = (
+CODES: Final[tuple[Rule, ...]] = (
     says(
         "unknown",
         "a certificate that is not trusted stays untrusted",
@@ -47,7 +47,8 @@ LAST_RESORT: Final[tuple[Rule, ...]] = (
         bad_gateway provider_unavailable model_overloaded no_available_provider retryable_error
         overloaded_exception incomplete_generation generation TransientError
         provider_returned_error CapacityError server_busy ServerBusy model_unavailable
-        FailedToOpenSocket ConnectionRefused
+        FailedToOpenSocket ConnectionRefused IncompleteMessage EngineDeadError
+        ClosedResourceError BrokenResourceError UnknownHostException StreamResetError
         """,
     ),
     coded(
@@ -58,11 +59,17 @@ LAST_RESORT: Final[tuple[Rule, ...]] = (
         unprocessable_entity conflict_error
         """,
     ),
+)
+
+LAST_RESORT: Final[tuple[Rule, ...]] = (
     says(
         "rate_limited",
         "any mention of a rate limit",
         r"rate.?limit|resource.?exhausted",
         needs="rate|resource",
+        also=r"\A\W{0,8}(?:\w{1,40}\W{1,4}){0,5}\w{0,40}\W{0,8}(?:\Z|\n)|exceed|reach|\bhit|error"
+        r"|limited|retry|wait|again"
+        r"|request|token|too many|\bapi\b|provider|model|429|exhausted",
         common=True,
         unless="invalid (?:value|parameter)",
     ),
@@ -106,7 +113,7 @@ LAST_RESORT: Final[tuple[Rule, ...]] = (
         r"(?:stream|response) (?:\w{1,12} )?(?:ended|closed|stopped|was (?:cut|closed)"
         r"|disconnected)",
         r"http2 request did not get|rst_stream|goaway|premature(?:ly)? (?:close|end)",
-        r"closed prematurely|timed?.?out|timeout|deadline (?:exceeded|expired)|client\.timeout",
+        r"closed prematurely|deadline (?:exceeded|expired)|client\.timeout",
         r"i/o timeout|eagain|retry delay",
         r"\be(?:connreset|connrefused|connaborted|timedout|pipe|hostunreach|netunreach|netdown"
         r"|ai_again|notfound|sockettimedout)\b",
@@ -121,11 +128,26 @@ LAST_RESORT: Final[tuple[Rule, ...]] = (
         r"connection pool|empty (?:response|reply|stream)|no response|invalid http response",
         r"received (?:no|an empty|partial|incomplete)|\[errno (?:32|101|103|104|110|111|113)\]",
         r"websocket|curl: \((?:5|6|7|18|28|35|52|55|56|92)\)|econn|failed to (?:fetch|connect)",
-        needs="network|connect|socket|transport|protocol|stream|sse|http|tls|ssl|proxy|dns|chunk|fail"
+        needs="network|connect|socket|transport|protocol|stream|sse|http|tls|ssl|proxy|dns|chunk"
+        "|fail"
         "|unable|could|can|error|closed|fetch|hang|terminat|ended|response|rst_|goaway|prematur"
         "|tim|deadline|eagain|retry|epipe|ehost|enet|eai_|enotfound|esock|getaddrinfo|name|host"
         "|address|route|pipe|unreachable|down|peer|eof|incomplete|without|reset|empty|received"
         "|errno|curl",
+        common=True,
+    ),
+    says(
+        "transient",
+        "nothing came in time",
+        r"timed?.?out|timeout",
+        needs="tim",
+        also=r"\A\W{0,8}(?:[^\s]{1,60}\s{1,4}){0,2}[^\s]{0,60}[ \t]{0,8}(?:\Z|\n)|request|respon"
+        r"|connect|read|write|wait|server"
+        r"|gateway|upstream|socket|stream|network|http|fetch|api|model|provider|operation|host"
+        r"|proxy|llm|client"
+        r"|curl|idle|chunk|signal|poll|call|generat|infer|error|exceeded|after \d|\d ?m?s\b|\d sec"
+        r"|try|retry",
+        unless=r"\btask\b|\bquestion\b|\bexit \d|\blogin timeout",
         common=True,
     ),
     says(

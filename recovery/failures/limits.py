@@ -8,15 +8,17 @@ from recovery.failures.rules import Rule, coded, says
 
 MINUTE: Final = (
     r"per[ _-]?(?:minute|min|second|sec)\b|per(?:minute|second)|_per_(?:minute|second)"
-    r"|/ ?(?:min|minute|sec|second)\b|\b(?:tpm|rpm|rps|qps)\b"
+    r"|(?:this|each|every|last) (?:minute|second)\b|/ ?(?:min|minute|sec|second)\b|\b(?:tpm|rpm|rps"
+    r"|qps)\b"
 )
 LONGER: Final = (
     r"per[ _-]?(?:day|week|month)\b|per(?:day|week|month)|_per_day|/ ?(?:day|month)\b"
     r"|\b(?:tpd|rpd)\b|\b(?:daily|weekly|monthly)\b"
 )
 HINT: Final = (
-    r"(?:try again|retry)[ a-z]{0,16}(?: in| after) \d|retry[_-]?delay\W{1,8}(?:seconds\W{1,6})?\d"
-    r"|retry[_-]after\W{1,6}\d"
+    r"(?:try again|retry)[ a-z]{0,16}(?: in| after) (?!\d{1,9}(?:\.\d{1,9})? ?(?:h|d|w))\d"
+    r"|retry[_-]?delay\W{1,8}(?:seconds\W{1,6})?(?!\d{4})\d|retry[_-]after\W{1,6}(?!\d{4})\d"
+    r"|resets? (?:in|after) (?:\d{1,2}m)?\d{1,2}(?:\.\d{1,9})?s\b"
 )
 SPENT: Final = (
     r"insufficient[_ ]quota|credit balance|\blimit: 0\b|out of credits|billing (?:hard|is)"
@@ -62,7 +64,8 @@ LIMITS: Final[tuple[Rule, ...]] = (
         "quota",
         "a limit per day, week or month that names no short wait",
         r"(?:" + LONGER + r").{0,100}(?:limit|quota|exceed|reached|credits|allow|exhaust|spend)",
-        r"(?:limit|quota|exceed|reached|credits|allow|exhaust|used|too many|limited to)"
+        r"(?:limit|quota|exceed|reached|credits|allow|exhaust|used|too many|limited to|may only"
+        r" use)"
         r".{0,100}(?:" + LONGER + ")",
         needs="day|dai|week|month|tpd|rpd",
         unless=r"rate.?limit reached for .{0,300}(?:" + HINT + ")",
@@ -78,7 +81,7 @@ LIMITS: Final[tuple[Rule, ...]] = (
         payment_required PaymentRequired budget_exceeded BudgetExceededError CreditLimitExceeded
         credit_limit_exceeded spend_limit_reached spending_limit_exceeded usage_limit_reached
         usage_limit_exceeded usage_limit UsageLimitExceeded UsageLimitError GoUsageLimitError
-        FreeUsageLimitError usage_not_included ServiceQuotaExceededException
+        FreeUsageLimitError usage_not_included CreditsError ServiceQuotaExceededException
         user_weekly_rate_limited user_monthly_rate_limited user_global_rate_limited_weekly
         MONTHLY_REQUEST_COUNT subscription_sharing_usage_limit_exceeded free_tier_limit
         daily_limit_exceeded monthly_limit_exceeded out_of_quota quota_exhausted
@@ -126,12 +129,13 @@ LIMITS: Final[tuple[Rule, ...]] = (
         r"free tier limit|limit reached\W{1,4}\d{10}",
         r"limit of your (?:current )?(?:plan|subscription)|(?:request|token) allowance",
         r"used (?:up )?all (?:of )?(?:your|the) (?:\w{1,20} ){0,3}(?:tokens|requests|messages)",
-        r"out of (?:premium|free) requests|free allocation",
+        r"out of (?:premium|free) requests|free allocation|free tier .{0,30}\bexhausted",
         r"(?:limit|quota) (?:will )?(?:be )?resets? (?:at|on|in|after)|regain access",
         r"exhausted your (?:\w{1,20} ){0,2}(?:quota|capacity|limit|credits)",
         needs="quota|limit|allow|request|access|used|exhaust",
         unless="context|rate limit(?! per day)|concurren|requests? per|tokens? per|prompt is"
-        "|rate_limit_exceeded|input (?:token|length)|max(?:imum)? tokens",
+        "|rate_limit_exceeded|input (?:token|length)|max(?:imum)? tokens|limit_requests"
+        "|current request limit|not your usage limit",
     ),
     coded(
         "rate_limited",
@@ -147,7 +151,7 @@ LIMITS: Final[tuple[Rule, ...]] = (
         capacity_exceeded service_tier_capacity_exceeded ServiceTierCapacityExceeded
         user_model_rate_limited engine_rate_limited concurrency_limit_exceeded TransactionLimit
         upstream_rate_limited Throttling.RateQuota Throttling.AllocationQuota RateLimitExceeded
-        TooManyTokens too_many_tokens_error
+        TooManyTokens too_many_tokens_error limit_requests limit_burst_rate
         """,
     ),
     says(

@@ -70,6 +70,7 @@ REFUSED: Final[tuple[Rule, ...]] = (
         unless=_THROTTLED
         + r"|max_tokens: \d|maximum allowed number of output tokens|completion tokens"
         r"\b(?!\)|.{0,200}context)|image|\bpdf\b|pixels|tool name|'user'",
+        unless_statuses=frozenset({402}),
     ),
     says(
         "overflow",
@@ -98,7 +99,8 @@ REFUSED: Final[tuple[Rule, ...]] = (
         prompt_blocked safety SAFETY RECITATION BLOCKLIST SPII IMAGE_SAFETY guardrail_intervened
         GUARDRAIL_INTERVENED guardrails_blocked cyber_policy_violation usage_policy_violation
         policy_violation refusal data_inspection_failed DataInspectionFailed invalid_prompt
-        safety_violation BlockedPromptException StopCandidateException
+        safety_violation InputTextSensitiveContentDetected OutputTextSensitiveContentDetected
+        SensitiveContentDetected BlockedPromptException StopCandidateException
         ContentFilterFinishReasonError sensitive_words_detected image_content_policy_violation
         blocked_by_safety safety_check_failed unsafe_content content_blocked model_refusal
         """,
@@ -106,7 +108,7 @@ REFUSED: Final[tuple[Rule, ...]] = (
     says(
         "content_refused",
         "a filter, a policy or a safety system refused the prompt or the answer",
-        r"content (?:management )?polic(?:y|ies)|content.?filter(?:ing|ed)?\b",
+        r"content (?:management )?polic(?:y|ies)|content.?filter(?:ing|ed|s)?\b",
         r"usage polic(?:y|ies)|usage guidelines|acceptable use|responsible ai",
         r"safety (?:system|filters?|guidelines|reasons|polic|settings|check|violation|concerns)",
         r"(?:blocked|rejected|refused|flagged|filtered|stopped|terminated"
@@ -119,7 +121,7 @@ REFUSED: Final[tuple[Rule, ...]] = (
         r"new_sensitive|potentially (?:unsafe|sensitive)",
         r"violat\w{1,4} (?:our|the|google|openai|usage|anthropic|x?ai).{0,40}(?:polic|terms"
         r"|guidelines|practices)",
-        r"prohibited_content|guardrail|considered high risk|\bblocked_?reason|for safety",
+        r"prohibited_content|guardrail|considered high risk|\bblock(?:ed)?_?reason|for safety",
         r"safety reasons|model refused|refused to (?:answer|respond)",
         needs="polic|filter|guidelines|acceptable|responsible|safety|moderat|prohibited|recitation"
         "|inappropriate|unsafe|guardrail|risk|sensitive|copyright|cyber|harmful|flagged|block"
@@ -141,10 +143,12 @@ REFUSED: Final[tuple[Rule, ...]] = (
         UnrecognizedClientException access_terminated InvalidSignatureException
         SignatureDoesNotMatch IncompleteSignature NotAuthorized MissingAuthenticationToken
         InvalidClientTokenId NoCredentialsError OAuthError PartialCredentialsError
+        ACCESS_TOKEN_SCOPE_INSUFFICIENT unsupported_api_key wrong_api_key invalid_client
         TokenRetrievalError SSOTokenLoadError RefreshError UnauthorizedSSOTokenError
         DefaultCredentialsError account_deactivated invalid_token invalid_grant
         invalid_authentication_error authentication_failed auth_error organization_restricted
         organization_deactivated unsupported_country_region_territory CONSUMER_INVALID
+        CredentialUnavailableError CredentialsProviderError ClientAuthenticationError
         SERVICE_DISABLED ip_not_authorized model_access_denied invalid_iam_token
         token_invalidated CredentialRetrievalError NotAuthorizedException CREDENTIALS_MISSING
         ACCESS_TOKEN_EXPIRED LoadAPIKeyError AI_LoadAPIKeyError
@@ -163,7 +167,7 @@ REFUSED: Final[tuple[Rule, ...]] = (
         r"|incorrect|deactivated|were not found|not set|must be set|does not have|lacks)",
         r"\binvalid token\b|unauthori[sz]ed|unauthenticated|authentication (?:fail|error|requir)",
         r"not authori[sz]ed|authori[sz]ation (?:fail|error|requir|header)",
-        r"could not resolve authentication|forbidden|access denied|permission.denied",
+        r"could not resolve authentication|\bforbidden|access denied|permission.denied",
         r"permission '.{1,100}' denied",
         r"(?:do(?:es)? not|don'?t|doesn'?t) have (?:the )?(?:\w{1,20} )?(?:access|permission)",
         r"not allowed to|must be a member|no access to|insufficient permission",
@@ -224,7 +228,9 @@ REFUSED: Final[tuple[Rule, ...]] = (
         r"deployment.{0,60}not exist|with id .{0,80} not found|on-demand throughput",
         r"unknown provider|llm provider not provided|request contains an invalid",
         r"streaming is required|is not a chat model|not in the (?:v1|list)",
-        needs="pattern|model|invalid|unknown|unsupported|supported|unrecognized|missing|required|tool"
+        needs="pattern|unexpected|model|invalid|unknown|unsupported|supported|unrecognized|missing"
+        "|required"
+        "|tool"
         "|function|thinking|image|pdf|document|file|media|audio|video|max_tokens|must|should"
         "|malformed|bad request|validation|permitted|schema|role|cannot|valid|too long|too many"
         "|parse|endpoints|providers|memory|loaded|pulling|support|deployment|with id|throughput"

@@ -45,7 +45,8 @@ _NOT_BEFORE: Final = re.compile(
 )
 _UNIT_AFTER: Final = re.compile(
     r"\s{0,2}(?:(?:changed|new|unit|more|other|of|small|open|failed|failing|passing) )?"
-    r"(?:ms|msec|millis\w*|s|secs?|seconds?|min|mins|minutes?|hours?|days?|bytes?|[kmg]i?b|px|pixels"
+    r"(?:ms|msec|millis\w*|s|secs?|seconds?|min|mins|minutes?|hours?|days?|bytes?|[kmg]i?b|px"
+    r"|pixels"
     r"|pages?|files?|items?|lines?|rows?|records?|tests?|users?|tokens?|words?|points?|times|errors"
     r"|warnings|insertions?|deletions?|packages?|modules?|entries|results?|commits?|objects?"
     r"|passed|failed|skipped|dollars|usd|eur|people|customers?|invoices?|orders?|lbs|kg|km|miles"
@@ -54,7 +55,7 @@ _UNIT_AFTER: Final = re.compile(
 _START_BEFORE: Final = re.compile(
     r"\W{0,4}(?:[\w .'()\[\]/-]{0,40}?(?:error|failed|failure|exception)\W{1,4})?"
 )
-_START_AFTER: Final = re.compile(r"\s*$|\s*[:,.;)\]}{<(\"'\[|\u2013\u2014-]|\s+[a-z]")
+_START_AFTER: Final = re.compile(r"\s*$|\s*[:,.;>)\]}{<(\"'\[|\u2013\u2014-]|\s+[a-z]")
 
 _CODE_TOKEN: Final = re.compile(
     r"(?<![\w./$@-])(?:[a-z_]+\.){0,6}"
@@ -62,7 +63,8 @@ _CODE_TOKEN: Final = re.compile(
     r"(?![\w/-]|\.\w|\((?![\"']))"
 )
 _CODE_VALUE: Final = re.compile(
-    r"\b(?:error_?)?(?:code|type|status|reason|error|name)\\*[\"']?\s{0,2}[:=]\s{0,2}\\*[\"']?(?!code\b|statuscode\.)"
+    r"\b(?:error_?)?(?:code|type|status|reason|error|name)\\*[\"']?\s{0,2}[:=]\s{0,2}\\*[\"']?"
+    r"(?!code\b|statuscode\.)"
     r"([a-z][\w.#:-]{2,80})|statuscode\.(\w{2,40})|\A\W{0,3}\d{1,3} ([a-z_]{5,20}): ",
     re.IGNORECASE,
 )
