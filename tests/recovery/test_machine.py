@@ -33,6 +33,7 @@ from recovery.machine import (
     Table,
     compile_phases,
 )
+from tests.recovery.noticing import judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -527,21 +528,10 @@ def mutants() -> Iterator[tuple[str, tuple[Row, ...]]]:
 def test_every_change_of_the_table_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
     """No row can be dropped, redirected or changed without something above noticing."""
     assert noticed_by(PHASE_TRANSITIONS) is None
-    notices: dict[str, int] = {}
-    missed = []
-    for what, rows in mutants():
-        notice = noticed_by(rows)
-        if notice is None:
-            missed.append(what)
-        else:
-            notices[notice] = notices.get(notice, 0) + 1
+    judged = judge(mutants(), noticed_by)
     with capsys.disabled():
-        print(  # noqa: T201 - the figure is what the test is for
-            f"\nrecovery machine: {len(PHASE_TRANSITIONS)} rows, "
-            f"{sum(notices.values()) + len(missed)} changes, noticed by {notices}, "
-            f"missed {len(missed)}"
-        )
-    assert missed == []
+        print(f"\nrecovery machine: {len(PHASE_TRANSITIONS)} rows, {judged}")  # noqa: T201 - the figure is the point
+    assert judged.missed == []
 
 
 ROW = PHASE_TRANSITIONS[0]

@@ -40,6 +40,7 @@ from recovery.stale_events import (
     UserInputClearAbort,
 )
 from recovery.stale_work import LIFECYCLE, STATES, TABLE, Row, Table, compile_lifecycle, reduce
+from tests.recovery.noticing import judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -613,17 +614,7 @@ def mutants() -> Iterator[tuple[str, tuple[Row, ...]]]:
 def test_every_change_of_the_table_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
     """No row can be dropped, redirected or changed without something above noticing."""
     assert noticed_by(LIFECYCLE) is None
-    notices: dict[str, int] = {}
-    missed = []
-    for what, rows in mutants():
-        notice = noticed_by(rows)
-        if notice is None:
-            missed.append(what)
-        else:
-            notices[notice] = notices.get(notice, 0) + 1
+    judged = judge(mutants(), noticed_by)
     with capsys.disabled():
-        print(  # noqa: T201 - the figure is what the test is for
-            f"\nstale work: {len(LIFECYCLE)} rows, {sum(notices.values()) + len(missed)} changes, "
-            f"noticed by {notices}, missed {len(missed)}"
-        )
-    assert missed == []
+        print(f"\nstale work: {len(LIFECYCLE)} rows, {judged}")  # noqa: T201 - the figure is the point
+    assert judged.missed == []
