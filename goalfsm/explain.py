@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -10,13 +11,15 @@ import msgspec
 from goalfsm.continuation import GUARDS, OTHERWISE
 from goalfsm.escape import line
 from goalfsm.status import activity, hint
-from goalfsm.views import LastDecision, last_decision
+from goalfsm.views import LastDecision, last_decision, told
 
 if TYPE_CHECKING:
-    from goalfsm.session.state import Session
+    from goalfsm.session.state import Decision, Session
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS: Final = 253_402_300_799_999
+EARLIER: Final = 5
+"""How many decisions before the last one are shown."""
 _VERBS: Final = {"continue": "went on", "wait": "waited", "stop": "stopped"}
 _STOPS: Final = {
     "completed": "the goal is complete",
@@ -42,9 +45,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """The last decision with the chain that led to it, and what goes on now.
+    """The last decision with the chain that led to it, those before it, and what goes on now.
 
-    ``words`` are the lines that a person reads; they say nothing that the data does not.
+    ``earlier`` are the decisions before the last one, newest first, each that differed from the one
+    after it. ``words`` are the lines that a person reads; they say nothing that the data does not.
     """
 
     activity: str
@@ -53,11 +57,15 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     hint: str
     last_decision: LastDecision | None
     chain: tuple[Answer, ...]
+    earlier: tuple[LastDecision, ...] = ()
     words: tuple[str, ...]
 
 
-def explain(session: Session) -> Explanation:
-    """Return why work on ``session`` last went on, waited or stopped."""
+def explain(session: Session, decisions: Iterable[Decision] = ()) -> Explanation:
+    """Return why work on ``session`` last went on, waited or stopped.
+
+    ``decisions`` are those of its journal, newest first; no more are read than it takes.
+    """
     now = activity(session)
     made = last_decision(session)
     chain = () if made is None else chain_of(made.guard)
@@ -65,6 +73,10 @@ def explain(session: Session) -> Explanation:
     words = [f"Now: {now.text}{_because(now.detail)}{_until(now.until_ms)}."]
     words.append("Nothing was decided yet." if made is None else sentence(made))
     words += [f"  {answer.answer:<9} {answer.asks}" for answer in chain]
+    before = tuple(_earlier(made, decisions))
+    if before:
+        words.append("Before that:")
+        words += [f"  {sentence(one)[:-1]} ({one.guard})." for one in before]
     if advice:
         words.append(f"Hint: {advice}")
     return Explanation(
@@ -74,8 +86,28 @@ def explain(session: Session) -> Explanation:
         hint=advice,
         last_decision=made,
         chain=chain,
+        earlier=before,
         words=tuple(words),
     )
+
+
+def _earlier(last: LastDecision | None, decisions: Iterable[Decision]) -> Iterator[LastDecision]:
+    """Yield what was decided before ``last``; what was asked for in vain decided nothing."""
+    shown, newer = 0, last
+    for decision in decisions:
+        if decision.decision == "refused" or _alike(decision, newer):
+            continue
+        newer = told(decision)
+        yield newer
+        shown += 1
+        if shown == EARLIER:
+            return
+
+
+def _alike(one: Decision, other: LastDecision | None) -> bool:
+    if other is None:
+        return False
+    return (one.decision, one.guard, one.reason) == (other.decision, other.guard, other.reason)
 
 
 def chain_of(decided_by: str) -> tuple[Answer, ...]:

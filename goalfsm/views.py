@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 if TYPE_CHECKING:
-    from goalfsm.session.state import Session
+    from goalfsm.session.state import Decision, Session
 
 
 class LastDecision(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,9 +78,11 @@ class BlockedClaims(msgspec.Struct, frozen=True, kw_only=True):
 
 def last_decision(session: Session) -> LastDecision | None:
     """Return the decision that the session made last, None before the first."""
-    made = session.decision
-    if made is None:
-        return None
+    return None if session.decision is None else told(session.decision)
+
+
+def told(made: Decision) -> LastDecision:
+    """Return a decision as surfaces show it."""
     return LastDecision(
         decision=made.decision,
         guard=made.guard,

@@ -8,7 +8,7 @@ import click
 
 from goalfsm.cli import asking, options
 from goalfsm.cli.places import speak
-from goalfsm.cli.reading import events_of, now_ms, print_json
+from goalfsm.cli.reading import decisions_of, events_of, now_ms, print_json
 from goalfsm.errors import GoalError
 from goalfsm.explain import explain
 from goalfsm.report import as_json as json_of
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 @options.placed_by_argument
 @options.JSON
 def explain_command(place: Place, as_json: bool) -> None:
-    """Say why the thread last continued, waited or stopped: the chain of guards."""
+    """Say why the thread last continued, waited or stopped: the chain of guards.
+
+    The decisions before that follow, newest first; goalfsm log has all of them.
+    """
     with asking.reading(place) as store:
         session = asking.require_thread(store, place)
-    explanation = explain(session)
+        explanation = explain(session, decisions_of(store, place.thread_id))
     if as_json:
         print_json(explanation)
         return

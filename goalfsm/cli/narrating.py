@@ -121,7 +121,8 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
             return _usage(event)
         case events.WaitDeclared():
             until = "" if event.until_ms is None else f" until {moment(event.until_ms)}"
-            return f"the work waits on a {event.kind}{until}{_because(event.note)}"
+            article = "an" if event.kind == "event" else "a"
+            return f"the work waits on {article} {event.kind}{until}{_because(event.note)}"
         case events.ProcessEnded():
             return f"process {event.pid} ended"
         case events.TimerFired():

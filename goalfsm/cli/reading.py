@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from goalfsm.cli.places import Place
     from goalfsm.daemon.notices import Happened
     from goalfsm.events import Event
+    from goalfsm.session.state import Decision
     from goalfsm.store.port import JournalRow, Store
 
 _PAGE = 500
@@ -127,6 +128,15 @@ def events_of(store: Store, thread_id: str) -> Iterator[tuple[int, Event]]:
         for row in page:
             yield row.at_ms, codec.decode_event(row.event)
         after = page[-1].revision
+
+
+def decisions_of(store: Store, thread_id: str) -> Iterator[Decision]:
+    """Yield what was decided about a thread, newest first."""
+    for row in _newest(store, thread_id, sys.maxsize, quiet_too=True):
+        if row.decision is not None:
+            decision = codec.decode_decision(row.decision)
+            if decision.at_ms == row.at_ms:
+                yield decision
 
 
 def notice_of(row: JournalRow) -> Happened:

@@ -111,7 +111,7 @@ def _usage(record: CompletionRecord) -> Iterator[str]:
     counts = (
         f"{record.runs:,} runs: {record.finished:,} finished, {record.interrupted:,} interrupted"
     )
-    yield f"{counts}; completion claims refused: {record.refused_claims:,}."
+    yield f"{counts}; claims that failed verification or were rejected: {record.refused_claims:,}."
 
 
 def _row(name: str, spent: Spent, show: Callable[[int], str]) -> str:

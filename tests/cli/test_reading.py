@@ -93,6 +93,8 @@ def test_explain_says_why_in_words_and_in_data(cli: Cli) -> None:
     found = json.loads(cli("explain", "--json").out)
     assert found["last_decision"]["decision"] == "stop"
     assert any(step["answer"] == "yes" for step in found["chain"])
+    assert [made["decision"] for made in found["earlier"]] == ["continue"]
+    assert "Before that:" in out
 
 
 def test_report_is_markdown_or_json(cli: Cli) -> None:

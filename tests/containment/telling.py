@@ -221,7 +221,9 @@ def _accounts(story: Story) -> str:
 
 
 def _why(story: Story) -> str:
-    words = "\n".join(explain(story.session(THREAD)).words)
+    rows = reversed(story.journal(THREAD))
+    made = [codec.decode_decision(row.decision) for row in rows if row.decision is not None]
+    words = "\n".join(explain(story.session(THREAD), made).words)
     return f"## Why it stopped\n\n`goalfsm explain` says:\n\n```text\n{words}\n```"
 
 

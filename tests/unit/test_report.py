@@ -317,7 +317,7 @@ Release 2.0
 | turns | 3 | 100 |
 
 Reported by the workers: 1,234 input, 0 output, 0 cached tokens.
-3 runs: 2 finished, 1 interrupted; completion claims refused: 1.
+3 runs: 2 finished, 1 interrupted; claims that failed verification or were rejected: 1.
 
 ## Final run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, get_args
 
 import msgspec
@@ -478,6 +479,42 @@ def test_explanation_before_the_first_decision() -> None:
         "Now: running a turn: turn 3.",
         "Nothing was decided yet.",
     )
+
+
+def journal(*made: tuple[str, str, str]) -> Iterator[Decision]:
+    """Yield decisions of a journal, newest first; nobody may read on beyond them."""
+    for decision, guard, reason in made:
+        yield Decision(decision=decision, guard=guard, reason=reason)  # type: ignore[arg-type]
+    raise AssertionError("more is read than is shown")
+
+
+def test_explanation_with_the_decisions_before() -> None:
+    """Each that differs from the one after it; what was asked for in vain decided nothing."""
+    session = replace(active(), decision=decided("wait", decision="wait", reason="the build"))
+    wait, on = ("wait", "wait", "the build"), ("continue", "otherwise", "the objective is not met")
+    told = explain(
+        session,
+        journal(wait, on, ("refused", "evidence_missing", "nothing is shown"), on, *[wait, on] * 2),
+    )
+    assert [one.decision for one in told.earlier] == ["continue", "wait"] * 2 + ["continue"]
+    at = told.words.index("Before that:")
+    assert told.words[at + 1] == (
+        "  Work went on at 1970-01-01 00:00:00 UTC: the objective is not met (otherwise)."
+    )
+    assert len(told.words) == at + 6
+
+
+def test_explanation_of_a_thread_whose_decisions_are_all_the_same() -> None:
+    session = replace(active(), decision=decided("wait", decision="wait", reason="the build"))
+    same = Decision(decision="wait", guard="wait", reason="the build")
+    told = explain(session, (same, same))
+    assert told.earlier == ()
+    assert "Before that:" not in told.words
+
+
+def test_explanation_of_what_was_decided_before_the_history_was_loaded() -> None:
+    told = explain(active(), (Decision(decision="stop", guard="status", reason="completed"),))
+    assert [one.reason for one in told.earlier] == ["completed"]
 
 
 def last(decision: Any, reason: str, until_ms: int | None = None) -> LastDecision:
