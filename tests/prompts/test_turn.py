@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -48,15 +49,36 @@ def first_turn(**fields: Any) -> Session:
     return with_goal(continuations=0, **fields)
 
 
+def later_turn(**fields: Any) -> Session:
+    return with_goal(**fields)
+
+
+def last_turn(**fields: Any) -> Session:
+    return with_goal(continuations=39, **fields)
+
+
+def wind_down(**fields: Any) -> Session:
+    return with_goal(status="budgetLimited", limited_by="tokens", **fields)
+
+
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_objective_stays_in_its_block(hostile: str) -> None:
+@pytest.mark.parametrize("form", [first_turn, later_turn, last_turn, wind_down])
+def test_objective_stays_in_its_block(form: Callable[..., Session], hostile: str) -> None:
     """The block holds the whole text, as data, and the rest of the prompt is as it always is."""
-    prompt = render_turn(first_turn(objective=hostile), NOW_MS)
-    plain = render_turn(first_turn(objective="plain"), NOW_MS)
+    prompt = render_turn(form(objective=hostile), NOW_MS)
+    plain = render_turn(form(objective="plain"), NOW_MS)
     shown = block(prompt, "objective")
     assert html.unescape(shown) == visible(hostile)
     assert prompt.replace(f"<objective>\n{shown}\n", "<objective>\nplain\n") == plain
     prompt.encode()
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_objective_stays_in_its_block_where_a_running_turn_is_told_to_wind_down(
+    hostile: str,
+) -> None:
+    text = wind_down_text(wind_down(objective=hostile))
+    assert html.unescape(block(text, "objective")) == visible(hostile)
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)

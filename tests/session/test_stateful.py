@@ -20,10 +20,11 @@ from hypothesis.stateful import (
 
 from goalfsm import effects as f
 from goalfsm import events as e
-from goalfsm.model import ACTIVE, COMPLETE, LIMITED, Limits, Usage, Verifier
+from goalfsm.model import ACTIVE, COMPLETE, LIMITED, Goal, Limits, Usage, Verifier
 from goalfsm.prompts import render_turn
 from goalfsm.prompts.turn import carried
 from goalfsm.session import Context, Policy, Session, Step, codec, handle
+from goalfsm.session.state import Claim
 from goalfsm.session.waits import next_wake
 from goalfsm.status import project
 from goalfsm.testing.invariants import check
@@ -422,13 +423,18 @@ class Engine(RuleBasedStateMachine):
         compacting = bool(self.asked(f.CompactContext))
         waits = (
             session.continuation.queued is not None,
-            session.claim is not None,
+            session.claim is not None and self.is_settled_some_time(session.claim, goal),
             session.wait is not None,
             session.retry.at_ms is not None,
             recovering is not None and compacting,
             recovering is not None and session.policy.retries == "host",
         )
         assert any(waits), f"nothing happens: {session.decision}"
+
+    def is_settled_some_time(self, claim: Claim, goal: Goal) -> bool:
+        """Return whether a verifier is still running, or a person is asked."""
+        running = any(effect.claim_id == claim.claim_id for _, effect in self.asked(f.RunVerifier))
+        return running or any(verifier.kind == "person" for verifier in goal.verifiers)
 
     @invariant()
     def all_usage_is_in_the_ledger(self) -> None:
