@@ -11,7 +11,7 @@ from goalfsm import events as e
 from goalfsm.model import MAX_ITEMS, Criterion, Limits, Usage, Verifier
 from goalfsm.session import Policy
 from tests.session.test_refusing_machines import at_work
-from tests.session.thread import Thread, started
+from tests.session.thread import START_MS, Thread, started
 
 Asked = e.Event | Callable[[Thread], Any]
 Told = tuple[bool, str, str, str]
@@ -525,6 +525,67 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
         started,
         e.ClaimRejected(),
         refused("no_claim", "there is no claim to reject", "steer instead"),
+    ),
+    # waits
+    "wait for a time": (
+        started,
+        e.WaitDeclared(kind="timer", until_ms=START_MS + 1),
+        done("waiting", "the work waits until the time has come; end the turn"),
+    ),
+    "wait for a process": (
+        started,
+        e.WaitDeclared(kind="process", pid=1),
+        done("waiting", "the work waits until the process has ended; end the turn"),
+    ),
+    "wait for a person": (
+        started,
+        e.WaitDeclared(kind="person"),
+        done("waiting", "the work waits for a person; end the turn"),
+    ),
+    "wait for something": (
+        started,
+        e.WaitDeclared(kind="event"),
+        done("waiting", "the work waits until it is woken; end the turn"),
+    ),
+    "wait for no time": (
+        started,
+        e.WaitDeclared(kind="timer"),
+        refused("wait_invalid", "a timer needs a time", "give until or seconds"),
+    ),
+    "wait for no process": (
+        started,
+        e.WaitDeclared(kind="process", pid=0),
+        refused("wait_invalid", "a process needs its id", "give a pid above 0"),
+    ),
+    "wait for a process without an id": (
+        started,
+        e.WaitDeclared(kind="process"),
+        refused("wait_invalid", "a process needs its id", "give a pid above 0"),
+    ),
+    "wait while paused": (
+        paused,
+        e.WaitDeclared(kind="event"),
+        refused("status_not_allowed", "the goal is not active", ""),
+    ),
+    "wait without a goal": (
+        Thread,
+        e.WaitDeclared(kind="event"),
+        refused("status_not_allowed", "the goal is not active", ""),
+    ),
+    "wait while a person comes first": (
+        held,
+        e.WaitDeclared(kind="event"),
+        done("waiting", "a person comes first"),
+    ),
+    "wake": (
+        after(e.WaitDeclared(kind="event")),
+        e.WakeRequested(),
+        done("woken", "the wait is over"),
+    ),
+    "wake what does not wait": (
+        started,
+        e.WakeRequested(),
+        refused("not_waiting", "the goal waits for nothing", "see its status"),
     ),
     # runs
     "a dispatch twice": (
