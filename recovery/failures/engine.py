@@ -42,7 +42,7 @@ def judge(  # noqa: PLR0913 - the parameters of classify
     zones: Zones | None,
 ) -> Failure:
     """Return what kind of failure ``error`` is; see :func:`recovery.failures.classify`."""
-    pieces = gather(error, status=status, code_given=code, headers=headers)
+    pieces = _gathered(error, status=status, code_given=code, headers=headers)
     places = [place_of(piece) for piece in pieces]
     # Of a chain of exceptions, the most particular link speaks for all.
     place = min(places)
@@ -62,6 +62,27 @@ def judge(  # noqa: PLR0913 - the parameters of classify
         retry_after=when.retry_after,
         resets_at=when.resets_at,
     )
+
+
+def _gathered(
+    error: object, *, status: object, code_given: object, headers: object
+) -> tuple[Evidence, ...]:
+    """Return the evidence of ``error``; of one that cannot even be asked, its class's name."""
+    try:
+        return gather(error, status=status, code_given=code_given, headers=headers)
+    except Exception:  # noqa: BLE001 - a foreign object raises what it likes, wherever it is asked
+        name = type(error).__name__
+    try:
+        return gather(name, status=status, code_given=code_given, headers=headers)
+    except Exception:  # noqa: BLE001 - so do a status, a code and headers
+        return (Evidence(text=name),)
+
+
+def _text(error: object) -> str:
+    try:
+        return plain_text(error)
+    except Exception:  # noqa: BLE001 - not even its class can be asked for
+        return type(error).__name__
 
 
 def place_of(evidence: Evidence) -> int:
@@ -84,7 +105,7 @@ def _first(evidence: Evidence, text: str) -> int:
 def _signature(error: object, kind: Kind, first: Evidence) -> str:
     if kind == "overflow":
         return OVERFLOW_SIGNATURE
-    signed = sign(plain_text(error)[:MAX_TEXT])
+    signed = sign(_text(error)[:MAX_TEXT])
     if signed:
         return signed
     # An error without a word still differs from another: by its class, code or status.

@@ -8,6 +8,7 @@ Reading an attribute of a foreign object may run code that raises; whatever it r
 from __future__ import annotations
 
 import errno
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -133,7 +134,7 @@ def _codes_of_headers(headers: Mapping[str, str]) -> Iterator[str]:
 def plain_text(error: object) -> str:
     """Return an error's text: a string as it is, bytes decoded, anything else as it prints."""
     if isinstance(error, str):
-        return error
+        return str.__str__(error)
     if isinstance(error, bytes | bytearray):
         return error.decode("utf-8", "replace")
     if error is None:
@@ -240,8 +241,8 @@ def _class_names(error: object) -> Iterator[str]:
 
 def _status(value: object) -> tuple[int | None, str]:
     """Return what a value says: an HTTP status of a failure, else the name of a code."""
-    if isinstance(value, int):
-        return known(value), ""
+    if isinstance(value, int | float):
+        return (known(int(value)) if math.isfinite(value) and value == int(value) else None), ""
     if isinstance(value, str):
         number = _LEADING_STATUS.match(value)
         return (known(int(number[1])), "") if number else (None, value[:_MAX_CODE])

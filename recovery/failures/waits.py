@@ -17,6 +17,8 @@ import msgspec
 from recovery.failures.kinds import Zones
 
 _LONGEST: Final = 10 * 366 * 86_400.0
+_LATEST: Final = 4_102_444_800.0
+"""The year 2100: no moment after it is believed, nor a wait of more than ten years."""
 _DAY: Final = 86_400.0
 _MILLIS_FROM: Final = 100_000_000_000.0
 _EPOCH_FROM: Final = 1_000_000_000.0
@@ -39,7 +41,11 @@ _RETRY_PHRASE: Final = re.compile(
     r"\b(?:try(?:ing)? again|retry(?: again| your request| this request)?|available again"
     r"|retry[ _-]?after|retry[ _-]?delay|wait(?: for)?|resets?|replenished"
     r"|available|reset[ _-]?(?:after|in))(?: (?:in|after|of|for|is|time))?[:\s]{1,3}"
-    rf"(?:about |approximately |another |at least )?(?P<number>{_NUMBER})"
+    rf"(?:about |approximately |another |at least |~ ?)?(?P<number>{_NUMBER})"
+)
+_IN_WORDS: Final = re.compile(
+    r"\b(?:try(?:ing)? again|retry|wait)(?: in| after| for)?(?: about| at least| another)? "
+    r"(half an|an?|one) (second|minute|hour|day|week)\b"
 )
 _RETRY_AFTER: Final = re.compile(r"retry[ _-]?after")
 _KEYED: Final = re.compile(
@@ -77,6 +83,7 @@ _TIME_OF_DAY: Final = re.compile(
     re.IGNORECASE,
 )
 _RESET_HEADER: Final = re.compile(r"ratelimit(?:bysize)?(?:-.{1,60})?-reset(?:-.{1,60})?$")
+_STANDARD_LIMIT: Final = re.compile(r"\b(?:reset|t)=(\d{1,9})\b")
 _EXHAUSTED: Final = ("-reset", "-remaining")
 
 
@@ -94,14 +101,16 @@ def timing(
     lower = text.lower()
     present = now if now is not None else _moment(headers.get("date", ""))
     wait, reset = _from_headers(headers)
-    if wait is None:
+    if wait is None or wait > _LONGEST:
         wait = _wait_in(lower)
-    if reset is None:
+    if reset is None or reset > _LATEST:
         reset = (
             _reset_in(lower)
             or _calendar(text, present, zones)
             or _time_of_day(text, present, zones)
         )
+    if reset is not None and reset > _LATEST:
+        reset = None
     if wait is None and reset is not None and present is not None:
         wait = max(0.0, reset - present)
     if reset is None and wait is not None and present is not None:
@@ -128,6 +137,9 @@ def _from_headers(headers: Mapping[str, str]) -> tuple[float | None, float | Non
 
 def _from_limits(headers: Mapping[str, str]) -> tuple[float | None, float | None]:
     """Return the latest reset among the limits that are exhausted, or among all of them."""
+    standard = _STANDARD_LIMIT.search(headers.get("ratelimit", ""))
+    if standard is not None:
+        return float(standard[1]), None
     governing = _moment(headers.get("anthropic-ratelimit-unified-reset", ""))
     if governing is not None:
         return None, governing
@@ -224,7 +236,11 @@ def _wait_in(text: str) -> float | None:
             wait = float(match["number"])
         if wait is not None and wait <= _LONGEST:
             return wait
-    return None
+    words = _IN_WORDS.search(text)
+    if words is None:
+        return None
+    scale = next(scale for name, scale, _ in _UNITS if name == words[2][0])
+    return scale / 2 if words[1] == "half an" else scale
 
 
 def _reset_in(text: str) -> float | None:

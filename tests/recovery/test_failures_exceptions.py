@@ -6,6 +6,7 @@ import errno
 import http
 import socket
 import ssl
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -432,6 +433,9 @@ def test_status_in_any_form(status: object, kind: str) -> None:
         (SimpleNamespace(name="UNAUTHENTICATED"), "auth"),
         (SimpleNamespace(name=1), "unknown"),
         (3.5, "unknown"),
+        (429.0, "rate_limited"),
+        (float("nan"), "unknown"),
+        (float("inf"), "unknown"),
     ],
 )
 def test_code_in_any_form(code: object, kind: str) -> None:
@@ -465,3 +469,49 @@ def test_errors_of_other_types(error: object) -> None:
     """Bytes are decoded, data is printed, nothing is nothing."""
     expected = "unknown" if error is None else "transient"
     assert classify(error).kind == expected
+
+
+class Closed(Exception):
+    """An exception of which no attribute can be read, not even its class."""
+
+    def __getattribute__(self, name: str) -> Any:
+        """Refuse."""
+        raise ValueError(name)
+
+
+class Sealed:
+    """An object whose class cannot be asked for."""
+
+    @property
+    def __class__(self) -> Any:
+        """Refuse."""
+        raise ValueError
+
+
+class Shouting(str):
+    """A text that cannot be printed, as a careless subclass of ``str`` may be."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """Refuse."""
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("build", "given", "kind", "signature"),
+    [
+        (lambda: Closed("503"), {}, "unknown", "Closed"),
+        (lambda: Closed("503"), {"status": 503}, "transient", "Closed"),
+        (lambda: Closed("503"), {"status": 503, "code": Sealed()}, "unknown", "Closed"),
+        (Sealed, {"status": 429}, "rate_limited", "Sealed"),
+        (lambda: "boom", {"code": Sealed()}, "unknown", "boom"),
+        (lambda: Shouting("429 too many requests"), {}, "rate_limited", "429 too many requests"),
+    ],
+)
+def test_objects_that_cannot_be_asked(
+    build: Callable[[], object], given: dict[str, Any], kind: str, signature: str
+) -> None:
+    """What raises wherever it is touched is told by the rest of what is known."""
+    failure = classify(build(), **given)
+    assert (failure.kind, failure.signature) == (kind, signature)

@@ -57,6 +57,10 @@ def zones(name: str | None) -> tzinfo | None:
         ("try again in 99999999999999 days", None),
         ('{"retry_after": 99999999999999}', None),
         ("try again in some time", None),
+        ("rate limit: wait a minute", 60),
+        ("Please try again in about an hour", 3_600),
+        ("retry after half an hour", 1_800),
+        ("Try again in ~150 min.", 9_000),
         ("try again in 5 parsecs", None),
     ],
 )
@@ -256,3 +260,30 @@ def test_utc_is_known_without_a_resolver() -> None:
     """UTC needs no database of zones."""
     assert classify("usage limit reached · resets 1am (UTC)", now=NOW).resets_at == NOW + 3_600
     assert UTC.utcoffset(None) == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"RateLimit": "limit=100, remaining=0, reset=42"}, 42.0),
+        ({"RateLimit": '"default";r=0;t=17'}, 17.0),
+        ({"RateLimit": "limit=100"}, None),
+        ({"retry-after": "999999999"}, None),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": float("nan")}, None),
+        ({"retry-after-ms": "99999999999999999999"}, None),
+    ],
+)
+def test_a_wait_that_cannot_be_meant_is_none(headers: dict[str, Any], expected: Any) -> None:
+    """Waits of more than ten years, negative ones and those that are no number are not told."""
+    assert waits(headers=headers)[0] == expected
+
+
+def test_a_moment_beyond_the_century_is_none() -> None:
+    """A reset in a far future is a mistake of units; it becomes neither a moment nor a wait."""
+    for value in ("99999999999999", "Fri, 31 Dec 9999 23:59:59 GMT"):
+        assert waits(headers={"retry-after": value}, now=NOW) == (None, None)
+    assert waits('{"resets_at": 9999999999999}', now=NOW) == (None, None)
+    assert waits("try again in 9s", headers={"retry-after": "9999999999"}) == (9.0, None)
