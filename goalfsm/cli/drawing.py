@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,5 +131,11 @@ def _write(text: str, output: str | None) -> None:
         Path(output).write_text(text, encoding="utf-8")
     except OSError as error:
         raise CannotWrite(
-            f"cannot write {output}: {error.strerror}", hint="choose another file with -o"
+            f"cannot write {output}: {error.strerror}", hint=_elsewhere(Path(output))
         ) from None
+
+
+def _elsewhere(path: Path) -> str:
+    if path.parent.exists():
+        return "choose another file with -o"
+    return f"mkdir -p {shlex.quote(str(path.parent))}, or choose another file with -o"

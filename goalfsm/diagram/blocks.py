@@ -23,6 +23,8 @@ from goalfsm.diagram.table import fence
 
 _OPEN: Final = re.compile(r"^\s*<!--\s*goalfsm:diagram\s+(?P<order>.*?)\s*-->\s*$")
 _CLOSE: Final = re.compile(r"^\s*<!--\s*/goalfsm:diagram\s*-->\s*$")
+_LINE: Final = re.compile(r"(?=.)([^\n]*?)(\r?\n|\Z)", re.DOTALL)
+"""A line and its end; the other breaks that Unicode knows are letters in a Markdown file."""
 _FENCE: Final = re.compile(r"^ {0,3}(?P<ticks>`{3,}|~{3,})(?P<info>[^`]*)$")
 
 
@@ -65,13 +67,12 @@ def refreshed(text: str) -> tuple[str, tuple[Block, ...]]:
     reader = _Reader(text)
     blocks = reader.blocks()
     stale = tuple(block for block in blocks if block.stale)
-    lines = list(reader.lines)
+    whole = [line + end for line, end in zip(reader.lines, reader.ends, strict=True)]
     for block in reversed(stale):
-        end = block.line + len(block.body.splitlines())
-        lines[block.line : end] = block.fresh.splitlines()
-    ending = "\r\n" if "\r\n" in text else "\n"
-    joined = ending.join(lines)
-    return (joined + ending if text.endswith("\n") else joined), stale
+        last = block.line + block.body.count("\n")
+        end = reader.ends[block.line - 1]
+        whole[block.line : last] = [block.fresh.replace("\n", end)]
+    return "".join(whole), stale
 
 
 def check(paths: Iterable[Path | str]) -> tuple[Stale, ...]:
@@ -116,10 +117,9 @@ class _Reader:
     """Walks through a text line by line, past code fences, from marker to marker."""
 
     def __init__(self, text: str) -> None:
-        self.lines = text.split("\n")
-        if self.lines[-1] == "":
-            del self.lines[-1]
-        self.lines = [line.removesuffix("\r") for line in self.lines]
+        found = _LINE.findall(text)
+        self.lines: list[str] = [line for line, _ in found]
+        self.ends: list[str] = [end for _, end in found]
         self.drawings: dict[str, Drawing] = {}
 
     def blocks(self) -> tuple[Block, ...]:

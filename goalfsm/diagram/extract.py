@@ -182,19 +182,26 @@ def _outermost(name: str, nodes: Sequence[Node], defaults: Sequence[str]) -> str
 
 
 def _ends(nodes: Sequence[Node], edges: Sequence[Edge]) -> tuple[str, ...]:
-    """Return the states that nothing leaves, neither from them nor from what they are nested in."""
+    """Return the states that are entered and never left, nor what they are nested in."""
     parents = {node.name: node.parent for node in nodes}
-    left = {edge.source for edge in edges if edge.source != edge.dest}
+    moves = [edge for edge in edges if edge.source != edge.dest]
+    left = {edge.source for edge in moves}
+    entered = {edge.dest for edge in moves}
     compound = set(parents.values())
 
-    def stays(name: str | None) -> bool:
+    def chain(name: str | None) -> Iterator[str]:
         while name is not None:
-            if name in left:
-                return False
+            yield name
             name = parents[name]
-        return True
 
-    return tuple(n.name for n in nodes if n.name not in compound and stays(n.name))
+    # Where nothing leads, nothing ends: a machine without edges has no end.
+    return tuple(
+        node.name
+        for node in nodes
+        if node.name not in compound
+        and left.isdisjoint(chain(node.name))
+        and not entered.isdisjoint(chain(node.name))
+    )
 
 
 def _title(machine: Any) -> str:

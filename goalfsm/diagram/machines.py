@@ -126,12 +126,18 @@ def named(name: str) -> Drawing:
         return builtin.draw()
     module, colon, path = name.partition(":")
     if not colon or not module or not path:
-        near = difflib.get_close_matches(name, BUILTINS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(BUILTINS)}"
-        raise DiagramError(
-            f"unknown machine {name!r}", hint=f"{hint} Your own is package.module:object."
-        )
+        raise DiagramError(f"unknown machine {name!r}", hint=_meant(name))
+    if "/" in module or module.endswith(".py"):
+        meant = module.removesuffix(".py").strip("./").replace("/", ".")
+        raise DiagramError(f"{module} is a file", hint=f"name its module: {meant}:{path}")
     return _drawing(_load(module, path, name), name)
+
+
+def _meant(name: str) -> str:
+    near = difflib.get_close_matches(name, BUILTINS, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"use one of {', '.join(BUILTINS)}, or package.module:object for your own"
 
 
 def _load(module: str, path: str, name: str) -> Any:
@@ -143,7 +149,7 @@ def _load(module: str, path: str, name: str) -> Any:
                 f"{name}: cannot import {module}: {error}",
                 hint="run this where the module can be imported, or set PYTHONPATH",
             ) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise DiagramError(
                 f"{name}: {module} failed: {type(error).__name__}: {error}",
                 hint=f"python -c 'import {module}' shows where",
@@ -152,11 +158,21 @@ def _load(module: str, path: str, name: str) -> Any:
         try:
             found = getattr(found, part)
         except AttributeError as error:
-            known = [key for key in dir(found) if not key.startswith("_")]
-            near = difflib.get_close_matches(part, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"look into {module}"
-            raise DiagramError(f"{name}: there is no {part!r}", hint=hint) from error
+            raise DiagramError(
+                f"{name}: there is no {part!r}", hint=_nearest(part, found, module)
+            ) from error
     return found
+
+
+def _nearest(part: str, found: Any, module: str) -> str:
+    """Return what may have been meant by ``part`` of ``found``, machines first."""
+    names = (key for key in dir(found) if not key.startswith("_"))
+    known = {key: inspect.getattr_static(found, key, None) for key in names}
+    near = difflib.get_close_matches(part, known, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    machines = [key for key, value in known.items() if _is_machine(value)]
+    return f"it has {', '.join(machines)}" if machines else f"look into {module}"
 
 
 @contextmanager

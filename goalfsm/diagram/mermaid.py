@@ -104,7 +104,7 @@ _CLASSES: Final = {
 
 def _states(diagram: Diagram, *, guards: bool, effects: bool) -> Iterator[str]:
     ids = identifiers(node.name for node in diagram.states)
-    children: dict[str | None, list[Node]] = {}
+    children: dict[str | None, list[Node]] = {None: []}
     for node in diagram.states:
         children.setdefault(node.parent, []).append(node)
     yield "stateDiagram-v2"

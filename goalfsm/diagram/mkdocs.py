@@ -9,7 +9,7 @@ and in that file::
 
     from goalfsm.diagram.mkdocs import on_page_markdown
 
-A page then draws a machine with a fence, or between the markers that ``goalfsm diagram --write``
+A page then draws a machine with a fence, or between the markers that ``goalfsm diagram --update``
 keeps fresh::
 
     ```goalfsm-diagram

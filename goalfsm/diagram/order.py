@@ -37,11 +37,14 @@ def read_order(text: str, *, default_format: Format = "mermaid") -> Order:
     Raises ``DiagramError`` for an unknown option, or a value that the option cannot have.
     """
     try:
-        machine, *options = shlex.split(text)
+        words = shlex.split(text)
     except ValueError as error:
         raise DiagramError(
-            f"cannot read {text.strip()!r}: {error}", hint="name a machine, such as: goal"
+            f"cannot read {text.strip()!r}: {error}", hint='quote as a shell does: title="A b"'
         ) from error
+    if not words:
+        raise DiagramError("no machine was named", hint="name one, such as: goal")
+    machine, *options = words
     values: dict[str, Any] = {"format": default_format}
     for option in options:
         name, equals, value = option.partition("=")

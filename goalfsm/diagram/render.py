@@ -50,12 +50,22 @@ def render(  # noqa: PLR0913  all but the machine are named
         drawing = msgspec.structs.replace(drawing, title=title)
     if isinstance(drawing, Diagram):
         drawing = _adapted(drawing, highlight, direction, path)
-    elif highlight is not None or path is not None:
+    else:
+        _check_sequence(highlight, direction, path)
+    writer = _WRITERS[_one_of("format", format, FORMATS)]
+    return writer(drawing, guards=guards, effects=effects)
+
+
+def _check_sequence(
+    highlight: str | Sequence[str] | None, direction: Direction | None, path: PathSteps | None
+) -> None:
+    """Refuse what a sequence cannot show, rather than leave it out silently."""
+    if highlight is not None or path is not None:
         raise DiagramError(
             "a sequence has no states to highlight", hint="leave highlight and path out"
         )
-    writer = _WRITERS[_one_of("format", format, FORMATS)]
-    return writer(drawing, guards=guards, effects=effects)
+    if direction is not None:
+        raise DiagramError("a sequence always runs down", hint="leave the direction out")
 
 
 def _adapted(

@@ -6,18 +6,18 @@ from itertools import pairwise
 from typing import Final
 
 from goalfsm.diagram.labels import Line
-from goalfsm.diagram.layout.measure import LINE, text_width, wrap
+from goalfsm.diagram.layout.measure import LINE, balanced, text_width
 from goalfsm.diagram.layout.place import Frame as Area
 from goalfsm.diagram.model import Frame, Message, Remark, Sequence, Step
 from goalfsm.diagram.style import NAME_SIZE, TEXT_SIZE
 from goalfsm.diagram.svg_page import Page
 
 HEAD: Final = 38.0
-PAD: Final = 16.0
-STEP: Final = 20.0
-BETWEEN: Final = 36.0
+PAD: Final = 13.0
+STEP: Final = 18.0
+BETWEEN: Final = 24.0
 """Between a message's text and the lines beside it, both sides together."""
-TEXT_LIMIT: Final = 190.0
+TEXT_LIMIT: Final = 150.0
 SELF: Final = 34.0
 
 
@@ -54,7 +54,7 @@ class _Columns:
         return SELF + 10 + max(texts) if texts else 0.0
 
     def _width(self, text: str) -> float:
-        return max(text_width(line, TEXT_SIZE) for line in wrap(text, TEXT_SIZE, TEXT_LIMIT))
+        return max(text_width(line, TEXT_SIZE) for line in balanced(text, TEXT_SIZE, TEXT_LIMIT))
 
     def _columns(self) -> dict[str, float]:
         """Return the columns' places: as near as the texts between them allow."""
@@ -113,7 +113,7 @@ class _Columns:
 
     def _message(self, page: Page, message: Message, y: float) -> float:
         start, end = self.xs[message.source] - self.left, self.xs[message.dest] - self.left
-        lines = [Line(trigger=line) for line in wrap(message.text, TEXT_SIZE, TEXT_LIMIT)]
+        lines = [Line(trigger=line) for line in balanced(message.text, TEXT_SIZE, TEXT_LIMIT)]
         width = max(text_width(line.text, TEXT_SIZE) for line in lines) + 8
         height = len(lines) * TEXT_SIZE * LINE
         classes = "edge reply" if message.reply else "edge"
@@ -137,7 +137,7 @@ class _Columns:
         over = [self.xs[name] - self.left for name in self.names if name in remark.over]
         middle = (min(over) + max(over)) / 2
         room = max(max(over) - min(over), TEXT_LIMIT)
-        lines = wrap(remark.text, TEXT_SIZE, room)
+        lines = balanced(remark.text, TEXT_SIZE, room)
         width = max(text_width(line, TEXT_SIZE) for line in lines) + 2 * PAD
         width = max(width, max(over) - min(over) + 2 * PAD)
         height = len(lines) * TEXT_SIZE * LINE + 12

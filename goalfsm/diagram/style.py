@@ -73,9 +73,3 @@ TAKEN: Final = "#d9822b"
 FAULT: Final = "#d64550"
 FAINT: Final = "#8892a055"
 FAINT_STROKE: Final = "#8a97a6"
-
-
-def variables(palette: Palette) -> str:
-    """Return the palette as CSS custom properties."""
-    fields = msgspec.structs.asdict(palette)
-    return "".join(f"--{name.replace('_', '-')}:{value};" for name, value in fields.items())

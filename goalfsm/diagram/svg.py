@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from goalfsm.diagram.labels import Joint, Line, inside, joints, simplify
-from goalfsm.diagram.layout.measure import LINE, text_width, wrap
+from goalfsm.diagram.layout.measure import LINE, balanced, text_width
 from goalfsm.diagram.layout.place import Arrow, Box, Frame, Layout, Route, place
 from goalfsm.diagram.model import Diagram, Node
 from goalfsm.diagram.style import NAME_SIZE, TEXT_SIZE
 from goalfsm.diagram.svg_page import Page, curve
 
-LABEL_LIMIT: Final = {"TB": (112.0, 165.0), "LR": (270.0, 270.0)}
-"""How wide a label is before its guard moves to the next line, and before words are broken.
 
-Labels are beside each other where the drawing runs down, so they are kept narrow there.
-"""
-NAME_LIMIT: Final = 250.0
-INSIDE_LIMIT: Final = (270.0, 270.0)
+class Limits(NamedTuple):
+    """How wide texts are before they are broken, and whether the layout is to be narrow.
+
+    A label is broken before its guard from the first width on, within words from the second.
+    """
+
+    label: tuple[float, float]
+    name: float
+    inside: float
+    narrow: bool = False
+
+
+# Labels are beside each other where a drawing runs down, so they are kept narrow there.
+DOWN: Final = Limits(label=(112.0, 165.0), name=250.0, inside=270.0)
+ACROSS: Final = Limits(label=(270.0, 270.0), name=250.0, inside=270.0)
+NARROW: Final = Limits(label=(96.0, 118.0), name=158.0, inside=150.0, narrow=True)
+COLUMN: Final = 620.0
+"""What is wider than this is drawn narrow if it can be: a phone would show it too small to read."""
 DOT: Final = 13.0
 PAD_X: Final = 16.0
 PAD_Y: Final = 10.0
@@ -33,7 +45,14 @@ MARKER: Final = "\0start"
 
 def render_svg(diagram: Diagram, *, guards: bool = True, effects: bool = False) -> str:
     """Return ``diagram`` as an SVG document."""
-    return _Picture(simplify(diagram), guards=guards, effects=effects).draw()
+    diagram = simplify(diagram)
+    if diagram.direction == "LR":
+        return _Picture(diagram, ACROSS, guards=guards, effects=effects).draw()
+    picture = _Picture(diagram, DOWN, guards=guards, effects=effects)
+    if picture.layout.width > COLUMN:
+        narrow = _Picture(diagram, NARROW, guards=guards, effects=effects)
+        picture = min(picture, narrow, key=lambda one: one.layout.width)
+    return picture.draw()
 
 
 class _Shown(msgspec.Struct, frozen=True):
@@ -63,9 +82,9 @@ class _Beside(msgspec.Struct, frozen=True):
     gap: float
 
 
-def _show(node: Node, lines: Iterable[Line]) -> _Shown:
-    name = wrap(node.text, NAME_SIZE, NAME_LIMIT)
-    wrapped = _wrapped(lines, INSIDE_LIMIT)
+def _show(node: Node, lines: Iterable[Line], limits: Limits) -> _Shown:
+    name = balanced(node.text, NAME_SIZE, limits.name)
+    wrapped = _wrapped(lines, (limits.inside, limits.inside))
     width, height = _label_size(wrapped)
     widest = max(text_width(line, NAME_SIZE, bold=True) for line in name)
     sides = 2 * PAD_X if node.kind != "outcome" else 3 * PAD_X
@@ -95,7 +114,7 @@ def _wrapped(lines: Iterable[Line], limits: tuple[float, float]) -> tuple[Line, 
             if rest.text:
                 found.append(rest)
             pieces = [
-                Line(fault=line.fault, **{kind: part}) for part in wrap(text, TEXT_SIZE, most)
+                Line(fault=line.fault, **{kind: part}) for part in balanced(text, TEXT_SIZE, most)
             ]
             found += pieces[:-1]
             rest = pieces[-1]
@@ -113,13 +132,14 @@ def _label_size(lines: Sequence[Line]) -> tuple[float, float]:
 class _Picture:
     """A diagram on its way to a page."""
 
-    def __init__(self, diagram: Diagram, *, guards: bool, effects: bool) -> None:
+    def __init__(self, diagram: Diagram, limits: Limits, *, guards: bool, effects: bool) -> None:
         self.diagram = diagram
+        self.limits = limits
         self.across = diagram.direction == "LR"
         self.parents = {node.name: node.parent for node in diagram.states}
         self.compound = {parent for parent in self.parents.values() if parent is not None}
         self.shown = {
-            node.name: _show(node, inside(diagram, node, guards=guards, effects=effects))
+            node.name: _show(node, inside(diagram, node, guards=guards, effects=effects), limits)
             for node in diagram.states
         }
         arrows = joints(diagram, guards=guards, effects=effects)
@@ -128,8 +148,7 @@ class _Picture:
         for beside in self.beside.values():
             del self.shown[beside.shown.node.name]
         self.arrows = [joint for joint in arrows if joint not in put]
-        limit = LABEL_LIMIT[diagram.direction]
-        self.labels = [_wrapped(joint.lines, limit) for joint in self.arrows]
+        self.labels = [_wrapped(joint.lines, limits.label) for joint in self.arrows]
         # The start markers: name, the state that each leads to, what it is nested in.
         self.starts: list[tuple[str, str, str | None]] = [
             (f"{MARKER} {name}", name, None) for name in diagram.initial
@@ -137,6 +156,7 @@ class _Picture:
         self.starts += [
             (f"{MARKER} in {name}", name, self.parents[name]) for name in diagram.defaults
         ]
+        self.layout = self._layout()
 
     def _find_beside(self, arrows: Sequence[Joint]) -> dict[str, _Beside]:
         """Return, by decision, the outcome that only it leads to; the first where there are two."""
@@ -165,7 +185,7 @@ class _Picture:
 
     def draw(self) -> str:
         """Return the document."""
-        layout = self._layout()
+        layout = self.layout
         page = Page(self.diagram.title, layout.width, layout.height, _description(self.diagram))
         routes = list(layout.routes)
         drawn = list(zip(self.arrows, self.labels, routes[len(self.starts) :], strict=True))
@@ -212,7 +232,9 @@ class _Picture:
             Arrow(joint.source, joint.dest, *_label_size(lines))
             for joint, lines in zip(self.arrows, self.labels, strict=True)
         ]
-        return place(boxes, arrows, [name for name, _, _ in self.starts], self.diagram.direction)
+        roots = [name for name, _, _ in self.starts]
+        narrow = self.limits.narrow
+        return place(boxes, arrows, roots, self.diagram.direction, narrow=narrow)
 
     def _path(self, route: Route) -> str:
         return curve(route.points, across=self.across, loop=route.loop)

@@ -19,7 +19,7 @@ from goalfsm.diagram.style import (
     NAME_SIZE,
     TEXT_SIZE,
     TITLE_SIZE,
-    variables,
+    Palette,
 )
 
 MARGIN: Final = 22.0
@@ -30,47 +30,72 @@ _TIPS: Final = ("edge", "taken", "fault")
 _MARK: Final = "\0"
 """Stands for what makes identifiers this drawing's own, until all of it is known."""
 
-_CSS: Final = (
-    f".fsm{{{variables(LIGHT)}font-family:{FONT};color-scheme:light dark;"
+_SHAPE: Final = (
+    f".fsm{{font-family:{FONT};color-scheme:light dark;"
     # Inside a page it is never wider than its column.
     "max-width:100%;height:auto}"
-    f"@media(prefers-color-scheme:dark){{.fsm{{{variables(DARK)}}}}}"
-    # Inside a page, the page's own switch wins: these are those of common themes.
-    f"[data-theme=light] .fsm,[data-md-color-scheme=default] .fsm{{{variables(LIGHT)}}}"
-    f"[data-theme=dark] .fsm,[data-md-color-scheme=slate] .fsm{{{variables(DARK)}}}"
-    ".fsm .page{fill:var(--page);stroke:var(--rim)}"
-    ".fsm text{fill:var(--ink);text-anchor:middle}"
+    ".fsm text{text-anchor:middle}"
     f".fsm .title{{font-size:{TITLE_SIZE:g}px;font-weight:600}}"
     f".fsm .name{{font-size:{NAME_SIZE:g}px;font-weight:600}}"
     f".fsm .text{{font-size:{TEXT_SIZE:g}px}}"
-    ".fsm .node{fill:var(--node);stroke:var(--edge);stroke-width:1.5}"
-    ".fsm .group{fill:var(--group)}"
-    ".fsm .any{fill:none;stroke:var(--line);stroke-dasharray:5 4}"
-    ".fsm .decision{fill:var(--group)}"
-    ".fsm .inner{fill:none;stroke-width:1}"
-    ".fsm .now{fill:var(--now);stroke:var(--accent);stroke-width:2.5}"
-    ".fsm .now.inner{fill:none;stroke-width:1}"
-    ".fsm .rule{stroke:var(--edge);stroke-opacity:.55}"
-    ".fsm .dot{fill:var(--ink)}"
-    ".fsm .edge{fill:none;stroke:var(--line);stroke-width:1.5}"
-    ".fsm .edge.taken{stroke:var(--accent);stroke-width:2.5}"
-    ".fsm .edge.fault{stroke:var(--fault);stroke-dasharray:6 4}"
-    ".fsm .tip-edge{fill:var(--line)}"
-    ".fsm .tip-taken{fill:var(--accent)}"
-    ".fsm .tip-fault{fill:var(--fault)}"
-    ".fsm .label{fill:var(--page)}"
-    ".fsm .label.grouped{fill:var(--group)}"
-    ".fsm .guard{fill:var(--guard)}"
-    ".fsm .effect{fill:var(--muted)}"
-    ".fsm .count,.fsm .taken .trigger{fill:var(--accent-ink);font-weight:600}"
-    ".fsm .fault .trigger{fill:var(--fault)}"
-    ".fsm .edge.reply{stroke-dasharray:6 4}"
-    ".fsm .lifeline{stroke:var(--edge);stroke-opacity:.6;stroke-width:1.5}"
-    ".fsm .note{fill:var(--now);stroke:var(--accent);stroke-opacity:.6}"
-    ".fsm .frame{fill:none;stroke:var(--edge);stroke-dasharray:3 3}"
-    ".fsm .tag{fill:var(--group);stroke:var(--edge)}"
+    ".fsm .node,.fsm .edge,.fsm .lifeline{stroke-width:1.5}"
+    ".fsm .any{stroke-dasharray:5 4}"
+    ".fsm .inner,.fsm .now.inner{stroke-width:1}"
+    ".fsm .now,.fsm .edge.taken{stroke-width:2.5}"
+    ".fsm .rule{stroke-opacity:.55}"
+    ".fsm .edge.fault,.fsm .edge.reply{stroke-dasharray:6 4}"
+    ".fsm .count,.fsm .taken .trigger,.fsm .kind{font-weight:600}"
+    ".fsm .lifeline,.fsm .note{stroke-opacity:.6}"
+    ".fsm .frame{stroke-dasharray:3 3}"
     ".fsm .text.start{text-anchor:start}"
-    ".fsm .kind{font-weight:600}"
+)
+
+
+def _colours(palette: Palette, scope: str = ".fsm") -> str:
+    """Return the rules that colour what is inside ``scope``.
+
+    Colours stand in them as they are: converters, office programs and image viewers do not know
+    custom properties, and would paint everything black.
+    """
+    p = palette
+    rules = {
+        ".page": f"fill:{p.page};stroke:{p.rim}",
+        "text": f"fill:{p.ink}",
+        ".node": f"fill:{p.node};stroke:{p.edge}",
+        ".group,.decision": f"fill:{p.group}",
+        ".any": f"fill:none;stroke:{p.line}",
+        ".now": f"fill:{p.now};stroke:{p.accent}",
+        ".inner,.now.inner": "fill:none",
+        ".rule,.lifeline": f"stroke:{p.edge}",
+        ".dot": f"fill:{p.ink}",
+        ".edge": f"fill:none;stroke:{p.line}",
+        ".edge.taken": f"stroke:{p.accent}",
+        ".edge.fault": f"stroke:{p.fault}",
+        ".tip-edge": f"fill:{p.line}",
+        ".tip-taken": f"fill:{p.accent}",
+        ".tip-fault,.fault .trigger": f"fill:{p.fault}",
+        ".label": f"fill:{p.page}",
+        ".label.grouped": f"fill:{p.group}",
+        ".guard": f"fill:{p.guard}",
+        ".effect": f"fill:{p.muted}",
+        ".count,.taken .trigger": f"fill:{p.accent_ink}",
+        ".note": f"fill:{p.now};stroke:{p.accent}",
+        ".frame": f"fill:none;stroke:{p.edge}",
+        ".tag": f"fill:{p.group};stroke:{p.edge}",
+    }
+    return "".join(
+        f"{','.join(f'{scope} {one}' for one in names.split(','))}{{{rule}}}"
+        for names, rule in rules.items()
+    )
+
+
+_CSS: Final = (
+    _SHAPE
+    + _colours(LIGHT)
+    + f"@media(prefers-color-scheme:dark){{{_colours(DARK)}}}"
+    # Inside a page, the page's own switch wins: these are those of common themes.
+    + _colours(LIGHT, ":is([data-theme=light],[data-md-color-scheme=default]) .fsm")
+    + _colours(DARK, ":is([data-theme=dark],[data-md-color-scheme=slate]) .fsm")
 )
 
 

@@ -125,7 +125,7 @@ def test_an_order_is_one_line() -> None:
     ("text", "said"),
     [
         ('goal title="', "No closing quotation"),
-        ("", "cannot read"),
+        ("", "no machine was named"),
         ("goal guards=maybe", "guards=maybe is neither yes nor no"),
         ("goal direction=UP", "unknown direction 'UP'"),
         ("goal format=png", "unknown format 'png'"),
@@ -136,3 +136,36 @@ def test_an_order_that_cannot_be_read_is_refused(text: str, said: str) -> None:
     with pytest.raises(DiagramError, match=said) as refused:
         read_order(text)
     assert refused.value.hint
+
+
+def test_line_ends_stay_as_each_of_them_is() -> None:
+    """A file of both kinds keeps both; a block has those of its marker."""
+    text = (
+        "one\r\ntwo\n<!-- goalfsm:diagram goal format=json -->\r\nold\r\n"
+        "<!-- /goalfsm:diagram -->\nend\x0cof page\u2028"
+    )
+    fresh, (stale,) = blocks.refreshed(text)
+    assert fresh.startswith(
+        "one\r\ntwo\n<!-- goalfsm:diagram goal format=json -->\r\n\r\n```json\r\n"
+    )
+    assert fresh.endswith("```\r\n\r\n<!-- /goalfsm:diagram -->\nend\x0cof page\u2028")
+    assert stale.line == 3
+    assert blocks.refreshed(fresh) == (fresh, ())
+
+
+def test_a_name_with_a_line_separator_does_not_break_its_block(tmp_path: Path) -> None:
+    machine = tmp_path / "users_separated.py"
+    machine.write_text(
+        "from goalfsm.diagram import Diagram, Node\n"
+        "drawn = Diagram(title='', states=(Node(name='a\\u2028b'), Node(name='c\\x85d')))\n"
+    )
+    text = "".join(
+        f"<!-- goalfsm:diagram users_separated:drawn format={format_} -->\n"
+        "<!-- /goalfsm:diagram -->\n"
+        for format_ in ("json", "mermaid", "dot", "table", "md")
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path))
+        fresh, _ = blocks.refreshed(text)
+        assert blocks.refreshed(fresh) == (fresh, ())
+    assert fresh.count("<!-- goalfsm:diagram") == fresh.count("<!-- /goalfsm:diagram -->") == 5

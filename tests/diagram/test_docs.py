@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from goalfsm.cli.drawing import diagram_command
 from goalfsm.diagram import FORMATS, blocks
 from goalfsm.diagram.order import OPTIONS
 
@@ -15,6 +16,14 @@ PAGE = Path(__file__).parents[2] / "docs" / "diagrams.md"
 def code(language: str) -> list[str]:
     text = PAGE.read_text(encoding="utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def test_every_option_that_is_named_exists() -> None:
+    found = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", PAGE.read_text(encoding="utf-8")))
+    known = {
+        name for option in diagram_command.params for name in (*option.opts, *option.secondary_opts)
+    }
+    assert {"--update", "--check", "--thread", "--highlight"} <= found <= known
 
 
 def test_the_example_in_python_draws_what_it_says() -> None:

@@ -278,3 +278,9 @@ def test_a_table_of_rows_is_a_diagram_too() -> None:
 def test_what_is_no_table_is_refused(rows: list[object], said: str) -> None:
     with pytest.raises(DiagramError, match=said):
         from_rows(rows)
+
+
+def test_what_nothing_leads_to_is_no_end() -> None:
+    """A machine without transitions of its own has no final state, nor has one that is alone."""
+    assert extract(machine()).finals == ()
+    assert extract(machine({"trigger": "go", "source": "a", "dest": "b"})).finals == ("b",)

@@ -30,7 +30,8 @@ def test_everything_is_written_and_then_fresh(project: Path) -> None:
     written = run(project)
     assert written.exit_code == 0
     names = {path.name for path in (project / "diagrams").iterdir()}
-    assert names == {"README.md", *(f"{n}.{e}" for n in BUILTINS for e in ("md", "svg"))}
+    wide = {f"{name}-wide.svg" for name in ("goal", "recovery", "stale-work")}
+    assert names == {"README.md", *wide, *(f"{n}.{e}" for n in BUILTINS for e in ("md", "svg"))}
     assert "| Trigger |" in (project / "docs" / "machines.md").read_text()
     assert "machines.md:1: written" in written.output
     checked = run(project, "--check")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goalfsm.diagram.layout.columns import columns
-from goalfsm.diagram.layout.measure import block_size, char_width, text_width, wrap
+from goalfsm.diagram.layout.measure import balanced, block_size, char_width, text_width, wrap
 from goalfsm.diagram.layout.order import crossings, order
 from goalfsm.diagram.layout.place import Arrow, Box, Frame, Layout, place
 from goalfsm.diagram.layout.ranks import Span, backward, rank
@@ -81,13 +81,13 @@ def graphs(draw: st.DrawFn) -> tuple[list[Box], list[Arrow]]:
 
 
 @settings(max_examples=200, deadline=None)
-@given(graphs(), st.sampled_from(["TB", "LR"]))
+@given(graphs(), st.sampled_from(["TB", "LR"]), st.booleans())
 def test_nothing_covers_anything(
-    graph: tuple[list[Box], list[Arrow]], direction: Direction
+    graph: tuple[list[Box], list[Arrow]], direction: Direction, narrow: bool
 ) -> None:
     """Boxes and labels are beside each other; what is nested lies inside; all is on the page."""
     boxes, arrows = graph
-    layout = place(boxes, arrows, [boxes[0].name], direction)
+    layout = place(boxes, arrows, [boxes[0].name], direction, narrow=narrow)
     page = Frame(0, 0, layout.width, layout.height)
     parents = {box.name: box.parent for box in boxes}
 
@@ -118,12 +118,12 @@ def test_nothing_covers_anything(
 
 
 @settings(max_examples=200, deadline=None)
-@given(graphs(), st.sampled_from(["TB", "LR"]))
+@given(graphs(), st.sampled_from(["TB", "LR"]), st.booleans())
 def test_every_arrow_leads_from_border_to_border(
-    graph: tuple[list[Box], list[Arrow]], direction: Direction
+    graph: tuple[list[Box], list[Arrow]], direction: Direction, narrow: bool
 ) -> None:
     boxes, arrows = graph
-    layout = place(boxes, arrows, [boxes[0].name], direction)
+    layout = place(boxes, arrows, [boxes[0].name], direction, narrow=narrow)
     for arrow, route in zip(arrows, layout.routes, strict=True):
         assert on_border(route.points[0], layout.frames[arrow.source])
         assert on_border(route.points[-1], layout.frames[arrow.dest])
@@ -166,6 +166,27 @@ def test_room_beside_a_box_stays_free() -> None:
     a, b = layout.frames["a"], layout.frames["b"]
     assert b.x >= a.x + a.width + 100
     assert layout.height == 80
+
+
+def test_names_that_the_layout_uses_itself_are_only_names() -> None:
+    """No name of a box is taken for the whole drawing, a bend or a port."""
+    names = ["", "\x000 1", "\x011 ", "=", "==", "="]
+    boxes = [Box(name, 60, 30) for name in dict.fromkeys(names)] + [Box("in", 20, 10, "")]
+    arrows = [Arrow(a.name, b.name, 30, 12) for a, b in pairwise(boxes)]
+    layout = place(boxes, arrows, [""], "TB")
+    assert set(layout.frames) == {box.name for box in boxes}
+    assert inside(layout.frames["in"], layout.frames[""])
+
+
+def test_narrow_labels_stand_at_two_heights() -> None:
+    boxes = [Box("a", 60, 30), *(Box(f"b{n}", 60, 30) for n in range(4))]
+    arrows = [Arrow("a", f"b{n}", 120, 15) for n in range(4)]
+    wide = place(boxes, arrows, ["a"], "TB")
+    narrow = place(boxes, arrows, ["a"], "TB", narrow=True)
+    heights = [{route.label[1] for route in one.routes if route.label} for one in (wide, narrow)]
+    assert [len(found) for found in heights] == [1, 2]
+    assert narrow.width < 0.75 * wide.width
+    assert narrow.height > wide.height
 
 
 def test_nothing_at_all_is_laid_out() -> None:
@@ -229,6 +250,21 @@ def test_texts_are_broken_where_they_may_be(
     text: str, limit: float, lines: tuple[str, ...]
 ) -> None:
     assert wrap(text, 10, limit) == lines
+
+
+@given(st.text(max_size=60), st.floats(1, 200))
+def test_balanced_lines_are_as_many_and_no_wider(text: str, limit: float) -> None:
+    greedy, even = wrap(text, 10, limit), balanced(text, 10, limit)
+    assert len(even) == len(greedy)
+    assert "".join("".join(even).split()) == "".join("".join(greedy).split())
+    assert max(text_width(line, 10) for line in even) <= max(
+        text_width(line, 10) for line in greedy
+    )
+
+
+def test_no_line_is_left_with_one_short_word() -> None:
+    assert wrap("aaaa bbbb cccc d", 10, 85) == ("aaaa bbbb cccc", "d")
+    assert balanced("aaaa bbbb cccc d", 10, 85) == ("aaaa bbbb", "cccc d")
 
 
 @given(st.text(max_size=60), st.floats(1, 200))

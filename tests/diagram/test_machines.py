@@ -196,7 +196,10 @@ def test_what_can_be_drawn_is_found(path: str, title: str) -> None:
         ("users_own:", "unknown machine", "package.module:object"),
         ("no_such_module:x", "cannot import no_such_module", "PYTHONPATH"),
         ("users_own:machin", "there is no 'machin'", "did you mean 'machine'?"),
-        ("users_own:zzz.y", "there is no 'zzz'", "look into users_own"),
+        ("users_own:zzz.y", "there is no 'zzz'", "it has machine"),
+        ("users_own:number.zzz", "there is no 'zzz'", "look into users_own"),
+        ("./users_own.py:machine", "is a file", "name its module: users_own:machine"),
+        ("users/own:machine", "is a file", "name its module: users.own:machine"),
         ("users_own:number", "int is nothing that can be drawn", "transitions.Machine"),
         ("users_own:text", "str is nothing that can be drawn", "transitions.Machine"),
         ("users_own:needs", "calling it failed: TypeError", "no arguments"),
@@ -213,6 +216,12 @@ def test_a_module_that_fails_says_how(module: Callable[[str, str], str]) -> None
     module("raise RuntimeError('broken')", "users_broken")
     with pytest.raises(DiagramError, match="users_broken failed: RuntimeError: broken"):
         named("users_broken:x")
+
+
+def test_a_module_that_exits_says_so(module: Callable[[str, str], str]) -> None:
+    module("raise SystemExit(3)", "users_exiting")
+    with pytest.raises(DiagramError, match="users_exiting failed: SystemExit: 3"):
+        named("users_exiting:x")
 
 
 def test_the_current_directory_is_searched_once(

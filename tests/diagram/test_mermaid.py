@@ -24,6 +24,7 @@ from goalfsm.diagram import (
 )
 from goalfsm.diagram.labels import joints, simplify
 from goalfsm.diagram.mermaid import identifiers
+from goalfsm.diagram.model import Direction
 from tests.diagram.samples import (
     AWKWARD,
     awkward_machine,
@@ -107,6 +108,18 @@ def test_identifiers_are_names_where_they_can_be() -> None:
         "s_a_b_2",
         "s_tat",
     ]
+
+
+@pytest.mark.parametrize("direction", ["TB", "LR"])
+def test_no_state_one_state_and_a_nameless_one(direction: Direction, mermaid: Reader) -> None:
+    nothing = Machine(model=None, states=[], initial=None)
+    assert states(mermaid(render(nothing, direction=direction))) == {}
+    one = Machine(model=None, states=["only"], initial="only")
+    assert states(mermaid(render(one, direction=direction))) == {"only": ["only"]}
+    nameless = Diagram(
+        title="", states=(Node(name=""), Node(name="a")), edges=(Edge(source="", dest="a"),)
+    )
+    assert len(states(mermaid(render(nameless, direction=direction)))) == 2
 
 
 def test_internal_transitions_are_lines_inside_their_state(mermaid: Reader) -> None:

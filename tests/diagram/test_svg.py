@@ -8,12 +8,13 @@ from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 from transitions import Machine
 
 from goalfsm.diagram import BUILTINS, Diagram, Edge, Node, extract, named, render
 from goalfsm.diagram.labels import inside, joints, simplify
-from goalfsm.diagram.style import DARK, LIGHT
+from goalfsm.diagram.style import DARK, LIGHT, TEXT_SIZE
 from goalfsm.diagram.svg_page import clean, curve, number
 from tests.diagram.samples import (
     AWKWARD,
@@ -103,12 +104,37 @@ def test_every_word_of_a_machine_is_drawn(drawn: Diagram, effects: bool, directi
 def test_it_dresses_for_light_and_dark() -> None:
     text = render(named("goal"), format="svg")
     style = parsed(text).findtext(f"{NS}style") or ""
-    dark = style[style.index("@media(prefers-color-scheme:dark)") :]
-    assert f"--page:{LIGHT.page}" in style
-    assert f"--page:{DARK.page}" in dark
-    used = set(re.findall(r"var\(--([a-z-]+)\)", style))
-    defined = {name.replace("_", "-") for name in LIGHT.__struct_fields__}
-    assert used <= defined
+    light, dark = style.split("@media(prefers-color-scheme:dark)")
+    for palette, rules in ((LIGHT, light), (DARK, dark)):
+        colours = set(msgspec.structs.asdict(palette).values())
+        assert colours <= set(re.findall("#[0-9a-f]{6}", rules))
+    assert (
+        f":is([data-theme=dark],[data-md-color-scheme=slate]) .fsm text{{fill:{DARK.ink}}}" in dark
+    )
+
+
+def test_programs_that_know_no_custom_properties_see_its_colours() -> None:
+    """Converters, office programs and image viewers read colours that stand where they are used."""
+    for name in BUILTINS:
+        text = render(named(name), format="svg")
+        assert "var(" not in text
+        light = text[: text.index("@media")]
+        for kind in ("page", "node", "edge", "label"):
+            assert re.search(rf"\.fsm \.{kind}{{fill:(#[0-9a-f]{{6}}|none)", light)
+
+
+@pytest.mark.parametrize("name", BUILTINS)
+def test_it_can_be_read_on_a_phone(name: str) -> None:
+    """In a column of 343 of a phone's 375 pixels, no letter is smaller than 6.8 of them."""
+    width = float(parsed(render(named(name), format="svg")).get("width") or 0)
+    assert TEXT_SIZE * 343 / width >= 6.8
+
+
+def test_many_states_without_edges_stand_in_a_block() -> None:
+    drawn = extract(Machine(model=None, states=[f"s{n}" for n in range(30)], initial="s0"))
+    root = parsed(render(drawn, format="svg"))
+    assert len(of_class(root, "node")) == 30  # and none of them is an end
+    assert float(root.get("width") or 0) < 700
 
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK])

@@ -15,6 +15,9 @@ BOLD: Final = 1.06
 LINE: Final = 1.35
 """The height of a line, in font sizes."""
 
+HALVINGS: Final = 7
+"""After which lines are as even as can be seen."""
+
 _BY_WIDTH: Final = {
     191: "'",
     222: "ijl",
@@ -84,6 +87,21 @@ def wrap(text: str, size: float, limit: float) -> tuple[str, ...]:
             lines.extend(full)
         lines.append(line)
     return tuple(lines)
+
+
+def balanced(text: str, size: float, limit: float) -> tuple[str, ...]:
+    """Break ``text`` as ``wrap()`` does, into as many lines, but none much shorter than others."""
+    lines = wrap(text, size, limit)
+    low = max((text_width(word, size) for word in text.split()), default=0.0)
+    if len(lines) == 1 or low > limit:
+        return lines
+    for _ in range(HALVINGS):
+        middle = (low + limit) / 2
+        if len(wrap(text, size, middle)) > len(lines):
+            low = middle
+        else:
+            limit = middle
+    return wrap(text, size, limit)
 
 
 def _pieces(word: str, size: float, limit: float) -> list[str]:

@@ -17,7 +17,8 @@ LOOP: Final = 30.0
 """How far a self loop reaches out of its node."""
 LOOP_LABEL: Final = 8.0
 PADDING: Final = 18.0
-ROOT = ""
+ROOT: Final = ""
+_MARK: Final = "="
 
 
 class Box(NamedTuple):
@@ -74,21 +75,42 @@ class Layout(NamedTuple):
 
 
 def place(
-    boxes: Sequence[Box], arrows: Sequence[Arrow], roots: Iterable[str], direction: Direction
+    boxes: Sequence[Box],
+    arrows: Sequence[Arrow],
+    roots: Iterable[str],
+    direction: Direction,
+    *,
+    narrow: bool = False,
 ) -> Layout:
-    """Lay out ``boxes`` and ``arrows``; the ways that a reader follows start at ``roots``."""
+    """Lay out ``boxes`` and ``arrows``; the ways that a reader follows start at ``roots``.
+
+    ``narrow`` gives up height for width: labels beside each other stand at two heights.
+    """
     turn = direction == "LR"
-    nesting = _Nesting(boxes, [_turned(a) if turn else a for a in arrows], roots, turn=turn)
+    nesting = _Nesting(
+        [_marked(box) for box in boxes],
+        [_told(arrow, turn=turn) for arrow in arrows],
+        [_MARK + root for root in roots],
+        turn=turn,
+    )
     for name in nesting.outside_in:
         nesting.plan(name)
     for name in reversed(nesting.outside_in):
-        nesting.place(name)
+        nesting.place(name, narrow=narrow)
     layout = nesting.finish()
     return _exchanged(layout) if turn else layout
 
 
-def _turned(arrow: Arrow) -> Arrow:
-    return arrow._replace(width=arrow.height, height=arrow.width)
+def _marked(box: Box) -> Box:
+    """Return ``box`` under a name that nothing of the layout's own can have, whatever its own."""
+    parent = None if box.parent is None else _MARK + box.parent
+    return box._replace(name=_MARK + box.name, parent=parent)
+
+
+def _told(arrow: Arrow, *, turn: bool) -> Arrow:
+    source, dest, width, height = arrow
+    size = (height, width) if turn else (width, height)
+    return Arrow(_MARK + source, _MARK + dest, *size)
 
 
 def _exchanged(layout: Layout) -> Layout:
@@ -205,7 +227,7 @@ class _Nesting:
                 if inner is not None and any(leg.region == end for leg in self.legs[link.key]):
                     inner.ports[_port(link.key, end)] = side
 
-    def place(self, name: str) -> None:
+    def place(self, name: str, *, narrow: bool) -> None:
         """Place the inside of a region and find its size."""
         region = self.regions[name]
         extents: dict[str, Extent] = {}
@@ -223,7 +245,7 @@ class _Nesting:
                     if any(leg.region == name for leg in self.legs[_key(port)]):
                         x = self.placed[child].centres[port][0] + self.insets[child][0]
                         attached[_key(port), child] = x - width / 2
-        self.placed[name] = placed = region.place(extents, attached)
+        self.placed[name] = placed = region.place(extents, attached, narrow=narrow)
         if name == ROOT:
             return
         head, least = self.boxes[name].height, self.boxes[name].width
@@ -263,7 +285,8 @@ class _Nesting:
             for key, arrow in enumerate(self.arrows)
         )
         whole = self.placed[ROOT]
-        return Layout(frames, routes, whole.width, whole.height)
+        unmarked = {name.removeprefix(_MARK): frame for name, frame in frames.items()}
+        return Layout(unmarked, routes, whole.width, whole.height)
 
     def _route(self, key: int, corners: Mapping[str, Point], frames: Mapping[str, Frame]) -> Route:
         points: list[Point] = []

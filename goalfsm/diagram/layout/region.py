@@ -18,10 +18,16 @@ from goalfsm.diagram.layout.ranks import Span, backward, rank
 Point: TypeAlias = tuple[float, float]
 Side: TypeAlias = Literal["upper", "lower"]
 
-BESIDE: Final = 34.0
-"""Between two nodes of a row."""
-BESIDE_BEND: Final = 16.0
-"""Between a bend of a long edge, or a label, and what is beside it."""
+
+class Spacing(NamedTuple):
+    """The space between two nodes of a row, and between a bend or label and what is beside it."""
+
+    nodes: float
+    bends: float
+
+
+ROOMY: Final = Spacing(34.0, 16.0)
+NARROW: Final = Spacing(22.0, 10.0)
 BETWEEN: Final = 22.0
 """Between two rows, at least."""
 BETWEEN_MOST: Final = 54.0
@@ -30,6 +36,8 @@ SLOPE: Final = 0.22
 ATTACH: Final = 14.0
 """Between two edges that end at the same side of a node, where there is room."""
 CORNER: Final = 12.0
+IN_A_ROW: Final = 4
+"""How many nodes without any edge stand beside each other."""
 
 
 class Extent(NamedTuple):
@@ -90,6 +98,10 @@ class Region:
             spans[upper, lower] = spans.get((upper, lower), 0) + 1
         found = [Span(upper, lower, 2, weight) for (upper, lower), weight in spans.items()]
         self.rows = rank(self.nodes, found)
+        linked = {end for link in self.links for end in (link.source, link.dest)}
+        loose = [node for node in self.nodes if node not in linked]
+        # What nothing leads to or from may stand anywhere: a block of it is narrower than a row.
+        self.rows |= {node: 2 * (at // IN_A_ROW) for at, node in enumerate(loose)}
         last = max(self.rows.values(), default=0)
         # Labels stand on odd rows: a link that has one leaves a row for it before the border.
         labelled = any(
@@ -104,15 +116,22 @@ class Region:
         return self.rows[link.source] < self.rows[link.dest]
 
     def place(
-        self, extents: Mapping[str, Extent], attached: Mapping[tuple[int, str], float]
+        self,
+        extents: Mapping[str, Extent],
+        attached: Mapping[tuple[int, str], float],
+        *,
+        narrow: bool = False,
     ) -> Placed:
         """Find the place of everything.
 
         ``attached`` says where, from the centre of a node, a link has to end; without it the link
-        ends where its way is shortest.
+        ends where its way is shortest. ``narrow`` puts the labels of a row at two heights, and
+        everything nearer to each other.
         """
-        graph = _Graph(self, extents)
+        graph = _Graph(self, extents, NARROW if narrow else ROOMY)
         rows = order(graph.rows, graph.above, graph.below, graph.shifts(attached))
+        if narrow:
+            rows = graph.stepped(rows)
         xs = columns(rows, graph.above, graph.below, thin=frozenset(graph.bends), gap=graph.gap)
         left = min((xs[node] - graph.extents[node].left for node in xs), default=0.0)
         xs = {node: x - left for node, x in xs.items()}
@@ -145,7 +164,8 @@ class Region:
 class _Graph:
     """The region with its long edges cut into pieces of one row each."""
 
-    def __init__(self, region: Region, extents: Mapping[str, Extent]) -> None:
+    def __init__(self, region: Region, extents: Mapping[str, Extent], spacing: Spacing) -> None:
+        self.spacing = spacing
         self.extents = {node: extents[node] for node in region.nodes}
         self.extents |= dict.fromkeys(region.ports, _NOTHING)
         self.bends: set[str] = set()
@@ -197,6 +217,41 @@ class _Graph:
                     stack.extend(reversed(self.below[node]))
         return list(rows.values())
 
+    def stepped(self, rows: list[list[str]]) -> list[list[str]]:
+        """Return ``rows`` with every row of labels as two: each second label stands in the lower.
+
+        An edge passes beside its neighbours' labels then, where their labels would push it away.
+        """
+        found: list[list[str]] = []
+        twins: dict[str, str] = {}
+        for row in rows:
+            found.append(row)
+            labels = [node for node in row if node in self.labelled]
+            if len(labels) > 1:
+                # Labels stand on odd rows, and these hold nothing but bends.
+                lower = [self._cut(node) for node in row]
+                twins |= dict(zip(row, lower, strict=True))
+                found.append(lower)
+                for node in labels[1::2]:
+                    self.labelled[twins[node]] = self.labelled.pop(node)
+                    self.extents[twins[node]], self.extents[node] = self.extents[node], _NOTHING
+        self.chains = {
+            key: [part for node in chain for part in (node, twins.get(node)) if part is not None]
+            for key, chain in self.chains.items()
+        }
+        return found
+
+    def _cut(self, bend: str) -> str:
+        """Cut a bend in two and return the lower one."""
+        lower = f"{bend} lower"
+        self.bends.add(lower)
+        self.extents[lower] = _NOTHING
+        self.below[lower], self.below[bend] = self.below[bend], [lower]
+        self.above[lower] = [bend]
+        for end in self.below[lower]:
+            self.above[end] = [lower if other == bend else other for other in self.above[end]]
+        return lower
+
     def shifts(self, attached: Mapping[tuple[int, str], float]) -> dict[tuple[str, str], float]:
         """Return where along a node a link ends, from -0.5 to 0.5, by node and neighbour."""
         found: dict[tuple[str, str], float] = {}
@@ -209,7 +264,7 @@ class _Graph:
     def gap(self, left: str, right: str) -> float:
         """Return the least distance between the centres of two neighbours."""
         bend = left in self.bends or right in self.bends
-        space = BESIDE_BEND if bend else BESIDE
+        space = self.spacing.bends if bend else self.spacing.nodes
         return self.extents[left].right + space + self.extents[right].left
 
 
