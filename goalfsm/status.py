@@ -272,7 +272,7 @@ def hint(session: Session) -> str:
     """Return the command that takes the work on from where it is; empty where none is needed."""
     goal = session.goal
     if goal is None:
-        return "goalfsm set OBJECTIVE"
+        return "goalfsm set THREAD OBJECTIVE"
     if goal.status in {PAUSED, BLOCKED}:
         return "goalfsm resume THREAD"
     if goal.status == LIMITED:

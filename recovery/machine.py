@@ -236,12 +236,14 @@ TABLE: Final = compile_phases(PHASE_TRANSITIONS)
 _PHASES: Final = MappingProxyType({phase.name: phase for phase in PHASES})
 
 
-def assistant_error(state: RecoveryState, error: Classified) -> tuple[RecoveryState, Action]:
+def assistant_error(
+    state: RecoveryState, error: Classified, *, source: str = "provider"
+) -> tuple[RecoveryState, Action]:
     """Count a failed model call and return what to do about it.
 
     A first overflow is left to the host's compaction, another one before any success pauses. A
     retryable error may be tried again any number of times; its attempts are counted for as long
-    as the signature stays the same. Everything else pauses.
+    as the signature stays the same. Everything else pauses. The reason names the ``source``.
     """
     if error.overflow:
         return silent_overflow(state)
@@ -250,10 +252,10 @@ def assistant_error(state: RecoveryState, error: Classified) -> tuple[RecoverySt
     if error.retryable:
         repeated = signature == before.signature
         attempts = before.transient_attempts + 1 if repeated else 1
-        action: Action = Pending(reason=f"provider error ({signature})")
+        action: Action = Pending(reason=f"{source} error ({signature})")
     else:
         attempts = 0
-        action = Pause(reason=f"non-retryable provider error ({signature})")
+        action = Pause(reason=f"non-retryable {source} error ({signature})")
     counters = Counters(
         signature=signature,
         transient_attempts=attempts,

@@ -76,7 +76,7 @@ def decode_config(stored: bytes) -> WorkerConfig:
         raise GoalError(
             f"the stored worker cannot be read: {error}",
             code="worker_invalid",
-            hint="store it again: goalfsm set THREAD -- PROGRAM ARGS",
+            hint="store it again: goalfsm set --thread NAME -- PROGRAM ARGS",
         ) from error
 
 

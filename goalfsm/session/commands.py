@@ -60,6 +60,9 @@ _LIMIT_FIELDS = {
 }
 
 
+_ASKED: dict[str, str] = {"raise_budget": "raise the budget of"}
+"""What a trigger is called in a refusal, where its name is no verb."""
+
 _SOURCES: dict[Origin, Source] = {"person": "command", "model": "tool", "system": "runtime"}
 """How the history names who asked."""
 
@@ -69,7 +72,8 @@ def refused(rejection: Rejection | Rejected) -> Reply:
     if isinstance(rejection, Rejected):
         return Reply(ok=False, code=rejection.code, message=rejection.message, hint=rejection.hint)
     where = "the thread has no goal" if rejection.code == "no_goal" else f"it is {rejection.status}"
-    message = f"cannot {rejection.trigger.replace('_', ' ')} the goal: {where}"
+    asked = _ASKED.get(rejection.trigger) or rejection.trigger.replace("_", " ")
+    message = f"cannot {asked} the goal: {where}"
     return Reply(ok=False, code=rejection.code, message=message, hint=rejection.hint)
 
 

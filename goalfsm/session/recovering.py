@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import tzinfo
 from math import ceil
 from typing import Final
@@ -22,6 +23,10 @@ from recovery.retry import GiveUp, RetryPolicy, next_attempt
 
 _FAR_MS: Final = 366 * 86_400_000
 """A reset later than that is no reset that anybody waits for: somebody has to look."""
+_PROCESS: Final = re.compile(
+    r"exit_\d+|signal_\d+|(?:turn|silence)_timeout|supervisor_lost|processes_left"
+)
+"""The codes of an error that is about the worker's process, whatever its model call came to."""
 
 
 def overflowed(session: Session, message: Message) -> bool:
@@ -67,7 +72,8 @@ def failed(session: Session, message: Message, ctx: Context) -> Change:
     active = session.goal is not None and session.goal.status == ACTIVE
     if not active and failure.kind != "overflow":
         return Change(session)
-    state, action = recovery.assistant_error(session.recovery, _Classified(failure))
+    source = "worker" if _PROCESS.fullmatch(message.code or "") else "provider"
+    state, action = recovery.assistant_error(session.recovery, _Classified(failure), source=source)
     session = replace(session, recovery=state)
     if failure.kind == "overflow":
         return _overflow(session, action, ctx)

@@ -18,7 +18,7 @@ Told = tuple[bool, str, str, str]
 
 COMMAND = Verifier(kind="command")
 PERSON = Verifier(kind="person")
-SHOW = "show current evidence for each of it"
+SHOW = "give evidence that shows it as it is today, criterion by criterion"
 SAY = "say in a sentence what is to be achieved"
 GIVE = "give the thread an objective first"
 FINAL = "a complete goal can only be replaced or cleared"
@@ -415,6 +415,13 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
         Thread,
         complete_with("it runs"),
         refused("no_goal", "there is no goal to complete", "create one first"),
+    ),
+    "a budget of a complete goal": (
+        complete,
+        budget(tokens=9),
+        refused(
+            "complete_is_terminal", "cannot raise the budget of the goal: it is complete", FINAL
+        ),
     ),
     "a claim twice": (complete, complete_with("it runs"), done("already_complete", "it is")),
     "a claim while one is verified": (

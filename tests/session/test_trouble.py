@@ -42,6 +42,22 @@ def test_a_transient_error_waits_and_tries_again() -> None:
     assert thread.session.recovery.attention is None
 
 
+@pytest.mark.parametrize(
+    ("code", "source"),
+    [
+        ("exit_7", "worker"),
+        ("signal_11", "worker"),
+        ("supervisor_lost", "worker"),
+        ("invalid_api_key", "provider"),
+        (None, "provider"),
+    ],
+)
+def test_a_fault_of_the_process_is_not_put_on_the_provider(code: str | None, source: str) -> None:
+    thread = failing("bad", code=code)
+    assert thread.status == "paused"
+    assert thread.goal.note == f"non-retryable {source} error (bad)"
+
+
 def test_waits_grow_and_stay_below_their_maximum() -> None:
     thread = failing(policy=Policy(retry_maximum_s=10.0))
     waited = []

@@ -227,7 +227,7 @@ def test_last_turn_of_a_limited_goal_is_told(wind_down: Any, told: bool) -> None
 @pytest.mark.parametrize(
     ("session", "advice"),
     [
-        (Session(), "goalfsm set OBJECTIVE"),
+        (Session(), "goalfsm set THREAD OBJECTIVE"),
         (ACTIVE, ""),
         (active(run=RUN), ""),
         (with_goal(status="complete"), ""),
