@@ -1,0 +1,164 @@
+"""What is gathered from an error before any rule looks at it."""
+
+from __future__ import annotations
+
+import errno
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from recovery.failures import assistant_overflow, classify
+from recovery.failures.decoys import sift
+from recovery.failures.evidence import MAX_TEXT, Evidence, bounded, gather, read
+from recovery.failures.rules import answered, coded, says
+
+
+class SomeError(Exception):
+    """An error of a client library."""
+
+
+def error(text: str = "", **attributes: Any) -> SomeError:
+    """Return an error with these attributes."""
+    made = SomeError(text)
+    for name, value in attributes.items():
+        setattr(made, name, value)
+    return made
+
+
+def only(evidence: tuple[Evidence, ...]) -> Evidence:
+    """Return the one piece of evidence."""
+    (piece,) = evidence
+    return piece
+
+
+def test_the_text_of_a_response_that_was_read_is_evidence() -> None:
+    """Not every client holds it as ``_content``."""
+    response = SimpleNamespace(status_code=400, headers={}, text='{"code":"insufficient_quota"}')
+    piece = only(gather(error("no", response=response)))
+    assert piece.text == 'no\n{"code":"insufficient_quota"}'
+    assert piece.given_status == 400
+    assert classify(error("no", response=response)).kind == "quota"
+
+
+def test_a_response_of_botocore_is_read_whole() -> None:
+    response = {
+        "Error": {"Code": "ThrottlingException", "Message": "m"},
+        "ResponseMetadata": {"HTTPStatusCode": 400, "HTTPHeaders": {"Retry-After": "3"}},
+    }
+    piece = only(gather(error("no", response=response)))
+    assert (piece.given_status, piece.headers) == (400, {"retry-after": "3"})
+    assert "throttling" in piece.given_codes
+    alone = only(gather(error("no", response={"Error": {"Code": "ThrottlingException"}})))
+    assert (alone.given_status, "throttling" in alone.given_codes) == (None, True)
+    own = only(gather(error("no", status_code=503, response=response)))
+    assert own.given_status == 503
+
+
+@pytest.mark.parametrize(
+    ("headers", "code", "kind"),
+    [
+        ({"x-amzn-errortype": "ThrottlingException:http://x.y/"}, "throttling", "rate_limited"),
+        ({"X-Amzn-ErrorType": "ThrottlingException"}, "throttling", "rate_limited"),
+        ({"anthropic-ratelimit-unified-status": "rejected"}, "usagelimitreached", "quota"),
+    ],
+)
+def test_some_providers_put_the_code_into_a_header_alone(
+    headers: dict[str, str], code: str, kind: str
+) -> None:
+    assert only(gather("", headers=headers)).given_codes == {code}
+    assert classify("", headers=headers).kind == kind
+
+
+@pytest.mark.parametrize("status", ["allowed", "", "Rejected"])
+def test_a_limit_that_is_not_reached_is_no_code(status: str) -> None:
+    headers = {"anthropic-ratelimit-unified-status": status, "x-amzn-errortype": ":"}
+    assert only(gather("", headers=headers)).given_codes == frozenset()
+
+
+def test_what_is_told_twice_is_read_once() -> None:
+    piece = only(gather(error("same", message="same", body="other", details="same other")))
+    assert piece.text == "same\nother\nsame other"
+    assert only(gather(error("", body="other"))).text == "other"
+
+
+@pytest.mark.parametrize(
+    ("given", "codes"),
+    [
+        (OSError(errno.ECONNRESET, "x"), {"connectionreset", "connection", "econnreset"}),
+        (OSError(99_999, "x"), set()),
+        (OSError("x"), set()),
+    ],
+)
+def test_the_name_of_an_errno_is_a_code(given: OSError, codes: set[str]) -> None:
+    assert only(gather(given)).given_codes == codes
+
+
+def test_what_a_message_names_rather_than_says_is_put_aside() -> None:
+    said = "See https://x.y/429 now --limit x limit=5 'quota' `quota`"
+    assert read(Evidence(), said).head == "see   now   x      "
+    assert read(Evidence(), said).text == said.lower()
+    structured = '{"see": "https://x.y/429"}'
+    assert read(Evidence(), structured).head == structured
+
+
+def test_a_long_text_keeps_its_ends() -> None:
+    text = "a" * 6_144 + "b" * 9_000 + "c" * 2_047
+    assert bounded(text) == "a" * 6_144 + "\n" + "c" * 2_047
+    assert bounded("x" * MAX_TEXT) == "x" * MAX_TEXT
+    assert len(bounded("x" * (MAX_TEXT + 1))) == MAX_TEXT
+
+
+def test_a_test_run_leaves_nothing_of_its_text() -> None:
+    assert sift("FAILED tests/x.py::test_it - 503 Service Unavailable") == ""
+    assert sift("503 Service Unavailable") == "503 Service Unavailable"
+
+
+def test_the_wait_may_stand_in_another_link_of_the_chain() -> None:
+    outer = error("429 Too Many Requests", original_exception=error("retry after 12 seconds"))
+    assert classify(outer).retry_after == 12.0
+
+
+def test_a_rule_of_common_words_looks_at_the_head_alone() -> None:
+    """Further down a long text its words are about anything."""
+    text = "All is well.\n" + "word\n" * 10 + "the server is overloaded"
+    reading = read(Evidence(), text)
+    rule = says("transient", "why", "overloaded", needs="overloaded")
+    assert rule.holds(reading)
+    assert not rule._replace(common=True).holds(reading)
+    assert rule._replace(common=True).holds(read(Evidence(), "the server is overloaded"))
+
+
+def test_a_rule_says_why() -> None:
+    spoken = says("quota", "spent", "no money", needs="money|cash", also="now", unless="soon")
+    assert (spoken.kind, spoken.why, spoken.needs) == ("quota", "spent", ("money", "cash"))
+    assert (spoken.also, spoken.unless) == (re.compile("now"), re.compile("soon"))
+    named = coded("auth", "no key", "InvalidKey bad_key", unless="soon")
+    assert (named.why, named.unless) == ("no key", re.compile("soon"))
+    assert answered("transient", "it is down", 503).why == "it is down"
+
+
+@pytest.mark.parametrize(
+    ("usage", "overflowed"),
+    [
+        ({"cache_read": 10}, False),
+        ({"cache_read": 10, "usage_input": 1}, True),
+        ({"usage_input": 10}, False),
+        ({"usage_input": 11}, True),
+    ],
+)
+def test_what_is_not_told_of_an_answer_was_not_used(
+    usage: dict[str, float], *, overflowed: bool
+) -> None:
+    assert assistant_overflow(stop_reason="stop", context_window=10, **usage) is overflowed
+
+
+def test_an_answer_that_was_cut_short_without_a_word_had_no_room() -> None:
+    def cut(**usage: float) -> bool:
+        return assistant_overflow(stop_reason="length", context_window=100, **usage)
+
+    assert cut(usage_input=99)
+    assert not cut(usage_input=98)
+    assert not cut(usage_input=99, usage_output=1)
+    assert not assistant_overflow(stop_reason="length", usage_input=99)
