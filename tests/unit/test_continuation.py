@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import combinations
 from typing import Any, get_args
 
@@ -72,6 +73,43 @@ def test_each_guard_decides_alone(name: str) -> None:
 @pytest.mark.parametrize(("first", "second"), list(combinations(HOLDS, 2)))
 def test_the_earlier_of_two_guards_decides(first: str, second: str) -> None:
     assert decide(FREE._replace(**{**HOLDS[second], **HOLDS[first]})) == DECIDED[first]
+
+
+def as_written(guards: tuple[Guard, ...]) -> bool:
+    """Tell whether every guard decides alone, and before those that are asked after it."""
+    alone = all(decide(FREE._replace(**HOLDS[name]), guards) == DECIDED[name] for name in HOLDS)
+    return alone and all(
+        decide(FREE._replace(**{**HOLDS[second], **HOLDS[first]}), guards) == DECIDED[first]
+        for first, second in combinations(HOLDS, 2)
+    )
+
+
+def changed_chains() -> Iterator[tuple[str, tuple[Guard, ...]]]:
+    """Yield every single change: a guard dropped, put elsewhere, or with another's answer."""
+    for at, guard in enumerate(GUARDS):
+        others = (*GUARDS[:at], *GUARDS[at + 1 :])
+        yield f"{guard.name} dropped", others
+        for place in range(len(GUARDS)):
+            if place != at:
+                moved = (*others[:place], guard, *others[place:])
+                yield f"{guard.name} asked as number {place + 1}", moved
+        for other in others:
+            answered = guard._replace(decide=other.decide)
+            yield (
+                f"{guard.name} answered as {other.name}",
+                (*GUARDS[:at], answered, *GUARDS[at + 1 :]),
+            )
+
+
+def test_every_change_of_the_chain_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert as_written(GUARDS)
+    chains = dict(changed_chains())
+    missed = [name for name, guards in chains.items() if as_written(guards)]
+    with capsys.disabled():
+        print(  # noqa: T201  the figure is what the test is for
+            f"\ncontinuation: {len(GUARDS)} guards, {len(chains)} changes, missed {len(missed)}"
+        )
+    assert missed == []
 
 
 @pytest.mark.parametrize(
