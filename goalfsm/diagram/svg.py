@@ -33,6 +33,8 @@ ACROSS: Final = Limits(label=(270.0, 270.0), name=250.0, inside=270.0)
 NARROW: Final = Limits(label=(96.0, 118.0), name=158.0, inside=150.0, narrow=True)
 COLUMN: Final = 620.0
 """What is wider than this is drawn narrow if it can be: a phone would show it too small to read."""
+BEYOND: Final = 4000.0
+"""No phone shows what is wider than this: it is not laid out twice."""
 DOT: Final = 13.0
 PAD_X: Final = 16.0
 PAD_Y: Final = 10.0
@@ -49,7 +51,7 @@ def render_svg(diagram: Diagram, *, guards: bool = True, effects: bool = False) 
     if diagram.direction == "LR":
         return _Picture(diagram, ACROSS, guards=guards, effects=effects).draw()
     picture = _Picture(diagram, DOWN, guards=guards, effects=effects)
-    if picture.layout.width > COLUMN:
+    if COLUMN < picture.layout.width < BEYOND:
         narrow = _Picture(diagram, NARROW, guards=guards, effects=effects)
         picture = min(picture, narrow, key=lambda one: one.layout.width)
     return picture.draw()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -65,9 +65,13 @@ class MachineCoverage:
     Ours are always watched: ``goal``, ``recovery`` and ``stale-work``. `watch` adds others.
     """
 
-    def __init__(self, whole: MachineCoverage | None = None) -> None:
-        """Begin with nothing fired; what is watched here is watched by the ``whole`` as well."""
+    def __init__(self, whole: MachineCoverage | None = None, *, only: Collection[str] = ()) -> None:
+        """Begin with nothing fired; what is watched here is watched by the ``whole`` as well.
+
+        ``only`` names the machines that `tables` shows and that `percent` is of: without it, all.
+        """
         self._whole = whole
+        self._only = tuple(only)
         self._rows: dict[str, dict[TableRow, None]] = {
             name: dict.fromkeys(read()) for name, read in OURS.items()
         }
@@ -115,7 +119,12 @@ class MachineCoverage:
     @property
     def tables(self) -> tuple[TableCoverage, ...]:
         """Return the coverage of every machine, in the order in which they were watched."""
-        return tuple(self[name] for name in self._rows)
+        return tuple(self[name] for name in self._rows if not self._only or name in self._only)
+
+    @property
+    def unwatched(self) -> tuple[str, ...]:
+        """Return which machines were asked for by ``only`` and never watched."""
+        return tuple(name for name in self._only if name not in self._rows)
 
     @property
     def percent(self) -> float:
@@ -196,7 +205,7 @@ Write = Callable[[str], None]
 def write_table(coverage: MachineCoverage, write: Write, *, most_missed: int = 40) -> None:
     """Write the coverage of every machine, and the rows that never fired."""
     tables = coverage.tables
-    width = max(len("machine"), *(len(table.name) for table in tables))
+    width = max(map(len, ["machine", *(table.name for table in tables)]))
     write(f"{'machine':<{width}}  {'rows':>5}  {'fired':>5}  {'missed':>6}  {'cover':>7}")
     for table in tables:
         fired, missed = len(table.fired), len(table.missed)

@@ -37,12 +37,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="MIN",
         help="print which rows of the state machines fired; fail below MIN percent",
     )
+    group.addoption(
+        "--goalfsm-machine",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="with --goalfsm-coverage: count only this machine; repeatable",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker; watch where that was asked for."""
     config.addinivalue_line("markers", MARKER)
     minimum = config.getoption("--goalfsm-coverage")
+    if minimum is None and config.getoption("--goalfsm-machine"):
+        raise pytest.UsageError("--goalfsm-machine needs --goalfsm-coverage")
     if minimum is not None:
         config.pluginmanager.register(_Coverage(config, minimum), _COVERAGE)
 
@@ -65,14 +74,14 @@ class _Coverage:
     def __init__(self, config: pytest.Config, minimum: float) -> None:
         from goalfsm.testing.coverage import MachineCoverage  # noqa: PLC0415  see the module
 
-        self.counted = MachineCoverage()
+        self.counted = MachineCoverage(only=config.getoption("--goalfsm-machine"))
         self._minimum = minimum
         self._is_worker = hasattr(config, "workeroutput")
         self._watching = self.counted.watching()
 
     @property
     def _failed(self) -> bool:
-        return self.counted.percent < self._minimum
+        return bool(self.counted.unwatched) or self.counted.percent < self._minimum
 
     def pytest_sessionstart(self) -> None:
         """Begin to watch."""
@@ -100,7 +109,10 @@ class _Coverage:
             return
         terminalreporter.section("rows that fired")
         write_table(self.counted, terminalreporter.write_line)
-        if self._failed:
+        for name in self.counted.unwatched:
+            said = f"no test watched {name!r}; machine_coverage.watch(machine, {name!r}) does"
+            terminalreporter.write_line(f"FAIL: {said}", red=True, bold=True)
+        if self.counted.percent < self._minimum:
             terminalreporter.write_line(
                 f"FAIL: {shown(self.counted.percent)} of the rows fired, "
                 f"{self._minimum:g} % are required",

@@ -166,6 +166,31 @@ def test_coverage_above_the_minimum_passes(pytester: pytest.Pytester) -> None:
     result.stdout.no_fnmatch_line("FAIL*")
 
 
+def test_coverage_may_be_of_some_machines_alone(pytester: pytest.Pytester) -> None:
+    """A user's threshold is one of the user's machines."""
+    pytester.makepyfile(test_night=NIGHT, test_lamp=LAMP)
+    result = pytester.runpytest("--goalfsm-coverage=100", "--goalfsm-machine=lamp")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.re_match_lines(
+        [r"lamp +2 +2 +0 +100 %", r"all +2 +2 +0 +100 %"], consecutive=True
+    )
+    result.stdout.no_re_match_line(r"(goal|recovery|stale-work) +\d")
+    two = ["--goalfsm-machine=lamp", "--goalfsm-machine=recovery"]
+    result = pytester.runpytest("--goalfsm-coverage=100", *two)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.re_match_lines([r"recovery +12 +0", r"lamp +2 +2", r"FAIL: 14.2 % of the rows"])
+
+
+def test_a_machine_that_no_test_watched_fails(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(LAMP)
+    result = pytester.runpytest("--goalfsm-coverage", "--goalfsm-machine=lmap")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["FAIL: no test watched 'lmap'; machine_coverage.watch(*"])
+    refused = pytester.runpytest("--goalfsm-machine=lamp")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["*--goalfsm-machine needs --goalfsm-coverage*"])
+
+
 def test_a_failing_suite_stays_a_failing_suite(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_one(): assert 0")
     assert pytester.runpytest("--goalfsm-coverage").ret == pytest.ExitCode.TESTS_FAILED
@@ -211,7 +236,8 @@ import sys
 
 def test_one():
     ours = {name for name in sys.modules if name.partition(".")[0] in {"goalfsm", "recovery"}}
-    assert ours == {"goalfsm", "goalfsm.testing", "goalfsm.testing.plugin"}, ours
+    light = {"goalfsm", "goalfsm.lazy", "goalfsm.testing", "goalfsm.testing.plugin"}
+    assert ours <= light, ours
     for heavy in ("apsw", "structlog", "transitions", "msgspec", "freezegun", "hypothesis"):
         assert heavy not in sys.modules, heavy
 """
