@@ -31,8 +31,11 @@ def _either(words: str) -> str:
 # What people and agents open a report of their work with, and providers do not.
 _OPENINGS: Final = (
     "I(?!'m_sorry),I've,Let,Let's,Now,Next,Then,First,Finally,Here,He,She,They,These,Those,My,How"
-    ",What,Why,When,Where,Who,Which,Should,Does,Do,Is,Are,Remember,Question,Background,Context:,README"
-    ",Maybe,Perhaps,Users,Customers,People,Someone,Nobody,Everyone,Comment,Mail,Email,CHANGELOG,Sprint,Roadmap,Agenda,Meeting,Story,User_story,Status_codes,HTTP_status_codes,TODO,FIXME,NOTE,HACK,XXX,Summary"
+    ",What,Why,When,Where,Who,Which,Should,Does,Do,Is,Are,Remember,Can_you,Could_you,Would_you"
+    ",Returns:,Raises:,Args:,Parameters:,Question,Background,Context:,README"
+    ",Maybe,Perhaps,Users,Customers,People,Someone,Nobody,Everyone,Comment,Mail,Email,CHANGELOG"
+    ",Sprint,Roadmap,Agenda,Meeting,Story,User_story,Status_codes,HTTP_status_codes,TODO,FIXME"
+    ",NOTE,HACK,XXX,Summary"
     ",Documentation,Description"
 )
 _DEEDS: Final = (
@@ -45,8 +48,10 @@ _DEEDS: Final = (
     ",Reviewed,Reviewing,Investigate,Investigated,Investigating,Process,Processed,Processes"
     ",Processing,Found,Generated,Generates,Generating,Download,Downloaded,Downloading,Install"
     ",Installed,Installing,Compiled,Compiling,Deploy,Deployed,Deploying,Merged,Merging,Searched"
-    ",Searching,Deleted,Deleting,Copied,Copying,Uploaded,Saved,Saving,Skipped,Built,Building,Replaced"
-    ",Replacing,Extracted,Inserted,Formatted,Linted,Explain,Explained,Explains,Simulate,Simulated,Simulates,Mock,Mocked,Mocks,Verify"
+    ",Searching,Deleted,Deleting,Copied,Copying,Uploaded,Saved,Saving,Skipped,Built,Building"
+    ",Replaced"
+    ",Replacing,Extracted,Inserted,Formatted,Linted,Explain,Explained,Explains,Simulate,Simulated"
+    ",Simulates,Mock,Mocked,Mocks,Verify"
     ",Verified,Verifies,Verifying,See"
 )
 _NOT_DONE: Final = (
@@ -55,7 +60,8 @@ _NOT_DONE: Final = (
 _WORKS: Final = (
     "tests?,functions?,files?,modules?,classes,class,scripts?,code,methods?,page,PR,change,logs?"
     ",docs?,documentation,document,handler,suite,fix,bug,ticket,task,branch,commit,patch,invoice"
-    ",README,article,paper,book,video,report,word,sentence,section,chapter,constant,agent,assistant,developer,author,reviewer"
+    ",README,article,paper,book,video,report,word,sentence,section,chapter,constant,agent"
+    ",assistant,developer,author,reviewer"
 )
 _PLANS: Final = "should,need,added,fixed,can,will,must,could,decided"
 
@@ -69,7 +75,8 @@ CERTAIN: Final[tuple[Shape, ...]] = (
     _shape(
         "a JavaScript test run",
         r"^\s{0,8}\d{1,4}\) \S.{0,200}\n|^\s{0,8}>?\s{0,8}\d{1,6} \| ",
-        r"^\s{0,8}[\u25cf\u2715\u2717\u00d7] \S|^Tests?:? {1,8}\d+ (?:failed|passed)|\bexpect\(",
+        r"^\s{0,8}[\u25cf\u2715\u2717\u00d7] (?!API|Error|You|Model|Request|Rate|\d{3} )\S"
+        r"|^Tests?:? {1,8}\d+ (?:failed|passed)|\bexpect\(",
         r"^\s{0,8}(?:FAIL|PASS) {1,4}\S|\bdone\(\)|[Aa]sync callback|[Tt]est timed out",
         r"[Ee]xceeded timeout of \d+ ?ms for a (?:test|hook)",
     ),
@@ -93,6 +100,7 @@ CERTAIN: Final[tuple[Shape, ...]] = (
         r"^\S{1,300}\.\w{1,6}[:(]\d+[:,]\d+\)?:? .{0,40}(?:error|warning|note)\b",
         r"\berror TS\d{3,5}:|undefined reference to",
         r"^\S{1,300}\.\w{1,6}:\d+:(?:\d+:)? [A-Z]{1,4}\d{3,4} |could not compile",
+        r"\b[Uu]nused (?:variable|import|function|parameter|argument)|Failed to execute goal",
         r"^(?:\w{1,20} )?[Ww]arning: |\b[A-Z]\w{0,40}Warning: |^ERROR in \./",
         r"^CMake (?:Error|Warning)\b|^\w[\w.+-]{0,30}: (?:fatal )?(?:error|warning|note): "
         r"(?!\d{3}\b)",
@@ -172,6 +180,9 @@ CERTAIN: Final[tuple[Shape, ...]] = (
         r"[Uu]nable to (?:find|locate) (?:an? )?(?:\w{1,12} )?(?:element|selector|locator|node)"
         r"|^Table '.{1,80}' doesn't"
         r"|'[\w.]{1,60}', (?:5432|3306|6379|27017|1433|5672|9092|9200)\b|^Docker Hub\b",
+        r"^(?:ldap|SMTP|S?FTP|IMAP|POP3|Selenium|Cypress|Playwright|Puppeteer|JDBC|ODBC|MQTT|AMQP"
+        r"|Redis|Kafka|Postgres\w{0,6}|MySQL|Mongo\w{0,4}|Elasticsearch|Cassandra|NFS)(?:: | \d{3}"
+        r" )",
         r"waiting for (?:selector|locator)|\b(?:page|locator|browser|frame)\.\w{1,40}: ",
         r"(?::|\bport )(?:5432|3306|6379|27017|1433|5672|9092|9200)\b",
     ),
@@ -260,7 +271,8 @@ UNLESS_TRUSTED: Final[tuple[Shape, ...]] = (
     ),
     _shape(
         "prose about others",
-        r"\b(?:the|our|a|some|these|new|paying) (?:customers?(?! (?:service|support|success))"
+        r"\b(?:[Tt]he|[Oo]ur|[Aa]|[Ss]ome|[Tt]hese|[Nn]ew|paying) (?:customers?(?! (?:service"
+        r"|support|success))"
         r"|visitors|clients"
         r"|buyers|students|colleagues?|boss)\b|\b(?:from|by) (?:my )?boss\b",
         r"\b(?:during|in|while running) (?:the |a )?tests?\b|\b(?:TODO|FIXME)\b",
@@ -280,7 +292,7 @@ UNLESS_TRUSTED: Final[tuple[Shape, ...]] = (
         r"\A[Ss]tack ?[Oo]verflow\b|\A[Ee]xit \d{1,3}\b",
         r"\A#{1,6} \S|\A(?:[Ll]ine|[Pp]age|[Ii]ssue|[Pp]ort|PR|[Tt]icket|[Bb]ug) #?\d{1,6}\b",
         r"\A\s{0,8}\Z|\b(?:pytest|jest|vitest|mocha|unittest|rspec|junit|cypress|webpack)\b",
-        r"\A(?:[-*\u2022] .{1,400}\n){2}",
+        r"\A(?:[-*\u2022] .{1,400}(?:\n|\Z)){2}|\A\W{0,8}status(?: code)?:? 200\b",
     ),
 )
 
@@ -318,7 +330,7 @@ _PROVIDER: Final = re.compile(
     r"\.(?:com|ai|xyz|cn)|openrouter\.ai|generativelanguage\.googleapis|aiplatform\.googleapis"
     r"|openai\.azure\.com|bedrock-runtime|platform\.openai\.com)\b"
     r"|\A\W{0,4}(?:\d{3} )?<(?:!doctype|!DOCTYPE|html|HTML|head)\b"
-    r"|\A(?:Error: |Uncaught )?(?:API [Ee]rror|LLM (?:provider )?error|AxiosError"
+    r"|\A\W{0,8}(?:Error: |Uncaught )?(?:API [Ee]rror|LLM (?:provider )?error|AxiosError"
     r"|\w{0,20}APIError)\b"
     r"|\A(?:\w{0,20}Error: )?(?:\d{3} (?:status code|[{\"'])|fetch failed|terminated$"
     r"|Connection error\.|Request timed out\.|read ECONN|connect E|getaddrinfo |socket hang up"

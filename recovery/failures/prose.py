@@ -76,11 +76,14 @@ PARTICULAR: Final[tuple[Rule, ...]] = (
         r"(?:use|service))\b",
         r"\bnsfw (?:content|image|prompt)|(?:can(?:'t|not)|won't|unable to|not able to) (?:help"
         r"|assist) (?:you )?with (?:that|this)\b",
-        r"(?:stop|finish)_?reason\\{0,3}[\"']?\s?[:=]\s?\\{0,3}[\"']?(?:refusal|safety|content)",
+        r"(?:stop|finish)_?reason\W{1,8}(?:refusal|safety|content)",
+        r"\b(?:response|output|answer|candidate|completion) was blocked\b|\bdeclined to "
+        r"(?:continue|answer|respond)\b",
         r"\b(?:content|prompt|output|input|response)\b.{0,60}\bis blocked\b|sensitive ?content",
         r"reciting from|\bharm_category_|\u654f\u611f|\u4e0d\u5b89\u5168\u5185\u5bb9"
         r"|\u5185\u5bb9\u8fdd\u89c4|\u8fdd\u89c4\u5185\u5bb9|\u6d89\u53ca\u8fdd\u89c4",
-        needs="harm_|safe|moder|disallow|prohibit|harm|nsfw|explicit|violen|sexual|hate|sensitive"
+        needs="harm_|block|declin|safe|moder|disallow|prohibit|harm|nsfw|explicit|violen|sexual"
+        "|hate|sensitive"
         "|offens"
         "|inappropr|copyright|public code|illegal|danger|rules|polic|guideline|terms|with that"
         "|with this|refusal|content|reciting|\u654f\u611f|\u5b89\u5168|\u8fdd\u89c4",
@@ -93,12 +96,13 @@ PARTICULAR: Final[tuple[Rule, ...]] = (
         "overflow",
         "so many tokens, and the maximum, which is smaller",
         r"\btokens?\b ?> ?[\d,]{1,12} (?:maximum|max\b)",
+        r"\btokens of context\b|\bfit (?:the |your )?(?:prompt|input|conversation|messages?) in",
         r"maximum allowed content length|\btokens? [\d,]{1,12} > (?:context|limit|max)\w{0,10}"
         r" [\d,]"
         r"|\bcontext window\b.{0,40}\bis [\d,]{3,12} tokens\b|\btokens\b.{0,40}\bexceeds? (?:the"
         r" )?max(?:imum)? (?:message|prompt|input)",
         r"\b(?:sequence|input|prompt|context|token) length.{0,20}\bexceed",
-        needs="max|length|context|token",
+        needs="max|length|context|token|fit ",
         unless=_OUTPUT_ONLY,
         unless_statuses=frozenset({402, 429}),
     ),
@@ -144,6 +148,7 @@ PARTICULAR: Final[tuple[Rule, ...]] = (
         rf"|\w{1, 7}n't have enough) {_NEAR}{_MEANS}"
         r"(?:\s(?:left|remain\w{0,3}|available|to\b)|\W*$)",
         r"\b(?:come|try|check) (?:back|again) (?:tomorrow|next (?:week|month))\b",
+        r"\b100 ?% used\b",
         r"\bbilling is (?:disabled|off|inactive|suspended)\b|\bno remaining (?:balance|credits?"
         r"|quota|requests)\b",
         r"\bneed(?:s)? to be (?:paid|topped up|recharged)|\b(?:pay|settle) your\b"
@@ -151,7 +156,7 @@ PARTICULAR: Final[tuple[Rule, ...]] = (
         r"|declined)",
         r"\u4f59\u989d|\u6b20\u8d39|\u5145\u503c|\u989d\u5ea6|\u914d\u989d.{0,8}(?:\u4e0d\u8db3"
         r"|\u7528\u5b8c|\u8017\u5c3d|\u8d85)|\u5957\u9910",
-        needs="billing|remaining|allowance|balance|credit|money|funds|wallet|budget|trial|free "
+        needs="billing|100|remaining|allowance|balance|credit|money|funds|wallet|budget|trial|free "
         "|included|subscription"
         "|spend|premium|prepaid|quota|tomorrow|next |paid|topped|recharged|pay |settle|overdue"
         "|payment|bill|invoice|\u4f59\u989d|\u6b20\u8d39|\u5145\u503c|\u989d|\u5957\u9910",

@@ -142,7 +142,9 @@ SENTENCES: Final[tuple[Rule, ...]] = (
         r"|\bmaximum of \d{1,4} .{1,60}may be provided|must be unique|supported range is"
         r"|block is missing an?\b|does not contain any\b|proto field|\bduplicate (?:item|function"
         r"|tool|parameter|name)"
-        r"|\bend of life\b|\bdiscontinued\b|\b(?:first|last) message must\b|\binput should be\b"
+        r"|\bat most \d{1,6} (?:\w{1,12} )?(?:allowed|supported|permitted)\b|\bonly .{1,40} (?:is"
+        r"|are) supported\b|\bend of life\b|\bdiscontinued\b|\b(?:first|last) message must\b"
+        r"|\binput should be\b"
         r"|fields? not permitted"
         r"|\b(?:is|are) only supported (?:by|for|with|in)\b|\bdoes not support (?:this|successive"
         r"|the|any)\b"
@@ -214,7 +216,8 @@ SENTENCES: Final[tuple[Rule, ...]] = (
         r" (?:re)?try(?: again)?\s?(?:[.!;,(]|$)|\bback (?:online )?(?:shortly|soon)\b",
         r"\binternet connection (?:\w{1,12} ){0,4}(?:offline|lost|down)|\byou (?:are|appear to be)"
         r" offline\b|\bnet::err_|\bnghttp2_|\bchannel error\b|\bat capacity\b|\bout of capacity\b",
-        r"\b(?:response|answer|reply|stream) (?:stalled|froze|hung)|received empty|no slots?"
+        r"\b(?:response|answer|reply|stream) (?:stalled|froze|hung)|\bmodel (?:was )?unloaded\b"
+        r"|received empty|no slots?"
         r" available|failed to respond|did not receive|parse error:"
         r" expected http|request canceled while waiting",
         r"\b(?:response|answer|reply|completion)\b.{0,20}\b(?:contained|had|has|with|contains) "

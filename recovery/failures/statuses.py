@@ -59,7 +59,7 @@ _START_AFTER: Final = re.compile(r"\s*$|\s*[:,.;>)\]}{<(\"'\[|\u2013\u2014-]|\s+
 
 _CODE_TOKEN: Final = re.compile(
     r"(?<![\w./$@-])(?:[a-z_]+\.){0,6}"
-    r"([A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+|[A-Za-z][a-z]+[A-Z][A-Za-z]*)"
+    r"([A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+|[A-Z]{0,6}[A-Za-z][a-z]+[A-Z][A-Za-z]*)"
     r"(?![\w/-]|\.\w|\((?![\"']))"
 )
 _CODE_VALUE: Final = re.compile(
@@ -68,7 +68,9 @@ _CODE_VALUE: Final = re.compile(
     r"([a-z][\w.#:-]{2,80})|statuscode\.(\w{2,40})|\A\W{0,3}\d{1,3} ([a-z_]{5,20}): ",
     re.IGNORECASE,
 )
-_NOT_CODES: Final = frozenset({"PermissionError", "FileNotFoundError"})
+_NOT_CODES: Final = frozenset(
+    {"PermissionError", "FileNotFoundError", "APIError", "HTTPError", "JSONDecodeError"}
+)
 _SUFFIXES: Final = ("exception", "error")
 _SHORTEST_STEM: Final = 3
 _NOT_ALNUM: Final = re.compile(r"[^a-z0-9]+")
