@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from goalfsm.cli.places import Place, speak
+from goalfsm.cli.places import Place, own_database, speak
 from goalfsm.errors import GoalError, NoDatabase
 
 if TYPE_CHECKING:
@@ -51,10 +51,7 @@ def told(place: Place, reply: Reply) -> str:
 @contextlib.contextmanager
 def reading(place: Place) -> Iterator[Store]:
     """Open the place's database for reading; raise when there is nothing yet."""
-    try:
-        store = open_to_read(place.db)
-    except NoDatabase:
-        raise unknown_thread(place) from None
+    store = open_existing(place.db)
     try:
         yield store
     finally:
@@ -73,8 +70,10 @@ def open_existing(db: Path) -> Store:
     try:
         return open_to_read(db)
     except NoDatabase as error:
+        own = "this directory has no goal yet: " if db == own_database() else ""
         raise NoDatabase(
-            error.message, hint="--db names another one; goalfsm run or goalfsm set makes one"
+            f"{own}{error.message}",
+            hint='goalfsm run "OBJECTIVE" -- PROGRAM makes it; --db names another one',
         ) from None
 
 
@@ -106,6 +105,15 @@ def unknown_thread(place: Place) -> GoalError:
         code="unknown_thread",
         hint='goalfsm run "OBJECTIVE" -- PROGRAM starts one; '
         "--thread and --db name one that is elsewhere",
+    )
+
+
+def no_goal(place: Place) -> GoalError:
+    """Return the error for a thread that has no goal any more."""
+    return GoalError(
+        f"thread {place.thread_id} has no goal",
+        code="no_goal",
+        hint=speak("goalfsm set THREAD OBJECTIVE gives it one", place),
     )
 
 

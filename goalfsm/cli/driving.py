@@ -9,7 +9,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.cli import asking, exits
+from goalfsm.cli import asking, exits, programs
 from goalfsm.cli.places import speak
 from goalfsm.cli.reading import notice_of
 from goalfsm.daemon import client
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from goalfsm.cli.watching import View
     from goalfsm.daemon.config import WorkerConfig
     from goalfsm.events import Event
-    from goalfsm.model import Goal
     from goalfsm.session.state import Reply, Session
     from goalfsm.status import Status
     from goalfsm.store.port import Owner, Stored, WorkerConfigs
@@ -118,9 +117,10 @@ class Drive:
             if before is not None:
                 self._catch_up(engine, before)
             self._view.show(first)
-            event = self._begin(engine.session(thread_id), engine.store.workers)
-            if event is not None:
-                self._check(await engine.submit(thread_id, event, self._event_id))
+            event = self._opening(engine.session(thread_id))
+            with self._program(engine.store.workers):
+                if event is not None:
+                    self._check(await engine.submit(thread_id, event, self._event_id))
             self._begun = True
             if event is None and is_over(now := engine.status(thread_id)):
                 return now
@@ -183,34 +183,39 @@ class Drive:
         store = SqliteStore.open(place.db)
         try:
             stored = store.sessions.load(place.thread_id)
-            session = None if stored is None else asking.session_of(stored)
-            event = self._begin(session, store.workers)
+            event = self._opening(None if stored is None else asking.session_of(stored))
+            with self._program(store.workers):
+                if event is not None:
+                    self._check(client.request(place.db, place.thread_id, event, self._event_id))
         finally:
             store.close()
-        if event is not None:
-            self._check(client.request(place.db, place.thread_id, event, self._event_id))
         self._begun = True
         return event is not None
 
     # Both.
 
-    def _begin(self, session: Session | None, workers: WorkerConfigs) -> Event | None:
-        """Store the worker, and return what has to be asked; nothing the second time."""
+    def _program(self, workers: WorkerConfigs) -> contextlib.AbstractContextManager[None]:
+        """Have the worker stored with what is asked; nothing the second time."""
+        config = None if self._worker is None or self._begun else self._worker.encode()
+        return programs.stored(workers, self._place.thread_id, config)
+
+    def _opening(self, session: Session | None) -> Event | None:
+        """Return what gives a goal or takes it up, once; raise where that is refused."""
         if self._begun:
             return None
-        event = self._opening(None if session is None else session.goal)
-        if self._worker is not None:
-            workers.put(self._place.thread_id, self._worker.encode())
-        return event
-
-    def _opening(self, goal: Goal | None) -> Event | None:
-        """Return what gives a goal or takes it up; raise where that is refused."""
+        goal = None if session is None else session.goal
         if self._objective is not None:
             if goal is not None and goal.status != COMPLETE and not self._objective.replace:
                 raise busy(self._place)
             return self._objective
-        if goal is None:
+        if session is None:
             raise asking.unknown_thread(self._place)
+        if goal is None:
+            raise asking.no_goal(self._place)
+        if goal.resume_at_ms is not None:
+            now = speak("goalfsm resume THREAD", self._place)
+            self._view.say(f"the goal goes on by itself at a known time; `{now}` tries before it")
+            return None
         return ResumeRequested() if goal.status in {PAUSED, BLOCKED} else None
 
     def _check(self, reply: Reply) -> None:
@@ -221,9 +226,14 @@ class Drive:
 
 
 def is_over(status: Status) -> bool:
-    """Tell whether a goal has left active, and its last turn has ended."""
+    """Tell whether a goal has left active for good, and its last turn has ended.
+
+    One that is paused until a known time, such as the reset of a quota, goes on by itself.
+    """
     goal = status.goal
-    return goal is None or (goal.status != ACTIVE and status.run is None)
+    if goal is None:
+        return True
+    return goal.status != ACTIVE and goal.resume_at_ms is None and status.run is None
 
 
 def busy(place: Place) -> GoalError:

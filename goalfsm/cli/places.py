@@ -58,6 +58,11 @@ def database(db: str | None) -> Path:
     named = db or os.environ.get("GOALFSM_DB")
     if named:
         return Path(os.path.abspath(named))  # noqa: PTH100  a link's own name is kept
+    return own_database()
+
+
+def own_database() -> Path:
+    """Return the path of the working directory's own database."""
     from platformdirs import user_state_path  # noqa: PLC0415  most commands know their file
 
     return user_state_path("goalfsm", appauthor=False) / f"{default_name(working_directory())}.db"
@@ -101,5 +106,12 @@ def check_thread(name: str) -> str:
 
 
 def speak(hint: str, place: Place) -> str:
-    """Return a hint with the thread's name in it, where that has to be said."""
-    return hint.replace(" THREAD", f" {shlex.quote(place.thread_id)}" if place.given else "")
+    """Return a hint with the thread's name and the database in it, where they have to be said."""
+    words = []
+    if place.given:
+        # A name that begins with a dash would be taken for an option.
+        dash = "--thread=" if place.thread_id.startswith("-") else ""
+        words.append(dash + shlex.quote(place.thread_id))
+    if place.db_given:
+        words += ["--db", shlex.quote(os.fspath(place.db))]
+    return hint.replace(" THREAD", "".join(f" {word}" for word in words))

@@ -13,7 +13,6 @@ from goalfsm.cli import asking, options
 from goalfsm.cli.arguments import count
 from goalfsm.cli.narrating import is_quiet, told, why
 from goalfsm.cli.showing import status_lines
-from goalfsm.errors import NoDatabase
 from goalfsm.explain import moment
 from goalfsm.session import codec
 from goalfsm.status import project, summary
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
     from goalfsm.store.port import JournalRow, Store
 
 _PAGE = 500
+_WIDTH = 40
+"""Most columns of a list that a thread's name widens for all."""
 
 
 def print_json(value: object) -> None:
@@ -61,25 +62,21 @@ def status_command(place: Place, as_json: bool) -> None:
 @options.JSON
 def list_command(db: Path, as_json: bool) -> None:
     """List the threads of the database, one a line."""
+    store = asking.open_existing(db)
     try:
-        store = asking.open_to_read(db)
-    except NoDatabase:
-        rows = []
-    else:
-        try:
-            rows = [
-                project(codec.decode(stored.state), now_ms(), thread_id=row.thread_id)
-                for row in store.sessions.threads()
-                if (stored := store.sessions.load(row.thread_id)) is not None
-            ]
-        finally:
-            store.close()
+        rows = [
+            project(codec.decode(stored.state), now_ms(), thread_id=row.thread_id)
+            for row in store.sessions.threads()
+            if (stored := store.sessions.load(row.thread_id)) is not None
+        ]
+    finally:
+        store.close()
     if as_json:
         print_json(rows)
         return
     if not rows:
         click.echo(f"no threads in {db}")
-    width = max((len(row.thread_id) for row in rows), default=0)
+    width = min(_WIDTH, max((len(row.thread_id) for row in rows), default=0))
     for row in rows:
         click.echo(f"{row.thread_id:<{width}}  {summary(row)}")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import click
 
-from goalfsm.cli import arguments, asking, exits, options, places
+from goalfsm.cli import arguments, asking, exits, options, places, programs
 from goalfsm.cli.arguments import HintedError, ProgramCommand, program_of
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.events import ObjectiveGiven
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from goalfsm.cli.places import Place
     from goalfsm.daemon.config import WorkerConfig
-    from goalfsm.session.state import Session
+    from goalfsm.session.state import Reply, Session
 
 
 _VERIFY_TIMEOUT_S: Final = 600.0
@@ -114,18 +114,18 @@ def run_command(
     wanted = None if objective is None else _objective(objective, given)
     if wanted is None:
         _refuse_goal_options(given)
-    session, stored = _now(place)
+    session, stored = _now(place, given=wanted is not None)
     if wanted is None:
-        if session is None or session.goal is None:
+        if session is None:
             raise asking.unknown_thread(place)
+        if session.goal is None:
+            raise asking.no_goal(place)
         if session.goal.status in {COMPLETE, LIMITED}:
             return _stopped(session, place, as_json=as_json)
-    elif session is not None and session.goal is not None and not wanted.replace:
-        from goalfsm.cli.driving import busy  # noqa: PLC0415  it loads the whole engine
-
-        if session.goal.status != COMPLETE:
-            raise busy(place)
     worker = _worker(program_of(ctx), stored, given)
+    if wanted is not None:
+        _refuse_early(place, session, wanted)
+        _warn(wanted)
     return _drive(place, wanted, worker, as_json=as_json, log_json=log_json)
 
 
@@ -227,21 +227,17 @@ def set_command(
         _refuse_goal_options(given)
         if not program:
             raise HintedError("neither an objective nor a program", 'goalfsm set "OBJECTIVE"')
-    session, stored = _now(place)
-    goal = None if session is None else session.goal
+    session, stored = _now(place, given=wanted is not None)
     if wanted is None and session is None:
         raise asking.unknown_thread(place)
-    if wanted is not None and goal is not None and goal.status != COMPLETE and not wanted.replace:
-        from goalfsm.cli.driving import busy  # noqa: PLC0415  it loads the whole engine
-
-        raise busy(place)
     worker = _worker(program, stored, given, required=False)
-    if worker is not None:
-        _store_worker(place, worker)
-    if wanted is not None:
-        click.echo(asking.told(place, asking.send(place, wanted)))
-    else:
+    if wanted is None:
+        _store(place, worker)
         click.echo(f"the program of thread {place.thread_id} is stored")
+        return
+    _refuse_early(place, session, wanted)
+    _warn(wanted)
+    click.echo(asking.told(place, _store(place, worker, wanted)))
 
 
 def _objective(text: str, given: dict[str, Any]) -> ObjectiveGiven:
@@ -277,6 +273,8 @@ def _verifiers(given: dict[str, Any], cwd: str) -> tuple[Verifier, ...]:
         )
         for command in given["verifiers"]
     )
+    for verifier in commands:
+        programs.check_verifier(verifier.name, verifier.argv, cwd)
     return (*commands, Verifier(kind="person")) if given["ask_person"] else commands
 
 
@@ -303,12 +301,43 @@ def _refuse_goal_options(given: dict[str, Any]) -> None:
         )
 
 
-def _now(place: Place) -> tuple[Session | None, bytes | None]:
-    """Return what is stored of the thread: its session, and its worker."""
+def _refuse_early(place: Place, session: Session | None, wanted: ObjectiveGiven) -> None:
+    """Raise what the objective will be refused with, before anything is written for it."""
+    from goalfsm.cli.driving import busy  # noqa: PLC0415  it loads the whole engine
+    from goalfsm.cli.reading import now_ms  # noqa: PLC0415  the same
+    from goalfsm.daemon.world import decision_context  # noqa: PLC0415  the same
+    from goalfsm.session.handle import handle  # noqa: PLC0415  the same
+    from goalfsm.session.state import Session as Fresh  # noqa: PLC0415  the same
+
+    goal = None if session is None else session.goal
+    if goal is not None and goal.status != COMPLETE and not wanted.replace:
+        raise busy(place)
+    context = decision_context(place.thread_id, "asked", now_ms())
+    reply = handle(session or Fresh(), wanted, context).reply
+    if reply is not None and not reply.ok:
+        raise GoalError(reply.message, code=reply.code, hint=places.speak(reply.hint, place))
+
+
+def _warn(wanted: ObjectiveGiven) -> None:
+    """Say on stderr what stands in the way of an acceptance later."""
+    for verifier in wanted.verifiers:
+        if verifier.kind == "command":
+            warning = programs.check_verifier(verifier.name, verifier.argv, verifier.cwd or ".")
+            if warning:
+                click.echo(f"goalfsm: {warning}", err=True)
+
+
+def _now(place: Place, *, given: bool) -> tuple[Session | None, bytes | None]:
+    """Return what is stored of the thread: its session, and its worker.
+
+    A database is missed only where no objective is ``given``, which would make it.
+    """
     try:
-        store = asking.open_to_read(place.db)
+        store = (asking.open_to_read if given else asking.open_existing)(place.db)
     except NoDatabase:
-        return None, None
+        if given:
+            return None, None
+        raise
     try:
         stored = store.sessions.load(place.thread_id)
         session = None if stored is None else asking.session_of(stored)
@@ -355,12 +384,21 @@ def _worker(
     return config
 
 
-def _store_worker(place: Place, worker: WorkerConfig) -> None:
+@overload
+def _store(place: Place, worker: WorkerConfig | None) -> None: ...
+@overload
+def _store(place: Place, worker: WorkerConfig | None, wanted: ObjectiveGiven) -> Reply: ...
+def _store(
+    place: Place, worker: WorkerConfig | None, wanted: ObjectiveGiven | None = None
+) -> Reply | None:
+    """Store a program, with the goal that it is for; return what the goal is answered with."""
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  SQLite is loaded when needed
 
     store = SqliteStore.open(place.db)
     try:
-        store.workers.put(place.thread_id, worker.encode())
+        config = None if worker is None else worker.encode()
+        with programs.stored(store.workers, place.thread_id, config):
+            return None if wanted is None else asking.send(place, wanted)
     finally:
         store.close()
 

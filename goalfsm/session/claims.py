@@ -69,7 +69,8 @@ def claim_complete(session: Session, evidence: tuple[Evidence, ...], ctx: Contex
         )
     if session.policy.evidence_required and (missing := _missing(goal, evidence)):
         change = change._replace(session=_counted(session, missing, _run_id(session)))
-        return _refuse(change, "evidence_missing", missing, "give evidence that shows it as it is today, criterion by criterion")
+        hint = "give evidence that shows it as it is today, criterion by criterion"
+        return _refuse(change, "evidence_missing", missing, hint)
     claim = Claim(
         claim_id=ctx.ids("claim") if goal.verifiers else "",
         goal_id=goal.goal_id,

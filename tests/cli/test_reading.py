@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from goalfsm.cli import exits
+from goalfsm.store.sqlite import SqliteStore
 from tests.cli.terminal import Cli
 
 STATUS = {"thread_id", "goal", "activity", "last_decision", "run", "attention"}
@@ -68,9 +69,16 @@ def test_list_shows_every_thread(cli: Cli) -> None:
 
 
 def test_list_of_nothing_is_no_error(cli: Cli) -> None:
-    assert "no threads" in cli("list", "--db", "absent.db").out
-    assert cli("list", "--db", "absent.db", "--json").out == "[]\n"
-    assert not Path("absent.db").exists()
+    SqliteStore.open(Path("fresh.db")).close()
+    assert "no threads" in cli("list", "--db", "fresh.db").out
+    assert cli("list", "--db", "fresh.db", "--json").out == "[]\n"
+
+
+def test_a_long_name_widens_its_own_line_only(cli: Cli) -> None:
+    cli("set", "l" * 200, "another")
+    mine, other = sorted(cli("list").out.splitlines(), key=len)
+    assert len(mine.split("  ")[0]) <= 40
+    assert other.startswith("l" * 200 + "  ")
 
 
 def test_log_tells_the_newest_events_oldest_first(cli: Cli) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import apsw
@@ -57,9 +58,15 @@ def refused(cli: Cli, *words: str) -> str:
         (("set", ""), "the objective is empty"),
         (("set", *TRUE), "has no goal yet"),
         (("status",), "has no goal yet"),
-        (("status", "absent"), "there is no thread absent"),
+        (("status", "absent"), "there is no database"),
+        (("list",), "there is no database"),
+        (("list", "--json"), "there is no database"),
+        (("list", "--db", "absent.db"), "there is no database at"),
+        (("status", "--db", "absent.db"), "there is no database at"),
+        (("run", "--db", "absent.db"), "there is no database at"),
+        (("tool", "get_goal", "--db", "absent.db"), "there is no database at"),
         (("pause",), "has no goal yet"),
-        (("resume", "absent"), "there is no thread absent"),
+        (("resume", "absent"), "there is no database"),
         (("steer", "go left"), "has no goal yet"),
         (("steer", ""), "the text is empty"),
         (("edit", "x" * 9_000), "9,000 characters"),
@@ -149,6 +156,29 @@ def test_a_thread_without_the_words_for_it_is_told(cli: Cli, command: str) -> No
     assert cli("set", "work", *TRUE).status == 0
     assert "release is the name of a thread" in refused(cli, command, "release")
     assert cli(command, "release", "be quick").status == 0
+
+
+def test_a_thread_that_does_not_exist_is_told(cli: Cli) -> None:
+    cli("set", "it")
+    for words in (("status",), ("resume",), ("log",), ("run", "--thread")):
+        assert "there is no thread absent" in refused(cli, *words, "absent")
+
+
+def test_a_thread_whose_goal_was_given_up_is_no_unknown_one(cli: Cli) -> None:
+    cli("set", "release", "it", *TRUE)
+    cli("clear", "release")
+    said = refused(cli, "run", "--thread", "release")
+    assert "thread release has no goal" in said
+    assert "goalfsm set release OBJECTIVE" in said
+    assert "goalfsm set release OBJECTIVE" in cli("status", "release").out
+
+
+def test_a_hint_names_the_thread_and_the_database_as_they_have_to_be_typed(cli: Cli) -> None:
+    cli("set", "it", "--thread", "-x y", "--db", "a b.db")
+    cli("pause", "--thread=-x y", "--db", "a b.db")
+    hint = cli("status", "--thread=-x y", "--db", "a b.db").out.splitlines()[-1]
+    _, *words = shlex.split(hint.removeprefix("Hint: "))
+    assert cli(*words).out == "the goal is active\n"
 
 
 def test_an_empty_name_of_a_database_is_no_default(cli: Cli) -> None:

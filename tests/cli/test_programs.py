@@ -1,0 +1,97 @@
+"""What is known of a goal's programs is told when it is given; a refused goal changes none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from goalfsm.cli import exits
+from goalfsm.cli.programs import stored
+from goalfsm.errors import GoalError
+from goalfsm.store.memory import MemoryStore
+from goalfsm.store.sqlite import SqliteStore
+from tests.cli.terminal import Cli
+
+OURS, THEIRS, BEFORE = b"ours", b"theirs", b"before"
+
+
+def kept(db: str = "goals.db") -> dict[str, bytes | None]:
+    """Return the programs that are stored."""
+    store = SqliteStore.open(Path(db), read_only=True)
+    try:
+        return {row.thread_id: store.workers.get(row.thread_id) for row in store.sessions.threads()}
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("command", ["run", "set"])
+def test_a_verifier_that_is_not_installed_is_refused(cli: Cli, command: str) -> None:
+    result = cli(command, "x", "--verify", "absent-verifier --all", "--", "true")
+    assert result.status == exits.USAGE
+    assert result.told_shortly
+    assert "--verify absent-verifier --all: no such program" in result.err
+    assert "sh -c" in result.err
+
+
+def test_a_verifier_that_may_still_be_written_is_warned_of(cli: Cli) -> None:
+    result = cli("set", "x", "--verify", "./check all", "--", "true")
+    assert result.status == exits.OK
+    assert "the verifier ./check does not exist" in result.err
+    Path("check").write_text("#!/bin/sh\n")
+    refused = cli("set", "x", "--replace", "--verify", "./check all", "--", "true")
+    assert refused.status == exits.USAGE
+    assert "chmod +x" in refused.err
+    Path("check").chmod(0o755)
+    assert cli("set", "x", "--replace", "--verify", "./check all").err == ""
+
+
+@pytest.mark.parametrize("command", ["run", "set"])
+@pytest.mark.parametrize("wrong", [("--criterion", "c") * 200, ()])
+def test_a_refused_goal_leaves_the_program_as_it_was(
+    cli: Cli, command: str, wrong: tuple[str, ...]
+) -> None:
+    cli("set", "x", "--db", "goals.db", "--", "true")
+    if wrong:
+        cli("complete", "--db", "goals.db")
+    before = kept()
+    assert cli(command, "y", "--db", "goals.db", *wrong, "--", "cat").status == exits.USAGE
+    assert kept() == before
+
+
+@pytest.mark.parametrize("before", [None, BEFORE])
+def test_the_program_is_there_before_its_goal_is(before: bytes | None) -> None:
+    workers = MemoryStore().workers
+    if before is not None:
+        workers.put("t", before)
+    with stored(workers, "t", OURS):
+        assert workers.get("t") == OURS
+    assert workers.get("t") == OURS
+
+
+def test_a_refusal_puts_the_old_program_back() -> None:
+    workers = MemoryStore().workers
+    workers.put("t", BEFORE)
+    with pytest.raises(GoalError), stored(workers, "t", OURS):
+        raise GoalError("refused")
+    assert workers.get("t") == BEFORE
+
+
+def test_of_several_goals_the_accepted_one_has_its_program() -> None:
+    """Two processes give a goal at once; one is refused after the other was accepted."""
+    workers = MemoryStore().workers
+    theirs, ours = stored(workers, "t", THEIRS), stored(workers, "t", OURS)
+    theirs.__enter__()
+    ours.__enter__()
+    workers.put("t", THEIRS)
+    with pytest.raises(GoalError):
+        theirs.__exit__(GoalError, GoalError("refused"), None)
+    ours.__exit__(None, None, None)
+    assert workers.get("t") == OURS
+
+
+def test_a_goal_without_a_program_touches_none() -> None:
+    workers = MemoryStore().workers
+    workers.put("t", BEFORE)
+    with stored(workers, "t", None):
+        assert workers.get("t") == BEFORE
