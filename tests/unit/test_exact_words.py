@@ -9,11 +9,21 @@ from msgspec.structs import replace
 
 from goalfsm.explain import explain
 from goalfsm.format import compact_tokens
+from goalfsm.machine import Row, default_machine
 from goalfsm.model import MAX_ITEMS, Evidence, Goal
 from goalfsm.session import Reply, Session
 from goalfsm.session.state import Blocking, Claim, Retry, Run, VerifierResult
 from goalfsm.tool_answers import respond
 from goalfsm.tools import ClaimComplete, parse
+from goalfsm.transition import (
+    AbortPause,
+    Fire,
+    Plan,
+    Rejection,
+    ResumeActive,
+    RuntimeAccounting,
+    plan,
+)
 from goalfsm.validation import Rejected, check_text
 from goalfsm.views import next_attempt, open_claim, open_run
 
@@ -227,3 +237,23 @@ def test_a_run_is_shown_as_it_is() -> None:
 )
 def test_a_count_at_the_edge_of_a_place_has_three_digits(count: int, text: str) -> None:
     assert compact_tokens(count) == text
+
+
+def test_a_plan_says_what_was_asked_and_by_whom() -> None:
+    after = replace(GOAL, tokens_used=5)
+    charged = plan(GOAL, RuntimeAccounting(after), 9)
+    entered = default_machine().on_enter["active"]
+    assert charged == Plan("defer", after, "runtime", entered, (), "", "account")
+    kept = plan(GOAL, Fire("resume", "command", "why"), 9)
+    assert isinstance(kept, Rejection)
+    stays = default_machine().extended([Row("nap", "active", None, do=("clear_continuation",))])
+    slept = plan(GOAL, Fire("nap", "command", "why"), 9, stays)
+    assert slept == Plan("skip", GOAL, "command", ("clear_continuation",), (), "why", "nap")
+    paused = plan(GOAL, AbortPause(), 9)
+    assert isinstance(paused, Plan)
+    assert (paused.source, paused.trigger) == ("runtime", "abort_pause")
+    assert paused.next_goal is not None
+    assert paused.next_goal.status == "paused"
+    resumed = plan(paused.next_goal, ResumeActive(), 9)
+    assert isinstance(resumed, Plan)
+    assert (resumed.source, resumed.trigger) == ("runtime", "resume")
