@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
+from goalfsm.daemon.faults import Undecided
 from goalfsm.daemon.records import ACCEPTED, Opened, Prepared, decode_reply, prepare, without
 from goalfsm.daemon.scripts import Marked, Script, following, single
 from goalfsm.daemon.world import decision_context
@@ -60,8 +61,8 @@ class Host(Protocol):
         """Take note that the store failed; `Actor.again` ends the wait."""
         ...
 
-    def mishap(self, actor: Actor, error: Exception) -> None:
-        """Take note that something the engine itself had to say could not be decided."""
+    def mishap(self, actor: Actor, error: Exception, undecided: Undecided | None = None) -> None:
+        """Take note that an event could not be decided, or an effect not be done."""
         ...
 
     def quiet(self, actor: Actor) -> None:
@@ -157,7 +158,8 @@ class Actor:
         self.stops = 0
         """How many stops of a person's are being recorded: nothing may be dispatched meanwhile."""
         self.halted = False
-        """Whether a person wants no turn although the goal could not be paused."""
+        """Whether no turn may follow although the goal is not paused: a person wants that, or a
+        fault kept something from being decided."""
         self.left: tuple[int, ...] = ()
         """Processes of the last run that could not be ended."""
         self._mail: deque[Post] = deque()
@@ -284,6 +286,8 @@ class Actor:
         host = self._host
         prepared: list[Prepared] = []
         script = post.script(session)
+        event: Event | None = None
+        event_id = post.event_id or ""
         try:
             said = next(script, None)
             while said is not None:
@@ -312,8 +316,7 @@ class Actor:
                 session, revision = step.session, revision + 1
                 said = following(script, step)
         except Exception as error:  # noqa: BLE001 - whoever posted it is told; others go on
-            if not post.outside:
-                host.mishap(self, error)
+            host.mishap(self, error, Undecided(event, event_id, post.outside, post.from_inbox))
             _fail(post.future, error)
             return None
         return _Part(post, prepared, None)

@@ -148,9 +148,15 @@ class Doer:
             # It has been reconciled, or is being ended: what was not started never will be.
             self._engine.mark_done(actor, key)
             return
+        try:
+            prompt = render_turn(actor.session, self._engine.now_ms())
+        except Exception:
+            # The open run says what there is to settle; nothing of it will be started.
+            self._engine.mark_done(actor, key)
+            raise
         live = LiveRun(self._engine, actor, run, assignment)
         self._engine.run_begins(actor, live)
-        live.start(render_turn(actor.session, self._engine.now_ms()), key)
+        live.start(prompt, key)
 
     def _abort(self, actor: Actor, key: str) -> None:
         live = self._engine.live(actor.thread_id)

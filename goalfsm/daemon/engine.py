@@ -17,6 +17,7 @@ from goalfsm.daemon.actors import Actors
 from goalfsm.daemon.config import Processes, WorkerSource
 from goalfsm.daemon.dispatch import MAX_RUNS, Dispatcher
 from goalfsm.daemon.doing import Callback, Doer
+from goalfsm.daemon.faults import HINT, Faults
 from goalfsm.daemon.hub import Hub
 from goalfsm.daemon.logs import be_quiet
 from goalfsm.daemon.notices import Followers, Notice, StatusChanged
@@ -47,6 +48,12 @@ _SUSPENDED: Final = Reply(
     ok=True,
     code="suspended",
     message="no turn follows; this is recorded as soon as the store can commit again",
+)
+_HALTED: Final = Reply(
+    ok=True,
+    code="suspended",
+    message="no turn follows; the stop itself met a fault and could not be decided",
+    hint=HINT,
 )
 
 _log = structlog.get_logger(__name__)
@@ -126,6 +133,7 @@ class Engine(Hub):
         self.timers = Timers(self.world, self.wake)
         self.trouble = Trouble(self)
         self.settling = Settling(self)
+        self.faults = Faults(self)
         self.dispatcher = Dispatcher(self, self._max_runs)
         self.doer = Doer(self, self._callbacks)
         self.watchers = Watchers(self, self.system.wait_gone)
@@ -284,8 +292,9 @@ class Engine(Hub):
         """Decide an event from outside; return the reply when both are durable.
 
         An ``event_id`` that was used before changes nothing and gets the first reply again. A
-        pause or a clear cannot fail: where the store cannot commit, nothing is dispatched any
-        more, and the reply's code is ``suspended``. Otherwise raises a `StoreError`.
+        pause or a clear cannot fail: where it cannot be committed or decided, nothing is dispatched
+        any more, and the reply's code is ``suspended``. Otherwise raises a `StoreError`, or what a
+        rule of the embedder's raised.
         """
         self._check_open()
         actor = self.threads.get(thread_id)
@@ -298,14 +307,15 @@ class Engine(Hub):
             self._suspend(actor, asked, told)
         try:
             reply = await asyncio.shield(told)
-        except StoreError:
+        except Exception as error:
             if not stop or self.over.is_set():
                 raise
-            return _SUSPENDED
+            return _SUSPENDED if isinstance(error, StoreError) else _HALTED
         if reply.ok and not stop and isinstance(event, e.Expecting) and event.origin == "person":
             again = isinstance(event, _GOES_ON) or (_is_active(actor) and not was_active)
             if actor.halted and again:
                 actor.halted = False
+                self.faults.close_run(actor)
                 self.reconsider(actor)
         return reply
 

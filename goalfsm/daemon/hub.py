@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from goalfsm.daemon.actors import Actors
     from goalfsm.daemon.dispatch import Dispatcher
     from goalfsm.daemon.doing import Doer
+    from goalfsm.daemon.faults import Faults, Undecided
     from goalfsm.daemon.records import Opened, Prepared
     from goalfsm.daemon.runs import LiveRun
     from goalfsm.daemon.settling import Settling
@@ -68,12 +69,15 @@ class Hub(ABC):
     settling: Settling
     dispatcher: Dispatcher
     doer: Doer
+    faults: Faults
     watchers: Watchers
     verification: Verification
 
     def __init__(self, workers: WorkerSource | None) -> None:
         """Start without runs and tasks."""
         self._workers = workers
+        self.unreadable: set[str] = set()
+        """Threads whose snapshot cannot be decoded: they are left alone."""
         self._live: dict[str, LiveRun] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._prune_at_ms = 0
@@ -114,6 +118,17 @@ class Hub(ABC):
         """Return the thread's actor if it is in memory."""
         return self.threads.known(thread_id)
 
+    def readable(self, thread_id: str) -> Actor | None:
+        """Return the thread's actor, None (and say so once) where what is stored is unreadable."""
+        try:
+            return self.threads.get(thread_id)
+        except codec.CodecError as error:
+            if thread_id not in self.unreadable:
+                self.unreadable.add(thread_id)
+                _log.exception("thread cannot be read", thread_id=thread_id)
+                self.problem(thread_id, error.code, error.message, error.hint)
+            return None
+
     def load(self, thread_id: str) -> tuple[Session, int]:
         """Return what is stored of a thread."""
         return self.threads.load(thread_id)
@@ -139,12 +154,12 @@ class Hub(ABC):
         for prepared in landed:
             for opened in prepared.opened:
                 if opened.key in actor.open:
-                    self._do(actor, opened)
+                    self.do(actor, opened)
         if self.followers.has(thread_id):
             self.followers.give(StatusChanged(thread_id=thread_id, status=self.status(thread_id)))
         self.reconsider(actor)
 
-    def _do(self, actor: Actor, opened: Opened) -> None:
+    def do(self, actor: Actor, opened: Opened) -> None:
         """Start an effect; a fault of ours in one must not keep the others from being done."""
         try:
             self.doer.do(actor, opened)
@@ -155,10 +170,9 @@ class Hub(ABC):
         """Deal with a store that cannot commit."""
         self.trouble.met(actor, error)
 
-    def mishap(self, actor: Actor, error: Exception) -> None:
-        """Say that something of our own could not be decided: a fault of this program."""
-        _log.error("event failed", thread_id=actor.thread_id, exc_info=error)
-        self.problem(actor.thread_id, "internal_error", f"{type(error).__name__}: {error}")
+    def mishap(self, actor: Actor, error: Exception, undecided: Undecided | None = None) -> None:
+        """Stop a thread that met a fault, and say so; see `goalfsm.daemon.faults`."""
+        self.faults.met(actor, error, undecided)
 
     def quiet(self, actor: Actor) -> None:
         """Take note that the actor has nothing to decide."""
@@ -267,6 +281,8 @@ class Hub(ABC):
         except StoreError:
             # It is still there: look again at the next beat.
             self.inbox_seen = min(self.inbox_seen, row.seq - 1)
+        except Exception as error:  # noqa: BLE001 - the actor has said so, and a fault took its place
+            _log.debug("an inbox row met a fault", inbox_id=row.inbox_id, error=repr(error))
 
     def _is_done(self, actor: Actor, key: str) -> None:
         actor.open.pop(key, None)
@@ -296,12 +312,13 @@ class Hub(ABC):
     def wake(self, thread_id: str) -> None:
         """Tell a thread that the time has come that it asked for."""
         try:
-            actor = self.threads.get(thread_id)
+            actor = self.readable(thread_id)
         except StoreError as error:
             self.trouble.met(None, error)
             self.timers.set(thread_id, self.now_ms())
         else:
-            actor.tell(e.TimerFired())
+            if actor is not None:
+                actor.tell(e.TimerFired())
 
     def look_around(self) -> None:
         """Do at each beat what nobody tells us: the time was set, a row was left, a worker came.
@@ -323,8 +340,8 @@ class Hub(ABC):
         self.world.adopt(step_ms)
         waiting = {actor.thread_id for actor in self.threads.all()} | {*self.timers.threads()}
         for thread_id in sorted(waiting):
-            actor = self.threads.get(thread_id)
-            if _is_timed(actor.session):
+            actor = self.readable(thread_id)
+            if actor is not None and _is_timed(actor.session):
                 actor.tell(e.ClockAdjusted(by_ms=step_ms), first=True)
         self.timers.again()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from goalfsm.daemon.records import ACCEPTED, decode_reply, prepare
 from goalfsm.daemon.world import SystemClock, SystemEntropy, decision_context
-from goalfsm.errors import OutcomeUnknown, StoreUnavailable
+from goalfsm.errors import GoalError, OutcomeUnknown, StoreUnavailable
 from goalfsm.session import codec
 from goalfsm.session.handle import handle
 from goalfsm.session.policy import Policy
@@ -19,7 +19,7 @@ from goalfsm.store.port import Committed, Conflict, Duplicate, Held, Refused
 
 if TYPE_CHECKING:
     from goalfsm.events import Event
-    from goalfsm.store.port import Commit, Outcome, Store
+    from goalfsm.store.port import Commit, InboxRow, Outcome, Store
 
 _ATTEMPTS: Final = 3
 
@@ -36,10 +36,26 @@ def apply(
         return claimed
     try:
         for row in store.inbox.pending():
-            _decide(store, row.thread_id, codec.decode_event(row.event), row.inbox_id, policy)
+            _decide_row(store, row, policy)
         return _decide(store, thread_id, event, event_id, policy)
     finally:
         store.owner.release()
+
+
+def _decide_row(store: Store, row: InboxRow, policy: Policy | None) -> None:
+    """Decide what waits in the inbox; what cannot be keeps nobody else from being answered."""
+    try:
+        event = codec.decode_event(row.event)
+        _decide(store, row.thread_id, event, row.inbox_id, policy)
+    except codec.CodecError:
+        return  # it stays where it is: another version may be able to read it
+    except GoalError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a fault takes its place, and tells of it
+        from goalfsm.daemon.faults import Undecided, failure_of  # noqa: PLC0415 - hardly ever
+
+        failed = failure_of(Undecided(event, row.inbox_id, outside=True, from_inbox=True), error)
+        _decide(store, row.thread_id, failed, row.inbox_id, policy)
 
 
 def _decide(

@@ -11,6 +11,8 @@ import structlog
 from goalfsm import events as e
 from goalfsm.daemon.endings import finished, usage_id, usages
 from goalfsm.daemon.records import NEED_ENGINE, reopened
+from goalfsm.errors import GoalError
+from goalfsm.session.codec import CodecError
 from goalfsm.workers import protocol as w
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ async def reconcile(engine: Hub, *, after_crash: bool) -> None:
     # Before anything of ours is committed: what we commit from here on is done as it lands.
     undone = _undone(engine)
     threads = _threads(engine)
-    actors = [engine.actor(thread_id) for thread_id in threads]
+    actors = [actor for thread_id in threads if (actor := engine.readable(thread_id)) is not None]
     blocked = await _end_runs(engine, actors)
     for thread_id, left in blocked.items():
         # Also a thread that has stopped waits for them: it may be resumed before they are gone.
@@ -45,9 +47,13 @@ async def reconcile(engine: Hub, *, after_crash: bool) -> None:
         actor.left = left
         engine.spawn(_free(engine, actor, left), f"left of {thread_id}")
     waiting = [_take_over(engine, actor, after_crash=after_crash) for actor in actors]
-    for reply in await asyncio.gather(*waiting, return_exceptions=True):
-        if isinstance(reply, BaseException):
+    replies = await asyncio.gather(*waiting, return_exceptions=True)
+    for actor, reply in zip(actors, replies, strict=True):
+        if isinstance(reply, GoalError | asyncio.CancelledError):
             raise reply
+        if isinstance(reply, Exception) and not actor.halted:
+            # One thread that meets a fault must not keep the others from going on.
+            engine.mishap(actor, reply)
     _redo(engine, undone)
     consume_inbox(engine)
 
@@ -166,10 +172,16 @@ def _undone(engine: Hub) -> list[OpenEffect]:
 def _redo(engine: Hub, undone: list[OpenEffect]) -> None:
     """Do what an earlier engine left undone."""
     for row in undone:
-        actor = engine.actor(row.thread_id)
-        opened = reopened(row)
+        actor = engine.readable(row.thread_id)
+        if actor is None:
+            continue
+        try:
+            opened = reopened(row)
+        except CodecError as error:
+            engine.mishap(actor, error)
+            continue
         actor.open[row.key] = opened
-        engine.doer.do(actor, opened)
+        engine.do(actor, opened)
     for actor in engine.actors():
         engine.reconsider(actor)
 

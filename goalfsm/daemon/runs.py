@@ -48,6 +48,7 @@ class LiveRun:
         self._task: asyncio.Task[None] | None = None
         self._ending: Ending | None = None
         self._detail = ""
+        self._recording = False
         self._begun = asyncio.Event()
         self._turn_index = actor.session.host.turn_index or 0
         self._model_turns = 0
@@ -69,6 +70,8 @@ class LiveRun:
         """
         if self._task is None or self._task.done():
             return
+        if self._recording and how != "killed":
+            return  # its worker is gone, and how it went is being recorded
         first = self._ending is None
         if first or how == "killed":
             self._ending, self._detail = how, detail
@@ -267,16 +270,25 @@ class LiveRun:
 
     async def _record(self) -> None:
         """Commit what the end means; let the thread go on once nothing of the run is left."""
+        self._recording = True
         actor, exited = self._actor, self._seen.exited
         left = () if exited is None else exited.left
         if left:
             actor.left = left
             self._log.error("processes could not be ended", pids=left)
-        await _quietly(actor.post(self._script()))
+        await self._record_end()
         if left:
             await self._engine.watchers.gone(left)
             actor.left = ()
             await _quietly(actor.tell(e.HostChanged(idle=True)))
+
+    async def _record_end(self) -> None:
+        """Commit how the turn went; where that meets a fault, that it is over."""
+        try:
+            await _quietly(self._actor.post(self._script()))
+        except Exception as error:  # noqa: BLE001 - the actor has said what it was
+            self._ending, self._detail = "interrupted", f"its end could not be decided: {error}"
+            await _quietly(self._actor.post(self._script()))
 
     def _script(self) -> Script:
         """Return the end as events, and that the thread is idle when nothing of it is left."""

@@ -13,8 +13,10 @@ import msgspec
 import structlog
 
 from goalfsm.daemon import wire
+from goalfsm.daemon.faults import HINT
 from goalfsm.daemon.places import remove_stale
 from goalfsm.errors import GoalError
+from goalfsm.session.faults import CODE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,6 +121,12 @@ class Server:
         except GoalError as error:
             failed = wire.Failed(code=error.code, message=error.message, hint=error.hint)
             writer.write(wire.encode(failed))
+        except (ConnectionError, TimeoutError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whoever asked must not take it for silence
+            _log.debug("a request failed", error=repr(error))
+            message = f"it could not be decided, nothing was done: {error}"
+            writer.write(wire.encode(wire.Failed(code=CODE, message=message, hint=HINT)))
         await writer.drain()
 
     async def _do(self, request: wire.Request, writer: asyncio.StreamWriter) -> None:

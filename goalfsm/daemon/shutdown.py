@@ -11,7 +11,6 @@ import structlog
 
 from goalfsm import events as e
 from goalfsm.daemon.records import label, needs_engine
-from goalfsm.errors import GoalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,8 +47,8 @@ async def wind_up(engine: Engine, grace_s: float) -> None:
 def _unfinished(engine: Engine) -> list[Actor]:
     """Return the threads that the next engine takes up: what they wait for must not be lost."""
     threads = {actor.thread_id for actor in engine.actors()} | {*engine.timers.threads()}
-    actors = [engine.actor(thread_id) for thread_id in sorted(threads)]
-    return [actor for actor in actors if actor.revision and needs_engine(label(actor.session))]
+    actors = [engine.readable(thread_id) for thread_id in sorted(threads)]
+    return [a for a in actors if a is not None and a.revision and needs_engine(label(a.session))]
 
 
 async def _all(engine: Engine, waiting: Sequence[asyncio.Future[Any]], most_s: float) -> None:
@@ -67,8 +66,8 @@ async def _all(engine: Engine, waiting: Sequence[asyncio.Future[Any]], most_s: f
             await everything
     for future in waiting:
         if future.done() and not future.cancelled():
-            with contextlib.suppress(GoalError):
-                future.result()
+            # What went wrong has been said; it keeps nobody from stopping.
+            future.exception()
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import msgspec
 
 from goalfsm.errors import GoalError
 from goalfsm.events import ToolCalled
+from goalfsm.session.faults import CODE
 from goalfsm.tool_answers import respond
 from goalfsm.workers import protocol as w
 
@@ -23,6 +24,8 @@ async def answer(actor: Actor, call: w.ToolCalled, run_token: str, now_ms: int) 
         reply = await asyncio.shield(actor.tell(event))
     except GoalError as error:
         return w.ToolResult(ok=False, error=error.message, code=error.code)
+    except Exception as error:  # noqa: BLE001 - the actor has said what it was; the model is told
+        return w.ToolResult(ok=False, error=f"the call could not be decided: {error}", code=CODE)
     response = respond(reply, actor.session, now_ms)
     if not response.ok:
         return w.ToolResult(ok=False, error=response.text, code=reply.code)

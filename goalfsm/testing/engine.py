@@ -9,6 +9,7 @@ import msgspec
 
 from goalfsm.daemon.actor import Actor
 from goalfsm.daemon.engine import Engine
+from goalfsm.daemon.faults import Undecided
 from goalfsm.daemon.verification import Answer, Verdict, Verification
 from goalfsm.errors import GoalError
 from goalfsm.model import Goal, Verifier
@@ -51,10 +52,11 @@ class WatchedEngine(Engine):
             self, self.processes, self._verifiers, most=self._max_runs, programs=self._programs
         )
 
-    def mishap(self, actor: Actor, error: Exception) -> None:
+    def mishap(self, actor: Actor, error: Exception, undecided: Undecided | None = None) -> None:
         """Take note of a fault of the engine's own."""
-        self._faults.append(error)
-        super().mishap(actor, error)
+        if undecided is None or not undecided.only_asked:
+            self._faults.append(error)
+        super().mishap(actor, error, undecided)
 
 
 class SimulatedVerification(Verification):
