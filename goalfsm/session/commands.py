@@ -358,7 +358,10 @@ def change_budget(session: Session, event: BudgetChanged, ctx: Context) -> Chang
     session = change.session
     goal = session.goal
     if goal is None:
-        return Change(session, (), refused(Rejection("no_goal", "budget", "absent")))
+        hint = "give the thread an objective first"
+        return Change(
+            session, (), refused(Rejection("no_goal", "raise_budget", "absent", hint=hint))
+        )
     freed = {
         _LIMIT_FIELDS[name]: 0 if name == "continuations" else None for name in event.unlimited
     }

@@ -323,6 +323,18 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
             "raise it above what is used",
         ),
     ),
+    "a budget without a goal": (
+        Thread,
+        budget(tokens=9),
+        refused("no_goal", "cannot raise the budget of the goal: the thread has no goal", GIVE),
+    ),
+    "a budget of what is complete": (
+        complete,
+        budget(tokens=9),
+        refused(
+            "complete_is_terminal", "cannot raise the budget of the goal: it is complete", FINAL
+        ),
+    ),
     # a person's word on the end
     "complete": (started, e.CompletionRequested(), done("marked", "the goal is complete")),
     "complete twice": (
