@@ -134,6 +134,13 @@ CERTAIN: Final[tuple[Shape, ...]] = (
         r" denied \(publickey|kex_exchange",
     ),
     _shape(
+        "a result of an agent's own tools",
+        r"\b(?:logged|log) ?in to (?:npm|[Dd]ocker|[Hh]eroku|[Vv]ercel|[Nn]etlify)\b",
+        r"^No matches found\b|^InputValidationError\b|^(?:old_)?[Ss]tring to replace\b|^<system>"
+        r"|^Exit code \d|^File has (?:not )?been (?:modified|read)|^Hook \w"
+        r"|^Unhandled [Pp]romise [Rr]ejection\b",
+    ),
+    _shape(
         "a child process that failed",
         r"non-zero exit (?:status|code)",
         r"\b[Cc]ommand ['\"\[`(].{1,400}(?:timed out|failed|died|exited)",

@@ -96,6 +96,7 @@ PARTICULAR: Final[tuple[Rule, ...]] = (
         "overflow",
         "so many tokens, and the maximum, which is smaller",
         r"\btokens?\b ?> ?[\d,]{1,12} (?:maximum|max\b)",
+        r"\bexceeds? .{0,30}\bmax_(?:seq|model|context|position)\w{0,14}\b",
         r"\btokens of context\b|\bfit (?:the |your )?(?:prompt|input|conversation|messages?) in",
         r"maximum allowed content length|\btokens? [\d,]{1,12} > (?:context|limit|max)\w{0,10}"
         r" [\d,]"
@@ -209,6 +210,7 @@ PARTICULAR: Final[tuple[Rule, ...]] = (
         r"\bnot (?:available|offered|supported|served) (?:in|for|from) (?:your|this) (?:country"
         r"|region|location|territory)\b",
         r"\b(?:organi[sz]ation|account|identity|email|phone) (?:must|needs to|has to) be verified",
+        r"\b(?:organi[sz]ation|account|identity) requires verification\b",
         r"config profile .{1,60} could not be found|\bprofile '.{1,60}' not found"
         r"|\binsufficient (?:\w{1,20} )?(?:scopes?|privileges?)\b",
         r"\bapi has not been used in project|could not load credentials|retrieve a token",

@@ -181,7 +181,8 @@ REFUSED: Final[tuple[Rule, ...]] = (
         r"organization has been disabled|country, region",
         r"(?:country|region|location) (?:is )?not supported|only authorized for use|not eligible",
         r"authentication fails",
-        needs="key|token|credential|auth|access|permission|allowed|member|login|log |sign|forbidden"
+        needs="key|token|credential|auth|access|permission|allowed|member|login|log |logged|sign"
+        "|forbidden"
         "|session|deactivated|suspended|disabled|banned|terminated|supported|eligible|account"
         "|scopes",
         unless_statuses=_SERVERS,

@@ -217,6 +217,7 @@ SENTENCES: Final[tuple[Rule, ...]] = (
         r"\binternet connection (?:\w{1,12} ){0,4}(?:offline|lost|down)|\byou (?:are|appear to be)"
         r" offline\b|\bnet::err_|\bnghttp2_|\bchannel error\b|\bat capacity\b|\bout of capacity\b",
         r"\b(?:response|answer|reply|stream) (?:stalled|froze|hung)|\bmodel (?:was )?unloaded\b"
+        r"|\bmodel (?:is )?unavailable\b"
         r"|received empty|no slots?"
         r" available|failed to respond|did not receive|parse error:"
         r" expected http|request canceled while waiting",
