@@ -1,0 +1,9 @@
+"""Suites that run inside a test share the kit's modules with it."""
+
+from __future__ import annotations
+
+import goalfsm.testing
+
+# pytester takes out of sys.modules what a suite inside a test imported: loaded for the first time
+# there, half of the kit would stay known here and the other half would be loaded a second time.
+LOADED = [getattr(goalfsm.testing, name) for name in goalfsm.testing.__all__]
