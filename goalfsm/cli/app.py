@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import os
@@ -100,6 +101,7 @@ SECTIONS: Final = (
         (Entry("tool", "tool", "The goal's tools: get_goal, create_goal, update_goal, wait."),),
     ),
 )
+_SPACE: Final = "df shows whether that disk is full; goalfsm status tells how the thread stands"
 _ENTRIES: Final = {entry.name: entry for section in SECTIONS for entry in section.entries}
 
 
@@ -162,6 +164,7 @@ def app() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; errors are told in a line, with a hint."""
+    _open_streams()
     try:
         result = app.main(
             None if arguments is None else list(arguments),
@@ -174,23 +177,53 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return exits.USAGE
     except click.ClickException as error:
         return complain(error.format_message(), _usage_hint(error))
-    except GoalError as error:
-        status = exits.FAILED if isinstance(error, _ENVIRONMENT) else exits.USAGE
-        return complain(error.message, error.hint, status)
     except (click.Abort, KeyboardInterrupt):
         return exits.INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has seen enough; the interpreter must not flush into it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_output()
         return exits.FAILED
+    except (GoalError, OSError) as error:
+        return _failed(error)
     return result if isinstance(result, int) else exits.OK
+
+
+def _failed(error: GoalError | OSError) -> int:
+    """Say what went wrong, and return what that exits with."""
+    if isinstance(error, OSError):
+        _let_go_of_output()
+        where = f"{error.filename}: " if error.filename else "the output could not be written: "
+        return complain(f"{where}{error.strerror or error}", _SPACE, exits.FAILED)
+    broken = isinstance(error, _ENVIRONMENT) or error.code == "codec_invalid"
+    return complain(error.message, error.hint, exits.FAILED if broken else exits.USAGE)
+
+
+def _open_streams() -> None:
+    """Put /dev/null where a standard stream was closed.
+
+    A file that is opened later, such as the database, would get its number, and be written to.
+    """
+    for number, mode in enumerate(("r", "w", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free is this one.
+            name = ("stdin", "stdout", "stderr")[os.open(os.devnull, os.O_RDWR)]
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def _let_go_of_output() -> None:
+    """Have what is still to be flushed go nowhere: it could not be written before either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def complain(message: str, hint: str = "", status: int = exits.USAGE) -> int:
     """Say on stderr what is wrong, in a line, and what to do about it; return ``status``."""
-    click.echo(f"goalfsm: {_one_line(message)}", err=True)
-    if hint:
-        click.echo(f"Hint: {_one_line(hint)}", err=True)
+    # Where nobody can be told, the exit status still says it.
+    with contextlib.suppress(OSError):
+        click.echo(f"goalfsm: {_one_line(message)}", err=True)
+        if hint:
+            click.echo(f"Hint: {_one_line(hint)}", err=True)
     return status
 
 

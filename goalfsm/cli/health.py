@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from goalfsm.daemon.replaying import replay
+from goalfsm.errors import GoalError
 from goalfsm.explain import moment
 from goalfsm.session import codec
 from goalfsm.store.owner import is_alive, uptime_ms
@@ -23,6 +24,7 @@ _PRIVATE_FOLDER: Final = 0o700
 _LITTLE_SPACE: Final = 64 * 1024 * 1024
 _LARGE_LOG: Final = 256 * 1024 * 1024
 _PAGE_SIZE: Final = "4096"
+_RESTORE: Final = "stop the daemon and put a copy that goalfsm backup made in its place"
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,20 +39,37 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 def examine(store: Store, now_ms: int) -> Iterator[Finding]:
     """Yield what every check found in a store that is open for reading."""
-    facts = store.facts()
-    yield _integrity(store)
-    yield from _replays(store)
-    yield _owner(store)
-    yield from _open_runs(store)
-    yield _open_work(store, facts, now_ms)
-    yield _settings(facts)
-    yield _log(facts)
-    yield _permissions(facts)
-    yield _space(facts)
+    checks: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
+        ("integrity", lambda: [_integrity(store)]),
+        ("replay", lambda: _replays(store)),
+        ("owner", lambda: [_owner(store)]),
+        ("open run", lambda: _open_runs(store)),
+        ("open work", lambda: [_open_work(store, now_ms)]),
+        ("settings", lambda: [_settings(store.facts())]),
+        ("log", lambda: [_log(store.facts())]),
+        ("permissions", lambda: [_permissions(store.facts())]),
+        ("space", lambda: [_space(store.facts())]),
+    )
+    for name, check in checks:
+        try:
+            yield from check()
+        except Exception as error:  # noqa: BLE001  what one check cannot read, others can
+            yield unreadable(name, error)
 
 
-def mend(facts: Facts) -> Iterator[Finding]:
+def unreadable(check: str, error: Exception) -> Finding:
+    """Return the finding of a check that could not read what it looks at."""
+    said = error.message if isinstance(error, GoalError) else "what is stored is not what it was"
+    return Finding(check=check, ok=False, found=said, hint=_RESTORE)
+
+
+def mend(store: Store) -> Iterator[Finding]:
     """Mend what can be mended without a risk to the data, and yield what was done."""
+    try:
+        facts = store.facts()
+    except GoalError:
+        # The checks tell what is wrong.
+        return
     if facts.path is None:
         return
     path = Path(facts.path)
@@ -81,7 +100,7 @@ def _integrity(store: Store) -> Finding:
         check="integrity",
         ok=False,
         found="; ".join(problems[:5]),
-        hint="stop the daemon and restore a backup",
+        hint=_RESTORE,
     )
 
 
@@ -89,7 +108,12 @@ def _replays(store: Store) -> Iterator[Finding]:
     """Decide the whole journal of every thread again, and compare with what was stored."""
     checked = skipped = 0
     for row in store.sessions.threads():
-        found = replay(store, row.thread_id)
+        try:
+            found = replay(store, row.thread_id)
+        except GoalError as error:
+            said = f"thread {row.thread_id}: {error.message}"
+            yield Finding(check="replay", ok=False, found=said, hint=_RESTORE)
+            continue
         checked += found.ok and not found.skipped
         skipped += found.skipped
         if not found.ok:
@@ -132,7 +156,8 @@ def _open_runs(store: Store) -> Iterator[Finding]:
             yield Finding(check="open run", ok=True, found=f"thread {row.thread_id}: {since}")
 
 
-def _open_work(store: Store, facts: Facts, now_ms: int) -> Finding:
+def _open_work(store: Store, now_ms: int) -> Finding:
+    facts = store.facts()
     owner = store.owner.current()
     served = owner is not None and is_alive(owner.identity)
     due = len(store.sessions.due(now_ms))

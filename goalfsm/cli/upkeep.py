@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from goalfsm.cli import asking, exits, options
 from goalfsm.cli.reading import now_ms, print_json
+from goalfsm.errors import Corrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from goalfsm.cli.health import Finding
 
 
 @click.command("doctor")
@@ -19,14 +26,7 @@ def doctor_command(db: Path, repair: bool, as_json: bool) -> int:
 
     Exits with 0 when it is healthy, else with 1.
     """
-    from goalfsm.cli.health import examine, mend  # noqa: PLC0415  it loads the whole engine
-
-    store = asking.open_existing(db)
-    try:
-        mended = list(mend(store.facts())) if repair else []
-        findings = [*mended, *examine(store, now_ms())]
-    finally:
-        store.close()
+    findings = list(_examined(db, repair=repair))
     healthy = all(finding.ok for finding in findings)
     if as_json:
         print_json({"db": str(db), "healthy": healthy, "findings": findings})
@@ -38,6 +38,23 @@ def doctor_command(db: Path, repair: bool, as_json: bool) -> int:
                 click.echo(f"{'':<20} Hint: {finding.hint}")
         click.echo(f"{db} is {'healthy' if healthy else 'not healthy'}")
     return exits.OK if healthy else exits.FAILED
+
+
+def _examined(db: Path, *, repair: bool) -> Iterator[Finding]:
+    """Yield what was found, and mended before; a file that cannot be opened is a finding too."""
+    from goalfsm.cli import health  # noqa: PLC0415  it loads the whole engine
+
+    try:
+        store = asking.open_existing(db)
+    except Corrupt as error:
+        yield health.unreadable("integrity", error)
+        return
+    try:
+        if repair:
+            yield from health.mend(store)
+        yield from health.examine(store, now_ms())
+    finally:
+        store.close()
 
 
 @click.command("backup")

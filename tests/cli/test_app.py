@@ -40,6 +40,41 @@ def test_every_command_has_help_and_the_name_that_is_listed(cli: Cli, name: str)
     assert result.out.startswith(f"Usage: goalfsm {name}")
 
 
+@pytest.mark.parametrize(
+    ("redirection", "status"),
+    [
+        (">&-", exits.OK),
+        ("2>&-", exits.OK),
+        ("<&- >&- 2>&-", exits.OK),
+        ("2>/dev/full", exits.OK),
+        (">/dev/full", exits.FAILED),
+    ],
+)
+def test_output_that_nobody_takes_is_no_traceback(cli: Cli, redirection: str, status: int) -> None:
+    cli("set", "it", "--db", "goals.db")
+    for words in ("status", "list", "log --json", "status --json", "doctor", "steer left"):
+        line = f"exec {sys.executable} -m goalfsm.cli {words} --db goals.db {redirection}"
+        done = subprocess.run(["sh", "-c", line], check=False, capture_output=True, text=True)
+        assert done.returncode == status, (words, done)
+        if status:
+            assert done.stderr.splitlines()[0].endswith("No space left on device")
+            assert "Hint: " in done.stderr
+        else:
+            assert "Traceback" not in done.stderr
+
+
+def test_an_error_that_nobody_can_be_told_has_its_status() -> None:
+    line = f"exec {sys.executable} -m goalfsm.cli status --db absent.db 2>/dev/full"
+    assert subprocess.run(["sh", "-c", line], check=False).returncode == exits.USAGE
+
+
+def test_a_closed_stream_is_not_replaced_by_the_database(cli: Cli) -> None:
+    """What is written to stderr must not get into a file that was given its number."""
+    line = f"exec {sys.executable} -m goalfsm.cli run it --db goals.db -- true <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", line], check=False).returncode == exits.ATTENTION
+    assert cli("doctor", "--db", "goals.db").status == exits.OK
+
+
 def test_the_version_is_that_of_the_library(cli: Cli) -> None:
     assert cli("--version").out == f"goalfsm {goalfsm.__version__}\n"
 

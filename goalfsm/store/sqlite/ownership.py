@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import apsw
 
-from goalfsm.errors import Busy
+from goalfsm.errors import Busy, Corrupt
 from goalfsm.store.port import EXPIRY_MS, Claimed, Held, Identity, Owner
 from goalfsm.store.sqlite.database import Database, Row
 
@@ -21,6 +21,14 @@ _BEAT: Final = "UPDATE owner SET uptime_ms = ? WHERE id = 1"
 _RELEASE: Final = "UPDATE owner SET pid = NULL, socket = '' WHERE id = 1 AND epoch = ?"
 
 
+def _only(rows: Sequence[Row]) -> Row:
+    """Return the owner row; raise `Corrupt` where the file has lost it."""
+    if not rows:
+        msg = "the row that says who owns the database is gone"
+        raise Corrupt(msg)
+    return rows[0]
+
+
 def owner_in(row: Row) -> Owner | None:
     """Return the owner that a row names, None when it was released."""
     epoch, pid, start_time, boot_id, namespace, socket, uptime = row
@@ -32,7 +40,7 @@ def owner_in(row: Row) -> Owner | None:
 
 def lives(db: apsw.Connection, is_alive: Callable[[Identity], bool]) -> bool:
     """Return whether a living process owns the database, before its schema is the newest."""
-    owner = owner_in(db.execute(_SELECT).fetchall()[0])
+    owner = owner_in(_only(db.execute(_SELECT).fetchall()))
     return owner is not None and is_alive(owner.identity)
 
 
@@ -65,7 +73,7 @@ class SqliteOwnership:
     def _decide(
         self, db: apsw.Connection, identity: Identity, socket: str, uptime_ms: int
     ) -> Claimed | Held:
-        row: Row = db.execute(_SELECT).fetchall()[0]
+        row = _only(db.execute(_SELECT).fetchall())
         before = owner_in(row)
         epoch: int = row[0]
         renewed = before is not None and epoch == self._database.epoch
@@ -94,7 +102,7 @@ class SqliteOwnership:
 
     def current(self) -> Owner | None:
         """Return who owns the store."""
-        return owner_in(self._database.rows(_SELECT)[0])
+        return owner_in(_only(self._database.rows(_SELECT)))
 
 
 def _silent(owner: Owner | None, uptime_ms: int) -> int:

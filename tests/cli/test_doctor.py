@@ -1,0 +1,74 @@
+"""`goalfsm doctor` says what is wrong with a file that is damaged, whatever is damaged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from goalfsm.cli import exits
+from tests.cli.terminal import Cli
+
+DB = ("--db", "goals.db")
+
+
+@pytest.fixture(autouse=True)
+def _goal(cli: Cli) -> None:
+    assert cli("set", "it", *DB, "--", "true").status == exits.OK
+
+
+def sick(cli: Cli, *options: str) -> dict[str, Any]:
+    """Examine a database that is not healthy; return what was found wrong, by check."""
+    shown = cli("doctor", *DB, *options)
+    assert shown.status == exits.FAILED
+    assert not shown.err
+    assert "goals.db is not healthy" in shown.out
+    result = cli("doctor", *DB, *options, "--json")
+    assert result.status == exits.FAILED
+    report = json.loads(result.out)
+    assert report["healthy"] is False
+    return {each["check"]: each for each in report["findings"] if not each["ok"]}
+
+
+@pytest.mark.parametrize("options", [(), ("--repair",)])
+def test_a_file_that_cannot_be_opened(cli: Cli, options: tuple[str, ...]) -> None:
+    with Path("goals.db").open("r+b") as file:
+        file.truncate(20_000)
+    wrong = sick(cli, *options)
+    assert "malformed" in wrong["integrity"]["found"]
+    assert "goalfsm backup" in wrong["integrity"]["hint"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "check", "said"),
+    [
+        ("DELETE FROM owner", "owner", "who owns the database is gone"),
+        ("UPDATE journal SET event = x'7b'", "replay", "a stored event cannot be read"),
+        ("UPDATE session SET state = x'7b'", "replay", "a stored session cannot be read"),
+        ("DROP TABLE outbox", "open work", "no such table"),
+    ],
+)
+def test_what_one_check_cannot_read_the_others_can(
+    cli: Cli, damage: str, check: str, said: str
+) -> None:
+    damaged = apsw.Connection("goals.db")
+    damaged.execute(damage)
+    damaged.close()
+    wrong = sick(cli)
+    assert said in wrong[check]["found"]
+    assert "goalfsm backup" in wrong[check]["hint"]
+    assert not {"replay", "owner"} <= wrong.keys()
+
+
+@pytest.mark.parametrize("command", ["status", "pause"])
+def test_a_state_that_cannot_be_read_is_no_wrong_usage(cli: Cli, command: str) -> None:
+    damaged = apsw.Connection("goals.db")
+    damaged.execute("UPDATE session SET state = x'7b'")
+    damaged.close()
+    result = cli(command, *DB)
+    assert result.status == exits.FAILED
+    assert result.told_shortly
+    assert "goalfsm doctor" in result.err
