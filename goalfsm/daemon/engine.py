@@ -315,7 +315,7 @@ class Engine(Hub):
             again = isinstance(event, _GOES_ON) or (_is_active(actor) and not was_active)
             if actor.halted and again:
                 actor.halted = False
-                self.faults.close_run(actor)
+                self.faults.again(actor)
                 self.reconsider(actor)
         return reply
 

@@ -105,6 +105,12 @@ class Faults:
         elif not isinstance(event, e.RunInterrupted):
             self.close_run(actor)
 
+    def again(self, actor: Actor) -> None:
+        """Go on with a thread that a person has taken up again: do what was left undone."""
+        self.close_run(actor)
+        for opened in list(actor.open.values()):
+            self._engine.do(actor, opened)
+
     def close_run(self, actor: Actor) -> None:
         """End a run that is open and that no worker of this engine will tell of."""
 

@@ -24,17 +24,19 @@ class Watchers:
         """Watch for ``engine``."""
         self._engine = engine
         self._wait_gone = wait_gone
-        self._watched: set[tuple[str, int]] = set()
+        self._watched: dict[tuple[str, int], str] = {}
 
     def watch(self, actor: Actor, pid: int, started: str, key: str) -> None:
         """Tell the thread when ``pid`` has ended, once, and mark the effect ``key`` as done.
 
         Where nobody knows when the process started, whoever has the number now is meant.
         """
-        if (actor.thread_id, pid) in self._watched:
-            self._engine.mark_done(actor, key)
+        watched = self._watched.get((actor.thread_id, pid))
+        if watched is not None:
+            if watched != key:
+                self._engine.mark_done(actor, key)
             return
-        self._watched.add((actor.thread_id, pid))
+        self._watched[actor.thread_id, pid] = key
         self._engine.spawn(self._watch(actor, pid, started, key), f"watch {pid}")
 
     async def gone(self, pids: Iterable[int]) -> None:
@@ -46,5 +48,5 @@ class Watchers:
         try:
             await self._wait_gone(pid, started or processes.start_time(pid))
         finally:
-            self._watched.discard((actor.thread_id, pid))
+            del self._watched[actor.thread_id, pid]
         await actor.tell(ProcessEnded(pid=pid), done=(key,))

@@ -61,13 +61,13 @@ def switched_on(name: str) -> Iterator[None]:
 
 @_bug("an effect is marked as done before it is done", 10)
 def mark_before_doing() -> Patches:
-    do = Hub._do
+    do = Hub.do
 
-    def _do(self: Any, actor: Any, opened: Any) -> None:
+    def mark_and_do(self: Any, actor: Any, opened: Any) -> None:
         self.store.commit([], done=[Done(key=opened.key, at_ms=self.now_ms())])
         do(self, actor, opened)
 
-    yield patch.object(Hub, "_do", _do)
+    yield patch.object(Hub, "do", mark_and_do)
 
 
 @_bug("effects are done before their commit", 10)

@@ -78,7 +78,8 @@ def summary(seeds: int, stats: Stats, seconds: float) -> str:
         f"commits, {stats.runs:,} runs ({stats.runs_interrupted:,} interrupted), "
         f"{stats.commands:,} commands; "
         f"{stats.crashes:,} crashes, {stats.stalls:,} stalls, {stats.takeovers:,} takeovers, "
-        f"{stats.faults:,} store faults; {stats.replays:,} rows replayed; "
+        f"{stats.faults:,} store faults, {stats.poisoned:,} faults in decisions; "
+        f"{stats.replays:,} rows replayed; "
         f"{stats.virtual_s / 3600:,.0f} virtual hours in {seconds:,.0f} s"
     )
 

@@ -290,6 +290,8 @@ class _Drawing:
         for _ in range(self._one(0, 0, 0, 1)):
             by_ms = self._one(-HOUR_MS, HOUR_MS, 2_000, -90_000)
             self.items.append(p.Jump(at_ms=self._moment(), by_ms=by_ms))
+        for _ in range(self._one(0, 0, 0, 1, 2)):
+            self.items.append(p.Poison(nth=self.random.randrange(1, 250)))
 
     def _stall(self) -> None:
         where = self._one(*_PLACES)

@@ -1,7 +1,7 @@
-"""How a simulated process or a whole simulation ends early.
+"""How a simulated process or a whole simulation ends early, and what a planned fault raises.
 
-Both are `SystemExit`s: asyncio lets those out of a loop, and no ``except Exception`` of the code
-under test can take them for something of its own.
+`Died` and `Violation` are `SystemExit`s: asyncio lets those out of a loop, and no
+``except Exception`` of the code under test can take them for something of its own.
 """
 
 from __future__ import annotations
@@ -21,3 +21,7 @@ class Violation(SystemExit):
 
     def __str__(self) -> str:
         return str(self.code)
+
+
+class Poisoned(Exception):
+    """A decision of the engine meets a fault, as planned; it ends nothing."""

@@ -353,7 +353,8 @@ class Oracle:
         if child is None:
             self.fail("a run ends that never began", run_id)
             return
-        missing = [key for key in child.reports if key not in known.usage]
+        kept = known.usage.keys() | self._world.poisoned_usage
+        missing = [key for key in child.reports if key not in kept]
         if missing:
             self.fail("usage is lost", f"{missing} of {run_id}")
 
@@ -465,7 +466,8 @@ class Oracle:
     def tool_answered(self, child: Child, result: w.ToolResult) -> None:
         """Look at the answer to a tool call: it was decided before it is given."""
         calls = self.thread(child.thread).tool_calls.get(child.token, 0)
-        if child.answers > calls and result.code != "fenced" and not child.engine.dead:
+        undecided = result.code in {"fenced", "internal_error"}
+        if child.answers > calls and not undecided and not child.engine.dead:
             if child.engine.deposed:
                 return
             self.fail("a tool call is answered before it is durable", f"{result}")

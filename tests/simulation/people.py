@@ -18,6 +18,7 @@ from goalfsm.session import codec
 from goalfsm.session.state import Claim, Reply
 from goalfsm.workers import protocol as w
 from tests.simulation import plan as p
+from tests.simulation.endings import Poisoned
 
 if TYPE_CHECKING:
     from tests.simulation.children import Child
@@ -116,7 +117,7 @@ class People:
             process.trace("answers", asked.event_id, reply.code)
             asked.settled = asked.settled or reply.code != "suspended"
             self._world.oracle.answered(asked.event_id, asked.thread, reply)
-        elif not isinstance(error, StoreError):
+        elif not isinstance(error, StoreError | Poisoned):
             self._world.fail("a command fails", f"{asked.event}: {error!r}")
 
     def _halted(self, process: Process, asked: Asked, done: asyncio.Task[Reply]) -> None:

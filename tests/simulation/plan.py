@@ -103,6 +103,12 @@ class ReadFault(Item, frozen=True, kw_only=True):
     nth: int
 
 
+class Poison(Item, frozen=True, kw_only=True):
+    """The ``nth`` decision of an engine raises: a fault of the program, or of a rule."""
+
+    nth: int
+
+
 class Shutdown(Item, frozen=True, kw_only=True):
     """The engine is asked to stop, and has ``grace_ms`` for its turns."""
 
@@ -124,7 +130,19 @@ class Jump(Item, frozen=True, kw_only=True):
 
 
 Any_Item = (
-    Say | Ghost | Turn | Check | KillAt | Kill | Stall | Fault | ReadFault | Shutdown | Rival | Jump
+    Say
+    | Ghost
+    | Turn
+    | Check
+    | KillAt
+    | Kill
+    | Stall
+    | Fault
+    | ReadFault
+    | Poison
+    | Shutdown
+    | Rival
+    | Jump
 )
 
 

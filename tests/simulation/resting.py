@@ -61,7 +61,7 @@ def _unrest(world: World) -> str:
     if world.children.all:
         return "workers"
     for thread, effect in world.oracle.undone().values():
-        halted = isinstance(effect, f.SendWork) and _is_halted(world, thread)
+        halted = _is_halted(world, thread)
         if not isinstance(effect, f.WatchProcess) and not halted:
             return f"the effect {type(effect).__name__}"
     for thread in world.plan.threads:

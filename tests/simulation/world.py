@@ -14,20 +14,24 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import structlog
 
+from goalfsm import events as e
+from goalfsm.daemon import actor as deciding
 from goalfsm.daemon import actors
 from goalfsm.daemon.config import WorkerConfig
 from goalfsm.machine import GoalMachine, default_machine
 from goalfsm.session import runs
+from goalfsm.session.handle import handle
 from goalfsm.store.memory import MemoryDisk, MemoryStore
 from tests.simulation import plan as p
 from tests.simulation.children import Children
-from tests.simulation.endings import Died, Violation
+from tests.simulation.endings import Died, Poisoned, Violation
 from tests.simulation.oracle import Oracle
 from tests.simulation.people import People
 from tests.simulation.process import Process
 from tests.simulation.resting import come_to_rest
 
 if TYPE_CHECKING:
+    from goalfsm.session.state import Context, Session, Step
     from goalfsm.store.port import Identity
     from tests.simulation.plan import CommitSort, FaultKind, Plan
 
@@ -58,6 +62,7 @@ class Stats(msgspec.Struct, kw_only=True):
     stalls: int = 0
     takeovers: int = 0
     faults: int = 0
+    poisoned: int = 0
     runs: int = 0
     runs_interrupted: int = 0
     commands: int = 0
@@ -107,6 +112,10 @@ class World:
             if isinstance(i, p.Fault)
             for n in range(i.times)
         }
+        self._poisons = {i.nth for i in plan.items if isinstance(i, p.Poison)}
+        self._decided = 0
+        self.poisoned_usage: set[str] = set()
+        """Keys of usage that met a fault: the journal has it, the ledger has not."""
         self._read_faults = {i.nth for i in plan.items if isinstance(i, p.ReadFault)}
         for thread, worker in plan.workers.items():
             config = WorkerConfig(
@@ -170,6 +179,7 @@ class World:
     @contextmanager
     def _surroundings(self) -> Iterator[None]:
         before, kept = structlog.get_config(), (actors.KEEP_QUIET, runs.KEYS_KEPT)
+        decided = vars(deciding)["handle"]
         structlog.configure(
             processors=[self._logged],
             wrapper_class=structlog.BoundLogger,
@@ -177,6 +187,7 @@ class World:
         )
         actors.KEEP_QUIET = self.plan.keep_quiet  # type: ignore[misc]
         runs.KEYS_KEPT = self.plan.keys_kept
+        setattr(deciding, "handle", self._decide)  # noqa: B010
         # What is let go must not depend on when the collector happens to run.
         collects = gc.isenabled()
         gc.disable()
@@ -186,14 +197,27 @@ class World:
             if collects:
                 gc.enable()
             actors.KEEP_QUIET, runs.KEYS_KEPT = kept  # type: ignore[misc]
+            setattr(deciding, "handle", decided)  # noqa: B010
             structlog.configure(**before)
 
     def _logged(self, _logger: Any, _level: str, line: dict[str, Any]) -> dict[str, Any]:
         said = line["event"]
-        ended = isinstance(line.get("exc_info"), SystemExit)
+        ended = isinstance(line.get("exc_info"), SystemExit | Poisoned)
         if not self.burying and said in FAULTY_EVENTS and not ended:
             self.fail("the engine met a fault of its own", f"{said}: {line.get('exc_info')!r}")
         raise structlog.DropEvent
+
+    def _decide(self, session: Session, event: e.Event, context: Context) -> Step:
+        """Decide as the engine does, but for the faults that are planned."""
+        self._decided += 1
+        if self._decided in self._poisons:
+            self._poisons.discard(self._decided)
+            self.stats.poisoned += 1
+            self.trace(None, "a fault meets", type(event).__name__)
+            if isinstance(event, e.UsageReported):
+                self.poisoned_usage.add(event.key)
+            raise Poisoned(type(event).__name__)
+        return handle(session, event, context)
 
     def _calm_down(self) -> None:
         """Nothing breaks from now on."""
@@ -203,6 +227,7 @@ class World:
         self._stalls.clear()
         self._faults.clear()
         self._read_faults.clear()
+        self._poisons.clear()
 
     def _tear_down(self) -> None:
         for process in list(self.processes):
@@ -355,7 +380,7 @@ class World:
                 self.at(at_ms * 1000, self._rival)
             case p.Jump(at_ms=at_ms, by_ms=by_ms):
                 self.at(at_ms * 1000, lambda: self._jump(by_ms))
-            case p.Kill() | p.Stall() | p.Fault() | p.ReadFault():
+            case p.Kill() | p.Stall() | p.Fault() | p.ReadFault() | p.Poison():
                 pass
 
     def _kill_one(self) -> None:
