@@ -39,11 +39,12 @@ class Wait(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """Nothing is sent until somebody changes something."""
+    """Nothing is sent until somebody changes something, or until a known time (unix ms)."""
 
     guard: str
     reason: StopReason
     detail: str = ""
+    until_ms: int | None = None
 
 
 Verdict = Continue | Wait | Stop
@@ -63,6 +64,7 @@ class Situation(NamedTuple):
 
     status: str | None
     pause_reason: str | None = None
+    resume_at_ms: int | None = None
     limited_by: Limit | None = None
     stale_aborting: bool = False
     queued: bool = False
@@ -110,9 +112,15 @@ def _status(now: Situation) -> Verdict | None:
     if now.status == "budgetLimited":
         return Stop("status", _BUDGET_STOPS[now.limited_by or "tokens"])
     if now.status == "paused":
-        reason = now.pause_reason or "user"
-        return Stop("status", _PAUSE_STOPS.get(reason, "paused"), reason)
+        return _paused(now.pause_reason or "user", now.resume_at_ms)
     return Stop("status", _STATUS_STOPS[now.status])
+
+
+def _paused(why: str, until_ms: int | None) -> Stop:
+    stop = _PAUSE_STOPS.get(why)
+    if stop is None:
+        return Stop("status", "paused", why, until_ms)
+    return Stop("status", stop, until_ms=until_ms)
 
 
 def _stopping(now: Situation) -> Verdict | None:

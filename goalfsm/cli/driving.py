@@ -117,7 +117,7 @@ class Drive:
             if before is not None:
                 self._catch_up(engine, before)
             self._view.show(first)
-            event = self._opening(engine.session(thread_id))
+            event = self.opening(engine.session(thread_id))
             with self._program(engine.store.workers):
                 if event is not None:
                     self._check(await engine.submit(thread_id, event, self._event_id))
@@ -183,7 +183,7 @@ class Drive:
         store = SqliteStore.open(place.db)
         try:
             stored = store.sessions.load(place.thread_id)
-            event = self._opening(None if stored is None else asking.session_of(stored))
+            event = self.opening(None if stored is None else asking.session_of(stored))
             with self._program(store.workers):
                 if event is not None:
                     self._check(client.request(place.db, place.thread_id, event, self._event_id))
@@ -199,7 +199,7 @@ class Drive:
         config = None if self._worker is None or self._begun else self._worker.encode()
         return programs.stored(workers, self._place.thread_id, config)
 
-    def _opening(self, session: Session | None) -> Event | None:
+    def opening(self, session: Session | None) -> Event | None:
         """Return what gives a goal or takes it up, once; raise where that is refused."""
         if self._begun:
             return None

@@ -26,6 +26,7 @@ def situation(session: Session) -> Situation:
     return Situation(
         status=goal.status,
         pause_reason=goal.pause_reason,
+        resume_at_ms=goal.resume_at_ms,
         limited_by=goal.limited_by,
         stopping=session.stopping,
         stale_aborting=session.stale.__class__ is AbortingTurn,
@@ -107,10 +108,12 @@ def _decided(session: Session, verdict: Verdict, ctx: Context) -> Session:
             decision = Decision(
                 decision="wait", guard=guard, reason=reason, until_ms=until, at_ms=ctx.now_ms
             )
-        case Stop(guard=guard, reason=why, detail=detail):  # pragma: no branch - there is no other
-            detail = detail or _seal(session, verdict)
-            reason = f"{why}: {detail}" if detail else why
-            decision = Decision(decision="stop", guard=guard, reason=reason, at_ms=ctx.now_ms)
+        case Stop(until_ms=until) as stop:  # pragma: no branch - there is no other
+            detail = stop.detail or _seal(session, stop)
+            reason = f"{stop.reason}: {detail}" if detail else stop.reason
+            decision = Decision(
+                decision="stop", guard=stop.guard, reason=reason, until_ms=until, at_ms=ctx.now_ms
+            )
     return replace(session, decision=decision)
 
 

@@ -125,14 +125,21 @@ def test_every_change_of_the_chain_is_noticed(capsys: pytest.CaptureFixture[str]
         ({"status": "budgetLimited", "limited_by": "continuations"}, "continuation_limit", ""),
         ({"status": "paused"}, "paused", "user"),
         ({"status": "paused", "pause_reason": "shutdown"}, "paused", "shutdown"),
-        ({"status": "paused", "pause_reason": "no_progress"}, "no_progress", "no_progress"),
-        ({"status": "paused", "pause_reason": "usage_limit"}, "usage_limit", "usage_limit"),
-        ({"status": "paused", "pause_reason": "verification"}, "verification", "verification"),
+        ({"status": "paused", "pause_reason": "no_progress"}, "no_progress", ""),
+        ({"status": "paused", "pause_reason": "usage_limit"}, "usage_limit", ""),
+        ({"status": "paused", "pause_reason": "verification"}, "verification", ""),
     ],
 )
 def test_a_goal_that_stopped_says_why(fields: dict[str, Any], reason: str, detail: str) -> None:
     verdict = decide(Situation(**fields))
     assert verdict == Stop("status", reason, detail)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("reason", ["usage_limit", "shutdown"])
+def test_a_pause_that_ends_by_itself_says_when(reason: str) -> None:
+    verdict = decide(Situation("paused", pause_reason=reason, resume_at_ms=99))
+    assert isinstance(verdict, Stop)
+    assert verdict.until_ms == 99
 
 
 @pytest.mark.parametrize(
