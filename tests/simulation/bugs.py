@@ -6,7 +6,7 @@ Each takes out, or turns round, one thing that keeps goals safe. Some were real 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
@@ -19,6 +19,7 @@ from goalfsm.daemon import reconcile
 from goalfsm.daemon import runs as live
 from goalfsm.daemon.actor import Actor
 from goalfsm.daemon.endings import aborted, work_of
+from goalfsm.daemon.faults import Faults
 from goalfsm.daemon.hub import Hub
 from goalfsm.daemon.records import reopened
 from goalfsm.session import runs, scheduling, steering
@@ -245,6 +246,24 @@ def decide_by_chance() -> Patches:
         return given(*asked)._replace(jitter=next(drawn) % 97 / 97)
 
     yield patch.object(actors, "decision_context", context)
+
+
+# Faults in decisions.
+
+
+@_bug("a decision that meets a fault is dropped, and its thread left as it is", 400)
+def drop_what_meets_a_fault() -> Patches:
+    yield patch.object(Faults, "met", lambda _self, _actor, _error, _undecided: None)
+
+
+@_bug("an open run stays open when its end meets a fault", 60)
+def leave_the_run_open() -> Patches:
+    async def record(self: Any) -> None:
+        with suppress(Exception):
+            await self._actor.post(self._script())
+
+    yield patch.object(live.LiveRun, "_record_end", record)
+    yield patch.object(Faults, "close_run", lambda _self, _actor: None)
 
 
 # A bug that this simulation has found.

@@ -38,8 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, metavar="K", help="this world only")
     parser.add_argument("--trace", action="store_true", help="show all that happened in it")
     parser.add_argument("--bug", choices=sorted(BUGS), help="switch on a bug that is to be found")
+    parser.add_argument(
+        "--bugs", type=int, metavar="N", help="count in which of N worlds each bug shows itself"
+    )
     parser.add_argument("--keep-going", action="store_true", help="do not stop at a failure")
     asked = parser.parse_args(arguments)
+    if asked.bugs is not None:
+        return _bite(range(asked.start, asked.start + asked.bugs))
     with nullcontext() if asked.bug is None else switched_on(asked.bug):
         if asked.seed is not None:
             return _one(asked.seed, trace=asked.trace)
@@ -63,6 +68,20 @@ def _many(seeds: range, *, keep_going: bool, bug: str | None) -> int:
                 break
     _say(summary(played, stats, time.monotonic() - begun))
     return 1 if failed else 0
+
+
+def _bite(seeds: range) -> int:
+    """Print, as a table, how many of the worlds find each bug; fail where none does."""
+    _say(f"| bug | must be found within | found in, of {len(seeds):,} | first by |")
+    _say("|---|--:|--:|--:|")
+    missed = 0
+    for name, bug in BUGS.items():
+        with switched_on(name):
+            found = [seed for seed in seeds if run(draw(seed))[1] is not None]
+        first = f"seed {found[0]}" if found else "none"
+        missed += not found
+        _say(f"| {bug.says} (`{name}`) | {bug.within} seeds | {len(found)} | {first} |")
+    return 1 if missed else 0
 
 
 def command(seed: int, bug: str | None = None) -> str:

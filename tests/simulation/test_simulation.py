@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.bugs import switched_on
+from tests.simulation.bugs import BUGS, switched_on
 from tests.simulation.command import command, main, run
 from tests.simulation.drawing import draw
 from tests.simulation.plan import Plan, Shutdown, shown
@@ -82,6 +82,21 @@ def test_the_command_counts_what_it_did(capsys: pytest.CaptureFixture[str]) -> N
     assert last.startswith("3 seeds, ")
     for figure in ("steps", "events", "crashes", "takeovers", "store faults", "rows replayed"):
         assert figure in last
+
+
+def test_the_command_tells_which_worlds_find_each_bug(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a table; a bug that no world finds makes it fail."""
+    few = {name: BUGS[name] for name in ("start_twice", "mark_before_doing")}
+    monkeypatch.setattr("tests.simulation.command.BUGS", few)
+    assert main(["--bugs", "6"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 2 + len(few)
+    assert rows[2].startswith("| a worker is started twice for one dispatch (`start_twice`) | 10 ")
+    monkeypatch.setattr("tests.simulation.command.run", lambda _plan: (None, None))
+    assert main(["--bugs", "2"]) == 1
+    assert "none" in capsys.readouterr().out
 
 
 def test_an_item_is_shown_without_what_it_leaves_out() -> None:
