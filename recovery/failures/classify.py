@@ -29,7 +29,7 @@ def classify(  # noqa: PLR0913 - all but the error are optional, by name
     header serves. ``zones`` resolves the time zones of messages such as "resets 3pm
     (Europe/Paris)", for example ``zoneinfo.ZoneInfo``; it is called with None for the local zone.
     """
-    # The table's patterns take tens of milliseconds to compile: not before something failed.
+    # The table's patterns take a tenth of a second to compile: not before something failed.
     from recovery.failures.engine import judge  # noqa: PLC0415
 
     return judge(error, status=status, code=code, headers=headers, now=now, zones=zones)

@@ -258,6 +258,8 @@ UNLESS_TRUSTED: Final[tuple[Shape, ...]] = (
         r"\A\s{0,20}[A-Za-z_][\w.]{0,60} = [\[{(\"']",
         r"^\s{0,20}(?:log|logger|logging|console|print|printf|fmt|System\.out)(?:\.\w{1,20})?\(",
         r"^\s{0,20}(?:if|while|for|switch) ?\(.{1,200};| (?:===?|!==?|&&|\|\|) \S",
+        r"\A\s{0,20}(?:\"\"\"|'''|//|/\*)|\A\s{0,20}(?:return|raise|yield|await) [^\s(]{1,80}\(",
+        r"\A\s{0,20}(?:self|this)\.\w",
         r"\bset(?:Timeout|Interval)\(|\bnew Error\(|\A<(?:\?xml|testsuites?|project)\b",
         r"\b(?:raise|throw new|throw|except|catch) ?\(?[A-Z]\w{0,60}(?:Error|Exception)\b",
     ),

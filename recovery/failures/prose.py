@@ -45,7 +45,7 @@ _STOPPED: Final = (
     r"|not allowed)\b"
 )
 _MEANS: Final = (
-    r"(?:allowances?|balance|credits?|money|funds|wallet|budget|trial|free (?:messages|requests"
+    r"(?:allowances?|balance|credits?|money|funds|wallet|trial|free (?:messages|requests"
     r"|usage|tier|quota|tokens|credits|plan)|included (?:usage|requests|credits)|subscription"
     r"|spend(?:ing)?[ -](?:cap|limit|allowance)|premium requests|prepaid (?:amount|balance"
     r"|credits?)"
