@@ -10,6 +10,7 @@ import click
 
 from goalfsm.cli import arguments, asking, exits, options, places, programs
 from goalfsm.cli.arguments import HintedError, ProgramCommand, program_of
+from goalfsm.cli.signals import interrupting
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.events import ObjectiveGiven
 from goalfsm.model import COMPLETE, LIMITED, Criterion, Limits, Verifier
@@ -143,7 +144,7 @@ def _drive(
 
     # What people have to know is shown anyhow; the log is for machines.
     logs.configure(json=log_json, level="info" if log_json else "critical")
-    with view(as_json=as_json) as shown:
+    with interrupting(), view(as_json=as_json) as shown:
         return Drive(place, shown, wanted, worker).carry_out()
 
 

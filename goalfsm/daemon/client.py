@@ -77,7 +77,10 @@ def request(  # noqa: PLR0913 - the last two have their defaults
                 except _Leaving:
                     time.sleep(_POLL_S)
                     continue
-                return reply or _record(store, owner, thread_id, event, event_id)
+                reply = reply or _record(store, owner, thread_id, event, event_id)
+                if reply is not None:
+                    return reply
+                continue
             answer = offline.apply(store, thread_id, event, event_id, policy)
             if not isinstance(answer, Held):
                 return answer
@@ -171,8 +174,13 @@ def _ask(
     raise _refused(answer)
 
 
-def _record(store: Store, owner: Owner, thread_id: str, event: Event, event_id: str) -> Reply:
-    """Leave the event in the inbox, and the reply to an owner that may yet wake up."""
+def _record(
+    store: Store, owner: Owner, thread_id: str, event: Event, event_id: str
+) -> Reply | None:
+    """Leave the event in the inbox, and the reply to an owner that may yet wake up.
+
+    None where the owner is gone before it did: a command that owned the store for a moment.
+    """
     at_ms = SystemClock().wall_ms()
     store.inbox.put(event_id, thread_id, at_ms=at_ms, event=codec.encode_event(event))
     deadline = time.monotonic() + _RECORDED_S
@@ -180,6 +188,9 @@ def _record(store: Store, owner: Owner, thread_id: str, event: Event, event_id: 
         answer = store.inbox.answer(event_id)
         if answer is not None and answer.revision is not None:
             return decode_reply(answer.reply)
+        holder = store.owner.current()
+        if holder is None or not is_alive(holder.identity):
+            return None
         time.sleep(_POLL_S)
     return Reply(
         ok=True,

@@ -72,7 +72,10 @@ async def _all(engine: Engine, waiting: Sequence[asyncio.Future[Any]], most_s: f
 
 @contextlib.contextmanager
 def stopping_on_signals(engine: Engine, grace_s: float = GRACE_S) -> Iterator[None]:
-    """Stop the engine on SIGTERM, SIGINT or SIGHUP; a second one ends running turns at once."""
+    """Stop the engine on SIGTERM, SIGINT or SIGHUP; a second one ends running turns at once.
+
+    A SIGHUP that is ignored stays so: under nohup work outlives its terminal.
+    """
     loop = asyncio.get_running_loop()
     received = 0
 
@@ -82,10 +85,12 @@ def stopping_on_signals(engine: Engine, grace_s: float = GRACE_S) -> Iterator[No
         _log.info("stopping", signal=number.name)
         engine.stop_soon(grace_s if received == 1 else 0.0)
 
-    for number in _SIGNALS:
+    hung_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    heeded = [number for number in _SIGNALS if number is not signal.SIGHUP or hung_up]
+    for number in heeded:
         loop.add_signal_handler(number, stop, number)
     try:
         yield
     finally:
-        for number in _SIGNALS:
+        for number in heeded:
             loop.remove_signal_handler(number)

@@ -6,6 +6,8 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
 from goalfsm.cli import exits
 from tests.cli.processes import daemon, goalfsm, terminal
 from tests.cli.workers import COMPLETE, turns, worker
@@ -33,14 +35,15 @@ def test_a_follower_exits_as_the_goal_ends() -> None:
     assert last["status"]["goal"]["pause_reason"] == "user"
 
 
-def test_interrupting_a_follower_stops_following_only() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupting_a_follower_stops_following_only(number: signal.Signals) -> None:
     program = worker("echo waiting", "while ! [ -f go ]; do sleep 0.05; done", COMPLETE)
     with (
         daemon("--db", "goals.db"),
         terminal("run", "do it", "--db", "goals.db", "--", program) as following,
     ):
         following.until("| waiting")
-        following.process.send_signal(signal.SIGINT)
+        following.process.send_signal(number)
         result = following.end()
         assert result.status == exits.INTERRUPTED
         assert "stopped following" in result.out
@@ -90,3 +93,21 @@ def test_a_second_daemon_is_told_who_serves() -> None:
         result = goalfsm("daemon", "--db", "goals.db")
         assert result.status == exits.USAGE
         assert f"process {serving.process.pid} serves this database" in result.err
+
+
+def test_work_under_nohup_outlives_its_terminal() -> None:
+    """The one signal that nohup has it ignore does not stop the engine; others do."""
+    program = worker("echo waiting", "while ! [ -f go ]; do sleep 0.05; done", COMPLETE)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        running = terminal("run", "do it", "--db", "goals.db", "--", program)
+        with running as detached:
+            detached.until("turn 1 starts")
+            detached.process.send_signal(signal.SIGHUP)
+            Path("go").touch()
+            result = detached.end()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert result.status == exits.OK, result
+    assert "shutting down" not in result.out
+    assert turns() == [1]

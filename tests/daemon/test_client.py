@@ -186,6 +186,24 @@ def test_a_silent_owner_gets_a_row_in_its_inbox(db: Path, silent_owner: SqliteSt
     assert stored(db).goal.status == "paused"
 
 
+def test_an_owner_that_lets_go_before_it_decides_leaves_it_to_us(
+    db: Path, silent_owner: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another command owned the store for a moment, and never looks into the inbox again."""
+    put = type(silent_owner.inbox).put
+
+    def let_go(self: Any, inbox_id: str, thread_id: str, **row: Any) -> bool:
+        done = put(self, inbox_id, thread_id, **row)
+        silent_owner.owner.release()
+        return done
+
+    monkeypatch.setattr(type(silent_owner.inbox), "put", let_go)
+    reply = request(db, THREAD, OBJECTIVE, "one", timeout_s=0.2)
+    assert (reply.ok, reply.code) == (True, "created")
+    assert silent_owner.inbox.pending() == ()
+    assert request(db, THREAD, OBJECTIVE, "one", timeout_s=0.2) == reply
+
+
 def test_a_row_that_is_decided_meanwhile_brings_its_reply(
     db: Path, silent_owner: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
