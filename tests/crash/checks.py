@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,19 +34,24 @@ class Findings(msgspec.Struct, kw_only=True):
     turns: int = 0
     interrupted: int = 0
     tokens: int = 0
+    older: int = 0
     faults: list[str] = []
 
     def summary(self) -> str:
         """Return it in a line."""
         return (
-            f"{self.kills} kills in {self.seconds:.0f} s: {self.turns} runs, "
-            f"{self.interrupted} interrupted, {self.tokens} tokens, {len(self.faults)} faults"
+            f"{self.kills} kills in {self.seconds:.0f} s, {self.older} before a migration: "
+            f"{self.turns} runs, {self.interrupted} interrupted, {self.tokens} tokens, "
+            f"{len(self.faults)} faults"
         )
 
 
-def check(place: Path, *, kills: int, status: int, seconds: float) -> Findings:
-    """Return what is wrong, after the last daemon ended with ``status``."""
-    found = Findings(kills=kills, seconds=seconds, faults=[])
+def check(place: Path, *, kills: int, status: int, seconds: float, older: int = 0) -> Findings:
+    """Return what is wrong, after the last daemon ended with ``status``.
+
+    ``older``: how many starts found a database of an older schema.
+    """
+    found = Findings(kills=kills, seconds=seconds, older=older, faults=[])
     if status != 0:
         found.faults.append(f"the last daemon ended with status {status}")
     store = SqliteStore.open(place / "goals.db", read_only=True)
@@ -62,7 +69,16 @@ def check(place: Path, *, kills: int, status: int, seconds: float) -> Findings:
     finally:
         store.close()
     _check_processes(place, found)
+    _check_doctor(place, found)
     return found
+
+
+def _check_doctor(place: Path, found: Findings) -> None:
+    """Ask the command that people ask; the folder of a test is not one of goalfsm's own."""
+    command = [sys.executable, "-m", "goalfsm.cli", "doctor", "--db", str(place / "goals.db")]
+    asked = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    if asked.returncode != 0 or not json.loads(asked.stdout)["healthy"]:
+        found.faults.append(f"doctor: {asked.returncode}, {asked.stdout}{asked.stderr}")
 
 
 def _rows(store: Store) -> list[Any]:

@@ -13,19 +13,28 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+import apsw
 import psutil
 
+from goalfsm.store.sqlite.migrations import MIGRATIONS
 from tests.crash.checks import Findings, check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ADDED: Final = ("session_status",)
+"""What later migrations have added: all of it is indexes, so taking back loses nothing."""
 ROOT: Final = Path(__file__).resolve().parents[2]
 START_UP_S: Final = 0.25
 """Kills within this time of the first line hit the start: migration, claim, reconciliation."""
+BIRTH_S: Final = 0.03
+"""Kills within this time hit the making of the database, or its migration from the first schema."""
+OLDER: Final = 0.2
+"""How often the database is first taken back to the schema that it began with."""
 RUNNING_S: Final = 1.2
 FINISH_S: Final = 90.0
 
@@ -80,25 +89,52 @@ class Daemon:
         self.log.close()
 
 
-def moments(seed: int, kills: int) -> Iterator[tuple[float, bool]]:
-    """Yield when to kill, in seconds after the start, and whether the supervisor dies as well."""
+class Moment(NamedTuple):
+    """When to kill, in seconds after the start, and what else is done to make it hard."""
+
+    delay: float
+    with_supervisor: bool
+    older: bool
+
+
+def moments(seed: int, kills: int) -> Iterator[Moment]:
+    """Yield the kills of a seed; the first ones hit a database that is just being made."""
     rng = random.Random(seed)
-    for _ in range(kills):
-        longest = START_UP_S if rng.random() < 0.4 else RUNNING_S
-        yield rng.uniform(0.0, longest), rng.random() < 0.25
+    births = kills // 10
+    for number in range(kills):
+        older = number >= births and rng.random() < OLDER
+        early = older or number < births
+        longest = BIRTH_S if early else START_UP_S if rng.random() < 0.4 else RUNNING_S
+        yield Moment(rng.uniform(0.0, longest), rng.random() < 0.25, older)
+
+
+def take_back(path: Path) -> bool:
+    """Give the database the schema of the first version again, as an older program left it."""
+    if not path.exists():
+        return False
+    with closing(apsw.Connection(str(path))) as db:
+        if int(db.pragma("user_version")) != len(MIGRATIONS):
+            return False
+        with db:
+            for name in ADDED:
+                db.execute(f"DROP INDEX {name}")
+            db.pragma("user_version", 1)
+    return True
 
 
 def crash(place: Path, *, kills: int, seed: int) -> Findings:
     """Kill the daemon ``kills`` times, let it finish, and return what was found."""
     begun = time.monotonic()
-    done = 0
-    for delay, with_supervisor in moments(seed, kills):
+    done = older = 0
+    for moment in moments(seed, kills):
+        older += moment.older and take_back(place / "goals.db")
         daemon = Daemon(place)
-        time.sleep(delay)
-        done += daemon.kill(with_supervisor=with_supervisor)
+        time.sleep(moment.delay)
+        done += daemon.kill(with_supervisor=moment.with_supervisor)
     (place / "finish").touch()
     status = Daemon(place).wait(FINISH_S)
-    return check(place, kills=done, status=status, seconds=time.monotonic() - begun)
+    seconds = time.monotonic() - begun
+    return check(place, kills=done, status=status, seconds=seconds, older=older)
 
 
 def main() -> int:

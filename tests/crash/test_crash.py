@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from goalfsm.store.sqlite import SqliteStore
 from tests.crash.checks import check
-from tests.crash.run import ROOT, Daemon, crash
+from tests.crash.run import BIRTH_S, ROOT, Daemon, crash, moments, take_back
 
 PATIENCE_S = 40.0
 
@@ -31,6 +32,20 @@ def test_a_goal_survives_sigkill_at_any_moment(tmp_path: Path) -> None:
     findings = crash(tmp_path, kills=5, seed=20_260_101)
     assert findings.faults == []
     assert findings.turns >= 1
+
+
+def test_kills_hit_the_making_and_the_migration_of_the_database(tmp_path: Path) -> None:
+    """Some are as early as that; an older schema loses nothing by being taken further again."""
+    drawn = list(moments(seed=1, kills=200))
+    assert all(moment.delay < BIRTH_S for moment in drawn[:20])
+    assert 20 < sum(moment.older for moment in drawn) < 60
+    path = tmp_path / "goals.db"
+    assert not take_back(path)
+    SqliteStore.open(path).close()
+    assert take_back(path)
+    assert not take_back(path)
+    SqliteStore.open(path).close()
+    assert take_back(path)
 
 
 def begun(place: Path) -> bool:
