@@ -68,7 +68,7 @@ crash: setup ## Kill a daemon KILLS times and check that nothing is lost
 	$(BIN)/python -m tests.crash.run --kills $(or $(KILLS),200)
 
 mutants: .venv-mutants/.ready ## Count the changes of the pure modules that tests notice; ALL=1, ONLY='goalfsm.format*'
-	@sh .ci/mutants $(ONLY) $(if $(ALL),--all) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
+	@sh .ci/mutants $(ONLY) $(if $(ALL),--all) $(if $(CONTROL),--control) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
 
 .venv-mutants/.ready: .ci/mutants.lock .ci/setup pyproject.toml
 	@sh .ci/setup .venv-mutants .ci/mutants.lock

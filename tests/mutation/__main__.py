@@ -37,8 +37,8 @@ def pure_modules() -> dict[str, Path]:
 
 def sampled(found: list[Site], most: int, seed: int) -> list[Site]:
     """Return so many of a module's mutants: the same ones for the same source and seed."""
-    chosen = random.Random(f"{seed} {found[0].module}").sample(range(len(found)), most)
-    return [found[index] for index in sorted(chosen)]
+    chance = random.Random(f"{seed} {found[0].module}" if found else seed)
+    return [found[index] for index in sorted(chance.sample(range(len(found)), most))]
 
 
 def table(verdicts: list[Verdict], made: Counter[str]) -> str:
@@ -60,8 +60,48 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--all", action="store_true", help="judge every mutant, not a sample")
     parser.add_argument("--sample", type=int, default=SAMPLE, help="how many of each module")
     parser.add_argument("--seed", type=int, default=SEED, help="which ones")
+    parser.add_argument(
+        "--control",
+        action="store_true",
+        help="put one function of each module in its own place instead: no test may notice",
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
     return parser.parse_args()
+
+
+def chosen(given: argparse.Namespace, made: Counter[str]) -> list[Site]:
+    """Return where the mutants are made that were asked for; ``made`` counts all, by module."""
+    asked: list[Site] = []
+    for module, path in pure_modules().items():
+        found = sites(module, path)
+        made[module] = len(found)
+        if given.only:
+            asked += [s for s in found if any(fnmatch.fnmatch(s.name, n) for n in given.only)]
+        elif given.all:
+            asked += found
+        else:
+            most = 1 if given.control else given.sample
+            asked += sampled(found, min(most, len(found)), given.seed)
+    return asked
+
+
+def judged(given: argparse.Namespace, asked: list[Site]) -> list[Verdict]:
+    """Judge the mutants, write down which ones no test noticed, and tell how far it is."""
+    count = 0
+    MISSED.parent.mkdir(exist_ok=True)
+    with MISSED.open("w", encoding="utf-8") as missed:
+
+        def told(verdict: Verdict) -> None:
+            nonlocal count
+            count += 1
+            if count % 100 == 0:
+                sys.stderr.write(f"{count:,} of {len(asked):,} are judged\n")
+            if verdict.outcome not in CAUGHT:
+                missed.write(f"{verdict.mutant.name}: {verdict.outcome}\n{verdict.mutant.diff}\n")
+                missed.flush()
+
+        mutants = (site.unchanged() if given.control else site.mutant() for site in asked)
+        return judge(mutants, jobs=given.jobs, told=told)
 
 
 def main() -> int:
@@ -69,34 +109,16 @@ def main() -> int:
     given = arguments()
     start = time.monotonic()
     made: Counter[str] = Counter()
-    chosen: list[Site] = []
-    for module, path in pure_modules().items():
-        found = sites(module, path)
-        made[module] = len(found)
-        if given.only:
-            chosen += [s for s in found if any(fnmatch.fnmatch(s.name, n) for n in given.only)]
-        elif given.all or len(found) <= given.sample:
-            chosen += found
-        else:
-            chosen += sampled(found, given.sample, given.seed)
-    if not chosen:
+    asked = chosen(given, made)
+    if not asked:
         sys.exit("no mutant of a pure module has such a name; try goalfsm.format*")
     sys.stdout.write(f"{made.total():,} mutants of {len(made)} modules\n")
-    MISSED.parent.mkdir(exist_ok=True)
-    judged = 0
-    with MISSED.open("w", encoding="utf-8") as missed:
-
-        def told(verdict: Verdict) -> None:
-            nonlocal judged
-            judged += 1
-            if judged % 100 == 0:
-                sys.stderr.write(f"{judged:,} of {len(chosen):,} are judged\n")
-            if verdict.outcome not in CAUGHT:
-                missed.write(f"{verdict.mutant.name}: {verdict.outcome}\n{verdict.mutant.diff}\n")
-                missed.flush()
-
-        verdicts = judge((site.mutant() for site in chosen), jobs=given.jobs, told=told)
+    sys.stdout.flush()
+    verdicts = judged(given, asked)
     caught = sum(verdict.outcome in CAUGHT for verdict in verdicts)
+    if given.control:
+        sys.stdout.write(f"{caught} of {len(verdicts)} unchanged functions were noticed\n")
+        return 1 if caught else 0
     which = "every one"
     if given.only:
         which = "those named " + " ".join(given.only)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
@@ -173,7 +174,8 @@ class _Judge:
             raise pytest.UsageError(f"{measured['failed']} fails without any change")
         self._cost = measured["cost"]
         self._ran = {
-            name: {int(line): set(tests) for line, tests in ran.items()}
+            # Each name once: what a fork inherits costs it time.
+            name: {int(line): set(map(sys.intern, tests)) for line, tests in ran.items()}
             for name, ran in measured["ran"].items()
         }
 
@@ -212,6 +214,9 @@ class _Judge:
 
     def _judged(self, folder: Path) -> Iterator[Verdict]:
         waiting = [self._case(mutant) for mutant in reversed(self.mutants)]
+        self._ran.clear()
+        gc.collect()
+        gc.freeze()
         running: dict[int, _Case] = {}
         while waiting or running:
             if waiting and len(running) < self.jobs:

@@ -33,12 +33,18 @@ class Site(NamedTuple):
     before: cst.FunctionDef
     nodes: tuple[cst.CSTNode, cst.CSTNode]
 
+    def _source(self, function: cst.FunctionDef) -> str:
+        return dedent(self.tree.code_for_node(function)).strip() + "\n"
+
+    def unchanged(self) -> Mutant:
+        """Return the function as it is, in the place of a mutant."""
+        change = Change(self.module, self.function, self._source(self.before))
+        return Mutant(self.name, change, self.lines, self.whole, "")
+
     def mutant(self) -> Mutant:
         """Make the mutant."""
         after: Any = deep_replace(self.before, *self.nodes)
-        old, new = (
-            dedent(self.tree.code_for_node(node)).strip() + "\n" for node in (self.before, after)
-        )
+        old, new = self._source(self.before), self._source(after)
         lines = (text.splitlines(keepends=True) for text in (old, new))
         diff = "".join(list(unified_diff(*lines, n=1))[2:])
         change = Change(self.module, self.function, new)
