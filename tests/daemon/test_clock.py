@@ -4,63 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from goalfsm import events as e
-from goalfsm.daemon.replaying import replay
 from goalfsm.daemon.timers import Timers
 from goalfsm.daemon.world import DerivedIds, World, decision_context
 from goalfsm.model import Limits
-from goalfsm.workers import protocol as w
-from tests.daemon.stage import COMPLETE, OBJECTIVE, START_MS, THREAD, Stage, play, steps, worker
+from tests.daemon.stage import START_MS, THREAD, Stage, play, steps, worker
 
 HOUR_MS = 3_600_000
-
-
-@pytest.mark.parametrize("by_ms", [HOUR_MS, -HOUR_MS])
-def test_a_retry_waits_as_long_as_it_was_told(by_ms: int) -> None:
-    async def scene(stage: Stage) -> None:
-        fails = w.ErrorReported(message="overloaded", status=529, retry_after=120.0)
-        async with stage.engine(worker(steps([fails], ["b", COMPLETE]))) as engine:
-            await engine.submit(THREAD, OBJECTIVE)
-            await asyncio.sleep(10)
-            stage.clock.skew_ms = by_ms
-            await engine.settled(THREAD)
-            assert 120 <= stage.loop.time() < 180
-            assert abs(engine.now_ms() - stage.clock.wall_ms()) < 1_000
-        assert [event.by_ms for event in stage.events(e.ClockAdjusted)] == [by_ms]
-        assert replay(stage.store(), THREAD).ok
-
-    play(scene)
-
-
-@pytest.mark.parametrize("by_ms", [HOUR_MS, -HOUR_MS])
-def test_a_running_turn_is_charged_the_time_it_took(by_ms: int) -> None:
-    async def scene(stage: Stage) -> None:
-        limits = Limits(seconds=600)
-        async with stage.engine(worker(steps([60.0, "a", COMPLETE]))) as engine:
-            await engine.submit(THREAD, e.ObjectiveGiven(objective="x", limits=limits))
-            await asyncio.sleep(30)
-            stage.clock.skew_ms = by_ms
-            session = await engine.settled(THREAD)
-            assert session.goal is not None
-            assert (session.goal.status, session.goal.active_seconds) == ("complete", 60)
-
-    play(scene)
-
-
-def test_a_named_time_of_day_comes_when_the_clock_says_so() -> None:
-    async def scene(stage: Stage) -> None:
-        until = START_MS / 1000 + 7_200
-        wait = w.WaitDeclared(for_="timer", until=until)
-        async with stage.engine(worker(steps(["a", wait], ["b", COMPLETE]))) as engine:
-            await engine.submit(THREAD, OBJECTIVE)
-            await asyncio.sleep(100)
-            stage.clock.skew_ms = HOUR_MS
-            await engine.settled(THREAD)
-            assert 3_600 <= stage.loop.time() < 3_610
-
-    play(scene)
 
 
 def test_a_time_budget_ends_a_goal_while_its_turn_runs() -> None:
