@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any, Final, get_args, get_type_hints
 
 import click
 import msgspec
@@ -41,7 +41,9 @@ def duration(text: str) -> float:
     found = _DURATION.fullmatch(text.strip())
     parts = {} if found is None else {k: v for k, v in found.groupdict().items() if v}
     seconds = sum(float(count) * _SECONDS[unit] for unit, count in parts.items())
-    if not 0 < seconds <= MAX_COUNT:
+    if seconds > MAX_COUNT:
+        raise HintedError(f"{text!r} is too long", f"at most {MAX_COUNT:,} seconds")
+    if not seconds:
         raise HintedError(
             f"{text!r} is not a duration", "write it like 90, 90s, 5m or 1h30m, above 0"
         )
@@ -66,7 +68,9 @@ def count(what: str, *, minimum: int = 1) -> Callable[[str], int]:
             if found
             else Decimal("NaN")
         )
-        if number.is_nan() or number != int(number) or not minimum <= number <= MAX_COUNT:
+        if not number.is_nan() and number > MAX_COUNT:
+            raise HintedError(f"{text!r} is too large for a {what}", f"at most {MAX_COUNT:,}")
+        if number.is_nan() or number != int(number) or number < minimum:
             least = "a positive whole number" if minimum else "a whole number, 0 or more"
             raise HintedError(f"{text!r} is not a {what}", f"give {least}, like 20 or 200k")
         return int(number)
@@ -105,12 +109,25 @@ def setting(text: str) -> tuple[str, Setting]:
     known = msgspec.structs.asdict(Policy())
     if name not in known:
         raise HintedError(f"there is no setting {name!r}", f"there are {', '.join(known)}")
+    wrong = f"{value!r} is no value for {name}"
     try:
-        found: Setting = msgspec.convert(value.strip(), type(known[name]), strict=False)
+        found: Setting = msgspec.convert(value.strip(), get_type_hints(Policy)[name], strict=False)
+    except msgspec.ValidationError:
+        raise HintedError(wrong, f"give {_kind(name)}") from None
+    try:
         Policy().changed({name: found})
-    except (ValueError, msgspec.ValidationError) as error:
-        raise HintedError(f"{value!r} is no value for {name}", str(error)) from None
+    except ValueError as error:
+        raise HintedError(wrong, str(error)) from None
     return name, found
+
+
+def _kind(name: str) -> str:
+    """Return in words what a setting may be."""
+    kind = get_type_hints(Policy)[name]
+    if choices := get_args(kind):
+        return f"one of {', '.join(choices)}"
+    words = {bool: "true or false", int: "a whole number", float: "a number"}
+    return f"{words[kind]}, like {name}={str(getattr(Policy(), name)).lower()}"
 
 
 class ProgramCommand(click.Command):
@@ -125,7 +142,12 @@ class ProgramCommand(click.Command):
                 raise HintedError("no program behind --", "put it there: -- PROGRAM ARGS")
             ctx.meta[_PROGRAM] = program
             args = args[:cut]
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            hint = "words may begin with a dash behind a space: ' -like this'"
+            said = error.format_message()
+            raise HintedError(said, f"{ctx.command_path} --help lists them; {hint}") from None
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Return the pieces of the usage line, the program last."""

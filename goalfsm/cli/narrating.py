@@ -176,7 +176,8 @@ def _limits(limits: Limits) -> str:
     if limits.cost is not None:
         parts.append(f"cost {money(limits.cost)}")
     if limits.continuations is not None:
-        parts.append(f"{limits.continuations} turns" if limits.continuations else "any turns")
+        turns = "turn" if limits.continuations == 1 else "turns"
+        parts.append(f"{limits.continuations} {turns}" if limits.continuations else "any turns")
     return f" [{', '.join(parts)}]" if parts else ""
 
 

@@ -7,6 +7,7 @@ import pytest
 from goalfsm.cli import arguments
 from goalfsm.cli.arguments import HintedError
 from goalfsm.errors import GoalError
+from goalfsm.model import MAX_COUNT
 
 
 @pytest.mark.parametrize(
@@ -27,13 +28,52 @@ def test_durations_are_read(text: str, seconds: float) -> None:
     assert arguments.duration(text) == seconds
 
 
-@pytest.mark.parametrize(
-    "text", ["", "0", "0s", "ten", "-5", "1m1h", "1h30", "1 h", "1e3", "٣", "9" * 400]
-)
+@pytest.mark.parametrize("text", ["", "0", "0s", "ten", "-5", "1m1h", "1h30", "1 h", "1e3", "٣"])
 def test_what_is_no_duration_is_refused_with_a_hint(text: str) -> None:
     with pytest.raises(HintedError) as refused:
         arguments.duration(text)
     assert "1h30m" in refused.value.hint
+
+
+@pytest.mark.parametrize("text", ["9" * 20, "9" * 400, f"{MAX_COUNT + 1}"])
+def test_what_is_too_large_is_told_the_most(text: str) -> None:
+    for read in (arguments.duration, arguments.count("budget")):
+        with pytest.raises(HintedError, match="too l") as refused:
+            read(text)
+        assert f"{MAX_COUNT:,}" in refused.value.hint
+    assert arguments.count("budget")(f"{MAX_COUNT}") == arguments.duration(f"{MAX_COUNT}")
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [
+        ("blocked-after=5", ("blocked_after", 5)),
+        ("evidence_required=false", ("evidence_required", False)),
+        ("retries=host", ("retries", "host")),
+        ("retry_jitter= 0.5 ", ("retry_jitter", 0.5)),
+    ],
+)
+def test_settings_are_read(text: str, setting: tuple[str, object]) -> None:
+    assert arguments.setting(text) == setting
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("blocked_after=x", "give a whole number, like blocked_after=3"),
+        ("blocked_after=0", "blocked_after and steering_limit are at least 1"),
+        ("evidence_required=perhaps", "give true or false, like evidence_required=true"),
+        ("retries=0", "give one of engine, host"),
+        ("on_start=", "give one of resume, ask, pause"),
+        ("retry_jitter=x", "give a number, like retry_jitter=0.2"),
+        ("blocked_after", "write it like blocked_after=5"),
+        ("=5", "write it like blocked_after=5"),
+    ],
+)
+def test_what_is_no_setting_is_refused_in_words(text: str, hint: str) -> None:
+    with pytest.raises(HintedError) as refused:
+        arguments.setting(text)
+    assert refused.value.hint == hint
 
 
 def test_a_budget_of_time_is_whole_seconds() -> None:
@@ -50,7 +90,7 @@ def test_counts_are_read(text: str, number: int) -> None:
     assert arguments.count("budget")(text) == number
 
 
-@pytest.mark.parametrize("text", ["0", "ten", "", "-1", "1.5", "1.0001k", "1__0", "9" * 20, "nan"])
+@pytest.mark.parametrize("text", ["0", "ten", "", "-1", "1.5", "1.0001k", "1__0", "nan"])
 def test_what_is_no_count_is_refused_with_a_hint(text: str) -> None:
     with pytest.raises(HintedError, match="is not a budget") as refused:
         arguments.count("budget")(text)

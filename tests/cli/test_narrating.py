@@ -136,3 +136,8 @@ def test_a_failed_turn_and_a_crash_are_not_quiet() -> None:
 def test_a_decision_names_its_guard_and_when_it_ends() -> None:
     waits = Decision(decision="wait", guard="wait", reason="a timer", until_ms=1_700_000_000_000)
     assert why(waits) == "wait: a timer (wait), until 2023-11-14 22:13:20 UTC"
+
+
+@pytest.mark.parametrize(("turns", "said"), [(0, "any turns"), (1, "1 turn"), (2, "2 turns")])
+def test_turns_are_counted_in_words(turns: int, said: str) -> None:
+    assert told(e.BudgetChanged(limits=Limits(continuations=turns))).endswith(f"[{said}]")

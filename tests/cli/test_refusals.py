@@ -158,6 +158,12 @@ def test_a_thread_without_the_words_for_it_is_told(cli: Cli, command: str) -> No
     assert cli(command, "release", "be quick").status == 0
 
 
+def test_words_that_begin_with_a_dash_can_be_given(cli: Cli) -> None:
+    assert "behind a space" in refused(cli, "set", "-fast please")
+    assert cli("set", " -fast please").status == exits.OK
+    assert "-fast please" in cli("status").out
+
+
 def test_a_thread_that_does_not_exist_is_told(cli: Cli) -> None:
     cli("set", "it")
     for words in (("status",), ("resume",), ("log",), ("run", "--thread")):
