@@ -54,6 +54,7 @@ class Drive:
         self._worker = worker
         self._event_id = uuid.uuid4().hex
         self._begun = False
+        self._asked = ""
 
     def carry_out(self) -> int:
         """Drive the thread to where its goal stops; return the exit status.
@@ -130,8 +131,10 @@ class Drive:
                     self._ended(notice)
                     return None
                 # What a notice says may be older than what was asked for.
-                if isinstance(notice, Settled) and is_over(now := engine.status(thread_id)):
-                    return now
+                if isinstance(notice, Settled):
+                    if is_over(now := engine.status(thread_id)):
+                        return now
+                    self._tell_who_is_asked(now)
         return None
 
     def _catch_up(self, engine: Engine, before: Stored) -> None:
@@ -170,8 +173,10 @@ class Drive:
                 self._view.show(notice)
                 if isinstance(notice, Ended):
                     raise NoEngine("the engine has ended")
-                if isinstance(notice, Settled) and is_over(now := client.status(db, thread_id)):
-                    return now
+                if isinstance(notice, Settled):
+                    if is_over(now := client.status(db, thread_id)):
+                        return now
+                    self._tell_who_is_asked(now)
         except KeyboardInterrupt:
             self._view.say(f"stopped following; process {pid} goes on with the goal")
             return None
@@ -193,6 +198,13 @@ class Drive:
         return event is not None
 
     # Both.
+
+    def _tell_who_is_asked(self, status: Status) -> None:
+        """Say, once for each time, which command the goal is waiting for."""
+        asked = speak(status.hint, self._place)
+        if asked and asked != self._asked:
+            self._view.say(f"this waits for you: {asked}")
+        self._asked = asked
 
     def _program(self, workers: WorkerConfigs) -> contextlib.AbstractContextManager[None]:
         """Have the worker stored with what is asked; nothing the second time."""

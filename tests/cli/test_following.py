@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 from pathlib import Path
@@ -110,4 +111,25 @@ def test_work_under_nohup_outlives_its_terminal() -> None:
         signal.signal(signal.SIGHUP, before)
     assert result.status == exits.OK, result
     assert "shutting down" not in result.out
+    assert turns() == [1]
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "answer"),
+    [((COMPLETE,), ("--accept",), "accept"), (("goalfsm tool wait --for event",), (), "complete")],
+)
+@pytest.mark.parametrize("follows", [False, True])
+def test_a_run_that_waits_for_somebody_says_for_which_command(
+    lines: tuple[str, ...], options: tuple[str, ...], answer: str, follows: bool
+) -> None:
+    place = ("--db", "goals.db", "--thread", "release")
+    program = worker(*lines)
+    with contextlib.ExitStack() as others:
+        if follows:
+            others.enter_context(daemon("--db", "goals.db"))
+        run = others.enter_context(terminal("run", "do it", *place, *options, "--", program))
+        said = run.until("this waits for you: ")
+        assert f"goalfsm {'wake' if answer == 'complete' else answer} release" in said
+        assert goalfsm(answer, *place).status == exits.OK
+        assert run.end().status == exits.OK
     assert turns() == [1]
