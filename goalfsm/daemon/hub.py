@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from goalfsm.daemon.dispatch import Dispatcher
     from goalfsm.daemon.doing import Doer
     from goalfsm.daemon.faults import Faults, Undecided
+    from goalfsm.daemon.ownership import Heartbeat
     from goalfsm.daemon.records import Opened, Prepared
     from goalfsm.daemon.runs import LiveRun
     from goalfsm.daemon.settling import Settling
@@ -70,6 +71,7 @@ class Hub(ABC):
     dispatcher: Dispatcher
     doer: Doer
     faults: Faults
+    heartbeat: Heartbeat
     watchers: Watchers
     verification: Verification
 

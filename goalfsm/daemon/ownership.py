@@ -93,9 +93,31 @@ class Heartbeat:
         self._failed = failed
         self._look = look
         self._handle: asyncio.TimerHandle | None = None
+        self._beaten_ms = 0
 
     def start(self) -> None:
-        """Beat from now on."""
+        """Beat from now on; the store was claimed just now."""
+        self._beaten_ms = self._system.clock.uptime_ms()
+        self._arm()
+
+    def confirm(self) -> bool:
+        """Tell whether the store is still ours, asking it where we were silent for too long.
+
+        An engine that stood still may have been replaced, and must not start anything first.
+        """
+        if self._system.clock.uptime_ms() - self._beaten_ms < EXPIRY_MS:
+            return True
+        try:
+            self._say()
+        except Fenced as error:
+            self.stop()
+            self._failed(error)
+            return False
+        except StoreError:
+            return False
+        return True
+
+    def _arm(self) -> None:
         self._handle = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
 
     def stop(self) -> None:
@@ -105,9 +127,9 @@ class Heartbeat:
             self._handle = None
 
     def _beat(self) -> None:
-        self.start()
+        self._arm()
         try:
-            self._store.owner.heartbeat(uptime_ms=self._system.clock.uptime_ms())
+            self._say()
             self._look()
         except Fenced as error:
             self.stop()
@@ -115,3 +137,8 @@ class Heartbeat:
         except StoreError as error:
             # Commits meet the same trouble and deal with it; until then we are only silent.
             _log.warning("heartbeat failed", code=error.code, error=error.message)
+
+    def _say(self) -> None:
+        now_ms = self._system.clock.uptime_ms()
+        self._store.owner.heartbeat(uptime_ms=now_ms)
+        self._beaten_ms = now_ms

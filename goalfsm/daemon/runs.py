@@ -146,7 +146,8 @@ class LiveRun:
         # From here on the open run says that there may be something to end, not the effect.
         self._engine.mark_done(self._actor, started_key)
         try:
-            await self._listen(work)
+            if self._engine.heartbeat.confirm():
+                await self._listen(work)
         except asyncio.CancelledError:
             if self._ending is None:
                 raise
@@ -261,7 +262,8 @@ class LiveRun:
     def _skipped(self, reason: str, excerpt: str, count: int) -> None:
         shown = self._seen.clean(excerpt)
         self._log.warning("output skipped", reason=reason, excerpt=shown, count=count)
-        message = f"{reason}: {shown}" if count == 1 else f"{reason} ({count} times): {shown}"
+        message = reason if count == 1 else f"{reason} ({count:,} times)"
+        message += f": {shown}" if shown else ""
         self._engine.followers.give(
             Problem(thread_id=self._actor.thread_id, code="output_skipped", message=message)
         )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from goalfsm.errors import Fenced, GoalError
+from goalfsm import events as e
+from goalfsm.daemon import doing
+from goalfsm.errors import Busy, Fenced, GoalError
 from goalfsm.store.port import Identity
+from goalfsm.workers import protocol as w
 from goalfsm.workers.orphans import Orphans
-from tests.daemon.stage import OBJECTIVE, THREAD, Stage, StageSystem, play, steps, worker
+from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, StageSystem, play, steps, worker
 
 
 class Slow(StageSystem):
@@ -40,3 +44,60 @@ def test_an_engine_that_is_fenced_while_it_starts_does_not_hang() -> None:
             await late.submit(THREAD, OBJECTIVE)
 
     play(scene, within=120)
+
+
+def test_an_engine_that_stood_still_asks_before_it_starts_a_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its dispatch was committed; by the time that it goes on, another engine has the store."""
+
+    async def scene(stage: Stage) -> None:
+        started: list[str] = []
+        render = doing.render_turn
+
+        def stand_still(*asked: Any) -> str:
+            """Let twenty seconds pass in the middle of a step, and a successor come."""
+            later = stage.clock.uptime_ms() + 20_000
+            monkeypatch.setattr(stage.clock, "uptime_ms", lambda: later)
+            successor = Identity(pid=99, start_time=1, boot_id="boot")
+            stage.store().owner.claim(successor, socket="", uptime_ms=later)
+            return render(*asked)
+
+        async def turn(work: w.Work) -> Any:
+            started.append(work.run_id)
+            yield "a"
+
+        monkeypatch.setattr(doing, "render_turn", stand_still)
+        engine = await stage.engine(worker(turn)).__aenter__()
+        with pytest.raises(Fenced):
+            await asyncio.gather(engine.submit(THREAD, OBJECTIVE), engine.wait())
+        assert started == []
+        assert len(stage.events(e.RunDispatched)) == 1
+
+    play(scene, within=120)
+
+
+def test_an_engine_that_cannot_ask_starts_nothing_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The turn is recorded as cut off, and tried again when the store answers."""
+
+    async def scene(stage: Stage) -> None:
+        async with stage.engine(worker(steps([COMPLETE]))) as engine:
+            beat, failures = engine.store.owner.heartbeat, [Busy("locked")]
+
+            def busy(*, uptime_ms: int) -> None:
+                if failures:
+                    raise failures.pop()
+                beat(uptime_ms=uptime_ms)
+
+            monkeypatch.setattr(engine.store.owner, "heartbeat", busy)
+            engine.heartbeat._beaten_ms -= 20_000
+            await engine.submit(THREAD, OBJECTIVE)
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "complete"
+        assert len(stage.events(e.RunInterrupted)) == 1
+        assert len(stage.events(e.RunDispatched)) == 2
+
+    play(scene, within=600)

@@ -104,7 +104,7 @@ def skip_compare_and_set() -> Patches:
     def same(_disk: Any, commit: Any) -> Conflict:
         return Conflict(actual_revision=commit.expected_revision)
 
-    yield patch.object(memory, "_conflict", same)
+    yield patch.object(memory, "conflicting", same)
     yield patch.object(memory.Lost, "carries", lambda _lost, _commit: False)
 
 

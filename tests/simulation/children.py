@@ -31,6 +31,9 @@ class Child:
         self.goal_id = work.goal_id
         self.engine = engine
         self.remote = remote
+        self.late = remote and engine.deposed
+        """Whether it was started somewhere else by an engine that was deposed at that moment:
+        nobody but that somewhere can refuse it, by the token of its run."""
         self.alive = True
         self.unkillable = False
         self.finished = False
@@ -155,7 +158,9 @@ class Children:
     async def end_orphans(
         self, engine: Process, run_ids: Sequence[str], recorded: Sequence[Recorded]
     ) -> Orphans:
-        """End what lives of these runs, which takes a moment."""
+        """End what lives of these runs, which takes a moment; first the supervisors of others."""
+        for other in self._world.processes:
+            other.unsupervised = other.unsupervised or other is not engine
         await asyncio.sleep(self._world.random.choice((0.0, 0.0, 0.4, 3.0)))
         named = {*run_ids, *(process.run_id for process in recorded)}
         ended: list[int] = []

@@ -409,7 +409,7 @@ class Oracle:
         if not child.engine.deposed:
             # Those of a deposed engine that goes on end when it notices, see `after_step`.
             alive = self._world.children.alive(thread_id)
-            others = [c for c in alive if c.engine.dead or not c.engine.deposed]
+            others = [c for c in alive if not c.late and (c.engine.dead or not c.engine.deposed)]
             if others:
                 self.fail("two runs of one thread live", f"{others[0].run_id} and {run_id}")
             self._prompt(thread_id, work)

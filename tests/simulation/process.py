@@ -112,6 +112,8 @@ class Process:
         self.gone = False
         self.stalled = False
         self.inside = False
+        self.unsupervised = False
+        """Whether a successor has ended its supervisor: it starts no process any more."""
         self.deposed_at_us: int | None = None
         self.ended_with: BaseException | None = None
         self._workers: dict[str, SimWorker] = {}

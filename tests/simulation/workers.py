@@ -102,6 +102,9 @@ class SimWorker(CallableWorker):
         process.point("worker.starts")
         if process.dead:
             return  # what is taken apart of a dead process starts nothing
+        if process.unsupervised and not self._remote:
+            yield w.ErrorReported(message="the supervisor is gone", kind="lost")
+            return
         child = world.children.start(process, work, remote=self._remote)
         leaves_ms = None
         try:
