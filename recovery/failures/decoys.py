@@ -31,7 +31,7 @@ def _either(words: str) -> str:
 # What people and agents open a report of their work with, and providers do not.
 _OPENINGS: Final = (
     "I(?!'m_sorry),I've,Let,Let's,Now,Next,Then,First,Finally,Here,He,She,They,These,Those,My,How"
-    ",What,Why,When,Where,Who,Which,Should,Does,Do,Is,Are,Remember,Can_you,Could_you,Would_you"
+    ",What,Why,When,Where,Who,Which,Should,Does,Do,Is,Are,Remember,Note:,Can_you,Could_you,Would_you"
     ",Returns:,Raises:,Args:,Parameters:,Question,Background,Context:,README"
     ",Maybe,Perhaps,Users,Customers,People,Someone,Nobody,Everyone,Comment,Mail,Email,CHANGELOG"
     ",Sprint,Roadmap,Agenda,Meeting,Story,User_story,Status_codes,HTTP_status_codes,TODO,FIXME"
@@ -48,7 +48,7 @@ _DEEDS: Final = (
     ",Reviewed,Reviewing,Investigate,Investigated,Investigating,Process,Processed,Processes"
     ",Processing,Found,Generated,Generates,Generating,Download,Downloaded,Downloading,Install"
     ",Installed,Installing,Compiled,Compiling,Deploy,Deployed,Deploying,Merged,Merging,Searched"
-    ",Searching,Deleted,Deleting,Copied,Copying,Uploaded,Saved,Saving,Skipped,Built,Building"
+    ",Searching,Deleted,Deleting,Copied,Copying,Uploaded,Saved,Saving,Skipped,Skipping,Built,Building"
     ",Replaced"
     ",Replacing,Extracted,Inserted,Formatted,Linted,Explain,Explained,Explains,Simulate,Simulated"
     ",Simulates,Mock,Mocked,Mocks,Verify"
@@ -190,6 +190,7 @@ CERTAIN: Final[tuple[Shape, ...]] = (
         r"^(?:ldap|SMTP|S?FTP|IMAP|POP3|Selenium|Cypress|Playwright|Puppeteer|JDBC|ODBC|MQTT|AMQP"
         r"|Redis|Kafka|Postgres\w{0,6}|MySQL|Mongo\w{0,4}|Elasticsearch|Cassandra|NFS)(?:: | \d{3}"
         r" )",
+        r"Content Security Policy|\bCORS\b|^(?:vault|consul|nomad|[a-z]{2,20}-cli): ",
         r"waiting for (?:selector|locator)|\b(?:page|locator|browser|frame)\.\w{1,40}: ",
         r"(?::|\bport )(?:5432|3306|6379|27017|1433|5672|9092|9200)\b",
     ),
@@ -216,7 +217,7 @@ UNLESS_TRUSTED: Final[tuple[Shape, ...]] = (
         r"^TypeError: (?!fetch failed|terminated|[Ff]ailed to fetch|[Nn]etwork|[Ll]oad failed"
         r"|Invalid response body|[Bb]ody)",
         r"\bUncaught (?:Reference|Type|Range)Error\b|\bCannot read propert(?:y|ies) of",
-        r"\bCannot find (?:module|name|package|type)\b|\bNo module named\b"
+        r"\b[Cc]annot find (?:module|name|package|type|symbol)\b|\bNo module named\b"
         r"|\bundefined (?:method|local variable)|\((?:NoMethod|Name|Argument|Standard)Error\)",
     ),
     _shape(
@@ -251,11 +252,12 @@ UNLESS_TRUSTED: Final[tuple[Shape, ...]] = (
         r"|TIMEOUT|LIMIT|PORT|RETRIES"
         r"|MAX)\w{0,40}\s{0,4}[:=]\s{0,4}[\"']?\d+\w{0,8}[\"']?[,;]?\s{0,4}\Z",
         r"\A[A-Z][A-Z0-9_]{2,60}=\S|^\s{0,12}(?:port|retries|replicas|workers|image): \S{1,60}$",
-        r"\A(?!status|code|error|finish|stop|block|type|http)[\w.\[\]'\"]{1,80} ?=+ ?\S{1,80}(?:, "
+        r"\A(?!status|code|error|finish|stop|block|type|http|.{0,30}[rR]eason)[\w.\[\]'\"]{1,80}"
+        r" ?=+ ?\S{1,80}(?:, "
         r"?\w{1,40}=\S{1,80}){0,8}\Z",
         r";$\n.{0,200};$|\A\w[\w ]{0,80};\s{0,4}\Z|\Areturn \S{1,40}\Z",
         r"^\s{0,20}(?:if|for|while|switch|catch|except)\b.{1,200}[:{]$|=> ?\{",
-        r"\A\s{0,20}[A-Za-z_][\w.]{0,60} = [\[{(\"']",
+        r"\A\s{0,20}(?!.{0,30}[Rr]eason)[A-Za-z_][\w.]{0,60} = [\[{(\"']",
         r"^\s{0,20}(?:log|logger|logging|console|print|printf|fmt|System\.out)(?:\.\w{1,20})?\(",
         r"^\s{0,20}(?:if|while|for|switch) ?\(.{1,200};| (?:===?|!==?|&&|\|\|) \S",
         r"\A\s{0,20}(?:\"\"\"|'''|//|/\*)|\A\s{0,20}(?:return|raise|yield|await) [^\s(]{1,80}\(",

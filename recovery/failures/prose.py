@@ -30,7 +30,8 @@ _MODEL_CAN: Final = (
 )
 _OUTPUT: Final = r"\boutput|completion length|image|\bpdf\b|attachment|\bfile\b|per[ _-]min"
 _OUTPUT_ONLY: Final = (
-    r"\boutput tokens|completion length|max_(?:completion_|output_)?tokens|rate.?limit"
+    r"\boutput tokens|completion length|max_(?:completion_|output_)?tokens(?!.{0,40}context)"
+    r"|rate.?limit"
 )
 _UNSAFE: Final = (
     r"(?:safety|moderat\w{2,4}|disallowed|prohibited|harm(?:ful|s)?|unsafe|nsfw|explicit"
@@ -41,7 +42,7 @@ _UNSAFE: Final = (
 _STOPPED: Final = (
     r"(?:declin\w{2,3}|refus\w{2,3}|withh[eo]ld|reject\w{2,3}|block\w{2,3}|flagg\w{2,3}"
     r"|stopp\w{2,3}"
-    r"|suppress\w{2,3}|filtered|censored|cut off|removed|violat\w{1,4}|detected|triggered"
+    r"|suppress\w{2,3}|filtered|censored|cut|removed|violat\w{1,4}|detected|triggered"
     r"|not allowed)\b"
 )
 _MEANS: Final = (
@@ -97,7 +98,8 @@ PARTICULAR: Final[tuple[Rule, ...]] = (
         "so many tokens, and the maximum, which is smaller",
         r"\btokens?\b ?> ?[\d,]{1,12} (?:maximum|max\b)",
         r"\bexceeds? .{0,30}\bmax_(?:seq|model|context|position)\w{0,14}\b",
-        r"\btokens of context\b|\bfit (?:the |your )?(?:prompt|input|conversation|messages?) in",
+        r"\btokens of context\b|\bexceeds? (?:the )?(?:model(?:'s)? )?context\b|\bfit (?:the |your"
+        r" )?(?:prompt|input|conversation|messages?) in",
         r"maximum allowed content length|\btokens? [\d,]{1,12} > (?:context|limit|max)\w{0,10}"
         r" [\d,]"
         r"|\bcontext window\b.{0,40}\bis [\d,]{3,12} tokens\b|\btokens\b.{0,40}\bexceeds? (?:the"
@@ -146,10 +148,10 @@ PARTICULAR: Final[tuple[Rule, ...]] = (
         rf"\b(?:used(?: up)?|spent|exhausted|run out of|ran out of|out of|consumed|reached|hit"
         rf"|exceeded|over|depleted|finished)\s{_NEAR}{_MEANS}",
         rf"\b(?:no|zero|without|not enough|insufficient|lacks?|no remaining|not have enough"
-        rf"|\w{1, 7}n't have enough) {_NEAR}{_MEANS}"
+        rf"|\w{{1,7}}n't have enough) {_NEAR}{_MEANS}"
         r"(?:\s(?:left|remain\w{0,3}|available|to\b)|\W*$)",
         r"\b(?:come|try|check) (?:back|again) (?:tomorrow|next (?:week|month))\b",
-        r"\b100 ?% used\b",
+        r"\b100 ?% used\b|\bplan does not include\b",
         r"\bbilling is (?:disabled|off|inactive|suspended)\b|\bno remaining (?:balance|credits?"
         r"|quota|requests)\b",
         r"\bneed(?:s)? to be (?:paid|topped up|recharged)|\b(?:pay|settle) your\b"
@@ -157,7 +159,8 @@ PARTICULAR: Final[tuple[Rule, ...]] = (
         r"|declined)",
         r"\u4f59\u989d|\u6b20\u8d39|\u5145\u503c|\u989d\u5ea6|\u914d\u989d.{0,8}(?:\u4e0d\u8db3"
         r"|\u7528\u5b8c|\u8017\u5c3d|\u8d85)|\u5957\u9910",
-        needs="billing|100|remaining|allowance|balance|credit|money|funds|wallet|budget|trial|free "
+        needs="billing|plan does|100|remaining|allowance|balance|credit|money|funds|wallet|budget"
+        "|trial|free "
         "|included|subscription"
         "|spend|premium|prepaid|quota|tomorrow|next |paid|topped|recharged|pay |settle|overdue"
         "|payment|bill|invoice|\u4f59\u989d|\u6b20\u8d39|\u5145\u503c|\u989d|\u5957\u9910",

@@ -143,7 +143,8 @@ SENTENCES: Final[tuple[Rule, ...]] = (
         r"|block is missing an?\b|does not contain any\b|proto field|\bduplicate (?:item|function"
         r"|tool|parameter|name)"
         r"|\bat most \d{1,6} (?:\w{1,12} )?(?:allowed|supported|permitted)\b|\bonly .{1,40} (?:is"
-        r"|are) supported\b|\bend of life\b|\bdiscontinued\b|\b(?:first|last) message must\b"
+        r"|are) supported\b|\bnumber of (?:tools|images|messages|functions|stops?)"
+        r" .{0,20}\bexceeds\b|\bend of life\b|\bdiscontinued\b|\b(?:first|last) message must\b"
         r"|\binput should be\b"
         r"|fields? not permitted"
         r"|\b(?:is|are) only supported (?:by|for|with|in)\b|\bdoes not support (?:this|successive"
@@ -160,7 +161,8 @@ SENTENCES: Final[tuple[Rule, ...]] = (
         r" outside (?:of )?(?:the )?(?:allowed|valid|supported)"
         r"|out of (?:the )?(?:allowed|valid|supported) range",
         r"\u53c2\u6570|\u6a21\u578b\u4e0d\u5b58\u5728|\u4e0d\u652f\u6301",
-        needs="model|request|payload|body|json|message list|definition|output|reply|answer"
+        needs="number of|model|request|payload|body|json|message list|definition|output|reply"
+        "|answer"
         "|completion"
         "|provided without|invalid_encrypted|may |contain|proto|duplicate|must|end of|discontinued"
         "|message|should|permitted|only|support|illegal|invalid|malformed|not |entity|first|at"
@@ -217,7 +219,7 @@ SENTENCES: Final[tuple[Rule, ...]] = (
         r"\binternet connection (?:\w{1,12} ){0,4}(?:offline|lost|down)|\byou (?:are|appear to be)"
         r" offline\b|\bnet::err_|\bnghttp2_|\bchannel error\b|\bat capacity\b|\bout of capacity\b",
         r"\b(?:response|answer|reply|stream) (?:stalled|froze|hung)|\bmodel (?:was )?unloaded\b"
-        r"|\bmodel (?:is )?unavailable\b"
+        r"|\bmodel (?:is )?unavailable\b|\bunavailable: \w|\bdeadline_exceeded\b"
         r"|received empty|no slots?"
         r" available|failed to respond|did not receive|parse error:"
         r" expected http|request canceled while waiting",
@@ -228,7 +230,8 @@ SENTENCES: Final[tuple[Rule, ...]] = (
         r"\u7e41\u5fd9|\u7a0d\u540e(?:\u518d|\u91cd)|\u7f51\u7edc|\u8d85\u65f6"
         r"|\u670d\u52a1\u4e0d\u53ef\u7528|\u5185\u90e8\u9519\u8bef|\u7cfb\u7edf(?:\u9519\u8bef"
         r"|\u5f02\u5e38)",
-        needs="server|service|provider|model|api|backend|system|upstream|gateway|endpoint"
+        needs="unavailable|deadline|server|service|provider|model|api|backend|system|upstream"
+        "|gateway|endpoint"
         "|connection"
         "|network|stream|response|answer|reply|engine|cluster|request|trying again|try|back "
         "|offline|net::err|nghttp2|channel|capacity|error code|receive|slot|respond|parse error"
