@@ -238,6 +238,11 @@ HOSTILE = {
     "commands": "command (" * 12_000,
     "ids": "req_" * 25_000 + "request id: " * 9_000,
     "sdk": "openai." * 15_000,
+    "ideas": "your model key request prompt tokens is not too long " * 2_000,
+    "negations": "no enough don't have credits can't fit " * 3_000,
+    "services": "the server the model the connection to our " * 3_000,
+    "assignments": "a = b == c; if (x) y; " * 5_000,
+    "megabytes": "the model request prompt key 429 " * 100_000,
 }
 
 
