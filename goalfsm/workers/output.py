@@ -39,7 +39,7 @@ class BoundedText:
     its middle left out and a line that says so.
     """
 
-    __slots__ = ("_keep", "_passed", "_tail", "_tail_size", "left_out")
+    __slots__ = ("_keep", "_parts", "_parts_size", "_passed", "_tail", "_tail_size", "left_out")
 
     def __init__(self, keep: int = KEEP_TEXT) -> None:
         """Keep ``keep`` characters of the beginning and as many of the end."""
@@ -47,6 +47,8 @@ class BoundedText:
         self._passed = 0
         self._tail: deque[str] = deque()
         self._tail_size = 0
+        self._parts: list[str] = []
+        self._parts_size = 0
         self.left_out = 0
 
     def add(self, text: str) -> str:
@@ -55,19 +57,28 @@ class BoundedText:
         head, rest = text[:room], text[room:]
         self._passed += len(head)
         if rest:
-            self._tail.append(rest)
-            self._tail_size += len(rest)
-            while self._tail_size - len(self._tail[0]) >= self._keep:
-                gone = len(self._tail.popleft())
-                self._tail_size -= gone
-                self.left_out += gone
-            # Thousands of short parts cost more than their characters: join them.
-            if len(self._tail) > _MAX_PARTS:
-                self._tail = deque(["".join(self._tail)])
+            # Thousands of short parts cost more than their characters: join them, each once.
+            self._parts.append(rest)
+            self._parts_size += len(rest)
+            if len(self._parts) >= _MAX_PARTS or self._parts_size >= self._keep:
+                self._join()
         return head
+
+    def _join(self) -> None:
+        """Make one of the parts that came last, and drop what is far from the end."""
+        joined = "".join(self._parts)
+        self._parts.clear()
+        self._parts_size = 0
+        self._tail.append(joined)
+        self._tail_size += len(joined)
+        while self._tail_size - len(self._tail[0]) >= self._keep:
+            gone = len(self._tail.popleft())
+            self._tail_size -= gone
+            self.left_out += gone
 
     def finish(self) -> str:
         """Return the end of the text, after a line that says how much was left out."""
+        self._join()
         tail = "".join(self._tail)
         self._tail.clear()
         self._tail_size = 0

@@ -162,7 +162,7 @@ def test_skipped_output_is_told_and_harmless() -> None:
             engine.followers.leave(follower)
             notices = [notice async for notice in follower]
         seen = [notice.message for notice in notices if isinstance(notice, Problem)]
-        assert seen == ["not JSON: {oops", "too long (3 times): "]
+        assert seen == ["not JSON: {oops", "too long (3 times)"]
 
     play(scene)
 
