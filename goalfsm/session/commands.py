@@ -289,7 +289,7 @@ def resume(session: Session, event: ResumeRequested, ctx: Context) -> Change:
             reply=Reply(
                 ok=False,
                 code="budget_limited",
-                message=f"the goal has no {goal.limited_by} left to go on with",
+                message=f"the goal is limited by {goal.limited_by}; nothing is left",
                 hint="raise the budget: goalfsm budget",
             )
         )
@@ -392,7 +392,7 @@ def _rebudgeted(before: Session, allowed: Change, source: Source, ctx: Context) 
         reply = Reply(
             ok=True,
             code="still_limited",
-            message=f"the budget is changed, but there still are no {goal.limited_by} left",
+            message=f"the budget is changed, but the goal is still limited by {goal.limited_by}",
             hint="raise it above what is used",
         )
     if goal.status != ACTIVE or used_up(goal) is None:

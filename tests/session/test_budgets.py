@@ -175,7 +175,7 @@ def test_a_budget_that_stays_below_the_use_reopens_nothing() -> None:
     thread.use(100, cost=60)
     thread.do(e.BudgetChanged(limits=Limits(tokens=300)))
     assert (thread.reply.ok, thread.reply.code) == (True, "still_limited")
-    assert thread.reply.message == "the budget is changed, but there still are no cost left"
+    assert thread.reply.message == "the budget is changed, but the goal is still limited by cost"
     assert (thread.status, thread.goal.limited_by) == ("budgetLimited", "cost")
     assert thread.goal.token_budget == 300
     thread.do(e.BudgetChanged(limits=Limits(), unlimited=("cost",)))

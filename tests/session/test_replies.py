@@ -319,7 +319,7 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
         budget(tokens=4),
         done(
             "still_limited",
-            "the budget is changed, but there still are no tokens left",
+            "the budget is changed, but the goal is still limited by tokens",
             "raise it above what is used",
         ),
     ),
