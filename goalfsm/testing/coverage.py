@@ -18,7 +18,7 @@ import msgspec
 from goalfsm.errors import GoalError
 from goalfsm.machine import GoalMachine
 from goalfsm.testing.observing import observed_by
-from goalfsm.testing.rows import OURS, MachineUnknown, Names, TableRow, goal_rows, rows_of
+from goalfsm.testing.rows import TABLES, MachineUnknown, Names, TableRow, goal_rows, rows_of
 
 HUNDRED: Final = 100.0
 
@@ -62,7 +62,8 @@ class TableCoverage(msgspec.Struct, frozen=True, kw_only=True):
 class MachineCoverage:
     """Counts, per machine, the rows that fire while it is watching.
 
-    Ours are always watched: ``goal``, ``recovery`` and ``stale-work``. `watch` adds others.
+    Ours are always watched: ``goal``, ``recovery``, ``stale-work`` and the order of decisions,
+    ``continuation``. `watch` adds others.
     """
 
     def __init__(self, whole: MachineCoverage | None = None, *, only: Collection[str] = ()) -> None:
@@ -73,7 +74,7 @@ class MachineCoverage:
         self._whole = whole
         self._only = tuple(only)
         self._rows: dict[str, dict[TableRow, None]] = {
-            name: dict.fromkeys(read()) for name, read in OURS.items()
+            name: dict.fromkeys(read()) for name, read in TABLES.items()
         }
         self._counts: dict[str, Counter[TableRow]] = {name: Counter() for name in self._rows}
         self._goal_machines: list[tuple[GoalMachine, str]] = []

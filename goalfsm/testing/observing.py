@@ -1,6 +1,6 @@
 """How a firing row makes itself known, without a line of it in the code that fires rows.
 
-Our three pure functions get another body while somebody watches: it calls their own with a table
+Our four pure functions get another body while somebody watches: it calls their own with a table
 whose guards tell of the row that they let through. A function keeps its identity, so it does not
 matter who has imported it, or when. Machines of ``transitions`` tell through the one method that
 executes transitions.
@@ -17,11 +17,12 @@ from typing import Any, Protocol
 
 import msgspec
 
+from goalfsm import continuation
 from goalfsm import transition as goal_transition
 from goalfsm.compiler import ABSENT, Compiled
 from goalfsm.machine import GoalMachine, default_machine
 from goalfsm.model import ACTIVE
-from goalfsm.testing.rows import TableRow, recovery_rows, stale_work_rows
+from goalfsm.testing.rows import TableRow, continuation_rows, recovery_rows, stale_work_rows
 from goalfsm.transition import Plan, RuntimeAccounting, Set
 from recovery import machine as recovery
 from recovery import stale_work
@@ -63,6 +64,7 @@ def _install() -> None:
     _replace_body(goal_transition.plan, _plan)
     _replace_body(recovery._move, _move)  # noqa: SLF001  the one place where phases move
     _replace_body(stale_work.reduce, _reduce)
+    _replace_body(continuation.decide, _decide)
     _observe_transitions()
 
 
@@ -193,6 +195,22 @@ def _noting(name: str, row: TableRow, when: Callable[..., bool] | None) -> Calla
         return True
 
     return holds
+
+
+# The order of decisions.
+
+
+def _decide(own: Callable[..., Any]) -> Callable[..., Any]:
+    rows = {row.trigger: row for row in continuation_rows()}
+
+    def decide(situation: Any, guards: Any = continuation.GUARDS) -> Any:
+        verdict = own(situation, guards)
+        if guards is continuation.GUARDS:
+            for observer in _observers:
+                observer.on_row("continuation", rows[verdict.guard])
+        return verdict
+
+    return decide
 
 
 # Machines of the library.

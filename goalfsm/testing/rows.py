@@ -169,12 +169,26 @@ def stale_work_rows() -> tuple[TableRow, ...]:
     return plain_rows(LIFECYCLE)
 
 
+def continuation_rows() -> tuple[TableRow, ...]:
+    """Return the order of decisions: what a yes to each guard leads to, and a no to the last."""
+    from goalfsm.continuation import OTHERWISE  # noqa: PLC0415  only where it is used
+    from goalfsm.diagram.decisions import decision_flow  # noqa: PLC0415
+
+    flow = decision_flow()
+    labels = {node.name: node.text.lower() for node in flow.states}
+    yes = [edge for edge in flow.edges if edge.trigger == "yes"]
+    rows = [TableRow(edge.source, "asked", labels[edge.dest]) for edge in yes]
+    return (*rows, TableRow(OTHERWISE.guard, "asked", "continue"))
+
+
 OURS: Final[Mapping[str, Any]] = {
     "goal": goal_rows,
     "recovery": recovery_rows,
     "stale-work": stale_work_rows,
 }
 """Our machines by the names that diagrams use, and what reads their rows."""
+TABLES: Final[Mapping[str, Any]] = {**OURS, "continuation": continuation_rows}
+"""The tables that decide: our machines, and the order of guards, in which nothing moves."""
 
 
 def plain_rows(rows: Iterable[Any]) -> tuple[TableRow, ...]:

@@ -18,6 +18,8 @@ from transitions.extensions.asyncio import AsyncMachine
 import goalfsm.session.change
 from goalfsm import Goal, default_machine
 from goalfsm.compiler import Row
+from goalfsm.continuation import GUARDS, Situation, decide
+from goalfsm.model import ACTIVE
 from goalfsm.testing import MachineCoverage, MemoryGoals, ScriptedWorker, TableRow, claims_complete
 from goalfsm.testing.coverage import RowsMissed, write_table
 from goalfsm.testing.rows import MachineUnknown
@@ -294,7 +296,8 @@ def test_machines_of_one_class_or_name_count_together(machine_coverage: MachineC
 
 def test_a_machine_that_nobody_watches_does_not_count(machine_coverage: MachineCoverage) -> None:
     Lamp().press()  # type: ignore[attr-defined]
-    assert [table.name for table in machine_coverage.tables] == ["goal", "recovery", "stale-work"]
+    names = ["goal", "recovery", "stale-work", "continuation"]
+    assert [table.name for table in machine_coverage.tables] == names
 
 
 def test_rows_that_are_added_later_count(machine_coverage: MachineCoverage) -> None:
@@ -346,6 +349,23 @@ def test_what_a_test_watches_the_session_watches_too() -> None:
     assert len(fired(whole, "lamp")) == 2
 
 
+# The order of decisions.
+
+
+def test_the_guard_that_decides_fires(machine_coverage: MachineCoverage) -> None:
+    decide(Situation(ACTIVE, queued=True, host_busy=True))
+    decide(Situation(ACTIVE))
+    assert fired(machine_coverage, "continuation") == [
+        "queued: asked -> wait",
+        "otherwise: asked -> continue",
+    ]
+
+
+def test_an_order_of_somebody_else_does_not_count(machine_coverage: MachineCoverage) -> None:
+    decide(Situation(ACTIVE, queued=True), GUARDS[:3])
+    assert fired(machine_coverage, "continuation") == []
+
+
 # Shown and handed on.
 
 
@@ -359,17 +379,18 @@ def test_the_table() -> None:
     lines: list[str] = []
     write_table(coverage, lines.append, most_missed=2)
     goal_rows, others = len(coverage["goal"].rows), len(coverage["recovery"].rows)
-    others += len(coverage["stale-work"].rows)
-    assert [line.split() for line in lines[:6]] == [
+    others += len(coverage["stale-work"].rows) + len(coverage["continuation"].rows)
+    assert [line.split() for line in lines[:7]] == [
         ["machine", "rows", "fired", "missed", "cover"],
         ["goal", str(goal_rows), "1", str(goal_rows - 1), "2.3", "%"],
         ["recovery", "12", "0", "12", "0", "%"],
         ["stale-work", "32", "0", "32", "0", "%"],
+        ["continuation", "13", "0", "13", "0", "%"],
         ["lamp", "3", "1", "2", "33.3", "%"],
-        ["all", str(goal_rows + others + 3), "2", str(goal_rows + others + 1), "2.2", "%"],
+        ["all", str(goal_rows + others + 3), "2", str(goal_rows + others + 1), "1.9", "%"],
     ]
-    assert lines[6] == "rows that never fired:"
-    assert lines[7] == "  goal: create: absent -> active"
+    assert lines[7] == "rows that never fired:"
+    assert lines[8] == "  goal: create: absent -> active"
     assert lines[-1] == f"  and {goal_rows + others - 1} more"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from goalfsm import Goal
+from goalfsm.continuation import Situation, decide
 from goalfsm.model import ACTIVE, LIMITED
 from goalfsm.testing import MachineCoverage, Path, Step, for_each_path
 from goalfsm.transition import Clear, Fire, Plan, RuntimeAccounting, Set, plan
@@ -116,3 +117,26 @@ def test_every_row_of_the_stale_work_reducer(machine_coverage: MachineCoverage) 
                 depth[after] = depth[state] + 1
                 frontier.append(after)
     machine_coverage["stale-work"].check()
+
+
+def test_every_guard_of_the_order_of_decisions(machine_coverage: MachineCoverage) -> None:
+    """Each obstacle alone decides, and without any the work goes on."""
+    obstacles: list[dict[str, Any]] = [
+        {"status": "paused"},
+        {"stopping": True},
+        {"stale_aborting": True},
+        {"queued": True},
+        {"verifying": True},
+        {"recovering": "recovery is pending"},
+        {"waiting": "a process"},
+        {"continuations": 1},
+        {"used_up": "tokens"},
+        {"stuck": "nothing changed"},
+        {"pending_messages": True},
+        {"host_busy": True},
+        {},
+    ]
+    for one in obstacles:
+        decide(Situation(**{"status": ACTIVE, "max_continuations": 1, **one}))
+    machine_coverage["continuation"].check()
+    assert len(machine_coverage["continuation"].rows) == len(obstacles)
