@@ -68,6 +68,8 @@ class Faults:
     def __init__(self, engine: Hub) -> None:
         """Look after the threads of ``engine``."""
         self._engine = engine
+        self._closing: set[str] = set()
+        """Threads whose run is being closed: where that meets a fault it is not tried again."""
 
     def met(self, actor: Actor, error: Exception, undecided: Undecided | None) -> None:
         """Say what happened; let no turn of the thread follow before a person resumes it."""
@@ -102,7 +104,7 @@ class Faults:
         live = engine.live(actor.thread_id)
         if live is not None:
             live.end("interrupted", _WHY)
-        elif not isinstance(event, e.RunInterrupted):
+        elif actor.thread_id not in self._closing:
             self.close_run(actor)
 
     def again(self, actor: Actor) -> None:
@@ -115,8 +117,13 @@ class Faults:
         """End a run that is open and that no worker of this engine will tell of."""
 
         def script(session: Session) -> Generator[Said, Step, None]:
-            if session.run is not None and not self._engine.is_live(actor.thread_id):
+            if self._engine.is_live(actor.thread_id):
+                return
+            if session.run is not None:
                 yield e.RunInterrupted(run_id=session.run.run_id, detail=_WHY)
+            if not session.host.idle and not actor.left:
                 yield e.HostChanged(idle=True)
 
-        actor.post(script)
+        thread_id = actor.thread_id
+        self._closing.add(thread_id)
+        actor.post(script).add_done_callback(lambda _: self._closing.discard(thread_id))

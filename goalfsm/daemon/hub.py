@@ -244,6 +244,9 @@ class Hub(ABC):
         """Take note that a run's worker is gone and its end recorded."""
         if self._live.get(actor.thread_id) is run:
             del self._live[actor.thread_id]
+        if actor.halted:
+            # A fault may have kept its end from being recorded.
+            self.faults.close_run(actor)
         self.reconsider(actor)
 
     def process_spawned(self, thread_id: str, run_id: str, spawned: Spawned) -> None:
@@ -374,6 +377,7 @@ def _is_timed(session: Session) -> bool:
     return (
         session.clock.last_ms is not None
         or session.retry.first_failure_ms is not None
+        or session.quota.relative
         or session.wait is not None
         or session.run is not None
     )

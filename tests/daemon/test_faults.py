@@ -174,6 +174,28 @@ def test_a_fault_that_cannot_be_recorded_keeps_the_thread_from_being_dispatched(
     play(scene)
 
 
+def test_two_faults_in_a_row_leave_no_run_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of the turn meets one, and what is recorded in its place another."""
+
+    async def scene(stage: Stage) -> None:
+        kinds: list[type] = [e.TurnEnded, e.RunInterrupted]
+
+        def when(_session: Any, event: e.Event) -> bool:
+            return bool(kinds) and isinstance(event, kinds[0]) and bool(kinds.pop(0))
+
+        async with stage.engine(worker(steps(["a"], [COMPLETE]))) as engine:
+            with faulty(monkeypatch, when) as met:
+                await engine.submit(THREAD, OBJECTIVE)
+                await asyncio.sleep(10)
+            assert [type(event) for event in met] == [e.TurnEnded, e.RunInterrupted]
+            session = engine.session(THREAD)
+            assert session.goal is not None
+            assert (session.goal.status, session.run, session.host.idle) == ("paused", None, True)
+            assert len(stage.events(e.DecisionFailed)) == 2
+
+    play(scene, within=600)
+
+
 def test_one_thread_that_meets_a_fault_at_a_start_does_not_keep_the_others(
     stores: Callable[[Stage], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
