@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from goalfsm.daemon.replaying import replay
+from goalfsm.daemon.replaying import replay, stopped_by_faults, undecidable
 from goalfsm.errors import GoalError
 from goalfsm.explain import moment
 from goalfsm.session import codec
@@ -42,6 +42,7 @@ def examine(store: Store, now_ms: int) -> Iterator[Finding]:
     checks: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
         ("integrity", lambda: [_integrity(store)]),
         ("replay", lambda: _replays(store)),
+        ("faults", lambda: _faults(store)),
         ("owner", lambda: [_owner(store)]),
         ("open run", lambda: _open_runs(store)),
         ("open work", lambda: [_open_work(store, now_ms)]),
@@ -125,6 +126,20 @@ def _replays(store: Store) -> Iterator[Finding]:
             )
     older = f", {skipped} began under other rules" if skipped else ""
     yield Finding(check="replay", ok=True, found=f"{checked} threads replay to their state{older}")
+
+
+def _faults(store: Store) -> Iterator[Finding]:
+    """Look for threads that a fault has stopped, and for events that nobody can decide."""
+    stopped = list(stopped_by_faults(store))
+    for thread_id, why in stopped:
+        hint = f"goalfsm log {thread_id} shows it; goalfsm resume {thread_id} goes on"
+        yield Finding(check="faults", ok=False, found=f"thread {thread_id}: {why}", hint=hint)
+    rows = list(undecidable(store))
+    for inbox_id, why in rows:
+        hint = "keep the file and report this; another version may be able to decide it"
+        yield Finding(check="faults", ok=False, found=f"inbox row {inbox_id}: {why}", hint=hint)
+    if not stopped and not rows:
+        yield Finding(check="faults", ok=True, found="every event could be decided")
 
 
 def _owner(store: Store) -> Finding:

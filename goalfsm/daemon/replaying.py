@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from goalfsm.daemon.world import decision_context
+from goalfsm.errors import StoreError
+from goalfsm.model import PAUSED
 from goalfsm.session import codec
+from goalfsm.session.faults import BY_A_FAULT
 from goalfsm.session.handle import handle
 from goalfsm.session.state import RULES_VERSION, Session
 
@@ -62,3 +66,33 @@ def replay(store: Store, thread_id: str, machine: GoalMachine | None = None) -> 
     if revision != stored.revision or codec.encode(session) != stored.state:
         return Replay(rows=revision, wrong_at=stored.revision)
     return Replay(rows=revision)
+
+
+def stopped_by_faults(store: Store) -> Iterator[tuple[str, str]]:
+    """Yield the threads that wait for a person because of a fault, and what it was."""
+    for row in store.sessions.threads():
+        stored = store.sessions.load(row.thread_id)
+        session = None if stored is None else codec.decode(stored.state)
+        if session is None or session.goal is None:
+            continue
+        held = session.wait.note if session.wait is not None and session.wait.held else ""
+        note = session.goal.note if session.goal.status == PAUSED else held
+        if note and BY_A_FAULT in note:
+            yield row.thread_id, note
+
+
+def undecidable(store: Store) -> Iterator[tuple[str, str]]:
+    """Yield the rows of the inbox that cannot be read or decided, by their ids, and why."""
+    after = 0
+    while rows := store.inbox.pending(after=after, limit=_PAGE):
+        for row in rows:
+            try:
+                event = codec.decode_event(row.event)
+                stored = store.sessions.load(row.thread_id)
+                session = Session() if stored is None else codec.decode(stored.state)
+                handle(session, event, decision_context(row.thread_id, row.inbox_id, row.at_ms))
+            except StoreError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is what is wrong
+                yield row.inbox_id, f"{type(error).__name__}: {error}"
+        after = rows[-1].seq

@@ -13,8 +13,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from goalfsm import events as e
+from goalfsm.cli.health import examine
 from goalfsm.daemon import actor as actors
-from goalfsm.daemon import client, doing, offline
+from goalfsm.daemon import client, doing, offline, replaying
 from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.notices import Problem
 from goalfsm.daemon.replaying import replay
@@ -52,6 +53,7 @@ def faulty(monkeypatch: pytest.MonkeyPatch, when: Faulty) -> Iterator[list[e.Eve
     with monkeypatch.context() as patched:
         patched.setattr(actors, "handle", raising)
         patched.setattr(offline, "handle", raising)
+        patched.setattr(replaying, "handle", raising)
         yield met
 
 
@@ -436,3 +438,57 @@ def test_over_the_socket_a_fault_is_an_answer(
         store.close()
 
     asyncio.run(scene())
+
+
+def findings(store: Store) -> list[tuple[bool, str]]:
+    return [(f.ok, f.found) for f in examine(store, 1) if f.check == "faults"]
+
+
+def test_doctor_tells_of_threads_that_a_fault_has_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Until somebody has resumed them."""
+
+    async def scene(stage: Stage) -> None:
+        store = stage.store()
+        async with stage.engine(worker(steps(["a"], [COMPLETE])), store=store) as engine:
+            with faulty(monkeypatch, is_a(e.TurnEnded)):
+                await engine.submit(THREAD, OBJECTIVE)
+                await engine.settled(THREAD)
+            why = f"thread {THREAD}: TurnEnded could not be decided: Fault: no such rule"
+            assert findings(store) == [(False, why)]
+            await engine.submit(THREAD, e.ResumeRequested())
+            await engine.settled(THREAD)
+            assert findings(store) == [(True, "every event could be decided")]
+
+    play(scene, within=600)
+
+
+def test_doctor_tells_of_inbox_rows_that_nobody_can_decide(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One of a later version, and one that meets a fault; what can be decided is no finding."""
+    store = MemoryStore()
+    offline.apply(store, THREAD, OBJECTIVE, "one")
+    for name, event in (
+        ("fine", codec.encode_event(e.PauseRequested())),
+        ("later", b'{"type":"FromTheFuture"}'),
+        ("broken", codec.encode_event(e.EditRequested(objective="x"))),
+    ):
+        store.inbox.put(name, THREAD, at_ms=1, event=event)
+    with faulty(monkeypatch, is_a(e.EditRequested)):
+        found = findings(store)
+    assert [ok for ok, _ in found] == [False, False]
+    assert found[0][1].startswith("inbox row later: CodecError")
+    assert found[1][1] == "inbox row broken: Fault: no such rule"
+
+
+def test_doctor_passes_threads_that_wait_for_something_else() -> None:
+    """A pause of a person's, a wait, a thread without a goal."""
+    store = MemoryStore()
+    offline.apply(store, THREAD, OBJECTIVE, "one")
+    offline.apply(store, THREAD, e.PauseRequested(), "two")
+    offline.apply(store, OTHER, OBJECTIVE, "three")
+    offline.apply(store, "cleared", OBJECTIVE, "four")
+    offline.apply(store, "cleared", e.ClearRequested(), "five")
+    assert findings(store) == [(True, "every event could be decided")]
