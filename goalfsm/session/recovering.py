@@ -60,15 +60,7 @@ def silent_overflow(session: Session, ctx: Context) -> Change:
 
 def failed(session: Session, message: Message, ctx: Context) -> Change:
     """Handle the error that a run ended with."""
-    after = message.retry_after
-    failure = classify(
-        message.error or "",
-        status=message.status,
-        code=message.code,
-        headers=None if after is None else {"retry-after": str(after)},
-        now=ctx.now_ms / 1000,
-        zones=_zones(ctx, message.zone),
-    )
+    failure = _failure_of(message, ctx, now=ctx.now_ms / 1000)
     active = session.goal is not None and session.goal.status == ACTIVE
     if not active and failure.kind != "overflow":
         return Change(session)
@@ -78,12 +70,26 @@ def failed(session: Session, message: Message, ctx: Context) -> Change:
     if failure.kind == "overflow":
         return _overflow(session, action, ctx)
     if failure.kind == "quota" and session.policy.retries == "engine":
-        return _quota(session, failure, ctx, in_seconds=after is not None)
+        # Without the present only what was said as a duration is one.
+        lasts = _failure_of(message, ctx, now=None).retry_after is not None
+        return _quota(session, failure, ctx, lasts=lasts)
     if isinstance(action, recovery.Pending):
         pending = recovery.set_pending(session.recovery, action.reason)
         return _retry(replace(session, recovery=pending), action.reason, failure, ctx)
     assert isinstance(action, recovery.Pause)  # noqa: S101  only an overflow is left to the host
     return _pause(session, action.reason, ctx)
+
+
+def _failure_of(message: Message, ctx: Context, *, now: float | None) -> Failure:
+    after = message.retry_after
+    return classify(
+        message.error or "",
+        status=message.status,
+        code=message.code,
+        headers=None if after is None else {"retry-after": str(after)},
+        now=now,
+        zones=_zones(ctx, message.zone),
+    )
 
 
 def _zones(ctx: Context, local: str | None) -> failures.Zones | None:
@@ -99,12 +105,12 @@ def _zones(ctx: Context, local: str | None) -> failures.Zones | None:
     return zone
 
 
-def _quota(session: Session, failure: Failure, ctx: Context, *, in_seconds: bool) -> Change:
+def _quota(session: Session, failure: Failure, ctx: Context, *, lasts: bool) -> Change:
     """Pause until the quota is there again; without a known time somebody has to look.
 
     A provider may name a reset that has passed, or one that is always a moment away: each further
     refusal waits longer, as the attempts after other errors do, and the window ends that as well.
-    ``in_seconds``: it said how long.
+    ``lasts``: it said how long, not until when.
     """
     reason, policy = f"usage limit ({failure.signature})", session.policy
     resets_ms = _resets_ms(failure, ctx)
@@ -118,7 +124,7 @@ def _quota(session: Session, failure: Failure, ctx: Context, *, in_seconds: bool
         if ctx.now_ms - since > policy.retry_window_s * 1000:
             reason = f"{reason}; it is refused after the reset that the provider names"
             return _quota_pause(session, RecoveryPause(reason), reason, ctx)
-    relative = in_seconds or since is not None
+    relative = lasts or since is not None
     quota = Quota(refusals=refusals, overdue_since_ms=since, relative=relative)
     session = replace(session, quota=quota)
     return _quota_pause(session, Fire("pause", "runtime"), reason, ctx, at_ms)

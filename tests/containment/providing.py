@@ -130,6 +130,22 @@ def absent(stage: Stage) -> Iterator[Row]:
 
 
 @scenario(
+    "The clock is set back by a day while the quota is used up",
+    "The reset is tomorrow by now, and the goal stands still until then.",
+)
+def set_back(stage: Stage) -> Iterator[Row]:
+    stage.worker.turn(turn_tokens(), used_up())
+    stage.worker.turn(turn_tokens(), uses_tool(), claims_complete("it is released"))
+    stage.give(THREAD, OBJECTIVE)
+    stage.clock.advance("1m")
+    stage.clock.jump(-24 * HOUR)
+    stage.clock.advance("4h 58m")
+    yield stage.row("for what is left of 5 hours", "paused (usage_limit)", most=1)
+    stage.clock.advance("2m")
+    yield stage.row("after 5 hours", "complete", most=1)
+
+
+@scenario(
     "The reset that is named has passed, and the quota stays used up",
     "It resumes and is refused, thousands of times.",
 )

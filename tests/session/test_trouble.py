@@ -300,8 +300,18 @@ def test_a_reset_in_centuries_needs_somebody() -> None:
     assert thread.session.recovery.attention is not None
 
 
-def test_a_clock_that_was_set_moves_a_reset_that_was_told_as_a_duration() -> None:
-    thread = failing("You exceeded your current quota", retry_after=3600.0)
+@pytest.mark.parametrize(
+    ("error", "after"),
+    [
+        ("You exceeded your current quota", 3600.0),
+        ("You have hit your usage limit. Please try again in 1 hour.", None),
+    ],
+)
+def test_a_clock_that_was_set_moves_a_reset_that_was_told_as_a_duration(
+    error: str, after: float | None
+) -> None:
+    thread = failing(error, retry_after=after)
+    assert thread.wake == 3_600_000
     thread.do(e.ClockAdjusted(by_ms=60_000))
     assert thread.wake == 3_660_000
 
