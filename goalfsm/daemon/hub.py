@@ -378,7 +378,6 @@ def _is_timed(session: Session) -> bool:
         session.clock.last_ms is not None
         or session.retry.first_failure_ms is not None
         or session.quota.relative
-        or session.quota.relative
         or session.wait is not None
         or session.run is not None
     )
