@@ -19,6 +19,7 @@ from goalfsm.daemon.world import decision_context
 from goalfsm.diagram.machines import named, of_goal_machine
 from goalfsm.diagram.model import Diagram, DiagramError
 from goalfsm.diagram.render import with_path
+from goalfsm.events import RunFinished, RunInterrupted
 from goalfsm.machine import GoalMachine, default_machine
 from goalfsm.model import ACTIVE, LIMITED, Goal
 from goalfsm.session import codec
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 SHOWN: Final = ("goal", "recovery", "stale-work", "continuation", "run")
 """The machines of ours that a thread is in."""
 _PAGE: Final = 1_000
+_ENDS: Final[Mapping[type, str]] = {RunFinished: "recorded", RunInterrupted: "interrupted"}
 Step = tuple[str, str, str]
 
 
@@ -40,8 +42,8 @@ def of_thread(
 ) -> Diagram:
     """Return our machine ``name`` with where the thread is, and how often it took which edge.
 
-    ``goal`` and ``continuation`` show the way as well; ``recovery``, ``stale-work`` and ``run``
-    show where the thread is now. ``machine`` is the goal machine that its engine runs, if not
+    ``goal`` and ``continuation`` show the way as well; ``recovery`` and ``stale-work`` show where
+    the thread is now, ``run`` where its last run is. ``machine`` is the goal machine that its engine runs, if not
     ours. Raises ``DiagramError`` for another name, for a thread that the store does not have, and
     for a journal that begins under other rules.
     """
@@ -59,7 +61,7 @@ def of_thread(
         case "continuation":
             return _decisions(store, thread_id)
         case "run":
-            return _run(store, session)
+            return _run(store, thread_id, session)
         case "recovery":
             return _now(name, session.recovery.phase)
         case _:
@@ -77,13 +79,18 @@ def _stale_state(session: Session) -> str:
     return states[type(session.stale)]
 
 
-def _run(store: Store, session: Session) -> Diagram:
+def _run(store: Store, thread_id: str, session: Session) -> Diagram:
+    """Return a run's life with where the thread's run is: the last one's end where none is due."""
     run = session.run
     if run is not None:
         spawned = any(process.run_id == run.run_id for process in store.processes.open())
         return _now("run", "running" if spawned else "open")
-    queued = session.continuation.queued is not None or session.wind_down == "owed"
-    return _now("run", *(["wanted"] if queued else []))
+    if session.continuation.queued is not None or session.wind_down == "owed":
+        return _now("run", "wanted")
+    ended = ""
+    for row in _journal(store, thread_id):
+        ended = _ENDS.get(type(codec.decode_event(row.event)), ended)
+    return _now("run", *([ended] if ended else []))
 
 
 def _journal(store: Store, thread_id: str) -> Iterator[JournalRow]:

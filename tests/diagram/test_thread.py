@@ -158,6 +158,21 @@ def test_recovery_stale_work_and_run_show_where_the_thread_is() -> None:
     thread.take(e.ClearRequested(), e.HostChanged(idle=True))
 
 
+@pytest.mark.parametrize(
+    ("end", "place"),
+    [
+        (e.RunFinished(run_id="run"), "recorded"),
+        (e.RunInterrupted(run_id="run", detail="the engine stopped"), "interrupted"),
+    ],
+)
+def test_a_run_that_none_follows_is_where_it_ended(end: e.Event, place: str) -> None:
+    thread = Thread().take(given())
+    work(thread)
+    thread.take(PAUSE, end)
+    assert thread.session.run is None
+    assert thread.drawn("run").highlight == (place,)
+
+
 def test_a_thread_without_work_has_no_place_in_a_run_s_life() -> None:
     assert Thread().take(given(), PAUSE).drawn("run").highlight == ()
 
