@@ -63,7 +63,7 @@ class _Case(NamedTuple):
     mutant: Mutant
     tests: list[str]
     imports: bool
-    """Whether the changed lines run while modules are imported."""
+    """Whether the changed function runs while modules are imported."""
     importing: bool = False
 
 
@@ -184,10 +184,13 @@ class _Judge:
 
     def _case(self, mutant: Mutant) -> _Case:
         ran = self._ran.get(sys.modules[mutant.change.module].__file__ or "", {})
-        met: set[str] = set()
-        for lines in (mutant.lines, mutant.function):
-            met = met or set().union(*(ran.get(line, set()) for line in lines))
-        return _Case(mutant, self._fastest_first(met & self._items.keys()), "" in met)
+        met, around = (
+            set().union(*(ran.get(line, ()) for line in lines))
+            for lines in (mutant.lines, mutant.body)
+        )
+        tests = (met & self._items.keys()) or (around & self._items.keys())
+        # What was called at import may have made something that is called ever since.
+        return _Case(mutant, self._fastest_first(tests), "" in around)
 
     # One mutant, in a child.
 

@@ -28,27 +28,28 @@ class Site(NamedTuple):
     module: str
     function: str
     lines: range
-    whole: range
+    body: range
     tree: cst.Module
     before: cst.FunctionDef
     nodes: tuple[cst.CSTNode, cst.CSTNode]
 
-    def _source(self, function: cst.FunctionDef) -> str:
+    def written(self, function: cst.FunctionDef) -> str:
+        """Return the source of the function, or of a changed one."""
         return dedent(self.tree.code_for_node(function)).strip() + "\n"
 
     def unchanged(self) -> Mutant:
         """Return the function as it is, in the place of a mutant."""
-        change = Change(self.module, self.function, self._source(self.before))
-        return Mutant(self.name, change, self.lines, self.whole, "")
+        change = Change(self.module, self.function, self.written(self.before))
+        return Mutant(self.name, change, self.lines, self.body, "")
 
     def mutant(self) -> Mutant:
         """Make the mutant."""
         after: Any = deep_replace(self.before, *self.nodes)
-        old, new = self._source(self.before), self._source(after)
+        old, new = self.written(self.before), self.written(after)
         lines = (text.splitlines(keepends=True) for text in (old, new))
         diff = "".join(list(unified_diff(*lines, n=1))[2:])
         change = Change(self.module, self.function, new)
-        return Mutant(self.name, change, self.lines, self.whole, diff)
+        return Mutant(self.name, change, self.lines, self.body, diff)
 
 
 def _spans(source: str) -> list[tuple[int, int]]:
@@ -108,7 +109,8 @@ def sites(module: str, path: Path) -> list[Site]:
         nodes = (mutation.original_node, mutation.mutated_node)
         around = positions[function]
         lines = _around(positions.get(nodes[0], around).start.line, spans)
-        whole = range(around.start.line, around.end.line + 1)
+        begins = positions[function.body.body[0]].start.line
+        body = range(max(begins, around.start.line + 1), around.end.line + 1)
         label = f"{module}.{name}#{counts[name]}"
-        found.append(Site(label, module, name, lines, whole, tree, function, nodes))
+        found.append(Site(label, module, name, lines, body, tree, function, nodes))
     return found

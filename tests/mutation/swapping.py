@@ -31,12 +31,12 @@ class Change(NamedTuple):
 
 
 class Mutant(NamedTuple):
-    """One change, as a person reads it, and the lines of it and of the function around it."""
+    """One change, as a person reads it, its lines, and those of the body that it is in."""
 
     name: str
     change: Change
     lines: range
-    function: range
+    body: range
     diff: str
 
 
