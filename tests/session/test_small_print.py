@@ -170,6 +170,78 @@ def test_a_failure_without_a_word_is_told_by_its_status() -> None:
     assert thread.session.retry.reason == "provider error (503)"
 
 
+def test_a_quota_without_a_known_end_is_noted() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.fail("You exceeded your current quota, please check your plan and billing details")
+    assert thread.goal.note is not None
+    assert thread.goal.note.startswith("usage limit (You exceeded your current quota")
+
+
+@pytest.mark.parametrize(("days", "known"), [(366, True), (367, False)])
+def test_a_reset_in_more_than_a_year_is_no_reset(days: int, *, known: bool) -> None:
+    thread = started()
+    thread.dispatch()
+    thread.fail("You exceeded your current quota", retry_after=days * 86_400.0)
+    resume_at = thread.now_ms + days * 86_400_000 if known else None
+    assert (thread.status, thread.goal.resume_at_ms) == ("paused", resume_at)
+
+
+@pytest.mark.parametrize(("jitter", "share", "wait"), [(0.0, 0.5, 2_000), (1.0, 0.5, 3_000)])
+def test_waits_are_spread_as_the_policy_says(jitter: float, share: float, wait: int) -> None:
+    thread = started(Policy(retry_initial_s=2.0, retry_jitter=share))
+    thread.jitter = jitter
+    thread.dispatch()
+    thread.fail()
+    assert thread.wake == wait
+
+
+def test_a_fault_is_told_with_what_shows_more_and_what_goes_on() -> None:
+    thread = started()
+    thread.do(e.PauseRequested(reason="shutdown", origin="system"))
+    thread.do(e.DecisionFailed(kind="TimerFired", error="KeyError: 'x'"))
+    assert thread.reply.message == (
+        "TimerFired could not be decided: KeyError: 'x'; nothing of it was done"
+    )
+    assert thread.reply.hint == (
+        "goalfsm log THREAD shows what happened; goalfsm resume THREAD goes on"
+    )
+    entry = thread.history[-1]
+    assert isinstance(entry, e.SetEntry)
+    assert (entry.source, entry.goal.pause_reason) == ("runtime", "recovery")
+
+
+# Commands.
+
+
+def test_an_edit_is_a_change_of_the_goal_at_that_time() -> None:
+    thread = started()
+    thread.wait(seconds=5)
+    thread.do(e.EditRequested(objective="Make it work well"))
+    assert thread.goal.updated_at == thread.now_ms // 1000
+    assert thread.goal.updated_at == thread.goal.created_at + 5
+
+
+def test_a_persons_objective_lets_the_model_give_goals_again() -> None:
+    thread = Thread(Policy(model_goals=1))
+    thread.tool("create_goal", objective="Mine")
+    thread.do(e.CompletionRequested())
+    thread.give("A person's")
+    assert thread.session.model_goals == 0
+
+
+def test_a_claim_that_the_machine_refuses_counts_once_a_turn() -> None:
+    thread = at_work("complete", policy=Policy(no_progress=2))
+    thread.claim()
+    thread.claim()
+    assert thread.session.progress.same_gaps == 1
+    thread.end(answer="a")
+    assert thread.status == "active"
+    thread.dispatch()
+    thread.claim()
+    assert thread.session.progress.same_gaps == 2
+
+
 # Values.
 
 
