@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from recovery.failures import assistant_overflow, classify
-from recovery.failures.decoys import sift
+from recovery.failures.decoys import CERTAIN, UNLESS_TRUSTED, sift
+from recovery.failures.engine import RULES
 from recovery.failures.evidence import MAX_TEXT, Evidence, bounded, gather, read
 from recovery.failures.rules import answered, coded, says
 
@@ -113,6 +114,14 @@ def test_a_long_text_keeps_its_ends() -> None:
 def test_a_test_run_leaves_nothing_of_its_text() -> None:
     assert sift("FAILED tests/x.py::test_it - 503 Service Unavailable") == ""
     assert sift("503 Service Unavailable") == "503 Service Unavailable"
+
+
+def test_every_shape_and_rule_says_why_in_words_of_its_own() -> None:
+    for table in ((*CERTAIN, *UNLESS_TRUSTED), RULES):
+        reasons = [row.why for row in table]
+        assert all(isinstance(reason, str) and reason for reason in reasons)
+    shapes = [shape.why for shape in (*CERTAIN, *UNLESS_TRUSTED)]
+    assert len(shapes) == len(set(shapes))
 
 
 def test_the_wait_may_stand_in_another_link_of_the_chain() -> None:
