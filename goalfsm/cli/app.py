@@ -36,6 +36,11 @@ _ENVIRONMENT: Final = (
     StoreUnavailable,
 )
 
+_BROKEN: Final = frozenset(
+    ("codec_invalid", "failed", "no_engine", *(error.code for error in _ENVIRONMENT))
+)
+"""Codes of what nobody asked wrongly for, also where an engine in another process met it."""
+
 
 class Entry(NamedTuple):
     """One command: where it is, and its line in the help, known without importing it."""
@@ -194,7 +199,7 @@ def _failed(error: GoalError | OSError) -> int:
         _let_go_of_output()
         where = f"{error.filename}: " if error.filename else "the output could not be written: "
         return complain(f"{where}{error.strerror or error}", _SPACE, exits.FAILED)
-    broken = isinstance(error, _ENVIRONMENT) or error.code == "codec_invalid"
+    broken = isinstance(error, _ENVIRONMENT) or error.code in _BROKEN
     return complain(error.message, error.hint, exits.FAILED if broken else exits.USAGE)
 
 

@@ -18,7 +18,7 @@ from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.notices import Ended, Settled, StatusChanged
 from goalfsm.daemon.ownership import Owned
 from goalfsm.daemon.shutdown import stopping_on_signals
-from goalfsm.errors import GoalError, NoDatabase
+from goalfsm.errors import DatabaseReplaced, GoalError, NoDatabase
 from goalfsm.events import ObjectiveGiven, ResumeRequested
 from goalfsm.model import ACTIVE, BLOCKED, COMPLETE, PAUSED
 from goalfsm.status import project
@@ -102,7 +102,11 @@ class Drive:
 
     async def _host(self) -> Status | None:
         """Own the database and drive; None when a signal ended it."""
-        store = SqliteStore.open(self._place.db)
+        try:
+            store = SqliteStore.open(self._place.db, create=not self._begun)
+        except NoDatabase as error:
+            # What was followed before and is gone now is not begun again as an empty one.
+            raise DatabaseReplaced(error.message) from None
         try:
             before = store.sessions.load(self._place.thread_id)
             async with Engine(store) as engine:

@@ -133,3 +133,15 @@ def test_a_run_that_waits_for_somebody_says_for_which_command(
         assert goalfsm(answer, *place).status == exits.OK
         assert run.end().status == exits.OK
     assert turns() == [1]
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_a_database_that_is_gone_is_no_wrong_usage(follows: bool) -> None:
+    program = worker("mv goals.db gone.db", "echo done")
+    with contextlib.ExitStack() as others:
+        if follows:
+            others.enter_context(daemon("--db", "goals.db"))
+        result = goalfsm("run", "do it", "--db", "goals.db", "--", program)
+    assert result.status == exits.FAILED, result
+    assert "Hint: " in result.err
+    assert not Path("goals.db").exists()

@@ -12,6 +12,7 @@ import pytest
 from goalfsm.errors import DiskFull, OutcomeUnknown, StoreError, StoreUnavailable
 from goalfsm.store.port import Claimed, Commit, Committed, Effect, Identity, Process
 from goalfsm.store.sqlite import SqliteStore
+from goalfsm.store.sqlite.failures import translated
 from tests.store.faulty_vfs import Fault, FaultyVfs
 from tests.store.scenario import Scenario
 
@@ -292,3 +293,13 @@ def test_a_connection_that_cannot_promise_is_not_used(tmp_path: Path) -> None:
     assert dict(store.facts().settings)["synchronous"] == "2"
     assert store.processes.open() == (_process("r1"),)
     store.close()
+
+
+def test_a_failure_that_the_connection_has_no_words_for_is_named() -> None:
+    """A step of a backup fails on another connection than the one that is asked what happened."""
+    error = apsw.FullError("not an error")
+    error.result = apsw.SQLITE_FULL
+    found = translated(error, "writing copy.db")
+    assert isinstance(found, DiskFull)
+    assert found.message == "writing copy.db: SQLITE_FULL"
+    assert translated(apsw.FullError("disk is full"), "x").message == "x: disk is full"

@@ -29,10 +29,13 @@ _KINDS: Final[tuple[tuple[type[apsw.Error], type[StoreError]], ...]] = (
     (apsw.ConnectionClosedError, StoreClosed),
 )
 
+_NO_ERROR: Final = "not an error"
+"""What a connection says when a step of a backup fails: the failure is not its own."""
+
 
 def translated(error: apsw.Error, doing: str) -> StoreError:
     """Return the error for a failure before COMMIT: nothing was written."""
-    message = f"{doing}: {error}"
+    message = f"{doing}: {_words(error)}"
     if getattr(error, "extendedresult", 0) == apsw.SQLITE_READONLY_DBMOVED:
         return DatabaseReplaced(message)
     for theirs, ours in _KINDS:
@@ -49,4 +52,12 @@ def translated_at_commit(error: apsw.Error) -> StoreError:
     """
     if isinstance(error, apsw.FullError | apsw.BusyError):
         return translated(error, "committing")
-    return OutcomeUnknown(f"committing: {error}")
+    return OutcomeUnknown(f"committing: {_words(error)}")
+
+
+def _words(error: apsw.Error) -> str:
+    """Return what happened; where the connection has no words left, those for the error's code."""
+    said = str(error)
+    if said != _NO_ERROR:
+        return said
+    return str(apsw.mapping_result_codes.get(getattr(error, "result", -1), type(error).__name__))
