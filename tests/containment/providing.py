@@ -49,9 +49,11 @@ def outage(stage: Stage) -> Iterator[Row]:
     stage.worker.until("2026-03-14 06:00", fails("503 Service Unavailable", status=503))
     stage.worker.turn(turn_tokens(), uses_tool(), claims_complete("it is released"))
     stage.give(THREAD, OBJECTIVE)
+    stage.clock.advance("1s")
+    yield stage.row("the turn that meets it", "recovering", most=1, tokens=0)
     stage.clock.advance("5h 50m")
-    runs = attempts(6 * HOUR)
-    yield stage.row("while it is down", "recovering", most=1, runs=runs, tokens=0)
+    runs = attempts(6 * HOUR) - 1
+    yield stage.row("while it is down", "recovering", most=0, runs=runs, tokens=0)
     stage.settle(THREAD)
     last(stage, at="2026-03-14 06:00")
     yield stage.row(
@@ -66,9 +68,11 @@ def outage(stage: Stage) -> Iterator[Row]:
 def days(stage: Stage) -> Iterator[Row]:
     stage.worker.rest(fails("overloaded_error: Overloaded", status=529))
     stage.give(THREAD, OBJECTIVE)
+    stage.clock.advance("1s")
+    yield stage.row("the turn that meets it", "recovering", most=1, tokens=0)
     stage.clock.advance("3d")
-    runs = attempts(Policy().retry_window_s)
-    yield stage.row("in 3 days", "paused (recovery)", most=1, runs=runs, tokens=0)
+    runs = attempts(Policy().retry_window_s) - 1
+    yield stage.row("in 3 days", "paused (recovery)", most=0, runs=runs, tokens=0)
     assert stage.session(THREAD).recovery.attention is not None
 
 
