@@ -134,8 +134,11 @@ def wait(place: Place, kind: WaitFor, seconds: float | None, pid: int | None, no
         relative=True,
         started=started,
     )
-    asking.ask(place, declared)
-    return exits.OK
+    with asking.reading(place) as store:
+        asking.require_thread(store, place)
+    reply = asking.post(place, declared)
+    click.echo(asking.told(place, reply), err=not reply.ok)
+    return exits.OK if reply.ok else exits.FAILED
 
 
 def _started(pid: int) -> str:

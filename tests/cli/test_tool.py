@@ -152,3 +152,15 @@ def waits_of(log: str) -> list[dict[str, Any]]:
     """Return the waits that a log in JSON lines tells of."""
     rows = [json.loads(line) for line in log.splitlines()]
     return [row["event"] for row in rows if row["event"]["type"] == "WaitDeclared"]
+
+
+def test_a_wait_of_an_old_run_is_refused_as_any_call_is(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("set", "do it", "--", "true")
+    monkeypatch.setenv("GOALFSM_RUN_TOKEN", "old")
+    result = cli("tool", "wait", "--for", "person")
+    assert result.status == exits.FAILED
+    assert not result.out
+    assert "this run is over" in result.err
+    assert '"wait":null' in cli("status", "--json").out
