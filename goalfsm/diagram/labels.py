@@ -107,18 +107,17 @@ def inside(diagram: Diagram, node: Node, *, guards: bool, effects: bool) -> tupl
 def simplify(diagram: Diagram) -> Diagram:
     """Return a diagram in which an edge that nearly every state has is drawn once.
 
-    It then starts at a node that says which states it stands for. Nested machines, flows and
+    It then starts at a node that says which states it stands for; where each state's leads back
+    to itself, or is internal, that node's does. Nested machines, flows and
     edges that a path took stay as they are.
     """
     if diagram.flow or any(node.parent for node in diagram.states):
         return diagram
-    groups: dict[tuple[object, ...], list[Edge]] = {}
-    for edge in diagram.edges:
-        if not edge.internal:
-            key = (edge.trigger, edge.dest, edge.guards, edge.effects)
-            groups.setdefault(key, []).append(edge)
     names = [node.name for node in diagram.states]
-    alike = [edges for edges in groups.values() if _is_many(edges, names)]
+    leading = _alike([e for e in diagram.edges if not e.internal], names, loops=False)
+    grouped = {edge for edges in leading for edge in edges}
+    staying = [e for e in diagram.edges if e.source == e.dest and e not in grouped]
+    alike = [*leading, *_alike(staying, names, loops=True)]
     if not alike:
         return diagram
     chosen = _choose([_exceptions(edges, names) for edges in alike])
@@ -127,7 +126,9 @@ def simplify(diagram: Diagram) -> Diagram:
     for edges, excepted in zip(alike, chosen, strict=True):
         name = nodes.setdefault(excepted, _unused(f"any {len(nodes) + 1}", names))
         drawn |= dict.fromkeys(edges)
-        drawn[edges[0]] = msgspec.structs.replace(edges[0], source=name)
+        first = edges[0]
+        dest = first.dest if first in grouped else name
+        drawn[first] = msgspec.structs.replace(first, source=name, dest=dest)
     texts = {node.name: node.text for node in diagram.states}
     stand_ins = (
         Node(name=name, label=_any_label([texts[e] for e in excepted]), kind="any")
@@ -139,6 +140,16 @@ def simplify(diagram: Diagram) -> Diagram:
         states=(*diagram.states, *stand_ins),
         edges=tuple(edge for edge in kept if edge is not None),
     )
+
+
+def _alike(edges: Iterable[Edge], names: Sequence[str], *, loops: bool) -> list[list[Edge]]:
+    """Return the edges that nearly every state has: to one state, or each (``loops``) to itself."""
+    groups: dict[tuple[object, ...], list[Edge]] = {}
+    for edge in edges:
+        dest = None if loops else edge.dest
+        key = (edge.trigger, dest, edge.guards, edge.effects, edge.internal, edge.fault)
+        groups.setdefault(key, []).append(edge)
+    return [found for found in groups.values() if _is_many(found, names)]
 
 
 def _is_many(edges: Sequence[Edge], names: Sequence[str]) -> bool:

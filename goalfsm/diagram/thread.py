@@ -43,9 +43,9 @@ def of_thread(
     """Return our machine ``name`` with where the thread is, and how often it took which edge.
 
     ``goal`` and ``continuation`` show the way as well; ``recovery`` and ``stale-work`` show where
-    the thread is now, ``run`` where its last run is. ``machine`` is the goal machine that its engine runs, if not
-    ours. Raises ``DiagramError`` for another name, for a thread that the store does not have, and
-    for a journal that begins under other rules.
+    the thread is now, ``run`` where its last run is. ``machine`` is the goal machine that its
+    engine runs, if not ours. Raises ``DiagramError`` for another name, for a thread that the store
+    does not have, and for a journal that begins under other rules.
     """
     if name not in SHOWN:
         raise DiagramError(

@@ -400,3 +400,30 @@ def test_a_diagram_that_makes_no_sense_is_refused(fields: dict[str, Any], said: 
 def test_a_step_of_somebody_unknown_is_refused(step: Any) -> None:
     with pytest.raises(DiagramError, match="takes no part"):
         Sequence(title="", participants=(Participant(name="a"),), steps=(step,))
+
+
+def test_what_every_state_does_where_it_is_is_drawn_once() -> None:
+    """Loops and internal transitions of nearly all states are those of the node for them."""
+    made = Machine(model=None, states=list("abcde"), initial="a", auto_transitions=False)
+    made.add_transition("touch", "*", "=", after="log")
+    made.add_transition("note", ["a", "b", "c", "d"], None)
+    made.add_transition("note", "e", None, conditions="open")
+    made.add_transition("stop", "*", "e")
+    drawn = simplify(extract(made))
+    stand_ins = {node.name: node.text for node in drawn.states if node.kind == "any"}
+    assert list(stand_ins.values()) == ["any state", "any but e"]
+    anywhere, but_e = stand_ins
+    assert [(e.source, e.trigger, e.dest, e.internal) for e in drawn.edges] == [
+        (anywhere, "touch", anywhere, False),
+        (but_e, "note", but_e, True),
+        ("e", "note", "e", True),
+        (anywhere, "stop", "e", False),
+    ]
+    assert len(table_of(extract(made)).rows) == 5
+
+
+def test_a_loop_that_a_path_took_is_drawn_where_it_was_taken() -> None:
+    made = Machine(model=None, states=list("abcde"), initial="a", auto_transitions=False)
+    made.add_transition("touch", "*", "=")
+    walked = with_path(extract(made), [("b", "touch", "b")])
+    assert simplify(walked) == walked
