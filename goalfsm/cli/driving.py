@@ -213,7 +213,7 @@ class Drive:
     def _program(self, workers: WorkerConfigs) -> contextlib.AbstractContextManager[None]:
         """Have the worker stored with what is asked; nothing the second time."""
         config = None if self._worker is None or self._begun else self._worker.encode()
-        return programs.stored(workers, self._place.thread_id, config)
+        return programs.stored(workers, self._place.thread_id, config, self._place.db.parent)
 
     def opening(self, session: Session | None) -> Event | None:
         """Return what gives a goal or takes it up, once; raise where that is refused."""

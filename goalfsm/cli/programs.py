@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from goalfsm.errors import GoalError
 
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
 
     from goalfsm.store.port import WorkerConfigs
 
-_SHELL = "name a program, or let a shell run the line: --verify \"sh -c 'a && b'\""
+_WAIT_S: Final = 5.0
+_POLL_S: Final = 0.01
+_SHELL: Final = "name a program, or let a shell run the line: --verify \"sh -c 'a && b'\""
 
 
 def check_verifier(command: str, argv: tuple[str, ...], cwd: str) -> str:
@@ -40,23 +44,45 @@ def check_verifier(command: str, argv: tuple[str, ...], cwd: str) -> str:
 
 
 @contextlib.contextmanager
-def stored(workers: WorkerConfigs, thread_id: str, config: bytes | None) -> Iterator[None]:
+def stored(
+    workers: WorkerConfigs, thread_id: str, config: bytes | None, folder: Path
+) -> Iterator[None]:
     """Have a thread's program stored when the goal comes, and only where that is not refused.
 
     It has to be there first: an engine starts the first turn as soon as it has the goal. Where
-    several processes give the thread a goal at once, the program of the one that is accepted
-    stays.
+    several processes give the thread a goal at once, one does so after the other: ``folder`` is
+    the database's, and is locked meanwhile.
     """
     if config is None:
         yield
         return
-    before = workers.get(thread_id)
-    workers.put(thread_id, config)
-    try:
-        yield
-    except GoalError:
-        if before is not None and workers.get(thread_id) == config:
-            workers.put(thread_id, before)
-        raise
-    if workers.get(thread_id) != config:
+    with _alone(folder):
+        before = workers.get(thread_id)
         workers.put(thread_id, config)
+        try:
+            yield
+        except GoalError:
+            if before is not None:
+                workers.put(thread_id, before)
+            raise
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; a process that keeps it for long does not stop the others."""
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        deadline = time.monotonic() + _WAIT_S
+        while not _locked(place) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        yield
+    finally:
+        os.close(place)
+
+
+def _locked(place: int) -> bool:
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -398,7 +398,7 @@ def _store(
     store = SqliteStore.open(place.db)
     try:
         config = None if worker is None else worker.encode()
-        with programs.stored(store.workers, place.thread_id, config):
+        with programs.stored(store.workers, place.thread_id, config, place.db.parent):
             return None if wanted is None else asking.send(place, wanted)
     finally:
         store.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from pathlib import Path
 
 import pytest
@@ -64,7 +66,7 @@ def test_the_program_is_there_before_its_goal_is(before: bytes | None) -> None:
     workers = MemoryStore().workers
     if before is not None:
         workers.put("t", before)
-    with stored(workers, "t", OURS):
+    with stored(workers, "t", OURS, Path()):
         assert workers.get("t") == OURS
     assert workers.get("t") == OURS
 
@@ -72,25 +74,32 @@ def test_the_program_is_there_before_its_goal_is(before: bytes | None) -> None:
 def test_a_refusal_puts_the_old_program_back() -> None:
     workers = MemoryStore().workers
     workers.put("t", BEFORE)
-    with pytest.raises(GoalError), stored(workers, "t", OURS):
+    with pytest.raises(GoalError), stored(workers, "t", OURS, Path()):
         raise GoalError("refused")
     assert workers.get("t") == BEFORE
 
 
-def test_of_several_goals_the_accepted_one_has_its_program() -> None:
-    """Two processes give a goal at once; one is refused after the other was accepted."""
+def test_goals_with_programs_are_given_one_after_the_other(tmp_path: Path) -> None:
+    """Of several processes that give a goal at once, the accepted one's program has to stay."""
     workers = MemoryStore().workers
-    theirs, ours = stored(workers, "t", THEIRS), stored(workers, "t", OURS)
-    theirs.__enter__()
-    ours.__enter__()
-    workers.put("t", THEIRS)
-    assert not theirs.__exit__(GoalError, GoalError("refused"), None)
-    ours.__exit__(None, None, None)
-    assert workers.get("t") == OURS
+    other = os.open(tmp_path, os.O_RDONLY)
+    with stored(workers, "t", OURS, tmp_path), pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(other)
+
+
+def test_one_that_keeps_the_others_waiting_does_not_stop_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goalfsm.cli.programs._WAIT_S", 0.02)
+    workers = MemoryStore().workers
+    with stored(workers, "t", THEIRS, tmp_path), stored(workers, "t", OURS, tmp_path):
+        assert workers.get("t") == OURS
 
 
 def test_a_goal_without_a_program_touches_none() -> None:
     workers = MemoryStore().workers
     workers.put("t", BEFORE)
-    with stored(workers, "t", None):
+    with stored(workers, "t", None, Path()):
         assert workers.get("t") == BEFORE
