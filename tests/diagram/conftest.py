@@ -33,6 +33,7 @@ class Mermaid:
         self.process.stdin.flush()
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
         assert answer["ok"], f"{answer['error']}\n{text}"
+        assert not answer["undecoded"], f"an entity is shown as it is written\n{text}"
         return answer
 
     def close(self) -> None:

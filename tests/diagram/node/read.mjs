@@ -87,6 +87,7 @@ const answer = async (text) => {
       type: diagram.type,
       title: titleOf(svg),
       drawn: svg.length,
+      undecoded: /ﬂ°|¶ß/.test(svg),
       ...readers[diagram.type](read.db),
     };
   } catch (error) {
