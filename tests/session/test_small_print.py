@@ -142,6 +142,16 @@ def test_a_timer_of_a_thread_without_a_goal_does_nothing() -> None:
     assert thread.last.effects == ()
 
 
+def test_a_due_resume_that_is_refused_is_written_down_later() -> None:
+    thread = at_work("resume")
+    thread.fail("You exceeded your current quota", retry_after=60.0)
+    thread.wait(seconds=60)
+    thread.do(e.TimerFired(), e.ShutdownStarted())
+    entry = thread.history[-1]
+    assert isinstance(entry, e.SetEntry)
+    assert (entry.goal.status, entry.goal.resume_at_ms) == ("paused", None)
+
+
 # Failures.
 
 

@@ -22,6 +22,7 @@ from goalfsm.transition import (
     Rejection,
     ResumeActive,
     RuntimeAccounting,
+    Set,
     plan,
 )
 from goalfsm.validation import Rejected, check_text
@@ -244,6 +245,12 @@ def test_a_plan_says_what_was_asked_and_by_whom() -> None:
     charged = plan(GOAL, RuntimeAccounting(after), 9)
     entered = default_machine().on_enter["active"]
     assert charged == Plan("defer", after, "runtime", entered, (), "", "account")
+    stored = plan(None, Set(GOAL, "command"), 9)
+    assert isinstance(stored, Plan)
+    assert (stored.persist, stored.source, stored.trigger) == ("set", "command", "set")
+    edited = plan(GOAL, Set(replace(GOAL, note="new"), "command"), 9)
+    assert isinstance(edited, Plan)
+    assert (edited.before, edited.reason, edited.trigger) == (entered, "", "set")
     kept = plan(GOAL, Fire("resume", "command", "why"), 9)
     assert isinstance(kept, Rejection)
     stays = default_machine().extended([Row("nap", "active", None, do=("clear_continuation",))])
