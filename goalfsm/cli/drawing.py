@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -19,15 +20,22 @@ if TYPE_CHECKING:
     from goalfsm.diagram.render import Format
 
 
+_ENDINGS: Final[Mapping[str, Format]] = {
+    ".svg": "svg",
+    ".dot": "dot",
+    ".gv": "dot",
+    ".json": "json",
+    ".md": "md",
+}
+
+
 @click.command("diagram")
 @click.argument("machine", required=False)
 @click.option(
     "--format",
     "format_",
     type=click.Choice(FORMATS),
-    default="mermaid",
-    show_default=True,
-    help="What to write.",
+    help="What to write; default: what the ending of -o FILE says, or mermaid.",
 )
 @click.option("--guards/--no-guards", default=True, help="Guards on the labels; default: yes.")
 @click.option("--effects/--no-effects", default=False, help="Effects on the labels; default: no.")
@@ -55,7 +63,7 @@ if TYPE_CHECKING:
 )
 def diagram_command(
     machine: str | None,
-    format_: Format,
+    format_: Format | None,
     guards: bool,
     effects: bool,
     highlight: tuple[str, ...],
@@ -83,7 +91,7 @@ def diagram_command(
     drawing = named(machine) if thread is None and db is None else _thread(machine, db, thread)
     text = render(
         drawing,
-        format=format_,
+        format=format_ or _format_of(output),
         guards=guards,
         effects=effects,
         highlight=highlight or None,
@@ -92,6 +100,11 @@ def diagram_command(
     )
     _write(text, output)
     return exits.OK
+
+
+def _format_of(output: str | None) -> Format:
+    """Return the format that a file's name asks for."""
+    return _ENDINGS.get(Path(output or "").suffix.lower(), "mermaid")
 
 
 def _thread(machine: str, db: str | None, thread: str | None) -> Drawing:

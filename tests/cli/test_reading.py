@@ -187,6 +187,33 @@ def test_every_machine_is_drawn_in_every_format(cli: Cli, name: str, format_: st
     assert Path("drawn.txt").stat().st_size > 200
 
 
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("drawn.svg", "<svg "),
+        ("drawn.SVG", "<svg "),
+        ("drawn.gv", "digraph"),
+        ("drawn.json", "{"),
+        ("drawn.md", "## The goal machine"),
+        ("drawn.mmd", "---\ntitle"),
+        ("drawn", "---\ntitle"),
+    ],
+)
+def test_a_drawing_is_of_the_kind_that_its_file_s_name_says(
+    cli: Cli, name: str, start: str
+) -> None:
+    assert cli("diagram", "goal", "-o", name).status == exits.OK
+    assert Path(name).read_text("utf-8").startswith(start)
+    assert cli("diagram", "goal", "--format", "dot", "-o", name).status == exits.OK
+    assert Path(name).read_text("utf-8").startswith("digraph")
+
+
+def test_a_missing_folder_is_named_with_what_makes_it(cli: Cli) -> None:
+    refused = cli("diagram", "goal", "-o", "no/such folder/x.svg")
+    assert refused.status == exits.USAGE
+    assert "mkdir -p 'no/such folder'" in refused.err
+
+
 def test_generated_blocks_are_checked_and_written_again(cli: Cli) -> None:
     page = Path("page.md")
     page.write_text("# Mine\n\n<!-- goalfsm:diagram goal -->\n<!-- /goalfsm:diagram -->\n")
