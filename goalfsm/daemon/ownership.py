@@ -93,27 +93,27 @@ class Heartbeat:
         self._failed = failed
         self._look = look
         self._handle: asyncio.TimerHandle | None = None
-        self._beaten_ms = 0
+        self._beaten_ms: int | None = None
+        """When it was said last. Not yet: the claim may have been long ago, if we stood still."""
 
     def start(self) -> None:
-        """Beat from now on; the store was claimed just now."""
-        self._beaten_ms = self._system.clock.uptime_ms()
+        """Beat from now on."""
         self._arm()
 
     def confirm(self) -> bool:
         """Tell whether the store is still ours, asking it where we were silent for too long.
 
         An engine that stood still may have been replaced, and must not start anything first.
+        Raises any other `StoreError`: then nobody knows.
         """
-        if self._system.clock.uptime_ms() - self._beaten_ms < EXPIRY_MS:
+        beaten_ms = self._beaten_ms
+        if beaten_ms is not None and self._system.clock.uptime_ms() - beaten_ms < EXPIRY_MS:
             return True
         try:
             self._say()
         except Fenced as error:
             self.stop()
             self._failed(error)
-            return False
-        except StoreError:
             return False
         return True
 

@@ -76,6 +76,8 @@ async def _end_runs(engine: Hub, actors: list[Actor]) -> dict[str, tuple[int, ..
     run_ids = sorted({*open_runs, *(process.run_id for process in recorded)})
     supervisor = engine.processes.started
     pid = None if supervisor is None else supervisor.pid
+    if not engine.heartbeat.confirm():
+        return {}  # a successor has the store, and a supervisor that is not to be ended
     orphans = await engine.system.end_orphans(engine.db, run_ids, recorded, pid)
     if orphans.ended:
         _log.warning("processes of an earlier engine were ended", pids=orphans.ended)

@@ -13,7 +13,7 @@ from goalfsm import events as e
 from goalfsm.daemon.endings import Gathered, aborted, ended, outcome_of, usage_id, work_of
 from goalfsm.daemon.notices import Output, Problem
 from goalfsm.daemon.toolcalls import answer
-from goalfsm.errors import GoalError
+from goalfsm.errors import GoalError, StoreError
 from goalfsm.workers import protocol as w
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class LiveRun:
         # From here on the open run says that there may be something to end, not the effect.
         self._engine.mark_done(self._actor, started_key)
         try:
-            if self._engine.heartbeat.confirm():
+            if self._is_ours():
                 await self._listen(work)
         except asyncio.CancelledError:
             if self._ending is None:
@@ -158,6 +158,14 @@ class LiveRun:
         if self._ending != "killed":
             await self._record()
             self._engine.process_gone(self.run_id)
+
+    def _is_ours(self) -> bool:
+        """Tell whether a worker may start; where the store cannot say, no other one may either."""
+        try:
+            return self._engine.heartbeat.confirm()
+        except StoreError as error:
+            self._engine.trouble.met(None, error)
+            return False
 
     async def _listen(self, work: w.Work) -> None:
         events = self._worker.run(work)

@@ -92,12 +92,41 @@ def test_an_engine_that_cannot_ask_starts_nothing_and_goes_on(
                 beat(uptime_ms=uptime_ms)
 
             monkeypatch.setattr(engine.store.owner, "heartbeat", busy)
-            engine.heartbeat._beaten_ms -= 20_000
+            engine.heartbeat._beaten_ms = None
             await engine.submit(THREAD, OBJECTIVE)
             session = await engine.settled(THREAD)
             assert session.goal is not None
             assert session.goal.status == "complete"
+        # Nothing is dispatched while the store cannot say, so nothing spins.
         assert len(stage.events(e.RunInterrupted)) == 1
         assert len(stage.events(e.RunDispatched)) == 2
 
     play(scene, within=600)
+
+
+def test_an_engine_that_stood_still_ends_no_supervisor_of_its_successor() -> None:
+    """It asks before it looks for what earlier engines left."""
+
+    async def scene(stage: Stage) -> None:
+        first = await stage.engine({}).__aenter__()
+        await first.submit(THREAD, OBJECTIVE)
+        await stage.crash(first)
+        late = stage.engine({})
+        take = late.store.owner.claim
+
+        def claim_and_stand_still(identity: Identity, **asked: Any) -> Any:
+            claimed = take(identity, **asked)
+            later = stage.clock.uptime_ms() + 20_000
+            stage.clock.uptime_ms = lambda: later  # type: ignore[method-assign]
+            late.store.owner.claim = take  # type: ignore[method-assign]
+            successor = Identity(pid=99, start_time=1, boot_id="boot")
+            stage.store().owner.claim(successor, socket="", uptime_ms=later)
+            return claimed
+
+        late.store.owner.claim = claim_and_stand_still  # type: ignore[method-assign]
+        with pytest.raises(Fenced):
+            async with late:
+                pytest.fail("it does not own the store")
+        assert late.system.asked_to_end == []  # type: ignore[attr-defined]
+
+    play(scene, within=120)

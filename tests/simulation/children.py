@@ -160,7 +160,8 @@ class Children:
     ) -> Orphans:
         """End what lives of these runs, which takes a moment; first the supervisors of others."""
         for other in self._world.processes:
-            other.unsupervised = other.unsupervised or other is not engine
+            # One that has not claimed the store yet has none.
+            other.unsupervised |= other is not engine and other.store.claimed is not None
         await asyncio.sleep(self._world.random.choice((0.0, 0.0, 0.4, 3.0)))
         named = {*run_ids, *(process.run_id for process in recorded)}
         ended: list[int] = []
