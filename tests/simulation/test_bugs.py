@@ -9,6 +9,7 @@ from tests.simulation.command import run
 from tests.simulation.drawing import draw
 
 
+@pytest.mark.timeout(600)  # the rarest are found by one world in hundreds
 @pytest.mark.parametrize("name", BUGS)
 def test_this_bug_is_found(name: str) -> None:
     """A world fails within the number of seeds that is stated for the bug."""

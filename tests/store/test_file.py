@@ -15,10 +15,19 @@ from pathlib import Path
 import apsw
 import pytest
 
-from goalfsm.errors import Busy, CannotWrite, DatabaseReplaced, DiskFull, Fenced, StoreClosed
+from goalfsm.errors import (
+    Busy,
+    CannotWrite,
+    DatabaseReplaced,
+    DiskFull,
+    Fenced,
+    OutcomeUnknown,
+    StoreClosed,
+)
 from goalfsm.store.port import Claimed, Committed, Effect, Store
 from goalfsm.store.sqlite import SqliteStore, checkpoint
 from goalfsm.store.sqlite.database import Database
+from tests.store.faulty_vfs import Fault, FaultyVfs
 from tests.store_contract import BOB, commit, everybody_lives, nobody_lives, owned
 
 
@@ -265,6 +274,22 @@ def test_full_disk_leaves_room_for_last_words(small_disk: Path) -> None:
     again = SqliteStore.open(small_disk / "goals.db", read_only=True)
     assert [row.revision for row in again.sessions.threads()] == [committed + 1, 1]
     again.close()
+
+
+def test_file_that_becomes_read_only(path: Path) -> None:
+    """It is noticed at the commit, so its outcome is settled by reopening; then commits go on."""
+    vfs = FaultyVfs()
+    store = owned(SqliteStore.open(path, vfs=vfs.name, reserve_bytes=0))
+    store.commit([commit()])
+    vfs.fault = Fault(kind="write", at=vfs.counts["write"] + 1, code=apsw.SQLITE_READONLY)
+    with pytest.raises(OutcomeUnknown):
+        store.commit([commit(expected=1)])
+    store.reopen()
+    stored = store.sessions.load("t")
+    assert stored is not None
+    assert stored.revision == 1
+    assert store.commit([commit(expected=1)]) == [Committed(revision=2)]
+    store.close()
 
 
 def test_reserve_takes_real_space(path: Path, store: SqliteStore) -> None:
