@@ -66,6 +66,20 @@ def test_a_rule_that_keeps_the_goal_active_does_not_keep_it_going(rule: str) -> 
     assert thread.sent() == sent + 1
 
 
+def test_a_rule_that_leads_a_fault_elsewhere_is_kept_to() -> None:
+    rows = [
+        row._replace(dest="blocked")
+        if (row.trigger, row.source) == ("recovery_pause", "active")
+        else row
+        for row in TRANSITIONS
+    ]
+    thread = Thread(machine=goal_machine(rows))
+    thread.give()
+    thread.do(FAULT)
+    assert (thread.status, thread.goal.pause_reason, thread.sent()) == ("blocked", None, 1)
+    assert thread.decision == ("stop", "status")
+
+
 @pytest.mark.parametrize("reason", ["usage_limit", "shutdown"])
 def test_a_pause_that_would_end_by_itself_does_not(reason: Any) -> None:
     """Its end may be what cannot be decided: it would be tried for ever."""
