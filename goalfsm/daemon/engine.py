@@ -374,7 +374,9 @@ class Engine(Hub):
             self.followers.leave(follower)
 
     async def settled(self, thread_id: str) -> Session:
-        """Return the session when its goal has left active, or nothing follows by itself.
+        """Return the session when nothing follows by itself: its goal has stopped, or waits.
+
+        A timer, a retry and the reset of a quota follow by themselves.
 
         Raises a `StoreError` when the engine ends before.
         """
