@@ -374,9 +374,7 @@ class Engine(Hub):
             self.followers.leave(follower)
 
     async def settled(self, thread_id: str) -> Session:
-        """Return the session when nothing follows by itself: its goal has stopped, or waits.
-
-        A timer, a retry and the reset of a quota follow by themselves.
+        """Return the session when its goal has left active, or nothing follows by itself.
 
         Raises a `StoreError` when the engine ends before.
         """
