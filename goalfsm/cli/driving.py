@@ -122,7 +122,7 @@ class Drive:
             if before is not None:
                 self._catch_up(engine, before)
             self._view.show(first)
-            event = self.opening(engine.session(thread_id))
+            event = self._opening(engine.session(thread_id))
             with self._program(engine.store.workers):
                 if event is not None:
                     self._check(await engine.submit(thread_id, event, self._event_id))
@@ -192,7 +192,7 @@ class Drive:
         store = SqliteStore.open(place.db)
         try:
             stored = store.sessions.load(place.thread_id)
-            event = self.opening(None if stored is None else asking.session_of(stored))
+            event = self._opening(None if stored is None else asking.session_of(stored))
             with self._program(store.workers):
                 if event is not None:
                     self._check(client.request(place.db, place.thread_id, event, self._event_id))
@@ -215,7 +215,7 @@ class Drive:
         config = None if self._worker is None or self._begun else self._worker.encode()
         return programs.stored(workers, self._place.thread_id, config, self._place.db.parent)
 
-    def opening(self, session: Session | None) -> Event | None:
+    def _opening(self, session: Session | None) -> Event | None:
         """Return what gives a goal or takes it up, once; raise where that is refused."""
         if self._begun:
             return None
@@ -228,10 +228,6 @@ class Drive:
             raise asking.unknown_thread(self._place)
         if goal is None:
             raise asking.no_goal(self._place)
-        if goal.resume_at_ms is not None:
-            now = speak("goalfsm resume THREAD", self._place)
-            self._view.say(f"the goal goes on by itself at a known time; `{now}` tries before it")
-            return None
         return ResumeRequested() if goal.status in {PAUSED, BLOCKED} else None
 
     def _check(self, reply: Reply) -> None:
@@ -242,14 +238,9 @@ class Drive:
 
 
 def is_over(status: Status) -> bool:
-    """Tell whether a goal has left active for good, and its last turn has ended.
-
-    One that is paused until a known time, such as the reset of a quota, goes on by itself.
-    """
+    """Tell whether a goal has left active, and its last turn has ended."""
     goal = status.goal
-    if goal is None:
-        return True
-    return goal.status != ACTIVE and goal.resume_at_ms is None and status.run is None
+    return goal is None or (goal.status != ACTIVE and status.run is None)
 
 
 def busy(place: Place) -> GoalError:

@@ -26,7 +26,7 @@ class Settling:
     def is_settled(self, actor: Actor) -> bool:
         """Tell whether nothing follows by itself: nothing runs, is due or is still to be done.
 
-        A goal that is paused until a known time has not settled: it is a wait like any other.
+        A goal that is not active any more has settled even when it resumes by itself one day.
         """
         session, thread_id = actor.session, actor.thread_id
         if actor.busy or session.run is not None or self._engine.live(thread_id) is not None:
@@ -35,8 +35,7 @@ class Settling:
         for opened in actor.open.values():
             if not (unserved and is_continuation(opened.effect)):
                 return False
-        goal = session.goal
-        if goal is None or (goal.status != ACTIVE and goal.resume_at_ms is None):
+        if session.goal is None or session.goal.status != ACTIVE:
             return True
         return self._engine.timers.get(thread_id) is None
 

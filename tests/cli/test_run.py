@@ -13,15 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from goalfsm.cli import exits
-from goalfsm.cli.driving import Drive
-from goalfsm.cli.places import find
-from goalfsm.cli.watching import view
-from goalfsm.model import Goal
-from goalfsm.session import Session
 from tests.cli.processes import goalfsm
 from tests.cli.terminal import Result
 from tests.cli.workers import BLOCKED, COMPLETE, ENGINE, prompt, turns, worker
@@ -152,31 +146,17 @@ def test_a_used_up_quota_exits_as_a_limit(run: Run) -> None:
     assert goal(run)["pause_reason"] == "usage_limit"
 
 
-def test_a_quota_with_a_known_reset_is_waited_for(run: Run) -> None:
-    """The goal comes back at the reset, and nobody had to ask for that."""
-    error = '{"type": "error", "message": "You have hit your usage limit", "retry_after": 0.2}'
+def test_a_quota_with_a_known_reset_exits_too_and_the_next_run_tries_at_once(run: Run) -> None:
+    """Nobody holds a terminal for hours; whoever asks again has a reason to."""
+    error = '{"type": "error", "message": "You have hit your usage limit", "retry_after": 9000}'
     program = worker(f"[ $GOALFSM_TURN -ge 2 ] && {COMPLETE} || echo {shlex.quote(error)}")
-    result = run("run", "do it", "--policy", "retry_initial_s=0.1", "--", program)
+    result = run("run", "do it", "--", program)
+    assert result.status == exits.GOAL_LIMITED, result
+    assert "→ stop: usage_limit (status), until" in result.out
+    assert goal(run)["pause_reason"] == "usage_limit"
+    result = run("run")
     assert result.status == exits.OK, result
     assert turns() == [1, 2]
-    assert "→ stop: usage_limit (status), until" in result.out
-
-
-def test_a_quota_is_waited_for_by_the_run_after_that(
-    run: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Cut off while the quota is used up, the goal is not tried before the reset either."""
-    error = '{"type": "error", "message": "You have hit your usage limit", "retry_after": 9000}'
-    program = worker(f"kill -INT {ENGINE}", f"echo {shlex.quote(error)}")
-    stopped = run("run", "do it", "--", program)
-    assert stopped.status == exits.INTERRUPTED, stopped
-    found = goal(run)
-    assert found["pause_reason"] == "usage_limit"
-    place = find(None, None)
-    paused = Session(goal=msgspec.convert(found, Goal))
-    with view(as_json=True) as shown:
-        assert Drive(place, shown, None, None).opening(paused) is None
-    assert "goes on by itself" in capsys.readouterr().err
 
 
 def test_verifiers_decide_whether_complete_counts(run: Run) -> None:
