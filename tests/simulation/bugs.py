@@ -204,7 +204,7 @@ def leave_orphans() -> Patches:
     yield patch.object(reconcile, "_end_runs", nobody)
 
 
-@_bug("an engine that was fenced leaves its workers running", 400)
+@_bug("an engine that was fenced leaves its workers running", 700)
 def spare_fenced_workers() -> Patches:
     end = live.LiveRun.end
 
