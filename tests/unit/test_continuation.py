@@ -75,6 +75,15 @@ def test_the_earlier_of_two_guards_decides(first: str, second: str) -> None:
     assert decide(FREE._replace(**{**HOLDS[second], **HOLDS[first]})) == DECIDED[first]
 
 
+def test_the_first_of_any_guards_decides() -> None:
+    """Every combination of what may hold at once, 4,096 of them."""
+    names = list(HOLDS)
+    for holding in range(1, 2 ** len(names)):
+        on = [name for at, name in enumerate(names) if holding >> at & 1]
+        fields = {field: value for name in on for field, value in HOLDS[name].items()}
+        assert decide(FREE._replace(**fields)) == DECIDED[on[0]], on
+
+
 def as_written(guards: tuple[Guard, ...]) -> bool:
     """Tell whether every guard decides alone, and before those that are asked after it."""
     alone = all(decide(FREE._replace(**HOLDS[name]), guards) == DECIDED[name] for name in HOLDS)
