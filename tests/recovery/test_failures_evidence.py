@@ -14,6 +14,7 @@ from recovery.failures.decoys import CERTAIN, UNLESS_TRUSTED, sift
 from recovery.failures.engine import RULES
 from recovery.failures.evidence import MAX_TEXT, Evidence, bounded, gather, read
 from recovery.failures.rules import answered, coded, says
+from recovery.failures.statuses import codes_in
 
 
 class SomeError(Exception):
@@ -114,6 +115,42 @@ def test_a_long_text_keeps_its_ends() -> None:
 def test_a_test_run_leaves_nothing_of_its_text() -> None:
     assert sift("FAILED tests/x.py::test_it - 503 Service Unavailable") == ""
     assert sift("503 Service Unavailable") == "503 Service Unavailable"
+
+
+@pytest.mark.parametrize(
+    "type_of",
+    [
+        "ThrottlingException",
+        "com.amazon.coral.service#ThrottlingException",
+        "com.amazon.coral.service#ThrottlingException:http://x.y/",
+        "ThrottlingException:http://x.y/",
+    ],
+)
+def test_a_shape_is_named_between_its_service_and_its_address(type_of: str) -> None:
+    assert codes_in(f'{{"__type":"{type_of}"}}') == {"throttling"}
+
+
+def test_a_name_that_is_no_text_names_nothing() -> None:
+    nameless = only(gather(error("no", code=SimpleNamespace(name=5), type=SimpleNamespace())))
+    assert nameless.given_codes == {"some"}
+    assert only(gather("no", code_given=SimpleNamespace(name="BAD_KEY"))).given_codes == {"badkey"}
+
+
+def test_an_error_in_the_arguments_of_another_is_a_link() -> None:
+    pieces = gather(SomeError("outer", SomeError("inner")))
+    assert [piece.text for piece in pieces][1:] == ["inner"]
+
+
+def test_an_object_that_cannot_be_asked_is_told_by_its_class() -> None:
+    class Hostile:
+        def __getattribute__(self, name: str) -> Any:
+            raise RuntimeError(name)
+
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    assert classify(Hostile(), status=503).kind == "transient"
+    assert classify(Hostile()).signature == "Hostile"
 
 
 def test_every_shape_and_rule_says_why_in_words_of_its_own() -> None:

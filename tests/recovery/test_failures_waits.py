@@ -212,6 +212,7 @@ def test_reset_in_text(text: str, moment: float | None) -> None:
         ("usage limit reached · resets 3am", NOW, NOW + 3_600),
         ("usage limit reached · resets 3am (Moon/Base)", NOW, None),
         ("usage limit reached · resets 99:99pm (UTC)", NOW, None),
+        ("usage limit reached · resets Jan 1 at 3am (UTC)", NOW, NOW + 3 * 3_600),
         ("usage limit reached · resets Jan 2 at 3am (UTC)", NOW, NOW + DAY + 3 * 3_600),
         (
             "usage limit reached · resets Jan 2 at 3am (UTC)",
