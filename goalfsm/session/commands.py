@@ -227,7 +227,7 @@ def change_status(
 def pause(session: Session, event: PauseRequested, ctx: Context) -> Change:
     """Pause the goal: the running turn ends, none follows."""
     goal, source = session.goal, _SOURCES[event.origin]
-    if session.wind_down == "owed":
+    if goal is not None and goal.status == LIMITED and session.wind_down == "owed":
         reply = Reply(
             ok=True,
             code="marked",

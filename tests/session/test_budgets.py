@@ -50,6 +50,16 @@ def test_a_wind_down_that_the_running_turn_took_is_the_only_one() -> None:
     assert thread.wind_down == "done"
 
 
+def test_a_goal_that_was_completed_beyond_its_budget_cannot_be_paused() -> None:
+    thread = spent(tokens=100)
+    thread.use(100)
+    thread.do(e.CompletionRequested())
+    reply = thread.do(e.PauseRequested()).reply
+    assert reply is not None
+    assert not reply.ok
+    assert thread.status == "complete"
+
+
 @pytest.mark.parametrize("run_id", ["run-0", "run-1"])
 def test_a_wind_down_that_is_not_owed_is_not_delivered(run_id: str) -> None:
     thread = spent(tokens=100)
