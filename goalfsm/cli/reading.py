@@ -13,6 +13,7 @@ from goalfsm.cli import asking, options
 from goalfsm.cli.arguments import count
 from goalfsm.cli.narrating import is_quiet, told, why
 from goalfsm.cli.showing import status_lines
+from goalfsm.events import UsageReported
 from goalfsm.explain import moment
 from goalfsm.session import codec
 from goalfsm.status import project, summary
@@ -119,12 +120,21 @@ def _newest(store: Store, thread_id: str, limit: int, *, quiet_too: bool) -> Ite
 
 
 def events_of(store: Store, thread_id: str) -> Iterator[tuple[int, Event]]:
-    """Yield all events of a thread with the time of their commit, oldest first."""
+    """Yield the events of a thread with the time of their commit, oldest first.
+
+    What was refused changed nothing and is left out; usage is kept in the ledger all the same.
+    """
     after = 0
     while page := store.journal.read(thread_id, after=after, limit=_PAGE):
         for row in page:
-            yield row.at_ms, codec.decode_event(row.event)
+            event = codec.decode_event(row.event)
+            if isinstance(event, UsageReported) or not _is_refused(row):
+                yield row.at_ms, event
         after = page[-1].revision
+
+
+def _is_refused(row: JournalRow) -> bool:
+    return row.decision is not None and codec.decode_decision(row.decision).decision == "refused"
 
 
 def decisions_of(store: Store, thread_id: str) -> Iterator[Decision]:

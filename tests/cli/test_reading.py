@@ -113,6 +113,11 @@ def test_report_is_markdown_or_json(cli: Cli) -> None:
     assert json.loads(cli("report", "--json").out)["accepted_by"] == "person"
 
 
+def test_a_report_counts_no_rejection_that_was_refused(cli: Cli) -> None:
+    assert cli("reject", "--feedback", "not yet").status == exits.USAGE
+    assert json.loads(cli("report", "--json").out)["refused_claims"] == 0
+
+
 def test_a_cleared_thread_has_no_report(cli: Cli) -> None:
     cli("clear")
     assert json.loads(cli("status", "--json").out)["goal"] is None
