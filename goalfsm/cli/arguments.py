@@ -26,6 +26,8 @@ _COUNT: Final = re.compile(r"(\d+(?:[_,]\d{3})*|\d+(?:\.\d+)?)([kmg]?)", re.IGNO
 _SCALE: Final = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 NO_LIMIT: Final = "none"
 _PROGRAM: Final = "goalfsm.program"
+_HOSTS: Final = ("retries", "compacts")
+"""Settings that leave a recovery to the host: here that is an engine, and nobody else."""
 
 
 class HintedError(click.UsageError):
@@ -106,7 +108,12 @@ def setting(text: str) -> tuple[str, Setting]:
     name = name.strip().replace("-", "_")
     if not equals or not name:
         raise HintedError(f"{text!r} is not a setting", "write it like blocked_after=5")
-    known = msgspec.structs.asdict(Policy())
+    known = [field for field in Policy.__struct_fields__ if field not in _HOSTS]
+    if name in _HOSTS:
+        raise HintedError(
+            f"{name} is no setting of a thread that an engine drives",
+            "a program that calls goalfsm.handle itself chooses it; leave it out here",
+        )
     if name not in known:
         raise HintedError(f"there is no setting {name!r}", f"there are {', '.join(known)}")
     wrong = f"{value!r} is no value for {name}"

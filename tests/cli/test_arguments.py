@@ -49,7 +49,7 @@ def test_what_is_too_large_is_told_the_most(text: str) -> None:
     [
         ("blocked-after=5", ("blocked_after", 5)),
         ("evidence_required=false", ("evidence_required", False)),
-        ("retries=host", ("retries", "host")),
+        ("on_start=ask", ("on_start", "ask")),
         ("retry_jitter= 0.5 ", ("retry_jitter", 0.5)),
     ],
 )
@@ -63,7 +63,7 @@ def test_settings_are_read(text: str, setting: tuple[str, object]) -> None:
         ("blocked_after=x", "give a whole number, like blocked_after=3"),
         ("blocked_after=0", "blocked_after and steering_limit are at least 1"),
         ("evidence_required=perhaps", "give true or false, like evidence_required=true"),
-        ("retries=0", "give one of engine, host"),
+        ("on_start=0", "give one of resume, ask, pause"),
         ("on_start=", "give one of resume, ask, pause"),
         ("retry_jitter=x", "give a number, like retry_jitter=0.2"),
         ("blocked_after", "write it like blocked_after=5"),
@@ -74,6 +74,13 @@ def test_what_is_no_setting_is_refused_in_words(text: str, hint: str) -> None:
     with pytest.raises(HintedError) as refused:
         arguments.setting(text)
     assert refused.value.hint == hint
+
+
+@pytest.mark.parametrize("text", ["retries=host", "compacts=host"])
+def test_what_an_engine_does_is_not_left_to_a_host_that_nobody_is(text: str) -> None:
+    """With nobody to retry, a goal would wait for its recovery for ever."""
+    with pytest.raises(HintedError, match="an engine drives"):
+        arguments.setting(text)
 
 
 def test_a_budget_of_time_is_whole_seconds() -> None:
