@@ -1,14 +1,16 @@
 """Where a real thread is in a machine of ours, and the way it took there, from its journal.
 
-The way through the goal machine is found by deciding the journal again, with a machine that
-writes down which of its rows are taken.
+The way through the machines that decide is found by deciding the journal again while somebody
+writes down which of their rows are taken. The way of runs is what the journal proves of them, see
+`goalfsm.diagram.run_path`.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -18,8 +20,9 @@ from goalfsm.daemon.replaying import beginning
 from goalfsm.daemon.world import decision_context
 from goalfsm.diagram.machines import named, of_goal_machine
 from goalfsm.diagram.model import Diagram, DiagramError
+from goalfsm.diagram.observing import observed_by
 from goalfsm.diagram.render import with_path
-from goalfsm.events import RunFinished, RunInterrupted
+from goalfsm.diagram.run_path import NOWHERE, RunPath, Step
 from goalfsm.machine import GoalMachine, default_machine
 from goalfsm.model import ACTIVE, LIMITED, Goal
 from goalfsm.session import codec
@@ -28,13 +31,12 @@ from goalfsm.session.state import RULES_VERSION, Session
 from recovery import stale_work
 
 if TYPE_CHECKING:
+    from goalfsm.diagram.table_rows import TableRow
     from goalfsm.store.port import JournalRow, Store
 
 SHOWN: Final = ("goal", "recovery", "stale-work", "continuation", "run")
 """The machines of ours that a thread is in."""
 _PAGE: Final = 1_000
-_ENDS: Final[Mapping[type, str]] = {RunFinished: "recorded", RunInterrupted: "interrupted"}
-Step = tuple[str, str, str]
 
 
 def of_thread(
@@ -42,10 +44,10 @@ def of_thread(
 ) -> Diagram:
     """Return our machine ``name`` with where the thread is, and how often it took which edge.
 
-    ``goal`` and ``continuation`` show the way as well; ``recovery`` and ``stale-work`` show where
-    the thread is now, ``run`` where its last run is. ``machine`` is the goal machine that its
-    engine runs, if not ours. Raises ``DiagramError`` for another name, for a thread that the store
-    does not have, and for a journal that begins under other rules.
+    ``machine`` is the goal machine that its engine runs, if not ours. Nothing is written, and an
+    engine in the same process goes on as it would. Raises ``DiagramError`` for another name, for a
+    thread that the store does not have, and for a journal that begins under other rules or that
+    the machine does not give again; ``run`` needs no rules.
     """
     if name not in SHOWN:
         raise DiagramError(
@@ -55,17 +57,18 @@ def of_thread(
     if stored is None:
         raise DiagramError(f"there is no thread {thread_id!r}", hint="goalfsm status --all")
     session = codec.decode(stored.state)
+    rules = machine or default_machine()
     match name:
         case "goal":
-            return _goal(store, thread_id, session, machine or default_machine())
+            return _goal(store, thread_id, session, rules)
         case "continuation":
             return _decisions(store, thread_id)
         case "run":
             return _run(store, thread_id, session)
         case "recovery":
-            return _now(name, session.recovery.phase)
+            return _observed(name, session.recovery.phase, store, thread_id, session, rules)
         case _:
-            return _now(name, _stale_state(session))
+            return _observed(name, _stale_state(session), store, thread_id, session, rules)
 
 
 def _now(name: str, *states: str) -> Diagram:
@@ -80,17 +83,18 @@ def _stale_state(session: Session) -> str:
 
 
 def _run(store: Store, thread_id: str, session: Session) -> Diagram:
-    """Return a run's life with where the thread's run is: the last one's end where none is due."""
+    """Return a run's life with the way of the thread's runs, and where the last one is."""
+    path = RunPath()
+    for row in _journal(store, thread_id):
+        path.take(codec.decode_event(row.event), row.epoch)
     run = session.run
     if run is not None:
-        spawned = any(process.run_id == run.run_id for process in store.processes.open())
-        return _now("run", "running" if spawned else "open")
-    if session.continuation.queued is not None or session.wind_down == "owed":
-        return _now("run", "wanted")
-    ended = ""
-    for row in _journal(store, thread_id):
-        ended = _ENDS.get(type(codec.decode_event(row.event)), ended)
-    return _now("run", *([ended] if ended else []))
+        if any(process.run_id == run.run_id for process in store.processes.open()):
+            path.running()
+    elif session.continuation.queued is not None or session.wind_down == "owed":
+        path.wanted()
+    walked = with_path(_now("run"), path.steps)
+    return msgspec.structs.replace(walked, highlight=() if path.at == NOWHERE else (path.at,))
 
 
 def _journal(store: Store, thread_id: str) -> Iterator[JournalRow]:
@@ -127,6 +131,67 @@ def _decisions(store: Store, thread_id: str) -> Diagram:
     return with_path(drawn, steps)
 
 
+class _Steps:
+    """Keeps which rows of one machine fire in this thread of the operating system."""
+
+    def __init__(self, name: str) -> None:
+        self.taken: list[Step] = []
+        self._name = name
+        self._here = threading.get_ident()
+
+    def on_row(self, name: str, row: TableRow) -> None:
+        # An engine may decide in another one meanwhile.
+        if name == self._name and threading.get_ident() == self._here:
+            self.taken.append((row.source, row.trigger, row.dest))
+
+    def on_goal_row(self, machine: GoalMachine | None, row: TableRow) -> None:
+        """Leave it: of the goal machine also rows are told that are only asked about."""
+
+    def on_transition(self, machine: Any, transition: Any) -> None:
+        """Leave it: it is no machine of ours."""
+
+
+def _observed(  # noqa: PLR0913, PLR0917  what a way is found from
+    name: str, at: str, store: Store, thread_id: str, session: Session, machine: GoalMachine
+) -> Diagram:
+    """Return a machine with the way that the thread took through it, and where it is: ``at``.
+
+    An engine that takes a thread over lets go of stale work: that is no row, so none is counted.
+    """
+    steps = _Steps(name)
+    with observed_by(steps):
+        for _ in _replayed(store, thread_id, session, machine, show=f"{name} --highlight {at}"):
+            pass
+    return msgspec.structs.replace(with_path(_now(name), steps.taken), highlight=(at,))
+
+
+def _replayed(
+    store: Store, thread_id: str, last: Session, machine: GoalMachine, *, show: str
+) -> Iterator[tuple[Session, Session]]:
+    """Decide the journal again; yield the session before and after every event.
+
+    ``show`` is what draws the place alone: the advice where the journal cannot be decided again.
+    """
+    session = beginning(last)
+    revision = 0
+    for row in _journal(store, thread_id):
+        if row.rules_version != RULES_VERSION or row.revision != revision + 1:
+            raise DiagramError(
+                f"the journal of {thread_id!r} was written under other rules",
+                hint=f"draw where it is now: goalfsm diagram {show}",
+            )
+        context = decision_context(thread_id, row.event_id, row.at_ms, machine)
+        after = handle(session, codec.decode_event(row.event), context).session
+        if codec.digest(codec.encode(after)) != row.digest:
+            raise DiagramError(
+                f"the journal of {thread_id!r} does not give its states again",
+                hint="pass the goal machine that its engine runs to of_thread(), or draw where it "
+                f"is now: goalfsm diagram {show}",
+            )
+        yield session, after
+        session, revision = after, row.revision
+
+
 def _goal(store: Store, thread_id: str, session: Session, machine: GoalMachine) -> Diagram:
     """Return the goal machine with the way that the thread's goals took through it."""
     walked = with_path(of_goal_machine(machine), _goal_steps(store, thread_id, session, machine))
@@ -139,20 +204,10 @@ def _goal_steps(
     """Yield the rows of the goal machine that the thread's events took, in order."""
     taken: list[Compiled] = []
     watched = msgspec.structs.replace(machine, table=_watched(machine, taken.append))
-    session = beginning(last)
-    revision = 0
-    for row in _journal(store, thread_id):
-        if row.rules_version != RULES_VERSION or row.revision != revision + 1:
-            raise DiagramError(
-                f"the journal of {thread_id!r} was written under other rules",
-                hint="draw where it is now: goalfsm diagram goal --highlight STATUS",
-            )
+    show = f"goal --highlight {_status(last.goal)}"
+    for before, after in _replayed(store, thread_id, last, watched, show=show):
+        yield from _steps(before.goal, after.goal, taken, machine)
         taken.clear()
-        before = session.goal
-        context = decision_context(thread_id, row.event_id, row.at_ms, watched)
-        session = handle(session, codec.decode_event(row.event), context).session
-        revision = row.revision
-        yield from _steps(before, session.goal, taken, machine)
 
 
 def _watched(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from goalfsm.lazy import exports
 
 if TYPE_CHECKING:
+    from goalfsm.diagram.table_rows import TableRow
     from goalfsm.testing.checking import check_goals
     from goalfsm.testing.clock import Crashed, GoalClock
     from goalfsm.testing.coverage import MachineCoverage, TableCoverage
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from goalfsm.testing.journal import assert_journal, journal_lines
     from goalfsm.testing.loop import Deadlock, Stalled, VirtualLoop, run
     from goalfsm.testing.paths import Path, Step, for_each_path, paths_of
-    from goalfsm.testing.rows import TableRow
     from goalfsm.testing.scripted import ScriptedWorker
     from goalfsm.testing.turns import (
         acknowledges,
@@ -58,7 +58,7 @@ _HOMES = {
     "Stalled": "goalfsm.testing.loop",
     "Step": "goalfsm.testing.paths",
     "TableCoverage": "goalfsm.testing.coverage",
-    "TableRow": "goalfsm.testing.rows",
+    "TableRow": "goalfsm.diagram.table_rows",
     "VirtualLoop": "goalfsm.testing.loop",
     "acknowledges": _TURNS,
     "assert_journal": "goalfsm.testing.journal",

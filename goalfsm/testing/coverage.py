@@ -15,10 +15,10 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
+from goalfsm.diagram.observing import observed_by
+from goalfsm.diagram.table_rows import TABLES, MachineUnknown, Names, TableRow, goal_rows, rows_of
 from goalfsm.errors import GoalError
 from goalfsm.machine import GoalMachine
-from goalfsm.testing.observing import observed_by
-from goalfsm.testing.rows import TABLES, MachineUnknown, Names, TableRow, goal_rows, rows_of
 
 HUNDRED: Final = 100.0
 

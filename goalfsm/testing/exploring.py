@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transitions import MachineError
 
-from goalfsm.testing.loop import VirtualLoop
-from goalfsm.testing.rows import (
+from goalfsm.diagram.table_rows import (
     Names,
     TableRow,
     is_automatic,
@@ -25,6 +24,7 @@ from goalfsm.testing.rows import (
     state_name,
     states_of,
 )
+from goalfsm.testing.loop import VirtualLoop
 
 if TYPE_CHECKING:
     from transitions import Machine

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from goalfsm.diagram.table_rows import OURS, MachineUnknown, TableRow, plain_rows
 from goalfsm.errors import GoalError
-from goalfsm.testing.rows import OURS, MachineUnknown, TableRow, plain_rows
 
 if TYPE_CHECKING:
     import pytest

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from types import FunctionType
 from typing import Any
 
 import msgspec
@@ -19,10 +20,10 @@ import goalfsm.session.change
 from goalfsm import Goal, default_machine
 from goalfsm.compiler import Row
 from goalfsm.continuation import GUARDS, Situation, decide
+from goalfsm.diagram.table_rows import MachineUnknown
 from goalfsm.model import ACTIVE
 from goalfsm.testing import MachineCoverage, MemoryGoals, ScriptedWorker, TableRow, claims_complete
 from goalfsm.testing.coverage import RowsMissed, write_table
-from goalfsm.testing.rows import MachineUnknown
 from goalfsm.transition import AbortPause, Clear, Fire, ResumeActive, RuntimeAccounting, Set, plan
 from recovery import machine as recovery
 from recovery import stale_events, stale_work
@@ -230,6 +231,15 @@ with MachineCoverage().watching():
 assert look() == before
 assert not [name for name in vars(transition) if "observed" in name]
 """
+
+
+def test_who_is_inside_when_the_watching_ends_decides_as_ever() -> None:
+    """A thread of the system may have entered a body and only then have been interrupted."""
+    with MachineCoverage().watching():
+        entered = FunctionType(recovery._move.__code__, {})
+    assert entered(recovery.CALM, "begin_overflow", recovery.TABLE)[0] == (
+        "host_overflow_recovering_needs_user_start"
+    )
 
 
 def test_nothing_of_it_stays_when_nobody_watches() -> None:

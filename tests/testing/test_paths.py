@@ -23,12 +23,12 @@ from transitions.extensions.asyncio import AsyncMachine, HierarchicalAsyncMachin
 from transitions.extensions.states import Timeout, add_state_features
 
 from goalfsm.compiler import Row
+from goalfsm.diagram.table_rows import MachineUnknown
 from goalfsm.errors import GoalError
 from goalfsm.machine import TRANSITIONS, default_machine
 from goalfsm.testing import Path, TableRow, for_each_path, paths_of
 from goalfsm.testing.exploring import Explorer
 from goalfsm.testing.paths import TooManyStates, Unreachable, WentAstray
-from goalfsm.testing.rows import MachineUnknown
 from recovery.machine import PHASE_TRANSITIONS
 from recovery.stale_work import LIFECYCLE
 

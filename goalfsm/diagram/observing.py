@@ -3,7 +3,8 @@
 Our four pure functions get another body while somebody watches: it calls their own with a table
 whose guards tell of the row that they let through. A function keeps its identity, so it does not
 matter who has imported it, or when. Machines of ``transitions`` tell through the one method that
-executes transitions.
+executes transitions. A body is exchanged in one step, so that threads of the operating system which
+decide meanwhile decide what they would; an observer is told of their rows as well.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from types import FunctionType, MappingProxyType
 from typing import Any, Protocol
@@ -20,9 +22,9 @@ import msgspec
 from goalfsm import continuation
 from goalfsm import transition as goal_transition
 from goalfsm.compiler import ABSENT, Compiled
+from goalfsm.diagram.table_rows import TableRow, continuation_rows, recovery_rows, stale_work_rows
 from goalfsm.machine import GoalMachine, default_machine
 from goalfsm.model import ACTIVE
-from goalfsm.testing.rows import TableRow, continuation_rows, recovery_rows, stale_work_rows
 from goalfsm.transition import Plan, RuntimeAccounting, Set
 from recovery import machine as recovery
 from recovery import stale_work
@@ -43,20 +45,23 @@ class Observer(Protocol):
 
 _observers: list[Observer] = []
 _installed = contextlib.ExitStack()
+_coming_and_going = threading.Lock()
 
 
 @contextlib.contextmanager
 def observed_by(observer: Observer) -> Iterator[None]:
     """Tell ``observer`` of every row that fires while inside."""
-    if not _observers:
-        _install()
-    _observers.append(observer)
+    with _coming_and_going:
+        if not _observers:
+            _install()
+        _observers.append(observer)
     try:
         yield
     finally:
-        _observers.remove(observer)
-        if not _observers:
-            _installed.close()
+        with _coming_and_going:
+            _observers.remove(observer)
+            if not _observers:
+                _installed.close()
 
 
 def _install() -> None:
@@ -135,7 +140,7 @@ def _note_stored(machine: GoalMachine, goal: Any, request: Any) -> None:
 
 def _tell_goal(machine: GoalMachine, row: TableRow) -> None:
     default = machine is default_machine()
-    for observer in _observers:
+    for observer in tuple(_observers):
         observer.on_goal_row(None if default else machine, row)
 
 
@@ -190,7 +195,7 @@ def _noting(name: str, row: TableRow, when: Callable[..., bool] | None) -> Calla
     def holds(*looked_at: Any) -> bool:
         if when is not None and not when(*looked_at):
             return False
-        for observer in _observers:
+        for observer in tuple(_observers):
             observer.on_row(name, row)
         return True
 
@@ -206,7 +211,7 @@ def _decide(own: Callable[..., Any]) -> Callable[..., Any]:
     def decide(situation: Any, guards: Any = continuation.GUARDS) -> Any:
         verdict = own(situation, guards)
         if guards is continuation.GUARDS:
-            for observer in _observers:
+            for observer in tuple(_observers):
                 observer.on_row("continuation", rows[verdict.guard])
         return verdict
 
@@ -243,7 +248,7 @@ def _executing(own: Callable[..., Any]) -> Callable[..., Any]:
         return done
 
     def tell(transition: Any, event_data: Any) -> None:
-        for observer in _observers:
+        for observer in tuple(_observers):
             observer.on_transition(event_data.machine, transition)
 
     return execute
@@ -251,29 +256,30 @@ def _executing(own: Callable[..., Any]) -> Callable[..., Any]:
 
 # Functions.
 
-_goalfsm_observed: Callable[..., Any]
-"""What a replaced body calls: looked up in the globals of the function that was replaced."""
+_STAND_IN = "what a replaced body calls"
 
 
 def _body(*args: Any, **options: Any) -> Any:
-    return _goalfsm_observed(*args, **options)  # noqa: F821  it is declared above
+    call: Any = "what a replaced body calls"
+    return call(*args, **options)
 
 
 def _replace_body(
     function: Any, stand_in: Callable[[Callable[..., Any]], Callable[..., Any]]
 ) -> None:
     """Have ``stand_in(own)`` run in place of a function, for all who hold it."""
-    code, defaults, options = function.__code__, function.__defaults__, function.__kwdefaults__
-    name, where = f"_goalfsm_observed_{function.__name__}", function.__globals__
-    own = FunctionType(code, where, function.__name__, defaults, function.__closure__)
-    own.__kwdefaults__ = options
-    where[name] = stand_in(own)
-    function.__code__ = _body.__code__.replace(co_names=(name,))
-    function.__defaults__ = function.__kwdefaults__ = None
-
-    def restore() -> None:
-        function.__code__ = code
-        function.__defaults__, function.__kwdefaults__ = defaults, options
-        del where[name]
-
-    _installed.callback(restore)
+    code = function.__code__
+    own = FunctionType(
+        code,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    own.__kwdefaults__ = function.__kwdefaults__
+    # The body holds what it calls as its constant: nothing has to be looked up where it runs, and
+    # whoever is inside when it is taken away still finds it.
+    call = stand_in(own)
+    constants = tuple(call if one == _STAND_IN else one for one in _body.__code__.co_consts)
+    function.__code__ = _body.__code__.replace(co_consts=constants)
+    _installed.callback(setattr, function, "__code__", code)
