@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+from click.core import ParameterSource
 
 from goalfsm.cli import asking, exits, places
 from goalfsm.cli.arguments import HintedError
@@ -26,7 +27,12 @@ _ENDINGS: Final[Mapping[str, Format]] = {
     ".gv": "dot",
     ".json": "json",
     ".md": "md",
+    ".mmd": "mermaid",
+    ".mermaid": "mermaid",
+    ".txt": "mermaid",
+    "": "mermaid",
 }
+_FILES: Final = ("checked", "updated")
 
 
 @click.command("diagram")
@@ -61,7 +67,9 @@ _ENDINGS: Final[Mapping[str, Format]] = {
     metavar="FILE.md",
     help="Instead: write the generated blocks of a Markdown file again.",
 )
+@click.pass_context
 def diagram_command(
+    ctx: click.Context,
     machine: str | None,
     format_: Format | None,
     guards: bool,
@@ -81,10 +89,7 @@ def diagram_command(
     <!-- /goalfsm:diagram --> is generated: --update writes it, --check holds it fresh.
     """
     if checked or updated:
-        if machine is not None:
-            raise HintedError(
-                "either a machine is drawn or files are looked at", "leave MACHINE out"
-            )
+        _refuse_drawing(ctx)
         return _blocks(checked, updated)
     if machine is None:
         raise HintedError("no machine was named", "goalfsm diagram goal")
@@ -102,9 +107,27 @@ def diagram_command(
     return exits.OK
 
 
+def _refuse_drawing(ctx: click.Context) -> None:
+    """Raise where files are looked at and something says how a machine is to be drawn."""
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        if name not in _FILES and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise HintedError(
+                "either a machine is drawn or files are looked at",
+                f"leave {parameter.opts[-1] if name != 'machine' else 'MACHINE'} out: "
+                "each block of a file says what is in it",
+            )
+
+
 def _format_of(output: str | None) -> Format:
-    """Return the format that a file's name asks for."""
-    return _ENDINGS.get(Path(output or "").suffix.lower(), "mermaid")
+    """Return the format that a file's name asks for; raise where it asks for one there is not."""
+    ending = Path(output or "").suffix.lower()
+    if ending not in _ENDINGS:
+        raise HintedError(
+            f"nothing is known of files that end in {ending}",
+            "end it in .svg, or say what to write: --format mermaid",
+        )
+    return _ENDINGS[ending]
 
 
 def _thread(machine: str, db: str | None, thread: str | None) -> Drawing:

@@ -213,6 +213,29 @@ def test_a_drawing_is_of_the_kind_that_its_file_s_name_says(
     assert Path(name).read_text("utf-8").startswith("digraph")
 
 
+def test_a_picture_of_a_kind_that_there_is_not_is_refused(cli: Cli) -> None:
+    refused = cli("diagram", "goal", "-o", "drawn.png")
+    assert refused.status == exits.USAGE
+    assert "end it in .svg" in refused.err
+    assert not Path("drawn.png").exists()
+    assert cli("diagram", "goal", "--format", "mermaid", "-o", "drawn.png").status == exits.OK
+
+
+@pytest.mark.parametrize(
+    "words", [("goal",), ("--format", "svg"), ("-o", "x.md"), ("--no-guards",), ("--title", "T")]
+)
+def test_what_a_block_says_itself_is_not_given_beside_its_file(
+    cli: Cli, words: tuple[str, ...]
+) -> None:
+    page = Path("page.md")
+    page.write_text("<!-- goalfsm:diagram goal -->\n<!-- /goalfsm:diagram -->\n")
+    before = page.read_text()
+    refused = cli("diagram", "--update", "page.md", *words)
+    assert refused.status == exits.USAGE
+    assert "out: each block of a file says what is in it" in refused.err
+    assert page.read_text() == before
+
+
 def test_a_missing_folder_is_named_with_what_makes_it(cli: Cli) -> None:
     refused = cli("diagram", "goal", "-o", "no/such folder/x.svg")
     assert refused.status == exits.USAGE
