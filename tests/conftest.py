@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import structlog
 
 VECTORS = Path(__file__).parent / "conformance" / "vectors"
 
@@ -48,3 +49,8 @@ class _NoSkips:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--no-skips"):
         config.pluginmanager.register(_NoSkips(), "no-skips")
+
+
+def pytest_runtest_setup() -> None:
+    # A level that one test has set would keep the lines from another that reads them.
+    structlog.reset_defaults()
