@@ -36,7 +36,8 @@ LIMITS: Final[tuple[Rule, ...]] = (
         "a limit per minute or per second passes by itself, even where it is called a quota",
         rf"(?:quota|limit|exceed|exhaust|too many|throttl)(?s:.){{0,400}}?(?:{MINUTE})",
         rf"(?:{MINUTE})(?s:.){{0,400}}?(?:quota|limit|exceed|exhaust|too many|throttl)",
-        needs="min|sec|tpm|rpm|rps|qps",
+        r"online_prediction_\w{1,40}_per_base_model",
+        needs="min|sec|tpm|rpm|rps|qps|per_base_model",
         unless=rf"{LONGER}|{SPENT}",
     ),
     says(
@@ -166,7 +167,8 @@ LIMITS: Final[tuple[Rule, ...]] = (
         r"error code:? 1015\b|capacity exceeded|usage increase rate",
         r"too many tokens.{0,20}(?:wait|rate|for team)|resource (?:has been )?exhausted",
         r"resource_exhausted|some resource has been exhausted|limited to \d+ api calls",
-        needs="limit|too many|throttl|rate|reached|slow|capacity|exhausted|1015",
+        r"exceeded your (?:\w{1,20} )?token usage",
+        needs="limit|too many|throttl|rate|reached|slow|capacity|exhausted|1015|token usage",
         unless="invalid (?:value|parameter|argument)|unsupported",
     ),
 )
