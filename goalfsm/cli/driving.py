@@ -25,13 +25,15 @@ from goalfsm.status import project
 from goalfsm.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from goalfsm.cli.places import Place
     from goalfsm.cli.watching import View
     from goalfsm.daemon.config import WorkerConfig
     from goalfsm.events import Event
     from goalfsm.session.state import Reply, Session
     from goalfsm.status import Status
-    from goalfsm.store.port import Owner, Stored, WorkerConfigs
+    from goalfsm.store.port import Owner, Stored
 
 _ATTEMPTS: Final = 40
 _PAUSE_S: Final = 0.25
@@ -123,7 +125,8 @@ class Drive:
                 self._catch_up(engine, before)
             self._view.show(first)
             event = self._opening(engine.session(thread_id))
-            with self._program(engine.store.workers):
+            program = programs.stored_by_engine(engine.store.workers, *self._program())
+            async with program:
                 if event is not None:
                     self._check(await engine.submit(thread_id, event, self._event_id))
             self._begun = True
@@ -193,7 +196,7 @@ class Drive:
         try:
             stored = store.sessions.load(place.thread_id)
             event = self._opening(None if stored is None else asking.session_of(stored))
-            with self._program(store.workers):
+            with programs.stored(store.workers, *self._program()):
                 if event is not None:
                     self._check(client.request(place.db, place.thread_id, event, self._event_id))
         finally:
@@ -210,10 +213,10 @@ class Drive:
             self._view.say(f"this waits for you: {asked}")
         self._asked = asked
 
-    def _program(self, workers: WorkerConfigs) -> contextlib.AbstractContextManager[None]:
-        """Have the worker stored with what is asked; nothing the second time."""
+    def _program(self) -> tuple[str, bytes | None, Path]:
+        """Return the worker to be stored with what is asked, none the second time, and where."""
         config = None if self._worker is None or self._begun else self._worker.encode()
-        return programs.stored(workers, self._place.thread_id, config, self._place.db.parent)
+        return self._place.thread_id, config, self._place.db.parent
 
     def _opening(self, session: Session | None) -> Event | None:
         """Return what gives a goal or takes it up, once; raise where that is refused."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import os
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from goalfsm.errors import GoalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from goalfsm.store.port import WorkerConfigs
 
@@ -51,31 +52,54 @@ def stored(
 
     It has to be there first: an engine starts the first turn as soon as it has the goal. Where
     several processes give the thread a goal at once, one does so after the other: ``folder`` is
-    the database's, and is locked meanwhile.
+    the database's, and is locked meanwhile. One that keeps it for long does not stop the others.
     """
     if config is None:
         yield
         return
-    with _alone(folder):
-        before = workers.get(thread_id)
-        workers.put(thread_id, config)
-        try:
-            yield
-        except GoalError:
-            if before is not None:
-                workers.put(thread_id, before)
-            raise
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; a process that keeps it for long does not stop the others."""
-    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with _opened(folder) as place:
         deadline = time.monotonic() + _WAIT_S
         while not _locked(place) and time.monotonic() < deadline:
             time.sleep(_POLL_S)
+        with _put(workers, thread_id, config):
+            yield
+
+
+@contextlib.asynccontextmanager
+async def stored_by_engine(
+    workers: WorkerConfigs, thread_id: str, config: bytes | None, folder: Path
+) -> AsyncIterator[None]:
+    """Do as `stored`, in an engine: whoever has the lock may be waiting for its answer."""
+    if config is None:
         yield
+        return
+    with _opened(folder) as place:
+        deadline = time.monotonic() + _WAIT_S
+        # Nobody tells when another process lets go of a lock.
+        while not _locked(place) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(_POLL_S)
+        with _put(workers, thread_id, config):
+            yield
+
+
+@contextlib.contextmanager
+def _put(workers: WorkerConfigs, thread_id: str, config: bytes) -> Iterator[None]:
+    before = workers.get(thread_id)
+    workers.put(thread_id, config)
+    try:
+        yield
+    except GoalError:
+        if before is not None:
+            workers.put(thread_id, before)
+        raise
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """Open the folder to lock it; closing it lets go of the lock."""
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield place
     finally:
         os.close(place)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from goalfsm.cli import exits
-from goalfsm.cli.programs import stored
+from goalfsm.cli.programs import stored, stored_by_engine
 from goalfsm.errors import GoalError
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.sqlite import SqliteStore
@@ -103,3 +104,28 @@ def test_a_goal_without_a_program_touches_none() -> None:
     workers.put("t", BEFORE)
     with stored(workers, "t", None, Path()):
         assert workers.get("t") == BEFORE
+
+
+def test_an_engine_that_waits_for_another_command_goes_on_meanwhile(tmp_path: Path) -> None:
+    """The other one holds the lock while it asks this engine: that has to be able to answer."""
+    place = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(place, fcntl.LOCK_EX)
+    answered: list[str] = []
+
+    def answer() -> None:
+        answered.append("the other command")
+        os.close(place)
+
+    async def scene() -> None:
+        workers = MemoryStore().workers
+        asyncio.get_running_loop().call_soon(answer)
+        async with stored_by_engine(workers, "t", OURS, tmp_path):
+            assert answered == ["the other command"]
+            assert workers.get("t") == OURS
+        with pytest.raises(GoalError):
+            async with stored_by_engine(workers, "t", THEIRS, tmp_path):
+                raise GoalError("refused")
+        async with stored_by_engine(workers, "t", None, tmp_path):
+            assert workers.get("t") == OURS
+
+    asyncio.run(scene())
