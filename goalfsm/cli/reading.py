@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from goalfsm.cli.narrating import is_quiet, told, why
 from goalfsm.cli.showing import status_lines
 from goalfsm.events import UsageReported
 from goalfsm.explain import moment
+from goalfsm.model import ACTIVE
 from goalfsm.session import codec
 from goalfsm.status import project, summary
 
@@ -50,12 +52,18 @@ def status_command(place: Place, as_json: bool) -> None:
     """Show where a thread is: goal, budgets, activity, the last decision."""
     with asking.reading(place) as store:
         session = asking.require_thread(store, place)
+        has_program = store.workers.get(place.thread_id) is not None
     status = project(session, now_ms(), thread_id=place.thread_id)
     if as_json:
         print_json(status)
         return
     for row in status_lines(status, place):
         click.echo(row)
+    goal = status.goal
+    if goal is not None and goal.status == ACTIVE and not goal.continuations and not has_program:
+        # Once it was worked on, an embedder's engine may do that without a stored program.
+        again = shlex.join(("goalfsm", "set", *place.options()))
+        click.echo(f"Hint: no program is stored for it: {again} -- PROGRAM ARGS")
 
 
 @click.command("list")

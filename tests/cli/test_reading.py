@@ -52,6 +52,15 @@ def test_status_in_words(cli: Cli) -> None:
         assert words in out
 
 
+def test_status_says_that_no_program_is_stored_for_a_goal(cli: Cli) -> None:
+    assert "no program" not in cli("status").out
+    cli("set", "alone", "another")
+    missing = "Hint: no program is stored for it: goalfsm set --thread alone -- PROGRAM ARGS"
+    assert missing in cli("status", "alone").out
+    cli("pause", "alone")
+    assert missing not in cli("status", "alone").out
+
+
 def test_a_thread_is_named_by_argument_or_option(cli: Cli) -> None:
     cli("set", "mine", "another", "--", "true")
     by_argument = cli("status", "mine", "--json").out
