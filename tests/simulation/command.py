@@ -79,8 +79,8 @@ def _bite(seeds: range) -> int:
         with switched_on(name):
             found = [seed for seed in seeds if run(draw(seed))[1] is not None]
         first = f"seed {found[0]}" if found else "none"
-        missed += not found and bug.within <= len(seeds)
-        _say(f"| {bug.says} (`{name}`) | {bug.within} seeds | {len(found)} | {first} |")
+        missed += not found and set(bug.seeds) <= set(seeds)
+        _say(f"| {bug.says} (`{name}`) | {bug.bound} | {len(found)} | {first} |")
     return 1 if missed else 0
 
 

@@ -58,5 +58,5 @@ def test_each_named_check_exists() -> None:
 def test_the_table_of_bugs_is_that_of_the_simulation() -> None:
     """Each with the number of worlds within which a test has it found."""
     shown = [line[:2] for line in rows("### Seeded bugs")]
-    told = [[f"{bug.says} (`{name}`)", f"{bug.within} seeds"] for name, bug in BUGS.items()]
+    told = [[f"{bug.says} (`{name}`)", bug.bound] for name, bug in BUGS.items()]
     assert shown == told
