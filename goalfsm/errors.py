@@ -22,6 +22,14 @@ class GoalError(Exception):
         return str(self.args[0])
 
 
+def described(error: BaseException) -> str:
+    """Return the class and the words of any exception, one whose ``__str__`` raises included."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - words that cannot be had must not hide what happened
+        return type(error).__name__
+
+
 class StoreError(GoalError):
     """The store could not do what was asked. Nothing was written, unless a child says otherwise."""
 

@@ -45,3 +45,10 @@ def tokens(count: float) -> str:
     compact = compact_tokens(whole)
     exact = f"{whole:,}"
     return exact if compact == exact else f"{compact} ({exact})"
+
+
+def awaited(kind: str, pid: int | None = None) -> str:
+    """Return what a wait is for, with its article: ``a timer``, ``an event``, ``process 12``."""
+    if pid is not None:
+        return f"{kind} {pid}"
+    return f"{'an' if kind == 'event' else 'a'} {kind}"

@@ -12,6 +12,7 @@ import msgspec
 
 from goalfsm.accounting import live
 from goalfsm.escape import line
+from goalfsm.format import awaited
 from goalfsm.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, Goal, Usage
 from goalfsm.progress import Progress, budget_lines, max_continuations, progress
 from goalfsm.views import (
@@ -257,12 +258,7 @@ def _running(run: Run) -> str:
 
 
 def _waiting(wait: Wait) -> Activity:
-    on = {
-        "timer": "a timer",
-        "process": f"process {wait.pid}",
-        "person": "a person",
-        "event": "an event",
-    }[wait.kind]
+    on = awaited(wait.kind, wait.pid)
     return Activity(
         kind="waiting", text=f"waiting on {on}", detail=wait.note, until_ms=wait.until_ms
     )

@@ -9,7 +9,7 @@ import msgspec
 from goalfsm import events
 from goalfsm.escape import line, shortened
 from goalfsm.explain import moment
-from goalfsm.format import compact_tokens, duration
+from goalfsm.format import awaited, compact_tokens, duration
 from goalfsm.progress import money
 
 if TYPE_CHECKING:
@@ -121,8 +121,8 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
             return _usage(event)
         case events.WaitDeclared():
             until = "" if event.until_ms is None else f" until {moment(event.until_ms)}"
-            article = "an" if event.kind == "event" else "a"
-            return f"the work waits on {article} {event.kind}{until}{_because(event.note)}"
+            on = awaited(event.kind, event.pid)
+            return f"the work waits on {on}{until}{_because(event.note)}"
         case events.ProcessEnded():
             return f"process {event.pid} ended"
         case events.TimerFired():

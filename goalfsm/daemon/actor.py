@@ -16,7 +16,7 @@ from goalfsm.daemon.faults import Undecided
 from goalfsm.daemon.records import ACCEPTED, Opened, Prepared, decode_reply, prepare, without
 from goalfsm.daemon.scripts import Marked, Script, following, single
 from goalfsm.daemon.world import decision_context
-from goalfsm.errors import GoalError, OutcomeUnknown, StoreError, StoreUnavailable
+from goalfsm.errors import GoalError, OutcomeUnknown, StoreError, StoreUnavailable, described
 from goalfsm.session.handle import handle
 from goalfsm.session.state import Reply, Session
 from goalfsm.store.port import Committed, Conflict, Duplicate, Refused
@@ -337,7 +337,7 @@ class Actor:
                 results.append(error)
             else:
                 # A defect of the store's: nothing is known to be written, so it is tried again.
-                results.append(StoreUnavailable(f"{type(error).__name__}: {error}"))
+                results.append(StoreUnavailable(described(error)))
         if self._chain:
             self._land(results)
 

@@ -15,6 +15,7 @@ import structlog
 
 from goalfsm import events as e
 from goalfsm.daemon.notices import public
+from goalfsm.errors import described
 from goalfsm.session.faults import CODE
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Undecided(NamedTuple):
 
 def failure_of(undecided: Undecided | None, error: Exception) -> e.DecisionFailed:
     """Return the fault as an event: what could not be decided, without secrets, and why."""
-    text = f"{type(error).__name__}: {error}"[:KEEP_ERROR]
+    text = described(error)[:KEEP_ERROR]
     if undecided is None or undecided.event is None:
         return e.DecisionFailed(kind="an effect" if undecided is None else "an event", error=text)
     return e.DecisionFailed(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from goalfsm.daemon.world import decision_context
-from goalfsm.errors import StoreError
+from goalfsm.errors import StoreError, described
 from goalfsm.model import PAUSED
 from goalfsm.session import codec
 from goalfsm.session.faults import BY_A_FAULT
@@ -94,5 +94,5 @@ def undecidable(store: Store) -> Iterator[tuple[str, str]]:
             except StoreError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it is what is wrong
-                yield row.inbox_id, f"{type(error).__name__}: {error}"
+                yield row.inbox_id, described(error)
         after = rows[-1].seq

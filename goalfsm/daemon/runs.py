@@ -13,7 +13,7 @@ from goalfsm import events as e
 from goalfsm.daemon.endings import Gathered, aborted, ended, outcome_of, usage_id, work_of
 from goalfsm.daemon.notices import Output, Problem
 from goalfsm.daemon.toolcalls import answer
-from goalfsm.errors import GoalError, StoreError
+from goalfsm.errors import GoalError, StoreError, described
 from goalfsm.workers import protocol as w
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class LiveRun:
                 raise
         except Exception as error:  # noqa: BLE001 - a worker of the embedder's may raise anything
             self._log.exception("worker raised")
-            why = f"{type(error).__name__}: {error}"
+            why = described(error)
             self._seen.error = w.ErrorReported(message=why, kind="exception")
         if self._ending != "killed":
             await self._record()
@@ -297,7 +297,8 @@ class LiveRun:
         try:
             await _quietly(self._actor.post(self._script()))
         except Exception as error:  # noqa: BLE001 - the actor has said what it was
-            self._ending, self._detail = "interrupted", f"its end could not be decided: {error}"
+            self._ending = "interrupted"
+            self._detail = f"its end could not be decided: {described(error)}"
             await _quietly(self._actor.post(self._script()))
 
     def _script(self) -> Script:

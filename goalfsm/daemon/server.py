@@ -15,7 +15,7 @@ import structlog
 from goalfsm.daemon import wire
 from goalfsm.daemon.faults import HINT
 from goalfsm.daemon.places import remove_stale
-from goalfsm.errors import GoalError
+from goalfsm.errors import GoalError, described
 from goalfsm.session.faults import CODE
 
 if TYPE_CHECKING:
@@ -124,8 +124,8 @@ class Server:
         except (ConnectionError, TimeoutError):
             raise
         except Exception as error:  # noqa: BLE001 - whoever asked must not take it for silence
-            _log.debug("a request failed", error=repr(error))
-            message = f"it could not be decided, nothing was done: {error}"
+            _log.debug("a request failed", error=described(error))
+            message = f"it could not be decided, nothing was done: {described(error)}"
             writer.write(wire.encode(wire.Failed(code=CODE, message=message, hint=HINT)))
         await writer.drain()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from goalfsm.errors import GoalError
+from goalfsm.errors import GoalError, described
 from goalfsm.events import ToolCalled
 from goalfsm.session.faults import CODE
 from goalfsm.tool_answers import respond
@@ -25,7 +25,8 @@ async def answer(actor: Actor, call: w.ToolCalled, run_token: str, now_ms: int) 
     except GoalError as error:
         return w.ToolResult(ok=False, error=error.message, code=error.code)
     except Exception as error:  # noqa: BLE001 - the actor has said what it was; the model is told
-        return w.ToolResult(ok=False, error=f"the call could not be decided: {error}", code=CODE)
+        why = f"the call could not be decided: {described(error)}"
+        return w.ToolResult(ok=False, error=why, code=CODE)
     response = respond(reply, actor.session, now_ms)
     if not response.ok:
         return w.ToolResult(ok=False, error=response.text, code=reply.code)

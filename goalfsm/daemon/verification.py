@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 import structlog
 
-from goalfsm.errors import GoalError
+from goalfsm.errors import GoalError, described
 from goalfsm.events import VerificationFinished
 from goalfsm.model import Goal, Verifier
 from goalfsm.session.state import Claim
@@ -129,7 +129,7 @@ class Verification:
             late = f"{verifier.name} timed out after {verifier.timeout_s:g} s"
             return Verdict(outcome="unverifiable", detail=late)
         except Exception as error:  # noqa: BLE001 - the embedder's function may raise anything
-            why = f"{verifier.name} raised {type(error).__name__}: {error}"
+            why = f"{verifier.name} raised {described(error)}"
             return Verdict(outcome="unverifiable", detail=why)
         return _verdict(verifier.name, answer)
 

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from goalfsm.continuation import Continue, Situation, Stop, Verdict, Wait, decide
 from goalfsm.effects import SendWork
 from goalfsm.events import HostChanged
+from goalfsm.format import awaited
 from goalfsm.machine import used_up
 from goalfsm.model import ACTIVE, Goal, Limit
 from goalfsm.session.change import announce_limit, charge, extend, request, restate
@@ -34,7 +35,7 @@ def situation(session: Session) -> Situation:
         verifying=session.claim is not None,
         recovering=_recovering(session),
         retry_at_ms=session.retry.at_ms,
-        waiting=None if wait is None else wait.note or f"waiting for a {wait.kind}",
+        waiting=None if wait is None else wait.note or f"waiting on {awaited(wait.kind, wait.pid)}",
         wait_until_ms=None if wait is None else wait.until_ms,
         continuations=session.next_turn - 1,
         max_continuations=session.policy.max_continuations if most is None else most,

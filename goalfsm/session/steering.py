@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from goalfsm.effects import DeliverSteering
 from goalfsm.events import SteeringAcknowledged, SteeringReceived
-from goalfsm.model import COMPLETE
+from goalfsm.model import ACTIVE, COMPLETE
 from goalfsm.session.state import Change, Context, Progress, Reply, Session, Steering
 from goalfsm.validation import Rejected, check_text
 
@@ -18,7 +18,8 @@ MAX_WAITING: Final = 100_000
 
 def received(session: Session, event: SteeringReceived, ctx: Context) -> Change:
     """Queue the message; hand it to the running turn where the worker can take it."""
-    if session.goal is None or session.goal.status == COMPLETE:
+    goal = session.goal
+    if goal is None or goal.status == COMPLETE:
         return _refuse(session, "no_goal", "there is no work to steer", "give an objective first")
     text = check_text(event.text, "message")
     if isinstance(text, Rejected):
@@ -44,6 +45,10 @@ def received(session: Session, event: SteeringReceived, ctx: Context) -> Change:
         model_goals=0,
     )
     reply = Reply(ok=True, code="recorded", message="the next turn takes it into account")
+    if goal.status != ACTIVE:
+        # No turn follows by itself, and nobody should wait for one.
+        later = f"it is kept for when the goal, which is {goal.status}, goes on"
+        reply = replace(reply, message=later)
     run = session.run
     if run is None or not run.can_steer or run.ending is not None:
         return Change(session, (), reply)

@@ -116,7 +116,7 @@ def test_a_process_that_a_turn_waits_for_outlives_it() -> None:
         COMPLETE,
     )
     with terminal("run", "build it", "--", program) as running:
-        running.until("waits on a process")
+        running.until("waits on process")
         Path("gate").write_text("done\n")
         assert running.end().status == exits.OK
     assert Path("seen.txt").read_text() == "done\n"

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from goalfsm import events as e
 from goalfsm.cli.health import examine
 from goalfsm.daemon import actor as actors
-from goalfsm.daemon import client, doing, offline, replaying
+from goalfsm.daemon import client, doing, faults, offline, replaying
 from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.notices import Problem
 from goalfsm.daemon.replaying import replay
@@ -93,6 +93,17 @@ INTERNAL = {
         isinstance(event, e.HostChanged) and event.idle is True and session.run is None
     ),
 }
+
+
+def test_a_fault_that_has_no_words_is_told_by_its_class() -> None:
+    """An exception of an embedder's may fail to say what it is; that is no second fault."""
+
+    class Wordless(Exception):
+        def __str__(self) -> str:
+            raise ValueError("never again")
+
+    assert faults.failure_of(None, Wordless()).error == "Wordless"
+    assert faults.failure_of(None, Fault("no rule")).error == "Fault: no rule"
 
 
 @pytest.mark.parametrize("what", INTERNAL)

@@ -204,3 +204,12 @@ def test_a_message_is_never_a_pending_message_of_the_host() -> None:
     assert not thread.session.host.pending_messages
     thread.end()
     assert thread.decision == ("continue", "otherwise")
+
+
+def test_a_message_to_a_goal_that_rests_says_when_it_is_read() -> None:
+    thread = started()
+    thread.do(e.PauseRequested())
+    thread.do(e.SteeringReceived(message_id="m", text="mind the tests"))
+    assert thread.reply.ok
+    assert thread.reply.message == "it is kept for when the goal, which is paused, goes on"
+    assert [kept.text for kept in thread.session.steering] == ["mind the tests"]

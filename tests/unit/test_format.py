@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goalfsm.format import compact_tokens, duration, tokens
+from goalfsm.format import awaited, compact_tokens, duration, tokens
 from tests.session.strategies import tries
 
 
@@ -72,3 +72,16 @@ def test_the_short_figure_is_close_to_the_exact_one(count: int) -> None:
     shown = float(text.rstrip("KMBT")) * unit
     assert abs(shown - count) <= (0 if unit == 1 else 0.005 * count)
     assert duration(count).endswith("s")
+
+
+@pytest.mark.parametrize(
+    ("kind", "pid", "words"),
+    [
+        ("timer", None, "a timer"),
+        ("person", None, "a person"),
+        ("event", None, "an event"),
+        ("process", 12, "process 12"),
+    ],
+)
+def test_what_is_awaited_has_its_article(kind: str, pid: int | None, words: str) -> None:
+    assert awaited(kind, pid) == words
