@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
+
+# For every property: how fast a machine draws examples says nothing about what is tested.
+settings.register_profile(
+    "goalfsm",
+    deadline=None,
+    database=None,
+    derandomize="GOALFSM_EXPLORE" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+# Whoever has chosen another one, as the judge of mutants does, keeps it.
+if settings.get_current_profile_name() in {"default", "ci"}:
+    settings.load_profile("goalfsm")
 
 VECTORS = Path(__file__).parent / "conformance" / "vectors"
 
