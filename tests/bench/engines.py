@@ -280,6 +280,7 @@ def _crowd_alone(path: Path, goals: int, seconds: float) -> Crowded:
 async def _crowd(path: Path, goals: int, seconds: float) -> Crowded:
     watch = Stopwatch(1 << 60, pause_s=CROWD_TURN_S)
     store = SqliteStore.open(path)
+    empty = _resident()
     before = resource.getrusage(resource.RUSAGE_SELF)
     try:
         async with Engine(
@@ -295,12 +296,19 @@ async def _crowd(path: Path, goals: int, seconds: float) -> Crowded:
                 await asyncio.sleep(CROWD_TURN_S / goals)
             await asyncio.sleep(seconds)
             after = resource.getrusage(resource.RUSAGE_SELF)
+            resident = _resident()
             await engine.stop(0)
     finally:
         store.close()
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    grown = (after.ru_maxrss - before.ru_maxrss) * 1024
+    grown = resident - empty
     return Crowded(watch.count, list(watch.gaps.values()), cpu, grown)
+
+
+def _resident() -> int:
+    """Return the bytes of memory that this process has in use."""
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * resource.getpagesize()
 
 
 def growth(*, quick: bool, folder: str | None = None) -> Section:
