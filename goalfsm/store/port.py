@@ -244,11 +244,11 @@ class Checkpointer(Protocol):
     """Moves what was committed out of the write-ahead log, off the thread that commits.
 
     It has its own connection. `run` and `close` are called on one thread of the caller's choice,
-    `backlog` on any.
+    `backlog` on the one that commits.
     """
 
     def backlog(self) -> int:
-        """Return how many frames the log holds, as of the last commit or run (any thread)."""
+        """Return how many frames the log holds, 0 when it is free to start over."""
         ...
 
     def run(self) -> bool:

@@ -27,11 +27,17 @@ BATCH: Final = 64
 GATHER_S: Final = 0.001
 """How long a batch may wait for events that are about to be ready, while events keep coming."""
 
+TURN_S: Final = 0.005
+"""How long one thread may commit without a turn of the loop: a turn costs a fifth of a commit."""
+
 LINGER_S: Final = 0.05
 """How long a mark waits for a commit to ride with."""
 
 RETRY_S: Final = 1.0
 """How long marks wait that the store did not take, when no commit comes along first."""
+
+LOOK_EVERY: Final = 8
+"""How many commits go by between two looks at the length of the log."""
 
 CHECKPOINT_FRAMES: Final = 4_000
 """Pages (of 4 KiB) that the log holds before it is moved and, with commits held, started over.
@@ -61,15 +67,18 @@ class Pump:
         store: Store,
         *,
         checkpoint_frames: int = CHECKPOINT_FRAMES,
+        look_every: int = LOOK_EVERY,
         background: bool = True,
     ) -> None:
         """Pump into ``store``; start a thread only when the store wants checkpoints.
 
+        ``look_every`` is how many commits go by between two looks at the length of the log.
         ``background`` False starts none: the store then does its checkpoints inside `commit`.
         """
         self.stats = PumpStats()
         self.checkpoint_error: StoreError | None = None
         self._store = store
+        self._look_every = look_every
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Group] = deque()
         self._marks: list[Done] = []
@@ -95,10 +104,23 @@ class Pump:
         batch: after `OutcomeUnknown` reopen the store and submit the same commit again. Cancelling
         the future before its batch withdraws the commit.
         """
-        if self._closed or not self._is_alone(commit.thread_id):
+        # Most commits come this way, each just after the processor slept on the disk with its
+        # caches cold: so it calls little, and what it calls is short.
+        if self._marks or self._closed or not self._is_alone(commit.thread_id):
             return self.submit_together((commit,))[0]
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        self._at_once([(commit, future)])
+        try:
+            outcomes = self._store.commit((commit,))
+        except Exception as error:  # noqa: BLE001 - whoever waits must learn of a defect, too
+            self._failed(error, (future,), [])
+            return future
+        future.set_result(outcomes[0])
+        stats = self.stats
+        stats.events += 1
+        stats.batches += 1
+        stats.largest = stats.largest or 1
+        if stats.batches % self._look_every == 0:
+            self._log.look()
         return future
 
     def submit_together(self, commits: Sequence[Commit]) -> list[asyncio.Future[Outcome]]:
@@ -106,38 +128,28 @@ class Pump:
 
         A crash leaves all of them or none, where all of them can be applied.
         """
-        group = [(commit, self._loop.create_future()) for commit in commits]
-        futures = [future for _, future in group]
+        futures: list[asyncio.Future[Outcome]] = [self._loop.create_future() for _ in commits]
         if self._closed:
             for future in futures:
                 future.set_exception(_closed())
             return futures
-        if not group:
+        if not commits:
             return futures
         if self._is_alone(commits[0].thread_id):
-            self._at_once(group)
+            self._commit(commits, futures)
             return futures
         if not self._waiting:
             self._since = self._loop.time()
             self._idle.clear()
-        self._waiting.append(group)
+        self._waiting.append(list(zip(commits, futures, strict=True)))
         self._schedule()
         return futures
-
-    def _at_once(self, group: _Group) -> None:
-        marks = self._marks
-        if marks:
-            self._marks = []
-            self._cancel_linger()
-        self._commit(group, marks)
-        if not self._marks and not self._waiting:
-            self._idle.set()
 
     def _is_alone(self, thread_id: str) -> bool:
         """Return whether a commit may go at once, without a batch.
 
         The last batch was of one, nobody waits, and in this turn of the loop no other thread has
-        submitted. One thread may go on so for a millisecond, then it lets the others have a turn.
+        submitted. One thread may go on so for `TURN_S`, then it lets the others have a turn.
         """
         if self._company or self._waiting or self._holds:
             return False
@@ -146,7 +158,7 @@ class Pump:
             self._turn_began = self._loop.time()
             self._loop.call_soon(self._end_turn)
             return True
-        return self._turn == thread_id and self._loop.time() - self._turn_began < GATHER_S
+        return self._turn == thread_id and self._loop.time() - self._turn_began < TURN_S
 
     def _end_turn(self) -> None:
         self._turn = None
@@ -201,12 +213,9 @@ class Pump:
             return
         if self._wait_for_more():
             return
-        batch = self._take()
-        marks, self._marks = self._marks, []
-        self._cancel_linger()
-        batch = [(commit, future) for commit, future in batch if not future.cancelled()]
-        if batch or marks:
-            self._commit(batch, marks)
+        batch = [(commit, future) for commit, future in self._take() if not future.cancelled()]
+        if batch or self._marks:
+            self._commit([commit for commit, _ in batch], [future for _, future in batch])
         self._settle()
 
     def _take(self) -> _Group:
@@ -243,43 +252,45 @@ class Pump:
         self._loop.call_soon(self._flush)
         return True
 
-    def _commit(self, batch: _Group, marks: list[Done]) -> None:
+    def _commit(
+        self, commits: Sequence[Commit], futures: Sequence[asyncio.Future[Outcome]]
+    ) -> None:
+        """Commit these and the marks that wait, and tell who waits for them."""
+        marks = self._marks
+        if marks:
+            self._marks = []
+            self._cancel_linger()
         try:
-            outcomes = self._store.commit([commit for commit, _ in batch], done=marks)
-        except StoreError as error:
-            self._failed(error, batch, marks)
-            return
+            outcomes = self._store.commit(commits, done=marks)
         except Exception as error:  # noqa: BLE001 - whoever waits must learn of a defect, too
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
+            self._failed(error, futures, marks)
             return
         self._put_off = False
-        for (_, future), outcome in zip(batch, outcomes, strict=True):
+        for future, outcome in zip(futures, outcomes, strict=True):
             if not future.done():
                 future.set_result(outcome)
+        if marks:
+            self._settle()
         stats = self.stats
+        stats.events += len(commits)
         stats.batches += 1
-        stats.events += len(batch)
-        stats.largest = max(stats.largest, len(batch))
-        self._log.after_commit()
+        stats.largest = max(stats.largest, len(commits))
+        if stats.batches % self._look_every == 0:
+            self._log.look()
 
     def _failed(
         self,
-        error: StoreError,
-        batch: _Group,
+        error: Exception,
+        futures: Sequence[asyncio.Future[Outcome]],
         marks: list[Done],
     ) -> None:
-        for _, future in batch:
+        for future in futures:
             if not future.done():
-                # One for each: an exception object gathers the traceback of all who raise it.
-                mine = type(error)(error.message, code=error.code, hint=error.hint)
-                mine.__cause__ = error
-                future.set_exception(mine)
-        if not isinstance(error, Fenced | StoreClosed):
+                future.set_exception(_own(error))
+        if isinstance(error, StoreError) and not isinstance(error, Fenced | StoreClosed):
             # They ride with the next batch: marking twice is harmless.
             self._marks = marks + self._marks
-            self._put_off = not batch
+            self._put_off = not futures
             if self._marks and self._linger is None:
                 wait_s = RETRY_S if self._put_off else LINGER_S
                 self._linger = self._loop.call_later(wait_s, self._schedule)
@@ -303,20 +314,25 @@ class _LogKeeper:
         if checkpointer is not None:
             self._executor = ThreadPoolExecutor(1, thread_name_prefix="goalfsm-checkpoint")
 
-    def after_commit(self) -> None:
+    def look(self) -> None:
         """Start when the log is long enough and nothing is running."""
-        if (
-            self._checkpointer is not None
-            and self._running is None
-            and self._checkpointer.backlog() >= self._due
-        ):
-            self._running = asyncio.get_running_loop().create_task(self._run(self._checkpointer))
+        checkpointer = self._checkpointer
+        if checkpointer is None or self._running is not None:
+            return
+        try:
+            frames = checkpointer.backlog()
+        except StoreError as error:
+            # The commits are durable, whatever is wrong with the log's length.
+            self._pump.checkpoint_error = error
+            return
+        if frames >= self._due:
+            # While a reader holds the log back, try less and less often.
+            self._due = max(self._frames, frames * 2)
+            self._running = asyncio.get_running_loop().create_task(self._run(checkpointer))
 
     async def _run(self, checkpointer: Checkpointer) -> None:
         pump = self._pump
         loop = asyncio.get_running_loop()
-        # While a reader holds the log back, try less and less often.
-        self._due = max(self._frames, checkpointer.backlog() * 2)
         try:
             await loop.run_in_executor(self._executor, checkpointer.run)
             async with pump.held():
@@ -340,6 +356,15 @@ class _LogKeeper:
         if checkpointer is not None and self._executor is not None:
             await asyncio.get_running_loop().run_in_executor(self._executor, checkpointer.close)
             self._executor.shutdown(wait=True)
+
+
+def _own(error: Exception) -> Exception:
+    """Return an error for one who waits: an exception gathers the traceback of all who raise it."""
+    if not isinstance(error, StoreError):
+        return error
+    mine = type(error)(error.message, code=error.code, hint=error.hint)
+    mine.__cause__ = error
+    return mine
 
 
 def _closed() -> StoreClosed:

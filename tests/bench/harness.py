@@ -9,7 +9,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 
 Timed = Callable[[int], float]
@@ -36,6 +36,8 @@ class Figure:
     unit: str
     ratio: str = ""
     note: str = ""
+    values: tuple[float, ...] = ()
+    """What each round measured."""
 
 
 @dataclass
@@ -69,15 +71,15 @@ def rounds(
 ) -> dict[str, list[float]]:
     """Return per-operation times (seconds x ``scale``), the contenders taking turns."""
     contenders = list(contenders)
-    times: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    measured: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     for contender in contenders:
         contender.run(max(1, count // 10))
     for turn in range(repeat):
         # Whoever goes first in a round meets a colder machine: the order rotates.
         shift = turn % len(contenders)
         for contender in contenders[shift:] + contenders[:shift]:
-            times[contender.name].append(contender.run(count) / count * scale)
-    return times
+            measured[contender.name].append(contender.run(count) / count * scale)
+    return measured
 
 
 def compare(
@@ -90,20 +92,31 @@ def compare(
     scale: float = 1e6,
 ) -> Section:
     """Measure ``contenders`` side by side; ratios are against the first of them."""
-    times = rounds(contenders, count=count, repeat=repeat, scale=scale)
-    first = contenders[0].name
+    measured = rounds(contenders, count=count, repeat=repeat, scale=scale)
     section = Section(title)
     for contender in contenders:
-        mine = times[contender.name]
-        against = [theirs / ours for theirs, ours in zip(mine, times[first], strict=True)]
-        ratio = "" if contender.name == first else f"{statistics.median(against):.3g} x"
-        section.figures.append(figure(contender.name, mine, unit, ratio, contender.note))
+        line = figure(contender.name, measured[contender.name], unit, note=contender.note)
+        if section.figures:
+            line = replace(line, ratio=f"{times(line, section.figures[0]):.3g} x")
+        section.figures.append(line)
     return section
 
 
 def figure(name: str, values: list[float], unit: str, ratio: str = "", note: str = "") -> Figure:
     """Return the line of ``values``."""
-    return Figure(name, statistics.median(values), min(values), max(values), unit, ratio, note)
+    median = statistics.median(values)
+    return Figure(name, median, min(values), max(values), unit, ratio, note, tuple(values))
+
+
+def times(figure: Figure, over: Figure) -> float:
+    """Return how many times ``over`` this is: the median over rounds, where both have as many.
+
+    Whatever slows a machine for a while slows both sides of a round.
+    """
+    if len(figure.values) != len(over.values):
+        return figure.median / over.median
+    pairs = zip(figure.values, over.values, strict=True)
+    return statistics.median(mine / theirs for mine, theirs in pairs)
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, NamedTuple
 
-from tests.bench.harness import Figure, Section
+from tests.bench.harness import Figure, Section, times
 
 
 class Target(NamedTuple):
@@ -96,6 +96,6 @@ def _measured(sections: Sequence[Section], target: Target) -> float | None:
             found: dict[str, Figure] = {figure.name: figure for figure in section.figures}
             if target.figure not in found or (target.over and target.over not in found):
                 return None
-            value = found[target.figure].median
-            return value / found[target.over].median if target.over else value
+            figure = found[target.figure]
+            return times(figure, found[target.over]) if target.over else figure.median
     return None

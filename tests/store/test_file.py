@@ -25,7 +25,7 @@ from goalfsm.errors import (
     StoreClosed,
 )
 from goalfsm.store.port import Claimed, Committed, Effect, Store
-from goalfsm.store.sqlite import SqliteStore, checkpoint
+from goalfsm.store.sqlite import SqliteStore, checkpoint, place
 from goalfsm.store.sqlite.database import Database
 from tests.store.faulty_vfs import Fault, FaultyVfs
 from tests.store_contract import BOB, commit, everybody_lives, nobody_lives, owned
@@ -48,6 +48,12 @@ def store(path: Path) -> Iterator[SqliteStore]:
 
 
 # --- the file is no longer the one that was opened
+
+
+@pytest.fixture(autouse=True)
+def looking_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at the file's place with every commit, however soon it follows the one before."""
+    monkeypatch.setattr(place, "LOOK_EVERY_NS", 0)
 
 
 def _delete(path: Path) -> None:
@@ -102,6 +108,21 @@ def test_changes_within_one_tick_are_noticed(path: Path, store: SqliteStore) -> 
     os.utime(path.parent, (soon, soon))
     with pytest.raises(DatabaseReplaced):
         store.commit([commit(expected=2)])
+
+
+def test_commits_in_quick_succession_share_one_look(
+    path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the next milliseconds are lost with the file as those before are; then it stops."""
+    now = time.monotonic_ns()
+    monkeypatch.setattr(place, "LOOK_EVERY_NS", 10_000_000)
+    monkeypatch.setattr(place.time, "clock_gettime_ns", lambda _clock: now)
+    store.commit([commit(expected=1)])
+    _delete(path)
+    assert store.commit([commit(expected=2)]) == [Committed(revision=3)]
+    now += 10_000_000
+    with pytest.raises(DatabaseReplaced):
+        store.commit([commit(expected=3)])
 
 
 def test_moved_directory_is_noticed_at_the_next_heartbeat(path: Path, store: SqliteStore) -> None:
@@ -463,7 +484,7 @@ def test_commits_do_not_all_try_a_log_that_is_held_back(
     tried: list[int] = []
 
     def held_back(_db: object, database: Database) -> bool:
-        tried.append(database.log.frames)
+        tried.append(database.log_frames())
         return False
 
     monkeypatch.setattr(checkpoint, "CHECKPOINT_FRAMES", 100)

@@ -14,7 +14,7 @@ import pytest
 from goalfsm.errors import DiskFull, Fenced, OutcomeUnknown, StoreClosed, StoreUnavailable
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.port import Checkpointer, Commit, Committed, Conflict, Done, Effect, Outcome
-from goalfsm.store.pump import BATCH, GATHER_S, LINGER_S, RETRY_S, Pump
+from goalfsm.store.pump import BATCH, LINGER_S, RETRY_S, TURN_S, Pump
 from goalfsm.store.sqlite import SqliteStore
 from tests.store_contract import BOB, commit, nobody_lives, owned
 
@@ -155,7 +155,7 @@ def test_alone_nobody_waits() -> None:
 
 
 def test_one_thread_gives_way_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread with much to commit does not keep the loop for longer than a batch may wait."""
+    """A thread with much to commit does not keep the loop for longer than its turn."""
 
     async def main() -> None:
         store = Recorder()
@@ -163,7 +163,7 @@ def test_one_thread_gives_way_after_a_while(monkeypatch: pytest.MonkeyPatch) -> 
         assert pump.submit(commit()).done()
         loop = asyncio.get_running_loop()
         began = loop.time()
-        monkeypatch.setattr(loop, "time", lambda: began + GATHER_S)
+        monkeypatch.setattr(loop, "time", lambda: began + TURN_S)
         second = pump.submit(commit(expected=1))
         assert not second.done()
         monkeypatch.undo()
@@ -451,6 +451,7 @@ class Keeper:
         self.store = store
         self.moved = 0
         self.works = True
+        self.lost = False
         self.failure: BaseException | None = None
         self.runs: list[tuple[int, str]] = []
         self.closed_on = ""
@@ -458,6 +459,8 @@ class Keeper:
 
     def backlog(self) -> int:
         """Return how many commits were not moved."""
+        if self.lost:
+            raise StoreUnavailable("I/O error")
         return len(self.store.batches) - self.moved
 
     def run(self) -> bool:
@@ -499,7 +502,7 @@ def test_long_log_is_moved_off_the_loop() -> None:
 
     async def main() -> None:
         store, keeper = _kept()
-        pump = Pump(store, checkpoint_frames=10)
+        pump = Pump(store, checkpoint_frames=10, look_every=1)
         await _commits(pump, 9)
         assert keeper.runs == []
         await _commits(pump, 1, begin=9)
@@ -529,7 +532,7 @@ def test_commits_are_held_for_the_last_move() -> None:
             assert leave.acquire(timeout=30)
 
         keeper.during = stay
-        pump = Pump(store, checkpoint_frames=3)
+        pump = Pump(store, checkpoint_frames=3, look_every=1)
         await _commits(pump, 3)
         assert await inside.get() == 1
         assert await pump.submit(commit("beside")) == Committed(revision=1)
@@ -553,7 +556,7 @@ def test_log_that_cannot_be_moved_is_tried_less_and_less() -> None:
     async def main() -> None:
         store, keeper = _kept()
         keeper.works = False
-        pump = Pump(store, checkpoint_frames=10)
+        pump = Pump(store, checkpoint_frames=10, look_every=1)
         for n in range(100):
             await _commits(pump, 1, begin=n)
             await _settled(pump)
@@ -573,7 +576,7 @@ def test_failed_checkpoint_is_kept_for_doctor_and_harms_no_commit() -> None:
 
     async def main() -> None:
         store, keeper = _kept()
-        pump = Pump(store, checkpoint_frames=4)
+        pump = Pump(store, checkpoint_frames=4, look_every=1)
         keeper.failure = StoreUnavailable("I/O error")
         await _commits(pump, 6)
         await _settled(pump)
@@ -587,15 +590,50 @@ def test_failed_checkpoint_is_kept_for_doctor_and_harms_no_commit() -> None:
     run(main)
 
 
+def test_log_is_looked_at_now_and_then() -> None:
+    """Not every commit asks how long it is."""
+
+    async def main() -> None:
+        store, keeper = _kept()
+        pump = Pump(store, checkpoint_frames=1, look_every=4)
+        await _commits(pump, 3)
+        await _settled(pump)
+        assert keeper.runs == []
+        await _commits(pump, 1, begin=3)
+        await _settled(pump)
+        assert [at for at, _ in keeper.runs] == [4, 4]
+        await pump.close()
+
+    run(main)
+
+
+def test_log_whose_length_cannot_be_told_harms_no_commit() -> None:
+    """The commit is durable; what is wrong with the log is kept for doctor."""
+
+    async def main() -> None:
+        store, keeper = _kept()
+        keeper.lost = True
+        pump = Pump(store, checkpoint_frames=1, look_every=1)
+        assert await pump.submit(commit()) == Committed(revision=1)
+        assert isinstance(pump.checkpoint_error, StoreUnavailable)
+        keeper.lost = False
+        await _commits(pump, 1, begin=1)
+        await _settled(pump)
+        assert pump.checkpoint_error is None
+        await pump.close()
+
+    run(main)
+
+
 def test_no_thread_without_a_checkpointer() -> None:
     """A store that wants none, or a pump that is told so, leaves one thread."""
 
     async def main() -> None:
         before = threading.active_count()
-        pump = Pump(Recorder(), checkpoint_frames=1)
+        pump = Pump(Recorder(), checkpoint_frames=1, look_every=1)
         await _commits(pump, 3)
         store, keeper = _kept()
-        inline = Pump(store, checkpoint_frames=1, background=False)
+        inline = Pump(store, checkpoint_frames=1, look_every=1, background=False)
         await _commits(inline, 3)
         assert threading.active_count() == before
         assert keeper.runs == []
@@ -611,7 +649,7 @@ def test_pump_on_a_file_keeps_the_log_short(tmp_path: Path) -> None:
     async def main() -> None:
         store = SqliteStore.open(tmp_path / "goals.db")
         owned(store)
-        pump = Pump(store, checkpoint_frames=50)
+        pump = Pump(store, checkpoint_frames=50, look_every=1)
 
         async def thread(name: str) -> None:
             for expected in range(40):

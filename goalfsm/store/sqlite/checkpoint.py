@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 import apsw
 
-from goalfsm.errors import Busy, StoreClosed
+from goalfsm.errors import Busy, StoreClosed, StoreError
 from goalfsm.store.sqlite.database import Database, connect, shut
 from goalfsm.store.sqlite.failures import translated
 from goalfsm.store.sqlite.place import wal_of
@@ -24,14 +25,14 @@ class SqliteCheckpointer:
     """`goalfsm.store.port.Checkpointer` on a connection of its own."""
 
     def __init__(self, database: Database) -> None:
-        """Share the log's length with ``database``; connect on the first run, on its thread."""
+        """Keep the log of ``database`` short; connect on the first run, on its thread."""
         self._database = database
         self._db: apsw.Connection | None = None
         self._closed = False
 
     def backlog(self) -> int:
         """Return how many frames the log holds."""
-        return self._database.log.frames
+        return self._database.log_frames()
 
     def run(self) -> bool:
         """Move what can be moved; return True when the log is free to start over."""
@@ -77,31 +78,24 @@ class InlineCheckpoint:
 
     def after_commit(self) -> None:
         """Checkpoint when one is due. The commit is durable already: failure here is no harm."""
-        frames = self._database.log.frames
-        if frames < self._due:
-            return
-        # While a reader holds the log back, try less and less often.
-        self._due = frames * 2
-        try:
-            if move(self._database.connection(), self._database):
-                self._due = CHECKPOINT_FRAMES
-        except apsw.Error:
-            return
+        with suppress(apsw.Error, StoreError):
+            frames = self._database.log_frames()
+            if frames >= self._due:
+                # While a reader holds the log back, try less and less often.
+                self._due = frames * 2
+                if move(self._database.connection(), self._database):
+                    self._due = CHECKPOINT_FRAMES
 
 
 def move(db: apsw.Connection, database: Database) -> bool:
     """Run one PASSIVE checkpoint; return whether nothing is left in the log."""
-    log = database.log
-    before = log.frames
     total, moved = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
     if total < 0:
         msg = "the log is not in use"
         raise Busy(msg)
     finished = total == moved
-    if finished and log.frames == before:
-        log.frames = 0
-        if _wal_size(database) > _TRUNCATE_BYTES:
-            _truncate(db, database.settings.busy_ms)
+    if finished and _wal_size(database) > _TRUNCATE_BYTES:
+        _truncate(db, database.settings.busy_ms)
     return finished
 
 

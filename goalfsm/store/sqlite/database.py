@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import apsw
 
@@ -44,19 +44,6 @@ _EPOCH: Final = "SELECT epoch FROM owner WHERE id = 1 AND pid IS NOT NULL"
 _BARRIER: Final = "UPDATE owner SET reopened = reopened + 1 WHERE id = 1"
 
 
-class Log:
-    """How long the write-ahead log is; written by commits, read by whoever checkpoints."""
-
-    def __init__(self) -> None:
-        """Start with an empty log."""
-        self.frames = 0
-
-    def committed(self, _db: apsw.Connection, _name: str, frames: int) -> int:
-        """Note the length after a commit: SQLite calls this in place of its own checkpointing."""
-        self.frames = frames
-        return apsw.SQLITE_OK
-
-
 class Settings:
     """How a database is opened; shared by every connection of a handle."""
 
@@ -84,7 +71,6 @@ class Database:
         """Open the database at ``path``; raise a `StoreError` that says why it cannot be used."""
         self.path = resolve(path, create=create)
         self.settings = settings
-        self.log = Log()
         self.epoch: int | None = None
         self._broken: StoreError | None = None
         self._db: apsw.Connection | None = None
@@ -100,7 +86,6 @@ class Database:
             if not fresh and _version(db) < len(self.settings.migrations):
                 self._refuse_migration_under_owner(db)
             migrate(db, self.settings.migrations)
-            db.set_wal_hook(self.log.committed)
             place.check()
         except apsw.CantOpenError as error:
             # The database is open already; what cannot be is the log beside it.
@@ -137,31 +122,50 @@ class Database:
         except apsw.Error as error:
             raise translated(error, "reading") from error
 
-    def write(self, work: Callable[[apsw.Connection], T], *, owned: bool = True) -> T:
+    def write(self, work: Callable[[apsw.Cursor], T], *, owned: bool = True) -> T:
         """Run ``work`` in one transaction that is durable when this returns.
 
         ``owned``: only while this handle is the owner; the epoch is compared under the write lock,
         so a successor's claim comes either before, and is seen, or after.
         """
-        db = self.connection()
+        # Every event comes through here just after the processor slept on the disk, with its
+        # caches cold: each function called costs a microsecond, so the way is one function.
+        if self._broken is not None or self._db is None:
+            self.connection()
         if owned and self.epoch is None:
             msg = "this store handle does not own the store"
             raise Fenced(msg, hint="Claim it first.")
+        cursor = self.cursor
         try:
-            self.cursor.execute("BEGIN IMMEDIATE")
-            if owned:
-                self._check_epoch()
-            result = work(db)
+            cursor.execute("BEGIN IMMEDIATE")
+            if owned and cursor.execute(_EPOCH).get != self.epoch:
+                self._fenced()
+            result = work(cursor)
         except apsw.Error as error:
-            self._roll_back(db)
+            self._roll_back()
             raise translated(error, "writing") from error
         except BaseException:
-            self._roll_back(db)
+            self._roll_back()
             raise
-        self._commit(db)
+        try:
+            cursor.execute("COMMIT")
+        except apsw.Error as error:
+            failure = translated_at_commit(error)
+            if isinstance(failure, OutcomeUnknown):
+                # What this connection believes of the log may differ from what the disk holds.
+                self._broken = failure
+            self._roll_back()
+            raise failure from error
+        # After COMMIT and before anybody is told: a commit into a file that is no longer at the
+        # path is lost with it, so it must not be acknowledged.
+        try:
+            self._place.check()
+        except DatabaseReplaced as error:
+            self._broken = error
+            raise
         return result
 
-    def write_for_this_boot(self, work: Callable[[apsw.Connection], T]) -> T:
+    def write_for_this_boot(self, work: Callable[[apsw.Cursor], T]) -> T:
         """Run ``work`` as `write` does, without waiting for the disk.
 
         What is written survives every process, for the system has it; only with the machine is it
@@ -180,32 +184,13 @@ class Database:
             self._broken = self._broken or StoreUnavailable(f"writing: {error}")
             raise translated(error, "writing") from error
 
-    def _check_epoch(self) -> None:
-        epoch = self.cursor.execute(_EPOCH).get
-        if epoch != self.epoch:
-            mine, self.epoch = self.epoch, None
-            msg = f"the store has a new owner since epoch {mine}, which was this one's"
-            raise Fenced(msg)
+    def _fenced(self) -> NoReturn:
+        mine, self.epoch = self.epoch, None
+        msg = f"the store has a new owner since epoch {mine}, which was this one's"
+        raise Fenced(msg)
 
-    def _commit(self, db: apsw.Connection) -> None:
-        try:
-            self.cursor.execute("COMMIT")
-        except apsw.Error as error:
-            failure = translated_at_commit(error)
-            if isinstance(failure, OutcomeUnknown):
-                # What this connection believes of the log may differ from what the disk holds.
-                self._broken = failure
-            self._roll_back(db)
-            raise failure from error
-        # After COMMIT and before anybody is told: a commit into a file that is no longer at the
-        # path is lost with it, so it must not be acknowledged.
-        try:
-            self._place.check()
-        except DatabaseReplaced as error:
-            self._broken = error
-            raise
-
-    def _roll_back(self, db: apsw.Connection) -> None:
+    def _roll_back(self) -> None:
+        db = self.cursor.connection
         if not db.in_transaction:
             return
         try:
@@ -213,6 +198,14 @@ class Database:
         except apsw.Error as error:
             if self._broken is None:
                 self._broken = StoreUnavailable(f"rolling back: {error}")
+
+    def log_frames(self) -> int:
+        """Return how many frames the log holds, 0 when all of them were moved."""
+        try:
+            total, moved = self.connection().wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+        except apsw.Error as error:
+            raise translated(error, "looking at the log") from error
+        return 0 if moved == total else total
 
     def reopen(self) -> None:
         """Open the same file again, and settle what the last commit left unknown."""
@@ -237,7 +230,7 @@ class Database:
         if self.epoch is not None:
             # A commit whose sync failed may lie whole in the log without being part of it, and
             # would come back at the next recovery. Writing over it makes its absence final.
-            self.write(lambda db: db.execute(_BARRIER))
+            self.write(lambda cursor: cursor.execute(_BARRIER))
 
     def close(self) -> None:
         """Close the connection; a second time is no error."""
@@ -247,7 +240,6 @@ class Database:
     def _disconnect(self) -> None:
         db, self._db = self._db, None
         if db is not None:
-            db.set_wal_hook(None)
             shut(db)
             self._place.close()
 

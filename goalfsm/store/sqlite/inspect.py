@@ -131,7 +131,7 @@ def facts(database: Database, reserve: Reserve) -> Facts:
         settings=tuple(settings),
         size=_size(path),
         wal_size=_size(wal_of(path)),
-        wal_frames=database.log.frames,
+        wal_frames=database.log_frames(),
         reserve=reserve.size(),
         free_space=shutil.disk_usage(path.parent).free,
         mode=stat.S_IMODE(path.stat().st_mode),

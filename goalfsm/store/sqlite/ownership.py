@@ -71,7 +71,7 @@ class SqliteOwnership:
         return answer
 
     def _decide(
-        self, db: apsw.Connection, identity: Identity, socket: str, uptime_ms: int
+        self, db: apsw.Cursor, identity: Identity, socket: str, uptime_ms: int
     ) -> Claimed | Held:
         row = _only(db.execute(_SELECT).fetchall())
         before = owner_in(row)
@@ -89,7 +89,7 @@ class SqliteOwnership:
 
     def heartbeat(self, *, uptime_ms: int) -> None:
         """Say that the owner lives."""
-        self._database.write(lambda db: db.execute(_BEAT, (uptime_ms,)))
+        self._database.write(lambda cursor: cursor.execute(_BEAT, (uptime_ms,)))
         self._database.verify_place()
 
     def release(self) -> None:
@@ -97,7 +97,7 @@ class SqliteOwnership:
         epoch = self._database.epoch
         if epoch is None:
             return
-        self._database.write(lambda db: db.execute(_RELEASE, (epoch,)), owned=False)
+        self._database.write(lambda cursor: cursor.execute(_RELEASE, (epoch,)), owned=False)
         self._database.epoch = None
 
     def current(self) -> Owner | None:

@@ -93,7 +93,7 @@ class ReadOnlyDatabase(Database):
         msg = f"{self.path} keeps changing"
         raise Busy(msg)
 
-    def write(self, work: Callable[[apsw.Connection], T], *, owned: bool = True) -> T:
+    def write(self, work: Callable[[apsw.Cursor], T], *, owned: bool = True) -> T:
         """Raise `CannotWrite`."""
         del work, owned
         self.connection()

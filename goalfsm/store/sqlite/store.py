@@ -109,10 +109,11 @@ class SqliteStore:
     def prune(self, *, before_ms: int) -> int:
         """Delete what is consumed and done and older than that; return how many rows."""
 
-        def work(db: apsw.Connection) -> int:
+        def work(cursor: apsw.Cursor) -> int:
+            db = cursor.connection
             before = db.total_changes()
             for sql in _PRUNE:
-                db.execute(sql, (before_ms,))
+                cursor.execute(sql, (before_ms,))
             return db.total_changes() - before
 
         return self._database.write(work)

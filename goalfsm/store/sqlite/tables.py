@@ -62,13 +62,13 @@ class SqliteInbox:
         check_size("event", event)
         row = (inbox_id, thread_id, at_ms, event)
 
-        def work(db: apsw.Connection) -> bool:
-            db.execute(
+        def work(cursor: apsw.Cursor) -> bool:
+            cursor.execute(
                 "INSERT INTO inbox (inbox_id, thread_id, at_ms, event) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
                 row,
             )
-            return db.changes() == 1
+            return cursor.connection.changes() == 1
 
         return self._database.write(work, owned=False)
 
@@ -184,7 +184,7 @@ class SqliteOutbox:
         """Record that these were done."""
         rows = [(mark.at_ms, mark.key) for mark in done]
         self._database.write(
-            lambda db: db.executemany(
+            lambda cursor: cursor.executemany(
                 "UPDATE outbox SET done_at_ms = ? WHERE key = ? AND done_at_ms IS NULL", rows
             )
         )
@@ -252,7 +252,7 @@ class SqliteWorkerConfigs:
         """Store or replace the thread's worker."""
         check_size("worker", config)
         self._database.write(
-            lambda db: db.execute(
+            lambda cursor: cursor.execute(
                 "INSERT INTO worker (thread_id, config) VALUES (?, ?)"
                 " ON CONFLICT DO UPDATE SET config = excluded.config",
                 (thread_id, config),
@@ -290,7 +290,7 @@ class SqliteProcesses:
             process.at_ms,
         )
         self._database.write_for_this_boot(
-            lambda db: db.execute(
+            lambda cursor: cursor.execute(
                 "INSERT OR REPLACE INTO process (run_id, thread_id, pid, start_time, boot_id,"
                 " namespace, pgid, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 row,
@@ -300,7 +300,7 @@ class SqliteProcesses:
     def end(self, run_id: str) -> None:
         """Forget the process of a run."""
         self._database.write_for_this_boot(
-            lambda db: db.execute("DELETE FROM process WHERE run_id = ?", (run_id,))
+            lambda cursor: cursor.execute("DELETE FROM process WHERE run_id = ?", (run_id,))
         )
 
     def open(self) -> tuple[Process, ...]:

@@ -1,0 +1,199 @@
+"""The rows of commits, and the statements that write them.
+
+A lone commit, which most are, and a batch take different ways to the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import apsw
+
+from goalfsm.store.limits import weight
+from goalfsm.store.port import MAX_COMMIT_BYTES, Commit, Committed, Effect, Outcome
+
+Rows = list[tuple[Any, ...]]
+
+_CREATE: Final = """
+    INSERT INTO session (epoch, wake_at_ms, updated_at_ms, rules_version, state, thread_id,
+                         revision, status)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7 + 1, ?8) ON CONFLICT DO NOTHING"""
+_SET: Final = """
+    UPDATE session SET epoch = ?1, wake_at_ms = ?2, updated_at_ms = ?3, rules_version = ?4,
+                       state = ?5, revision = ?7 + 1"""
+_UPDATE: Final = f"{_SET}, status = ?8 WHERE thread_id = ?6 AND revision = ?7"
+# Most events leave the status as it is: an update that does not name it spares the index a page.
+_KEEP_STATUS: Final = f"{_SET} WHERE thread_id = ?6 AND revision = ?7 AND status = ?8"
+_JOURNAL: Final = """
+    INSERT INTO journal (thread_id, revision, event_id, at_ms, rules_version, epoch, digest, event,
+                         decision)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_EFFECT: Final = """
+    INSERT INTO outbox (key, thread_id, revision, at_ms, kind, payload)
+    VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+DONE: Final = "UPDATE outbox SET done_at_ms = ? WHERE key = ? AND done_at_ms IS NULL"
+_HISTORY: Final = "INSERT INTO history (thread_id, entry) VALUES (?, ?)"
+_CONSUME: Final = """
+    INSERT INTO inbox (inbox_id, thread_id, at_ms, event, revision, reply)
+    VALUES (?, ?, ?, x'', ?, ?)
+    ON CONFLICT (inbox_id) DO UPDATE SET revision = excluded.revision, reply = excluded.reply
+    WHERE inbox.revision IS NULL AND inbox.thread_id = excluded.thread_id"""
+
+UNFIT: Final = (
+    apsw.ConstraintError,
+    apsw.MismatchError,
+    apsw.TooBigError,
+    TypeError,
+    OverflowError,
+    UnicodeError,
+)
+"""What one commit's values can raise; nothing here is the disk's doing."""
+
+_MOVED: Final = "the thread moved on"
+
+
+class LostError(Exception):
+    """Some commit of the batch cannot be applied: take them one by one."""
+
+
+class Batch:
+    """The rows of a batch, by statement; raises `LostError` when it has to be taken apart."""
+
+    __slots__ = ("consumed", "done", "effects", "history", "journal", "outcomes", "sessions")
+
+    def __init__(self, batch: Sequence[Commit], marks: Rows, epoch: int | None) -> None:
+        """Take the rows of ``batch`` and the ``marks`` that ride with it."""
+        self.outcomes: list[Outcome] = []
+        self.sessions: list[tuple[str, Rows]] = []
+        self.journal: Rows = []
+        self.effects: Rows = []
+        self.done = marks.copy()
+        self.history: Rows = []
+        self.consumed: Rows = []
+        before = ""
+        for commit in batch:
+            if weight(commit) > MAX_COMMIT_BYTES:
+                raise LostError
+            sql = _UPDATE if commit.expected_revision else _CREATE
+            # Runs of the same statement, so that the batch keeps its order.
+            if sql is not before:
+                self.sessions.append((sql, []))
+                before = sql
+            self.sessions[-1][1].append(_session(commit, epoch))
+            self.journal.append(_journalled(commit, epoch))
+            for effect in commit.outbox:
+                self.effects.append(_ordered(commit, effect))
+            if commit.outbox_done:
+                self.done += _marks(commit)
+            if commit.history:
+                self.history += _entries(commit)
+            if commit.inbox_id is not None:
+                self.consumed.append(_consumed(commit))
+            self.outcomes.append(Committed(revision=commit.expected_revision + 1))
+        if self.done and self.effects:
+            self._check_marks()
+
+    def insert(self, cursor: apsw.Cursor) -> None:
+        """Write them all, or raise `LostError`."""
+        try:
+            for sql, sessions in self.sessions:
+                if _changed(cursor, sql, sessions) != len(sessions):
+                    raise LostError(_MOVED)
+            cursor.executemany(_JOURNAL, self.journal)
+            if self.effects:
+                cursor.executemany(_EFFECT, self.effects)
+            if self.done:
+                cursor.executemany(DONE, self.done)
+            if self.history:
+                cursor.executemany(_HISTORY, self.history)
+            if self.consumed and _changed(cursor, _CONSUME, self.consumed) != len(self.consumed):
+                raise LostError(_MOVED)
+        except UNFIT as error:
+            raise LostError(str(error)) from error
+
+    def _check_marks(self) -> None:
+        """All effects are inserted before all marks: a mark must not meet one that comes later.
+
+        An effect that is marked before it was ordered would never be done.
+        """
+        ordered = {row[0] for row in self.effects}
+        if any(key in ordered for _, key in self.done):
+            raise LostError(_MOVED)
+
+
+def insert_one(  # noqa: C901 - one function, on the path of every event
+    commit: Commit, marks: Rows, epoch: int | None, cursor: apsw.Cursor
+) -> Committed:
+    """Write one event and ``marks``, or raise `LostError`.
+
+    Alone it takes the short way, whose statements stay prepared and need no counting of rows.
+    """
+    execute, changes = cursor.execute, cursor.connection.changes
+    try:
+        row = _session(commit, epoch)
+        if commit.expected_revision:
+            execute(_KEEP_STATUS, row)
+            if not changes():
+                execute(_UPDATE, row)
+        else:
+            execute(_CREATE, row)
+        if not changes():
+            raise LostError(_MOVED)
+        execute(_JOURNAL, _journalled(commit, epoch))
+        for effect in commit.outbox:
+            execute(_EFFECT, _ordered(commit, effect))
+        if commit.outbox_done:
+            marks = _marks(commit) + marks
+        for mark in marks:
+            execute(DONE, mark)
+        if commit.history:
+            for entry in _entries(commit):
+                execute(_HISTORY, entry)
+        if commit.inbox_id is not None:
+            execute(_CONSUME, _consumed(commit))
+            if not changes():
+                raise LostError(_MOVED)
+    except UNFIT as error:
+        raise LostError(str(error)) from error
+    return Committed(revision=commit.expected_revision + 1)
+
+
+def _session(c: Commit, epoch: int | None) -> tuple[Any, ...]:
+    expected = c.expected_revision
+    return (
+        epoch, c.wake_at_ms, c.at_ms, c.rules_version, c.state, c.thread_id, expected, c.status
+    )  # fmt: skip
+
+
+def _journalled(c: Commit, epoch: int | None) -> tuple[Any, ...]:
+    revision = c.expected_revision + 1
+    return (
+        c.thread_id, revision, c.event_id, c.at_ms, c.rules_version, epoch, c.digest, c.event,
+        c.decision,
+    )  # fmt: skip
+
+
+def _ordered(c: Commit, effect: Effect) -> tuple[Any, ...]:
+    revision = c.expected_revision + 1
+    return (effect.key, c.thread_id, revision, c.at_ms, effect.kind, effect.payload)
+
+
+def _marks(c: Commit) -> Rows:
+    return [(c.at_ms, key) for key in c.outbox_done]
+
+
+def _entries(c: Commit) -> Rows:
+    return [(c.thread_id, entry) for entry in c.history]
+
+
+def _consumed(c: Commit) -> tuple[Any, ...]:
+    return (c.inbox_id, c.thread_id, c.at_ms, c.expected_revision + 1, c.reply)
+
+
+def _changed(cursor: apsw.Cursor, sql: str, rows: Rows) -> int:
+    """Execute a statement for each row; return how many rows of the table it changed."""
+    db = cursor.connection
+    before = db.total_changes()
+    cursor.executemany(sql, rows)
+    return db.total_changes() - before
