@@ -584,6 +584,18 @@ class StoreContract:
         assert store.workers.get("t") == b"second"
         assert store.workers.get("u") is None
 
+    def test_worker_config_is_forgotten(self, store: Store, make_store: MakeStore) -> None:
+        """Any process may take a thread's worker back; the others' stay."""
+        other = make_store(is_alive=everybody_lives)
+        for thread in ("t", "u"):
+            other.workers.put(thread, b"worker")
+        other.workers.remove("t")
+        other.workers.remove("never stored")
+        assert store.workers.get("t") is None
+        assert store.workers.get("u") == b"worker"
+        store.workers.put("t", b"again")
+        assert other.workers.get("t") == b"again"
+
     def test_processes_are_open_until_ended(self, store: Store, make_store: MakeStore) -> None:
         """A successor finds the process groups that were not ended."""
         first = Process(run_id="r1", thread_id="t", identity=ALICE, pgid=100, at_ms=2)
@@ -669,6 +681,7 @@ class StoreContract:
         for attempt in (
             lambda: reader.inbox.put("in", "t", at_ms=1, event=b"x"),
             lambda: reader.workers.put("t", b"x"),
+            lambda: reader.workers.remove("t"),
             lambda: reader.owner.claim(BOB, socket="", uptime_ms=10**9),
         ):
             with pytest.raises(CannotWrite):

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.errors import GoalError
+from goalfsm.errors import GoalError, OutcomeUnknown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -88,9 +88,15 @@ def _put(workers: WorkerConfigs, thread_id: str, config: bytes) -> Iterator[None
     workers.put(thread_id, config)
     try:
         yield
+    except OutcomeUnknown:
+        raise  # the goal may be there, and then needs its program
     except GoalError:
-        if before is not None:
-            workers.put(thread_id, before)
+        # What another command stored meanwhile, because it waited long enough, is its own.
+        if workers.get(thread_id) == config:
+            if before is None:
+                workers.remove(thread_id)
+            else:
+                workers.put(thread_id, before)
         raise
 
 

@@ -219,6 +219,10 @@ class MemoryWorkers:
         check_size("worker", config)
         self._store.writable().workers[thread_id] = config
 
+    def remove(self, thread_id: str) -> None:
+        """See `goalfsm.store.port.WorkerConfigs.remove`."""
+        self._store.writable().workers.pop(thread_id, None)
+
     def get(self, thread_id: str) -> bytes | None:
         """See `goalfsm.store.port.WorkerConfigs.get`."""
         return self._store.disk.workers.get(thread_id)

@@ -215,6 +215,10 @@ class WorkerConfigs(Protocol):
         """Store or replace the thread's worker (writer). Raises `TooLarge`."""
         ...
 
+    def remove(self, thread_id: str) -> None:
+        """Forget the thread's worker; no error when none was stored (writer)."""
+        ...
+
     def get(self, thread_id: str) -> bytes | None:
         """Return the thread's worker, None when none was stored (reader)."""
         ...

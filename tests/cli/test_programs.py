@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from goalfsm.cli import exits
+from goalfsm.cli import exits, working
+from goalfsm.cli.places import Place
 from goalfsm.cli.programs import stored, stored_by_engine
-from goalfsm.errors import GoalError
+from goalfsm.daemon.client import request
+from goalfsm.errors import GoalError, OutcomeUnknown
+from goalfsm.events import ObjectiveGiven
+from goalfsm.session.state import Session
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.sqlite import SqliteStore
 from tests.cli.terminal import Cli
@@ -72,12 +76,55 @@ def test_the_program_is_there_before_its_goal_is(before: bytes | None) -> None:
     assert workers.get("t") == OURS
 
 
-def test_a_refusal_puts_the_old_program_back() -> None:
+@pytest.mark.parametrize("before", [None, BEFORE])
+def test_a_refusal_leaves_the_thread_as_it_was(before: bytes | None) -> None:
     workers = MemoryStore().workers
-    workers.put("t", BEFORE)
+    if before is not None:
+        workers.put("t", before)
     with pytest.raises(GoalError), stored(workers, "t", OURS, Path()):
         raise GoalError("refused")
-    assert workers.get("t") == BEFORE
+    assert workers.get("t") == before
+
+
+@pytest.mark.parametrize("before", [None, BEFORE])
+def test_a_refusal_leaves_what_another_command_stored_meanwhile(before: bytes | None) -> None:
+    """That command waited in vain for the lock, and its goal may have been accepted."""
+    workers = MemoryStore().workers
+    if before is not None:
+        workers.put("t", before)
+
+    def refused() -> None:
+        with stored(workers, "t", OURS, Path()):
+            workers.put("t", THEIRS)
+            raise GoalError("refused")
+
+    with pytest.raises(GoalError):
+        refused()
+    assert workers.get("t") == THEIRS
+
+
+def test_a_goal_that_may_have_been_committed_keeps_its_program() -> None:
+    workers = MemoryStore().workers
+    with pytest.raises(OutcomeUnknown), stored(workers, "t", OURS, Path()):
+        raise OutcomeUnknown("half-way")
+    assert workers.get("t") == OURS
+
+
+def test_a_goal_that_comes_between_leaves_no_program_of_a_refused_one(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing spoke against the goal when it was checked; the other one came a moment later."""
+    check = working._refuse_early
+
+    def meanwhile(place: Place, session: Session | None, wanted: ObjectiveGiven) -> None:
+        check(place, session, wanted)
+        request(place.db, place.thread_id, ObjectiveGiven(objective="theirs"), "their event")
+
+    monkeypatch.setattr(working, "_refuse_early", meanwhile)
+    refused = cli("set", "t", "ours", "--db", "goals.db", "--", "cat")
+    assert refused.status == exits.USAGE
+    assert "unfinished goal" in refused.err
+    assert kept() == {"t": None}
 
 
 def test_goals_with_programs_are_given_one_after_the_other(tmp_path: Path) -> None:

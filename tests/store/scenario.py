@@ -69,6 +69,7 @@ class Scenario:
             lambda store: store.owner.heartbeat(uptime_ms=5),
             self.checkpoint,
             lambda store: store.workers.put("a", PAYLOAD),
+            lambda store: store.workers.remove("a"),
             lambda store: store.processes.end("r"),
             lambda store: self.commit(store, ("b", 1), ("e", 0)),
         )

@@ -152,6 +152,11 @@ class Stores(RuleBasedStateMachine):
         """Say what runs a thread."""
         self._both(who, lambda store: store.workers.put(thread_id, config))
 
+    @rule(who=st.integers(0, 1), thread_id=THREADS)
+    def remove_worker(self, who: int, thread_id: str) -> None:
+        """Take back what runs a thread."""
+        self._both(who, lambda store: store.workers.remove(thread_id))
+
     @rule(who=st.integers(0, 1), process=PROCESSES)
     def put_process(self, who: int, process: Process) -> None:
         """Start a process."""

@@ -260,6 +260,13 @@ class SqliteWorkerConfigs:
             owned=False,
         )
 
+    def remove(self, thread_id: str) -> None:
+        """Forget the thread's worker."""
+        self._database.write(
+            lambda cursor: cursor.execute("DELETE FROM worker WHERE thread_id = ?", (thread_id,)),
+            owned=False,
+        )
+
     def get(self, thread_id: str) -> bytes | None:
         """Return the thread's worker."""
         rows = self._database.rows("SELECT config FROM worker WHERE thread_id = ?", (thread_id,))
