@@ -64,7 +64,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     criterion: int | None = None
 
 
-class Goal(msgspec.Struct, frozen=True, kw_only=True):
+# Neither it nor what it holds can be part of a cycle, so the collector need not know of it.
+class Goal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One objective of one thread, with its budgets and what was used of them."""
 
     goal_id: str

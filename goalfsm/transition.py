@@ -76,7 +76,7 @@ Request = (
 )
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, gc=False):
     """The goal after a request and what has to be done around its commit.
 
     ``persist``: ``set`` and ``clear`` write history at once, ``defer`` leaves that to the flush
@@ -170,8 +170,10 @@ def plan(
     if request.__class__ is not Fire:
         return _PLANNERS[request.__class__](machine, goal, request, now)
     trigger = request.trigger
-    rows = None if goal is None else machine.table.get((goal.status, trigger))
-    if rows is None or goal is None:
+    if goal is None:
+        return refusal(goal, trigger)
+    rows = machine.table.get((goal.status, trigger))
+    if rows is None:
         return refusal(goal, trigger)
     for row in rows:
         guard = row.guard

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Effect(msgspec.Struct, frozen=True, kw_only=True):
+class Effect(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An effect to do after the commit that carries it.
 
     ``key`` is unique in the store, so derive it from the thread and the revision or run. A key
@@ -21,7 +21,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes = b""
 
 
-class Commit(msgspec.Struct, frozen=True, kw_only=True):
+class Commit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event of one thread with everything that follows from it.
 
     ``expected_revision`` is the revision that the state was computed from, 0 for a new thread; the
@@ -50,7 +50,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     reply: bytes | None = None
 
 
-class Committed(msgspec.Struct, frozen=True, kw_only=True):
+class Committed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The commit is durable; the thread is at ``revision``."""
 
     revision: int
@@ -82,7 +82,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 Outcome = Committed | Conflict | Duplicate | Refused
 
 
-class Done(msgspec.Struct, frozen=True, kw_only=True):
+class Done(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An effect that was done at ``at_ms``."""
 
     key: str
