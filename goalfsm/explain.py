@@ -48,7 +48,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """The last decision with the chain that led to it, those before it, and what goes on now.
 
     ``earlier`` are the decisions before the last one, newest first, each that differed from the one
-    after it. ``words`` are the lines that a person reads; they say nothing that the data does not.
+    after it. ``of_newest`` is how many events they were looked for in, where older ones might hold
+    more of them. ``words`` are the lines that a person reads; they say nothing that the data does
+    not.
     """
 
     activity: str
@@ -58,13 +60,17 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     last_decision: LastDecision | None
     chain: tuple[Answer, ...]
     earlier: tuple[LastDecision, ...] = ()
+    of_newest: int | None = None
     words: tuple[str, ...]
 
 
-def explain(session: Session, decisions: Iterable[Decision] = ()) -> Explanation:
+def explain(
+    session: Session, decisions: Iterable[Decision] = (), *, of_newest: int | None = None
+) -> Explanation:
     """Return why work on ``session`` last went on, waited or stopped.
 
-    ``decisions`` are those of its journal, newest first; no more are read than it takes.
+    ``decisions`` are those of its journal, newest first; no more are read than it takes. Where
+    they are not of the whole journal, ``of_newest`` says of how many events they are.
     """
     now = activity(session)
     made = last_decision(session)
@@ -77,6 +83,10 @@ def explain(session: Session, decisions: Iterable[Decision] = ()) -> Explanation
     if before:
         words.append("Before that:")
         words += [f"  {sentence(one)[:-1]} ({one.guard})." for one in before]
+    if len(before) == EARLIER:
+        of_newest = None
+    if of_newest is not None:
+        words.append(_bounded(of_newest, more="more" if before else "else"))
     if advice:
         words.append(f"Hint: {advice}")
     return Explanation(
@@ -87,7 +97,15 @@ def explain(session: Session, decisions: Iterable[Decision] = ()) -> Explanation
         last_decision=made,
         chain=chain,
         earlier=before,
+        of_newest=of_newest,
         words=tuple(words),
+    )
+
+
+def _bounded(events: int, *, more: str) -> str:
+    return (
+        f"Nothing {more} was decided in the newest {events:,} events; "
+        "goalfsm log -n N shows older ones."
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -18,17 +18,28 @@ if TYPE_CHECKING:
     from goalfsm.cli.places import Place
 
 
+_EVENTS: Final = 20_000
+"""How many events are read for decisions that differ: a thread may decide the same for weeks."""
+
+
 @click.command("explain")
 @options.placed_by_argument
 @options.JSON
 def explain_command(place: Place, as_json: bool) -> None:
     """Say why the thread last continued, waited or stopped: the chain of guards.
 
-    The decisions before that follow, newest first; goalfsm log has all of them.
+    The decisions before that follow, newest first, those of the newest 20,000 events; goalfsm log
+    has all of them.
     """
     with asking.reading(place) as store:
         session = asking.require_thread(store, place)
-        explanation = explain(session, decisions_of(store, place.thread_id))
+        newest = store.journal.read(place.thread_id, limit=1, newest=True)
+        older = any(row.revision > _EVENTS for row in newest)
+        explanation = explain(
+            session,
+            decisions_of(store, place.thread_id, _EVENTS),
+            of_newest=_EVENTS if older else None,
+        )
     if as_json:
         print_json(explanation)
         return

@@ -145,9 +145,9 @@ def _is_refused(row: JournalRow) -> bool:
     return row.decision is not None and codec.decode_decision(row.decision).decision == "refused"
 
 
-def decisions_of(store: Store, thread_id: str) -> Iterator[Decision]:
-    """Yield what was decided about a thread, newest first."""
-    for row in _newest(store, thread_id, sys.maxsize, quiet_too=True):
+def decisions_of(store: Store, thread_id: str, events: int) -> Iterator[Decision]:
+    """Yield what was decided about a thread in its newest ``events``, newest first."""
+    for row in _newest(store, thread_id, events, quiet_too=True):
         if row.decision is not None:
             decision = codec.decode_decision(row.decision)
             if decision.at_ms == row.at_ms:

@@ -114,6 +114,21 @@ def test_explain_says_why_in_words_and_in_data(cli: Cli) -> None:
     assert "Before that:" in out
 
 
+@pytest.mark.parametrize(("events", "pause_is_read"), [(3, False), (4, True), (5, True)])
+def test_explain_reads_no_more_than_the_newest_events(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, events: int, pause_is_read: bool
+) -> None:
+    """The goal was given, paused and resumed, and then nothing else was decided twice."""
+    for words in (("pause",), ("resume",), ("steer", "one"), ("steer", "two")):
+        assert cli(*words).status == exits.OK
+    monkeypatch.setattr("goalfsm.cli.explaining._EVENTS", events)
+    found = json.loads(cli("explain", "--json").out)
+    assert ("stop" in [made["decision"] for made in found["earlier"]]) is pause_is_read
+    assert found["of_newest"] == (events if events < 5 else None)
+    said = f"was decided in the newest {events} events; goalfsm log -n N shows older ones."
+    assert (said in cli("explain").out) is (events < 5)
+
+
 def test_report_is_markdown_or_json(cli: Cli) -> None:
     cli("complete", "--evidence", "the tag is pushed")
     text = cli("report").out

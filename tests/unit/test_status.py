@@ -512,6 +512,19 @@ def test_explanation_of_a_thread_whose_decisions_are_all_the_same() -> None:
     assert "Before that:" not in told.words
 
 
+@pytest.mark.parametrize(("before", "said"), [(0, "else"), (4, "more"), (5, None)])
+def test_explanation_of_the_newest_events_says_so(before: int, said: str | None) -> None:
+    """Only where older ones might hold decisions that would be shown as well."""
+    session = replace(active(), decision=decided("wait", decision="wait", reason="0"))
+    made = [Decision(decision="wait", guard="wait", reason=str(n)) for n in range(before + 1)]
+    told = explain(session, made, of_newest=20_000)
+    words = f"Nothing {said} was decided in the newest 20,000 events; goalfsm log -n N"
+    assert len(told.earlier) == before
+    assert told.of_newest == (20_000 if said else None)
+    assert [words in row for row in told.words].count(True) == (1 if said else 0)
+    assert explain(session, made).of_newest is None
+
+
 def test_explanation_of_what_was_decided_before_the_history_was_loaded() -> None:
     told = explain(active(), (Decision(decision="stop", guard="status", reason="completed"),))
     assert [one.reason for one in told.earlier] == ["completed"]
