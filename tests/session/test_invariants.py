@@ -14,8 +14,8 @@ from goalfsm.accounting import Clock
 from goalfsm.model import Limits, Usage, Verifier
 from goalfsm.session import Policy, Reply, Session, Step
 from goalfsm.session.state import Blocking, Claim, Continuation, Ledger, Steering, VerifierResult
-from goalfsm.testing import invariants
-from goalfsm.testing.invariants import INVARIANTS, Transition, check
+from goalfsm.testing.invariants import INVARIANTS, check, timers
+from goalfsm.testing.invariants.invariant import Transition
 from tests.session.thread import START_MS, Thread, started
 
 LOOKS = {look.__name__.lstrip("_"): look for _, look in INVARIANTS}
@@ -460,7 +460,7 @@ def test_a_timer_of_a_goal_that_stopped_is_noticed(
     """No session has one, so the answer itself has to be told wrong."""
     transition = step(thread())
     LOOKS["finished_goals_sleep"](transition)
-    monkeypatch.setattr(invariants, "next_wake", lambda _session: 5)
+    monkeypatch.setattr(timers, "next_wake", lambda _session: 5)
     with pytest.raises(AssertionError):
         LOOKS["finished_goals_sleep"](transition)
 

@@ -1,0 +1,31 @@
+"""When a thread is looked at again by itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from goalfsm import events as e
+from goalfsm.model import ACTIVE, LIMITED, PAUSED
+from goalfsm.session.waits import next_wake
+from goalfsm.testing.invariants.invariant import Chapter, Transition, hold
+
+TIMERS: Final = Chapter()
+
+
+@TIMERS.says("After a due timer was handled the next one is later: no timer fires for ever.")
+def _timers_come_to_rest(t: Transition) -> None:
+    if not isinstance(t.event, e.TimerFired) or t.now_ms is None:
+        return
+    wake = next_wake(t.after)
+    hold(wake is None or wake > t.now_ms, f"asked again for {wake}, it is {t.now_ms}")
+
+
+@TIMERS.says(
+    "Nothing happens by itself to a goal that is complete, blocked, limited or gone, except that "
+    "a turn that goes on without budget is ended."
+)
+def _finished_goals_sleep(t: Transition) -> None:
+    goal = t.after.goal
+    if goal is None or goal.status not in {ACTIVE, PAUSED}:
+        overruns = goal is not None and goal.status == LIMITED and t.after.run is not None
+        hold(overruns or next_wake(t.after) is None, "a timer is set")
