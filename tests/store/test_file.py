@@ -28,7 +28,7 @@ from goalfsm.store.port import Claimed, Committed, Effect, Store
 from goalfsm.store.sqlite import SqliteStore, checkpoint, place
 from goalfsm.store.sqlite.database import Database
 from tests.store.faulty_vfs import Fault, FaultyVfs
-from tests.store_contract import BOB, commit, everybody_lives, nobody_lives, owned
+from tests.store.handles import BOB, commit, everybody_lives, nobody_lives, owned
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from goalfsm.errors import CannotWrite, StoreClosed
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.port import Claimed, Committed, Effect, Process
-from tests.store_contract import ALICE, BOB, commit, nobody_lives, owned
+from tests.store.handles import ALICE, BOB, commit, nobody_lives, owned
 
 
 def _filled() -> MemoryStore:

@@ -29,7 +29,7 @@ from goalfsm.store.port import EXPIRY_MS, Claimed, Committed, Effect, Held, Iden
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS
 from goalfsm.store.sqlite.reader import ReadOnlyDatabase
-from tests.store_contract import ALICE, BOB, commit, everybody_lives, nobody_lives, owned
+from tests.store.handles import ALICE, BOB, commit, everybody_lives, nobody_lives, owned
 
 
 @pytest.fixture
@@ -388,7 +388,7 @@ def test_owner_stopped_inside_a_transaction_is_replaced(
     script = (
         "import os, signal, sys; from pathlib import Path;"
         "from goalfsm.store.sqlite import SqliteStore;"
-        "from goalfsm.store.owner import own_identity; from tests.store_contract import commit;"
+        "from goalfsm.store.owner import own_identity; from tests.store.handles import commit;"
         "s = SqliteStore.open(Path(sys.argv[1]));"
         "s.owner.claim(own_identity(), socket='', uptime_ms=0); s.commit([commit()]);"
         "db = s._database.connection(); db.execute('BEGIN IMMEDIATE; DELETE FROM journal');"
@@ -496,7 +496,7 @@ def test_reader_finds_what_a_crash_left_in_the_log(path: Path) -> None:
     """Commits that were never checkpointed are read from the log of the dead process."""
     script = (
         "import os, sys; from pathlib import Path; from goalfsm.store.sqlite import SqliteStore;"
-        "from tests.store_contract import commit, owned;"
+        "from tests.store.handles import commit, owned;"
         "s = owned(SqliteStore.open(Path(sys.argv[1]))); s.commit([commit()]); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", script, str(path)], check=False, timeout=60)

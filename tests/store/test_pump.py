@@ -16,7 +16,7 @@ from goalfsm.store.memory import MemoryStore
 from goalfsm.store.port import Checkpointer, Commit, Committed, Conflict, Done, Effect, Outcome
 from goalfsm.store.pump import BATCH, LINGER_S, RETRY_S, TURN_S, Pump
 from goalfsm.store.sqlite import SqliteStore
-from tests.store_contract import BOB, commit, nobody_lives, owned
+from tests.store.handles import BOB, commit, nobody_lives, owned
 
 
 class _Selector(selectors.SelectSelector):

@@ -14,7 +14,7 @@ from goalfsm.daemon.records import NEED_ENGINE
 from goalfsm.store.port import Effect
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.store.sqlite.migrations import MIGRATIONS
-from tests.store_contract import commit, nobody_lives, owned
+from tests.store.handles import commit, nobody_lives, owned
 
 SCHEMAS: Final = ("bccabcb885c1efcf", "7af012dea78ad046")
 """What each migration leads to: a step that somebody has applied is never edited."""

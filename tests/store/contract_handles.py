@@ -1,0 +1,102 @@
+"""The contract of stores: what outlasts a handle, what a handle may do, and upkeep."""
+
+from __future__ import annotations
+
+import pytest
+
+from goalfsm.errors import CannotWrite, Fenced, StoreClosed
+from goalfsm.store.port import Committed, Duplicate, Effect, Store
+from tests.store.handles import BOB, MakeStore, commit, nobody_lives, owned
+
+
+class HandlesContract:
+    """A handle may be closed, reopened, read only; what is durable does not depend on it."""
+
+    def test_everything_survives_the_handle(self, store: Store, make_store: MakeStore) -> None:
+        """What was acknowledged is there after the handle is gone."""
+        store.commit([commit("a", outbox=(Effect(key="k", kind="K"),)), commit("b")])
+        store.inbox.put("in", "a", at_ms=1, event=b"x")
+        store.close()
+        again = owned(make_store(is_alive=nobody_lives), who=BOB)
+        assert [row.thread_id for row in again.sessions.threads()] == ["a", "b"]
+        assert [row.key for row in again.outbox.open()] == ["k"]
+        assert [row.inbox_id for row in again.inbox.pending()] == ["in"]
+        assert again.commit([commit("a", expected=1)]) == [Committed(revision=2)]
+
+    def test_reopen_keeps_the_epoch(self, store: Store) -> None:
+        """After reopening the owner goes on."""
+        store.commit([commit()])
+        store.reopen()
+        assert store.owner.epoch == 1
+        assert store.commit([commit(expected=1)]) == [Committed(revision=2)]
+
+    def test_reopen_of_a_superseded_owner_is_fenced(
+        self, store: Store, make_store: MakeStore
+    ) -> None:
+        """Reopening settles who owns, too."""
+        owned(make_store(is_alive=nobody_lives), who=BOB)
+        with pytest.raises(Fenced):
+            store.reopen()
+        assert store.owner.epoch is None
+
+    def test_prune_keeps_what_is_open(self, store: Store) -> None:
+        """Only consumed rows and done effects go; repeats stay harmless."""
+        first = commit(
+            inbox_id="in-1",
+            outbox=(Effect(key="k1", kind="K"), Effect(key="k2", kind="K")),
+            outbox_done=("k1",),
+        )
+        store.commit([first])
+        store.inbox.put("in-2", "t", at_ms=1, event=b"x")
+        # The newest row of a table may stay, so that numbers are not given out twice.
+        store.commit([commit(expected=1, at_ms=5_000, inbox_id="in-3")])
+        assert store.prune(before_ms=1_000) == 0
+        assert store.prune(before_ms=2_000) == 2
+        assert store.inbox.answer("in-1") is None
+        assert [row.inbox_id for row in store.inbox.pending()] == ["in-2"]
+        assert [row.key for row in store.outbox.open()] == ["k2"]
+        assert store.commit([first]) == [Duplicate(revision=1)]
+
+    def test_sound_store_has_integrity(self, store: Store) -> None:
+        """Nothing is wrong after ordinary use."""
+        store.commit([commit("a", inbox_id="in", outbox=(Effect(key="k", kind="K"),)), commit("b")])
+        store.commit([commit("a", expected=1), commit("b", expected=9)])
+        assert store.integrity() == ()
+
+    def test_facts_count(self, store: Store) -> None:
+        """The counts that people see are right."""
+        effects = (Effect(key="k1", kind="K"), Effect(key="k2", kind="K"))
+        store.commit([commit("a", outbox=effects), commit("b")])
+        store.commit([commit("a", expected=1, outbox_done=("k1",))])
+        store.inbox.put("in", "a", at_ms=1, event=b"x")
+        facts = store.facts()
+        assert (facts.threads, facts.journal_rows) == (2, 3)
+        assert (facts.open_effects, facts.pending_inbox) == (1, 1)
+
+    def test_read_only_handle_writes_nothing(self, store: Store, make_store: MakeStore) -> None:
+        """It sees later commits and refuses every change."""
+        reader = make_store(read_only=True)
+        store.commit([commit()])
+        stored = reader.sessions.load("t")
+        assert stored is not None
+        for attempt in (
+            lambda: reader.inbox.put("in", "t", at_ms=1, event=b"x"),
+            lambda: reader.workers.put("t", b"x"),
+            lambda: reader.workers.remove("t"),
+            lambda: reader.owner.claim(BOB, socket="", uptime_ms=10**9),
+        ):
+            with pytest.raises(CannotWrite):
+                attempt()
+        assert store.owner.epoch == 1
+        assert store.inbox.pending() == ()
+
+    def test_closed_handle_refuses(self, store: Store) -> None:
+        """Nothing goes through a closed handle, and closing twice is no error."""
+        store.close()
+        store.close()
+        with pytest.raises(StoreClosed):
+            store.sessions.load("t")
+        with pytest.raises(StoreClosed):
+            store.commit([commit()])
+        with pytest.raises(StoreClosed):
+            store.inbox.put("in", "t", at_ms=1, event=b"x")
