@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from goalfsm.daemon.faults import Undecided
-from goalfsm.daemon.records import ACCEPTED, Opened, Prepared, decode_reply, prepare, without
+from goalfsm.daemon.posts import Part, Post
+from goalfsm.daemon.records import Opened, Prepared, decode_reply, prepare, without
 from goalfsm.daemon.scripts import Marked, Script, following, single
 from goalfsm.daemon.world import decision_context
 from goalfsm.errors import GoalError, OutcomeUnknown, StoreError, StoreUnavailable, described
@@ -70,57 +71,6 @@ class Host(Protocol):
         ...
 
 
-class Post:
-    """One entry of a mailbox; ``future`` gets the reply when it is durable."""
-
-    __slots__ = ("event_id", "from_inbox", "future", "kept", "outside", "script")
-
-    def __init__(  # noqa: PLR0913 - what becomes of it, mark by mark
-        self,
-        script: Script,
-        future: asyncio.Future[Reply],
-        *,
-        event_id: str | None = None,
-        outside: bool = False,
-        from_inbox: bool = False,
-        kept: bool = False,
-    ) -> None:
-        """Ask for ``script``; its first event gets ``event_id``."""
-        self.script = script
-        self.future = future
-        self.event_id = event_id
-        self.outside = outside
-        self.kept = kept or not outside
-        self.from_inbox = from_inbox
-
-
-class _Part:
-    """What one post became in a chain; ``landed`` of its events are durable."""
-
-    __slots__ = ("landed", "post", "prepared", "reply")
-
-    def __init__(self, post: Post, prepared: list[Prepared], refusal: Reply | None) -> None:
-        self.post = post
-        self.prepared = prepared
-        self.landed = 0
-        last = prepared[-1].step.reply if prepared else refusal
-        self.reply = last or ACCEPTED
-
-    def land(
-        self, results: Iterator[Outcome | StoreError], *, again: bool
-    ) -> Outcome | StoreError | None:
-        """Count what is durable; return what stopped that, None when all of it is.
-
-        ``again``: these very commits were tried before, and may be there already.
-        """
-        while self.landed < len(self.prepared):
-            result = next(results)
-            if not _is_durable(result, self.prepared[self.landed], again=again):
-                return result
-            self.landed += 1
-        return None
-
-
 class Actor:
     """One thread's committed state and what waits to be decided about it."""
 
@@ -163,7 +113,7 @@ class Actor:
         self.left: tuple[int, ...] = ()
         """Processes of the last run that could not be ended."""
         self._mail: deque[Post] = deque()
-        self._chain: list[_Part] = []
+        self._chain: list[Part] = []
         self._futures: list[asyncio.Future[Outcome]] = []
         self._conflicts = 0
         self._troubled = False
@@ -192,7 +142,7 @@ class Actor:
             script, future, event_id=event_id, outside=outside, from_inbox=from_inbox, kept=kept
         )
         if self._over is not None:
-            _fail(future, self._over)
+            post.fail(self._over)
         elif first:
             self._mail.appendleft(post)
         else:
@@ -255,7 +205,7 @@ class Actor:
         self._chain = []
         self._mail.clear()
         for post in waiting:
-            _fail(post.future, error)
+            post.fail(error)
 
     def _advance(self) -> None:
         if self._chain or self._troubled:
@@ -281,7 +231,7 @@ class Actor:
         else:
             self._host.quiet(self)
 
-    def _decide(self, post: Post, session: Session, revision: int) -> _Part | None:
+    def _decide(self, post: Post, session: Session, revision: int) -> Part | None:
         """Run a post's script on ``session``; None when it failed, which its future then says."""
         host = self._host
         prepared: list[Prepared] = []
@@ -299,7 +249,7 @@ class Actor:
                 refused = step.reply is not None and not step.reply.ok
                 if refused and revision == 0 and not post.from_inbox:
                     # A thread begins with something that was accepted.
-                    return _Part(post, [], step.reply)
+                    return Part(post, [], step.reply)
                 record = prepare(
                     self.thread_id,
                     revision,
@@ -317,9 +267,9 @@ class Actor:
                 said = following(script, step)
         except Exception as error:  # noqa: BLE001 - whoever posted it is told; others go on
             host.mishap(self, error, Undecided(event, event_id, post.outside, post.from_inbox))
-            _fail(post.future, error)
+            post.fail(error)
             return None
-        return _Part(post, prepared, None)
+        return Part(post, prepared, None)
 
     def _submit(self, commits: list[Commit]) -> None:
         self._futures = self._host.submit_commits(commits)
@@ -344,7 +294,7 @@ class Actor:
     def _land(self, results: list[Outcome | StoreError]) -> None:
         """Install what became durable, answer, and put back what did not."""
         following = iter(results)
-        answered: list[_Part] = []
+        answered: list[Part] = []
         landed: list[Prepared] = []
         stopped: Outcome | StoreError | None = None
         chain, self._chain = self._chain, []
@@ -367,15 +317,14 @@ class Actor:
             self._conflicts = 0
             self._host.committed(self, tuple(landed))
         for part in answered:
-            if not part.post.future.done():
-                part.post.future.set_result(part.reply)
+            part.post.answer(part.reply)
         if isinstance(stopped, StoreError):
             self._host.store_failed(self, stopped)
         else:
             self._advance()
 
     def _stop(  # noqa: C901 - one case an outcome
-        self, why: Outcome | StoreError, rest: list[_Part]
+        self, why: Outcome | StoreError, rest: list[Part]
     ) -> Outcome | StoreError:
         """Decide what becomes of a chain whose first part did not become durable as a whole.
 
@@ -399,22 +348,22 @@ class Actor:
             case Duplicate(revision=revision, reply=reply):
                 if revision > self.revision and (failed := self._reload(first)):
                     return self._stop(failed, rest)
-                _answer(first.post.future, decode_reply(reply))
+                first.post.answer(decode_reply(reply))
             case Refused(reason=reason):
-                _answer(first.post.future, Reply(ok=False, code="too_large", message=reason))
+                first.post.answer(Reply(ok=False, code="too_large", message=reason))
             case Conflict():
                 others = rest
                 if failed := self._reload(first):
                     return self._stop(failed, rest)
                 if self._conflicts > _PATIENCE:
-                    _fail(first.post.future, StoreUnavailable(f"thread {self.thread_id} conflicts"))
+                    first.post.fail(StoreUnavailable(f"thread {self.thread_id} conflicts"))
                     others = rest[1:]
             case Committed():  # pragma: no cover - what is committed stops nothing
                 return why
         self._mail.extendleft(part.post for part in reversed(others))
         return why
 
-    def _reload(self, part: _Part) -> StoreError | None:
+    def _reload(self, part: Part) -> StoreError | None:
         """Go on from what is stored: somebody wrote the thread behind this engine's back."""
         try:
             self.session, self.revision = self._host.load(self.thread_id)
@@ -424,32 +373,8 @@ class Actor:
         return None
 
 
-def _is_durable(result: Outcome | StoreError, prepared: Prepared, *, again: bool) -> bool:
-    # A repeat of this very commit, after an outcome that was unknown, finds itself; a repeat of
-    # an event that was sent twice finds an earlier revision.
-    match result:
-        case Committed():
-            return True
-        case Duplicate(revision=revision):
-            return again and revision == prepared.commit.expected_revision + 1
-        case _:
-            return False
-
-
-def _failed_outside(part: _Part, error: StoreError) -> bool:
+def _failed_outside(part: Part, error: StoreError) -> bool:
     if part.post.kept:
         return False
-    _fail(part.post.future, error)
+    part.post.fail(error)
     return True
-
-
-def _answer(future: asyncio.Future[Reply], reply: Reply) -> None:
-    if not future.done():
-        future.set_result(reply)
-
-
-def _fail(future: asyncio.Future[Reply], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
-        # Whoever does not wait for the reply does not want to hear of it either.
-        future.exception()
