@@ -1,0 +1,115 @@
+"""How the SQLite store's database gets from version to version, whatever stops it halfway."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import apsw
+import pytest
+
+from goalfsm.errors import OlderDatabase
+from goalfsm.store.port import Committed
+from goalfsm.store.sqlite import SqliteStore
+from goalfsm.store.sqlite.migrations import MIGRATIONS
+from tests.store.files import filled, listing
+from tests.store.handles import commit, everybody_lives, nobody_lives, owned
+
+
+def _m002(db: apsw.Connection) -> None:
+    db.execute("ALTER TABLE worker ADD COLUMN note TEXT")
+
+
+def _m003(db: apsw.Connection) -> None:
+    db.execute("CREATE TABLE extra (x INTEGER) STRICT")
+
+
+class _Boom(Exception):
+    """The process dies here."""
+
+
+def _dies(db: apsw.Connection) -> None:
+    db.execute("CREATE TABLE half (x INTEGER) STRICT")
+    raise _Boom
+
+
+def test_migrations_are_applied_in_order_and_once(path: Path) -> None:
+    """An older file is taken to the newest version with its data."""
+    filled(path)
+    newer = (*MIGRATIONS, _m002, _m003)
+    for _ in range(2):
+        store = SqliteStore.open(path, migrations=newer, is_alive=nobody_lives)
+        assert store.facts().schema_version == len(MIGRATIONS) + 2
+        assert len(store.sessions.threads()) == 3
+        store.close()
+
+
+def test_crash_in_a_migration_keeps_the_steps_before(path: Path) -> None:
+    """Each step is a transaction: the next start goes on from the last whole one."""
+    filled(path)
+    with pytest.raises(_Boom):
+        SqliteStore.open(path, migrations=(*MIGRATIONS, _m002, _dies), is_alive=nobody_lives)
+    db = apsw.Connection(str(path))
+    assert db.pragma("user_version") == len(MIGRATIONS) + 1
+    assert db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'half'").fetchall() == [(0,)]
+    db.close()
+    store = SqliteStore.open(path, migrations=(*MIGRATIONS, _m002, _m003), is_alive=nobody_lives)
+    assert len(store.sessions.threads()) == 3
+    store.close()
+
+
+def test_crash_in_the_first_migration(path: Path) -> None:
+    """A file without a schema is begun anew."""
+    with pytest.raises(_Boom):
+        SqliteStore.open(path, migrations=(_dies,))
+    store = owned(SqliteStore.open(path))
+    assert store.commit([commit()]) == [Committed(revision=1)]
+    store.close()
+
+
+def test_reader_does_not_migrate(path: Path) -> None:
+    """A read-only handle on an older file says that it waits for a migration."""
+    filled(path)
+    before = listing(path)
+    with pytest.raises(OlderDatabase):
+        SqliteStore.open(path, read_only=True, migrations=(*MIGRATIONS, _m002))
+    assert listing(path) == before
+
+
+def test_no_migration_under_a_living_owner(path: Path) -> None:
+    """A new version does not change the schema that an older daemon is using."""
+    store = owned(SqliteStore.open(path))
+    with pytest.raises(OlderDatabase):
+        SqliteStore.open(path, migrations=(*MIGRATIONS, _m002), is_alive=everybody_lives)
+    assert store.commit([commit()]) == [Committed(revision=1)]
+    SqliteStore.open(path, migrations=(*MIGRATIONS, _m002), is_alive=nobody_lives).close()
+    store.close()
+
+
+def test_many_processes_create_at_once(path: Path) -> None:
+    """All of them open the same database; one of them becomes the owner."""
+    script = (
+        "import sys; from pathlib import Path; from goalfsm.store.sqlite import SqliteStore;"
+        "from goalfsm.store.owner import own_identity, uptime_ms;"
+        "s = SqliteStore.open(Path(sys.argv[1]), busy_ms=30000);"
+        "print(type(s.owner.claim(own_identity(), socket='', uptime_ms=uptime_ms())).__name__,"
+        " flush=True);"
+        "sys.stdin.read()"
+    )
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    answers = []
+    for child in children:
+        assert child.stdout is not None
+        answers.append(child.stdout.readline().strip())
+    for child in children:
+        child.communicate("", timeout=60)
+    assert sorted(answers) == ["Claimed", "Held", "Held", "Held"]
