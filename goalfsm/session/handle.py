@@ -14,6 +14,7 @@ from goalfsm.session import (
     runs,
     scheduling,
     steering,
+    terms,
     tooling,
     waits,
 )
@@ -90,7 +91,7 @@ def _stopped(before: Goal | None, after: Goal | None) -> bool:
 def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C901, PLR0911, PLR0912  one case an event
     match event:
         case e.ObjectiveGiven():
-            return commands.give(session, event, ctx)
+            return terms.give(session, event, ctx)
         case e.PauseRequested():
             return commands.pause(session, event, ctx)
         case e.ResumeRequested():
@@ -98,15 +99,15 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
         case e.ClearRequested():
             return commands.clear(session, event, ctx)
         case e.EditRequested():
-            return commands.edit(session, event, ctx)
+            return terms.edit(session, event, ctx)
         case e.BudgetChanged():
-            return commands.change_budget(session, event, ctx)
+            return terms.change_budget(session, event, ctx)
         case e.CompletionRequested():
             return commands.complete(session, event, ctx)
         case e.BlockRequested():
             return commands.block(session, event, ctx)
         case e.PolicyChanged():
-            return commands.change_policy(session, event, ctx)
+            return terms.change_policy(session, event, ctx)
         case e.TriggerFired():
             return commands.fire(session, event, ctx)
         case e.ClaimAccepted():

@@ -5,7 +5,8 @@ from __future__ import annotations
 from goalfsm import tools
 from goalfsm.events import ObjectiveGiven, ToolCalled
 from goalfsm.model import Limits
-from goalfsm.session import claims, commands
+from goalfsm.session import claims, terms
+from goalfsm.session.marking import refused
 from goalfsm.session.state import Change, Context, Reply, Session
 from goalfsm.validation import Rejected
 
@@ -15,7 +16,7 @@ def called(session: Session, event: ToolCalled, ctx: Context) -> Change:
     asked = tools.parse(event.name, event.arguments)
     match asked:
         case Rejected():
-            return Change(session, (), commands.refused(asked))
+            return Change(session, (), refused(asked))
         case tools.GetGoal():
             return Change(session, (), Reply(ok=True, code=tools.READ))
         case tools.CreateGoal(objective=objective, token_budget=budget):
@@ -24,7 +25,7 @@ def called(session: Session, event: ToolCalled, ctx: Context) -> Change:
             )
             # A host that drives its turns itself decides when the model's turn has ended.
             engine = session.policy.retries == "engine"
-            return commands.give(session, given, ctx)._replace(decide=engine)
+            return terms.give(session, given, ctx)._replace(decide=engine)
         case tools.ClaimComplete(evidence=evidence):
             return claims.claim_complete(session, evidence, ctx)
         case tools.ClaimBlocked(reason=reason):  # pragma: no branch - there is no other
