@@ -9,9 +9,10 @@ from goalfsm.continuation import GUARDS
 from goalfsm.diagram.table_rows import TABLES
 from goalfsm.machine import TRANSITIONS
 from goalfsm.testing.invariants import INVARIANTS
-from recovery.machine import PHASE_TRANSITIONS
+from recovery.machine import PHASE_TRANSITIONS, TABLE
 from recovery.stale_work import LIFECYCLE
 from tests.conftest import VECTORS
+from tests.recovery import recovery_exploring, stale_work_exploring
 from tests.recovery import test_machine as recovery
 from tests.recovery import test_stale_work as stale
 from tests.unit import test_continuation as continuation
@@ -53,11 +54,11 @@ def test_the_changed_tables() -> None:
 
 def test_the_invariants() -> None:
     assert f"| {len(INVARIANTS)} invariants |" in PAGE
-    assert f"signatures for recovery ({recovery.INVARIANTS} invariants)" in FLAT
-    assert f"for the reducer ({stale.INVARIANTS} invariants)" in FLAT
+    assert f"signatures for recovery ({recovery_exploring.INVARIANTS} invariants)" in FLAT
+    assert f"for the reducer ({stale_work_exploring.INVARIANTS} invariants)" in FLAT
 
 
 def test_the_reachable_states_of_recovery() -> None:
-    seen = recovery.explore(recovery.TABLE, attempts=3)
+    seen = recovery_exploring.explore(TABLE, attempts=3)
     figure = f"{seen.states} states, {seen.transitions:,} transitions, depth {seen.depth}"
     assert figure in PAGE
