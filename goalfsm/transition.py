@@ -111,6 +111,20 @@ _HINTS: Final = {
     "only_stopped_can_resume": "only a paused or blocked goal can be resumed",
     "status_not_allowed": "the goal's status does not allow this",
 }
+_COMMANDS: Final = {
+    "no_goal": "goalfsm set THREAD OBJECTIVE gives it one",
+    "complete_is_terminal": "goalfsm set THREAD OBJECTIVE replaces a complete goal, "
+    "goalfsm clear THREAD clears it",
+    "only_active_can_block": "goalfsm status THREAD says what takes it up; "
+    "after that it can be blocked",
+    "only_active_can_pause": "only a goal that is being worked on can be paused; "
+    "goalfsm status THREAD shows where it is",
+    "budget_limited_cannot_resume": "goalfsm status THREAD names the budget that is used up, "
+    "goalfsm budget THREAD raises it",
+    "only_stopped_can_resume": "only a paused or blocked goal can be resumed; "
+    "goalfsm status THREAD shows where it is",
+    "status_not_allowed": "goalfsm status THREAD shows where it is",
+}
 _REFUSALS: Final = {
     "block": "only_active_can_block",
     "pause": "only_active_can_pause",
@@ -129,6 +143,14 @@ _MARKS: Final[dict[str, str]] = {
 def _reject(code: str, trigger: str, goal: Goal | None, guard: str | None = None) -> Rejection:
     status = ABSENT if goal is None else goal.status
     return Rejection(code, trigger, status, guard, _HINTS.get(code, ""))
+
+
+def advice(rejection: Rejection) -> str:
+    """Return what a person can do about a refusal: the hint with the command in it.
+
+    A model is told `Rejection.hint`: what only a person may do is not its to try.
+    """
+    return _COMMANDS.get(rejection.code, rejection.hint)
 
 
 def refusal(goal: Goal | None, trigger: str) -> Rejection:

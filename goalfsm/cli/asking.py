@@ -31,8 +31,15 @@ def send(place: Place, event: Event) -> Reply:
     """Send an event durably and return the reply; raise GoalError when it was refused."""
     reply = post(place, event)
     if not reply.ok:
-        raise GoalError(reply.message, code=reply.code, hint=speak(reply.hint, place))
+        raise refusal(place, reply)
     return reply
+
+
+def refusal(place: Place, reply: Reply) -> GoalError:
+    """Return the error for a reply that refuses."""
+    if reply.code == "goal_exists":
+        return busy(place)
+    return GoalError(reply.message, code=reply.code, hint=speak(reply.hint, place))
 
 
 def post(place: Place, event: Event) -> Reply:
@@ -114,6 +121,15 @@ def no_goal(place: Place) -> GoalError:
         f"thread {place.thread_id} has no goal",
         code="no_goal",
         hint=speak("goalfsm set THREAD OBJECTIVE gives it one", place),
+    )
+
+
+def busy(place: Place) -> GoalError:
+    """Return the refusal of a second goal."""
+    return GoalError(
+        f"thread {place.thread_id} already has an unfinished goal",
+        code="goal_exists",
+        hint="goalfsm run without an objective goes on with it; --replace gives it up",
     )
 
 

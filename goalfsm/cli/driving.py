@@ -225,7 +225,7 @@ class Drive:
         goal = None if session is None else session.goal
         if self._objective is not None:
             if goal is not None and goal.status != COMPLETE and not self._objective.replace:
-                raise busy(self._place)
+                raise asking.busy(self._place)
             return self._objective
         if session is None:
             raise asking.unknown_thread(self._place)
@@ -235,7 +235,7 @@ class Drive:
 
     def _check(self, reply: Reply) -> None:
         if not reply.ok:
-            raise GoalError(reply.message, code=reply.code, hint=speak(reply.hint, self._place))
+            raise asking.refusal(self._place, reply)
         if reply.code == "recorded":
             self._view.say(reply.message)
 
@@ -244,12 +244,3 @@ def is_over(status: Status) -> bool:
     """Tell whether a goal has left active, and its last turn has ended."""
     goal = status.goal
     return goal is None or (goal.status != ACTIVE and status.run is None)
-
-
-def busy(place: Place) -> GoalError:
-    """Return the refusal of a second goal."""
-    return GoalError(
-        f"thread {place.thread_id} already has an unfinished goal",
-        code="goal_exists",
-        hint="goalfsm run without an objective goes on with it; --replace gives it up",
-    )

@@ -304,19 +304,18 @@ def _refuse_goal_options(given: dict[str, Any]) -> None:
 
 def _refuse_early(place: Place, session: Session | None, wanted: ObjectiveGiven) -> None:
     """Raise what the objective will be refused with, before anything is written for it."""
-    from goalfsm.cli.driving import busy  # noqa: PLC0415  it loads the whole engine
-    from goalfsm.cli.reading import now_ms  # noqa: PLC0415  the same
+    from goalfsm.cli.reading import now_ms  # noqa: PLC0415  it loads the session
     from goalfsm.daemon.world import decision_context  # noqa: PLC0415  the same
     from goalfsm.session.handle import handle  # noqa: PLC0415  the same
     from goalfsm.session.state import Session as Fresh  # noqa: PLC0415  the same
 
     goal = None if session is None else session.goal
     if goal is not None and goal.status != COMPLETE and not wanted.replace:
-        raise busy(place)
+        raise asking.busy(place)
     context = decision_context(place.thread_id, "asked", now_ms())
     reply = handle(session or Fresh(), wanted, context).reply
     if reply is not None and not reply.ok:
-        raise GoalError(reply.message, code=reply.code, hint=places.speak(reply.hint, place))
+        raise asking.refusal(place, reply)
 
 
 def _warn(wanted: ObjectiveGiven) -> None:

@@ -32,7 +32,7 @@ from goalfsm.session.state import (
     Session,
     VerifierResult,
 )
-from goalfsm.transition import Fire, Rejection, Set, mark
+from goalfsm.transition import Fire, Rejection, Set, advice, mark
 
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 # What differs between two runs of one check that found the same: how long it took, when it ran,
@@ -143,7 +143,8 @@ def _accept(session: Session, claim: Claim, ctx: Context, *, by: str) -> Change:
         why = "the goal cannot be completed"
         if by == "engine":
             session = _counted(session, f"{why}: {marked.code}", claim.run_id)
-        return _refuse(Change(session), marked.code, why, marked.hint)
+        hint = advice(marked) if by == "person" else marked.hint
+        return _refuse(Change(session), marked.code, why, hint)
     goal = explained(marked[0])
     change = request(session, Set(goal, "command" if by == "person" else "tool"), ctx)
     assert isinstance(change, Change)  # noqa: S101  a decided goal is always stored
@@ -304,9 +305,8 @@ def _unverifiable(session: Session, claim: Claim, ctx: Context) -> Change:
 def accepted(session: Session, _event: ClaimAccepted, ctx: Context) -> Change:
     """Complete the goal on a person's word about the open claim."""
     if session.claim is None:
-        return _refuse(
-            Change(session), "no_claim", "there is no claim to accept", "complete the goal instead"
-        )
+        hint = "goalfsm complete THREAD completes the goal without one"
+        return _refuse(Change(session), "no_claim", "there is no claim to accept", hint)
     change = charge(session, ctx)
     return extend(change, _accept(change.session, session.claim, ctx, by="person"))
 
@@ -314,7 +314,8 @@ def accepted(session: Session, _event: ClaimAccepted, ctx: Context) -> Change:
 def rejected(session: Session, event: ClaimRejected, ctx: Context) -> Change:
     """Give a person's feedback to the model; a goal that was paused for it goes on."""
     if session.claim is None or session.goal is None:
-        return _refuse(Change(session), "no_claim", "there is no claim to reject", "steer instead")
+        hint = "goalfsm steer THREAD TEXT tells the work what is wrong"
+        return _refuse(Change(session), "no_claim", "there is no claim to reject", hint)
     goal = session.goal
     feedback = event.feedback.strip() or "a person rejected the claim without saying why"
     session = _rejected(session, "rejected", feedback)

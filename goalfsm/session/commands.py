@@ -53,14 +53,14 @@ def inadmissible(session: Session, event: Expecting) -> Reply | None:
             ok=False,
             code="goal_changed",
             message="the thread's goal is another one by now",
-            hint="look at its status and ask again",
+            hint="goalfsm status THREAD shows it as it is; then ask again",
         )
     if revision is not None and (goal is None or goal.revision != revision):
         return Reply(
             ok=False,
             code="revision_changed",
             message="the goal was changed meanwhile",
-            hint="look at its status and ask again",
+            hint="goalfsm status THREAD shows it as it is; then ask again",
         )
     return None
 
@@ -131,7 +131,7 @@ def resume(session: Session, event: ResumeRequested, ctx: Context) -> Change:
                 ok=False,
                 code="budget_limited",
                 message=f"the goal is limited by {goal.limited_by}; nothing is left",
-                hint="raise the budget: goalfsm budget",
+                hint="goalfsm budget THREAD raises it",
             )
         )
     session = afresh(change.session, "resumed")
@@ -145,7 +145,7 @@ def resume(session: Session, event: ResumeRequested, ctx: Context) -> Change:
 def clear(session: Session, event: ClearRequested, ctx: Context) -> Change:
     """Give the goal up."""
     if session.goal is None:
-        reply = refused(Rejection("no_goal", "clear", "absent", hint="there is nothing to clear"))
+        reply = refused(Rejection("no_goal", "clear", "absent"))
         return Change(session, (), reply)
     cleared = request(session, Clear(SOURCES[event.origin]), ctx)
     if isinstance(cleared, Rejection):

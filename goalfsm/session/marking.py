@@ -10,7 +10,7 @@ from goalfsm.model import Origin, Status
 from goalfsm.prompts.notices import NoticeKind
 from goalfsm.session.change import charge, explained, extend, notify, request, seconds
 from goalfsm.session.state import Blocking, Change, Context, Progress, Reply, Session
-from goalfsm.transition import Rejection, Set, Source, mark
+from goalfsm.transition import Rejection, Set, Source, advice, mark
 from goalfsm.validation import Rejected
 
 SOURCES: dict[Origin, Source] = {"person": "command", "model": "tool", "system": "runtime"}
@@ -27,7 +27,7 @@ def refused(rejection: Rejection | Rejected) -> Reply:
     where = "the thread has no goal" if rejection.code == "no_goal" else f"it is {rejection.status}"
     asked = _ASKED.get(rejection.trigger) or rejection.trigger.replace("_", " ")
     message = f"cannot {asked} the goal: {where}"
-    return Reply(ok=False, code=rejection.code, message=message, hint=rejection.hint)
+    return Reply(ok=False, code=rejection.code, message=message, hint=advice(rejection))
 
 
 def change_status(

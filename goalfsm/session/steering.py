@@ -20,7 +20,8 @@ def received(session: Session, event: SteeringReceived, ctx: Context) -> Change:
     """Queue the message; hand it to the running turn where the worker can take it."""
     goal = session.goal
     if goal is None or goal.status == COMPLETE:
-        return _refuse(session, "no_goal", "there is no work to steer", "give an objective first")
+        hint = "goalfsm set THREAD OBJECTIVE gives the thread some"
+        return _refuse(session, "no_goal", "there is no work to steer", hint)
     text = check_text(event.text, "message")
     if isinstance(text, Rejected):
         return _refuse(session, text.code, text.message, text.hint)
@@ -32,7 +33,7 @@ def received(session: Session, event: SteeringReceived, ctx: Context) -> Change:
             session,
             "steering_full",
             f"{len(session.steering)} messages wait for the next turn already",
-            "wait until a turn has taken them, or edit the objective",
+            "wait until a turn has taken them, or say it by goalfsm edit THREAD OBJECTIVE",
         )
     message = Steering(message_id=event.message_id, text=text, at_ms=ctx.now_ms)
     answered = session.wait is not None and session.wait.kind == "person" and not session.held

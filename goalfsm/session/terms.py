@@ -149,10 +149,7 @@ def change_budget(session: Session, event: BudgetChanged, ctx: Context) -> Chang
     session = change.session
     goal = session.goal
     if goal is None:
-        hint = "give the thread an objective first"
-        return Change(
-            session, (), refused(Rejection("no_goal", "raise_budget", "absent", hint=hint))
-        )
+        return Change(session, (), refused(Rejection("no_goal", "raise_budget", "absent")))
     freed = {
         _LIMIT_FIELDS[name]: 0 if name == "continuations" else None for name in event.unlimited
     }
@@ -184,7 +181,7 @@ def _rebudgeted(before: Session, allowed: Change, source: Source, ctx: Context) 
             ok=True,
             code="still_limited",
             message=f"the budget is changed, but the goal is still limited by {goal.limited_by}",
-            hint="raise it above what is used",
+            hint="goalfsm budget THREAD has to raise it above what is used",
         )
     if goal.status != ACTIVE or used_up(goal) is None:
         return stored._replace(reply=reply)

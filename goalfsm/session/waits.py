@@ -73,7 +73,7 @@ def woken(session: Session, event: WakeRequested) -> Change:
             ok=False,
             code="not_waiting",
             message="the goal waits for nothing",
-            hint="see its status",
+            hint="goalfsm status THREAD shows what it does",
         )
         return Change(session, (), reply)
     reply = Reply(ok=True, code="woken", message="the wait is over")

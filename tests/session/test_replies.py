@@ -20,9 +20,10 @@ COMMAND = Verifier(kind="command")
 PERSON = Verifier(kind="person")
 SHOW = "give evidence that shows it as it is today, criterion by criterion"
 SAY = "say in a sentence what is to be achieved"
-GIVE = "give the thread an objective first"
-FINAL = "a complete goal can only be replaced or cleared"
-LOOK = "look at its status and ask again"
+GIVE = "goalfsm set THREAD OBJECTIVE gives it one"
+FINAL = "goalfsm set THREAD OBJECTIVE replaces a complete goal, goalfsm clear THREAD clears it"
+WORK = "goalfsm set THREAD OBJECTIVE gives the thread some"
+LOOK = "goalfsm status THREAD shows it as it is; then ask again"
 RANGES = "see Policy for the settings and their ranges"
 NO_BUDGET = (
     False,
@@ -238,7 +239,8 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
         refused(
             "only_active_can_pause",
             "cannot pause the goal: it is paused",
-            "only a goal that is being worked on can be paused",
+            "only a goal that is being worked on can be paused; "
+            "goalfsm status THREAD shows where it is",
         ),
     ),
     "pause what waits for a quota": (
@@ -267,7 +269,7 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
         refused(
             "only_stopped_can_resume",
             "cannot resume the goal: it is active",
-            "only a paused or blocked goal can be resumed",
+            "only a paused or blocked goal can be resumed; goalfsm status THREAD shows where it is",
         ),
     ),
     "resume what is complete": (
@@ -281,7 +283,8 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
         refused(
             "budget_limited_cannot_resume",
             "cannot resume the goal: it is budgetLimited",
-            "raise the budget that is used up",
+            "goalfsm status THREAD names the budget that is used up, "
+            "goalfsm budget THREAD raises it",
         ),
     ),
     # clear and edit
@@ -292,7 +295,7 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
         refused(
             "no_goal",
             "cannot clear the goal: the thread has no goal",
-            "there is nothing to clear",
+            GIVE,
         ),
     ),
     "edit": (
@@ -320,7 +323,7 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
         done(
             "still_limited",
             "the budget is changed, but the goal is still limited by tokens",
-            "raise it above what is used",
+            "goalfsm budget THREAD has to raise it above what is used",
         ),
     ),
     "a budget without a goal": (
@@ -349,7 +352,7 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
         refused(
             "only_active_can_block",
             "cannot block the goal: it is paused",
-            "resume the goal before it is blocked again",
+            "goalfsm status THREAD says what takes it up; after that it can be blocked",
         ),
     ),
     # triggers, and who asks when
@@ -368,7 +371,7 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
         refused(
             "status_not_allowed",
             "cannot take a nap the goal: it is active",
-            "the goal's status does not allow this",
+            "goalfsm status THREAD shows where it is",
         ),
     ),
     "the model clears": (
@@ -395,12 +398,20 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
     "steer nothing": (
         Thread,
         steer(),
-        refused("no_goal", "there is no work to steer", "give an objective first"),
+        refused(
+            "no_goal",
+            "there is no work to steer",
+            WORK,
+        ),
     ),
     "steer what is complete": (
         complete,
         steer(),
-        refused("no_goal", "there is no work to steer", "give an objective first"),
+        refused(
+            "no_goal",
+            "there is no work to steer",
+            WORK,
+        ),
     ),
     "steer without words": (
         started,
@@ -418,7 +429,7 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
         refused(
             "steering_full",
             "2 messages wait for the next turn already",
-            "wait until a turn has taken them, or edit the objective",
+            "wait until a turn has taken them, or say it by goalfsm edit THREAD OBJECTIVE",
         ),
     ),
     # claims of the model
@@ -533,7 +544,11 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
     "accept nothing": (
         started,
         e.ClaimAccepted(),
-        refused("no_claim", "there is no claim to accept", "complete the goal instead"),
+        refused(
+            "no_claim",
+            "there is no claim to accept",
+            "goalfsm complete THREAD completes the goal without one",
+        ),
     ),
     "reject": (
         claimed(PERSON),
@@ -543,7 +558,11 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
     "reject nothing": (
         started,
         e.ClaimRejected(),
-        refused("no_claim", "there is no claim to reject", "steer instead"),
+        refused(
+            "no_claim",
+            "there is no claim to reject",
+            "goalfsm steer THREAD TEXT tells the work what is wrong",
+        ),
     ),
     # waits
     "wait for a time": (
@@ -604,7 +623,9 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
     "wake what does not wait": (
         started,
         e.WakeRequested(),
-        refused("not_waiting", "the goal waits for nothing", "see its status"),
+        refused(
+            "not_waiting", "the goal waits for nothing", "goalfsm status THREAD shows what it does"
+        ),
     ),
     # runs
     "a dispatch twice": (
