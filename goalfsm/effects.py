@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from goalfsm.events import Entry
+from goalfsm.entries import Entry
 from goalfsm.model import Status
 
 

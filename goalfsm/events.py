@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from goalfsm.model import Criterion, Evidence, Goal, Limits, Origin, PauseReason, Usage, Verifier
-from goalfsm.transition import Source
+from goalfsm.entries import Entry
+from goalfsm.model import Criterion, Evidence, Limits, Origin, PauseReason, Usage, Verifier
 
 WorkKind = Literal["continuation", "command_start", "command_resume"]
 Setting = bool | int | float | str
@@ -39,29 +39,6 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     retry_after: float | None = None
     zone: str | None = None
     work: GoalWork | None = None
-
-
-class SetEntry(msgspec.Struct, frozen=True, kw_only=True, tag="set"):
-    """History: the goal as it then was."""
-
-    source: Source
-    goal: Goal
-
-
-class ClearEntry(msgspec.Struct, frozen=True, kw_only=True, tag="clear"):
-    """History: the goal was given up."""
-
-    source: Source
-    cleared: str | None
-
-
-class UserStartEntry(msgspec.Struct, frozen=True, kw_only=True, tag="user_start_required"):
-    """History: whether the next run has to start with a visible message."""
-
-    active: bool
-
-
-Entry = SetEntry | ClearEntry | UserStartEntry
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):

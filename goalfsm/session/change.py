@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from goalfsm import accounting
 from goalfsm.accounting import Clock, apply_usage, elapsed, tokens_of
 from goalfsm.effects import AppendEntry, Effect, EndRun, RunCallback, SendWork
-from goalfsm.events import ClearEntry, SetEntry
+from goalfsm.entries import ClearEntry, SetEntry
 from goalfsm.machine import CALLBACK_PREFIX, FORGET, used_up
 from goalfsm.model import LIMITED, MAX_COUNT, PAUSED, Goal, Usage
 from goalfsm.progress import max_continuations

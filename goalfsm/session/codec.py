@@ -8,8 +8,9 @@ from typing import Final, TypeVar
 import msgspec
 
 from goalfsm.effects import Effect
+from goalfsm.entries import Entry
 from goalfsm.errors import GoalError
-from goalfsm.events import Entry, Event
+from goalfsm.events import Event
 from goalfsm.session.state import Decision, Reply, Session
 
 

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from goalfsm.accounting import STOPPED_CLOCK
 from goalfsm.effects import Effect
-from goalfsm.events import ClearEntry, Entry, SessionStarted, SetEntry, TreeChanged, UserStartEntry
+from goalfsm.entries import ClearEntry, Entry, SetEntry, UserStartEntry
+from goalfsm.events import SessionStarted, TreeChanged
 from goalfsm.model import ACTIVE, PAUSED, Goal
 from goalfsm.session.change import NOTHING_YET, forget, resume, start_clock, succeeded_by
 from goalfsm.session.state import Change, Context, Continuation, Flush, Session

@@ -10,7 +10,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from goalfsm.effects import AppendEntry, CompactContext
-from goalfsm.events import CompactionEnded, Message, UserStartEntry
+from goalfsm.entries import UserStartEntry
+from goalfsm.events import CompactionEnded, Message
 from goalfsm.model import ACTIVE
 from goalfsm.session.change import notify, request, restate
 from goalfsm.session.policy import Policy

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from goalfsm import accounting, effects, events
+from goalfsm.entries import ClearEntry, Entry, SetEntry, UserStartEntry
 from goalfsm.model import Limits, Usage
 from goalfsm.session import Context, Policy, Session, handle
 from goalfsm.session.state import Host
@@ -30,7 +31,7 @@ class Thread:
             context_window=line["context_window"],
         )
         self.session = Session(policy=Policy.reference(), host=self.host)
-        self.history: list[events.Entry] = []
+        self.history: list[Entry] = []
         self.aliases: dict[str, str] = {}
         self.shown: dict[str, Any] = {"goal": None, "status_line": None}
         self.created = 0
@@ -109,10 +110,10 @@ class Thread:
             case _:
                 raise AssertionError(f"the reference has no {effect}")
 
-    def entry_out(self, entry: events.Entry) -> dict[str, Any]:
+    def entry_out(self, entry: Entry) -> dict[str, Any]:
         """Return a history entry as the vectors write it."""
         match entry:
-            case events.SetEntry(source=source, goal=goal):
+            case SetEntry(source=source, goal=goal):
                 shown = goal_out(goal)
                 assert shown is not None
                 return {
@@ -120,23 +121,23 @@ class Thread:
                     "source": source,
                     "goal": shown | {"goal_id": self.alias(goal.goal_id)},
                 }
-            case events.ClearEntry(source=source, cleared=cleared):
+            case ClearEntry(source=source, cleared=cleared):
                 return {"kind": "clear", "source": source, "cleared": self.alias(cleared)}
-            case events.UserStartEntry(active=active):
+            case UserStartEntry(active=active):
                 return {"kind": "user_start_required", "active": active}
 
-    def entry_in(self, data: dict[str, Any]) -> events.Entry:
+    def entry_in(self, data: dict[str, Any]) -> Entry:
         """Return the history entry that a vector describes."""
         match data["kind"]:
             case "set":
                 goal = goal_in(data["goal"] | {"goal_id": self.real(data["goal"]["goal_id"])})
                 assert goal is not None
-                return events.SetEntry(source=data["source"], goal=goal)
+                return SetEntry(source=data["source"], goal=goal)
             case "clear":
                 cleared = data["cleared"] and self.real(data["cleared"])
-                return events.ClearEntry(source=data["source"], cleared=cleared)
+                return ClearEntry(source=data["source"], cleared=cleared)
             case _:
-                return events.UserStartEntry(active=data["active"])
+                return UserStartEntry(active=data["active"])
 
     def work(self, data: dict[str, Any] | None) -> events.GoalWork | None:
         """Return the metadata of queued goal work."""

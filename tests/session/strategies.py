@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from goalfsm import events as e
+from goalfsm.entries import ClearEntry, SetEntry, UserStartEntry
 from goalfsm.machine import TRANSITIONS
 from goalfsm.model import (
     STATUSES,
@@ -119,9 +120,9 @@ def goals(draw: st.DrawFn) -> Goal:
 
 
 entries: Final = st.one_of(
-    st.builds(e.SetEntry, source=st.just("runtime"), goal=goals()),
-    st.builds(e.ClearEntry, source=st.just("command"), cleared=goal_ids),
-    st.builds(e.UserStartEntry, active=st.booleans()),
+    st.builds(SetEntry, source=st.just("runtime"), goal=goals()),
+    st.builds(ClearEntry, source=st.just("command"), cleared=goal_ids),
+    st.builds(UserStartEntry, active=st.booleans()),
 )
 arguments: Final = st.sampled_from(
     [

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from goalfsm import effects as f
 from goalfsm import events as e
+from goalfsm.entries import SetEntry
 from goalfsm.model import MAX_COUNT, Goal, Limits, Usage
 from goalfsm.session import Policy
 from tests.session.thread import Thread, started
@@ -135,7 +136,7 @@ def test_a_limit_is_announced_whatever_the_time_was_charged_for(event: e.Event) 
     thread.do(event)
     assert (thread.status, thread.goal.limited_by) == ("budgetLimited", "time")
     assert thread.sent("budget_limit") == 1
-    assert isinstance(thread.history[-1], e.SetEntry)
+    assert isinstance(thread.history[-1], SetEntry)
     assert thread.history[-1].goal == thread.goal
     thread.end()
     assert thread.sent("budget_limit") == 1
@@ -395,7 +396,7 @@ def test_a_turn_charges_its_tokens_at_its_end() -> None:
     thread.do(turn_end(50))
     assert (thread.goal.tokens_used, thread.goal.active_seconds) == (50, 3)
     assert thread.session.ledger.charged_tokens == 50
-    assert isinstance(thread.history[-1], e.SetEntry)
+    assert isinstance(thread.history[-1], SetEntry)
     assert thread.history[-1].goal == thread.goal
 
 
@@ -577,7 +578,7 @@ def test_a_compaction_writes_what_was_used() -> None:
         thread.wait(seconds=2)
         thread.do(event)
         written = thread.history[-1]
-        assert isinstance(written, e.SetEntry)
+        assert isinstance(written, SetEntry)
         assert written.goal.active_seconds == 2
 
 
@@ -585,7 +586,7 @@ def test_loading_an_unbounded_limited_goal_charges_its_wind_down() -> None:
     """A history may hold a limit whose budget is gone; nothing may raise on it."""
     limited = Goal(goal_id="old", objective="x", status="budgetLimited", created_at=1, updated_at=1)
     thread = Thread()
-    thread.do(e.SessionStarted(history=(e.SetEntry(source="runtime", goal=limited),)))
+    thread.do(e.SessionStarted(history=(SetEntry(source="runtime", goal=limited),)))
     thread.do(e.RunDispatched(run_id="run-1", token="t", wind_down=True))
     thread.do(e.UsageReported(run_id="run-1", run_token="t", key="k", usage=Usage(input_tokens=7)))
     assert thread.goal.tokens_used == 7

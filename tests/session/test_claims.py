@@ -10,6 +10,7 @@ import pytest
 from goalfsm import effects as f
 from goalfsm import events as e
 from goalfsm.compiler import Row
+from goalfsm.entries import SetEntry
 from goalfsm.machine import default_machine
 from goalfsm.model import Criterion, Limits, Verifier
 from goalfsm.session import Policy
@@ -59,7 +60,7 @@ def test_a_claim_with_evidence_completes_a_goal_without_verifiers() -> None:
     assert done.accepted_by == "engine"
     assert [item.text for item in done.evidence] == ["all tests pass"]
     assert done.run_id == "run-1"
-    assert thread.history[-1] == e.SetEntry(source="tool", goal=thread.goal)
+    assert thread.history[-1] == SetEntry(source="tool", goal=thread.goal)
     thread.end()
     assert thread.sent() == 1
 
@@ -171,7 +172,7 @@ def test_what_nobody_can_verify_pauses_the_goal_and_keeps_the_claim() -> None:
     assert thread.goal.note == "verifier 1: no such program: make"
     assert thread.decision == ("stop", "status")
     assert thread.session.claim is not None
-    assert isinstance(thread.history[-1], e.SetEntry)
+    assert isinstance(thread.history[-1], SetEntry)
     assert thread.history[-1].goal.pause_reason == "verification"
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from goalfsm import effects as f
-from goalfsm.events import ClearEntry
+from goalfsm.entries import ClearEntry
 from goalfsm.session import Decision, Reply, Session, codec
 from goalfsm.session.codec import CodecError
 from tests.session.strategies import events, tries

@@ -7,6 +7,7 @@ import pytest
 from goalfsm import effects as f
 from goalfsm import events as e
 from goalfsm.compiler import Row
+from goalfsm.entries import ClearEntry, SetEntry
 from goalfsm.machine import default_machine
 from goalfsm.model import MAX_OBJECTIVE_LENGTH, Criterion, Evidence, Limits, Verifier
 from goalfsm.session import Policy
@@ -24,7 +25,7 @@ def test_an_objective_makes_an_active_goal_and_sends_the_first_continuation() ->
     assert thread.asked(f.SendWork) == [
         f.SendWork(kind="continuation", goal_id=goal.goal_id, deliver_as="follow_up")
     ]
-    assert thread.history == [e.SetEntry(source="command", goal=goal)]
+    assert thread.history == [SetEntry(source="command", goal=goal)]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_a_persons_pause_outlasts_one_that_would_have_ended_by_itself() -> None:
     assert thread.wake is None
     assert thread.goal.note is None
     assert thread.goal.revision == revision + 1
-    assert isinstance(thread.history[-1], e.SetEntry)
+    assert isinstance(thread.history[-1], SetEntry)
     assert thread.history[-1].goal == thread.goal
 
 
@@ -201,7 +202,7 @@ def test_clear_gives_the_goal_up_and_ends_its_run() -> None:
     assert thread.asked(f.EndRun) == [
         f.EndRun(run_id=run_id, reason="the goal was replaced or cleared")
     ]
-    assert thread.history[-1] == e.ClearEntry(source="command", cleared="goal-1")
+    assert thread.history[-1] == ClearEntry(source="command", cleared="goal-1")
     assert thread.decision == ("stop", "status")
     thread.interrupt()
     assert thread.session.run is None
@@ -370,7 +371,7 @@ def test_every_command_but_the_objective_is_kept_from_models() -> None:
 def test_a_model_gives_the_thread_a_goal_only_when_none_is_unfinished() -> None:
     thread = Thread()
     thread.do(e.ObjectiveGiven(objective="Mine", origin="model"))
-    assert thread.history == [e.SetEntry(source="tool", goal=thread.goal)]
+    assert thread.history == [SetEntry(source="tool", goal=thread.goal)]
     thread.do(e.ObjectiveGiven(objective="Other", origin="model", replace=True))
     assert thread.reply.code == "goal_exists"
     assert thread.goal.objective == "Mine"
@@ -380,7 +381,7 @@ def test_the_history_names_who_asked() -> None:
     thread = started()
     thread.do(e.PauseRequested(origin="system", reason="usage_limit"))
     thread.do(e.ResumeRequested())
-    assert [entry.source for entry in thread.history if isinstance(entry, e.SetEntry)] == [
+    assert [entry.source for entry in thread.history if isinstance(entry, SetEntry)] == [
         "command",
         "runtime",
         "command",

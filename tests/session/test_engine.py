@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from goalfsm import effects as f
 from goalfsm import events as e
+from goalfsm.entries import ClearEntry, SetEntry, UserStartEntry
 from goalfsm.model import Goal, Limits, Verifier
 from goalfsm.session import Policy
 from recovery.stale_events import IDLE
@@ -185,10 +186,10 @@ def test_a_wait_survives_a_restart() -> None:
 # Histories.
 
 
-def entry(**fields: Any) -> e.SetEntry:
+def entry(**fields: Any) -> SetEntry:
     """Return a history entry of a goal."""
     known: dict[str, Any] = {"goal_id": "old", "objective": "x", "created_at": 1, "updated_at": 1}
-    return e.SetEntry(source="runtime", goal=Goal(**(known | fields)))
+    return SetEntry(source="runtime", goal=Goal(**(known | fields)))
 
 
 def test_a_thread_is_loaded_from_its_history_alone() -> None:
@@ -197,9 +198,9 @@ def test_a_thread_is_loaded_from_its_history_alone() -> None:
         e.SessionStarted(
             history=(
                 entry(goal_id="older"),
-                e.ClearEntry(source="command", cleared="older"),
+                ClearEntry(source="command", cleared="older"),
                 entry(tokens_used=40),
-                e.UserStartEntry(active=True),
+                UserStartEntry(active=True),
             )
         )
     )
@@ -210,7 +211,7 @@ def test_a_thread_is_loaded_from_its_history_alone() -> None:
 
 def test_a_history_that_ends_with_a_clear_holds_no_goal() -> None:
     thread = started()
-    thread.do(e.TreeChanged(history=(entry(), e.ClearEntry(source="command", cleared="old"))))
+    thread.do(e.TreeChanged(history=(entry(), ClearEntry(source="command", cleared="old"))))
     assert thread.session.goal is None
     assert thread.decision == ("stop", "status")
 

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from goalfsm import events as e
+from goalfsm.entries import ClearEntry, SetEntry, UserStartEntry
 from goalfsm.model import Evidence, Limits, Usage, Verifier
 from goalfsm.session import Context, Policy
 from goalfsm.session.history import load
@@ -22,7 +23,7 @@ PERSON = Verifier(kind="person")
 def source(thread: Thread) -> str:
     """Return who made the last entry."""
     entry = thread.history[-1]
-    assert not isinstance(entry, e.UserStartEntry)
+    assert not isinstance(entry, UserStartEntry)
     return entry.source
 
 
@@ -141,7 +142,7 @@ def test_the_history_says_who_changed_the_goal(
 def test_what_is_cleared_is_cleared_by_a_person() -> None:
     thread = started()
     thread.do(e.ClearRequested())
-    assert thread.history[-1] == e.ClearEntry(source="command", cleared="goal-1")
+    assert thread.history[-1] == ClearEntry(source="command", cleared="goal-1")
 
 
 def test_a_loaded_history_puts_away_what_only_the_process_knew() -> None:
@@ -171,7 +172,7 @@ def test_the_cost_of_a_turn_that_completed_its_goal_is_its_goals() -> None:
     assert thread.session.ledger.charged_cost == 30
     thread.end()
     entry = thread.history[-1]
-    assert isinstance(entry, e.SetEntry)
+    assert isinstance(entry, SetEntry)
     assert (entry.goal.tokens_used, entry.goal.cost_used) == (7, 30)
 
 

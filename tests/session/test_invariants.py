@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from goalfsm import effects as f
 from goalfsm import events as e
 from goalfsm.accounting import Clock
+from goalfsm.entries import ClearEntry, SetEntry
 from goalfsm.model import Limits, Usage, Verifier
 from goalfsm.session import Policy, Reply, Session, Step
 from goalfsm.session.state import Blocking, Claim, Continuation, Ledger, Steering, VerifierResult
@@ -218,13 +219,13 @@ def _status_without_an_entry() -> Transition:
 @breaks("status_changes_are_written")
 def _entry_of_another_goal() -> Transition:
     thread = started()
-    told = e.SetEntry(source="runtime", goal=replace(thread.goal, tokens_used=3))
+    told = SetEntry(source="runtime", goal=replace(thread.goal, tokens_used=3))
     return step(thread, effects=(f.AppendEntry(entry=told),))
 
 
 @breaks("status_changes_are_written")
 def _cleared_in_the_history_only() -> Transition:
-    told = e.ClearEntry(source="command", cleared="goal-1")
+    told = ClearEntry(source="command", cleared="goal-1")
     return step(started(), effects=(f.AppendEntry(entry=told),))
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from goalfsm import events as e
 from goalfsm.compiler import Row
+from goalfsm.entries import SetEntry
 from goalfsm.machine import default_machine
 from goalfsm.model import STATUSES, Goal
 from goalfsm.session import Context, Policy, Session, Step, codec, handle
@@ -165,7 +166,7 @@ def in_status(status: str | None, policy: Policy) -> Session:
         "paused": {"pause_reason": "user"},
         "budgetLimited": {"limited_by": "tokens", "tokens_used": 100},
     }
-    named = e.SetEntry(
+    named = SetEntry(
         source="command",
         goal=Goal(
             **{name: getattr(goal, name) for name in goal.__struct_fields__}

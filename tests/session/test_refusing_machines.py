@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from goalfsm import events as e
+from goalfsm.entries import SetEntry
 from goalfsm.machine import GUARDS, TRANSITIONS, GoalMachine, goal_machine
 from goalfsm.model import Limits, Verifier
 from goalfsm.session import Policy
@@ -134,6 +135,6 @@ def test_a_recovery_that_may_not_go_on_stays_paused() -> None:
 def test_a_history_may_hold_a_goal_that_no_row_would_have_made() -> None:
     thread = at_work("limit", "pause")
     odd = replace(thread.goal, status="budgetLimited", limited_by=None, token_budget=None)
-    thread.do(e.TreeChanged(history=(e.SetEntry(source="runtime", goal=odd),)))
+    thread.do(e.TreeChanged(history=(SetEntry(source="runtime", goal=odd),)))
     thread.end()
     assert thread.status == "budgetLimited"

@@ -8,6 +8,7 @@ import pytest
 
 from goalfsm import effects as f
 from goalfsm import events as e
+from goalfsm.entries import SetEntry
 from goalfsm.model import Usage
 from goalfsm.session import Policy
 from goalfsm.session.runs import answer_digest
@@ -259,7 +260,7 @@ def test_three_turns_that_get_nowhere_pause_the_goal(fields: dict[str, object], 
     assert thread.goal.note == note
     assert thread.sent() == 3
     assert thread.decision == ("stop", "no_progress")
-    assert isinstance(thread.history[-1], e.SetEntry)
+    assert isinstance(thread.history[-1], SetEntry)
     assert thread.history[-1].goal == thread.goal
 
 

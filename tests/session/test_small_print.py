@@ -8,6 +8,7 @@ import pytest
 
 from goalfsm import effects as f
 from goalfsm import events as e
+from goalfsm.entries import SetEntry
 from goalfsm.model import Limits
 from goalfsm.session import Policy, Session
 from goalfsm.session.change import extend
@@ -148,7 +149,7 @@ def test_a_due_resume_that_is_refused_is_written_down_later() -> None:
     thread.wait(seconds=60)
     thread.do(e.TimerFired(), e.ShutdownStarted())
     entry = thread.history[-1]
-    assert isinstance(entry, e.SetEntry)
+    assert isinstance(entry, SetEntry)
     assert (entry.goal.status, entry.goal.resume_at_ms) == ("paused", None)
 
 
@@ -217,7 +218,7 @@ def test_a_fault_is_told_with_what_shows_more_and_what_goes_on() -> None:
         "goalfsm log THREAD shows what happened; goalfsm resume THREAD goes on"
     )
     entry = thread.history[-1]
-    assert isinstance(entry, e.SetEntry)
+    assert isinstance(entry, SetEntry)
     assert (entry.source, entry.goal.pause_reason) == ("runtime", "recovery")
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from goalfsm import effects as f
 from goalfsm import events as e
+from goalfsm.entries import SetEntry, UserStartEntry
 from goalfsm.model import Usage
 from goalfsm.session import Policy
 from goalfsm.session.state import Quota
@@ -114,7 +115,7 @@ def test_an_error_that_no_retry_helps_pauses_with_attention() -> None:
     assert attention is not None
     assert attention.kind == "paused"
     assert thread.wake is None
-    assert isinstance(thread.history[-1], e.SetEntry)
+    assert isinstance(thread.history[-1], SetEntry)
     assert thread.history[-1].goal == thread.goal
 
 
@@ -182,7 +183,7 @@ def test_an_interrupted_turn_pauses_with_its_reason() -> None:
     thread.dispatch()
     thread.end(outcome="aborted")
     assert (thread.status, thread.goal.pause_reason) == ("paused", "interrupt")
-    assert isinstance(thread.history[-1], e.SetEntry)
+    assert isinstance(thread.history[-1], SetEntry)
     assert thread.history[-1].goal.pause_reason == "interrupt"
 
 
@@ -407,7 +408,7 @@ def test_an_overflow_that_only_the_end_of_the_run_shows_counts_too() -> None:
     )
     thread.do(e.TurnStarted(turn_index=0), e.AgentEnded(messages=(full,)))
     assert thread.session.recovery.attention is not None
-    assert thread.history[-1] == e.UserStartEntry(active=True)
+    assert thread.history[-1] == UserStartEntry(active=True)
 
 
 def test_an_overflow_of_a_stopped_goal_asks_the_next_turn_to_start_visibly() -> None:
@@ -415,11 +416,11 @@ def test_an_overflow_of_a_stopped_goal_asks_the_next_turn_to_start_visibly() -> 
     thread.do(e.TurnStarted(turn_index=0), e.PauseRequested())
     failed = e.Message(role="assistant", stop_reason="error", error=OVERFLOW)
     thread.do(e.AgentEnded(messages=(failed,)))
-    assert thread.history[-1] == e.UserStartEntry(active=True)
+    assert thread.history[-1] == UserStartEntry(active=True)
     thread.do(e.AgentEnded(messages=(failed,)))
-    assert thread.history.count(e.UserStartEntry(active=True)) == 1
+    assert thread.history.count(UserStartEntry(active=True)) == 1
     thread.do(e.MessageStarted(message=e.Message(role="user")))
-    assert thread.history[-1] == e.UserStartEntry(active=False)
+    assert thread.history[-1] == UserStartEntry(active=False)
 
 
 def test_a_resume_message_in_the_turn_forgets_the_trouble() -> None:

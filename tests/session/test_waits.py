@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from goalfsm import effects as f
 from goalfsm import events as e
+from goalfsm.entries import SetEntry
 from goalfsm.model import Limits
 from goalfsm.session import Policy
 from goalfsm.session.waits import next_wake
@@ -199,7 +200,7 @@ def test_a_time_budget_that_is_used_up_already_needs_no_wake_up() -> None:
     thread = Thread(Policy.reference())
     thread.do(e.HostChanged(idle=False))
     goal = started(limits=Limits(seconds=1)).goal
-    spent = e.SetEntry(source="runtime", goal=replace(goal, active_seconds=5))
+    spent = SetEntry(source="runtime", goal=replace(goal, active_seconds=5))
     thread.do(e.SessionStarted(history=(spent,)))
     assert thread.session.clock.goal_id == goal.goal_id
     assert thread.wake is None

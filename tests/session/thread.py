@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from goalfsm import effects as f
 from goalfsm import events as e
+from goalfsm.entries import Entry
 from goalfsm.machine import GoalMachine
 from goalfsm.model import Evidence, Goal, Limits, Usage
 from goalfsm.session import Context, Decision, Policy, Reply, Session, Step, codec, handle
@@ -29,7 +30,7 @@ class Thread:
         self.jitter = 0.0
         self.machine = machine
         self.effects: list[f.Effect] = []
-        self.history: list[e.Entry] = []
+        self.history: list[Entry] = []
         self.last = Step(self.session)
         self._ids = 0
         self._work: e.GoalWork | None = None

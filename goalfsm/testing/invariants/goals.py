@@ -6,6 +6,7 @@ from typing import Final
 
 from goalfsm import effects as f
 from goalfsm import events as e
+from goalfsm.entries import SetEntry, UserStartEntry
 from goalfsm.machine import used_up
 from goalfsm.model import ACTIVE, COMPLETE, LIMITED
 from goalfsm.testing.invariants.invariant import LOADS, Chapter, Transition, hold
@@ -59,15 +60,15 @@ def _crossing_limits(t: Transition) -> None:
 @GOALS.says("Every change of status is in the history at once, and the last entry tells the truth.")
 def _status_changes_are_written(t: Transition) -> None:
     entries = [effect.entry for effect in t.step.effects if isinstance(effect, f.AppendEntry)]
-    goals = [entry for entry in entries if not isinstance(entry, e.UserStartEntry)]
+    goals = [entry for entry in entries if not isinstance(entry, UserStartEntry)]
     if goals:
         last = goals[-1]
-        if isinstance(last, e.SetEntry):
+        if isinstance(last, SetEntry):
             hold(last.goal == t.after.goal or t.after.flush.dirty, "the entry shows another goal")
         else:
             hold(t.after.goal is None, "cleared in the history only")
     if t.same_goal is not None and t.same_goal[0].status != t.same_goal[1].status:
-        written = [entry.goal.status for entry in goals if isinstance(entry, e.SetEntry)]
+        written = [entry.goal.status for entry in goals if isinstance(entry, SetEntry)]
         hold(t.same_goal[1].status in written, f"{t.same_goal[1].status} was not written")
 
 
