@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from pathlib import Path
 from typing import Final
@@ -10,11 +11,11 @@ from typing import Final
 import pytest
 
 from tests.simulation.bugs import BUGS
+from tests.simulation.oracle import Oracle
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = (ROOT / "docs" / "durability.md").read_text(encoding="utf-8")
 NAMED: Final = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
-CHECKS: Final = ("tests/simulation/oracle.py", "tests/simulation/resting.py")
 
 
 def functions(path: str) -> set[str]:
@@ -48,7 +49,8 @@ def test_each_line_of_what_breaks_names_a_test() -> None:
 
 
 def test_each_named_check_exists() -> None:
-    known = functions(CHECKS[0]) | functions(CHECKS[1])
+    known = {f"Oracle.{name}" for name, _ in inspect.getmembers(Oracle, inspect.isfunction)}
+    known |= functions("tests/simulation/resting.py")
     lines = rows("### The simulation")
     named = {name for line in lines for name in re.findall(r"`([\w.]+)`", line[-1])}
     assert len(named) > 15

@@ -1,0 +1,126 @@
+"""What must hold of a session: its runs, its pauses, its ledger, and what people said to it."""
+
+from __future__ import annotations
+
+from goalfsm import events as e
+from goalfsm.accounting import tokens_of
+from goalfsm.model import ACTIVE, LIMITED, PAUSED, Usage
+from goalfsm.session.state import Session, Step
+from goalfsm.workers import protocol as w
+from tests.simulation.records import Records, Thread, short
+
+
+class SessionRules(Records):
+    """Looks at a session with every event that was committed."""
+
+    def _look(
+        self, thread_id: str, known: Thread, before: Session, event: e.Event, step: Step
+    ) -> None:
+        self._ledger(known, before, event)
+        self._steering(thread_id, known, before, event)
+        self._pauses(before, event, step.session)
+        match event:
+            case e.RunDispatched(run_id=run_id) if step.session.run is not None:
+                if step.session.run.run_id == run_id:
+                    self._dispatch(known, run_id, step.session)
+            case e.RunFinished(run_id=run_id) if before.run is not None:
+                if before.run.run_id == run_id and event.outcome != "aborted":
+                    self._all_reported(known, run_id)
+            case e.RunInterrupted():
+                self._world.stats.runs_interrupted += 1
+            case e.ToolCalled(run_token=str() as token):
+                known.tool_calls[token] = known.tool_calls.get(token, 0) + 1
+            case _:
+                pass
+
+    def _dispatch(self, known: Thread, run_id: str, session: Session) -> None:
+        if run_id in known.opened_runs:
+            self.fail("a run is dispatched twice", run_id)
+        known.opened_runs.add(run_id)
+        goal, run = session.goal, session.run
+        ends = run is not None and run.wind_down and goal is not None and goal.status == LIMITED
+        if goal is None or (goal.status != ACTIVE and not ends):
+            self.fail("a run for a goal that stopped", f"{run_id}: {goal}")
+
+    def _pauses(self, before: Session, event: e.Event, after: Session) -> None:
+        was, now = before.goal, after.goal
+        if was is None or now is None or was.goal_id != now.goal_id or was.status == now.status:
+            return
+        if isinstance(event, e.RunInterrupted) and now.status != LIMITED:
+            self.fail("a crash changes the status", f"{was.status} became {now.status}")
+        if now.pause_reason == "interrupt":
+            self.fail("a goal is paused by an abort that nobody asked for", short(event))
+        asked = isinstance(event, e.ResumeRequested | e.ClaimRejected | e.BudgetChanged)
+        own = was.pause_reason == "user" and was.resume_at_ms is None
+        if was.status == PAUSED and own and now.status == ACTIVE and not asked:
+            self.fail("a person's pause ends by itself", short(event))
+
+    # The ledger.
+
+    def _ledger(self, known: Thread, before: Session, event: e.Event) -> None:
+        if isinstance(event, e.UsageReported):
+            self._usage(known, before, event)
+        ledger = known.session.ledger
+        booked = ledger.charged_tokens + sum(ledger.uncharged.values())
+        if ledger.reported != known.reported or booked != known.tokens:
+            expected = f"{known.tokens} tokens, {known.reported}"
+            self.fail("the ledger is not what was reported", f"{ledger} instead of {expected}")
+
+    def _usage(self, known: Thread, before: Session, event: e.UsageReported) -> None:
+        child = self._world.children.by_run.get(event.run_id)
+        said = [] if child is None else child.said.get(event.key, [])
+        if event.usage not in map(_usage_of, said):
+            self.fail("usage that no worker reported", f"{event}")
+        if event.key in known.usage:
+            return
+        known.usage[event.key] = event.usage
+        known.tokens += tokens_of(event.usage, before.policy.cached_weight)
+        total, usage = known.reported, event.usage
+        known.reported = Usage(
+            input_tokens=total.input_tokens + usage.input_tokens,
+            output_tokens=total.output_tokens + usage.output_tokens,
+            cached_tokens=total.cached_tokens + usage.cached_tokens,
+            cost=total.cost + usage.cost,
+        )
+
+    def _all_reported(self, known: Thread, run_id: str) -> None:
+        """Look at a run that ended well: nothing that it used may be missing."""
+        child = self._world.children.by_run.get(run_id)
+        if child is None:
+            self.fail("a run ends that never began", run_id)
+            return
+        kept = known.usage.keys() | self._world.poisoned_usage
+        missing = [key for key in child.reports if key not in kept]
+        if missing:
+            self.fail("usage is lost", f"{missing} of {run_id}")
+
+    # Steering.
+
+    def seen(self, thread_id: str, message_id: str) -> None:
+        """Note that a worker was shown a message."""
+        self.thread(thread_id).seen.add(message_id)
+
+    def _steering(self, thread_id: str, known: Thread, before: Session, event: e.Event) -> None:
+        after = known.session
+        kept = {message.message_id for message in after.steering}
+        gone = [m.message_id for m in before.steering if m.message_id not in kept]
+        if not gone or before.goal is None:
+            return
+        if after.goal is None or after.goal.goal_id != before.goal.goal_id:
+            return
+        read = isinstance(event, e.SteeringAcknowledged) or (
+            isinstance(event, e.RunFinished) and event.outcome == "finished"
+        )
+        for message_id in gone:
+            if not read or message_id not in known.seen:
+                why = f"{message_id} of {thread_id}, by {short(event)}"
+                self.fail("a person's message is dropped unread", why)
+
+
+def _usage_of(report: w.UsageReported) -> Usage:
+    return Usage(
+        input_tokens=report.input_tokens,
+        output_tokens=report.output_tokens,
+        cached_tokens=report.cached_tokens,
+        cost=report.cost,
+    )
