@@ -4,97 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import click
 
-from goalfsm.cli import arguments, asking, exits, options, places, programs
+from goalfsm.cli import arguments, asking, describing, exits, options, places, programs
 from goalfsm.cli.arguments import HintedError, ProgramCommand, program_of
 from goalfsm.cli.signals import interrupting
-from goalfsm.errors import GoalError, NoDatabase
+from goalfsm.errors import NoDatabase
 from goalfsm.events import ObjectiveGiven
-from goalfsm.model import COMPLETE, LIMITED, Criterion, Limits, Verifier
+from goalfsm.model import COMPLETE, LIMITED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from goalfsm.cli.places import Place
     from goalfsm.daemon.config import WorkerConfig
     from goalfsm.session.state import Reply, Session
 
 
-_VERIFY_TIMEOUT_S: Final = 600.0
-
-
-def _goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command everything that a goal and its worker are described by."""
-    for option in (
-        click.option("--replace", is_flag=True, help="Give an unfinished goal up for this one."),
-        click.option(
-            "--policy",
-            type=arguments.setting,
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="A setting of the thread, like blocked_after=5; repeatable.",
-        ),
-        click.option(
-            "--env",
-            "env_names",
-            multiple=True,
-            metavar="NAME",
-            help="Pass only the named variables to the program; repeatable; default: all.",
-        ),
-        click.option(
-            "--silence-timeout",
-            type=arguments.duration,
-            metavar="DURATION",
-            help="Longest silence of a turn; default 30m.",
-        ),
-        click.option(
-            "--turn-timeout",
-            type=arguments.duration,
-            metavar="DURATION",
-            help="Longest turn; default 24h.",
-        ),
-        click.option(
-            "--prompt-arg", is_flag=True, help="Give the prompt as the last argument, not on stdin."
-        ),
-        options.budgets,
-        click.option(
-            "--criterion",
-            "criteria",
-            multiple=True,
-            metavar="TEXT",
-            help="One thing that must be shown before the goal is complete; repeatable.",
-        ),
-        click.option(
-            "--verify-timeout",
-            type=arguments.duration,
-            metavar="DURATION",
-            help="Longest run of a verifier; default 10m.",
-        ),
-        click.option(
-            "--accept",
-            "ask_person",
-            is_flag=True,
-            help="A person has to accept completion: goalfsm accept.",
-        ),
-        click.option(
-            "--verify",
-            "verifiers",
-            multiple=True,
-            metavar="CMD",
-            help='Must exit with 0 before "complete" counts; no shell; repeatable.',
-        ),
-    ):
-        function = option(function)
-    return function
-
-
 @click.command("run", cls=ProgramCommand)
 @click.argument("objective", required=False)
 @options.placed
-@_goal_options
+@describing.goal_options
 @click.option("--log-json", is_flag=True, help="Write the engine's log to stderr as JSON lines.")
 @options.JSON
 @click.pass_context
@@ -112,9 +42,9 @@ def run_command(
     Without an objective the thread's goal is taken up again. Where another process serves the
     database already, it does the work and is followed here.
     """
-    wanted = None if objective is None else _objective(objective, given)
+    wanted = None if objective is None else describing.objective(objective, given)
     if wanted is None:
-        _refuse_goal_options(given)
+        describing.refuse_goal_options(given)
     session, stored = _now(place, given=wanted is not None)
     if wanted is None:
         if session is None:
@@ -123,7 +53,7 @@ def run_command(
             raise asking.no_goal(place)
         if session.goal.status in {COMPLETE, LIMITED}:
             return _stopped(session, place, as_json=as_json)
-    worker = _worker(program_of(ctx), stored, given)
+    worker = describing.worker(program_of(ctx), stored, given)
     if wanted is not None:
         _refuse_early(place, session, wanted)
         _warn(wanted)
@@ -204,7 +134,7 @@ async def _serve(db: Path, max_runs: int, grace: float) -> None:
     "--thread", "thread_option", metavar="NAME", help="Thread; default: this directory's."
 )
 @click.option("--db", metavar="PATH", help="Database file; default: this directory's own.")
-@_goal_options
+@describing.goal_options
 @click.pass_context
 def set_command(
     ctx: click.Context,
@@ -222,16 +152,16 @@ def set_command(
         raise HintedError(f"{len(words)} arguments", "put the objective in quotes")
     thread = words[0] if len(words) == 2 else None  # noqa: PLR2004  the same
     place = places.find(db, options.one_thread(thread, thread_option))
-    wanted = _objective(words[-1], given) if words else None
+    wanted = describing.objective(words[-1], given) if words else None
     program = program_of(ctx)
     if wanted is None:
-        _refuse_goal_options(given)
+        describing.refuse_goal_options(given)
         if not program:
             raise HintedError("neither an objective nor a program", 'goalfsm set "OBJECTIVE"')
     session, stored = _now(place, given=wanted is not None)
     if wanted is None and session is None:
         raise asking.unknown_thread(place)
-    worker = _worker(program, stored, given, required=False)
+    worker = describing.worker(program, stored, given, required=False)
     if wanted is None:
         _store(place, worker)
         click.echo(f"the program of thread {place.thread_id} is stored")
@@ -239,67 +169,6 @@ def set_command(
     _refuse_early(place, session, wanted)
     _warn(wanted)
     click.echo(asking.told(place, _store(place, worker, wanted)))
-
-
-def _objective(text: str, given: dict[str, Any]) -> ObjectiveGiven:
-    """Return what gives the goal, with everything checked that can be."""
-    cwd = str(places.working_directory())
-    return ObjectiveGiven(
-        objective=arguments.objective(text),
-        limits=Limits(
-            tokens=given["tokens"],
-            seconds=given["seconds"],
-            cost=given["cost"],
-            continuations=given["max_continuations"],
-        ),
-        criteria=tuple(Criterion(text=arguments.text(t, "criterion")) for t in given["criteria"]),
-        verifiers=_verifiers(given, cwd),
-        replace=given["replace"],
-        policy=dict(given["policy"]),
-    )
-
-
-def _verifiers(given: dict[str, Any], cwd: str) -> tuple[Verifier, ...]:
-    from goalfsm.workers.spawning import split_command  # noqa: PLC0415  only where one is given
-
-    if given["verify_timeout"] is not None and not given["verifiers"]:
-        raise HintedError("--verify-timeout, but no verifier", "add it: --verify CMD")
-    commands = tuple(
-        Verifier(
-            kind="command",
-            name=command,
-            argv=split_command(command),
-            cwd=cwd,
-            timeout_s=given["verify_timeout"] or _VERIFY_TIMEOUT_S,
-        )
-        for command in given["verifiers"]
-    )
-    for verifier in commands:
-        programs.check_verifier(verifier.name, verifier.argv, cwd)
-    return (*commands, Verifier(kind="person")) if given["ask_person"] else commands
-
-
-_OF_A_GOAL = (
-    "tokens",
-    "seconds",
-    "cost",
-    "max_continuations",
-    "criteria",
-    "verifiers",
-    "verify_timeout",
-    "ask_person",
-    "policy",
-    "replace",
-)
-
-
-def _refuse_goal_options(given: dict[str, Any]) -> None:
-    """Raise where an option would be ignored, because it belongs to a new goal."""
-    if any(given[name] not in (None, False, ()) for name in _OF_A_GOAL):
-        raise HintedError(
-            "these options describe a new goal, and no objective was given",
-            "goalfsm budget and goalfsm policy change the goal that there is",
-        )
 
 
 def _refuse_early(place: Place, session: Session | None, wanted: ObjectiveGiven) -> None:
@@ -344,44 +213,6 @@ def _now(place: Place, *, given: bool) -> tuple[Session | None, bytes | None]:
         return session, store.workers.get(place.thread_id)
     finally:
         store.close()
-
-
-def _worker(
-    program: tuple[str, ...], stored: bytes | None, given: dict[str, Any], *, required: bool = True
-) -> WorkerConfig | None:
-    """Return the worker to store, None where the stored one stays; raise where none can be had."""
-    from goalfsm.daemon.config import (  # noqa: PLC0415  it loads the engine's parts
-        SILENCE_TIMEOUT_S,
-        TURN_TIMEOUT_S,
-        WorkerConfig,
-        decode_config,
-    )
-
-    if not program:
-        described = ("prompt_arg", "turn_timeout", "silence_timeout", "env_names")
-        if any(given[name] not in (None, False, ()) for name in described):
-            raise HintedError(
-                "these options describe a program, and none was given", "add it: -- PROGRAM ARGS"
-            )
-        if stored is not None:
-            decode_config(stored).validate()
-        elif required:
-            raise GoalError(
-                "no program is known for this thread",
-                code="program_missing",
-                hint="say who does the work: goalfsm run -- PROGRAM ARGS",
-            )
-        return None
-    config = WorkerConfig(
-        argv=program,
-        cwd=str(places.working_directory()),
-        env_names=given["env_names"] or None,
-        prompt_arg=given["prompt_arg"],
-        turn_timeout_s=given["turn_timeout"] or TURN_TIMEOUT_S,
-        silence_timeout_s=given["silence_timeout"] or SILENCE_TIMEOUT_S,
-    )
-    config.validate()
-    return config
 
 
 @overload
