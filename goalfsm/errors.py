@@ -65,7 +65,7 @@ class NotOurDatabase(StoreError):
     """The file is not a goalfsm database."""
 
     code = "not_our_database"
-    hint = "Name another file; this one was left as it is."
+    hint = "--db names another file; this one was left as it is."
 
 
 class NewerDatabase(StoreError):
@@ -79,7 +79,7 @@ class OlderDatabase(StoreError):
     """The file waits for a migration, and this handle is read-only or an owner is using it."""
 
     code = "older_database"
-    hint = "Stop the running daemon, then start the new version once."
+    hint = "Stop the running daemon, then let the new version migrate it: goalfsm daemon."
 
 
 class Busy(StoreError):
@@ -107,21 +107,23 @@ class DatabaseReplaced(StoreError):
     """The file at the path is no longer the one that was opened: deleted, or another one."""
 
     code = "database_replaced"
-    hint = "Put the file back, or stop the daemon and start it on the new one."
+    hint = "Put the file back, or stop the daemon and start goalfsm daemon on the new one."
 
 
 class OutcomeUnknown(StoreError):
     """The commit failed half-way: it may be there or not. Reopen the store and read by key."""
 
     code = "outcome_unknown"
-    hint = "Reopen the store, then look for the event by its id."
+    hint = "Reopen the store and look for the event by its id; goalfsm log shows the newest."
 
 
 class Fenced(StoreError):
     """The handle does not own the store: it never claimed it, or there is a successor."""
 
     code = "fenced"
-    hint = "Another daemon has taken over; end this one's workers and stop."
+    hint = (
+        "Another daemon has taken over, goalfsm doctor names it; end this one's workers and stop."
+    )
 
 
 class TooLarge(StoreError):

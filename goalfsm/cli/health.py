@@ -122,10 +122,16 @@ def _replays(store: Store) -> Iterator[Finding]:
                 check="replay",
                 ok=False,
                 found=f"thread {row.thread_id}: revision {found.wrong_at} replays differently",
-                hint="keep the file and report this; the thread goes on from its snapshot",
+                hint="keep a copy, goalfsm backup makes one, and report this; "
+                "the thread goes on from its snapshot",
             )
     older = f", {skipped} began under other rules" if skipped else ""
-    yield Finding(check="replay", ok=True, found=f"{checked} threads replay to their state{older}")
+    found = (
+        "1 thread replays to its state"
+        if checked == 1
+        else f"{checked} threads replay to their state"
+    )
+    yield Finding(check="replay", ok=True, found=found + older)
 
 
 def _faults(store: Store) -> Iterator[Finding]:
@@ -136,7 +142,10 @@ def _faults(store: Store) -> Iterator[Finding]:
         yield Finding(check="faults", ok=False, found=f"thread {thread_id}: {why}", hint=hint)
     rows = list(undecidable(store))
     for inbox_id, why in rows:
-        hint = "keep the file and report this; another version may be able to decide it"
+        hint = (
+            "keep a copy, goalfsm backup makes one, and report this; "
+            "another version may be able to decide it"
+        )
         yield Finding(check="faults", ok=False, found=f"inbox row {inbox_id}: {why}", hint=hint)
     if not stopped and not rows:
         yield Finding(check="faults", ok=True, found="every event could be decided")
@@ -158,7 +167,8 @@ def _owner(store: Store) -> Finding:
         check="owner",
         ok=False,
         found=f"{who}, alive but silent for {silent / 1000:.0f} s",
-        hint="the next engine takes over; if it was stopped, continue or kill it",
+        hint="goalfsm run or goalfsm daemon takes over; "
+        f"if it was stopped, kill -CONT {owner.identity.pid} wakes it",
     )
 
 
@@ -176,11 +186,16 @@ def _open_work(store: Store, now_ms: int) -> Finding:
     owner = store.owner.current()
     served = owner is not None and is_alive(owner.identity)
     due = len(store.sessions.due(now_ms))
-    found = f"{facts.open_effects} effects to do, {facts.pending_inbox} events in the inbox"
-    found += f", {due} timers due" if due else ""
+    found = f"{_count(facts.open_effects, 'effect')} to do"
+    found += f", {_count(facts.pending_inbox, 'event')} in the inbox"
+    found += f", {_count(due, 'timer')} due" if due else ""
     waiting = facts.open_effects + facts.pending_inbox + due
     hint = "goalfsm run or goalfsm daemon goes on with it" if waiting and not served else ""
     return Finding(check="open work", ok=True, found=found, hint=hint)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _settings(facts: Facts) -> Finding:
@@ -191,7 +206,7 @@ def _settings(facts: Facts) -> Finding:
             check="settings",
             ok=False,
             found=f"{shown}, pages of {page_size} bytes",
-            hint="another program has rewritten the file; restore a backup",
+            hint=f"another program has rewritten the file; {_RESTORE}",
         )
     return Finding(check="settings", ok=True, found=shown)
 

@@ -9,7 +9,7 @@ import click
 
 from goalfsm.cli import asking, exits, options
 from goalfsm.cli.reading import now_ms, print_json
-from goalfsm.errors import Corrupt
+from goalfsm.errors import Corrupt, NewerDatabase, NotOurDatabase, OlderDatabase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +48,10 @@ def _examined(db: Path, *, repair: bool) -> Iterator[Finding]:
         store = asking.open_existing(db)
     except Corrupt as error:
         yield health.unreadable("integrity", error)
+        return
+    except (NotOurDatabase, NewerDatabase, OlderDatabase) as error:
+        # A copy in its place would not help: nothing is damaged.
+        yield health.Finding(check="file", ok=False, found=error.message, hint=error.hint)
         return
     try:
         if repair:

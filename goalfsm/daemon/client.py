@@ -86,7 +86,10 @@ def request(  # noqa: PLR0913 - the last two have their defaults
                 return answer
             # Somebody took it meanwhile: another command like this one, or an engine that starts.
             if time.monotonic() >= deadline:
-                raise StoreUnavailable("the database stays locked", hint="Try again in a moment.")
+                raise StoreUnavailable(
+                    "the database stays locked",
+                    hint="Try again in a moment; goalfsm doctor names the owner.",
+                )
             time.sleep(_POLL_S)
     finally:
         store.close()

@@ -30,7 +30,7 @@ class Owned(GoalError):
     """Another process owns the database and is alive."""
 
     code = "owned"
-    hint = "Talk to it with the same commands, or stop it first."
+    hint = "goalfsm doctor names it: talk to it with the same commands, or stop it first."
 
 
 async def acquire(store: Store, system: System, *, socket: str, wait_s: float = 0.0) -> Claimed:
@@ -68,7 +68,10 @@ def _worth_waiting(held: Held, passed: float, wait_s: float) -> bool:
 def _owned(held: Held) -> Owned:
     pid = _pid(held)
     if pid is None:
-        return Owned("another process is using the database", hint="Try again in a moment.")
+        return Owned(
+            "another process is using the database",
+            hint="Try again in a moment; goalfsm doctor names the owner.",
+        )
     return Owned(f"process {pid} serves this database already")
 
 

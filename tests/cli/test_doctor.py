@@ -42,6 +42,36 @@ def test_a_file_that_cannot_be_opened(cli: Cli, options: tuple[str, ...]) -> Non
     assert "goalfsm backup" in wrong["integrity"]["hint"]
 
 
+@pytest.mark.parametrize("options", [(), ("--repair",)])
+def test_a_file_that_is_no_database_of_ours(cli: Cli, options: tuple[str, ...]) -> None:
+    Path("goals.db").write_text("Dear diary, " * 1_000)
+    wrong = sick(cli, *options)
+    assert wrong.keys() == {"file"}
+    assert "goals.db" in wrong["file"]["found"]
+    assert "--db names another file" in wrong["file"]["hint"]
+    assert Path("goals.db").read_text().startswith("Dear diary")
+
+
+@pytest.mark.parametrize(("version", "said"), [(1, "goalfsm daemon"), (9_999, "Upgrade goalfsm")])
+def test_a_file_of_another_version(cli: Cli, version: int, said: str) -> None:
+    other = apsw.Connection("goals.db")
+    other.execute(f"PRAGMA user_version = {version}")
+    other.close()
+    wrong = sick(cli)
+    assert wrong.keys() == {"file"}
+    assert said in wrong["file"]["hint"]
+
+
+def test_one_thing_is_told_as_one(cli: Cli) -> None:
+    out = cli("doctor", *DB).out
+    assert "1 thread replays to its state" in out
+    assert "1 effect to do, 0 events in the inbox" in out
+    cli("set", "another", "too", *DB, "--", "true")
+    out = cli("doctor", *DB).out
+    assert "2 threads replay to their state" in out
+    assert "2 effects to do, 0 events in the inbox" in out
+
+
 @pytest.mark.parametrize(
     ("damage", "check", "said"),
     [

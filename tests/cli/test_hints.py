@@ -10,7 +10,17 @@ import pytest
 from goalfsm import events as e
 from goalfsm.cli import app, exits, working
 from goalfsm.cli.places import Place, speak
-from goalfsm.daemon.client import request
+from goalfsm.daemon.client import NoEngine, request
+from goalfsm.daemon.ownership import Owned
+from goalfsm.errors import (
+    Busy,
+    Corrupt,
+    DatabaseReplaced,
+    Fenced,
+    GoalError,
+    OlderDatabase,
+    OutcomeUnknown,
+)
 from goalfsm.machine import GUARDS, TRANSITIONS, goal_machine
 from goalfsm.model import Limits, Verifier
 from goalfsm.session import Policy, Session
@@ -109,6 +119,15 @@ def test_a_model_is_told_no_command_of_a_persons(by_person: bool) -> None:
         thread.do(e.ClaimAccepted())
     assert not thread.reply.ok
     assert ("goalfsm" in thread.reply.hint) is by_person
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Busy, Corrupt, DatabaseReplaced, Fenced, NoEngine, OlderDatabase, OutcomeUnknown, Owned],
+)
+def test_errors_of_a_database_in_use_name_a_command(error: type[GoalError]) -> None:
+    assert commands_in(error.hint) <= COMMANDS
+    assert commands_in(error.hint)
 
 
 def test_a_goal_that_comes_between_is_refused_as_one_that_was_there(

@@ -96,10 +96,11 @@ def test_a_database_of_another_program_is_left_as_it_is(cli: Cli) -> None:
     other.execute("CREATE TABLE t(x)")
     other.close()
     before = Path("other.db").read_bytes()
-    for words in (("status",), ("run", "x", *TRUE), ("doctor",), ("set", "x")):
+    for words in (("status",), ("run", "x", *TRUE), ("set", "x")):
         assert "another program's database" in refused(
             cli, words[0], "--db", "other.db", *words[1:]
         )
+    assert "another program's database" in cli("doctor", "--repair", "--db", "other.db").out
     assert Path("other.db").read_bytes() == before
 
 
