@@ -14,7 +14,8 @@ from tests.simulation.drawing import draw
 from tests.simulation.endings import Violation
 from tests.simulation.plan import shown
 from tests.simulation.shrinking import shrink
-from tests.simulation.world import Stats, World
+from tests.simulation.stats import Stats
+from tests.simulation.world import World
 
 if TYPE_CHECKING:
     from tests.simulation.plan import Plan

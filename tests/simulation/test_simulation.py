@@ -9,7 +9,7 @@ from tests.simulation.command import command, main, run
 from tests.simulation.drawing import draw
 from tests.simulation.plan import Plan, Shutdown, shown
 from tests.simulation.shrinking import fails, shrink
-from tests.simulation.world import Stats
+from tests.simulation.stats import Stats
 
 SEEDS = 300
 CHUNK = 25

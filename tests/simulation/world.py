@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import heapq
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-import structlog
-
 from goalfsm import events as e
-from goalfsm.daemon import actor as deciding
-from goalfsm.daemon import actors
 from goalfsm.daemon.config import WorkerConfig
 from goalfsm.machine import GoalMachine, default_machine
-from goalfsm.session import runs
 from goalfsm.session.handle import handle
 from goalfsm.store.memory import MemoryDisk, MemoryStore
 from tests.simulation import plan as p
@@ -29,6 +21,8 @@ from tests.simulation.oracle import Oracle
 from tests.simulation.people import People
 from tests.simulation.process import Process
 from tests.simulation.resting import come_to_rest
+from tests.simulation.stats import Stats
+from tests.simulation.surroundings import surroundings
 
 if TYPE_CHECKING:
     from goalfsm.session.state import Context, Session, Step
@@ -38,8 +32,6 @@ if TYPE_CHECKING:
 START_MS: Final = 1_800_000_000_000
 UPTIME_MS: Final = 5_000_000
 KEEP_TRACE: Final = 4_000
-FAULTY_EVENTS: Final = frozenset({"event failed", "task failed", "run failed"})
-"""Lines of the engine's log that tell of a fault of its own."""
 
 _machine: list[GoalMachine] = []
 
@@ -50,29 +42,6 @@ def machine() -> GoalMachine:
         told = dict.fromkeys(("blocked", "complete", "paused"), "told")
         _machine.append(default_machine().extended(on_enter=told))
     return _machine[0]
-
-
-class Stats(msgspec.Struct, kw_only=True):
-    """What happened in a world."""
-
-    steps: int = 0
-    commits: int = 0
-    events: int = 0
-    crashes: int = 0
-    stalls: int = 0
-    takeovers: int = 0
-    faults: int = 0
-    poisoned: int = 0
-    runs: int = 0
-    runs_interrupted: int = 0
-    commands: int = 0
-    replays: int = 0
-    virtual_s: float = 0.0
-
-    def add(self, other: Stats) -> None:
-        """Add another world's."""
-        for name in self.__struct_fields__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 class World:
@@ -164,7 +133,7 @@ class World:
 
     def play(self) -> None:
         """Let everything happen; raise `Violation` where something is not as it must be."""
-        with self._surroundings():
+        with surroundings(self):
             try:
                 self.start_process()
                 self.run_until(self.plan.chaos_ms * 1000)
@@ -176,38 +145,7 @@ class World:
             if self.violation is not None:
                 raise self.violation
 
-    @contextmanager
-    def _surroundings(self) -> Iterator[None]:
-        before, kept = structlog.get_config(), (actors.KEEP_QUIET, runs.KEYS_KEPT)
-        decided = vars(deciding)["handle"]
-        structlog.configure(
-            processors=[self._logged],
-            wrapper_class=structlog.BoundLogger,
-            cache_logger_on_first_use=False,
-        )
-        actors.KEEP_QUIET = self.plan.keep_quiet  # type: ignore[misc]
-        runs.KEYS_KEPT = self.plan.keys_kept
-        setattr(deciding, "handle", self._decide)  # noqa: B010
-        # What is let go must not depend on when the collector happens to run.
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            yield
-        finally:
-            if collects:
-                gc.enable()
-            actors.KEEP_QUIET, runs.KEYS_KEPT = kept  # type: ignore[misc]
-            setattr(deciding, "handle", decided)  # noqa: B010
-            structlog.configure(**before)
-
-    def _logged(self, _logger: Any, _level: str, line: dict[str, Any]) -> dict[str, Any]:
-        said = line["event"]
-        ended = isinstance(line.get("exc_info"), SystemExit | Poisoned)
-        if not self.burying and said in FAULTY_EVENTS and not ended:
-            self.fail("the engine met a fault of its own", f"{said}: {line.get('exc_info')!r}")
-        raise structlog.DropEvent
-
-    def _decide(self, session: Session, event: e.Event, context: Context) -> Step:
+    def decide(self, session: Session, event: e.Event, context: Context) -> Step:
         """Decide as the engine does, but for the faults that are planned."""
         self._decided += 1
         if self._decided in self._poisons:
