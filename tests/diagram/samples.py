@@ -166,3 +166,11 @@ def nested_machine() -> HierarchicalMachine:
 def busy_state() -> State:
     """Return a state that does something when it is entered and left."""
     return State("busy", on_enter=["start_clock", "tell"], on_exit="stop_clock")
+
+
+def machine(*rows: tuple[Any, ...], states: str = "ab") -> Machine:
+    """Return a machine of these rows, with a state for each letter."""
+    made = Machine(model=None, states=list(states), initial="a", auto_transitions=False)
+    for row in rows:
+        made.add_transition(*row)
+    return made
