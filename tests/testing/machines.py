@@ -1,0 +1,39 @@
+"""Machines as users write them."""
+
+from __future__ import annotations
+
+from transitions import Machine
+
+
+class Order:
+    """A model as users write them: it owns its machine and logs its callbacks."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.machine = Machine(
+            self,
+            states=["cart", "paid", "sent", "gone"],
+            initial="cart",
+            auto_transitions=False,
+            transitions=[
+                {"trigger": "pay", "source": "cart", "dest": "paid", "conditions": "covered"},
+                {"trigger": "pay", "source": "cart", "dest": None, "after": "dun"},
+                {"trigger": "send", "source": "paid", "dest": "sent", "unless": ["held"]},
+                {"trigger": "lose", "source": ["paid", "sent"], "dest": "gone"},
+                {"trigger": "check", "source": "*", "dest": "="},
+            ],
+        )
+
+    def covered(self) -> bool:
+        self.log.append("covered?")
+        return False
+
+    def held(self) -> bool:
+        return True
+
+    def dun(self) -> None:
+        self.log.append("dun")
+
+
+class Model:
+    """Nothing of its own."""
