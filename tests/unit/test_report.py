@@ -2,65 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from goalfsm import events as e
-from goalfsm.model import Criterion, Evidence, Goal, Usage, Verifier
-from goalfsm.report import CompletionRecord, Facts, NoRecord, as_json, gather, markdown, record
+from goalfsm.model import Evidence, Usage
+from goalfsm.report import CompletionRecord, Facts, NoRecord, as_json, gather, record
 from goalfsm.report.facts import RunRecord
 from goalfsm.session import Session
-from goalfsm.session.state import Claim, Completion, VerifierResult
+from goalfsm.session.state import Claim, VerifierResult
+from tests.unit.reports import COMPLETION, CREATED, DONE, EVIDENCE, GOAL, NOW_MS, ms
 
-CREATED = 1_800_000_000
-NOW_MS = CREATED * 1000 + 600_000
 FENCE = "fence"
-GOAL = Goal(
-    goal_id="goal-1",
-    objective="Release 2.0",
-    status="complete",
-    created_at=CREATED,
-    updated_at=CREATED + 500,
-    token_budget=1_000,
-    tokens_used=750,
-    active_seconds=95,
-    cost_used=1_500_000,
-    continuations=3,
-    criteria=(Criterion(text="tests pass"), Criterion(text="tag exists")),
-    verifiers=(
-        Verifier(kind="command", argv=("make", "test")),
-        Verifier(kind="callable", name="tagged"),
-        Verifier(kind="person"),
-    ),
-)
-EVIDENCE = (
-    Evidence(text="12 passed", criterion=1),
-    Evidence(text="exit 0", criterion=1),
-    Evidence(text="CHANGELOG.md is written"),
-)
-COMPLETION = Completion(
-    goal_id="goal-1",
-    evidence=EVIDENCE,
-    results=(
-        VerifierResult(index=0, outcome="passed", detail="exit 0", digest="d0"),
-        VerifierResult(index=1, outcome="unverifiable", detail="no\ntag"),
-    ),
-    digest="abc123",
-    run_id="r3",
-    accepted_by="person",
-    at_ms=CREATED * 1000 + 500_900,
-)
-DONE = Session(goal=GOAL, completion=COMPLETION)
-
-
-def ms(seconds: int) -> int:
-    return (CREATED + seconds) * 1000
 
 
 def dispatched(run_id: str, *, wind_down: bool = False) -> e.RunDispatched:
@@ -263,168 +219,3 @@ def test_json_holds_the_whole_record() -> None:
     text = as_json(made)
     assert msgspec.json.decode(text, type=CompletionRecord) == made
     assert text.startswith('{\n  "thread_id": "main",\n')
-
-
-MARKDOWN = """\
-# Completion record
-
-- Thread: `main`
-- Goal: `goal-1`
-- Status: complete
-- Given: 2027-01-15 08:00:00 UTC
-- Completed: 2027-01-15 08:08:20 UTC, accepted by a person
-- Note: `well done`
-
-## Objective
-
-```text
-Release 2.0
-```
-
-## Criteria
-
-1. `tests pass`
-   - Evidence: `12 passed`
-   - Evidence: `exit 0`
-2. `tag exists`
-   - No evidence was given.
-
-## Evidence
-
-- `CHANGELOG.md is written`
-- SHA-256 of all evidence as it was given: `abc123`
-
-## Verifiers
-
-1. command `make test`: passed
-   - `exit 0`
-   - SHA-256 of what it said: `d0`
-2. callable `tagged`: unverifiable
-   -
-     ```text
-     no
-     tag
-     ```
-3. person: passed
-
-## Usage
-
-| | used | budget |
-|---|---:|---:|
-| tokens charged | 750 | 1,000 |
-| active time | 1m 35s | none |
-| cost | 1.5 | none |
-| turns | 3 | 100 |
-
-Reported by the workers: 1,234 input, 0 output, 0 cached tokens.
-3 runs: 2 finished, 1 interrupted; claims that failed verification or were rejected: 1.
-
-## Final run
-
-`r3`, turn 3, winding down: timed out.
-Started 2027-01-15 08:00:05 UTC, ended 2027-01-15 08:00:06 UTC.
-"""
-
-FACTS = Facts(
-    runs=3,
-    finished=2,
-    interrupted=1,
-    refused_claims=1,
-    usage=Usage(input_tokens=1_234),
-    final_run=RunRecord(
-        run_id="r3",
-        turn=3,
-        started_ms=ms(5),
-        ended_ms=ms(6),
-        outcome="timed_out",
-        wind_down=True,
-    ),
-)
-
-
-def test_record_as_markdown() -> None:
-    session = replace(DONE, goal=replace(GOAL, note="well done"))
-    assert markdown(record(session, FACTS, NOW_MS, thread_id="main")) == MARKDOWN
-
-
-def test_bare_record_as_markdown() -> None:
-    """What there is nothing to say of has no section."""
-    goal = Goal(goal_id="g", objective="o", status="paused", created_at=0, updated_at=0)
-    run = RunRecord(run_id="r1", turn=1, started_ms=0)
-    text = markdown(record(Session(goal=goal), Facts(final_run=run), NOW_MS))
-    assert text.startswith("# Goal record\n\n- Thread: (empty)\n- Goal: `g`\n- Status: paused\n")
-    assert re.findall("^## .*", text, flags=re.MULTILINE) == [
-        "## Objective",
-        "## Usage",
-        "## Final run",
-    ]
-    assert "`r1`, turn 1: open.\nStarted 1970-01-01 00:00:00 UTC, not ended.\n" in text
-    assert "Completed" not in text
-
-
-def test_completion_that_the_engine_accepted() -> None:
-    session = replace(DONE, completion=replace(COMPLETION, accepted_by="engine", digest=""))
-    text = markdown(record(session, Facts(), NOW_MS))
-    assert "accepted by the engine" in text
-    assert "all evidence" not in text
-
-
-HOSTILE = [
-    "``` \n# Fake\n```",
-    "`code` and ``more``",
-    "</details><script>alert(1)</script>\n@everyone #1",
-    "\x1b[2J\u202e| a | b |\r\n* x",
-    "`",
-    "~~~\n````\n",
-]
-
-
-def outside_code(text: str) -> str:
-    """Return a Markdown text without its fenced blocks and code spans."""
-    kept: list[str] = []
-    fence = ""
-    for row in text.split("\n"):
-        opened = re.fullmatch(r" *(`{3,})text", row)
-        if fence:
-            fence = "" if row.strip() == fence else fence
-        elif opened:
-            fence = opened.group(1)
-        else:
-            kept.append(re.sub(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", "CODE", row))
-    assert not fence
-    return "\n".join(kept)
-
-
-def skeleton(text: str) -> str:
-    """Return the Markdown that is ours, whatever its items are."""
-    rows = [row.rstrip() for row in outside_code(text).split("\n")]
-    return "\n".join(row.replace("CODE", "").rstrip() for row in rows if row)
-
-
-def hostile_record(text: str) -> CompletionRecord:
-    goal = replace(
-        GOAL,
-        objective=text,
-        note=text,
-        criteria=(Criterion(text=text), Criterion(text=text)),
-        verifiers=(Verifier(kind="command", argv=(text,)),),
-    )
-    completion = replace(
-        COMPLETION,
-        evidence=(Evidence(text=text, criterion=1), Evidence(text=text)),
-        results=(VerifierResult(index=0, outcome="passed", detail=text),),
-    )
-    return record(Session(goal=goal, completion=completion), FACTS, NOW_MS, thread_id=text)
-
-
-PLAIN = skeleton(markdown(hostile_record("plain")))
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_stays_in_code(text: str) -> None:
-    assert skeleton(markdown(hostile_record(text))) == PLAIN
-
-
-@given(st.text(alphabet="`~#|@<>\n a\x1b\r", min_size=1).filter(str.strip))
-def test_no_text_leaves_its_code(text: str) -> None:
-    assert skeleton(markdown(hostile_record(text))) == PLAIN
