@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -13,75 +11,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from goalfsm import events as e
-from goalfsm.cli.health import examine
-from goalfsm.daemon import actor as actors
-from goalfsm.daemon import client, doing, faults, offline, replaying
-from goalfsm.daemon.engine import Engine
+from goalfsm.daemon import doing, faults
 from goalfsm.daemon.notices import Problem
 from goalfsm.daemon.replaying import replay
-from goalfsm.errors import GoalError
 from goalfsm.explain import explain
 from goalfsm.session import codec
-from goalfsm.session.handle import handle
-from goalfsm.store.memory import MemoryStore
 from goalfsm.store.port import Store
-from goalfsm.store.sqlite import SqliteStore
-from goalfsm.workers import protocol as w
+from tests.daemon.faults import LOOK, OTHER, Fault, faulty, is_a, journal
 from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, usage, worker
-
-OTHER = "other"
-LOOK = w.ToolCalled(id=1, name="get_goal")
-Faulty = Callable[[Any, e.Event], bool]
-
-
-class Fault(Exception):
-    """What a rule with a defect raises."""
-
-
-@contextmanager
-def faulty(monkeypatch: pytest.MonkeyPatch, when: Faulty) -> Iterator[list[e.Event]]:
-    """Have ``handle`` raise for some events of `THREAD`; yield what it was asked about."""
-    met: list[e.Event] = []
-
-    def raising(session: Any, event: e.Event, context: Any) -> Any:
-        mine = session.goal is None or session.goal.objective == OBJECTIVE.objective
-        if mine and when(session, event):
-            met.append(event)
-            raise Fault("no such rule")
-        return handle(session, event, context)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(actors, "handle", raising)
-        patched.setattr(offline, "handle", raising)
-        patched.setattr(replaying, "handle", raising)
-        yield met
-
-
-def is_a(*kinds: type) -> Faulty:
-    return lambda _session, event: isinstance(event, kinds)
-
-
-@pytest.fixture(params=["memory", "file"])
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Stage], Store]:
-    """Return what opens one more handle on the same data."""
-
-    def opened(stage: Stage) -> Store:
-        if request.param == "memory":
-            return stage.store()
-        dead = stage.dead
-        path = tmp_path / "goals.db"
-        store = SqliteStore.open(path, is_alive=lambda who: who.pid not in dead)
-        # Virtual time knows no threads: checkpoints are made between commits.
-        store.checkpointer = lambda: None  # type: ignore[method-assign]
-        return store
-
-    return opened
-
-
-def journal(store: Store, *kinds: type, thread_id: str = THREAD) -> list[Any]:
-    rows = [codec.decode_event(row.event) for row in store.journal.read(thread_id)]
-    return [event for event in rows if isinstance(event, kinds)]
-
 
 INTERNAL = {
     "the end of a turn": is_a(e.TurnEnded),
@@ -240,80 +177,6 @@ def test_one_thread_that_meets_a_fault_at_a_start_does_not_keep_the_others(
     play(scene)
 
 
-def test_who_asks_is_told_of_a_fault_and_the_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing was written: it was a wish, and nobody waits for it but the asker."""
-
-    async def scene(stage: Stage) -> None:
-        async with stage.engine(worker(steps([5.0, COMPLETE]))) as engine:
-            await engine.submit(THREAD, OBJECTIVE)
-            with faulty(monkeypatch, is_a(e.EditRequested)):
-                with pytest.raises(Fault):
-                    await engine.submit(THREAD, e.EditRequested(objective="x"))
-                session = await engine.settled(THREAD)
-            assert session.goal is not None
-            assert session.goal.status == "complete"
-        assert stage.events(e.DecisionFailed) == []
-
-    play(scene)
-
-
-@pytest.mark.parametrize("stop", [e.PauseRequested(), e.ClearRequested()])
-def test_a_stop_that_meets_a_fault_stops_all_the_same(
-    stop: e.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The running turn ends and none follows until a person says so."""
-
-    async def scene(stage: Stage) -> None:
-        async with stage.engine(worker(steps([50.0, "a"]))) as engine:
-            await engine.submit(THREAD, OBJECTIVE)
-            await asyncio.sleep(1)
-            with faulty(monkeypatch, is_a(type(stop))):
-                reply = await engine.submit(THREAD, stop)
-                assert (reply.ok, reply.code) == (True, "suspended")
-                await asyncio.sleep(300)
-            assert len(stage.events(e.RunDispatched)) == 1
-            assert engine.live(THREAD) is None
-            session = engine.session(THREAD)
-            assert session.goal is not None
-            assert session.goal.status == "paused"
-            assert len(stage.events(e.DecisionFailed)) == 1
-            await engine.submit(THREAD, e.ResumeRequested())
-            await asyncio.sleep(1)
-            assert len(stage.events(e.RunDispatched)) == 2
-
-    play(scene)
-
-
-def test_an_inbox_row_that_meets_a_fault_is_consumed_once_with_an_answer(
-    stores: Callable[[Stage], Store], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It was recorded for its sender, so it is kept in the journal, and its sender is told."""
-
-    async def scene(stage: Stage) -> None:
-        store = stores(stage)
-        event = codec.encode_event(e.EditRequested(objective="other words"))
-        async with stage.engine(worker(steps([5.0, "a"])), store=store, serve=False) as engine:
-            await engine.submit(THREAD, OBJECTIVE)
-            with faulty(monkeypatch, is_a(e.EditRequested)) as met:
-                store.inbox.put("row-1", THREAD, at_ms=1, event=event)
-                await asyncio.sleep(60)
-            assert len(met) == 1
-            assert store.inbox.pending() == ()
-            answer = store.inbox.answer("row-1")
-            assert answer is not None
-            assert answer.reply is not None
-            reply = codec.decode_reply(answer.reply)
-            assert (reply.ok, reply.code) == (False, "internal_error")
-            (kept,) = journal(store, e.DecisionFailed)
-            assert kept.event["objective"] == "other words"
-            session = engine.session(THREAD)
-            assert session.goal is not None
-            assert session.goal.status == "paused"
-        store.close()
-
-    play(scene)
-
-
 def test_a_prompt_that_cannot_be_made_starts_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """The dispatch was committed, so its run is closed; the thread does not hang in it."""
 
@@ -333,20 +196,6 @@ def test_a_prompt_that_cannot_be_made_starts_no_worker(monkeypatch: pytest.Monke
             session = await engine.settled(THREAD)
             assert session.goal is not None
             assert session.goal.status == "complete"
-
-    play(scene)
-
-
-def test_a_tool_call_that_meets_a_fault_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scene(stage: Stage) -> None:
-        heard: list[Any] = []
-        turn = worker(steps([COMPLETE, 5.0]), heard=heard)
-        async with stage.engine(turn) as engine:
-            with faulty(monkeypatch, is_a(e.ToolCalled)):
-                await engine.submit(THREAD, OBJECTIVE)
-                await engine.settled(THREAD)
-            results = [what[2] for what in heard if isinstance(what[-1], w.ToolResult)]
-            assert [(r.ok, r.code) for r in results] == [(False, "internal_error")]
 
     play(scene)
 
@@ -407,99 +256,3 @@ def test_an_effect_that_cannot_be_read_stops_its_thread() -> None:
         assert stage.events(e.RunDispatched) == []
 
     play(scene)
-
-
-def test_without_an_engine_a_row_that_meets_a_fault_keeps_nobody_waiting(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The command that comes after it is decided; the row is consumed with its answer."""
-    store = MemoryStore()
-    assert not isinstance(offline.apply(store, THREAD, OBJECTIVE, "one"), GoalError)
-    event = codec.encode_event(e.EditRequested(objective="other words"))
-    store.inbox.put("row-1", THREAD, at_ms=1, event=event)
-    store.inbox.put("row-2", THREAD, at_ms=1, event=b'{"type":"FromTheFuture"}')
-    with faulty(monkeypatch, is_a(e.EditRequested)):
-        said = e.SteeringReceived(message_id="m", text="and so on")
-        reply: Any = offline.apply(store, THREAD, said, "two")
-    assert reply.ok
-    answer = store.inbox.answer("row-1")
-    assert answer is not None
-    assert answer.reply is not None
-    assert codec.decode_reply(answer.reply).code == "internal_error"
-    assert [row.inbox_id for row in store.inbox.pending()] == ["row-2"]
-
-
-def test_over_the_socket_a_fault_is_an_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever asks must not take it for silence, and leave the same event in the inbox."""
-
-    async def scene() -> None:
-        path = tmp_path / "goals.db"
-        store = SqliteStore.open(path)
-        async with Engine(store, workers={}) as engine:
-            await engine.submit(THREAD, OBJECTIVE)
-            with faulty(monkeypatch, is_a(e.EditRequested)), pytest.raises(GoalError) as caught:
-                await asyncio.to_thread(
-                    client.request, path, THREAD, e.EditRequested(objective="x"), "edit"
-                )
-            assert caught.value.code == "internal_error"
-            assert "explain" in caught.value.hint
-            assert store.inbox.pending() == ()
-        store.close()
-
-    asyncio.run(scene())
-
-
-def findings(store: Store) -> list[tuple[bool, str]]:
-    return [(f.ok, f.found) for f in examine(store, 1) if f.check == "faults"]
-
-
-def test_doctor_tells_of_threads_that_a_fault_has_stopped(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Until somebody has resumed them."""
-
-    async def scene(stage: Stage) -> None:
-        store = stage.store()
-        async with stage.engine(worker(steps(["a"], [COMPLETE])), store=store) as engine:
-            with faulty(monkeypatch, is_a(e.TurnEnded)):
-                await engine.submit(THREAD, OBJECTIVE)
-                await engine.settled(THREAD)
-            why = f"thread {THREAD}: TurnEnded could not be decided: Fault: no such rule"
-            assert findings(store) == [(False, why)]
-            await engine.submit(THREAD, e.ResumeRequested())
-            await engine.settled(THREAD)
-            assert findings(store) == [(True, "every event could be decided")]
-
-    play(scene, within=600)
-
-
-def test_doctor_tells_of_inbox_rows_that_nobody_can_decide(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """One of a later version, and one that meets a fault; what can be decided is no finding."""
-    store = MemoryStore()
-    offline.apply(store, THREAD, OBJECTIVE, "one")
-    for name, event in (
-        ("fine", codec.encode_event(e.PauseRequested())),
-        ("later", b'{"type":"FromTheFuture"}'),
-        ("broken", codec.encode_event(e.EditRequested(objective="x"))),
-    ):
-        store.inbox.put(name, THREAD, at_ms=1, event=event)
-    with faulty(monkeypatch, is_a(e.EditRequested)):
-        found = findings(store)
-    assert [ok for ok, _ in found] == [False, False]
-    assert found[0][1].startswith("inbox row later: CodecError")
-    assert found[1][1] == "inbox row broken: Fault: no such rule"
-
-
-def test_doctor_passes_threads_that_wait_for_something_else() -> None:
-    """A pause of a person's, a wait, a thread without a goal."""
-    store = MemoryStore()
-    offline.apply(store, THREAD, OBJECTIVE, "one")
-    offline.apply(store, THREAD, e.PauseRequested(), "two")
-    offline.apply(store, OTHER, OBJECTIVE, "three")
-    offline.apply(store, "cleared", OBJECTIVE, "four")
-    offline.apply(store, "cleared", e.ClearRequested(), "five")
-    assert findings(store) == [(True, "every event could be decided")]
