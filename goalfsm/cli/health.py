@@ -126,12 +126,8 @@ def _replays(store: Store) -> Iterator[Finding]:
                 "the thread goes on from its snapshot",
             )
     older = f", {skipped} began under other rules" if skipped else ""
-    found = (
-        "1 thread replays to its state"
-        if checked == 1
-        else f"{checked} threads replay to their state"
-    )
-    yield Finding(check="replay", ok=True, found=found + older)
+    same = "thread replays to its state" if checked == 1 else "threads replay to their state"
+    yield Finding(check="replay", ok=True, found=f"{checked} {same}{older}")
 
 
 def _faults(store: Store) -> Iterator[Finding]:

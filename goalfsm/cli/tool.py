@@ -25,7 +25,21 @@ if TYPE_CHECKING:
 TOKEN = "GOALFSM_RUN_TOKEN"  # noqa: S105  the name of a variable
 
 
-@click.group("tool")
+class ToolGroup(click.Group):
+    """A group whose help shows whole what each command is for, on as many lines as it takes."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, each with the first paragraph of its help."""
+        del ctx
+        shown = [
+            (name, one.get_short_help_str(limit=len(one.help or "")))
+            for name, one in self.commands.items()
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(shown)
+
+
+@click.group("tool", cls=ToolGroup)
 def tool_command() -> None:
     """Call one of the goal's tools, as the model does from inside a turn.
 

@@ -164,3 +164,11 @@ def test_a_wait_of_an_old_run_is_refused_as_any_call_is(
     assert not result.out
     assert "this run is over" in result.err
     assert '"wait":null' in cli("status", "--json").out
+
+
+def test_the_help_says_whole_what_each_tool_is_for(cli: Cli) -> None:
+    shown = " ".join(cli("tool", "--help").out.split())
+    for name in ("get_goal", "create_goal", "update_goal", "wait"):
+        summary = cli("tool", name, "--help").out.split("\n\n")[1]
+        assert f"{name} {' '.join(summary.split())}" in shown
+    assert "..." not in shown.partition("Commands:")[2]

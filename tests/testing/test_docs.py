@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -82,6 +83,12 @@ def test_the_page_names_what_there_is() -> None:
         if name not in inside and not re.search(rf"\b{name}\b", text)
     ]
     assert missing == []
+
+
+def test_the_page_lists_what_a_goal_is_given_with() -> None:
+    given = inspect.signature(MemoryGoals.give).parameters.values()
+    keywords = [one.name for one in given if one.kind is one.KEYWORD_ONLY]
+    assert f"`give(thread, objective, {'=, '.join(keywords)}=)`" in page()
 
 
 def test_the_page_names_every_step_and_every_verb() -> None:
