@@ -28,7 +28,8 @@ from goalfsm.views import (
     open_run,
     open_wait,
 )
-from recovery.machine import Attention, blocks_continuation
+from recovery.machine import blocks_continuation
+from recovery.state import Attention
 
 if TYPE_CHECKING:
     from goalfsm.session.state import Claim, Run, Session, Wait

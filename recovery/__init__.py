@@ -4,21 +4,11 @@ Pure functions over immutable values; knows nothing of goals.
 """
 
 from recovery.failures import Failure, Kind, assistant_overflow, classify
-from recovery.machine import (
-    CALM,
-    PHASE_TRANSITIONS,
-    PHASES,
-    Attention,
-    Counters,
-    Fault,
-    Noop,
-    Pause,
-    Pending,
-    RecoveryState,
-)
+from recovery.machine import PHASE_TRANSITIONS, PHASES
 from recovery.retry import GiveUp, Retry, RetryPolicy, next_attempt
 from recovery.stale_events import IDLE, Plan, Reduction
 from recovery.stale_work import LIFECYCLE, reduce
+from recovery.state import CALM, Attention, Counters, Fault, Noop, Pause, Pending, RecoveryState
 
 __all__ = [
     "CALM",

@@ -1,18 +1,28 @@
 """The recovery machine: what failed how often, what a person should know, and what may go on.
 
-Three things that move apart from each other: ``Counters`` of failures since the last success,
-``Attention`` for a person, and the ``phase`` of recovery from a context overflow. Every operation
-is a function of the state. ``PHASE_TRANSITIONS`` declares the phases; operations look up the row
-to take, so that what is drawn is what runs.
+Every operation is a function of the state. ``PHASE_TRANSITIONS`` declares the phases of recovery
+from a context overflow; operations look up the row to take, so that what is drawn is what runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Final, Literal, NamedTuple, Protocol, TypeAlias, get_args
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
-import msgspec
+from recovery.state import (
+    NO_FAILURES,
+    Action,
+    Attention,
+    Classified,
+    Counters,
+    Noop,
+    Pause,
+    Pending,
+    PhaseName,
+    RecoveryState,
+    StartTurn,
+)
 
 OVERFLOW_SIGNATURE: Final = "context_overflow"
 OVERFLOW_RECOVERY: Final = "recovering from context overflow"
@@ -20,12 +30,6 @@ REPEATED_OVERFLOW: Final = "context window recovery failed after repeated compac
 FINISHED_STOPS: Final = frozenset({"stop", "length", "toolUse"})
 """Stop reasons of a model call that the provider completed."""
 
-PhaseName: TypeAlias = Literal[
-    "idle",
-    "host_overflow_recovering",
-    "host_overflow_needs_user_start",
-    "host_overflow_recovering_needs_user_start",
-]
 Trigger: TypeAlias = Literal[
     "begin_overflow", "end_overflow", "require_user_start", "release_user_start", "compact"
 ]
@@ -37,75 +41,6 @@ RECOVERING: Final = "host_overflow_recovering"
 NEEDS_USER: Final = "host_overflow_needs_user_start"
 RECOVERING_NEEDS_USER: Final = "host_overflow_recovering_needs_user_start"
 
-
-class Classified(Protocol):
-    """What the machine needs of a classified error; ``recovery.failures`` produces such values."""
-
-    @property
-    def overflow(self) -> bool:
-        """Return whether the context window was exceeded."""
-
-    @property
-    def retryable(self) -> bool:
-        """Return whether the same request may succeed later."""
-
-    @property
-    def signature(self) -> str:
-        """Return the text that is equal for equal failures."""
-
-
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """The smallest classified error."""
-
-    signature: str
-    overflow: bool = False
-    retryable: bool = False
-
-
-class Counters(msgspec.Struct, frozen=True, kw_only=True):
-    """Failures since the last success: the last one's signature, and attempts to recover."""
-
-    signature: str | None = None
-    transient_attempts: int = 0
-    compaction_attempts: int = 0
-
-
-class Attention(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person should know: recovery is ``pending``, or ``paused`` until they act."""
-
-    kind: Literal["pending", "paused"]
-    reason: str
-
-
-class RecoveryState(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole state of the recovery machine; the default is a thread without trouble."""
-
-    counters: Counters = Counters()
-    attention: Attention | None = None
-    phase: PhaseName = "idle"
-
-
-class Noop(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="noop"):
-    """Nothing to show: the host compacts and goes on by itself."""
-
-
-class Pending(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="pending"):
-    """Another attempt follows; show that recovery is pending."""
-
-    reason: str
-
-
-class Pause(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="pause"):
-    """No further attempt helps: pause the goal and ask for attention."""
-
-    reason: str
-
-
-Action: TypeAlias = Noop | Pending | Pause
-StartTurn: TypeAlias = Literal["hidden_follow_up", "user_follow_up"]
-
-CALM: Final = RecoveryState()
-NO_FAILURES: Final = Counters()
 _NOOP: Final = Noop()
 _PAUSE_OVERFLOW: Final = Pause(reason=REPEATED_OVERFLOW)
 

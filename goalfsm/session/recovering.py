@@ -21,6 +21,7 @@ from recovery import failures
 from recovery import machine as recovery
 from recovery.failures import Failure, assistant_overflow, classify
 from recovery.retry import GiveUp, RetryPolicy, next_attempt
+from recovery.state import Action, Pause, Pending, RecoveryState
 
 _FAR_MS: Final = 366 * 86_400_000
 """A reset later than that is no reset that anybody waits for: somebody has to look."""
@@ -74,10 +75,10 @@ def failed(session: Session, message: Message, ctx: Context) -> Change:
         # Without the present only what was said as a duration is one.
         lasts = _failure_of(message, ctx, now=None).retry_after is not None
         return _quota(session, failure, ctx, lasts=lasts)
-    if isinstance(action, recovery.Pending):
+    if isinstance(action, Pending):
         pending = recovery.set_pending(session.recovery, action.reason)
         return _retry(replace(session, recovery=pending), action.reason, failure, ctx)
-    assert isinstance(action, recovery.Pause)  # noqa: S101  only an overflow is left to the host
+    assert isinstance(action, Pause)  # noqa: S101  only an overflow is left to the host
     return _pause(session, action.reason, ctx)
 
 
@@ -187,11 +188,11 @@ class _Classified:
         self.signature = failure.signature
 
 
-def _overflow(session: Session, action: recovery.Action, ctx: Context) -> Change:
+def _overflow(session: Session, action: Action, ctx: Context) -> Change:
     if session.goal is None or session.goal.status != ACTIVE:
         state, persist = recovery.require_user_start(session.recovery)
         return _user_start(replace(session, recovery=state), persist=persist, active=True)
-    if isinstance(action, recovery.Pause):
+    if isinstance(action, Pause):
         return _pause(session, action.reason, ctx)
     if session.policy.compacts == "engine" and not session.host.can_compact:
         return _pause(session, "the context window is exceeded and cannot be compacted", ctx)
@@ -261,7 +262,7 @@ def reset(session: Session) -> Change:
     return _calmed(session, recovery.reset(session.recovery))
 
 
-def _calmed(session: Session, state: recovery.RecoveryState) -> Change:
+def _calmed(session: Session, state: RecoveryState) -> Change:
     if state is session.recovery and not session.retry.attempts:
         return Change(session)
     return Change(replace(session, recovery=state, retry=Retry()))

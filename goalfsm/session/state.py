@@ -12,9 +12,9 @@ from goalfsm.effects import Effect
 from goalfsm.machine import GoalMachine, default_machine
 from goalfsm.model import Evidence, Goal, Usage
 from goalfsm.session.policy import Policy
-from recovery.machine import CALM, RecoveryState
 from recovery.stale_events import IDLE as STALE_IDLE
 from recovery.stale_events import State as StaleState
+from recovery.state import CALM, RecoveryState
 
 RULES_VERSION: Final = 1
 """Raised whenever ``handle`` decides differently: replay compares rows of the same version."""

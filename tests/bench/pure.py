@@ -21,6 +21,7 @@ from goalfsm.session.state import Session
 from goalfsm.transition import Fire, Plan, Rejection, plan
 from recovery import machine as recovery
 from recovery import stale_events, stale_work
+from recovery.state import CALM, Fault
 from tests.bench.harness import Contender, Section, compare, figure, loop
 
 VECTORS = Path(__file__).parents[1] / "conformance" / "vectors" / "session.jsonl"
@@ -280,7 +281,7 @@ def events(*, quick: bool) -> Section:
 def reducers(*, quick: bool) -> Section:
     """One event of the stale-work reducer and one operation of the recovery machine."""
     observing = stale_work.reduce(stale_events.IDLE, stale_events.RunnableWorkStarted()).state
-    fault = recovery.Fault(signature="Overloaded", retryable=True)
+    fault = Fault(signature="Overloaded", retryable=True)
     start = stale_events.TurnStart()
     return compare(
         "One stale-work event, one recovery event",
@@ -288,7 +289,7 @@ def reducers(*, quick: bool) -> Section:
             Contender("stale_work.reduce", loop(lambda: stale_work.reduce(observing, start))),
             Contender(
                 "recovery.assistant_error",
-                loop(lambda: recovery.assistant_error(recovery.CALM, fault)),
+                loop(lambda: recovery.assistant_error(CALM, fault)),
             ),
         ],
         count=2_000 if quick else 20_000,

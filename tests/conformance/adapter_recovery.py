@@ -8,13 +8,14 @@ from typing import Any
 import msgspec
 
 from recovery import failures, machine, stale_events, stale_work
+from recovery.state import CALM, Fault, RecoveryState
 
 _EVENT: Any = msgspec.json.Decoder(stale_events.Event)
 
 
-def _classified(message: str) -> machine.Fault:
+def _classified(message: str) -> Fault:
     failure = failures.classify(message)
-    return machine.Fault(
+    return Fault(
         signature=failure.signature,
         overflow=failure.kind == "overflow",
         retryable=failure.retryable,
@@ -41,7 +42,7 @@ def failure(line: dict[str, Any]) -> Any:
     )
 
 
-def _operate(state: machine.RecoveryState, step: dict[str, Any]) -> tuple[Any, Any]:  # noqa: PLR0911
+def _operate(state: RecoveryState, step: dict[str, Any]) -> tuple[Any, Any]:  # noqa: PLR0911
     match step["op"]:
         case "assistant_error":
             return machine.assistant_error(state, _classified(step["error_message"]))
@@ -65,7 +66,7 @@ def _operate(state: machine.RecoveryState, step: dict[str, Any]) -> tuple[Any, A
 
 def recovery_machine(line: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     """Run the operations of one line."""
-    state = machine.CALM
+    state = CALM
     got = []
     for step in line["steps"]:
         state, returned = _operate(state, step)

@@ -25,6 +25,7 @@ from goalfsm.store.memory import MemoryDisk, MemoryStore
 from goalfsm.store.port import Committed, Identity, Process
 from goalfsm.testing import claims_complete, fails, says, takes, uses
 from recovery import machine as recovery
+from recovery.state import CALM
 from tests.diagram.test_mermaid import Reader, edges, expected
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ def test_rows_that_fire_in_another_thread_of_the_system_are_not_the_thread_s(
     own = thread.handle
 
     def handle_beside(*given: Any) -> Any:
-        beside = SystemThread(target=recovery.begin_overflow, args=(recovery.CALM,))
+        beside = SystemThread(target=recovery.begin_overflow, args=(CALM,))
         beside.start()
         beside.join()
         return own(*given)

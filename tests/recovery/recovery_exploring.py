@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from recovery import machine
-from recovery.machine import (
-    CALM,
-    OVERFLOW_SIGNATURE,
-    Counters,
-    Pause,
-    Pending,
-    RecoveryState,
-    Table,
-)
+from recovery.machine import OVERFLOW_SIGNATURE, Table
+from recovery.state import CALM, Counters, Pause, Pending, RecoveryState
 from tests.recovery.recovery_operations import FATAL, NOTICE, OVERFLOW, TRY_X, TRY_Y, Op, run
 
 if TYPE_CHECKING:

@@ -6,16 +6,8 @@ import inspect
 from typing import Any, NamedTuple
 
 from recovery import machine
-from recovery.machine import (
-    OVERFLOW_RECOVERY,
-    OVERFLOW_SIGNATURE,
-    TABLE,
-    Attention,
-    Counters,
-    Fault,
-    RecoveryState,
-    Table,
-)
+from recovery.machine import OVERFLOW_RECOVERY, OVERFLOW_SIGNATURE, TABLE, Table
+from recovery.state import Attention, Counters, Fault, RecoveryState
 
 
 class Op(NamedTuple):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from recovery import machine
-from recovery.machine import CALM, OVERFLOW_SIGNATURE, Fault, RecoveryState, Table
+from recovery.machine import OVERFLOW_SIGNATURE, Table
+from recovery.state import CALM, Fault, RecoveryState
 from tests.recovery.recovery_operations import Op, run
 
 if TYPE_CHECKING:

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from recovery.machine import (
-    CALM,
-    OVERFLOW_SIGNATURE,
-    REPEATED_OVERFLOW,
-    Attention,
-    Noop,
-    Pause,
-    Pending,
-    RecoveryState,
-    Table,
-)
+from recovery.machine import OVERFLOW_SIGNATURE, REPEATED_OVERFLOW, Table
+from recovery.state import CALM, Attention, Noop, Pause, Pending, RecoveryState
 from tests.recovery.recovery_operations import (
     BEGIN,
     COMPACT,

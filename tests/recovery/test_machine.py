@@ -15,13 +15,10 @@ from recovery.machine import (
     PHASE_TRANSITIONS,
     PHASES,
     TABLE,
-    Attention,
-    Counters,
-    Fault,
-    RecoveryState,
     Row,
     compile_phases,
 )
+from recovery.state import Attention, Counters, Fault, RecoveryState
 from tests.recovery.noticing import judge
 from tests.recovery.recovery_exploring import ALPHABET, INVARIANTS, explore
 from tests.recovery.recovery_operations import Op, run

@@ -27,6 +27,7 @@ from goalfsm.testing.coverage import RowsMissed, write_table
 from goalfsm.transition import AbortPause, Clear, Fire, ResumeActive, RuntimeAccounting, Set, plan
 from recovery import machine as recovery
 from recovery import stale_events, stale_work
+from recovery.state import CALM
 
 NOW = 1_000_000
 
@@ -151,7 +152,7 @@ def test_an_embedders_rows_are_watched_beside_ours(machine_coverage: MachineCove
 
 
 def test_rows_of_the_recovery_machine(machine_coverage: MachineCoverage) -> None:
-    state, _ = recovery.begin_overflow(recovery.CALM)
+    state, _ = recovery.begin_overflow(CALM)
     recovery.session_compact(recovery.reset_counters(state))
     assert fired(machine_coverage, "recovery") == [
         "begin_overflow: idle -> host_overflow_recovering_needs_user_start"
@@ -173,7 +174,7 @@ def test_rows_of_the_stale_work_reducer(machine_coverage: MachineCoverage) -> No
 
 def test_tables_of_a_tests_own_do_not_count(machine_coverage: MachineCoverage) -> None:
     table = recovery.compile_phases(recovery.PHASE_TRANSITIONS)
-    recovery.begin_overflow(recovery.CALM, table=table)
+    recovery.begin_overflow(CALM, table=table)
     lifecycle = stale_work.compile_lifecycle(stale_work.LIFECYCLE)
     event = stale_events.StaleWorkStarted(goal_id="old")
     stale_work.reduce(stale_events.IDLE, event, table=lifecycle)
@@ -237,7 +238,7 @@ def test_who_is_inside_when_the_watching_ends_decides_as_ever() -> None:
     """A thread of the system may have entered a body and only then have been interrupted."""
     with MachineCoverage().watching():
         entered = FunctionType(recovery._move.__code__, {})
-    assert entered(recovery.CALM, "begin_overflow", recovery.TABLE)[0] == (
+    assert entered(CALM, "begin_overflow", recovery.TABLE)[0] == (
         "host_overflow_recovering_needs_user_start"
     )
 

@@ -16,6 +16,7 @@ from recovery import machine as recovery
 from recovery import stale_events as se
 from recovery.obligations import GoalWork, RunMessage
 from recovery.stale_work import reduce
+from recovery.state import CALM, RecoveryState
 
 NOW = 1_000_000
 USED_UP = {"token_budget": 10, "tokens_used": 10}
@@ -56,7 +57,7 @@ def test_every_row_of_the_goal_machine(path: Path, machine_coverage: MachineCove
     assert len(machine_coverage["goal"].fired) <= len(path.steps)
 
 
-def _recovery_step(state: recovery.RecoveryState, step: Step) -> recovery.RecoveryState:
+def _recovery_step(state: RecoveryState, step: Step) -> RecoveryState:
     match step.trigger:
         case "begin_overflow":
             return recovery.begin_overflow(state)[0]
@@ -76,7 +77,7 @@ def _recovery_step(state: recovery.RecoveryState, step: Step) -> recovery.Recove
 
 @for_each_path("recovery")
 def test_every_row_of_the_recovery_machine(path: Path, machine_coverage: MachineCoverage) -> None:
-    state = recovery.CALM
+    state = CALM
     for step in path.steps:
         state = _recovery_step(state, step)
         assert state.phase == step.dest, step

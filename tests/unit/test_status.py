@@ -29,7 +29,7 @@ from goalfsm.session.state import (
 )
 from goalfsm.status import Status, activity, hint, project, status_line, summary
 from goalfsm.views import LastDecision
-from recovery.machine import Attention, RecoveryState
+from recovery.state import Attention, RecoveryState
 
 NOW_MS = 1_800_000_010_500
 GOAL = Goal(goal_id="g", objective="ship it", created_at=1_800_000_000, updated_at=1_800_000_000)
