@@ -16,6 +16,8 @@ import pytest
 from goalfsm.workers.command import CommandSpec, CommandWorker
 from goalfsm.workers.protocol import TurnEvent, Work
 from goalfsm.workers.supervision import Supervisor
+from tests.workers.daemons import STUBBORN, Daemon
+from tests.workers.reading import Python
 
 T = TypeVar("T")
 
@@ -146,3 +148,22 @@ def lifeline(tmp_path: Path) -> Iterator[Lifeline]:
     line = Lifeline(tmp_path / "lifeline")
     yield line
     line.close()
+
+
+@pytest.fixture
+def start_daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    daemons: list[Daemon] = []
+
+    def start(argv: list[str], **given: Any) -> Daemon:
+        daemon = Daemon(str(tmp_path / "goals.db"), argv, **given)
+        daemons.append(daemon)
+        return daemon
+
+    yield start
+    for daemon in daemons:
+        daemon.close()
+
+
+@pytest.fixture
+def stubborn(python: Python, lifeline: Any) -> list[str]:
+    return python(STUBBORN.format(path=str(lifeline.path)))
