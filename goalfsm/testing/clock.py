@@ -14,7 +14,14 @@ from typing import Any, Final, TypeVar
 
 from goalfsm.errors import GoalError
 from goalfsm.testing.loop import DAY_S, VirtualLoop
-from goalfsm.testing.moments import Duration, Moment, moment_of, seconds_of
+from goalfsm.testing.moments import (
+    Duration,
+    Moment,
+    TimeInvalid,
+    moment_of,
+    no_duration,
+    seconds_of,
+)
 
 START: Final = "2026-01-01 00:00"
 """When a test begins unless it says otherwise (UTC)."""
@@ -73,11 +80,12 @@ class GoalClock:
         """Let time pass, with everything that falls due, in the order of its time.
 
         ``advance("1h 30m")``, ``advance(5400)`` and ``advance(hours=1, minutes=30)`` are the
-        same. It returns when nothing is ready.
+        same. It returns when nothing is ready. Raises `TimeInvalid` for what is no duration, or
+        below 0.
         """
-        seconds = seconds_of(duration) + timedelta(**units).total_seconds()
+        seconds = seconds_of(duration) + _seconds_in(units)
         if seconds < 0:
-            raise ValueError("time does not run backwards; jump() sets the wall clock")
+            raise TimeInvalid("time does not run backwards", hint="jump() sets the wall clock")
         end = self.loop.now_us + round(seconds * 1_000_000)
         while True:
             try:
@@ -175,6 +183,13 @@ class GoalClock:
         error = context.get("exception")
         what = str(context.get("message", ""))
         self._failed.append(f"{what}: {error!r}" if error is not None else what)
+
+
+def _seconds_in(units: dict[str, float]) -> float:
+    try:
+        return seconds_of(timedelta(**units))
+    except (OverflowError, ValueError):
+        raise no_duration(units) from None
 
 
 def _us(moment: datetime) -> int:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transitions import Machine
 
 _NOT: Final = "not "
+_UNREACHABLE: Final = ("refuse", "skip")
 MOST_STATES: Final = 20_000
 """How many states, or combinations of parallel ones, are visited at most."""
 
@@ -152,10 +153,12 @@ def paths_of(
     `goalfsm.machine.GoalMachine`, rows with ``trigger``, ``source``, ``dest`` and ``when``, or
     the name of one of ours: ``goal``, ``recovery``, ``stale-work``. ``initial`` is where paths
     begin, by default where the machine does. ``auto`` follows ``to_STATE`` triggers as well.
-    Raises `Unreachable` for rows that no path leads to, unless ``unreachable`` is ``skip``.
+    Raises `Unreachable` for rows that no path leads to, unless ``unreachable`` is ``skip``, which
+    leaves them out, and not ``refuse``.
     """
     from goalfsm.testing.exploring import Explorer, shown  # noqa: PLC0415
 
+    _check_unreachable(unreachable)
     explorer = Explorer(live_machine(machine), auto=auto)
     start = explorer.initial(initial)
     if start is None:
@@ -188,6 +191,15 @@ def paths_of(
     if lost and unreachable != "skip":
         raise Unreachable("no path leads to " + "; ".join(map(str, lost)))
     return tuple(found[row] for row in rows if row in found)
+
+
+def _check_unreachable(asked: str) -> None:
+    if asked not in _UNREACHABLE:
+        raise GoalError(
+            f"unreachable={asked!r} is nothing that can be done with rows",
+            code="option_invalid",
+            hint=f"use one of {', '.join(_UNREACHABLE)}",
+        )
 
 
 def for_each_path(

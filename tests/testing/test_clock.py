@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from math import inf, nan
 
 import pytest
 from freezegun import freeze_time
@@ -13,6 +15,7 @@ from freezegun import freeze_time
 from goalfsm.errors import GoalError
 from goalfsm.testing.clock import Crashed, GoalClock, Unhandled
 from goalfsm.testing.loop import Deadlock, Stalled
+from goalfsm.testing.moments import TimeInvalid
 
 
 @pytest.fixture
@@ -51,6 +54,21 @@ def test_advance_to_a_time_of_day_is_the_next_one(clock: GoalClock) -> None:
     assert clock.now == at(2) + timedelta(days=1)
     with pytest.raises(ValueError, match="backwards"):
         clock.advance_to("2026-03-14 02:00")
+
+
+@pytest.mark.parametrize("wrong", [nan, inf, 1e300])
+def test_time_does_not_pass_by_what_is_no_duration(clock: GoalClock, wrong: float) -> None:
+    for attempt in (
+        lambda: clock.advance(wrong),
+        lambda: clock.advance(hours=wrong),
+        lambda: clock.jump(wrong),
+        lambda: clock.advance_to(wrong),
+        lambda: clock.run_until(lambda: True, within=wrong),
+    ):
+        with pytest.raises(TimeInvalid, match=re.escape(str(wrong))) as caught:
+            attempt()
+        assert caught.value.hint
+    assert clock.uptime_ms() == 0
 
 
 def test_sleeps_end_in_order_while_time_passes(clock: GoalClock) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from math import inf, nan
 
 import pytest
 
@@ -32,8 +33,11 @@ def test_durations(given: float | str | timedelta, seconds: float) -> None:
     assert seconds_of(given) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("given", ["", "5", "h", "1x", "1h foo", "5mss", "1 month", "-1s"])
-def test_what_is_no_duration_is_refused_with_a_hint(given: str) -> None:
+@pytest.mark.parametrize(
+    "given",
+    ["", "5", "h", "1x", "1h foo", "5mss", "1 month", "-1s", "9999999d", nan, inf, -inf, 1e300],
+)
+def test_what_is_no_duration_is_refused_with_a_hint(given: float | str) -> None:
     with pytest.raises(TimeInvalid, match="is not a duration") as caught:
         seconds_of(given)
     assert "1h 30m" in caught.value.hint
@@ -59,7 +63,8 @@ def test_moments(given: float | str | datetime, moment: datetime) -> None:
     assert moment_of(given, NOW) == moment
 
 
-def test_what_is_no_moment_is_refused_with_a_hint() -> None:
-    with pytest.raises(TimeInvalid, match="'tomorrow' is not a moment") as caught:
-        moment_of("tomorrow", NOW)
+@pytest.mark.parametrize("given", ["tomorrow", nan, inf, 1e300])
+def test_what_is_no_moment_is_refused_with_a_hint(given: float | str) -> None:
+    with pytest.raises(TimeInvalid, match=f"{given!r} is not a moment".replace("+", ".")) as caught:
+        moment_of(given, NOW)
     assert "03:00" in caught.value.hint

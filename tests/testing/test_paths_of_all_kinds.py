@@ -20,7 +20,7 @@ from transitions.extensions.states import Timeout, add_state_features
 
 from goalfsm.diagram.table_rows import MachineUnknown
 from goalfsm.errors import GoalError
-from goalfsm.testing import paths_of
+from goalfsm.testing import for_each_path, paths_of
 from goalfsm.testing.paths import TooManyStates, Unreachable
 from tests.testing.machines import Model
 
@@ -196,6 +196,15 @@ def test_rows_that_no_path_leads_to_are_named() -> None:
         "go:a->b",
         "on:c->a",
     ]
+
+
+@pytest.mark.parametrize("wrong", ["bogus", "", None, True])
+def test_what_is_to_be_done_with_them_has_to_be_known(wrong: Any) -> None:
+    machine = Machine(Model(), states=["a", "b"], initial="a")
+    for asked in (paths_of, for_each_path):
+        with pytest.raises(GoalError, match=f"unreachable={wrong!r}") as caught:
+            asked(machine, unreachable=wrong)
+        assert "refuse, skip" in caught.value.hint
 
 
 def test_contradictory_guards_make_a_row_unreachable() -> None:
