@@ -6,115 +6,35 @@ from threading import Thread as SystemThread
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from msgspec.structs import replace
 
 from goalfsm import events as e
 from goalfsm.compiler import Row
-from goalfsm.daemon.records import prepare
-from goalfsm.daemon.world import decision_context
-from goalfsm.diagram import Diagram, DiagramError, render, thread
+from goalfsm.diagram import DiagramError, render, thread
 from goalfsm.diagram.labels import simplify
-from goalfsm.diagram.life import ROWS
-from goalfsm.diagram.run_path import RunPath
 from goalfsm.diagram.thread import SHOWN, of_thread
-from goalfsm.machine import GoalMachine, default_machine
-from goalfsm.model import Evidence, Limits, Usage
-from goalfsm.session.handle import handle
-from goalfsm.session.state import Session
-from goalfsm.store.memory import MemoryDisk, MemoryStore
-from goalfsm.store.port import Committed, Identity, Process
-from goalfsm.testing import claims_complete, fails, says, takes, uses
+from goalfsm.machine import default_machine
+from goalfsm.model import Evidence, Usage
+from goalfsm.testing import fails, says, takes, uses
 from recovery import machine as recovery
 from recovery.state import CALM
 from tests.diagram.test_mermaid import Reader, edges, expected
+from tests.diagram.threads import (
+    DONE,
+    NEEDS_USER,
+    OVERFLOW,
+    PAUSE,
+    RECOVERING,
+    RESUME,
+    Thread,
+    counted,
+    given,
+    of,
+    stale,
+    work,
+)
 
 if TYPE_CHECKING:
-    from goalfsm.testing import CrashPoints, GoalClock, MemoryGoals, ScriptedWorker
-
-START_MS = 1_800_000_000_000
-PAUSE = e.PauseRequested()
-RESUME = e.ResumeRequested()
-
-
-Taken = dict[tuple[str, str, str], int]
-RECOVERING = "host_overflow_recovering_needs_user_start"
-NEEDS_USER = "host_overflow_needs_user_start"
-OVERFLOW = fails("prompt is too long: 210000 tokens > 200000 maximum", status=400)
-DONE = claims_complete("it is there")
-
-
-def counted(drawn: Diagram) -> Taken:
-    return {(x.source, x.trigger, x.dest): x.count for x in drawn.edges if x.count}
-
-
-class Thread:
-    """A thread whose events are decided and committed one by one."""
-
-    def __init__(self, machine: GoalMachine | None = None) -> None:
-        self.store = MemoryStore(MemoryDisk())
-        identity = Identity(pid=1, start_time=1, boot_id="boot")
-        self.store.owner.claim(identity, socket="", uptime_ms=0)
-        self.session = Session()
-        self.revision = 0
-        self.machine = machine
-        self.rules_version: int | None = None
-
-    def take(self, *events: e.Event) -> Thread:
-        for event in events:
-            at_ms = START_MS + self.revision * 1_000
-            event_id = f"event {self.revision}"
-            context = decision_context("t", event_id, at_ms, self.machine)
-            step = handle(self.session, event, context)
-            commit = prepare("t", self.revision, event, step, event_id=event_id, at_ms=at_ms).commit
-            if self.rules_version is not None:
-                commit = replace(commit, rules_version=self.rules_version)
-            (outcome,) = self.store.commit([commit])
-            assert isinstance(outcome, Committed)
-            self.session, self.revision = step.session, self.revision + 1
-        return self
-
-    def drawn(self, name: str) -> Diagram:
-        return of_thread(name, self.store, "t", machine=self.machine)
-
-    def taken(self, name: str) -> Taken:
-        return counted(self.drawn(name))
-
-
-def of(goals: MemoryGoals, name: str) -> Diagram:
-    """Draw the thread of an engine in memory, as another program would that opens the store."""
-    return of_thread(name, MemoryStore(goals.disk), "t")
-
-
-def given(tokens: int | None = None) -> e.ObjectiveGiven:
-    return e.ObjectiveGiven(objective="do it", limits=Limits(tokens=tokens), replace=True)
-
-
-def work_of(thread: Thread) -> e.GoalWork:
-    goal = thread.session.goal
-    assert goal is not None
-    return e.GoalWork(kind="continuation", goal_id=goal.goal_id)
-
-
-def dispatch(thread: Thread) -> e.GoalWork:
-    """Dispatch a run; nothing of it has started."""
-    queued = work_of(thread)
-    thread.take(
-        e.HostChanged(idle=False),
-        e.AgentStarting(work=queued),
-        e.RunDispatched(run_id="run", token="secret"),
-        e.TurnStarted(turn_index=1),
-    )
-    return queued
-
-
-def work(thread: Thread) -> None:
-    """Dispatch a run and let it report what it used."""
-    queued = dispatch(thread)
-    thread.take(
-        e.MessageStarted(message=e.Message(role="custom", work=queued)),
-        e.ContextRequested(),
-        e.UsageReported(run_id="run", run_token="secret", key="1", usage=Usage(input_tokens=50)),
-    )
+    from goalfsm.testing import GoalClock, MemoryGoals, ScriptedWorker
 
 
 def test_a_goal_s_way_is_counted_row_by_row() -> None:
@@ -216,15 +136,6 @@ def test_the_way_through_recovery_is_counted(
     assert drawn.highlight == (RECOVERING,) == (memory_goals.session("t").recovery.phase,)
 
 
-def stale() -> Thread:
-    """Return a thread whose goal was replaced when its work was queued; the turn is aborted."""
-    thread = Thread().take(given())
-    old = dispatch(thread)
-    return thread.take(
-        given(), e.MessageStarted(message=e.Message(role="custom", work=old)), e.ContextRequested()
-    )
-
-
 def test_the_way_of_superseded_work_is_counted() -> None:
     thread = stale()
     aborting = {
@@ -271,149 +182,6 @@ def test_rows_that_fire_in_another_thread_of_the_system_are_not_the_thread_s(
     watched = Thread().take(given())
     monkeypatch.setattr(thread, "handle", handle_beside)
     assert watched.taken("recovery") == {}
-
-
-# The life of runs.
-
-
-def test_finished_and_interrupted_runs_are_counted(
-    memory_goals: MemoryGoals, scripted_worker: ScriptedWorker, goal_clock: GoalClock
-) -> None:
-    """One run ends well, one dies with its engine, one is cut off by a shutdown, one completes."""
-    scripted_worker.turn(says("One."), takes("10s"))
-    scripted_worker.turn(uses(input=5), takes("10h"), DONE)
-    memory_goals.give("t", "do it")
-    finished = {
-        ("wanted", "RunDispatched", "open"): 1,
-        ("open", "Spawned", "running"): 1,
-        ("running", "Exited", "ended"): 1,
-        ("ended", "RunFinished", "recorded"): 1,
-    }
-    goal_clock.advance("10s")
-    under_way = finished | {
-        ("recorded", "SendWork", "wanted"): 1,
-        ("wanted", "RunDispatched", "open"): 2,
-        ("open", "Spawned", "running"): 2,
-    }
-    drawn = of(memory_goals, "run")
-    assert (counted(drawn), drawn.highlight) == (under_way, ("running",))
-    memory_goals.restart()
-    goal_clock.advance("1h")
-    crashed = under_way | {
-        ("running", "crash", "reconciling"): 1,
-        ("reconciling", "RunInterrupted", "interrupted"): 1,
-        ("interrupted", "SendWork", "wanted"): 1,
-        ("wanted", "RunDispatched", "open"): 3,
-        ("open", "Spawned", "running"): 3,
-    }
-    drawn = of(memory_goals, "run")
-    assert (counted(drawn), drawn.highlight) == (crashed, ("running",))
-    memory_goals.stop(grace="1s")
-    shut_down = crashed | {
-        ("running", "Exited", "ended"): 2,
-        ("ended", "RunInterrupted", "interrupted"): 1,
-    }
-    drawn = of(memory_goals, "run")
-    assert (counted(drawn), drawn.highlight) == (shut_down, ("interrupted",))
-    scripted_worker.turn(DONE)
-    memory_goals.start()
-    memory_goals.settle("t")
-    drawn = of(memory_goals, "run")
-    assert drawn.highlight == ("recorded",)
-    # However it went, every step is one of the drawn rows and leads on from the one before.
-    counts = counted(drawn)
-    assert set(counts) <= {(row.source, row.trigger, row.dest) for row in ROWS}
-    for place in {state.name for state in drawn.states}:
-        into = sum(n for (_, _, dest), n in counts.items() if dest == place)
-        out = sum(n for (source, _, _), n in counts.items() if source == place)
-        assert into - out == (place == "recorded") - (place == "wanted")
-
-
-@pytest.mark.parametrize("reports", [False, True])
-def test_a_run_whose_end_a_probe_finds_was_reconciled(
-    crash_points: CrashPoints, *, reports: bool
-) -> None:
-    """The engine dies before the record; a worker that had reported nothing may not have run."""
-    walked: list[Taken] = []
-
-    def scenario(goals: MemoryGoals) -> None:
-        goals.worker.can |= {"probe"}
-        goals.worker.turn(says("One."), *([uses(output=10)] if reports else []))
-        goals.worker.turn(DONE)
-        goals.give("t", "do it")
-        goals.settle("t")
-        walked.append(counted(of(goals, "run")))
-
-    points = crash_points.list(scenario)
-    unrecorded = next(p for p in points if p.what.startswith("before the commit of TurnEnded"))
-    crash_points.run(scenario, unrecorded.number)
-    known = "running" if reports else "open"
-    crashed = {key: count for key, count in walked[1].items() if "reconciling" in key}
-    assert crashed == {
-        (known, "crash", "reconciling"): 1,
-        ("reconciling", "RunFinished", "recorded"): 1,
-    }
-    assert walked[1]["wanted", "RunDispatched", "open"] == 2
-    assert walked[1]["running", "Exited", "ended"] == walked[0]["running", "Exited", "ended"] - 1
-
-
-def test_a_run_that_was_prevented_had_no_worker() -> None:
-    thread = stale()
-    message = e.Message(role="assistant", stop_reason="aborted")
-    thread.take(
-        e.TurnEnded(turn_index=1, message=message), e.RunFinished(run_id="run", outcome="aborted")
-    )
-    assert thread.taken("run") == {
-        ("wanted", "RunDispatched", "open"): 1,
-        ("open", "RunFinished", "recorded"): 1,
-    }
-
-
-def test_the_end_of_another_run_is_no_step() -> None:
-    thread = Thread().take(given(), e.RunFinished(run_id="run"))
-    dispatch(thread)
-    thread.take(e.RunFinished(run_id="other"), e.RunDispatched(run_id="third", token="other"))
-    assert thread.taken("run") == {("wanted", "RunDispatched", "open"): 1}
-    assert thread.drawn("run").highlight == ("open",)
-
-
-def test_what_was_wanted_before_a_dispatch_is_not_wanted_beside_it() -> None:
-    """A session may be read a moment before the journal in which its work is dispatched."""
-    path = RunPath()
-    path.take(e.RunDispatched(run_id="run", token="secret"), 1)
-    path.wanted()
-    assert (path.at, path.steps) == ("open", [("wanted", "RunDispatched", "open")])
-
-
-def test_a_process_that_is_written_down_runs() -> None:
-    thread = Thread().take(given())
-    assert thread.drawn("run").highlight == ("wanted",)
-    dispatch(thread)
-    assert thread.drawn("run").highlight == ("open",)
-    identity = Identity(pid=2, start_time=1, boot_id="boot")
-    process = Process(thread_id="t", run_id="run", identity=identity, pgid=2, at_ms=START_MS)
-    thread.store.processes.put(process)
-    assert thread.drawn("run").highlight == ("running",)
-    assert thread.taken("run")["open", "Spawned", "running"] == 1
-
-
-@pytest.mark.parametrize(
-    ("end", "place"),
-    [
-        (e.RunFinished(run_id="run"), "recorded"),
-        (e.RunInterrupted(run_id="run", detail="the engine stopped"), "interrupted"),
-    ],
-)
-def test_a_run_that_none_follows_is_where_it_ended(end: e.Event, place: str) -> None:
-    thread = Thread().take(given())
-    work(thread)
-    thread.take(PAUSE, end)
-    assert thread.session.run is None
-    assert thread.drawn("run").highlight == (place,)
-
-
-def test_a_thread_without_work_has_no_place_in_a_run_s_life() -> None:
-    assert Thread().take(given(), PAUSE).drawn("run").highlight == ()
 
 
 def test_every_format_shows_a_thread() -> None:

@@ -1,0 +1,117 @@
+"""Threads as a store keeps them, with what happened to them, for tests of their drawings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from goalfsm import events as e
+from goalfsm.daemon.records import prepare
+from goalfsm.daemon.world import decision_context
+from goalfsm.diagram import Diagram
+from goalfsm.diagram.thread import of_thread
+from goalfsm.machine import GoalMachine
+from goalfsm.model import Limits, Usage
+from goalfsm.session.handle import handle
+from goalfsm.session.state import Session
+from goalfsm.store.memory import MemoryDisk, MemoryStore
+from goalfsm.store.port import Committed, Identity
+from goalfsm.testing import claims_complete, fails
+
+if TYPE_CHECKING:
+    from goalfsm.testing import MemoryGoals
+
+
+START_MS = 1_800_000_000_000
+PAUSE = e.PauseRequested()
+RESUME = e.ResumeRequested()
+
+Taken = dict[tuple[str, str, str], int]
+RECOVERING = "host_overflow_recovering_needs_user_start"
+NEEDS_USER = "host_overflow_needs_user_start"
+OVERFLOW = fails("prompt is too long: 210000 tokens > 200000 maximum", status=400)
+DONE = claims_complete("it is there")
+
+
+def counted(drawn: Diagram) -> Taken:
+    return {(x.source, x.trigger, x.dest): x.count for x in drawn.edges if x.count}
+
+
+class Thread:
+    """A thread whose events are decided and committed one by one."""
+
+    def __init__(self, machine: GoalMachine | None = None) -> None:
+        self.store = MemoryStore(MemoryDisk())
+        identity = Identity(pid=1, start_time=1, boot_id="boot")
+        self.store.owner.claim(identity, socket="", uptime_ms=0)
+        self.session = Session()
+        self.revision = 0
+        self.machine = machine
+        self.rules_version: int | None = None
+
+    def take(self, *events: e.Event) -> Thread:
+        for event in events:
+            at_ms = START_MS + self.revision * 1_000
+            event_id = f"event {self.revision}"
+            context = decision_context("t", event_id, at_ms, self.machine)
+            step = handle(self.session, event, context)
+            commit = prepare("t", self.revision, event, step, event_id=event_id, at_ms=at_ms).commit
+            if self.rules_version is not None:
+                commit = replace(commit, rules_version=self.rules_version)
+            (outcome,) = self.store.commit([commit])
+            assert isinstance(outcome, Committed)
+            self.session, self.revision = step.session, self.revision + 1
+        return self
+
+    def drawn(self, name: str) -> Diagram:
+        return of_thread(name, self.store, "t", machine=self.machine)
+
+    def taken(self, name: str) -> Taken:
+        return counted(self.drawn(name))
+
+
+def of(goals: MemoryGoals, name: str) -> Diagram:
+    """Draw the thread of an engine in memory, as another program would that opens the store."""
+    return of_thread(name, MemoryStore(goals.disk), "t")
+
+
+def given(tokens: int | None = None) -> e.ObjectiveGiven:
+    return e.ObjectiveGiven(objective="do it", limits=Limits(tokens=tokens), replace=True)
+
+
+def work_of(thread: Thread) -> e.GoalWork:
+    goal = thread.session.goal
+    assert goal is not None
+    return e.GoalWork(kind="continuation", goal_id=goal.goal_id)
+
+
+def dispatch(thread: Thread) -> e.GoalWork:
+    """Dispatch a run; nothing of it has started."""
+    queued = work_of(thread)
+    thread.take(
+        e.HostChanged(idle=False),
+        e.AgentStarting(work=queued),
+        e.RunDispatched(run_id="run", token="secret"),
+        e.TurnStarted(turn_index=1),
+    )
+    return queued
+
+
+def work(thread: Thread) -> None:
+    """Dispatch a run and let it report what it used."""
+    queued = dispatch(thread)
+    thread.take(
+        e.MessageStarted(message=e.Message(role="custom", work=queued)),
+        e.ContextRequested(),
+        e.UsageReported(run_id="run", run_token="secret", key="1", usage=Usage(input_tokens=50)),
+    )
+
+
+def stale() -> Thread:
+    """Return a thread whose goal was replaced when its work was queued; the turn is aborted."""
+    thread = Thread().take(given())
+    old = dispatch(thread)
+    return thread.take(
+        given(), e.MessageStarted(message=e.Message(role="custom", work=old)), e.ContextRequested()
+    )
