@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+
 import goalfsm.testing
+from goalfsm.testing import MachineCoverage
 
 # pytester takes out of sys.modules what a suite inside a test imported: loaded for the first time
 # there, half of the kit would stay known here and the other half would be loaded a second time.
 LOADED = [getattr(goalfsm.testing, name) for name in goalfsm.testing.__all__]
+
+
+@pytest.fixture
+def machine_coverage() -> Iterator[MachineCoverage]:
+    """Count for one test alone: its half-covered machines are none of the session's business."""
+    with MachineCoverage().watching() as coverage:
+        yield coverage

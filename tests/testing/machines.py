@@ -37,3 +37,13 @@ class Order:
 
 class Model:
     """Nothing of its own."""
+
+
+class Lamp(Machine):
+    """A machine of a user's own class."""
+
+    def __init__(self) -> None:
+        super().__init__(states=["off", "on"], initial="off", auto_transitions=False, name="lamp")
+        self.add_transition("press", "off", "on", conditions=lambda: True)
+        self.add_transition("press", "on", "off", conditions=lambda: False)
+        self.add_transition("press", "on", None)
