@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
+from goalfsm.diagram.extract import callback_name
 from goalfsm.diagram.model import Diagram, DiagramError, Direction, Edge, Node
 
-_GUARDS = ("when", "guards", "conditions")
-_EFFECTS = ("update", "do", "effects")
+_GUARDS: Final = ("when", "guards", "conditions")
+_EFFECTS: Final = ("update", "do", "effects")
+_CALLBACKS: Final = ("prepare", "before", "after")
+_ARGUMENTS: Final = (
+    "trigger",
+    "source",
+    "dest",
+    "conditions",
+    "unless",
+    "before",
+    "after",
+    "prepare",
+)
+"""What ``transitions`` calls the parts of a row that is a list, in their order."""
+_ANYWHERE: Final = "*"
+_SAME: Final = "="
 
 
 def from_rows(  # noqa: PLR0913  all but the rows are named
@@ -22,13 +37,23 @@ def from_rows(  # noqa: PLR0913  all but the rows are named
 ) -> Diagram:
     """Return the diagram of ``rows``: values with ``trigger``, ``source`` and ``dest``.
 
+    Each is an object with these attributes, or a mapping or a list as ``transitions`` takes them,
+    with ``conditions``, ``unless``, ``prepare``, ``before`` and ``after``, several sources or
+    ``*``, and ``=`` as dest.
     What they have of ``when``, ``guards`` or ``conditions`` guards them; ``update``, ``do`` or
     ``effects`` is what taking them does, ``skip`` that it swallows the event; ``reason`` is why;
     ``fault`` marks what befalls.
-    A row whose ``dest`` is None or its source stays where it is. ``initial`` None is the first
-    row's source; ``notes`` are lines about states, and name those that no row names.
+    A row whose ``dest`` is None stays where it is, and so does an object's whose ``dest`` is its
+    source. ``initial`` None is the first row's source; ``notes`` are lines about states, and name
+    those that no row names.
     """
-    edges = tuple(map(_edge, rows))
+    parts = [row if hasattr(row, "trigger") else _parts(row) for row in rows]
+    known = tuple(dict.fromkeys((*(notes or {}), *(name for row in parts for name in _ends(row)))))
+    edges = tuple(
+        edge
+        for row in parts
+        for edge in (_spread(row, known) if isinstance(row, dict) else [_edge(row)])
+    )
     if not edges:
         raise DiagramError("there is no row to draw", hint="pass at least one transition")
     names = dict.fromkeys((*(notes or {}), *(end for e in edges for end in (e.source, e.dest))))
@@ -42,13 +67,72 @@ def from_rows(  # noqa: PLR0913  all but the rows are named
     )
 
 
+def _parts(row: Any) -> dict[str, Any]:
+    """Return the parts of a row that is a mapping or a list; raise `DiagramError` for another."""
+    if isinstance(row, list | tuple) and len(row) <= len(_ARGUMENTS):
+        row = dict(zip(_ARGUMENTS, row, strict=False))
+    if not isinstance(row, Mapping):
+        raise _no_row(row, "it has no trigger")
+    for part in _ARGUMENTS[:3]:
+        if part not in row:
+            raise _no_row(row, f"it has no {part}")
+    return dict(row)
+
+
+def _ends(row: Any) -> Iterator[str]:
+    """Yield the states that a row names."""
+    if not isinstance(row, dict):
+        yield from (
+            str(end)
+            for end in (getattr(row, "source", None), getattr(row, "dest", None))
+            if end is not None
+        )
+        return
+    yield from (name for name in map(_name, _many(row["source"])) if name != _ANYWHERE)
+    if row["dest"] is not None and _name(row["dest"]) != _SAME:
+        yield _name(row["dest"])
+
+
+def _spread(row: dict[str, Any], known: tuple[str, ...]) -> Iterator[Edge]:
+    """Yield an edge for each source of a row that is a mapping."""
+    sources = [_name(one) for one in _many(row["source"])]
+    dest = row["dest"]
+    guards = [callback_name(one) for name in _GUARDS for one in _many(row.get(name))]
+    guards += [f"not {callback_name(one)}" for one in _many(row.get("unless"))]
+    asked = (one for name in (*_EFFECTS, *_CALLBACKS) for one in _many(row.get(name)))
+    effects = tuple(dict.fromkeys(map(callback_name, asked)))
+    for source in known if sources == [_ANYWHERE] else sources:
+        yield Edge(
+            trigger=_name(row["trigger"]),
+            source=source,
+            dest=source if dest is None or _name(dest) == _SAME else _name(dest),
+            guards=tuple(guards),
+            effects=(*effects, "skip_event") if row.get("skip") else effects,
+            reason=str(row.get("reason", "")),
+            internal=dest is None,
+            fault=bool(row.get("fault", False)),
+        )
+
+
+def _many(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _name(state: Any) -> str:
+    return str(getattr(state, "name", state))
+
+
+def _no_row(row: Any, why: object) -> DiagramError:
+    return DiagramError(f"{row!r} is not a row: {why}", hint="a row has trigger, source and dest")
+
+
 def _edge(row: Any) -> Edge:
     try:
         trigger, source, dest = row.trigger, row.source, row.dest
     except AttributeError as error:
-        raise DiagramError(
-            f"{row!r} is not a row: {error}", hint="a row has trigger, source and dest"
-        ) from error
+        raise _no_row(row, error) from error
     effects = _names(row, _EFFECTS)
     return Edge(
         trigger=str(trigger),
