@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -96,21 +97,43 @@ def test_a_second_daemon_is_told_who_serves() -> None:
         assert f"process {serving.process.pid} serves this database" in result.err
 
 
+@pytest.fixture
+def nohup() -> Iterator[None]:
+    """Have what is started ignore SIGHUP, as nohup does."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("nohup")
 def test_work_under_nohup_outlives_its_terminal() -> None:
     """The one signal that nohup has it ignore does not stop the engine; others do."""
     program = worker("echo waiting", "while ! [ -f go ]; do sleep 0.05; done", COMPLETE)
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        running = terminal("run", "do it", "--db", "goals.db", "--", program)
-        with running as detached:
-            detached.until("turn 1 starts")
-            detached.process.send_signal(signal.SIGHUP)
-            Path("go").touch()
-            result = detached.end()
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    with terminal("run", "do it", "--db", "goals.db", "--", program) as detached:
+        detached.until("turn 1 starts")
+        detached.process.send_signal(signal.SIGHUP)
+        Path("go").touch()
+        result = detached.end()
     assert result.status == exits.OK, result
     assert "shutting down" not in result.out
+    assert turns() == [1]
+
+
+@pytest.mark.usefixtures("nohup")
+def test_a_daemon_and_its_follower_under_nohup_outlive_their_terminal() -> None:
+    program = worker("echo waiting", "while ! [ -f go ]; do sleep 0.05; done", COMPLETE)
+    with daemon("--db", "goals.db") as serving:
+        run = terminal("run", "do it", "--db", "goals.db", "--", program)
+        with run as following:
+            following.until("| waiting")
+            for process in (serving.process, following.process):
+                process.send_signal(signal.SIGHUP)
+            Path("go").touch()
+            result = following.end()
+        assert result.status == exits.OK, result
+        assert "stopped following" not in result.out
+        serving.process.send_signal(signal.SIGTERM)
+        assert serving.end().status == exits.OK
     assert turns() == [1]
 
 
