@@ -16,7 +16,7 @@ import msgspec
 import psutil
 
 from goalfsm.workers import processes
-from goalfsm.workers.supervisor import RUN_ID
+from goalfsm.workers.lineage import RUN_ID
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

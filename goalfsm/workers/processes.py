@@ -10,7 +10,7 @@ from typing import Final
 
 import psutil
 
-from goalfsm.workers import supervisor
+from goalfsm.workers import proc
 
 _POLL_S: Final = 0.5
 
@@ -21,7 +21,7 @@ def start_time(pid: int) -> str:
     The text is opaque. It stays different across restarts of the machine.
     """
     if sys.platform == "linux":
-        return supervisor.start_time(pid)
+        return proc.start_time(pid)
     try:
         process = psutil.Process(pid)
         gone = process.status() == psutil.STATUS_ZOMBIE

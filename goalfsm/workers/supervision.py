@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from goalfsm.errors import GoalError
-from goalfsm.workers import processes, supervisor
+from goalfsm.workers import processes
+from goalfsm.workers.lineage import RUN_ID
 from goalfsm.workers.orphans import (
     DATABASE,
     SUPERVISOR_OF,
@@ -24,6 +25,7 @@ from goalfsm.workers.orphans import (
     same_database,
 )
 from goalfsm.workers.spawning import spawn_error
+from goalfsm.workers.supervisor import GIVE_UP_AFTER_S
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -31,6 +33,12 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _LATE_S: Final = 5.0
+_ROOT: Final = str(Path(__file__).parents[2])
+_PROGRAM: Final = (
+    "import sys; sys.path.append(sys.argv.pop(1)); "
+    "from goalfsm.workers.supervisor import main; sys.exit(main(sys.argv))"
+)
+"""The supervisor, by an interpreter that finds the standard library and, behind it, goalfsm."""
 
 
 class Child:
@@ -128,7 +136,7 @@ class Supervisor:
         answer: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
         self._starting[run_id] = answer
         # What finds a process again when everything that knew of it is dead.
-        marked = {DATABASE: self._db, **env, supervisor.RUN_ID: run_id}
+        marked = {DATABASE: self._db, **env, RUN_ID: run_id}
         place = os.path.abspath(cwd or os.curdir)  # noqa: ASYNC240, PTH100 - no link is followed
         packet = {"do": "spawn", "run": run_id, "argv": list(argv), "cwd": place, "env": marked}
         try:
@@ -185,7 +193,7 @@ class Supervisor:
         self._disconnect()
         if process is not None:
             started = processes.start_time(process.pid)
-            patience = self._grace + 2 * supervisor.GIVE_UP_AFTER_S + _LATE_S
+            patience = self._grace + 2 * GIVE_UP_AFTER_S + _LATE_S
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(patience):
                     await processes.wait_gone(process.pid, started)
@@ -198,10 +206,8 @@ class Supervisor:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own program
                     [
-                        *(sys.executable, "-I", "-S"),
-                        str(Path(supervisor.__file__)),
-                        str(theirs.fileno()),
-                        str(self._grace),
+                        *(sys.executable, "-I", "-S", "-c", _PROGRAM, _ROOT),
+                        *(str(theirs.fileno()), str(self._grace)),
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,

@@ -4,8 +4,9 @@ It holds one end of a socket pair whose other end is the daemon's. When that end
 whatever death, it ends every run's processes and exits. On Linux it also adopts what a run
 detaches from itself, and its direct children die with it.
 
-This file is a program of its own: it imports the standard library only, so that it starts fast
-and stays small, and so that it can be run by path (``python -I -S supervisor.py FD GRACE``).
+`main` is a program of its own, for an interpreter without site-packages (``python -I -S``): this
+module and those that it imports need the standard library only, so that it starts fast and stays
+small.
 
 A packet is four bytes of length and one JSON object, in both directions:
 
@@ -21,91 +22,25 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import functools
 import json
 import os
 import select
 import signal
 import socket
-import sys
 import time
 from array import array
 from typing import Any, Final
 
-MAX_PACKET: Final = 16 * 1024 * 1024
+from goalfsm.workers.lineage import LINUX, Lineage, Run
+
 GIVE_UP_AFTER_S: Final = 10.0
 """How long after SIGKILL a process may take to go before it is reported as left."""
-RUN_ID: Final = "GOALFSM_RUN_ID"
 
 _RECHECK_S: Final = 0.02
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
-_LINUX: Final = sys.platform == "linux"
 _IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
 _FDS: Final = 3
-
-
-def start_time(pid: int) -> str:
-    """Return what tells this process from any other with the same pid, "" when it is gone.
-
-    Also "" where the system has no /proc. A zombie is gone.
-    """
-    stat = _stat(pid)
-    return "" if stat is None or stat[0] in "ZX" else f"{_boot_id()}/{stat[4]}"
-
-
-@functools.cache
-def _boot_id() -> str:
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123
-        return file.read().strip()
-
-
-def _stat(pid: int) -> tuple[str, int, int, int, int] | None:
-    """Return state, parent, group, session and start (in ticks since boot) of a process."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - pathlib is slow to import
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    return fields[0].decode(), int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19])
-
-
-def _children(pid: int) -> list[int]:
-    """Return the direct children of a process, those of all its threads."""
-    found: list[int] = []
-    with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:  # noqa: PTH123
-                found += map(int, file.read().split())
-    return found
-
-
-def _environment_run(pid: int) -> str | None:
-    """Return the run that a process's environment names, None when it names none."""
-    prefix = RUN_ID.encode() + b"="
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
-        for item in file.read().split(b"\0"):
-            if item.startswith(prefix):
-                return os.fsdecode(item[len(prefix) :])
-    return None
-
-
-class _Run:
-    """One run: its first process leads a session and a process group of its own."""
-
-    __slots__ = ("deadline", "errors", "killed_at", "pid", "reaped", "run", "spread", "start")
-
-    def __init__(self, run: str, pid: int, errors: int) -> None:
-        self.run = run
-        self.pid = pid
-        self.errors = errors  # Closes when the program starts, says why when it does not.
-        # Not reaped yet, so it is there, though it may be a zombie already.
-        stat = _stat(pid)
-        self.start = "" if stat is None else f"{_boot_id()}/{stat[4]}"
-        self.reaped = False
-        self.spread = False  # The group outlived its leader (where that is all we can know).
-        self.deadline: float | None = None  # When to kill; None = nobody asked for its end.
-        self.killed_at: float | None = None
 
 
 class Supervisor:
@@ -116,14 +51,14 @@ class Supervisor:
         self.channel = channel
         self.channel.setblocking(False)  # noqa: FBT003
         self.grace = grace
-        self.runs: dict[str, _Run] = {}
-        self.released: dict[int, str] = {}
+        self.lineage = Lineage()
+        self.runs = self.lineage.runs
         self.received = bytearray()
         self.fds: list[int] = []
         self.unsent = bytearray()
         self.orphaned = False
         self.give_up_at: float | None = None
-        self.libc = ctypes.CDLL(None, use_errno=True) if _LINUX else None
+        self.libc = ctypes.CDLL(None, use_errno=True) if LINUX else None
         if self.libc is not None:
             self.libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.poller = select.poll()
@@ -273,7 +208,7 @@ class Supervisor:
         if pid == 0:
             self._become(packet, fds, writer, supervisor)
         os.close(writer)
-        self.runs[packet["run"]] = _Run(packet["run"], pid, reader)
+        self.runs[packet["run"]] = Run(packet["run"], pid, reader)
         self.poller.register(reader, select.POLLIN)
 
     def _become(self, packet: dict[str, Any], fds: list[int], errors: int, supervisor: int) -> None:
@@ -303,7 +238,7 @@ class Supervisor:
         finally:
             os._exit(127)
 
-    def _started(self, run: _Run) -> None:
+    def _started(self, run: Run) -> None:
         """Read whether the program runs: the pipe closes on exec, or says why not."""
         try:
             said = os.read(run.errors, 100)
@@ -331,45 +266,31 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            self.released.pop(pid, None)
-            run = next((r for r in self.runs.values() if r.pid == pid and not r.reaped), None)
+            run = self.lineage.reaped(pid)
             if run is None:
                 continue
-            run.reaped = True
-            run.spread = not _LINUX and self._group_exists(pid)
             if run.errors >= 0:
                 self._started(run)
             if run.run in self.runs:
                 self._tell(tell="exit", run=run.run, status=status)
 
-    @staticmethod
-    def _group_exists(pgid: int) -> bool:
-        try:
-            os.killpg(pgid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
-
-    def _end(self, run: _Run, grace: float, keep: list[int]) -> None:
+    def _end(self, run: Run, grace: float, keep: list[int]) -> None:
         """Begin to end a run, or hasten an end that has begun."""
-        if keep and _LINUX:
-            members = self._members(run)
-            self.released.update({p: start_time(p) for p in keep if p in members})
+        if keep and LINUX:
+            self.lineage.release(run, keep)
         deadline = time.monotonic() + grace
         if run.deadline is None:
             run.deadline = deadline
             if grace > 0:
-                self._signal_all(run, signal.SIGTERM)
+                self.lineage.signal(run, signal.SIGTERM)
                 # A stopped process cannot leave before it goes on.
-                self._signal_all(run, signal.SIGCONT)
+                self.lineage.signal(run, signal.SIGCONT)
         else:
             run.deadline = min(run.deadline, deadline)
 
-    def _advance(self, run: _Run) -> None:
+    def _advance(self, run: Run) -> None:
         """Kill what is late; report the run as gone when nothing of it is left."""
-        left = self._members(run)
+        left = self.lineage.members(run)
         now = time.monotonic()
         if run.reaped and not left:
             self._forget(run, [])
@@ -379,78 +300,14 @@ class Supervisor:
             if now - run.killed_at > GIVE_UP_AFTER_S:
                 self._forget(run, sorted(left) or [run.pid])
             else:
-                self._signal_all(run, signal.SIGKILL)
+                self.lineage.signal(run, signal.SIGKILL)
 
-    def _forget(self, run: _Run, left: list[int]) -> None:
+    def _forget(self, run: Run, left: list[int]) -> None:
         if run.errors >= 0:
             self.poller.unregister(run.errors)
             os.close(run.errors)
         del self.runs[run.run]
         self._tell(tell="gone", run=run.run, left=left)
-
-    def _signal_all(self, run: _Run, number: int) -> None:
-        """Send a signal to the run's group at once, and to what left the group."""
-        members = self._members(run)
-        in_group = {pid for pid, group in members.items() if group == run.pid}
-        spared = any(self._group(pid) == run.pid for pid in self.released)
-        if not spared and (not run.reaped or in_group or run.spread):
-            with contextlib.suppress(OSError):
-                os.killpg(run.pid, number)
-        else:
-            in_group = set()
-        for pid in members.keys() - in_group:
-            with contextlib.suppress(OSError):
-                os.kill(pid, number)
-
-    @staticmethod
-    def _group(pid: int) -> int:
-        stat = _stat(pid)
-        return -1 if stat is None else stat[2]
-
-    def _members(self, run: _Run) -> dict[int, int]:
-        """Return the live processes of a run with their groups."""
-        if not _LINUX:
-            if run.reaped and not (run.spread and self._group_exists(run.pid)):
-                return {}
-            return {run.pid: run.pid}
-        found: dict[int, int] = {}
-        for child in _children(os.getpid()):
-            if self._owner(child) is run:
-                self._collect(child, found)
-        return found
-
-    def _owner(self, child: int) -> _Run | None:
-        """Return the run that a direct child of ours belongs to, None when it is nobody's."""
-        for run in self.runs.values():
-            if run.pid == child and not run.reaped:
-                return run
-        stat = _stat(child)
-        if stat is None or self._is_released(child):
-            return None
-        for run in self.runs.values():
-            if run.pid in stat[2:4]:
-                return run
-        # It left its session and was adopted by us: its environment says where it comes from.
-        named = _environment_run(child)
-        if named is not None:
-            return self.runs.get(named)
-        # It also cleaned its environment. With a single run there is no doubt.
-        return next(iter(self.runs.values())) if len(self.runs) == 1 else None
-
-    def _is_released(self, pid: int) -> bool:
-        return pid in self.released and self.released[pid] == start_time(pid)
-
-    def _collect(self, pid: int, found: dict[int, int]) -> None:
-        """Add a process and its descendants, without zombies and what was released."""
-        pending = [pid]
-        while pending:
-            each = pending.pop()
-            stat = _stat(each)
-            if stat is None or each in found or self._is_released(each):
-                continue
-            if stat[0] not in "ZX":
-                found[each] = stat[2]
-            pending += _children(each)
 
     def _end_all(self) -> None:
         """Begin to end every run, because the daemon is gone; later calls change nothing."""
@@ -470,10 +327,7 @@ class Supervisor:
             return True
         if self.runs:
             return False
-        strays: dict[int, int] = {}
-        if _LINUX:
-            for child in _children(os.getpid()):
-                self._collect(child, strays)
+        strays = self.lineage.strays()
         for pid in strays:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
@@ -489,7 +343,3 @@ def main(argv: list[str]) -> int:
         os.setsid()
     Supervisor(socket.socket(fileno=fd), grace).serve()
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))
