@@ -9,27 +9,18 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from goalfsm import effects as f
 from goalfsm import events as e
 from goalfsm.model import ACTIVE, COMPLETE, LIMITED, Goal, Limits, Usage, Verifier
-from goalfsm.prompts import render_turn
 from goalfsm.prompts.turn import carried
-from goalfsm.session import Context, Policy, Session, Step, codec, handle
+from goalfsm.session import Policy, Session, codec
 from goalfsm.session.state import Claim
 from goalfsm.session.waits import next_wake
 from goalfsm.status import project
-from goalfsm.testing.invariants import check
+from tests.session.one_thread import OneThread
 from tests.session.strategies import ERRORS, policies, tries, verifiers
-from tests.session.thread import START_MS
 
 small = st.integers(0, 120)
 Action = tuple[str, int]
@@ -71,104 +62,17 @@ COMMANDS: tuple[e.Event, ...] = (
 )
 
 
-class Engine(RuleBasedStateMachine):
+class Engine(OneThread):
     """The engine's side of one thread."""
 
     policies: st.SearchStrategy[Policy] = policies
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.session = Session()
-        self.now_ms = START_MS
-        self.count = 0
-        self.journal: list[tuple[bytes, int, tuple[str, ...]]] = []
-        self.outbox: dict[int, f.Effect] = {}
-        self.started: list[str] = []
-        self.reported = 0
-        self.first = self.session
-        self.taken: set[str] = set()
-
-    # The host.
-
-    def do(self, *happened: e.Event, done: int | None = None) -> Step:
-        """Commit events: journal, session and outbox."""
-        step = Step(self.session)
-        for event in happened:
-            given: list[str] = []
-
-            def ids(kind: Literal["goal", "claim"], given: list[str] = given) -> str:
-                self.count += 1
-                given.append(f"{kind}-{self.count}")
-                return given[-1]
-
-            step = handle(self.session, event, Context(self.now_ms, ids))
-            check(self.session, event, step, now_ms=self.now_ms)
-            self.journal.append((codec.encode_event(event), self.now_ms, tuple(given)))
-            self.session = step.session
-            for effect in step.effects:
-                self.count += 1
-                self.outbox[self.count] = effect
-        if done is not None:
-            self.outbox.pop(done, None)
-        self.react()
-        return step
-
-    def react(self) -> None:
-        """Do what needs no choice: start runs, end runs that are to end."""
-        for key, effect in list(self.outbox.items()):
-            match effect:
-                case f.StartRun(run_id=run_id):
-                    assert run_id not in self.started, "a worker was started twice"
-                    self.started.append(run_id)
-                    del self.outbox[key]
-                case f.EndRun(run_id=run_id):
-                    del self.outbox[key]
-                    self.do(e.RunInterrupted(run_id=run_id), e.HostChanged(idle=True))
-                case f.AppendEntry() | f.AbortRun() | f.RunCallback() | f.WatchProcess():
-                    del self.outbox[key]
-                case _:
-                    pass
-
-    def queued(self, kind: str) -> list[tuple[int, f.SendWork]]:
-        """Return the work of this kind that was sent and not dispatched."""
-        return [
-            (key, effect)
-            for key, effect in self.outbox.items()
-            if isinstance(effect, f.SendWork) and effect.kind == kind
-        ]
-
-    def asked(self, kind: type[Any]) -> list[tuple[int, Any]]:
-        """Return the open effects of one type."""
-        return [(key, effect) for key, effect in self.outbox.items() if isinstance(effect, kind)]
-
-    @property
-    def finished(self) -> bool:
-        """Return whether the thread has room for another goal."""
-        return self.session.goal is None or self.session.goal.status == COMPLETE
-
-    @property
-    def stopped(self) -> bool:
-        """Return whether the goal waits for somebody."""
-        return not self.finished and self.session.goal.status != ACTIVE  # type: ignore[union-attr]
-
-    @property
-    def open(self) -> bool:
-        """Return whether a run is open."""
-        return self.session.run is not None
 
     @initialize(data=st.data(), limits=begun_limits, verifiers=verifiers)
     def begin(self, data: st.DataObject, limits: Limits, verifiers: tuple[Verifier, ...]) -> None:
         """Start a thread with some policy and a goal."""
         self.session = Session(policy=data.draw(self.policies))
         self.first = self.session
-        self._give(limits, verifiers)
-
-    def _give(self, limits: Limits, verifiers: tuple[Verifier, ...]) -> None:
-        self.do(
-            e.ObjectiveGiven(
-                objective="Make it work", limits=limits, verifiers=verifiers, replace=True
-            )
-        )
+        self.give(limits, verifiers)
 
     # A person.
 
@@ -179,7 +83,7 @@ class Engine(RuleBasedStateMachine):
     @precondition(lambda self: self.finished)
     @rule(limits=begun_limits, verifiers=verifiers)
     def next_goal(self, limits: Limits, verifiers: tuple[Verifier, ...]) -> None:
-        self._give(limits, verifiers)
+        self.give(limits, verifiers)
 
     @precondition(lambda self: self.stopped)
     @rule()
@@ -206,7 +110,7 @@ class Engine(RuleBasedStateMachine):
         step = self.do(
             e.HostChanged(idle=False),
             e.AgentStarting(work=owner),
-            self._dispatched(can=can),
+            self.dispatched(can=can),
             e.TurnStarted(turn_index=index),
             e.MessageStarted(message=message),
             e.ContextRequested(),
@@ -214,7 +118,7 @@ class Engine(RuleBasedStateMachine):
         )
         goal = self.session.goal
         if goal is not None and goal.goal_id == work.goal_id and goal.status == ACTIVE:
-            self._told()
+            self.tell()
             return
         assert any(isinstance(effect, f.AbortRun) for effect in step.effects)
         aborted = e.Message(role="assistant", stop_reason="aborted")
@@ -251,29 +155,13 @@ class Engine(RuleBasedStateMachine):
         self.do(
             e.HostChanged(idle=False),
             e.AgentStarting(),
-            self._dispatched(can=False, wind_down=True),
+            self.dispatched(can=False, wind_down=True),
             e.TurnStarted(turn_index=self.count),
             e.MessageStarted(message=e.Message(role="custom")),
             e.ContextRequested(),
             done=key,
         )
-        self._told()
-
-    def _dispatched(self, *, can: bool, wind_down: bool = False) -> e.RunDispatched:
-        self.count += 1
-        return e.RunDispatched(
-            run_id=f"run-{self.count}",
-            token=f"token-{self.count}",
-            wind_down=wind_down,
-            can_steer=can,
-            can_compact=can,
-        )
-
-    def _told(self) -> None:
-        """Render the prompt; what was taken into account must never be in it again."""
-        assert render_turn(self.session, self.now_ms)
-        again = self.taken & {kept.message_id for kept in carried(self.session)}
-        assert not again, f"{again} had been taken into account"
+        self.tell()
 
     # The open run.
 
@@ -328,25 +216,7 @@ class Engine(RuleBasedStateMachine):
             said = e.Message(role="assistant", stop_reason="error", error=text, retry_after=after)
         else:
             said = e.Message(role="assistant", stop_reason="aborted")
-        self._end(said, outcome, text, tools)
-
-    def _end(self, said: e.Message, outcome: Any, answer: str, tools: tuple[int, int]) -> None:
-        run = self.session.run
-        assert run is not None
-        owner = None if run.goal_id is None else e.GoalWork("continuation", run.goal_id)
-        self.do(
-            e.TurnEnded(turn_index=self.session.host.turn_index or 0, message=said),
-            e.RunFinished(
-                run_id=run.run_id,
-                outcome=outcome,
-                answer_digest=answer,
-                answer_length=len(answer),
-                tools_ok=tools[0],
-                tools_failed=tools[1],
-            ),
-            e.AgentEnded(messages=(e.Message(role="custom", work=owner), said)),
-            e.HostChanged(idle=True),
-        )
+        self.finish(said, outcome, text, tools)
 
     # What answers later.
 
@@ -370,19 +240,14 @@ class Engine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.4, 3.0, 90.0]))
     def time_passes(self, seconds: float) -> None:
         self.now_ms += round(seconds * 1000)
-        self._ring()
+        self.ring()
 
     @rule()
     def next_timer(self) -> None:
         wake = next_wake(self.session)
         if wake is not None:
             self.now_ms = max(self.now_ms, wake)
-            self._ring()
-
-    def _ring(self) -> None:
-        wake = next_wake(self.session)
-        if wake is not None and wake <= self.now_ms:
-            self.do(e.TimerFired())
+            self.ring()
 
     # The engine's own life.
 
@@ -448,15 +313,6 @@ class Engine(RuleBasedStateMachine):
         if self.session.goal is not None and self.session.goal.status == COMPLETE:
             assert shown.activity_kind == "complete"
         assert shown.goal is None or shown.goal.status == self.session.goal.status  # type: ignore[union-attr]
-
-    def teardown(self) -> None:
-        """Replay the journal: it gives the session that there is."""
-        session = self.first
-        for stored, now_ms, given in self.journal:
-            left = iter(given)
-            context = Context(now_ms, lambda _kind, left=left: next(left))
-            session = handle(session, codec.decode_event(stored), context).session
-        assert codec.digest(codec.encode(session)) == codec.digest(codec.encode(self.session))
 
 
 class Reference(Engine):

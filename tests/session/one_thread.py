@@ -1,0 +1,158 @@
+"""One thread as the daemon keeps it: what is committed, what is owed, and how runs end."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from hypothesis.stateful import RuleBasedStateMachine
+
+from goalfsm import effects as f
+from goalfsm import events as e
+from goalfsm.model import ACTIVE, COMPLETE, Limits, Verifier
+from goalfsm.prompts import render_turn
+from goalfsm.prompts.turn import carried
+from goalfsm.session import Context, Session, Step, codec, handle
+from goalfsm.session.waits import next_wake
+from goalfsm.testing.invariants import check
+from tests.session.thread import START_MS
+
+
+class OneThread(RuleBasedStateMachine):
+    """A thread, the outbox of its engine, and a journal that is replayed at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session = Session()
+        self.now_ms = START_MS
+        self.count = 0
+        self.journal: list[tuple[bytes, int, tuple[str, ...]]] = []
+        self.outbox: dict[int, f.Effect] = {}
+        self.started: list[str] = []
+        self.reported = 0
+        self.first = self.session
+        self.taken: set[str] = set()
+
+    def do(self, *happened: e.Event, done: int | None = None) -> Step:
+        """Commit events: journal, session and outbox."""
+        step = Step(self.session)
+        for event in happened:
+            given: list[str] = []
+
+            def ids(kind: Literal["goal", "claim"], given: list[str] = given) -> str:
+                self.count += 1
+                given.append(f"{kind}-{self.count}")
+                return given[-1]
+
+            step = handle(self.session, event, Context(self.now_ms, ids))
+            check(self.session, event, step, now_ms=self.now_ms)
+            self.journal.append((codec.encode_event(event), self.now_ms, tuple(given)))
+            self.session = step.session
+            for effect in step.effects:
+                self.count += 1
+                self.outbox[self.count] = effect
+        if done is not None:
+            self.outbox.pop(done, None)
+        self.react()
+        return step
+
+    def react(self) -> None:
+        """Do what needs no choice: start runs, end runs that are to end."""
+        for key, effect in list(self.outbox.items()):
+            match effect:
+                case f.StartRun(run_id=run_id):
+                    assert run_id not in self.started, "a worker was started twice"
+                    self.started.append(run_id)
+                    del self.outbox[key]
+                case f.EndRun(run_id=run_id):
+                    del self.outbox[key]
+                    self.do(e.RunInterrupted(run_id=run_id), e.HostChanged(idle=True))
+                case f.AppendEntry() | f.AbortRun() | f.RunCallback() | f.WatchProcess():
+                    del self.outbox[key]
+                case _:
+                    pass
+
+    def queued(self, kind: str) -> list[tuple[int, f.SendWork]]:
+        """Return the work of this kind that was sent and not dispatched."""
+        return [
+            (key, effect)
+            for key, effect in self.outbox.items()
+            if isinstance(effect, f.SendWork) and effect.kind == kind
+        ]
+
+    def asked(self, kind: type[Any]) -> list[tuple[int, Any]]:
+        """Return the open effects of one type."""
+        return [(key, effect) for key, effect in self.outbox.items() if isinstance(effect, kind)]
+
+    @property
+    def finished(self) -> bool:
+        """Return whether the thread has room for another goal."""
+        return self.session.goal is None or self.session.goal.status == COMPLETE
+
+    @property
+    def stopped(self) -> bool:
+        """Return whether the goal waits for somebody."""
+        return not self.finished and self.session.goal.status != ACTIVE  # type: ignore[union-attr]
+
+    @property
+    def open(self) -> bool:
+        """Return whether a run is open."""
+        return self.session.run is not None
+
+    def give(self, limits: Limits, verifiers: tuple[Verifier, ...]) -> None:
+        """Give the thread a goal."""
+        self.do(
+            e.ObjectiveGiven(
+                objective="Make it work", limits=limits, verifiers=verifiers, replace=True
+            )
+        )
+
+    def dispatched(self, *, can: bool, wind_down: bool = False) -> e.RunDispatched:
+        """Return the dispatch of the next run."""
+        self.count += 1
+        return e.RunDispatched(
+            run_id=f"run-{self.count}",
+            token=f"token-{self.count}",
+            wind_down=wind_down,
+            can_steer=can,
+            can_compact=can,
+        )
+
+    def tell(self) -> None:
+        """Render the prompt; what was taken into account must never be in it again."""
+        assert render_turn(self.session, self.now_ms)
+        again = self.taken & {kept.message_id for kept in carried(self.session)}
+        assert not again, f"{again} had been taken into account"
+
+    def finish(self, said: e.Message, outcome: Any, answer: str, tools: tuple[int, int]) -> None:
+        """End the open run with what its turn said."""
+        run = self.session.run
+        assert run is not None
+        owner = None if run.goal_id is None else e.GoalWork("continuation", run.goal_id)
+        self.do(
+            e.TurnEnded(turn_index=self.session.host.turn_index or 0, message=said),
+            e.RunFinished(
+                run_id=run.run_id,
+                outcome=outcome,
+                answer_digest=answer,
+                answer_length=len(answer),
+                tools_ok=tools[0],
+                tools_failed=tools[1],
+            ),
+            e.AgentEnded(messages=(e.Message(role="custom", work=owner), said)),
+            e.HostChanged(idle=True),
+        )
+
+    def ring(self) -> None:
+        """Let the timer fire when it is due."""
+        wake = next_wake(self.session)
+        if wake is not None and wake <= self.now_ms:
+            self.do(e.TimerFired())
+
+    def teardown(self) -> None:
+        """Replay the journal: it gives the session that there is."""
+        session = self.first
+        for stored, now_ms, given in self.journal:
+            left = iter(given)
+            context = Context(now_ms, lambda _kind, left=left: next(left))
+            session = handle(session, codec.decode_event(stored), context).session
+        assert codec.digest(codec.encode(session)) == codec.digest(codec.encode(self.session))
