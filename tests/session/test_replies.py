@@ -1,157 +1,39 @@
-"""What whoever asks is told: whether it was done, a code for programs, words and a hint."""
+"""What a person who commands is told: whether it was done, a code, words and a hint."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from goalfsm import events as e
-from goalfsm.model import MAX_ITEMS, Criterion, Limits, Usage, Verifier
+from goalfsm.model import MAX_ITEMS, Criterion, Limits
 from goalfsm.session import Policy
+from tests.session.asking import (
+    COMMAND,
+    EXISTS,
+    FINAL,
+    GIVE,
+    LOOK,
+    NO_BUDGET,
+    RANGES,
+    SAY,
+    Asked,
+    Told,
+    budget,
+    complete,
+    done,
+    give,
+    given_by_the_model,
+    held,
+    limited,
+    paused,
+    refused,
+    reply_to,
+    waiting_for_quota,
+)
 from tests.session.test_refusing_machines import at_work
-from tests.session.thread import START_MS, Thread, started
-
-Asked = e.Event | Callable[[Thread], Any]
-Told = tuple[bool, str, str, str]
-
-COMMAND = Verifier(kind="command")
-PERSON = Verifier(kind="person")
-SHOW = "give evidence that shows it as it is today, criterion by criterion"
-SAY = "say in a sentence what is to be achieved"
-GIVE = "goalfsm set THREAD OBJECTIVE gives it one"
-FINAL = "goalfsm set THREAD OBJECTIVE replaces a complete goal, goalfsm clear THREAD clears it"
-WORK = "goalfsm set THREAD OBJECTIVE gives the thread some"
-LOOK = "goalfsm status THREAD shows it as it is; then ask again"
-RANGES = "see Policy for the settings and their ranges"
-NO_BUDGET = (
-    False,
-    "budget_invalid",
-    "a budget must be a positive whole number",
-    "leave the budget out for none",
-)
-EXISTS = (
-    False,
-    "goal_exists",
-    "the thread already has an unfinished goal",
-    "finish, clear or replace it first (--replace)",
-)
-STALE = (
-    False,
-    "stale_run",
-    "this run is over; what it reports no longer counts",
-    "end this process; the engine has gone on without it",
-)
-
-
-def running(policy: Policy | None = None, **given: Any) -> Thread:
-    """Return a thread whose first turn runs."""
-    thread = started(policy, **given)
-    thread.dispatch()
-    return thread
-
-
-def after(*happened: e.Event, policy: Policy | None = None) -> Callable[[], Thread]:
-    """Return what makes a thread with a goal, after these events."""
-
-    def make() -> Thread:
-        thread = started(policy)
-        thread.do(*happened)
-        return thread
-
-    return make
-
-
-complete = after(e.CompletionRequested())
-paused = after(e.PauseRequested())
-blocked = after(e.BlockRequested(reason="no access"))
-
-
-def limited() -> Thread:
-    """Return a thread whose budget is used up and whose work is wound down."""
-    thread = running(limits=Limits(tokens=5))
-    thread.use(5)
-    thread.end()
-    thread.dispatch(wind_down=True)
-    thread.end()
-    return thread
-
-
-def claimed(*verifiers: Verifier) -> Callable[[], Thread]:
-    """Return what makes a thread with an open claim."""
-
-    def make() -> Thread:
-        thread = running(verifiers=verifiers or (COMMAND,))
-        thread.claim()
-        return thread
-
-    return make
-
-
-def waiting_for_quota() -> Thread:
-    """Return a thread that is paused until its quota comes back."""
-    thread = running()
-    thread.fail("You exceeded your current quota", retry_after=600.0)
-    return thread
-
-
-def given_by_the_model() -> Thread:
-    """Return a thread that has all the goals that its model may give it."""
-    thread = Thread(Policy(model_goals=1))
-    thread.tool("create_goal", objective="Mine")
-    thread.do(e.CompletionRequested())
-    return thread
-
-
-def held() -> Thread:
-    """Return a thread that starts no turn although its goal may not be paused."""
-    thread = at_work("pause")
-    thread.do(e.PauseRequested())
-    return thread
-
-
-def give(objective: str = "Make it work", **fields: Any) -> e.ObjectiveGiven:
-    """Return a person's objective."""
-    limits = fields.pop("limits", Limits())
-    return e.ObjectiveGiven(objective=objective, limits=limits, **fields)
-
-
-def steer(text: str = "left", key: str = "m") -> e.SteeringReceived:
-    """Return a person's message."""
-    return e.SteeringReceived(message_id=key, text=text)
-
-
-def verified(outcome: Any, index: int = 0, **fields: Any) -> e.VerificationFinished:
-    """Return what a verifier of the first claim found."""
-    return e.VerificationFinished(claim_id="claim-2", index=index, outcome=outcome, **fields)
-
-
-def budget(**limits: int) -> e.BudgetChanged:
-    """Return a person's change of the budget."""
-    return e.BudgetChanged(limits=Limits(**limits))
-
-
-def complete_with(*evidence: Any) -> Callable[[Thread], Any]:
-    """Return what claims that the goal is complete."""
-    return lambda thread: thread.tool("update_goal", status="complete", evidence=list(evidence))
-
-
-def used_twice(thread: Thread) -> None:
-    """Report the same usage twice."""
-    thread.use(1, key="a")
-    thread.use(1, key="a")
-
-
-def refused(code: str, message: str, hint: str) -> Told:
-    """Return a refusal."""
-    return False, code, message, hint
-
-
-def done(code: str, message: str, hint: str = "") -> Told:
-    """Return an answer to what was done."""
-    return True, code, message, hint
-
+from tests.session.thread import Thread, started
 
 TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
     # objectives
@@ -393,279 +275,13 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
         e.ClearRequested(expected_revision=9),
         refused("revision_changed", "the goal was changed meanwhile", LOOK),
     ),
-    # messages
-    "steer": (started, steer(), done("recorded", "the next turn takes it into account")),
-    "steer nothing": (
-        Thread,
-        steer(),
-        refused(
-            "no_goal",
-            "there is no work to steer",
-            WORK,
-        ),
-    ),
-    "steer what is complete": (
-        complete,
-        steer(),
-        refused(
-            "no_goal",
-            "there is no work to steer",
-            WORK,
-        ),
-    ),
-    "steer without words": (
-        started,
-        steer(" "),
-        refused("text_empty", "the message is empty", "give the message as text"),
-    ),
-    "steer twice": (
-        after(steer()),
-        steer("right"),
-        done("recorded", "it is queued already"),
-    ),
-    "steer too often": (
-        after(steer(key="m1"), steer(key="m2"), policy=Policy(steering_limit=2)),
-        steer(),
-        refused(
-            "steering_full",
-            "2 messages wait for the next turn already",
-            "wait until a turn has taken them, or say it by goalfsm edit THREAD OBJECTIVE",
-        ),
-    ),
-    # claims of the model
-    "a claim": (running, complete_with("it runs"), done("marked", "the goal is complete")),
-    "a claim without a goal": (
-        Thread,
-        complete_with("it runs"),
-        refused("no_goal", "there is no goal to complete", "create one first"),
-    ),
-    "a budget of a complete goal": (
-        complete,
-        budget(tokens=9),
-        refused(
-            "complete_is_terminal", "cannot raise the budget of the goal: it is complete", FINAL
-        ),
-    ),
-    "a claim twice": (complete, complete_with("it runs"), done("already_complete", "it is")),
-    "a claim while one is verified": (
-        claimed(),
-        complete_with("it runs"),
-        refused("claim_open", "a completion claim is being verified", "wait for its outcome"),
-    ),
-    "a claim to be verified": (
-        lambda: running(verifiers=(COMMAND,)),
-        complete_with("it runs"),
-        done(
-            "verifying",
-            "the claim is recorded; it is verified before the goal counts as complete",
-        ),
-    ),
-    "a claim that shows nothing": (
-        running,
-        complete_with(),
-        refused("evidence_missing", "a completion claim needs evidence", SHOW),
-    ),
-    "a claim that shows too little": (
-        lambda: running(criteria=tuple(Criterion(text=t) for t in ("tests", "docs", "x" * 90))),
-        complete_with({"text": "12 passed", "criterion": 1}),
-        refused("evidence_missing", f"no evidence for criterion 2 (docs), 3 ({'x' * 80})", SHOW),
-    ),
-    "a claim about no criterion": (
-        lambda: running(criteria=(Criterion(text="tests"),)),
-        complete_with({"text": "12 passed", "criterion": 2}),
-        refused("evidence_missing", "there is no criterion 2; the goal has 1", SHOW),
-    ),
-    "blocked": (
-        running,
-        Thread.blocked,
-        done(
-            "recorded",
-            "recorded 1 of 3: the goal stays active",
-            "try another way; only the same blocker in consecutive turns blocks the goal",
-        ),
-    ),
-    "blocked for the last time": (
-        lambda: running(Policy(blocked_after=1)),
-        Thread.blocked,
-        done("marked", "the goal is blocked"),
-    ),
-    "blocked without a goal": (
-        Thread,
-        Thread.blocked,
-        refused("no_goal", "there is no goal to block", "create one first"),
-    ),
-    "blocked twice": (blocked, Thread.blocked, done("already_blocked", "it is")),
-    "blocked while paused": (
-        paused,
-        Thread.blocked,
-        refused(
-            "only_active_can_block",
-            "the goal is paused",
-            "resume the goal before it is blocked again",
-        ),
-    ),
-    # verifiers, and a person's word on a claim
-    "a verifier of no claim": (
-        started,
-        verified("passed"),
-        refused("stale_claim", "that claim is settled already", ""),
-    ),
-    "a verifier of nobody": (
-        claimed(),
-        verified("passed", 7),
-        refused(
-            "verifier_unknown",
-            "the goal has no verifier 7 that the engine runs",
-            "answer for a verifier that RunVerifier named; a person accepts or rejects",
-        ),
-    ),
-    "one of two verifiers": (
-        claimed(COMMAND, COMMAND),
-        verified("passed"),
-        done("recorded", ""),
-    ),
-    "a verifier that comes before a person": (
-        claimed(COMMAND, PERSON),
-        verified("passed"),
-        done("waiting", "a person has to accept the claim"),
-    ),
-    "a verifier that passed": (
-        claimed(),
-        verified("passed"),
-        done("marked", "the goal is complete"),
-    ),
-    "a verifier that failed": (claimed(), verified("failed"), done("failed", "")),
-    "a verifier that could not tell": (
-        claimed(),
-        verified("unverifiable", detail="no network"),
-        done("unverifiable", "verifier 1: no network"),
-    ),
-    "accept": (claimed(PERSON), e.ClaimAccepted(), done("marked", "the goal is complete")),
-    "accept nothing": (
-        started,
-        e.ClaimAccepted(),
-        refused(
-            "no_claim",
-            "there is no claim to accept",
-            "goalfsm complete THREAD completes the goal without one",
-        ),
-    ),
-    "reject": (
-        claimed(PERSON),
-        e.ClaimRejected(feedback="no"),
-        done("rejected", "the feedback goes to the next turn"),
-    ),
-    "reject nothing": (
-        started,
-        e.ClaimRejected(),
-        refused(
-            "no_claim",
-            "there is no claim to reject",
-            "goalfsm steer THREAD TEXT tells the work what is wrong",
-        ),
-    ),
-    # waits
-    "wait for a time": (
-        started,
-        e.WaitDeclared(kind="timer", until_ms=START_MS + 1),
-        done("waiting", "the work waits until the time has come; end the turn"),
-    ),
-    "wait for a process": (
-        started,
-        e.WaitDeclared(kind="process", pid=1),
-        done("waiting", "the work waits until the process has ended; end the turn"),
-    ),
-    "wait for a person": (
-        started,
-        e.WaitDeclared(kind="person"),
-        done("waiting", "the work waits for a person; end the turn"),
-    ),
-    "wait for something": (
-        started,
-        e.WaitDeclared(kind="event"),
-        done("waiting", "the work waits until it is woken; end the turn"),
-    ),
-    "wait for no time": (
-        started,
-        e.WaitDeclared(kind="timer"),
-        refused("wait_invalid", "a timer needs a time", "give until or seconds"),
-    ),
-    "wait for no process": (
-        started,
-        e.WaitDeclared(kind="process", pid=0),
-        refused("wait_invalid", "a process needs its id", "give a pid above 0"),
-    ),
-    "wait for a process without an id": (
-        started,
-        e.WaitDeclared(kind="process"),
-        refused("wait_invalid", "a process needs its id", "give a pid above 0"),
-    ),
-    "wait while paused": (
-        paused,
-        e.WaitDeclared(kind="event"),
-        refused("status_not_allowed", "the goal is not active", ""),
-    ),
-    "wait without a goal": (
-        Thread,
-        e.WaitDeclared(kind="event"),
-        refused("status_not_allowed", "the goal is not active", ""),
-    ),
-    "wait while a person comes first": (
-        held,
-        e.WaitDeclared(kind="event"),
-        done("waiting", "a person comes first"),
-    ),
-    "wake": (
-        after(e.WaitDeclared(kind="event")),
-        e.WakeRequested(),
-        done("woken", "the wait is over"),
-    ),
-    "wake what does not wait": (
-        started,
-        e.WakeRequested(),
-        refused(
-            "not_waiting", "the goal waits for nothing", "goalfsm status THREAD shows what it does"
-        ),
-    ),
-    # runs
-    "a dispatch twice": (
-        running,
-        e.RunDispatched(run_id="run-1", token="token-1"),
-        done("dispatched", "the run is open already"),
-    ),
-    "a dispatch beside another": (
-        running,
-        e.RunDispatched(run_id="run-2", token="token-2"),
-        refused(
-            "run_open",
-            "the thread has an open run",
-            "report its end before another one is dispatched",
-        ),
-    ),
-    "usage twice": (running, used_twice, done("charged_before", "")),
-    "usage of an old run": (
-        started,
-        e.UsageReported(run_id="run-0", run_token="old", key="k", usage=Usage(input_tokens=1)),
-        STALE,
-    ),
-    "a tool of an old run": (
-        started,
-        e.ToolCalled(name="get_goal", arguments={}, run_token="old"),
-        STALE,
-    ),
 }
 
 
 @pytest.mark.parametrize("name", TOLD)
 def test_whoever_asks_is_told(name: str) -> None:
     make, asked, told = TOLD[name]
-    thread = make()
-    if callable(asked):
-        asked(thread)
-    else:
-        thread.do(asked)
-    reply = thread.reply
-    assert (reply.ok, reply.code, reply.message, reply.hint) == told
+    assert reply_to(make(), asked) == told
 
 
 def test_a_setting_that_does_not_exist_is_answered_with_those_that_do() -> None:
