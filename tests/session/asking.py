@@ -8,7 +8,7 @@ from typing import Any
 from goalfsm import events as e
 from goalfsm.model import Limits, Verifier
 from goalfsm.session import Policy
-from tests.session.test_refusing_machines import at_work
+from tests.session.refusing import at_work
 from tests.session.thread import Thread, started
 
 Asked = e.Event | Callable[[Thread], Any]

@@ -7,30 +7,9 @@ from msgspec.structs import replace
 
 from goalfsm import events as e
 from goalfsm.entries import SetEntry
-from goalfsm.machine import GUARDS, TRANSITIONS, GoalMachine, goal_machine
 from goalfsm.model import Limits, Verifier
 from goalfsm.session import Policy
-from tests.session.thread import Thread
-
-
-def refusing(*triggers: str) -> GoalMachine:
-    """Return a machine in which these triggers have rows, and a guard that is against them."""
-    rows = [row._replace(when="never") if row.trigger in triggers else row for row in TRANSITIONS]
-    kept = [
-        row
-        for index, row in enumerate(rows)
-        if (row.trigger, row.source) not in {(r.trigger, r.source) for r in rows[:index]}
-        or row.when is None
-    ]
-    return goal_machine(kept, guards={**GUARDS, "never": lambda _: False})
-
-
-def at_work(*triggers: str, policy: Policy | None = None, **given: object) -> Thread:
-    """Return a thread whose first turn runs."""
-    thread = Thread(policy, machine=refusing(*triggers))
-    thread.give(**given)
-    thread.dispatch()
-    return thread
+from tests.session.refusing import at_work
 
 
 def test_the_last_continuation_without_a_limit_sends_no_other() -> None:

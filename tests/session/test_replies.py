@@ -32,7 +32,7 @@ from tests.session.asking import (
     reply_to,
     waiting_for_quota,
 )
-from tests.session.test_refusing_machines import at_work
+from tests.session.refusing import at_work
 from tests.session.thread import Thread, started
 
 TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {

@@ -15,7 +15,7 @@ from goalfsm.session.change import extend
 from goalfsm.session.state import Change, Steering
 from goalfsm.session.steering import MAX_WAITING
 from recovery.stale_events import AbortingTurn, AwaitingTerminalCleanup
-from tests.session.test_refusing_machines import at_work
+from tests.session.refusing import at_work
 from tests.session.thread import Thread, started
 
 STALE = e.GoalWork("continuation", "goal-1")
