@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +35,21 @@ _ENDINGS: Final[Mapping[str, Format]] = {
     "": "mermaid",
 }
 _FILES: Final = ("checked", "updated")
+_BAD_PLACES: Final = frozenset(
+    {
+        errno.EACCES,
+        errno.EINVAL,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ETXTBSY,
+    }
+)
+"""What is wrong with the name of a file, not with the disk behind it."""
 
 
 @click.command("diagram")
@@ -147,7 +164,9 @@ def _blocks(checked: tuple[Path, ...], updated: tuple[Path, ...]) -> int:
                 code="no_block",
                 hint="put <!-- goalfsm:diagram goal --> and <!-- /goalfsm:diagram --> in it",
             )
-    for was in blocks.write(updated):
+    with _writing():
+        written = blocks.write(updated)
+    for was in written:
         click.echo(f"{was.path}:{was.line}: wrote {was.machine!r} again")
     stale = blocks.check(checked)
     for block in stale:
@@ -163,15 +182,29 @@ def _write(text: str, output: str | None) -> None:
     if output is None:
         click.echo(text, nl=not text.endswith("\n"))
         return
-    try:
+    with _writing(output):
         Path(output).write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _writing(output: str = "") -> Iterator[None]:
+    """Tell a place where nothing can be written, which is wrong usage, from a disk that failed.
+
+    Of a file whose name an error does not say, ``output`` is the name.
+    """
+    try:
+        yield
     except OSError as error:
+        name = str(error.filename or output)
+        if error.errno not in _BAD_PLACES:
+            raise OSError(error.errno, error.strerror, name) from None
         raise CannotWrite(
-            f"cannot write {output}: {error.strerror}", hint=_elsewhere(Path(output))
+            f"cannot write {name}: {error.strerror}", hint=_elsewhere(Path(name))
         ) from None
 
 
 def _elsewhere(path: Path) -> str:
+    elsewhere = "name another file, as goalfsm diagram -o FILE does"
     if path.parent.exists():
-        return "choose another file with -o"
-    return f"mkdir -p {shlex.quote(str(path.parent))}, or choose another file with -o"
+        return elsewhere
+    return f"mkdir -p {shlex.quote(str(path.parent))}, or {elsewhere}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -264,6 +265,41 @@ def test_a_missing_folder_is_named_with_what_makes_it(cli: Cli) -> None:
     refused = cli("diagram", "goal", "-o", "no/such folder/x.svg")
     assert refused.status == exits.USAGE
     assert "mkdir -p 'no/such folder'" in refused.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("diagram", "goal", "-o", "absent/x"),
+        ("diagram", "goal", "-o", "."),
+        ("diagram", "goal", "-o", "file/x"),
+        ("backup", "absent/x"),
+        ("backup", "file/x"),
+        ("set", "x", "--db", "file/x"),
+    ],
+)
+def test_a_place_where_no_file_can_be_is_wrong_usage(cli: Cli, words: tuple[str, ...]) -> None:
+    Path("file").touch()
+    refused = cli(*words)
+    assert refused.status == exits.USAGE
+    assert refused.told_shortly, refused
+    assert not Path("absent").exists()
+
+
+@pytest.mark.parametrize("words", [("goal", "-o", "drawn"), ("--update", "page.md")])
+def test_a_disk_that_fails_while_a_drawing_is_written_is_no_wrong_usage(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    Path("page.md").write_text("<!-- goalfsm:diagram goal -->\n<!-- /goalfsm:diagram -->\n")
+    for way in ("write_text", "write_bytes"):
+        monkeypatch.setattr(Path, way, fail)
+    failed = cli("diagram", *words)
+    assert failed.status == exits.FAILED
+    assert "No space left on device" in failed.err
+    assert "df shows" in failed.err
 
 
 def test_generated_blocks_are_checked_and_written_again(cli: Cli) -> None:
