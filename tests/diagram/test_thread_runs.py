@@ -110,16 +110,22 @@ def test_a_run_whose_end_a_probe_finds_was_reconciled(
     assert walked[1]["running", "Exited", "ended"] == walked[0]["running", "Exited", "ended"] - 1
 
 
-def test_a_run_that_was_prevented_had_no_worker() -> None:
+@pytest.mark.parametrize(
+    ("end", "place"),
+    [
+        (e.RunFinished(run_id="run", outcome="aborted"), "recorded"),
+        (e.RunInterrupted(run_id="run", detail="the goal was cleared"), "interrupted"),
+    ],
+)
+def test_a_run_that_was_prevented_had_no_worker(
+    end: e.RunFinished | e.RunInterrupted, place: str
+) -> None:
     thread = stale()
     message = e.Message(role="assistant", stop_reason="aborted")
-    thread.take(
-        e.TurnEnded(turn_index=1, message=message), e.RunFinished(run_id="run", outcome="aborted")
-    )
-    assert thread.taken("run") == {
-        ("wanted", "RunDispatched", "open"): 1,
-        ("open", "RunFinished", "recorded"): 1,
-    }
+    thread.take(e.TurnEnded(turn_index=1, message=message), end)
+    prevented = ("open", type(end).__name__, place)
+    assert thread.taken("run") == {("wanted", "RunDispatched", "open"): 1, prevented: 1}
+    assert prevented in {(row.source, row.trigger, row.dest) for row in ROWS}
 
 
 def test_the_end_of_another_run_is_no_step() -> None:
