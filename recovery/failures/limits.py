@@ -27,9 +27,18 @@ SPENT: Final = (
 LIMITS: Final[tuple[Rule, ...]] = (
     says(
         "overflow",
-        "one request is larger than a minute's allowance: waiting never helps, a smaller one does",
+        "one request is larger than the whole allowance: waiting never helps, a smaller one does",
+        r"request too large for ",
+        needs="request too large",
+        exceeds=r"limit:? (?P<most>[0-9][0-9,]{0,17}), (?:used:? [0-9,]{1,18}, )?"
+        r"requested:? (?P<asked>[0-9][0-9,]{0,17})",
+    ),
+    says(
+        "overflow",
+        "a request is too large, and nothing is said of an allowance that time brings back",
         r"request too large for .{0,400}(?:must be reduced|reduce your message|please reduce)",
         needs="request too large",
+        unless=rf"{MINUTE}|{LONGER}",
     ),
     says(
         "rate_limited",

@@ -20,6 +20,7 @@ class Rule(NamedTuple):
     Exactly one of ``text`` (searched in the text, in lower case), ``codes`` and ``statuses``
     triggers it. ``needs`` are literals of which a match of ``text`` has at least one: they spare
     the search. ``also`` must be found too; ``unless`` and ``unless_statuses`` speak against it.
+    ``exceeds`` must be found with a number called ``asked`` that is above the one called ``most``.
     ``common`` rules search the head of the text alone: their words turn up in anything.
     """
 
@@ -32,6 +33,7 @@ class Rule(NamedTuple):
     also: re.Pattern[str] | None = None
     unless: re.Pattern[str] | None = None
     unless_statuses: frozenset[int] = frozenset()
+    exceeds: re.Pattern[str] | None = None
     common: bool = False
 
     def holds(self, reading: Reading) -> bool:
@@ -47,7 +49,17 @@ class Rule(NamedTuple):
             return False
         if self.also is not None and self.also.search(reading.text) is None:
             return False
+        if self.exceeds is not None and not _exceeds(self.exceeds.search(reading.text)):
+            return False
         return self.unless is None or self.unless.search(reading.text) is None
+
+
+def _exceeds(numbers: re.Match[str] | None) -> bool:
+    """Tell whether more was asked for than there ever is; an allowance of 0 is none at all."""
+    if numbers is None:
+        return False
+    asked, most = (int(numbers[name].replace(",", "")) for name in ("asked", "most"))
+    return asked > most > 0
 
 
 def says(  # noqa: PLR0913 - a row of the table, by name
@@ -58,6 +70,7 @@ def says(  # noqa: PLR0913 - a row of the table, by name
     also: str | None = None,
     unless: str | None = None,
     unless_statuses: frozenset[int] = frozenset(),
+    exceeds: str | None = None,
     common: bool = False,
 ) -> Rule:
     """Return a rule on the text; ``needs`` are its literals, separated by bars."""
@@ -69,6 +82,7 @@ def says(  # noqa: PLR0913 - a row of the table, by name
         also=re.compile(also) if also else None,
         unless=re.compile(unless) if unless else None,
         unless_statuses=unless_statuses,
+        exceeds=re.compile(exceeds) if exceeds else None,
         common=common,
     )
 
