@@ -1,1 +1,1 @@
-"""."""
+"""Examples that run: goals with workers and verifiers of their own."""

@@ -1,1 +1,1 @@
-"""."""
+"""What does the work of a turn: programs under a supervisor, functions, and verifiers."""
