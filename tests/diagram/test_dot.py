@@ -11,6 +11,7 @@ from transitions import Machine
 
 from goalfsm.diagram import BUILTINS, Diagram, Edge, Node, Sequence, extract, named, render
 from goalfsm.diagram.labels import joints, simplify
+from tests.diagram.mermaid import SEQUENCE
 from tests.diagram.samples import (
     AWKWARD,
     awkward_machine,
@@ -18,7 +19,6 @@ from tests.diagram.samples import (
     nested_machine,
     release_machine,
 )
-from tests.diagram.test_mermaid import SEQUENCE
 
 Reader = Callable[[str], dict[str, Any]]
 

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from transitions import Machine
 
-from goalfsm.diagram import (
-    BUILTINS,
-    Diagram,
-    Edge,
-    Frame,
-    Message,
-    Node,
-    Participant,
-    Remark,
-    Sequence,
-    extract,
-    named,
-    render,
-)
-from goalfsm.diagram.labels import joints, simplify
+from goalfsm.diagram import BUILTINS, Diagram, Edge, Message, Node, Sequence, extract, named, render
+from goalfsm.diagram.labels import simplify
 from goalfsm.diagram.mermaid import identifiers
 from goalfsm.diagram.model import Direction
+from tests.diagram.mermaid import SEQUENCE, Reader, edges, expected, states
 from tests.diagram.samples import (
     AWKWARD,
     awkward_machine,
@@ -32,33 +19,6 @@ from tests.diagram.samples import (
     nested_machine,
     release_machine,
 )
-
-Reader = Callable[[str], dict[str, Any]]
-MARKERS = {"stateStart", "stateEnd"}
-
-
-def states(read: dict[str, Any]) -> dict[str, list[str]]:
-    """Return the lines shown in each state, without the start and end markers."""
-    found = [
-        state
-        for state in read["states"]
-        if state.get("shape") not in MARKERS and state.get("type") != "circle"
-    ]
-    return {state["id"]: state["lines"] for state in found}
-
-
-def edges(read: dict[str, Any]) -> set[tuple[str, str, str]]:
-    """Return the edges between states, without those of the markers."""
-    ids = states(read)
-    return {(a, b, text) for a, b, text in read["edges"] if a in ids and b in ids}
-
-
-def expected(diagram: Diagram, *, effects: bool = False) -> set[tuple[str, str, str]]:
-    ids = identifiers(node.name for node in diagram.states)
-    return {
-        (ids[joint.source], ids[joint.dest], "\n".join(joint.texts))
-        for joint in joints(diagram, guards=True, effects=effects)
-    }
 
 
 @pytest.mark.parametrize("name", AWKWARD)
@@ -236,28 +196,6 @@ def test_a_flow_is_a_flowchart_with_questions(mermaid: Reader) -> None:
     shapes = {state["id"]: state["type"] for state in read["states"]}
     assert shapes["status"] == "hexagon"
     assert shapes["continue"] == "stadium"
-
-
-SEQUENCE = Sequence(
-    title="Who says what",
-    participants=(
-        Participant(name="end", label="The end: <b>"),
-        Participant(name="loop"),
-        Participant(name="a b"),
-    ),
-    steps=(
-        Message(source="end", dest="loop", text="go; #now: <i>"),
-        Frame(
-            kind="loop",
-            text="until it's done; or not",
-            steps=(
-                Remark(over=("a b", "end"), text="over: all of it"),
-                Frame(kind="opt", text="end", steps=(Message(source="a b", dest="a b", text="x"),)),
-                Message(source="loop", dest="end", text="two\nlines", reply=True),
-            ),
-        ),
-    ),
-)
 
 
 def test_a_sequence_is_a_sequence_diagram(mermaid: Reader) -> None:

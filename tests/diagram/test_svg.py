@@ -16,6 +16,7 @@ from goalfsm.diagram import BUILTINS, Diagram, Edge, Node, extract, named, rende
 from goalfsm.diagram.labels import inside, joints, simplify
 from goalfsm.diagram.style import DARK, LIGHT, TEXT_SIZE
 from goalfsm.diagram.svg_page import clean, curve, number
+from tests.diagram.mermaid import SEQUENCE
 from tests.diagram.samples import (
     AWKWARD,
     awkward_machine,
@@ -23,7 +24,6 @@ from tests.diagram.samples import (
     nested_machine,
     release_machine,
 )
-from tests.diagram.test_mermaid import SEQUENCE
 
 NS = "{http://www.w3.org/2000/svg}"
 

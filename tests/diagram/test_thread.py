@@ -17,7 +17,7 @@ from goalfsm.model import Evidence, Usage
 from goalfsm.testing import fails, says, takes, uses
 from recovery import machine as recovery
 from recovery.state import CALM
-from tests.diagram.test_mermaid import Reader, edges, expected
+from tests.diagram.mermaid import Reader, edges, expected
 from tests.diagram.threads import (
     DONE,
     NEEDS_USER,
