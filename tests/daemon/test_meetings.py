@@ -16,6 +16,7 @@ from goalfsm.store.port import Identity, Process
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
 from goalfsm.workers.orphans import Orphans
+from tests.daemon.failing import Failing, times
 from tests.daemon.stage import (
     COMPLETE,
     OBJECTIVE,
@@ -27,7 +28,6 @@ from tests.daemon.stage import (
     usage,
     worker,
 )
-from tests.daemon.test_trouble import Failing, times
 
 OTHER = "other"
 

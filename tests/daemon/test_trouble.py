@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -19,71 +18,9 @@ from goalfsm.errors import (
     StoreError,
     StoreUnavailable,
 )
-from goalfsm.store.port import Commit
 from goalfsm.workers import protocol as w
-from tests.daemon.stage import (
-    COMPLETE,
-    OBJECTIVE,
-    THREAD,
-    Stage,
-    play,
-    steps,
-    usage,
-    worker,
-)
-
-
-class Failing:
-    """A store whose commits fail while ``failing`` says so."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._inner = stage.store()
-        self.failing: Callable[[], StoreError | None] = lambda: None
-        self.commits_anyway = False
-        self.reopened = 0
-        self.reserve = True
-        self.broken = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def commit(self, batch: Sequence[Commit], **options: Any) -> Any:
-        error = self.failing()
-        if self.broken and error is None:
-            raise OutcomeUnknown("reopen it first")
-        if error is not None:
-            self.broken = isinstance(error, OutcomeUnknown)
-            if self.commits_anyway:
-                self._inner.commit(batch, **options)
-            raise error
-        return self._inner.commit(batch, **options)
-
-    def reopen(self) -> None:
-        self.reopened += 1
-        self.broken = False
-        self._inner.reopen()
-
-    def release_reserve(self) -> bool:
-        had, self.reserve = self.reserve, False
-        return had
-
-    def restore_reserve(self) -> bool:
-        self.reserve = self.failing() is None
-        return self.reserve
-
-
-def times(count: int, error: Callable[[], StoreError]) -> Callable[[], StoreError | None]:
-    """Fail so many times, then no more."""
-    left = count
-
-    def failing() -> StoreError | None:
-        nonlocal left
-        if left <= 0:
-            return None
-        left -= 1
-        return error()
-
-    return failing
+from tests.daemon.failing import Failing, times
+from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, usage, worker
 
 
 @pytest.mark.parametrize(
