@@ -83,9 +83,9 @@ ROWS: Final[tuple[Row, ...]] = (
         reason="The next successor finds the run as open as this one did."),
     Row(CRASH, INTERRUPTED, INTERRUPTED,
         reason="The commit holds all of it."),
-    Row("SendWork", INTERRUPTED, WANTED, when="the decision is to continue",
+    Row("SendWork", INTERRUPTED, WANTED, when="decided to continue",
         reason="The next prompt says that the run before it was interrupted."),
-    Row("SendWork", RECORDED, WANTED, when="the decision is to continue",
+    Row("SendWork", RECORDED, WANTED, when="decided to continue",
         reason="The objective is not met yet."),
 )  # fmt: skip
 
