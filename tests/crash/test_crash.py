@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import apsw
 import psutil
 import pytest
 
@@ -53,6 +54,23 @@ def begun(place: Path) -> bool:
     return log.exists() and '"begin"' in log.read_text()
 
 
+def _stop_between_commits(daemon: Daemon, db: Path) -> None:
+    """Stop a daemon where it does not hold the database: there its successor would kill it."""
+    process = psutil.Process(daemon.process.pid)
+    while True:
+        daemon.process.send_signal(signal.SIGSTOP)
+        until("that it stands still", lambda: process.status() == psutil.STATUS_STOPPED)
+        beside = apsw.Connection(str(db))
+        try:
+            beside.execute("BEGIN IMMEDIATE; ROLLBACK")
+        except apsw.BusyError:
+            daemon.process.send_signal(signal.SIGCONT)
+        else:
+            return
+        finally:
+            beside.close()
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc of other processes")
 def test_a_stopped_daemon_is_replaced_and_gives_up_when_it_goes_on(tmp_path: Path) -> None:
     """Two databases at once: one owner stopped during a turn, one while it holds the lock."""
@@ -64,7 +82,7 @@ def test_a_stopped_daemon_is_replaced_and_gives_up_when_it_goes_on(tmp_path: Pat
     until("the first turn", lambda: begun(running))
     supervisor = first.supervisors()[0]
     workers = supervisor.children(recursive=True)
-    first.process.send_signal(signal.SIGSTOP)
+    _stop_between_commits(first, running / "goals.db")
     holder = subprocess.Popen(
         [sys.executable, "-m", "tests.crash.holder", str(locked / "goals.db")],
         stdout=subprocess.PIPE,
