@@ -88,7 +88,7 @@ class Pump:
         self._since = 0.0
         self._company = False
         self._turn: str | None = None
-        self._turn_began = 0.0
+        self._turn_ends = 0.0
         self._holds = 0
         self._closed = False
         self._idle: asyncio.Event = asyncio.Event()
@@ -155,10 +155,10 @@ class Pump:
             return False
         if self._turn is None:
             self._turn = thread_id
-            self._turn_began = self._loop.time()
+            self._turn_ends = self._loop.time() + TURN_S
             self._loop.call_soon(self._end_turn)
             return True
-        return self._turn == thread_id and self._loop.time() - self._turn_began < TURN_S
+        return self._turn == thread_id and self._loop.time() < self._turn_ends
 
     def _end_turn(self) -> None:
         self._turn = None

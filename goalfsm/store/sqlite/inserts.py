@@ -15,30 +15,36 @@ from goalfsm.store.port import MAX_COMMIT_BYTES, Commit, Committed, Effect, Outc
 
 Rows = list[tuple[Any, ...]]
 
-_CREATE: Final = """
-    INSERT INTO session (epoch, wake_at_ms, updated_at_ms, rules_version, state, thread_id,
-                         revision, status)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7 + 1, ?8) ON CONFLICT DO NOTHING"""
-_SET: Final = """
-    UPDATE session SET epoch = ?1, wake_at_ms = ?2, updated_at_ms = ?3, rules_version = ?4,
-                       state = ?5, revision = ?7 + 1"""
+# On one line each: a prepared statement is looked up by its whole text.
+_CREATE: Final = (
+    "INSERT INTO session"
+    " (epoch, wake_at_ms, updated_at_ms, rules_version, state, thread_id, revision, status)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7 + 1, ?8) ON CONFLICT DO NOTHING"
+)
+_SET: Final = (
+    "UPDATE session SET epoch = ?1, wake_at_ms = ?2, updated_at_ms = ?3, rules_version = ?4,"
+    " state = ?5, revision = ?7 + 1"
+)
 _UPDATE: Final = f"{_SET}, status = ?8 WHERE thread_id = ?6 AND revision = ?7"
 # Most events leave the status as it is: an update that does not name it spares the index a page.
 _KEEP_STATUS: Final = f"{_SET} WHERE thread_id = ?6 AND revision = ?7 AND status = ?8"
-_JOURNAL: Final = """
-    INSERT INTO journal (thread_id, revision, event_id, at_ms, rules_version, epoch, digest, event,
-                         decision)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_EFFECT: Final = """
-    INSERT INTO outbox (key, thread_id, revision, at_ms, kind, payload)
-    VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+_JOURNAL: Final = (
+    "INSERT INTO journal"
+    " (thread_id, revision, event_id, at_ms, rules_version, epoch, digest, event, decision)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_EFFECT: Final = (
+    "INSERT INTO outbox (key, thread_id, revision, at_ms, kind, payload)"
+    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
 DONE: Final = "UPDATE outbox SET done_at_ms = ? WHERE key = ? AND done_at_ms IS NULL"
 _HISTORY: Final = "INSERT INTO history (thread_id, entry) VALUES (?, ?)"
-_CONSUME: Final = """
-    INSERT INTO inbox (inbox_id, thread_id, at_ms, event, revision, reply)
-    VALUES (?, ?, ?, x'', ?, ?)
-    ON CONFLICT (inbox_id) DO UPDATE SET revision = excluded.revision, reply = excluded.reply
-    WHERE inbox.revision IS NULL AND inbox.thread_id = excluded.thread_id"""
+_CONSUME: Final = (
+    "INSERT INTO inbox (inbox_id, thread_id, at_ms, event, revision, reply)"
+    " VALUES (?, ?, ?, x'', ?, ?)"
+    " ON CONFLICT (inbox_id) DO UPDATE SET revision = excluded.revision, reply = excluded.reply"
+    " WHERE inbox.revision IS NULL AND inbox.thread_id = excluded.thread_id"
+)
 
 UNFIT: Final = (
     apsw.ConstraintError,
