@@ -78,6 +78,19 @@ def test_a_claim_or_a_wait_that_somebody_ended_is_progress() -> None:
     assert thread.status == "active"
 
 
+def test_a_wait_that_somebody_ended_counts_afresh() -> None:
+    """Whoever says that the wait is over has seen something happen."""
+    thread = started()
+    for token in ("token-1", "token-2"):
+        thread.dispatch()
+        thread.do(e.WaitDeclared(kind="event", run_token=token))
+        thread.end(answer="same", tools=(0, 0))
+        assert thread.session.progress.same_answer > 0
+        thread.do(e.WakeRequested())
+        assert thread.session.progress.same_answer == 0
+    assert thread.status == "active"
+
+
 def polling(seconds: float, *, notes: tuple[str, ...] = ("the build",), **policy: float) -> Thread:
     """Return a thread after five turns that only wait for a timer, or as many as it took."""
     thread = started(Policy(**policy))  # type: ignore[arg-type]

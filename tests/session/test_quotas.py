@@ -16,6 +16,8 @@ def test_a_quota_with_a_known_end_resumes_by_itself() -> None:
     assert (thread.status, thread.goal.pause_reason) == ("paused", "usage_limit")
     assert thread.goal.resume_at_ms == thread.now_ms + 3_600_000
     assert thread.wake == 3_600_000
+    assert thread.session.decision is not None
+    assert thread.session.decision.until_ms == thread.goal.resume_at_ms
     assert thread.session.recovery.attention is None
     thread.wait(seconds=3599)
     thread.do(e.TimerFired())

@@ -257,6 +257,7 @@ def test_every_row_has_its_reason() -> None:
     ("row", "says"),
     [
         (Row("nap", ABSENT, "active"), "nap: without a goal only create is asked"),
+        (Row("create", ABSENT, "paused", when="over_budget"), "create: a new goal is active"),
         (Row("replace", "active", "paused", when="over_budget"), "replace: a new goal is active"),
         (Row("clear", "active", "paused", when="over_budget"), "clear: clear, and nothing else"),
         (Row("clear", "active", None, when="over_budget"), "clear: clear, and nothing else"),
