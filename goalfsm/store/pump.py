@@ -291,6 +291,9 @@ class Pump:
             # They ride with the next batch: marking twice is harmless.
             self._marks = marks + self._marks
             self._put_off = not futures
+            if self._marks and futures:
+                # Also those that were put off before have another try: until then it is not idle.
+                self._idle.clear()
             if self._marks and self._linger is None:
                 wait_s = RETRY_S if self._put_off else LINGER_S
                 self._linger = self._loop.call_later(wait_s, self._schedule)

@@ -291,6 +291,25 @@ def test_marks_alone_survive_a_failure() -> None:
     run(main)
 
 
+def test_marks_that_a_commit_failed_with_do_not_keep_the_pump_from_closing() -> None:
+    """They were put off, rode with a commit, and have one more try."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        await pump.submit(commit(outbox=(Effect(key="k", kind="K"),)))
+        pump.mark_done("k", at_ms=1)
+        store.failures += [DiskFull("full")] * 3
+        await pump.drain()
+        with pytest.raises(DiskFull):
+            await pump.submit(commit(expected=1))
+        await pump.close()
+        assert store.failures == []
+        assert store.marks == [[], ["k"], ["k"], ["k"]]
+
+    run(main)
+
+
 def test_a_pump_closes_over_a_store_that_takes_no_marks() -> None:
     """One more try is made, then they are left to the next start."""
 
