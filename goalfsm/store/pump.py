@@ -264,6 +264,8 @@ class Pump:
             outcomes = self._store.commit(commits, done=marks)
         except Exception as error:  # noqa: BLE001 - whoever waits must learn of a defect, too
             self._failed(error, futures, marks)
+            if marks:
+                self._settle()
             return
         self._put_off = False
         for future, outcome in zip(futures, outcomes, strict=True):

@@ -310,6 +310,27 @@ def test_marks_that_a_commit_failed_with_do_not_keep_the_pump_from_closing() -> 
     run(main)
 
 
+@pytest.mark.parametrize("failure", [Fenced, RuntimeError])
+def test_marks_that_a_failed_commit_gave_up_keep_nobody_waiting(failure: type[Exception]) -> None:
+    """Who drains goes on, also where commits are held before the flush that it asked for."""
+
+    async def main() -> None:
+        store = Recorder()
+        pump = Pump(store)
+        pump.mark_done("k", at_ms=1)
+        draining = asyncio.create_task(pump.drain())
+        await asyncio.sleep(0)
+        store.failures.append(failure("no"))
+        future = pump.submit(commit())
+        async with pump.held(), asyncio.timeout(1):
+            await draining
+        with pytest.raises(failure):
+            await future
+        await pump.close()
+
+    run(main)
+
+
 def test_a_pump_closes_over_a_store_that_takes_no_marks() -> None:
     """One more try is made, then they are left to the next start."""
 
