@@ -332,10 +332,10 @@ class _LogKeeper:
             return
         if frames >= self._due:
             # While a reader holds the log back, try less and less often.
-            self._due = max(self._frames, frames * 2)
-            self._running = asyncio.get_running_loop().create_task(self._run(checkpointer))
+            self._due = frames * 2
+            self._running = asyncio.get_running_loop().create_task(self._run(checkpointer, frames))
 
-    async def _run(self, checkpointer: Checkpointer) -> None:
+    async def _run(self, checkpointer: Checkpointer, frames: int) -> None:
         pump = self._pump
         loop = asyncio.get_running_loop()
         try:
@@ -348,7 +348,9 @@ class _LogKeeper:
             pump.stats.checkpoints += 1
             pump.checkpoint_error = None
         except StoreError as error:
-            # The commits are durable in the log; it grows until a later run succeeds.
+            # The commits are durable in the log; it grows until a later run succeeds. That comes
+            # soon: a log left to double takes the room that a full disk was given.
+            self._due = frames + self._frames
             pump.checkpoint_error = error
         finally:
             self._running = None

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from goalfsm.errors import StoreUnavailable
+from goalfsm.errors import DiskFull, StoreUnavailable
 from goalfsm.store.port import Committed
 from goalfsm.store.pump import Pump
 from goalfsm.store.sqlite import SqliteStore
@@ -157,6 +157,22 @@ def test_failed_checkpoint_is_kept_for_doctor_and_harms_no_commit() -> None:
         await _commits(pump, 6, begin=6)
         await _settled(pump)
         assert pump.checkpoint_error is None
+        await pump.close()
+
+    run(main)
+
+
+def test_log_that_a_disk_refuses_to_move_does_not_double_before_the_next_try() -> None:
+    """It would take the room that a full disk was given, and could then not be moved at all."""
+
+    async def main() -> None:
+        store, keeper = _kept()
+        keeper.failure = DiskFull("full")
+        pump = Pump(store, checkpoint_frames=10, look_every=1)
+        for n in range(50):
+            await _commits(pump, 1, begin=n)
+            await _settled(pump)
+        assert [at for at, _ in keeper.runs] == [10, 20, 30, 40, 50]
         await pump.close()
 
     run(main)
