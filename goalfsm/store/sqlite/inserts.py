@@ -74,7 +74,7 @@ class Batch:
         self.sessions: list[tuple[str, Rows]] = []
         self.journal: Rows = []
         self.effects: Rows = []
-        self.done = marks.copy()
+        self.done: Rows = []
         self.history: Rows = []
         self.consumed: Rows = []
         before = ""
@@ -97,6 +97,7 @@ class Batch:
             if commit.inbox_id is not None:
                 self.consumed.append(_consumed(commit))
             self.outcomes.append(Committed(revision=commit.expected_revision + 1))
+        self.done += marks
         if self.done and self.effects:
             self._check_marks()
 
