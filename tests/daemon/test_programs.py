@@ -22,7 +22,7 @@ from goalfsm.errors import DatabaseReplaced
 from goalfsm.model import Verifier
 from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.port import Claimed, Held, Process
-from goalfsm.store.sqlite import SqliteStore, place
+from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers import processes
 from tests.daemon.stage import THREAD
 
@@ -225,10 +225,9 @@ def test_a_lock_without_an_owner_is_not_waited_for_for_ever(
 
 
 def test_a_file_that_is_taken_away_ends_the_engine_and_its_workers(
-    tmp_path: Path, db: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, db: Path
 ) -> None:
     """Nothing is acknowledged into a file that nobody can find again."""
-    monkeypatch.setattr(place, "LOOK_EVERY_NS", 0)
     worker = program(tmp_path, "echo ready; sleep 60")
 
     async def main() -> None:

@@ -10,15 +10,14 @@ from pathlib import Path
 import pytest
 
 from goalfsm.errors import DatabaseReplaced, Fenced, StoreClosed
-from goalfsm.store.port import Committed
+from goalfsm.store.port import Commit, Committed
 from goalfsm.store.sqlite import SqliteStore, place
 from tests.store.handles import commit, nobody_lives, owned
 
 
-@pytest.fixture(autouse=True)
-def looking_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look at the file's place with every commit, however soon it follows the one before."""
-    monkeypatch.setattr(place, "LOOK_EVERY_NS", 0)
+def asked(*, expected: int) -> Commit:
+    """Return a commit that somebody outside is answered for."""
+    return commit(expected=expected, inbox_id=f"asked-{expected}", reply=b"ok")
 
 
 def _delete(path: Path) -> None:
@@ -43,9 +42,9 @@ def test_commit_into_a_replaced_file_is_not_acknowledged(
     assert callable(harm)
     harm(path)
     with pytest.raises(DatabaseReplaced):
-        store.commit([commit(expected=1)])
+        store.commit([asked(expected=1)])
     with pytest.raises(DatabaseReplaced):
-        store.commit([commit(expected=1)])
+        store.commit([asked(expected=1)])
     with pytest.raises(DatabaseReplaced):
         store.sessions.load("t")
 
@@ -57,22 +56,22 @@ def test_harm_to_a_directory_that_was_quiet_is_noticed(
     """A directory in which nothing happened for long is not looked into, until something does."""
     os.utime(path.parent, (1, 1))
     for expected in range(1, 4):
-        assert store.commit([commit(expected=expected)]) == [Committed(revision=expected + 1)]
+        assert store.commit([asked(expected=expected)]) == [Committed(revision=expected + 1)]
     assert callable(harm)
     harm(path)
     with pytest.raises(DatabaseReplaced):
-        store.commit([commit(expected=4)])
+        store.commit([asked(expected=4)])
 
 
 def test_changes_within_one_tick_are_noticed(path: Path, store: SqliteStore) -> None:
     """A directory that has just changed may change again without its time showing it."""
     soon = time.time() + 3_600
     os.utime(path.parent, (soon, soon))
-    store.commit([commit(expected=1)])
+    store.commit([asked(expected=1)])
     _replace(path)
     os.utime(path.parent, (soon, soon))
     with pytest.raises(DatabaseReplaced):
-        store.commit([commit(expected=2)])
+        store.commit([asked(expected=2)])
 
 
 def test_commits_in_quick_succession_share_one_look(
@@ -80,26 +79,41 @@ def test_commits_in_quick_succession_share_one_look(
 ) -> None:
     """Those of the next milliseconds are lost with the file as those before are; then it stops."""
     now = time.monotonic_ns()
-    monkeypatch.setattr(place, "LOOK_EVERY_NS", 10_000_000)
+    monkeypatch.setattr(place.time, "clock_gettime_ns", lambda _clock: now)
+    store.commit([asked(expected=1)])
+    _delete(path)
+    assert store.commit([commit(expected=2)]) == [Committed(revision=3)]
+    now += place.LOOK_EVERY_NS
+    with pytest.raises(DatabaseReplaced):
+        store.commit([commit(expected=3)])
+
+
+@pytest.mark.parametrize("beside", [(), (commit("beside"),)], ids=["alone", "in a batch"])
+def test_whoever_is_answered_shares_no_look(
+    path: Path,
+    store: SqliteStore,
+    monkeypatch: pytest.MonkeyPatch,
+    beside: tuple[Commit, ...],
+) -> None:
+    """However soon after the last look: what is said to be kept is in the file at the path."""
+    now = time.monotonic_ns()
     monkeypatch.setattr(place.time, "clock_gettime_ns", lambda _clock: now)
     store.commit([commit(expected=1)])
     _delete(path)
-    assert store.commit([commit(expected=2)]) == [Committed(revision=3)]
-    now += 10_000_000
     with pytest.raises(DatabaseReplaced):
-        store.commit([commit(expected=3)])
+        store.commit([*beside, asked(expected=2)])
 
 
 def test_moved_directory_is_noticed_at_the_next_heartbeat(path: Path, store: SqliteStore) -> None:
     """The database goes along, so commits lose nothing; yet nobody finds it at its path."""
     os.utime(path.parent, (1, 1))
-    store.commit([commit(expected=1)])
+    store.commit([asked(expected=1)])
     path.parent.rename(path.parent.with_name("moved"))
-    assert store.commit([commit(expected=2)]) == [Committed(revision=3)]
+    assert store.commit([asked(expected=2)]) == [Committed(revision=3)]
     with pytest.raises(DatabaseReplaced):
         store.owner.heartbeat(uptime_ms=1)
     with pytest.raises(DatabaseReplaced):
-        store.commit([commit(expected=3)])
+        store.commit([asked(expected=3)])
     store.close()
     moved = SqliteStore.open(path.parent.with_name("moved") / path.name, read_only=True)
     assert len(moved.journal.read("t")) >= 3
@@ -134,10 +148,10 @@ def test_reopen_refuses_another_file(path: Path, store: SqliteStore, harm: objec
         with pytest.raises((DatabaseReplaced, Fenced)):
             store.reopen()
         with pytest.raises(DatabaseReplaced):
-            store.commit([commit(expected=1)])
+            store.commit([asked(expected=1)])
     store.close()
     with pytest.raises(StoreClosed):
-        store.commit([commit(expected=1)])
+        store.commit([asked(expected=1)])
 
 
 def test_reopen_goes_on_when_the_file_is_back(path: Path, store: SqliteStore) -> None:
@@ -145,12 +159,12 @@ def test_reopen_goes_on_when_the_file_is_back(path: Path, store: SqliteStore) ->
     away = path.with_name("away")
     path.rename(away)
     with pytest.raises(DatabaseReplaced):
-        store.commit([commit(expected=1)])
+        store.commit([asked(expected=1)])
     away.rename(path)
     store.reopen()
     assert store.journal.find("t", "event-1") is not None
     present = store.journal.find("t", "event-2") is not None
-    (outcome,) = store.commit([commit(expected=1)])
+    (outcome,) = store.commit([asked(expected=1)])
     assert isinstance(outcome, Committed) is not present
 
 

@@ -46,9 +46,10 @@ class Commits:
         write, epoch = self._database.write, self._database.epoch
         try:
             if len(batch) == 1 and weight(batch[0]) <= MAX_COMMIT_BYTES:
-                return [write(partial(insert_one, batch[0], marks, epoch))]
+                answered = batch[0].inbox_id is not None
+                return [write(partial(insert_one, batch[0], marks, epoch), answered=answered)]
             rows = Batch(batch, marks, epoch)
-            write(rows.insert)
+            write(rows.insert, answered=bool(rows.consumed))
         except LostError:
             return write(lambda cursor: self._one_by_one(cursor, batch, marks))
         return rows.outcomes

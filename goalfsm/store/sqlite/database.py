@@ -122,11 +122,14 @@ class Database:
         except apsw.Error as error:
             raise translated(error, "reading") from error
 
-    def write(self, work: Callable[[apsw.Cursor], T], *, owned: bool = True) -> T:
+    def write(
+        self, work: Callable[[apsw.Cursor], T], *, owned: bool = True, answered: bool = True
+    ) -> T:
         """Run ``work`` in one transaction that is durable when this returns.
 
         ``owned``: only while this handle is the owner; the epoch is compared under the write lock,
-        so a successor's claim comes either before, and is seen, or after.
+        so a successor's claim comes either before, and is seen, or after. ``answered``: somebody
+        outside is told of it, so the file must be the one at its path now, not a moment ago.
         """
         # Every event comes through here just after the processor slept on the disk, with its
         # caches cold: each function called costs a microsecond, so the way is one function.
@@ -159,7 +162,7 @@ class Database:
         # After COMMIT and before anybody is told: a commit into a file that is no longer at the
         # path is lost with it, so it must not be acknowledged.
         try:
-            self._place.check()
+            self._place.check(afresh=answered)
         except DatabaseReplaced as error:
             self._broken = error
             raise

@@ -22,7 +22,7 @@ _TICK_NS: Final = 50_000_000
 """Longer than the clock of any file system ticks."""
 
 LOOK_EVERY_NS: Final = 10_000_000
-"""How long what was seen is believed: a look costs a commit several microseconds."""
+"""How long what was seen will do for a commit that answers nobody: a look costs microseconds."""
 
 _DIRECTORY: Final = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 
@@ -81,7 +81,8 @@ class Place:
     about, each next write has to note a time of its own, which costs a quarter of a commit.
 
     A file that goes takes along every commit that was made before; those of the few milliseconds
-    until it is missed are no different. So commits in quick succession share one look.
+    until it is missed are no different. So commits in quick succession share one look, except
+    those that somebody outside is answered for.
     """
 
     def __init__(self, path: Path) -> None:
@@ -103,13 +104,13 @@ class Place:
         if self._read(0) != self._database:
             self._refuse(0)
 
-    def check(self) -> None:
+    def check(self, *, afresh: bool = True) -> None:
         """Raise `DatabaseReplaced` when the database or its log was deleted or replaced.
 
-        What was seen within `LOOK_EVERY_NS` stands.
+        Unless ``afresh``, what was seen within `LOOK_EVERY_NS` will do.
         """
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        if now < self._look_at:
+        if not afresh and now < self._look_at:
             return
         self._look_at = now + LOOK_EVERY_NS
         if self._directory is None:

@@ -93,9 +93,11 @@ class ReadOnlyDatabase(Database):
         msg = f"{self.path} keeps changing"
         raise Busy(msg)
 
-    def write(self, work: Callable[[apsw.Cursor], T], *, owned: bool = True) -> T:
+    def write(
+        self, work: Callable[[apsw.Cursor], T], *, owned: bool = True, answered: bool = True
+    ) -> T:
         """Raise `CannotWrite`."""
-        del work, owned
+        del work, owned, answered
         self.connection()
         msg = f"{self.path} was opened read-only"
         raise CannotWrite(msg)
