@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import platform
+import random
 import statistics
 import sys
 import time
@@ -74,10 +75,10 @@ def rounds(
     measured: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     for contender in contenders:
         contender.run(max(1, count // 10))
-    for turn in range(repeat):
-        # Whoever goes first in a round meets a colder machine: the order rotates.
-        shift = turn % len(contenders)
-        for contender in contenders[shift:] + contenders[:shift]:
+    order = random.Random(repeat)
+    for _ in range(repeat):
+        # What ran just before leaves caches and a disk behind that help or hinder whoever follows.
+        for contender in order.sample(contenders, len(contenders)):
             measured[contender.name].append(contender.run(count) / count * scale)
     return measured
 
