@@ -34,7 +34,7 @@ types: setup ## mypy strict, and pyright on the public API
 	exit $$status
 
 fresh: setup ## Are diagrams/ and the generated blocks of the docs what the machines give?
-	$(BIN)/python -m goalfsm.diagram.files --check
+	$(BIN)/python -m goalfsm.diagram.docs.files --check
 
 # The tests of what decides; the others are about what carries it out, and are run without counting.
 PURE := tests/conformance tests/prompts tests/recovery tests/session tests/testing tests/unit
@@ -57,7 +57,7 @@ verify: setup ## Everything that has to hold; installs what it needs; no test ma
 	exit $$status
 
 diagrams: setup ## Write diagrams/ and the generated blocks of the docs
-	$(BIN)/python -m goalfsm.diagram.files
+	$(BIN)/python -m goalfsm.diagram.docs.files
 
 bench: .venv-bench/.ready ## Measure beside the peers; QUICK=1 is coarse and writes nothing
 	.venv-bench/bin/python -m tests.bench $(if $(QUICK),--quick,--write)
@@ -74,7 +74,7 @@ simulate: setup ## Simulate SEEDS seeds of engines, people and crashes on virtua
 crash: setup ## Kill a daemon KILLS times and check that nothing is lost
 	$(BIN)/python -m tests.crash.run --kills $(or $(KILLS),200)
 
-mutants: .venv-mutants/.ready ## Count the changes of the pure modules that tests notice; ALL=1, ONLY='goalfsm.format*'
+mutants: .venv-mutants/.ready ## Count the changes of the pure modules that tests notice; ALL=1, ONLY='goalfsm.text*'
 	@sh .ci/mutants $(ONLY) $(if $(ALL),--all) $(if $(CONTROL),--control) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
 
 .venv-mutants/.ready: .ci/mutants.lock .ci/setup pyproject.toml

@@ -14,52 +14,56 @@ from typing import TYPE_CHECKING
 from goalfsm.lazy import exports
 
 if TYPE_CHECKING:
-    from goalfsm.compiler import Row
-    from goalfsm.continuation import Continue, Stop, Wait, decide, is_success
     from goalfsm.daemon.engine import Engine
     from goalfsm.errors import GoalError
-    from goalfsm.machine import STATES, TRANSITIONS, GoalMachine, default_machine, goal_machine
-    from goalfsm.model import Criterion, Evidence, Goal, Limits, Usage, Verifier
-    from goalfsm.session import Context, Decision, Policy, Reply, Session, Step
-    from goalfsm.session.handle import handle
-    from goalfsm.session.waits import next_wake
-    from goalfsm.status import project
-    from goalfsm.transition import Plan, Rejection, plan
+    from goalfsm.goal.compiler import Row
+    from goalfsm.goal.machine import STATES, TRANSITIONS, GoalMachine, default_machine, goal_machine
+    from goalfsm.goal.model import Criterion, Evidence, Goal, Limits, Usage, Verifier
+    from goalfsm.goal.transition import Plan, Rejection, plan
+    from goalfsm.session import effects, events
+    from goalfsm.session.continuation import Continue, Stop, Wait, decide, is_success
+    from goalfsm.session.policy import Policy
+    from goalfsm.session.state import Context, Decision, Reply, Session, Step
+    from goalfsm.session.thread import handle
+    from goalfsm.session.wake import next_wake
+    from goalfsm.views.status import project
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Context": "goalfsm.session.state",
-    "Continue": "goalfsm.continuation",
-    "Criterion": "goalfsm.model",
+    "Continue": "goalfsm.session.continuation",
+    "Criterion": "goalfsm.goal.model",
     "Decision": "goalfsm.session.state",
     "Engine": "goalfsm.daemon.engine",
-    "Evidence": "goalfsm.model",
-    "Goal": "goalfsm.model",
+    "Evidence": "goalfsm.goal.model",
+    "Goal": "goalfsm.goal.model",
     "GoalError": "goalfsm.errors",
-    "GoalMachine": "goalfsm.machine",
-    "Limits": "goalfsm.model",
-    "Plan": "goalfsm.transition",
+    "GoalMachine": "goalfsm.goal.machine",
+    "Limits": "goalfsm.goal.model",
+    "Plan": "goalfsm.goal.transition",
     "Policy": "goalfsm.session.policy",
-    "Rejection": "goalfsm.transition",
+    "Rejection": "goalfsm.goal.transition",
     "Reply": "goalfsm.session.state",
-    "Row": "goalfsm.compiler",
-    "STATES": "goalfsm.machine",
+    "Row": "goalfsm.goal.compiler",
+    "STATES": "goalfsm.goal.machine",
     "Session": "goalfsm.session.state",
     "Step": "goalfsm.session.state",
-    "Stop": "goalfsm.continuation",
-    "TRANSITIONS": "goalfsm.machine",
-    "Usage": "goalfsm.model",
-    "Verifier": "goalfsm.model",
-    "Wait": "goalfsm.continuation",
-    "decide": "goalfsm.continuation",
-    "default_machine": "goalfsm.machine",
-    "goal_machine": "goalfsm.machine",
-    "handle": "goalfsm.session.handle",
-    "is_success": "goalfsm.continuation",
-    "next_wake": "goalfsm.session.waits",
-    "plan": "goalfsm.transition",
-    "project": "goalfsm.status",
+    "Stop": "goalfsm.session.continuation",
+    "TRANSITIONS": "goalfsm.goal.machine",
+    "Usage": "goalfsm.goal.model",
+    "Verifier": "goalfsm.goal.model",
+    "Wait": "goalfsm.session.continuation",
+    "decide": "goalfsm.session.continuation",
+    "default_machine": "goalfsm.goal.machine",
+    "goal_machine": "goalfsm.goal.machine",
+    "effects": "goalfsm.session",
+    "events": "goalfsm.session",
+    "handle": "goalfsm.session.thread",
+    "is_success": "goalfsm.session.continuation",
+    "next_wake": "goalfsm.session.wake",
+    "plan": "goalfsm.goal.transition",
+    "project": "goalfsm.views.status",
 }
 
 __all__ = [
@@ -89,6 +93,8 @@ __all__ = [
     "__version__",
     "decide",
     "default_machine",
+    "effects",
+    "events",
     "goal_machine",
     "handle",
     "is_success",

@@ -12,8 +12,8 @@ def exports(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` of a module.
 
-    ``names`` are the module's ``globals()``, ``homes`` the module of each lazy name, ``public`` its
-    ``__all__``.
+    ``names`` are the module's ``globals()``, ``homes`` the module or package that holds each lazy
+    name (an attribute, or a module of that package), ``public`` its ``__all__``.
     """
 
     def get(name: str) -> Any:
@@ -21,7 +21,10 @@ def exports(
         if home is None:
             message = f"module {names['__name__']!r} has no attribute {name!r}"
             raise AttributeError(message)
-        value = names[name] = getattr(import_module(home), name)
+        holder = import_module(home)
+        if not hasattr(holder, name):
+            import_module(f"{home}.{name}")
+        value = names[name] = getattr(holder, name)
         return value
 
     def listed() -> list[str]:

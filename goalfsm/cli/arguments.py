@@ -11,10 +11,10 @@ import click
 import msgspec
 
 from goalfsm.errors import GoalError
-from goalfsm.events import Setting
-from goalfsm.model import COST_SCALE, MAX_COUNT
+from goalfsm.goal.model import COST_SCALE, MAX_COUNT
+from goalfsm.goal.validation import Rejected, check_objective, check_text
+from goalfsm.session.events import Setting
 from goalfsm.session.policy import Policy
-from goalfsm.validation import Rejected, check_objective, check_text
 
 _DURATION: Final = re.compile(
     r"(?P<bare>\d+(?:\.\d+)?)"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from goalfsm.events import Event
+    from goalfsm.session.events import Event
     from goalfsm.session.state import Reply, Session
     from goalfsm.store.port import Store, Stored
 
@@ -44,7 +44,7 @@ def refusal(place: Place, reply: Reply) -> GoalError:
 
 def post(place: Place, event: Event) -> Reply:
     """Send an event durably and return the reply, also a refusal."""
-    from goalfsm.daemon.client import request  # noqa: PLC0415  reading commands need no engine
+    from goalfsm.daemon.remote.client import request  # noqa: PLC0415  reading commands need no engine
 
     return request(place.db, place.thread_id, event, uuid.uuid4().hex)
 

@@ -9,8 +9,8 @@ import click
 from goalfsm.cli import arguments, options, places, programs
 from goalfsm.cli.arguments import HintedError
 from goalfsm.errors import GoalError
-from goalfsm.events import ObjectiveGiven
-from goalfsm.model import Criterion, Limits, Verifier
+from goalfsm.goal.model import Criterion, Limits, Verifier
+from goalfsm.session.events import ObjectiveGiven
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +116,7 @@ def objective(text: str, given: dict[str, Any]) -> ObjectiveGiven:
 
 
 def _verifiers(given: dict[str, Any], cwd: str) -> tuple[Verifier, ...]:
-    from goalfsm.workers.spawning import split_command  # noqa: PLC0415  only where one is given
+    from goalfsm.workers.supervisor.spawning import split_command  # noqa: PLC0415  only where one is given
 
     if given["verify_timeout"] is not None and not given["verifiers"]:
         raise HintedError("--verify-timeout, but no verifier", "add it: --verify CMD")

@@ -14,8 +14,9 @@ from click.core import ParameterSource
 
 from goalfsm.cli import asking, exits, places
 from goalfsm.cli.arguments import HintedError
-from goalfsm.diagram import DIRECTIONS, FORMATS, blocks, named, render
-from goalfsm.diagram.thread import of_thread
+from goalfsm.diagram import DIRECTIONS, FORMATS, named, render
+from goalfsm.diagram.docs import blocks
+from goalfsm.diagram.ours.thread import of_thread
 from goalfsm.errors import CannotWrite, GoalError
 
 if TYPE_CHECKING:

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Final
 from goalfsm.cli import asking, exits, programs
 from goalfsm.cli.places import speak
 from goalfsm.cli.reading import notice_of
-from goalfsm.daemon import client
-from goalfsm.daemon.client import NoEngine
 from goalfsm.daemon.engine import Engine
-from goalfsm.daemon.notices import Ended, Settled, StatusChanged
-from goalfsm.daemon.ownership import Owned
-from goalfsm.daemon.shutdown import stopping_on_signals
+from goalfsm.daemon.guards.drain import stopping_on_signals
+from goalfsm.daemon.guards.ownership import Owned
+from goalfsm.daemon.remote import client
+from goalfsm.daemon.remote.client import NoEngine
+from goalfsm.daemon.stages.subscriptions import Ended, Settled, StatusChanged
 from goalfsm.errors import DatabaseReplaced, GoalError, NoDatabase
-from goalfsm.events import ObjectiveGiven, ResumeRequested
-from goalfsm.model import ACTIVE, BLOCKED, COMPLETE, PAUSED
-from goalfsm.status import project
+from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, PAUSED
+from goalfsm.session.events import ObjectiveGiven, ResumeRequested
 from goalfsm.store.sqlite import SqliteStore
+from goalfsm.views.status import project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from goalfsm.cli.places import Place
     from goalfsm.cli.watching import View
     from goalfsm.daemon.config import WorkerConfig
-    from goalfsm.events import Event
+    from goalfsm.session.events import Event
     from goalfsm.session.state import Reply, Session
-    from goalfsm.status import Status
     from goalfsm.store.port import Owner, Stored
+    from goalfsm.views.status import Status
 
 _ATTEMPTS: Final = 40
 _PAUSE_S: Final = 0.25

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from goalfsm.model import BLOCKED, COMPLETE, LIMITED
+from goalfsm.goal.model import BLOCKED, COMPLETE, LIMITED
 
 OK: Final = 0
 """Done; of ``run``: the goal is complete."""

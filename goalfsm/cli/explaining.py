@@ -10,9 +10,9 @@ from goalfsm.cli import asking, options
 from goalfsm.cli.places import speak
 from goalfsm.cli.reading import decisions_of, events_of, now_ms, print_json
 from goalfsm.errors import GoalError
-from goalfsm.explain import explain
-from goalfsm.report import as_json as json_of
-from goalfsm.report import gather, markdown, record
+from goalfsm.views.explain import explain
+from goalfsm.views.report import as_json as json_of
+from goalfsm.views.report import gather, markdown, record
 
 if TYPE_CHECKING:
     from goalfsm.cli.places import Place

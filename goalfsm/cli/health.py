@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from goalfsm.daemon.replaying import replay, stopped_by_faults, undecidable
+from goalfsm.daemon.flow.replay import replay, stopped_by_faults, undecidable
 from goalfsm.errors import GoalError
-from goalfsm.explain import moment
 from goalfsm.session import codec
 from goalfsm.store.owner import is_alive, uptime_ms
 from goalfsm.store.port import EXPIRY_MS
+from goalfsm.views.explain import moment
 
 if TYPE_CHECKING:
     from goalfsm.store.port import Facts, Store

@@ -12,17 +12,15 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from goalfsm.cli.narrating import short
-from goalfsm.cli.watching import Narrator
-from goalfsm.daemon import notices
-from goalfsm.escape import line
-from goalfsm.format import compact_tokens, duration
-from goalfsm.progress import Spent, money
+from goalfsm.cli.narrating import Narrator, short
+from goalfsm.daemon.stages import subscriptions as notices
+from goalfsm.session.budgets import Spent, money
+from goalfsm.text import compact_tokens, duration, line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from goalfsm.status import Status
+    from goalfsm.views.status import Status
 
 _BAR: Final = 24
 _STYLES: Final = {

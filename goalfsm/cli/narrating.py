@@ -6,19 +6,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from goalfsm import events
-from goalfsm.escape import line, shortened
-from goalfsm.explain import moment
-from goalfsm.format import awaited, compact_tokens, duration
-from goalfsm.progress import money
+from goalfsm.daemon.stages import subscriptions as notices
+from goalfsm.session import events
+from goalfsm.session.budgets import money
+from goalfsm.text import awaited, compact_tokens, duration, line, shortened, visible
+from goalfsm.views.explain import moment
 
 if TYPE_CHECKING:
-    from goalfsm.model import Limits
+    from goalfsm.goal.model import Limits
     from goalfsm.session.state import Decision
+    from goalfsm.views.status import Status
 
 MAX_WORDS: Final = 160
 _SHORT_ID: Final = 8
 _EVENT: Final[Any] = events.Event
+_HELD: Final = 4_000
+"""Most characters of an unfinished line of output that are held back for its end."""
 
 
 def event_of(data: dict[str, Any]) -> events.Event:
@@ -217,3 +220,83 @@ def _usage(event: events.UsageReported) -> str:
     if usage.cached_tokens:
         text += f" ({usage.cached_tokens:,} cached)"
     return text + (f", cost {money(usage.cost)}" if usage.cost else "")
+
+
+class Narrator:
+    """Turns notices into lines; knows which turn it is and which decision was told last."""
+
+    def __init__(self) -> None:
+        """Start before the first turn."""
+        self._turn = 0
+        self._starting: events.RunDispatched | None = None
+        self._decision: Decision | None = None
+        self._held = ""
+
+    def lines(self, notice: notices.Notice) -> list[str]:
+        """Return what there is to say of a notice, often nothing."""
+        match notice:
+            case notices.Happened():
+                return self._happened(notice)
+            case notices.StatusChanged() | notices.Settled():
+                return self._place(notice.status)
+            case notices.Output():
+                return self._output(notice.text)
+            case notices.Problem():
+                hint = f" ({notice.hint})" if notice.hint else ""
+                return [f"{visible(notice.message)}{hint}"]
+            case notices.Missed():
+                return [f"({notice.count} notices came too fast to be shown)"]
+            case notices.Ended():
+                return [*self._rest(), *([visible(notice.message)] if notice.message else [])]
+
+    def _place(self, status: Status) -> list[str]:
+        """Take note of the turn; only the status knows which one a run is an attempt at."""
+        before = self._turn
+        if status.goal is not None:
+            self._turn = status.goal.continuations if status.run is None else status.run.turn
+        started, self._starting = self._starting, None
+        if started is None:
+            return []
+        again = " again" if self._turn == before else ""
+        return [told(started, self._turn) + again]
+
+    def _happened(self, notice: notices.Happened) -> list[str]:
+        event = event_of(notice.event)
+        lines: list[str] = []
+        if isinstance(event, events.RunFinished | events.RunInterrupted):
+            lines += self._rest()
+        if isinstance(event, events.ObjectiveGiven) and notice.reply and notice.reply.ok:
+            self._turn = 0
+        if isinstance(event, events.RunDispatched):
+            self._starting = event
+        elif not is_quiet(event):
+            refused = notice.reply is not None and not notice.reply.ok
+            suffix = f" (refused: {notice.reply.message})" if notice.reply and refused else ""
+            lines.append(told(event, self._turn) + suffix)
+        if notice.decision is not None and notice.decision.at_ms == notice.at_ms:
+            lines += self._decided(notice.decision)
+        return lines
+
+    def _decided(self, decision: Decision) -> list[str]:
+        before, self._decision = self._decision, decision
+        same = before is not None and (before.guard, before.reason, before.until_ms) == (
+            decision.guard,
+            decision.reason,
+            decision.until_ms,
+        )
+        quiet = decision.guard in {"queued", "host_busy"} or (
+            same and decision.decision != "continue"
+        )
+        return [] if quiet else [f"→ {why(decision)}"]
+
+    def _output(self, text: str) -> list[str]:
+        """Return the whole lines of a worker's text; the rest is held back."""
+        *whole, self._held = (self._held + visible(text)).split("\n")
+        if len(self._held) > _HELD:
+            whole.append(self._held)
+            self._held = ""
+        return [f"  | {row}" for row in whole]
+
+    def _rest(self) -> list[str]:
+        held, self._held = self._held, ""
+        return [f"  | {held}"] if held else []

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from goalfsm import events
 from goalfsm.cli import arguments, options
 from goalfsm.cli.arguments import NO_LIMIT, HintedError
 from goalfsm.cli.asking import ask
-from goalfsm.model import Evidence, Limits
+from goalfsm.goal.model import Evidence, Limits
+from goalfsm.session import events
 
 if TYPE_CHECKING:
     from goalfsm.cli.options import Expected

@@ -27,7 +27,7 @@ def check_verifier(command: str, argv: tuple[str, ...], cwd: str) -> str:
 
     A file may still be written by the work; what is not on PATH raises GoalError.
     """
-    from goalfsm.workers.spawning import check_program  # noqa: PLC0415  only where one is given
+    from goalfsm.workers.supervisor.spawning import check_program  # noqa: PLC0415  only where one is given
 
     try:
         check_program(argv, cwd, os.environ)

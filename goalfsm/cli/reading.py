@@ -14,19 +14,19 @@ from goalfsm.cli import asking, options
 from goalfsm.cli.arguments import count
 from goalfsm.cli.narrating import is_quiet, told, why
 from goalfsm.cli.showing import status_lines
-from goalfsm.events import UsageReported
-from goalfsm.explain import moment
-from goalfsm.model import ACTIVE
+from goalfsm.goal.model import ACTIVE
 from goalfsm.session import codec
-from goalfsm.status import project, summary
+from goalfsm.session.events import UsageReported
+from goalfsm.views.explain import moment
+from goalfsm.views.status import project, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from goalfsm.cli.places import Place
-    from goalfsm.daemon.notices import Happened
-    from goalfsm.events import Event
+    from goalfsm.daemon.stages.subscriptions import Happened
+    from goalfsm.session.events import Event
     from goalfsm.session.state import Decision
     from goalfsm.store.port import JournalRow, Store
 
@@ -156,7 +156,7 @@ def decisions_of(store: Store, thread_id: str, events: int) -> Iterator[Decision
 
 def notice_of(row: JournalRow) -> Happened:
     """Return a journal row in the form in which an engine tells its followers."""
-    from goalfsm.daemon.notices import Happened, public  # noqa: PLC0415  only for programs
+    from goalfsm.daemon.stages.subscriptions import Happened, public  # noqa: PLC0415  only for programs
 
     return Happened(
         thread_id=row.thread_id,

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from goalfsm.cli.narrating import short
 from goalfsm.cli.places import Place, speak
-from goalfsm.escape import line
-from goalfsm.explain import moment
-from goalfsm.progress import budget_lines
+from goalfsm.session.budgets import budget_lines
+from goalfsm.text import line
+from goalfsm.views.explain import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from goalfsm.status import Status
+    from goalfsm.views.status import Status
 
 _WIDTH: Final = 12
 

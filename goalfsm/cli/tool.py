@@ -11,11 +11,11 @@ import click
 from goalfsm.cli import arguments, asking, exits, options
 from goalfsm.cli.reading import now_ms, print_json
 from goalfsm.errors import GoalError
-from goalfsm.events import ToolCalled, WaitDeclared
+from goalfsm.goal.validation import Rejected
+from goalfsm.session.events import ToolCalled, WaitDeclared
 from goalfsm.session.state import Session
-from goalfsm.tool_answers import respond
-from goalfsm.tools import parse
-from goalfsm.validation import Rejected
+from goalfsm.session.tools import parse
+from goalfsm.views.tool_answers import respond
 
 if TYPE_CHECKING:
     from goalfsm.cli.places import Place
@@ -157,7 +157,7 @@ def wait(place: Place, kind: WaitFor, seconds: float | None, pid: int | None, no
 
 def _started(pid: int) -> str:
     """Return what tells the process from later ones with its number."""
-    from goalfsm.workers.processes import start_time  # noqa: PLC0415  one command needs it
+    from goalfsm.workers.supervisor.processes import start_time  # noqa: PLC0415  one command needs it
 
     started = start_time(pid)
     if not started:

@@ -12,8 +12,8 @@ from goalfsm.cli import arguments, asking, describing, exits, options, places, p
 from goalfsm.cli.arguments import HintedError, ProgramCommand, program_of
 from goalfsm.cli.signals import interrupting
 from goalfsm.errors import NoDatabase
-from goalfsm.events import ObjectiveGiven
-from goalfsm.model import COMPLETE, LIMITED
+from goalfsm.goal.model import COMPLETE, LIMITED
+from goalfsm.session.events import ObjectiveGiven
 
 if TYPE_CHECKING:
     from goalfsm.cli.places import Place
@@ -115,7 +115,7 @@ def daemon_command(db: Path, max_runs: int, grace: float, log_json: bool, log_le
 
 async def _serve(db: Path, max_runs: int, grace: float) -> None:
     from goalfsm.daemon.engine import Engine  # noqa: PLC0415  it loads the whole engine
-    from goalfsm.daemon.shutdown import stopping_on_signals  # noqa: PLC0415  the same
+    from goalfsm.daemon.guards.drain import stopping_on_signals  # noqa: PLC0415  the same
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  the same
 
     store = SqliteStore.open(db)
@@ -174,9 +174,9 @@ def set_command(
 def _refuse_early(place: Place, session: Session | None, wanted: ObjectiveGiven) -> None:
     """Raise what the objective will be refused with, before anything is written for it."""
     from goalfsm.cli.reading import now_ms  # noqa: PLC0415  it loads the session
-    from goalfsm.daemon.world import decision_context  # noqa: PLC0415  the same
-    from goalfsm.session.handle import handle  # noqa: PLC0415  the same
+    from goalfsm.daemon.host.clock import decision_context  # noqa: PLC0415  the same
     from goalfsm.session.state import Session as Fresh  # noqa: PLC0415  the same
+    from goalfsm.session.thread import handle  # noqa: PLC0415  the same
 
     goal = None if session is None else session.goal
     if goal is not None and goal.status != COMPLETE and not wanted.replace:
@@ -238,7 +238,7 @@ def _stopped(session: Session, place: Place, *, as_json: bool) -> int:
     """Show a goal that a run cannot take up, and return what that exits with."""
     from goalfsm.cli.reading import now_ms, print_json  # noqa: PLC0415  only here
     from goalfsm.cli.showing import status_lines  # noqa: PLC0415  the same
-    from goalfsm.status import project  # noqa: PLC0415  the same
+    from goalfsm.views.status import project  # noqa: PLC0415  the same
 
     status = project(session, now_ms(), thread_id=place.thread_id)
     if as_json:

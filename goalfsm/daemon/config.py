@@ -8,10 +8,11 @@ from typing import Final, NamedTuple
 import msgspec
 
 from goalfsm.errors import GoalError
-from goalfsm.workers.command import CommandSpec, CommandWorker, StdinMode
+from goalfsm.workers.command import CommandWorker
 from goalfsm.workers.lines import OutputMode
 from goalfsm.workers.protocol import Worker
-from goalfsm.workers.supervision import Supervisor
+from goalfsm.workers.spec import CommandSpec, StdinMode
+from goalfsm.workers.supervisor.client import Supervisor
 
 SILENCE_TIMEOUT_S: Final = 1_800.0
 """How long a program may say nothing before its turn counts as hanging."""

@@ -11,31 +11,31 @@ from typing import Final, Self
 
 import structlog
 
-from goalfsm import events as e
-from goalfsm.daemon.actor import Actor
-from goalfsm.daemon.actors import Actors
 from goalfsm.daemon.config import Processes, WorkerSource
-from goalfsm.daemon.dispatch import MAX_RUNS, Dispatcher
-from goalfsm.daemon.doing import Callback, Doer
-from goalfsm.daemon.faults import HINT, Faults
+from goalfsm.daemon.flow.mailbox import Actor
+from goalfsm.daemon.flow.threads import Actors
+from goalfsm.daemon.guards.drain import GRACE_S, wind_up
+from goalfsm.daemon.guards.outage import Trouble
+from goalfsm.daemon.guards.ownership import Heartbeat, acquire
+from goalfsm.daemon.guards.quarantine import HINT, Faults
+from goalfsm.daemon.guards.takeover import reconcile
+from goalfsm.daemon.host.clock import World
+from goalfsm.daemon.host.platform import Machine, System
 from goalfsm.daemon.hub import Hub
 from goalfsm.daemon.logs import be_quiet
-from goalfsm.daemon.notices import Followers, Notice, StatusChanged
-from goalfsm.daemon.ownership import Heartbeat, acquire
-from goalfsm.daemon.places import socket_for
-from goalfsm.daemon.reconcile import reconcile
-from goalfsm.daemon.server import Server
-from goalfsm.daemon.settling import Settling
-from goalfsm.daemon.shutdown import GRACE_S, wind_up
-from goalfsm.daemon.system import Machine, System
-from goalfsm.daemon.timers import Timers
-from goalfsm.daemon.trouble import Trouble
-from goalfsm.daemon.verification import Verification, VerifierFunction
-from goalfsm.daemon.watching import Watchers
-from goalfsm.daemon.world import World
+from goalfsm.daemon.remote.server import Server
+from goalfsm.daemon.remote.socket_path import socket_for
+from goalfsm.daemon.stages.effects import Callback, Doer
+from goalfsm.daemon.stages.process_watch import Watchers
+from goalfsm.daemon.stages.quiescence import Settling
+from goalfsm.daemon.stages.scheduler import MAX_RUNS, Dispatcher
+from goalfsm.daemon.stages.subscriptions import Followers, Notice, StatusChanged
+from goalfsm.daemon.stages.verifiers import Verification, VerifierFunction
+from goalfsm.daemon.stages.wakeups import Timers
 from goalfsm.errors import Fenced, StoreClosed, StoreError
-from goalfsm.machine import GoalMachine
-from goalfsm.model import ACTIVE
+from goalfsm.goal.machine import GoalMachine
+from goalfsm.goal.model import ACTIVE
+from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply, Session
 from goalfsm.store.port import Store
@@ -116,7 +116,7 @@ class Engine(Hub):
     async def __aenter__(self) -> Self:
         """Own the store, take over what is in it, and begin to work.
 
-        Raises `goalfsm.daemon.ownership.Owned` when another engine does, and `StoreError`.
+        Raises `goalfsm.daemon.guards.ownership.Owned` when another engine does, and `StoreError`.
         """
         be_quiet()
         self.world = World(self.system.clock, self.system.entropy)

@@ -9,34 +9,34 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from goalfsm import events as e
 from goalfsm.daemon.config import Assignment, Processes, WorkerSource, assign, given_worker
-from goalfsm.daemon.notices import Followers, Problem, Settled, StatusChanged, happened
-from goalfsm.daemon.reconcile import consume_inbox
-from goalfsm.daemon.system import System, recorded_identity
+from goalfsm.daemon.guards.takeover import consume_inbox
+from goalfsm.daemon.host.platform import System, recorded_identity
+from goalfsm.daemon.stages.subscriptions import Followers, Problem, Settled, StatusChanged, happened
 from goalfsm.errors import GoalError, StoreError
 from goalfsm.session import codec
+from goalfsm.session import events as e
 from goalfsm.session.state import Reply, Session
-from goalfsm.session.waits import next_wake
-from goalfsm.status import Status, project
+from goalfsm.session.wake import next_wake
 from goalfsm.store.port import Commit, InboxRow, Outcome, Process, Store
+from goalfsm.views.status import Status, project
 
 if TYPE_CHECKING:
-    from goalfsm.daemon.actor import Actor
-    from goalfsm.daemon.actors import Actors
-    from goalfsm.daemon.dispatch import Dispatcher
-    from goalfsm.daemon.doing import Doer
-    from goalfsm.daemon.faults import Faults, Undecided
-    from goalfsm.daemon.ownership import Heartbeat
-    from goalfsm.daemon.records import Opened, Prepared
-    from goalfsm.daemon.runs import LiveRun
-    from goalfsm.daemon.settling import Settling
-    from goalfsm.daemon.timers import Timers
-    from goalfsm.daemon.trouble import Trouble
-    from goalfsm.daemon.verification import Verification
-    from goalfsm.daemon.watching import Watchers
-    from goalfsm.daemon.world import World
-    from goalfsm.machine import GoalMachine
+    from goalfsm.daemon.flow.decide import Opened, Prepared
+    from goalfsm.daemon.flow.mailbox import Actor
+    from goalfsm.daemon.flow.threads import Actors
+    from goalfsm.daemon.guards.outage import Trouble
+    from goalfsm.daemon.guards.ownership import Heartbeat
+    from goalfsm.daemon.guards.quarantine import Faults, Undecided
+    from goalfsm.daemon.host.clock import World
+    from goalfsm.daemon.stages.effects import Doer
+    from goalfsm.daemon.stages.live_run import LiveRun
+    from goalfsm.daemon.stages.process_watch import Watchers
+    from goalfsm.daemon.stages.quiescence import Settling
+    from goalfsm.daemon.stages.scheduler import Dispatcher
+    from goalfsm.daemon.stages.verifiers import Verification
+    from goalfsm.daemon.stages.wakeups import Timers
+    from goalfsm.goal.machine import GoalMachine
     from goalfsm.store.pump import Pump
     from goalfsm.workers.protocol import Spawned
 
@@ -173,7 +173,7 @@ class Hub(ABC):
         self.trouble.met(actor, error)
 
     def mishap(self, actor: Actor, error: Exception, undecided: Undecided | None = None) -> None:
-        """Stop a thread that met a fault, and say so; see `goalfsm.daemon.faults`."""
+        """Stop a thread that met a fault, and say so; see `goalfsm.daemon.guards.quarantine`."""
         self.faults.met(actor, error, undecided)
 
     def quiet(self, actor: Actor) -> None:

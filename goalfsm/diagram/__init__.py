@@ -8,7 +8,6 @@ goalfsm has to be installed for any of it.
 from __future__ import annotations
 
 from goalfsm.diagram.extract import extract
-from goalfsm.diagram.machines import BUILTINS, named
 from goalfsm.diagram.model import (
     Diagram,
     DiagramError,
@@ -20,6 +19,7 @@ from goalfsm.diagram.model import (
     Remark,
     Sequence,
 )
+from goalfsm.diagram.ours.machines import BUILTINS, named
 from goalfsm.diagram.render import DIRECTIONS, FORMATS, render, with_path
 from goalfsm.diagram.rows import from_rows
 

@@ -27,9 +27,9 @@ from typing import Any, Final
 
 from mkdocs.exceptions import PluginError
 
-from goalfsm.diagram.blocks import block_body, refreshed
+from goalfsm.diagram.docs.blocks import block_body, refreshed
+from goalfsm.diagram.docs.order import fulfil, read_order
 from goalfsm.diagram.model import DiagramError, Drawing
-from goalfsm.diagram.order import fulfil, read_order
 
 _FENCE: Final = re.compile(
     r"^(?P<indent> *)(?P<ticks>`{3,}|~{3,}) *goalfsm-diagram *\n"

@@ -88,10 +88,10 @@ def _adapted(
 def _svg(drawing: Drawing, *, guards: bool, effects: bool) -> str:
     # The layout is the largest part of the package; text formats do without it.
     if isinstance(drawing, Steps):
-        from goalfsm.diagram.sequence_svg import render_sequence  # noqa: PLC0415
+        from goalfsm.diagram.svg.sequence_svg import render_sequence  # noqa: PLC0415
 
         return render_sequence(drawing)
-    from goalfsm.diagram.svg import render_svg  # noqa: PLC0415
+    from goalfsm.diagram.svg.svg import render_svg  # noqa: PLC0415
 
     return render_svg(drawing, guards=guards, effects=effects)
 

@@ -24,8 +24,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 import goalfsm
-from goalfsm.diagram.machines import BUILTINS, named
 from goalfsm.diagram.model import DiagramError, Drawing
+from goalfsm.diagram.ours.machines import BUILTINS, named
 from goalfsm.diagram.render import DIRECTIONS, render
 from goalfsm.diagram.table import NOTHING, Cell, Table, table_of
 

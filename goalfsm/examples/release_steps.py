@@ -228,7 +228,7 @@ def check(space: Workspace) -> dict[str, Any]:
     ]
     with tarfile.open(one("*.tar.gz", space.dist)) as archive:
         members = {name.partition("/")[2] for name in archive.getnames()}
-    needed = ("pyproject.toml", "README.md", "LICENSE", "goalfsm/machine.py")
+    needed = ("pyproject.toml", "README.md", "LICENSE", "goalfsm/goal/machine.py")
     faults += [(name not in members, f"the sdist lacks {name}") for name in needed]
     found = [text for wrong, text in faults if wrong]
     if found:

@@ -1,7 +1,9 @@
-"""One thread as a pure state machine: ``handle(session, event, ctx)`` gives the next step."""
+"""One thread as a pure state machine: its values, and ``handle(session, event, ctx)``.
 
-from goalfsm.session.handle import handle
+It may use goals, recovery, errors and text; it does no I/O and asks for no time.
+"""
+
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Change, Context, Decision, Reply, Session, Step
 
-__all__ = ["Change", "Context", "Decision", "Policy", "Reply", "Session", "Step", "handle"]
+__all__ = ["Change", "Context", "Decision", "Policy", "Reply", "Session", "Step"]

@@ -7,10 +7,10 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from goalfsm.effects import Effect
-from goalfsm.entries import Entry
 from goalfsm.errors import GoalError
-from goalfsm.events import Event
+from goalfsm.session.effects import Effect
+from goalfsm.session.entries import Entry
+from goalfsm.session.events import Event
 from goalfsm.session.state import Decision, Reply, Session
 
 

@@ -7,14 +7,20 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from goalfsm.accounting import STOPPED_CLOCK, Clock
-from goalfsm.effects import Effect
-from goalfsm.machine import GoalMachine, default_machine
-from goalfsm.model import Evidence, Goal, Usage
+from goalfsm.goal.accounting import STOPPED_CLOCK, Clock
+from goalfsm.goal.machine import GoalMachine, default_machine
+from goalfsm.goal.model import Evidence, Goal, Usage
+from goalfsm.session.effects import Effect
 from goalfsm.session.policy import Policy
 from recovery.stale_events import IDLE as STALE_IDLE
 from recovery.stale_events import State as StaleState
 from recovery.state import CALM, RecoveryState
+
+FAULT_CODE: Final = "internal_error"
+"""The code of the reply to an event that could not be decided."""
+
+BY_A_FAULT: Final = "could not be decided"
+"""What every reason says by which a fault stopped a thread."""
 
 RULES_VERSION: Final = 1
 """Raised whenever ``handle`` decides differently: replay compares rows of the same version."""

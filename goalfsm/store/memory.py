@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-from goalfsm.errors import CannotWrite, Fenced, StoreClosed
+from goalfsm.errors import CannotWrite
 from goalfsm.store.batches import Lost
 from goalfsm.store.limits import too_large
 from goalfsm.store.memory_disk import (
     Inbound,
     MemoryDisk,
+    MemoryHandle,
     add_effect,
     conflicting,
     consumed_at_birth,
@@ -50,7 +51,7 @@ from goalfsm.store.port import (
 __all__ = ["MemoryDisk", "MemoryStore"]
 
 
-class MemoryStore:
+class MemoryStore(MemoryHandle):
     """One handle on a `MemoryDisk`."""
 
     def __init__(
@@ -61,10 +62,7 @@ class MemoryStore:
         is_alive: Callable[[Identity], bool] = is_alive,
     ) -> None:
         """Open a handle on ``disk``, or on a new one."""
-        self._disk: MemoryDisk | None = MemoryDisk() if disk is None else disk
-        self._read_only = read_only
-        self._is_alive = is_alive
-        self.epoch: int | None = None
+        super().__init__(disk, read_only=read_only, is_alive=is_alive)
         self.owner = MemoryOwnership(self)
         self.inbox = MemoryInbox(self)
         self.sessions = MemorySessions(self)
@@ -74,43 +72,15 @@ class MemoryStore:
         self.workers = MemoryWorkers(self)
         self.processes = MemoryProcesses(self)
 
-    @property
-    def disk(self) -> MemoryDisk:
-        """Return the durable part; raise `StoreClosed` on a closed or crashed handle."""
-        if self._disk is None:
-            msg = "the store handle was closed"
-            raise StoreClosed(msg)
-        return self._disk
-
     def crash(self) -> Self:
         """End this handle as a killed process would; return a fresh one on what was durable."""
         fresh = type(self)(self.disk, is_alive=self._is_alive)
-        self._disk = None
+        self.close()
         return fresh
 
     def fork(self) -> Self:
         """Return a handle on an independent copy of the durable part; this one stays usable."""
         return type(self)(self.disk.fork(), is_alive=self._is_alive)
-
-    def writable(self) -> MemoryDisk:
-        """Return the durable part for writing."""
-        if self._read_only:
-            msg = "the store was opened read-only"
-            raise CannotWrite(msg)
-        return self.disk
-
-    def owned(self) -> MemoryDisk:
-        """Return the durable part for the owner; raise `Fenced` when this handle is not."""
-        disk = self.writable()
-        if self.epoch is None or disk.epoch != self.epoch or disk.owner is None:
-            self.epoch = None
-            msg = "the store handle does not own the store"
-            raise Fenced(msg)
-        return disk
-
-    def living(self, identity: Identity) -> bool:
-        """Return whether that process may still be alive."""
-        return self._is_alive(identity)
 
     def commit(self, batch: Sequence[Commit], *, done: Sequence[Done] = ()) -> list[Outcome]:
         """Write these events; see `goalfsm.store.port.Store.commit`."""
@@ -251,7 +221,3 @@ class MemoryStore:
         """Raise `Fenced` when there is a successor; memory has nothing else to settle."""
         if self.epoch is not None:
             self.owned()
-
-    def close(self) -> None:
-        """Close the handle; the disk stays."""
-        self._disk = None

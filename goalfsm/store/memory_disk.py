@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
+from goalfsm.errors import CannotWrite, Fenced, StoreClosed
 from goalfsm.store.port import (
     Commit,
     Conflict,
     Effect,
+    Identity,
     InboxRow,
     JournalRow,
     OpenEffect,
@@ -69,6 +73,55 @@ class MemoryDisk:
         copy.workers = dict(self.workers)
         copy.processes = dict(self.processes)
         return copy
+
+
+class MemoryHandle:
+    """One process's hold on a `MemoryDisk`: whether it may read, write, or owns it."""
+
+    def __init__(
+        self,
+        disk: MemoryDisk | None,
+        *,
+        read_only: bool,
+        is_alive: Callable[[Identity], bool],
+    ) -> None:
+        """Hold ``disk``, or a new one; ``is_alive`` tells whether another owner lives."""
+        self._disk: MemoryDisk | None = MemoryDisk() if disk is None else disk
+        self._read_only = read_only
+        self._is_alive = is_alive
+        self.epoch: int | None = None
+
+    @property
+    def disk(self) -> MemoryDisk:
+        """Return the durable part; raise `StoreClosed` on a closed or crashed handle."""
+        if self._disk is None:
+            msg = "the store handle was closed"
+            raise StoreClosed(msg)
+        return self._disk
+
+    def writable(self) -> MemoryDisk:
+        """Return the durable part for writing."""
+        if self._read_only:
+            msg = "the store was opened read-only"
+            raise CannotWrite(msg)
+        return self.disk
+
+    def owned(self) -> MemoryDisk:
+        """Return the durable part for the owner; raise `Fenced` when this handle is not."""
+        disk = self.writable()
+        if self.epoch is None or disk.epoch != self.epoch or disk.owner is None:
+            self.epoch = None
+            msg = "the store handle does not own the store"
+            raise Fenced(msg)
+        return disk
+
+    def living(self, identity: Identity) -> bool:
+        """Return whether that process may still be alive."""
+        return self._is_alive(identity)
+
+    def close(self) -> None:
+        """Close the handle; the disk stays."""
+        self._disk = None
 
 
 def conflicting(disk: MemoryDisk, commit: Commit) -> Conflict:

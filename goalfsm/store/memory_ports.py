@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from goalfsm.store.limits import check_size
-from goalfsm.store.memory_disk import Inbound, mark_done
+from goalfsm.store.memory_disk import Inbound, MemoryHandle, mark_done
 from goalfsm.store.port import (
     EXPIRY_MS,
     Answer,
@@ -25,14 +24,11 @@ from goalfsm.store.port import (
     ThreadRow,
 )
 
-if TYPE_CHECKING:
-    from goalfsm.store.memory import MemoryStore
-
 
 class MemoryOwnership:
     """`goalfsm.store.port.Ownership` in memory."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryHandle) -> None:
         self._store = store
 
     @property
@@ -80,7 +76,7 @@ class MemoryOwnership:
 class MemoryInbox:
     """`goalfsm.store.port.Inbox` in memory."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryHandle) -> None:
         self._store = store
 
     def put(self, inbox_id: str, thread_id: str, *, at_ms: int, event: bytes) -> bool:
@@ -113,7 +109,7 @@ class MemoryInbox:
 class MemorySessions:
     """`goalfsm.store.port.Sessions` in memory."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryHandle) -> None:
         self._store = store
 
     def load(self, thread_id: str) -> Stored | None:
@@ -157,7 +153,7 @@ def _listed(stored: Stored) -> ThreadRow:
 class MemoryOutbox:
     """`goalfsm.store.port.Outbox` in memory."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryHandle) -> None:
         self._store = store
 
     def open(
@@ -181,7 +177,7 @@ class MemoryOutbox:
 class MemoryJournal:
     """`goalfsm.store.port.Journal` in memory."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryHandle) -> None:
         self._store = store
 
     def read(
@@ -200,7 +196,7 @@ class MemoryJournal:
 class MemoryHistory:
     """`goalfsm.store.port.History` in memory."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryHandle) -> None:
         self._store = store
 
     def read(self, thread_id: str) -> tuple[bytes, ...]:
@@ -211,7 +207,7 @@ class MemoryHistory:
 class MemoryWorkers:
     """`goalfsm.store.port.WorkerConfigs` in memory."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryHandle) -> None:
         self._store = store
 
     def put(self, thread_id: str, config: bytes) -> None:
@@ -231,7 +227,7 @@ class MemoryWorkers:
 class MemoryProcesses:
     """`goalfsm.store.port.Processes` in memory."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryHandle) -> None:
         self._store = store
 
     def put(self, process: Process) -> None:

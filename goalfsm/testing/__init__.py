@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from goalfsm.lazy import exports
 
 if TYPE_CHECKING:
-    from goalfsm.diagram.table_rows import TableRow
+    from goalfsm.diagram.ours.table_rows import TableRow
     from goalfsm.testing.checking import check_goals
     from goalfsm.testing.clock import Crashed, GoalClock
     from goalfsm.testing.coverage import MachineCoverage, TableCoverage
@@ -58,7 +58,7 @@ _HOMES = {
     "Stalled": "goalfsm.testing.loop",
     "Step": "goalfsm.testing.paths",
     "TableCoverage": "goalfsm.testing.coverage",
-    "TableRow": "goalfsm.diagram.table_rows",
+    "TableRow": "goalfsm.diagram.ours.table_rows",
     "VirtualLoop": "goalfsm.testing.loop",
     "acknowledges": _TURNS,
     "assert_journal": "goalfsm.testing.journal",

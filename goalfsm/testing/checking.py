@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-from goalfsm import events as e
-from goalfsm.daemon.world import decision_context
-from goalfsm.model import Usage
+from goalfsm.daemon.host.clock import decision_context
+from goalfsm.goal.model import Usage
 from goalfsm.session import codec
-from goalfsm.session.handle import handle
+from goalfsm.session import events as e
 from goalfsm.session.state import Session
+from goalfsm.session.thread import handle
 from goalfsm.store.port import JournalRow
 from goalfsm.testing import invariants
 from goalfsm.testing.goals import MemoryGoals

@@ -15,10 +15,17 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from goalfsm.diagram.observing import observed_by
-from goalfsm.diagram.table_rows import TABLES, MachineUnknown, Names, TableRow, goal_rows, rows_of
+from goalfsm.diagram.ours.observing import observed_by
+from goalfsm.diagram.ours.table_rows import (
+    TABLES,
+    MachineUnknown,
+    Names,
+    TableRow,
+    goal_rows,
+    rows_of,
+)
 from goalfsm.errors import GoalError
-from goalfsm.machine import GoalMachine
+from goalfsm.goal.machine import GoalMachine
 
 HUNDRED: Final = 100.0
 
@@ -86,7 +93,7 @@ class MachineCoverage:
         """Count the rows of another machine, too; return the coverage.
 
         ``machine`` is a ``transitions`` machine, a class of them (every machine of it counts
-        together), or a `goalfsm.machine.GoalMachine` with an embedder's rows. ``name`` is what
+        together), or a `goalfsm.goal.machine.GoalMachine` with an embedder's rows. ``name`` is what
         it is called, by default what it calls itself; machines of one name count together.
         """
         if isinstance(machine, GoalMachine):

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from goalfsm.daemon.actor import Actor
 from goalfsm.daemon.engine import Engine
-from goalfsm.daemon.faults import Undecided
-from goalfsm.daemon.verification import Answer, Verdict, Verification
+from goalfsm.daemon.flow.mailbox import Actor
+from goalfsm.daemon.guards.quarantine import Undecided
+from goalfsm.daemon.stages.verifiers import Answer, Verdict, Verification
 from goalfsm.errors import GoalError
-from goalfsm.model import Goal, Verifier
+from goalfsm.goal.model import Goal, Verifier
 from goalfsm.session.state import Claim
 
 Program = Callable[[tuple[str, ...]], Answer | Awaitable[Answer]]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transitions import MachineError
 
-from goalfsm.diagram.table_rows import (
+from goalfsm.diagram.ours.table_rows import (
     Names,
     TableRow,
     is_automatic,

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from goalfsm import events as e
 from goalfsm.daemon.config import WorkerConfig
-from goalfsm.daemon.dispatch import MAX_RUNS
-from goalfsm.daemon.doing import Callback
 from goalfsm.daemon.engine import Engine
-from goalfsm.daemon.shutdown import GRACE_S
-from goalfsm.daemon.verification import VerifierFunction
+from goalfsm.daemon.guards.drain import GRACE_S
+from goalfsm.daemon.stages.effects import Callback
+from goalfsm.daemon.stages.scheduler import MAX_RUNS
+from goalfsm.daemon.stages.verifiers import VerifierFunction
 from goalfsm.errors import GoalError
-from goalfsm.machine import GoalMachine
-from goalfsm.model import Criterion, Goal, Limits, Verifier
+from goalfsm.goal.machine import GoalMachine
+from goalfsm.goal.model import Criterion, Goal, Limits, Verifier
 from goalfsm.session import codec
+from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply, Session
-from goalfsm.status import Status, project
 from goalfsm.store.memory import MemoryDisk
 from goalfsm.store.port import JournalRow
 from goalfsm.testing.clock import Crashed, GoalClock
@@ -27,6 +26,7 @@ from goalfsm.testing.loop import DAY_S
 from goalfsm.testing.moments import Duration, seconds_of
 from goalfsm.testing.scripted import ScriptedWorker, WorkerProcess
 from goalfsm.testing.simulated import SimulatedSystem
+from goalfsm.views.status import Status, project
 
 RESTART_AFTER_S = 1.0
 """How long an engine that died at a crash point stays dead."""

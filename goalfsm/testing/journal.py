@@ -20,11 +20,11 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from goalfsm import events as e
-from goalfsm.escape import line, shortened
 from goalfsm.session import codec
+from goalfsm.session import events as e
 from goalfsm.session.state import Decision
 from goalfsm.store.port import JournalRow
+from goalfsm.text import line, shortened
 
 ROUTINE: Final = frozenset(
     {

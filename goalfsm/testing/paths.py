@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from goalfsm.diagram.table_rows import OURS, MachineUnknown, TableRow, plain_rows
+from goalfsm.diagram.ours.table_rows import OURS, MachineUnknown, TableRow, plain_rows
 from goalfsm.errors import GoalError
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def paths_of(
     """Return the shortest path to every row of a machine, in the order of its rows.
 
     ``machine`` is a ``transitions`` machine of any kind, a function or class that makes one, a
-    `goalfsm.machine.GoalMachine`, rows with ``trigger``, ``source``, ``dest`` and ``when``, or
+    `goalfsm.goal.machine.GoalMachine`, rows with ``trigger``, ``source``, ``dest`` and ``when``, or
     the name of one of ours: ``goal``, ``recovery``, ``stale-work``. ``initial`` is where paths
     begin, by default where the machine does. ``auto`` follows ``to_STATE`` triggers as well.
     Raises `Unreachable` for rows that no path leads to, unless ``unreachable`` is ``skip``, which
@@ -217,7 +217,7 @@ def for_each_path(
 
 def live_machine(machine: Any) -> Machine:
     """Return a ``transitions`` machine for anything that `paths_of` takes."""
-    from goalfsm.machine import GoalMachine, build  # noqa: PLC0415  only where it is used
+    from goalfsm.goal.machine import GoalMachine, build  # noqa: PLC0415  only where it is used
 
     if isinstance(machine, str) and machine in OURS:
         return _machine_of(OURS[machine]())

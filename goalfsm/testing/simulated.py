@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from goalfsm.store.port import Held, Identity, Process
 from goalfsm.testing.clock import GoalClock
-from goalfsm.workers.orphans import Orphans
+from goalfsm.workers.supervisor.orphans import Orphans
 
 
 class Counted:

@@ -5,56 +5,19 @@ The protocol is written down for authors of workers in ``docs/worker-protocol.md
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Final, Literal
-
-import msgspec
+from typing import TYPE_CHECKING, Final
 
 from goalfsm.workers.command_run import CommandRun
-from goalfsm.workers.environment import tool_path
-from goalfsm.workers.lines import OutputMode
 from goalfsm.workers.output import KEEP_TEXT
 from goalfsm.workers.protocol import Capability, RunOnly, ToolResult, TurnEvent, Work
-from goalfsm.workers.spawning import check_program
+from goalfsm.workers.spec import CommandSpec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from goalfsm.workers.supervision import Supervisor
-
-StdinMode = Literal["auto", "close", "lines"]
+    from goalfsm.workers.supervisor.client import Supervisor
 
 GRACE_S: Final = 5.0
-
-
-class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """How a thread's worker is started; what a daemon stores, so it holds no secret.
-
-    ``env_names`` are the variables that the program inherits besides a few base ones, by
-    name; None passes all on. ``prompt_arg`` gives the prompt as the last argument instead of
-    on stdin. ``stdin``: ``close`` ends it after the prompt; ``lines`` keeps it open for JSON
-    lines, the prompt first unless it is an argument; ``auto`` is ``lines`` with
-    ``prompt_arg`` and ``close`` without. ``output`` says how stdout is read.
-    """
-
-    argv: tuple[str, ...]
-    cwd: str | None = None
-    env_names: tuple[str, ...] | None = None
-    prompt_arg: bool = False
-    stdin: StdinMode = "auto"
-    output: OutputMode = "auto"
-
-    @property
-    def keeps_stdin(self) -> bool:
-        """Return whether JSON lines can reach the program while it runs."""
-        return self.stdin == "lines" or (self.stdin == "auto" and self.prompt_arg)
-
-    def validate(self) -> None:
-        """Raise GoalError, with a hint, when the program cannot be started from here.
-
-        What only starting it can tell comes as an `ErrorReported` of the run.
-        """
-        check_program(self.argv, self.cwd, {"PATH": tool_path(os.environ.get("PATH", os.defpath))})
 
 
 class CommandWorker(RunOnly):

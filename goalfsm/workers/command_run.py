@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from goalfsm.errors import GoalError
-from goalfsm.workers import processes
 from goalfsm.workers.environment import plain, worker_environment
 from goalfsm.workers.lines import OutputReader
 from goalfsm.workers.output import Tail
-from goalfsm.workers.pipes import InputPipe, OutputPipe
 from goalfsm.workers.protocol import (
     ErrorReported,
     Exited,
@@ -29,13 +27,15 @@ from goalfsm.workers.protocol import (
     WaitDeclared,
     Work,
 )
-from goalfsm.workers.spawning import SpawnError, spawn_error
+from goalfsm.workers.supervisor import processes
+from goalfsm.workers.supervisor.pipes import InputPipe, OutputPipe
+from goalfsm.workers.supervisor.spawning import SpawnError, spawn_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from goalfsm.workers.command import CommandSpec
-    from goalfsm.workers.supervision import Child, Supervisor
+    from goalfsm.workers.spec import CommandSpec
+    from goalfsm.workers.supervisor.client import Child, Supervisor
 
 _MAX_EVENTS_WAITING: Final = 1024
 _MAX_BYTES_WAITING: Final = 4 * 1024 * 1024

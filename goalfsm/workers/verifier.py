@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from goalfsm.errors import GoalError
-from goalfsm.workers.orphans import VERIFY_PREFIX
 from goalfsm.workers.output import KEEP_TAIL, Tail
-from goalfsm.workers.pipes import OutputPipe
+from goalfsm.workers.supervisor.orphans import VERIFY_PREFIX
+from goalfsm.workers.supervisor.pipes import OutputPipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from goalfsm.workers.supervision import Child, Supervisor
+    from goalfsm.workers.supervisor.client import Child, Supervisor
 
 GRACE_S: Final = 2.0
 

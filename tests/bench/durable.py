@@ -15,10 +15,11 @@ from typing import Any
 
 import apsw
 
-from goalfsm.effects import SendWork
-from goalfsm.events import HostChanged, ObjectiveGiven
-from goalfsm.session import Context, codec, handle
+from goalfsm.session import Context, codec
+from goalfsm.session.effects import SendWork
+from goalfsm.session.events import HostChanged, ObjectiveGiven
 from goalfsm.session.state import Session
+from goalfsm.session.thread import handle
 from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.port import Claimed, Commit, Committed
 from goalfsm.store.port import Effect as OutboxRow

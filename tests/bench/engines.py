@@ -23,11 +23,12 @@ import apsw
 from goalfsm.daemon import logs
 from goalfsm.daemon.config import WorkerConfig
 from goalfsm.daemon.engine import Engine
-from goalfsm.daemon.world import decision_context
-from goalfsm.effects import SendWork
-from goalfsm.events import CompletionRequested, ObjectiveGiven
-from goalfsm.session import Policy, codec, handle
+from goalfsm.daemon.host.clock import decision_context
+from goalfsm.session import Policy, codec
+from goalfsm.session.effects import SendWork
+from goalfsm.session.events import CompletionRequested, ObjectiveGiven
 from goalfsm.session.state import Session
+from goalfsm.session.thread import handle
 from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.port import Claimed, Commit
 from goalfsm.store.port import Effect as OutboxRow

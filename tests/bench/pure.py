@@ -13,12 +13,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from goalfsm.events import ObjectiveGiven
-from goalfsm.machine import TRANSITIONS, default_machine, goal_machine
-from goalfsm.model import Goal
-from goalfsm.session import Context, handle
+from goalfsm.goal.machine import TRANSITIONS, default_machine, goal_machine
+from goalfsm.goal.model import Goal
+from goalfsm.goal.transition import Fire, Plan, Rejection, plan
+from goalfsm.session import Context
+from goalfsm.session.events import ObjectiveGiven
 from goalfsm.session.state import Session
-from goalfsm.transition import Fire, Plan, Rejection, plan
+from goalfsm.session.thread import handle
 from recovery import machine as recovery
 from recovery import stale_events, stale_work
 from recovery.state import CALM, Fault

@@ -17,16 +17,16 @@ from typing import Any
 import apsw
 
 from goalfsm.daemon.engine import Engine
-from goalfsm.events import ObjectiveGiven
-from goalfsm.machine import default_machine
-from goalfsm.session import handle
+from goalfsm.goal.machine import default_machine
+from goalfsm.goal.transition import Fire, plan
+from goalfsm.session.events import ObjectiveGiven
 from goalfsm.session.policy import Policy
+from goalfsm.session.thread import handle
 from goalfsm.store.port import Committed
 from goalfsm.store.pump import Pump
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.testing.clock import GoalClock
 from goalfsm.testing.simulated import SimulatedSystem
-from goalfsm.transition import Fire, plan
 from goalfsm.workers.inprocess import CallableWorker
 from goalfsm.workers.protocol import Work
 from tests.bench.durable import commit_of, opened, payload

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from goalfsm.daemon.engine import Engine
-from goalfsm.events import (
+from goalfsm.goal.model import Limits
+from goalfsm.session.events import (
     BudgetChanged,
     ObjectiveGiven,
     PauseRequested,
     ResumeRequested,
     SteeringReceived,
 )
-from goalfsm.model import Limits
 from goalfsm.session.policy import Policy
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.testing.clock import GoalClock

@@ -7,7 +7,7 @@ import pytest
 from goalfsm.cli import arguments
 from goalfsm.cli.arguments import HintedError
 from goalfsm.errors import GoalError
-from goalfsm.model import MAX_COUNT
+from goalfsm.goal.model import MAX_COUNT
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from goalfsm import events as e
 from goalfsm.cli import app, exits, working
 from goalfsm.cli.places import Place, speak
-from goalfsm.daemon.client import NoEngine, request
-from goalfsm.daemon.ownership import Owned
+from goalfsm.daemon.guards.ownership import Owned
+from goalfsm.daemon.remote.client import NoEngine, request
 from goalfsm.errors import (
     Busy,
     Corrupt,
@@ -21,10 +20,11 @@ from goalfsm.errors import (
     OlderDatabase,
     OutcomeUnknown,
 )
-from goalfsm.machine import GUARDS, TRANSITIONS, goal_machine
-from goalfsm.model import Limits, Verifier
+from goalfsm.goal.machine import GUARDS, TRANSITIONS, goal_machine
+from goalfsm.goal.model import Limits, Verifier
+from goalfsm.goal.transition import Rejection, advice
 from goalfsm.session import Policy, Session
-from goalfsm.transition import Rejection, advice
+from goalfsm.session import events as e
 from tests.cli.terminal import Cli
 from tests.session.thread import SHOWN, Thread
 

@@ -7,10 +7,10 @@ from typing import get_args
 import msgspec
 import pytest
 
-from goalfsm import events as e
 from goalfsm.cli.narrating import event_of, is_quiet, told, why
-from goalfsm.daemon.notices import public
-from goalfsm.model import Criterion, Limits, Usage
+from goalfsm.daemon.stages.subscriptions import public
+from goalfsm.goal.model import Criterion, Limits, Usage
+from goalfsm.session import events as e
 from goalfsm.session.state import Decision
 
 SAMPLES: tuple[e.Event, ...] = (

@@ -12,9 +12,9 @@ import pytest
 from goalfsm.cli import exits, working
 from goalfsm.cli.places import Place
 from goalfsm.cli.programs import stored, stored_by_engine
-from goalfsm.daemon.client import request
+from goalfsm.daemon.remote.client import request
 from goalfsm.errors import GoalError, OutcomeUnknown
-from goalfsm.events import ObjectiveGiven
+from goalfsm.session.events import ObjectiveGiven
 from goalfsm.session.state import Session
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.sqlite import SqliteStore

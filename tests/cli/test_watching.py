@@ -8,13 +8,14 @@ import json
 import pytest
 from rich.console import Console
 
-from goalfsm import events as e
 from goalfsm.cli.live import LiveView
-from goalfsm.cli.watching import JsonLines, Narrator, PlainLines, view
-from goalfsm.daemon import notices as n
-from goalfsm.model import Goal
+from goalfsm.cli.narrating import Narrator
+from goalfsm.cli.watching import JsonLines, PlainLines, view
+from goalfsm.daemon.stages import subscriptions as n
+from goalfsm.goal.model import Goal
+from goalfsm.session import events as e
 from goalfsm.session.state import Decision, Reply, Run, Session
-from goalfsm.status import Status, project
+from goalfsm.views.status import Status, project
 
 GOAL = Goal(
     goal_id="g-1",

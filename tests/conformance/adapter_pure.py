@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from goalfsm import accounting, transition
-from goalfsm import format as text
-from goalfsm.model import Goal
-from goalfsm.validation import Rejected, create
+from goalfsm import text
+from goalfsm.goal import accounting, transition
+from goalfsm.goal.model import Goal
+from goalfsm.goal.validation import Rejected, create
 
 GOAL_FIELDS = (
     "goal_id",

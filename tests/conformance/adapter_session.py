@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 
-from goalfsm import accounting, effects, events
-from goalfsm.entries import ClearEntry, Entry, SetEntry, UserStartEntry
-from goalfsm.model import Limits, Usage
-from goalfsm.session import Context, Policy, Session, handle
+from goalfsm.goal import accounting
+from goalfsm.goal.model import Limits, Usage
+from goalfsm.session import Context, Policy, Session, effects, events
+from goalfsm.session.entries import ClearEntry, Entry, SetEntry, UserStartEntry
 from goalfsm.session.state import Host
-from goalfsm.status import status_line
+from goalfsm.session.thread import handle
+from goalfsm.views.status import status_line
 from tests.conformance.adapter_pure import goal_in, goal_out
 
 ABSENT: Any = object()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from goalfsm.model import Limits
+from goalfsm.goal.model import Limits
 from goalfsm.testing import (
     claims_complete,
     hangs,

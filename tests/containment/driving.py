@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from goalfsm import events as e
 from goalfsm.daemon.engine import Engine
-from goalfsm.daemon.ownership import Owned
+from goalfsm.daemon.guards.ownership import Owned
+from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.port import Identity

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import Final
 
-from goalfsm.model import Goal, Limits, Verifier
+from goalfsm.goal.model import Goal, Limits, Verifier
 from goalfsm.session.state import Claim
 from goalfsm.testing import (
     GoalClock,

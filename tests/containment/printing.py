@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from goalfsm import events as e
 from goalfsm.daemon.config import WorkerConfig
 from goalfsm.daemon.engine import Engine
-from goalfsm.model import Limits
+from goalfsm.goal.model import Limits
 from goalfsm.session import codec
+from goalfsm.session import events as e
 from goalfsm.session.state import Session
 from goalfsm.store.sqlite import SqliteStore
 from tests.containment.scenario import OBJECTIVE, SCENARIOS, THREAD, Row, Scenario, where

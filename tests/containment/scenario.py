@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
-from goalfsm import events as e
 from goalfsm.session import codec
+from goalfsm.session import events as e
 from goalfsm.session.state import Session
-from goalfsm.status import activity
 from goalfsm.testing import GoalClock, MemoryGoals, ScriptedWorker, uses
+from goalfsm.views.status import activity
 from goalfsm.workers.protocol import UsageReported
 
 THREAD: Final = "thread"

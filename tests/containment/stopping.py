@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any
 
-from goalfsm import events as e
 from goalfsm.errors import DiskFull
-from goalfsm.machine import GUARDS, TRANSITIONS, GoalMachine, goal_machine
+from goalfsm.goal.machine import GUARDS, TRANSITIONS, GoalMachine, goal_machine
+from goalfsm.session import events as e
 from goalfsm.store.port import Commit, Done, Outcome
 from goalfsm.testing import claims_complete, does, says, takes, uses_tool
 from goalfsm.testing.turns import Step

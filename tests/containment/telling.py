@@ -9,16 +9,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from goalfsm import events as e
-from goalfsm.daemon.world import decision_context
-from goalfsm.explain import explain
-from goalfsm.format import duration
-from goalfsm.model import Usage
-from goalfsm.progress import money
-from goalfsm.report import gather, markdown, record
-from goalfsm.session import codec, handle
+from goalfsm.daemon.host.clock import decision_context
+from goalfsm.goal.model import Usage
+from goalfsm.session import codec
+from goalfsm.session import events as e
+from goalfsm.session.budgets import money
 from goalfsm.session.state import Reply, Session
-from goalfsm.status import activity
+from goalfsm.session.thread import handle
+from goalfsm.text import duration
+from goalfsm.views.explain import explain
+from goalfsm.views.report import gather, markdown, record
+from goalfsm.views.status import activity
 from goalfsm.workers.protocol import Text, UsageReported
 from tests.containment.long_goal import CHECK, THREAD, TURNS, Story
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from goalfsm import events as e
-from goalfsm.daemon.replaying import replay
-from goalfsm.model import Usage
+from goalfsm.daemon.flow.replay import replay
+from goalfsm.goal.model import Usage
 from goalfsm.session import codec
+from goalfsm.session import events as e
 from goalfsm.workers.protocol import UsageReported
 from tests.containment import telling
 from tests.containment.long_goal import BUILD, MORE_TOKENS, THREAD, TOKENS, TURNS, Story, tell

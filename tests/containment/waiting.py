@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from goalfsm.events import WakeRequested
+from goalfsm.session.events import WakeRequested
 from goalfsm.testing import claims_complete, says, takes, uses_tool, waits
 from tests.containment.scenario import OBJECTIVE, THREAD, Row, Stage, scenario, turn_tokens
 

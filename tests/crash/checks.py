@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import psutil
 
-from goalfsm import events as e
-from goalfsm.daemon.replaying import replay
+from goalfsm.daemon.flow.replay import replay
 from goalfsm.session import codec
+from goalfsm.session import events as e
 from goalfsm.store.sqlite import SqliteStore
 from tests.crash.serve import THREAD
 

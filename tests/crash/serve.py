@@ -9,8 +9,8 @@ from pathlib import Path
 from goalfsm.daemon import logs
 from goalfsm.daemon.config import WorkerConfig
 from goalfsm.daemon.engine import Engine
-from goalfsm.events import ObjectiveGiven
-from goalfsm.model import Limits
+from goalfsm.goal.model import Limits
+from goalfsm.session.events import ObjectiveGiven
 from goalfsm.store.sqlite import SqliteStore
 
 THREAD = "crash"

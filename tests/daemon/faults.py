@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from goalfsm import events as e
-from goalfsm.daemon import actor as actors
-from goalfsm.daemon import offline, replaying
+from goalfsm.daemon.flow import mailbox as actors
+from goalfsm.daemon.flow import replay as replaying
+from goalfsm.daemon.remote import offline
 from goalfsm.session import codec
-from goalfsm.session.handle import handle
+from goalfsm.session import events as e
+from goalfsm.session.thread import handle
 from goalfsm.store.port import Store
 from goalfsm.workers import protocol as w
 from tests.daemon.stage import OBJECTIVE, THREAD

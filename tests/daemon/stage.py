@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from goalfsm import events as e
 from goalfsm.daemon.engine import Engine
 from goalfsm.session import codec
+from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
 from goalfsm.store.memory import MemoryDisk, MemoryStore
 from goalfsm.store.port import Held, Identity, JournalRow, Process
 from goalfsm.testing.loop import VirtualLoop
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
-from goalfsm.workers.orphans import Orphans
+from goalfsm.workers.supervisor.orphans import Orphans
 
 T = TypeVar("T")
 START_MS = 1_800_000_000_000

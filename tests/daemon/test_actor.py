@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from goalfsm import events as e
-from goalfsm.daemon.actors import KEEP_QUIET
+from goalfsm.daemon.flow.threads import KEEP_QUIET
+from goalfsm.session import events as e
 from goalfsm.session.state import Session
 from tests.daemon.stage import OBJECTIVE, THREAD, Stage, play
 

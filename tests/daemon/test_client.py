@@ -14,21 +14,21 @@ from typing import Any, TypeVar
 
 import pytest
 
-from goalfsm import events as e
-from goalfsm.daemon import wire
-from goalfsm.daemon.client import NoEngine, follow, request, serving, status
 from goalfsm.daemon.engine import Engine
-from goalfsm.daemon.notices import Ended, Happened, Output, Settled, StatusChanged
-from goalfsm.daemon.places import MAX_PATH, socket_for
-from goalfsm.daemon.replaying import replay
+from goalfsm.daemon.flow.replay import replay
+from goalfsm.daemon.remote import wire
+from goalfsm.daemon.remote.client import NoEngine, follow, request, serving, status
+from goalfsm.daemon.remote.socket_path import MAX_PATH, socket_for
+from goalfsm.daemon.stages.subscriptions import Ended, Happened, Output, Settled, StatusChanged
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.session import codec
+from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply
-from goalfsm.status import Status
 from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.port import Answer
 from goalfsm.store.sqlite import SqliteStore
+from goalfsm.views.status import Status
 from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, steps, worker
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ T = TypeVar("T")
 @pytest.fixture
 def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(_private(tmp_path / "r")))
-    monkeypatch.setattr("goalfsm.daemon.client._RECORDED_S", 0.1)
+    monkeypatch.setattr("goalfsm.daemon.remote.client._RECORDED_S", 0.1)
     return tmp_path / "goals.db"
 
 

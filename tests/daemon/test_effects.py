@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from goalfsm import events as e
-from goalfsm.daemon.dispatch import Slots
-from goalfsm.daemon.doing import CallbackCall
-from goalfsm.daemon.verification import Verdict
-from goalfsm.machine import goal_machine
-from goalfsm.model import Verifier
+from goalfsm.daemon.stages.effects import CallbackCall
+from goalfsm.daemon.stages.scheduler import Slots
+from goalfsm.daemon.stages.verifiers import Verdict
+from goalfsm.goal.machine import goal_machine
+from goalfsm.goal.model import Verifier
+from goalfsm.session import events as e
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
 from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, worker

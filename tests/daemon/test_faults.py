@@ -10,13 +10,14 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from goalfsm import events as e
-from goalfsm.daemon import doing, faults
-from goalfsm.daemon.notices import Problem
-from goalfsm.daemon.replaying import replay
-from goalfsm.explain import explain
+from goalfsm.daemon.flow.replay import replay
+from goalfsm.daemon.guards import quarantine as faults
+from goalfsm.daemon.stages import effects as doing
+from goalfsm.daemon.stages.subscriptions import Problem
 from goalfsm.session import codec
+from goalfsm.session import events as e
 from goalfsm.store.port import Store
+from goalfsm.views.explain import explain
 from tests.daemon.faults import LOOK, OTHER, Fault, faulty, is_a, journal
 from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, usage, worker
 

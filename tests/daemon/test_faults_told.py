@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from goalfsm import events as e
 from goalfsm.cli.health import examine
-from goalfsm.daemon import client, offline
 from goalfsm.daemon.engine import Engine
+from goalfsm.daemon.remote import client, offline
 from goalfsm.errors import GoalError
 from goalfsm.session import codec
+from goalfsm.session import events as e
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.port import Store
 from goalfsm.store.sqlite import SqliteStore

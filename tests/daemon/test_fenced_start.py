@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from goalfsm import events as e
-from goalfsm.daemon import doing
+from goalfsm.daemon.stages import effects as doing
 from goalfsm.errors import Busy, Fenced, GoalError
+from goalfsm.session import events as e
 from goalfsm.store.port import Identity
 from goalfsm.workers import protocol as w
-from goalfsm.workers.orphans import Orphans
+from goalfsm.workers.supervisor.orphans import Orphans
 from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, StageSystem, play, steps, worker
 
 

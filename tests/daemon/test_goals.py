@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from goalfsm import events as e
 from goalfsm.daemon.config import WorkerConfig
-from goalfsm.model import Limits
+from goalfsm.goal.model import Limits
+from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
 from goalfsm.workers import protocol as w
 from tests.daemon.stage import (

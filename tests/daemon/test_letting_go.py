@@ -6,8 +6,8 @@ import asyncio
 import gc
 import weakref
 
-from goalfsm.daemon.actors import KEEP_QUIET
-from goalfsm.events import ClearRequested
+from goalfsm.daemon.flow.threads import KEEP_QUIET
+from goalfsm.session.events import ClearRequested
 from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, worker
 
 OTHERS = [f"other {number}" for number in range(KEEP_QUIET + 1)]

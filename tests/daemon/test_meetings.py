@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from goalfsm import events as e
-from goalfsm.daemon.replaying import replay
+from goalfsm.daemon.flow.replay import replay
 from goalfsm.errors import Busy, OutcomeUnknown, StoreUnavailable
-from goalfsm.model import ACTIVE, PAUSED
-from goalfsm.session import codec, runs
+from goalfsm.goal.model import ACTIVE, PAUSED
+from goalfsm.session import codec
+from goalfsm.session import events as e
+from goalfsm.session.rules import runs
 from goalfsm.store.port import Identity, Process
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
-from goalfsm.workers.orphans import Orphans
+from goalfsm.workers.supervisor.orphans import Orphans
 from tests.daemon.failing import Failing, times
 from tests.daemon.stage import (
     COMPLETE,

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 import structlog
 
-from goalfsm import events as e
 from goalfsm.daemon import logs
 from goalfsm.daemon.config import WorkerConfig, decode_config
-from goalfsm.daemon.notices import (
+from goalfsm.daemon.flow.decide import label, needs_engine, status_of
+from goalfsm.daemon.stages.subscriptions import (
     Ended,
     Follower,
     Followers,
@@ -27,8 +27,8 @@ from goalfsm.daemon.notices import (
     StatusChanged,
     public,
 )
-from goalfsm.daemon.records import label, needs_engine, status_of
 from goalfsm.errors import GoalError
+from goalfsm.session import events as e
 from goalfsm.session.state import Host, Session
 from goalfsm.workers import protocol as w
 from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, worker

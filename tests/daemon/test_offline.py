@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from goalfsm import events as e
-from goalfsm.daemon import offline
-from goalfsm.daemon.replaying import replay
-from goalfsm.daemon.world import SystemClock
+from goalfsm.daemon.flow.replay import replay
+from goalfsm.daemon.host.clock import SystemClock
+from goalfsm.daemon.remote import offline
 from goalfsm.errors import OutcomeUnknown, StoreUnavailable
 from goalfsm.session import codec
+from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply
 from goalfsm.store.memory import MemoryStore

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from goalfsm import events as e
+from goalfsm.session import events as e
 from goalfsm.workers import protocol as w
 from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, worker
 

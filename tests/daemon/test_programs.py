@@ -12,18 +12,18 @@ from typing import Any
 import psutil
 import pytest
 
-from goalfsm import events as e
 from goalfsm.daemon.config import WorkerConfig
 from goalfsm.daemon.engine import Engine
-from goalfsm.daemon.ownership import Owned, acquire
-from goalfsm.daemon.shutdown import stopping_on_signals
-from goalfsm.daemon.system import Machine, recorded_identity, started_text
+from goalfsm.daemon.guards.drain import stopping_on_signals
+from goalfsm.daemon.guards.ownership import Owned, acquire
+from goalfsm.daemon.host.platform import Machine, recorded_identity, started_text
 from goalfsm.errors import DatabaseReplaced
-from goalfsm.model import Verifier
+from goalfsm.goal.model import Verifier
+from goalfsm.session import events as e
 from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.port import Claimed, Held, Process
 from goalfsm.store.sqlite import SqliteStore
-from goalfsm.workers import processes
+from goalfsm.workers.supervisor import processes
 from tests.daemon.stage import THREAD
 
 
@@ -193,7 +193,7 @@ class Killer(Machine):
 def test_an_owner_that_holds_the_lock_beyond_expiry_is_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("goalfsm.daemon.ownership._RETRY_S", 0.0)
+    monkeypatch.setattr("goalfsm.daemon.guards.ownership._RETRY_S", 0.0)
     silent = Held(owner=None, silent_for_ms=9_000)
     locked = Held(owner=None, silent_for_ms=11_000, locked=True)
     claimed = Claimed(epoch=2)
@@ -206,8 +206,8 @@ def test_an_owner_that_holds_the_lock_beyond_expiry_is_killed(
 def test_a_lock_without_an_owner_is_not_waited_for_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("goalfsm.daemon.ownership._RETRY_S", 0.0)
-    monkeypatch.setattr("goalfsm.daemon.ownership._LOCKED_S", 0.01)
+    monkeypatch.setattr("goalfsm.daemon.guards.ownership._RETRY_S", 0.0)
+    monkeypatch.setattr("goalfsm.daemon.guards.ownership._LOCKED_S", 0.01)
     held = Held(owner=None, silent_for_ms=0, locked=True)
 
     class Always(Answers):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from goalfsm import events as e
-from goalfsm.daemon.replaying import replay
+from goalfsm.daemon.flow.replay import replay
 from goalfsm.session import codec
+from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
 from goalfsm.store.memory import MemoryStore
 from goalfsm.testing import (

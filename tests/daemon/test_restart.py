@@ -7,10 +7,10 @@ import asyncio
 import msgspec
 import pytest
 
-from goalfsm import events as e
-from goalfsm.daemon.ownership import Owned
+from goalfsm.daemon.guards.ownership import Owned
 from goalfsm.errors import Fenced
 from goalfsm.session import codec
+from goalfsm.session import events as e
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
 from tests.daemon.stage import (

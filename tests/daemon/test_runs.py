@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from goalfsm import events as e
-from goalfsm.daemon.beginnings import Intent, begun
-from goalfsm.daemon.notices import Problem
-from goalfsm.daemon.scripts import Marked
-from goalfsm.effects import AbortRun
-from goalfsm.model import Limits
+from goalfsm.daemon.flow.beginnings import Intent, begun
+from goalfsm.daemon.flow.scripts import Marked
+from goalfsm.daemon.stages.subscriptions import Problem
+from goalfsm.goal.model import Limits
+from goalfsm.session import events as e
+from goalfsm.session.effects import AbortRun
 from goalfsm.session.state import Session, Step
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from goalfsm import events as e
-from goalfsm.model import Limits
+from goalfsm.goal.model import Limits
+from goalfsm.session import events as e
 from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, usage, worker
 
 

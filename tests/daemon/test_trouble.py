@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from goalfsm import events as e
 from goalfsm.errors import (
     Busy,
     CannotWrite,
@@ -18,6 +17,7 @@ from goalfsm.errors import (
     StoreError,
     StoreUnavailable,
 )
+from goalfsm.session import events as e
 from goalfsm.workers import protocol as w
 from tests.daemon.failing import Failing, times
 from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, usage, worker

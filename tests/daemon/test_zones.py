@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from goalfsm.daemon import zones
-from goalfsm.daemon.world import SystemClock, decision_context
-from goalfsm.daemon.zones import local_name, zone
+from goalfsm.daemon.host import zones
+from goalfsm.daemon.host.clock import SystemClock, decision_context
+from goalfsm.daemon.host.zones import local_name, zone
 
 SUMMER = datetime(2026, 7, 1, 12, tzinfo=UTC)
 

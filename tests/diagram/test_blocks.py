@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from goalfsm.diagram import DiagramError, blocks, named, render
-from goalfsm.diagram.order import Order, fulfil, read_order
+from goalfsm.diagram import DiagramError, named, render
+from goalfsm.diagram.docs import blocks
+from goalfsm.diagram.docs.order import Order, fulfil, read_order
 
 OPEN = "<!-- goalfsm:diagram run direction=LR -->"
 CLOSE = "<!-- /goalfsm:diagram -->"

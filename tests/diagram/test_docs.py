@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from goalfsm.cli.drawing import diagram_command
-from goalfsm.diagram import FORMATS, blocks
-from goalfsm.diagram.order import OPTIONS
+from goalfsm.diagram import FORMATS
+from goalfsm.diagram.docs import blocks
+from goalfsm.diagram.docs.order import OPTIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "diagrams.md"
 

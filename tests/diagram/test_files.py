@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from goalfsm.diagram import BUILTINS, named
-from goalfsm.diagram.files import MENDS, generated, main, pages
+from goalfsm.diagram.docs.files import MENDS, generated, main, pages
 
 PROJECT = Path(__file__).parents[2]
 

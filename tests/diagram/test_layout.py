@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goalfsm.diagram.layout.columns import columns
-from goalfsm.diagram.layout.measure import balanced, block_size, char_width, text_width, wrap
-from goalfsm.diagram.layout.order import crossings, order
-from goalfsm.diagram.layout.place import Arrow, Box, Frame, Layout, place
-from goalfsm.diagram.layout.ranks import Span, backward, rank
 from goalfsm.diagram.model import Direction
+from goalfsm.diagram.svg.layout.columns import columns
+from goalfsm.diagram.svg.layout.measure import balanced, block_size, char_width, text_width, wrap
+from goalfsm.diagram.svg.layout.order import crossings, order
+from goalfsm.diagram.svg.layout.place import Arrow, Box, Frame, Layout, place
+from goalfsm.diagram.svg.layout.ranks import Span, backward, rank
 
 SLACK = 0.01
 

@@ -8,14 +8,14 @@ from typing import get_args
 
 import pytest
 
-from goalfsm import effects, events
-from goalfsm.compiler import ABSENT
-from goalfsm.continuation import GUARDS, Guard
 from goalfsm.diagram import BUILTINS, Diagram, DiagramError, Frame, Message, Sequence, named
-from goalfsm.diagram.decisions import decision_flow
-from goalfsm.diagram.life import CRASH, NOTES, ROWS
+from goalfsm.diagram.ours.decisions import decision_flow
+from goalfsm.diagram.ours.life import CRASH, NOTES, ROWS
 from goalfsm.errors import GoalError
-from goalfsm.machine import TRANSITIONS, default_machine
+from goalfsm.goal.compiler import ABSENT
+from goalfsm.goal.machine import TRANSITIONS, default_machine
+from goalfsm.session import effects, events
+from goalfsm.session.continuation import GUARDS, Guard
 from goalfsm.workers import protocol
 from recovery.machine import PHASE_TRANSITIONS, PHASES
 from recovery.stale_work import LIFECYCLE, STATES
@@ -80,7 +80,7 @@ def test_a_guard_that_answers_nothing_known_is_an_error() -> None:
 
 
 def test_a_decision_that_never_continues_is_an_error() -> None:
-    from goalfsm.continuation import Wait  # noqa: PLC0415
+    from goalfsm.session.continuation import Wait  # noqa: PLC0415
 
     with pytest.raises(DiagramError, match="does not continue"):
         decision_flow((Guard("always", "Always?", lambda _: Wait("always", "always")),))
@@ -122,7 +122,7 @@ def test_every_machine_of_ours_says_where_it_is_defined() -> None:
 MODULE = """
     from transitions import Machine
     from goalfsm.diagram import Diagram, Node
-    from goalfsm.machine import default_machine
+    from goalfsm.goal.machine import default_machine
 
     def build(initial="a"):
         machine = Machine(model=None, states=["a", "b"], initial=initial, auto_transitions=False)

@@ -15,7 +15,7 @@ from transitions import Machine
 from goalfsm.diagram import BUILTINS, Diagram, Edge, Node, extract, named, render
 from goalfsm.diagram.labels import inside, joints, simplify
 from goalfsm.diagram.style import DARK, LIGHT, TEXT_SIZE
-from goalfsm.diagram.svg_page import clean, curve, number
+from goalfsm.diagram.svg.svg_page import clean, curve, number
 from tests.diagram.mermaid import SEQUENCE
 from tests.diagram.samples import (
     AWKWARD,

@@ -101,7 +101,7 @@ def test_what_states_do_is_a_table_of_its_own() -> None:
 
 
 def test_a_flow_s_table_has_every_guard_in_its_order() -> None:
-    from goalfsm.continuation import GUARDS  # noqa: PLC0415
+    from goalfsm.session.continuation import GUARDS  # noqa: PLC0415
 
     rows = markdown_table(render(named("continuation"), format="table"))
     assert rows[0] == ["Guard", "Question", "Answer", "Outcome", "Why"]

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from goalfsm import events as e
-from goalfsm.compiler import Row
-from goalfsm.diagram import DiagramError, render, thread
+from goalfsm.diagram import DiagramError, render
 from goalfsm.diagram.labels import simplify
-from goalfsm.diagram.thread import SHOWN, of_thread
-from goalfsm.machine import default_machine
-from goalfsm.model import Evidence, Usage
+from goalfsm.diagram.ours import thread
+from goalfsm.diagram.ours.thread import SHOWN, of_thread
+from goalfsm.goal.compiler import Row
+from goalfsm.goal.machine import default_machine
+from goalfsm.goal.model import Evidence, Usage
+from goalfsm.session import events as e
 from goalfsm.testing import fails, says, takes, uses
 from recovery import machine as recovery
 from recovery.state import CALM

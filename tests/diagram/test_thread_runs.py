@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from goalfsm import events as e
-from goalfsm.diagram.life import ROWS
-from goalfsm.diagram.run_path import RunPath
+from goalfsm.diagram.ours.life import ROWS
+from goalfsm.diagram.ours.run_path import RunPath
+from goalfsm.session import events as e
 from goalfsm.store.port import Identity, Process
 from goalfsm.testing import says, takes, uses
 from tests.diagram.threads import (

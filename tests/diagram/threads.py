@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from goalfsm import events as e
-from goalfsm.daemon.records import prepare
-from goalfsm.daemon.world import decision_context
+from goalfsm.daemon.flow.decide import prepare
+from goalfsm.daemon.host.clock import decision_context
 from goalfsm.diagram import Diagram
-from goalfsm.diagram.thread import of_thread
-from goalfsm.machine import GoalMachine
-from goalfsm.model import Limits, Usage
-from goalfsm.session.handle import handle
+from goalfsm.diagram.ours.thread import of_thread
+from goalfsm.goal.machine import GoalMachine
+from goalfsm.goal.model import Limits, Usage
+from goalfsm.session import events as e
 from goalfsm.session.state import Session
+from goalfsm.session.thread import handle
 from goalfsm.store.memory import MemoryDisk, MemoryStore
 from goalfsm.store.port import Committed, Identity
 from goalfsm.testing import claims_complete, fails

@@ -56,7 +56,7 @@ def table(verdicts: list[Verdict], made: Counter[str]) -> str:
 def arguments() -> argparse.Namespace:
     """Return what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
-    parser.add_argument("only", nargs="*", help="all mutants of these names: goalfsm.format*")
+    parser.add_argument("only", nargs="*", help="all mutants of these names: goalfsm.text*")
     parser.add_argument("--all", action="store_true", help="judge every mutant, not a sample")
     parser.add_argument("--sample", type=int, default=SAMPLE, help="how many of each module")
     parser.add_argument("--seed", type=int, default=SEED, help="which ones")
@@ -111,7 +111,7 @@ def main() -> int:
     made: Counter[str] = Counter()
     asked = chosen(given, made)
     if not asked:
-        sys.exit("no mutant of a pure module has such a name; try goalfsm.format*")
+        sys.exit("no mutant of a pure module has such a name; try goalfsm.text*")
     sys.stdout.write(f"{made.total():,} mutants of {len(made)} modules\n")
     sys.stdout.flush()
     verdicts = judged(given, asked)

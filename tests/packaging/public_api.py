@@ -35,15 +35,15 @@ from goalfsm import (
     plan,
     project,
 )
-from goalfsm.continuation import Situation
-from goalfsm.effects import Effect
-from goalfsm.events import Event, ObjectiveGiven
-from goalfsm.model import Limit, PauseReason, Status
-from goalfsm.status import Status as Projection
+from goalfsm.goal.model import Limit, PauseReason, Status
+from goalfsm.goal.transition import ResumeActive
+from goalfsm.session.continuation import Situation
+from goalfsm.session.effects import Effect
+from goalfsm.session.events import Event, ObjectiveGiven
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.port import Store
 from goalfsm.store.sqlite import SqliteStore
-from goalfsm.transition import ResumeActive
+from goalfsm.views.status import Status as Projection
 from recovery import Failure, classify
 
 

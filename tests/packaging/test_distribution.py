@@ -72,7 +72,7 @@ def test_the_sdist_holds_what_builds_and_tests_it(dist: Path) -> None:
         "LICENSE",
         "Makefile",
         ".ci/requirements.lock",
-        "goalfsm/machine.py",
+        "goalfsm/goal/machine.py",
         "tests/conftest.py",
     } <= found
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from goalfsm.accounting import Clock
-from goalfsm.model import Criterion, Goal, Verifier
-from goalfsm.prompts import notices, render_turn, steering_text, wind_down_text
-from goalfsm.prompts.template import TEMPLATES
+from goalfsm.goal.accounting import Clock
+from goalfsm.goal.model import Criterion, Goal, Verifier
 from goalfsm.session import Session
+from goalfsm.session import prompt_notices as notices
 from goalfsm.session.state import Blocking, Run, Steering
+from goalfsm.views.prompts import render_turn, steering_text, wind_down_text
+from goalfsm.views.prompts.template import TEMPLATES
 
 FOLDER = Path(__file__).parent / "golden"
 NOW_MS = 1_800_000_125_000

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goalfsm.prompts import notices
-from goalfsm.prompts.notices import KINDS, MAX_DETAIL_LENGTH, Notice, add, encode, parse
+from goalfsm.session import prompt_notices as notices
+from goalfsm.session.prompt_notices import KINDS, MAX_DETAIL_LENGTH, Notice, add, encode, parse
 
 DETAILS = st.text(max_size=50)
 

@@ -6,8 +6,8 @@ from importlib import resources
 
 import pytest
 
-from goalfsm.prompts.notices import KINDS
-from goalfsm.prompts.template import TEMPLATES, TemplateError, compiled, fill, load
+from goalfsm.session.prompt_notices import KINDS
+from goalfsm.views.prompts.template import TEMPLATES, TemplateError, compiled, fill, load
 from tests.prompts.golden import FOLDER, sample
 
 PLACES = [(name, place) for name, places in TEMPLATES.items() for place in sorted(places)]
@@ -18,7 +18,7 @@ def values_of(name: str) -> dict[str, str]:
 
 
 def raw(name: str) -> str:
-    folder = resources.files("goalfsm.prompts")
+    folder = resources.files("goalfsm.views.prompts")
     return folder.joinpath(f"{name}.md").read_text(encoding="utf-8")
 
 
@@ -33,7 +33,7 @@ def test_every_golden_file_belongs_to_a_template() -> None:
 
 
 def test_every_file_of_the_package_is_declared() -> None:
-    names = {entry.name for entry in resources.files("goalfsm.prompts").iterdir()}
+    names = {entry.name for entry in resources.files("goalfsm.views.prompts").iterdir()}
     assert {name for name in names if name.endswith(".md")} == {f"{n}.md" for n in TEMPLATES}
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from goalfsm import events as e
-from goalfsm.model import Criterion, Limits, Usage
-from goalfsm.prompts import render_turn, wind_down_text
-from goalfsm.session import Context, Session, handle
+from goalfsm.goal.model import Criterion, Limits, Usage
+from goalfsm.session import Context, Session
+from goalfsm.session import events as e
+from goalfsm.session.thread import handle
+from goalfsm.views.prompts import render_turn, wind_down_text
 
 
 def fence(run_id: str) -> str:

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from goalfsm.escape import visible, xml
-from goalfsm.model import Criterion, Goal, Verifier
-from goalfsm.prompts import NothingToDo, carried, notices, render_turn, wind_down_text
+from goalfsm.goal.model import Criterion, Goal, Verifier
 from goalfsm.session import Policy, Session, codec
+from goalfsm.session import prompt_notices as notices
 from goalfsm.session.state import Steering
+from goalfsm.text import visible, xml
+from goalfsm.views.prompts import NothingToDo, carried, render_turn, wind_down_text
 from tests.prompts.golden import MESSAGES, NOW_MS, RUN, SESSION, with_goal
 
 FULL = "Before you claim that the goal is complete, audit it"

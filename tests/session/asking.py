@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from goalfsm import events as e
-from goalfsm.model import Limits, Verifier
+from goalfsm.goal.model import Limits, Verifier
 from goalfsm.session import Policy
+from goalfsm.session import events as e
 from tests.session.refusing import at_work
 from tests.session.thread import Thread, started
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.model import Limits
+from goalfsm.goal.model import Limits
 from goalfsm.session import Reply, Step
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
 from goalfsm.testing.invariants.invariant import Transition
 from tests.session.thread import START_MS, Thread, started
 

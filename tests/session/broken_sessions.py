@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.accounting import Clock
-from goalfsm.entries import ClearEntry, SetEntry
-from goalfsm.model import Limits, Verifier
+from goalfsm.goal.accounting import Clock
+from goalfsm.goal.model import Limits, Verifier
 from goalfsm.session import Policy
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
+from goalfsm.session.entries import ClearEntry, SetEntry
 from goalfsm.session.state import Blocking, Claim, Continuation, Steering, VerifierResult
 from goalfsm.testing.invariants.invariant import Transition
 from tests.session.breaking import WORK, Cases, complete, goal, limited, running, step

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.model import Usage
+from goalfsm.goal.model import Usage
 from goalfsm.session import Reply, Session
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
 from goalfsm.session.state import Continuation, Ledger
 from goalfsm.testing.invariants.invariant import Transition
 from tests.session.breaking import LIMIT, WORK, Cases, goal, limited, running, step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goalfsm.model import Limits
+from goalfsm.goal.model import Limits
 from goalfsm.session import Policy
 from tests.session.thread import Thread, started
 

@@ -6,14 +6,15 @@ from typing import Any, Literal
 
 from hypothesis.stateful import RuleBasedStateMachine
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.model import ACTIVE, COMPLETE, Limits, Verifier
-from goalfsm.prompts import render_turn
-from goalfsm.prompts.turn import carried
-from goalfsm.session import Context, Session, Step, codec, handle
-from goalfsm.session.waits import next_wake
+from goalfsm.goal.model import ACTIVE, COMPLETE, Limits, Verifier
+from goalfsm.session import Context, Session, Step, codec
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
+from goalfsm.session.thread import handle
+from goalfsm.session.wake import next_wake
 from goalfsm.testing.invariants import check
+from goalfsm.views.prompts import render_turn
+from goalfsm.views.prompts.turn import carried
 from tests.session.thread import START_MS
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goalfsm.machine import GUARDS, TRANSITIONS, GoalMachine, goal_machine
+from goalfsm.goal.machine import GUARDS, TRANSITIONS, GoalMachine, goal_machine
 from goalfsm.session import Policy
 from tests.session.thread import Thread
 

@@ -9,10 +9,8 @@ from typing import Any, Final, get_args
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from goalfsm import events as e
-from goalfsm.entries import ClearEntry, SetEntry, UserStartEntry
-from goalfsm.machine import TRANSITIONS
-from goalfsm.model import (
+from goalfsm.goal.machine import TRANSITIONS
+from goalfsm.goal.model import (
     STATUSES,
     Criterion,
     Evidence,
@@ -24,6 +22,8 @@ from goalfsm.model import (
     Verifier,
 )
 from goalfsm.session import Context, Policy
+from goalfsm.session import events as e
+from goalfsm.session.entries import ClearEntry, SetEntry, UserStartEntry
 from tests.session.thread import START_MS
 
 EXPLORE: Final = "GOALFSM_EXPLORE" in os.environ

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from goalfsm import events as e
-from goalfsm.model import Limits
-from goalfsm.prompts import render_turn
+from goalfsm.goal.model import Limits
 from goalfsm.session import Policy
+from goalfsm.session import events as e
+from goalfsm.views.prompts import render_turn
 from tests.session.thread import Thread, started
 
 SERVER_ERROR = "503 Service Unavailable"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from goalfsm import events as e
 from goalfsm.session import Policy
+from goalfsm.session import events as e
 from tests.session.thread import started
 
 

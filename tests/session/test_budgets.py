@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.entries import SetEntry
-from goalfsm.model import MAX_COUNT, Limits
+from goalfsm.goal.model import MAX_COUNT, Limits
 from goalfsm.session import Policy
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
+from goalfsm.session.entries import SetEntry
 from tests.session.charging import spent
 from tests.session.thread import Thread, started
 

@@ -7,13 +7,13 @@ from typing import Literal
 
 import pytest
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.compiler import Row
-from goalfsm.entries import SetEntry
-from goalfsm.machine import default_machine
-from goalfsm.model import Criterion, Limits, Verifier
+from goalfsm.goal.compiler import Row
+from goalfsm.goal.machine import default_machine
+from goalfsm.goal.model import Criterion, Limits, Verifier
 from goalfsm.session import Policy
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
+from goalfsm.session.entries import SetEntry
 from tests.session.thread import Thread, started
 
 COMMAND = Verifier(kind="command", argv=("make", "test"))
@@ -307,7 +307,7 @@ def test_an_embedders_machine_may_keep_goals_from_completing() -> None:
     rows = tuple(
         row._replace(when="never") if row.trigger == "complete" else row for row in machine.rows
     )
-    from goalfsm.machine import goal_machine  # noqa: PLC0415  only here
+    from goalfsm.goal.machine import goal_machine  # noqa: PLC0415  only here
 
     thread = Thread(machine=goal_machine(rows, guards={**machine.guards, "never": lambda _: False}))
     thread.give(verifiers=(COMMAND,))

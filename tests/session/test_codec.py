@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from goalfsm import effects as f
-from goalfsm.entries import ClearEntry
 from goalfsm.session import Decision, Reply, Session, codec
+from goalfsm.session import effects as f
 from goalfsm.session.codec import CodecError
+from goalfsm.session.entries import ClearEntry
 from tests.session.strategies import events, tries
 from tests.session.thread import started
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.entries import ClearEntry, SetEntry
-from goalfsm.model import MAX_OBJECTIVE_LENGTH, Criterion, Evidence, Limits, Verifier
+from goalfsm.goal.model import MAX_OBJECTIVE_LENGTH, Criterion, Evidence, Limits, Verifier
 from goalfsm.session import Policy
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
+from goalfsm.session.entries import ClearEntry, SetEntry
 from tests.session.thread import Thread, started
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.model import Limits, Verifier
+from goalfsm.goal.model import Limits, Verifier
 from goalfsm.session import Policy
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
 from recovery.stale_events import IDLE
 from tests.session.thread import Thread, started
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from goalfsm import events as e
-from goalfsm.entries import ClearEntry, SetEntry, UserStartEntry
-from goalfsm.model import Evidence, Limits, Usage, Verifier
+from goalfsm.goal.model import Evidence, Limits, Usage, Verifier
 from goalfsm.session import Context, Policy
-from goalfsm.session.history import load
+from goalfsm.session import events as e
+from goalfsm.session.entries import ClearEntry, SetEntry, UserStartEntry
+from goalfsm.session.rules.history import load
 from goalfsm.session.state import Continuation, Flush
 from recovery.stale_events import IDLE, ObservingTurn
 from tests.session.thread import START_MS, Thread, started

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from goalfsm import events as e
-from goalfsm.machine import GUARDS, TRANSITIONS, goal_machine
-from goalfsm.model import Limits
+from goalfsm.goal.machine import GUARDS, TRANSITIONS, goal_machine
+from goalfsm.goal.model import Limits
 from goalfsm.session import Session
-from goalfsm.status import project
+from goalfsm.session import events as e
+from goalfsm.views.status import project
 from tests.session.thread import Thread
 
 FAULT = e.DecisionFailed(kind="RunFinished", error="ValueError: no rule", event_id="e7")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.entries import SetEntry
-from goalfsm.model import Goal, Limits, Usage
+from goalfsm.goal.model import Goal, Limits, Usage
 from goalfsm.session import Policy
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
+from goalfsm.session.entries import SetEntry
 from tests.session.charging import spent
 from tests.session.thread import Thread, started
 

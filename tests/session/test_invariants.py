@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from goalfsm import events as e
 from goalfsm.session import Step
+from goalfsm.session import events as e
 from goalfsm.session.state import Continuation
 from goalfsm.testing.invariants import INVARIANTS, check, timers
 from goalfsm.testing.invariants.invariant import Transition

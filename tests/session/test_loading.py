@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.entries import ClearEntry, SetEntry, UserStartEntry
-from goalfsm.model import Goal
+from goalfsm.goal.model import Goal
 from goalfsm.session import Policy
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
+from goalfsm.session.entries import ClearEntry, SetEntry, UserStartEntry
 from tests.session.thread import Thread, started
 
 
@@ -77,7 +77,7 @@ def test_who_resumes_the_thread_changes_no_other_goal(status: str) -> None:
 
 
 def test_an_engines_machine_may_refuse_even_that() -> None:
-    from goalfsm.machine import default_machine, goal_machine  # noqa: PLC0415  only here
+    from goalfsm.goal.machine import default_machine, goal_machine  # noqa: PLC0415  only here
 
     machine = default_machine()
     rows = tuple(

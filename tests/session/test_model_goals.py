@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from goalfsm import events as e
 from goalfsm.session import Policy, Reply
+from goalfsm.session import events as e
 from tests.session.thread import Thread
 
 TWO = Policy(model_goals=2)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from goalfsm import events as e
-from goalfsm.entries import SetEntry
 from goalfsm.session import Policy
+from goalfsm.session import events as e
+from goalfsm.session.entries import SetEntry
 from tests.session.thread import Thread, started
 
 
@@ -187,7 +187,7 @@ def test_zero_switches_the_rule_off() -> None:
 
 def test_the_same_gaps_three_times_pause_the_goal() -> None:
     """A model that claims the same again and again gets nowhere, however it is verified."""
-    from goalfsm.model import Verifier  # noqa: PLC0415  only here
+    from goalfsm.goal.model import Verifier  # noqa: PLC0415  only here
 
     thread = started(verifiers=(Verifier(kind="command", argv=("false",)),))
     for _ in range(3):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.compiler import Row
-from goalfsm.machine import default_machine
+from goalfsm.goal.compiler import Row
+from goalfsm.goal.machine import default_machine
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
 from tests.session.thread import Thread, started
 
 OWN = default_machine().extended(

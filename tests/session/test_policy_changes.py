@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from goalfsm import events as e
-from goalfsm.daemon.replaying import beginning
-from goalfsm.session import Context, Policy, Session, handle
+from goalfsm.daemon.flow.replay import beginning
+from goalfsm.session import Context, Policy, Session
+from goalfsm.session import events as e
+from goalfsm.session.thread import handle
 
 CTX = Context(now_ms=1_800_000_000_000, ids=lambda kind: kind)
 

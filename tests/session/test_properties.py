@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goalfsm import events as e
-from goalfsm.compiler import Row
-from goalfsm.entries import SetEntry
-from goalfsm.machine import default_machine
-from goalfsm.model import STATUSES, Goal
-from goalfsm.session import Context, Policy, Session, Step, codec, handle
-from goalfsm.session.waits import next_wake
+from goalfsm.goal.compiler import Row
+from goalfsm.goal.machine import default_machine
+from goalfsm.goal.model import STATUSES, Goal
+from goalfsm.session import Context, Policy, Session, Step, codec
+from goalfsm.session import events as e
+from goalfsm.session.entries import SetEntry
+from goalfsm.session.thread import handle
+from goalfsm.session.wake import next_wake
 from goalfsm.testing.invariants import check
 from recovery.stale_events import IDLE
 from tests.conformance import adapter_session

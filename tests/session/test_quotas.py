@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from goalfsm import events as e
 from goalfsm.session import Policy
+from goalfsm.session import events as e
 from goalfsm.session.state import Quota
 from tests.session.failing import OVERLOADED, failing, retry
 from tests.session.thread import START_MS, started

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from goalfsm import events as e
-from goalfsm.model import Limits, Verifier
+from goalfsm.goal.model import Limits, Verifier
 from goalfsm.session import Policy
-from goalfsm.status import activity, hint
+from goalfsm.session import events as e
+from goalfsm.views.status import activity, hint
 from tests.session.thread import Thread, started
 
 PERSON = Verifier(kind="person")

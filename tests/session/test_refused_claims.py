@@ -6,11 +6,11 @@ from typing import Literal
 
 import pytest
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.compiler import Row
-from goalfsm.machine import GUARDS, TRANSITIONS, GoalMachine, default_machine, goal_machine
-from goalfsm.model import Criterion, Goal, Verifier
+from goalfsm.goal.compiler import Row
+from goalfsm.goal.machine import GUARDS, TRANSITIONS, GoalMachine, default_machine, goal_machine
+from goalfsm.goal.model import Criterion, Goal, Verifier
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
 from tests.session.thread import Thread, started
 
 CRITERIA = (Criterion(text="The tests pass"), Criterion(text="The docs are built"))

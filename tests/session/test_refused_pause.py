@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from goalfsm import events as e
-from goalfsm.compiler import Row
-from goalfsm.machine import GUARDS, TRANSITIONS, GoalMachine, default_machine, goal_machine
+from goalfsm.goal.compiler import Row
+from goalfsm.goal.machine import GUARDS, TRANSITIONS, GoalMachine, default_machine, goal_machine
 from goalfsm.session import Policy
-from goalfsm.status import activity
+from goalfsm.session import events as e
+from goalfsm.views.status import activity
 from tests.session.thread import Thread
 
 HELD = ("wait", "wait")

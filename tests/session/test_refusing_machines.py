@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from goalfsm import events as e
-from goalfsm.entries import SetEntry
-from goalfsm.model import Limits, Verifier
+from goalfsm.goal.model import Limits, Verifier
 from goalfsm.session import Policy
+from goalfsm.session import events as e
+from goalfsm.session.entries import SetEntry
 from tests.session.refusing import at_work
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from goalfsm import events as e
-from goalfsm.model import MAX_ITEMS, Criterion, Limits
+from goalfsm.goal.model import MAX_ITEMS, Criterion, Limits
 from goalfsm.session import Policy
+from goalfsm.session import events as e
 from tests.session.asking import (
     COMMAND,
     EXISTS,

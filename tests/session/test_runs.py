@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.model import Usage
-from goalfsm.session.runs import answer_digest
+from goalfsm.goal.model import Usage
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
+from goalfsm.session.budgets import answer_digest
 from tests.session.thread import started
 
 

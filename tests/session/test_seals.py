@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from hashlib import sha256
 
-from goalfsm import events as e
-from goalfsm.explain import explain
+from goalfsm.session import events as e
+from goalfsm.views.explain import explain
 from tests.session.thread import started
 
 SHOWN = [{"text": "pytest: 12 passed"}, {"text": "git tag: v2.0"}]

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.entries import SetEntry
-from goalfsm.model import Limits
+from goalfsm.goal.model import Limits
 from goalfsm.session import Policy, Session
-from goalfsm.session.change import extend
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
+from goalfsm.session.entries import SetEntry
+from goalfsm.session.rules.change import extend
+from goalfsm.session.rules.steering import MAX_WAITING
 from goalfsm.session.state import Change, Steering
-from goalfsm.session.steering import MAX_WAITING
 from recovery.stale_events import AbortingTurn, AwaitingTerminalCleanup
 from tests.session.refusing import at_work
 from tests.session.thread import Thread, started

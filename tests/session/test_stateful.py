@@ -11,14 +11,14 @@ from typing import Any, Literal
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.model import ACTIVE, COMPLETE, LIMITED, Goal, Limits, Usage, Verifier
-from goalfsm.prompts.turn import carried
+from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal, Limits, Usage, Verifier
 from goalfsm.session import Policy, Session, codec
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
 from goalfsm.session.state import Claim
-from goalfsm.session.waits import next_wake
-from goalfsm.status import project
+from goalfsm.session.wake import next_wake
+from goalfsm.views.prompts.turn import carried
+from goalfsm.views.status import project
 from tests.session.one_thread import OneThread
 from tests.session.strategies import ERRORS, policies, tries, verifiers
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.model import MAX_TEXT_LENGTH
+from goalfsm.goal.model import MAX_TEXT_LENGTH
 from goalfsm.session import Policy
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
 from tests.session.thread import Thread, started
 
 

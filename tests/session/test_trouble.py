@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.entries import SetEntry, UserStartEntry
-from goalfsm.model import Usage
+from goalfsm.goal.model import Usage
 from goalfsm.session import Policy
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
+from goalfsm.session.entries import SetEntry, UserStartEntry
 from tests.session.failing import OVERLOADED, failing, retry
 from tests.session.thread import started
 

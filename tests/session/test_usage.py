@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from goalfsm import events as e
-from goalfsm.model import MAX_COUNT, Usage
+from goalfsm.goal.model import MAX_COUNT, Usage
 from goalfsm.session import Policy
+from goalfsm.session import events as e
 from tests.session.charging import spent
 from tests.session.thread import Thread
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.entries import SetEntry
-from goalfsm.model import Limits
+from goalfsm.goal.model import Limits
 from goalfsm.session import Policy
-from goalfsm.session.waits import next_wake
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
+from goalfsm.session.entries import SetEntry
+from goalfsm.session.wake import next_wake
 from tests.session.thread import Thread, started
 
 

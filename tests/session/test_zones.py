@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 import pytest
 
-from goalfsm import events as e
-from goalfsm.model import Goal
-from goalfsm.session import Context, Session, handle
+from goalfsm.goal.model import Goal
+from goalfsm.session import Context, Session
+from goalfsm.session import events as e
+from goalfsm.session.thread import handle
 
 NOW = datetime(2026, 3, 14, 22, 0, tzinfo=UTC)
 PARIS = timezone(timedelta(hours=1))

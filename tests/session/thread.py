@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, TypeVar
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.entries import Entry
-from goalfsm.machine import GoalMachine
-from goalfsm.model import Evidence, Goal, Limits, Usage
-from goalfsm.session import Context, Decision, Policy, Reply, Session, Step, codec, handle
-from goalfsm.session.waits import next_wake
+from goalfsm.goal.machine import GoalMachine
+from goalfsm.goal.model import Evidence, Goal, Limits, Usage
+from goalfsm.session import Context, Decision, Policy, Reply, Session, Step, codec
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
+from goalfsm.session.entries import Entry
+from goalfsm.session.thread import handle
+from goalfsm.session.wake import next_wake
 from goalfsm.testing.invariants import check
 
 START_MS: Final = 1_700_000_000_000

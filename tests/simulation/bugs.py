@@ -12,17 +12,17 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from goalfsm import continuation
-from goalfsm import events as e
-from goalfsm.daemon import actor as actors
-from goalfsm.daemon import reconcile
-from goalfsm.daemon import runs as live
-from goalfsm.daemon.actor import Actor
-from goalfsm.daemon.endings import aborted, work_of
-from goalfsm.daemon.faults import Faults
+from goalfsm.daemon.flow import mailbox as actors
+from goalfsm.daemon.flow.decide import reopened
+from goalfsm.daemon.flow.mailbox import Actor
+from goalfsm.daemon.flow.turn import aborted, work_of
+from goalfsm.daemon.guards import takeover as reconcile
+from goalfsm.daemon.guards.quarantine import Faults
 from goalfsm.daemon.hub import Hub
-from goalfsm.daemon.records import reopened
-from goalfsm.session import runs, scheduling, steering
+from goalfsm.daemon.stages import live_run as live
+from goalfsm.session import continuation
+from goalfsm.session import events as e
+from goalfsm.session.rules import runs, scheduling, steering
 from goalfsm.store import memory
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.port import Conflict, Done

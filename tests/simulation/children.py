@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from goalfsm.store.port import Process as Recorded
 from goalfsm.workers import protocol as w
-from goalfsm.workers.orphans import Orphans
+from goalfsm.workers.supervisor.orphans import Orphans
 
 if TYPE_CHECKING:
     from tests.simulation.plan import Step, Turn

@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
-from goalfsm import events as e
-from goalfsm.model import Criterion, Evidence, Limits, Verifier
+from goalfsm.goal.model import Criterion, Evidence, Limits, Verifier
+from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
 from tests.simulation import plan as p
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.daemon.doing import CallbackCall
-from goalfsm.model import Goal
+from goalfsm.daemon.stages.effects import CallbackCall
+from goalfsm.goal.model import Goal
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
 from goalfsm.session.state import Claim
 from goalfsm.workers import protocol as w
 from tests.simulation.records import Open, Records

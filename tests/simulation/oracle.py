@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.daemon.records import decode_reply, prepare
-from goalfsm.daemon.world import decision_context
+from goalfsm.daemon.flow.decide import decode_reply, prepare
+from goalfsm.daemon.host.clock import decision_context
 from goalfsm.session import codec
-from goalfsm.session.handle import handle
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
 from goalfsm.session.state import Reply, Session, Step
+from goalfsm.session.thread import handle
 from goalfsm.store.port import EXPIRY_MS, Commit, Committed, Conflict, Done, Duplicate, Outcome
 from goalfsm.testing import invariants
 from tests.simulation.effect_rules import EffectRules

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from goalfsm import events as e
-from goalfsm.daemon.doing import CallbackCall
-from goalfsm.daemon.verification import Answer, Verdict
+from goalfsm.daemon.stages.effects import CallbackCall
+from goalfsm.daemon.stages.verifiers import Answer, Verdict
 from goalfsm.errors import GoalError, StoreError
-from goalfsm.model import Goal, Usage
+from goalfsm.goal.model import Goal, Usage
 from goalfsm.session import codec
+from goalfsm.session import events as e
 from goalfsm.session.state import Claim, Reply
 from goalfsm.workers import protocol as w
 from tests.simulation import plan as p

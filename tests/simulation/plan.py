@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from goalfsm.events import Command
+from goalfsm.session.events import Command
 from goalfsm.session.policy import Policy
 
 Expectation = Literal["right", "wrong"]

@@ -11,14 +11,14 @@ from goalfsm.errors import GoalError
 from goalfsm.store.port import Held, Identity
 from goalfsm.store.port import Process as Recorded
 from goalfsm.testing.loop import VirtualLoop, VirtualTimeError
-from goalfsm.workers.orphans import Orphans
+from goalfsm.workers.supervisor.orphans import Orphans
 from tests.simulation.endings import Died, Violation
 from tests.simulation.faulty import FaultyStore
 from tests.simulation.workers import SimWorker
 
 if TYPE_CHECKING:
-    from goalfsm.daemon.actor import Actor
-    from goalfsm.daemon.records import Opened
+    from goalfsm.daemon.flow.decide import Opened
+    from goalfsm.daemon.flow.mailbox import Actor
     from tests.simulation.world import World
 
 BOOT: Final = "boot"

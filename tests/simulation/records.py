@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.model import Usage
+from goalfsm.goal.model import Usage
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
 from goalfsm.session.state import Reply, Session
 from tests.simulation.plan import telling
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.daemon.replaying import replay
-from goalfsm.model import ACTIVE, LIMITED, PAUSED
+from goalfsm.daemon.flow.replay import replay
+from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
 from tests.simulation import plan as p
 from tests.simulation.plan import telling
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from goalfsm import events as e
-from goalfsm.accounting import tokens_of
-from goalfsm.model import ACTIVE, LIMITED, PAUSED, Usage
+from goalfsm.goal.accounting import tokens_of
+from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED, Usage
+from goalfsm.session import events as e
 from goalfsm.session.state import Session, Step
 from goalfsm.workers import protocol as w
 from tests.simulation.records import Records, Thread, short

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from goalfsm.daemon import actor as deciding
-from goalfsm.daemon import actors
-from goalfsm.session import runs
+from goalfsm.daemon.flow import mailbox as deciding
+from goalfsm.daemon.flow import threads as actors
+from goalfsm.session.rules import runs
 from tests.simulation.endings import Poisoned
 
 if TYPE_CHECKING:

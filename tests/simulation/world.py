@@ -9,10 +9,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from goalfsm import events as e
 from goalfsm.daemon.config import WorkerConfig
-from goalfsm.machine import GoalMachine, default_machine
-from goalfsm.session.handle import handle
+from goalfsm.goal.machine import GoalMachine, default_machine
+from goalfsm.session import events as e
+from goalfsm.session.thread import handle
 from goalfsm.store.memory import MemoryDisk, MemoryStore
 from tests.simulation import plan as p
 from tests.simulation.children import Children

@@ -11,14 +11,22 @@ from typing import Any
 import msgspec
 import pytest
 
-import goalfsm.session.change
+import goalfsm.session.rules.change
 from goalfsm import Goal, default_machine
-from goalfsm.compiler import Row
-from goalfsm.continuation import GUARDS, Situation, decide
-from goalfsm.model import ACTIVE
+from goalfsm.goal.compiler import Row
+from goalfsm.goal.model import ACTIVE
+from goalfsm.goal.transition import (
+    AbortPause,
+    Clear,
+    Fire,
+    ResumeActive,
+    RuntimeAccounting,
+    Set,
+    plan,
+)
+from goalfsm.session.continuation import GUARDS, Situation, decide
 from goalfsm.testing import MachineCoverage, MemoryGoals, ScriptedWorker, claims_complete
 from goalfsm.testing.coverage import write_table
-from goalfsm.transition import AbortPause, Clear, Fire, ResumeActive, RuntimeAccounting, Set, plan
 from recovery import machine as recovery
 from recovery import stale_events, stale_work
 from recovery.state import CALM
@@ -103,7 +111,7 @@ def test_rows_count_whoever_imported_the_function(
     scripted_worker.turn(claims_complete("done"))
     memory_goals.give("t", "Go on")
     memory_goals.settle("t")
-    assert goalfsm.session.change.plan is plan
+    assert goalfsm.session.rules.change.plan is plan
     assert fired(machine_coverage) == ["create: absent -> active", "complete: active -> complete"]
 
 
@@ -190,7 +198,7 @@ _ALONE = """
 import inspect
 from transitions import Transition
 from transitions.extensions.asyncio import AsyncTransition
-from goalfsm import transition
+from goalfsm.goal import transition
 from goalfsm.testing import MachineCoverage
 from recovery import machine, stale_work
 

@@ -8,7 +8,7 @@ import pytest
 from transitions.extensions import HierarchicalMachine
 from transitions.extensions.asyncio import AsyncMachine
 
-from goalfsm.diagram.table_rows import MachineUnknown
+from goalfsm.diagram.ours.table_rows import MachineUnknown
 from goalfsm.testing import MachineCoverage, TableRow
 from goalfsm.testing.coverage import RowsMissed
 from tests.testing.firing import fired

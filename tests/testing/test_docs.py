@@ -29,7 +29,10 @@ def examples() -> dict[str, str]:
 
 
 def write(pytester: pytest.Pytester, *names: str) -> None:
-    pytester.makeini("[pytest]\naddopts = --strict-markers --strict-config -p no:randomly\n")
+    pytester.makeini(
+        "[pytest]\naddopts = --strict-markers --strict-config -p no:randomly "
+        "-p no:asyncio -p no:textual-snapshot\n"
+    )
     for name in names:
         pytester.path.joinpath(name).write_text(examples()[name], encoding="utf-8")
 

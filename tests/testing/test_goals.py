@@ -8,8 +8,8 @@ import pytest
 from freezegun import freeze_time
 
 from goalfsm import Policy, Verifier, default_machine
-from goalfsm import events as e
 from goalfsm.errors import GoalError
+from goalfsm.session import events as e
 from goalfsm.testing import (
     GoalClock,
     MemoryGoals,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from goalfsm import Limits
-from goalfsm import events as e
 from goalfsm.session import codec
+from goalfsm.session import events as e
 from goalfsm.session.state import Decision
 from goalfsm.store.port import JournalRow
 from goalfsm.testing import (

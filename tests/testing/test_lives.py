@@ -9,9 +9,9 @@ import pytest
 import structlog
 
 from goalfsm import default_machine
-from goalfsm import events as e
-from goalfsm.compiler import Row
 from goalfsm.errors import GoalError
+from goalfsm.goal.compiler import Row
+from goalfsm.session import events as e
 from goalfsm.testing import (
     CrashPoints,
     GoalClock,

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from goalfsm import Goal
-from goalfsm.continuation import Situation, decide
-from goalfsm.model import ACTIVE, LIMITED
+from goalfsm.goal.model import ACTIVE, LIMITED
+from goalfsm.goal.transition import Clear, Fire, Plan, RuntimeAccounting, Set, plan
+from goalfsm.session.continuation import Situation, decide
 from goalfsm.testing import MachineCoverage, Path, Step, for_each_path
-from goalfsm.transition import Clear, Fire, Plan, RuntimeAccounting, Set, plan
 from recovery import machine as recovery
 from recovery import stale_events as se
 from recovery.obligations import GoalWork, RunMessage

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transitions import Machine, MachineError
 
-from goalfsm.compiler import Row
 from goalfsm.errors import GoalError
-from goalfsm.machine import TRANSITIONS, default_machine
+from goalfsm.goal.compiler import Row
+from goalfsm.goal.machine import TRANSITIONS, default_machine
 from goalfsm.testing import Path, TableRow, for_each_path, paths_of
 from goalfsm.testing.exploring import Explorer
 from goalfsm.testing.paths import WentAstray

@@ -18,7 +18,7 @@ from transitions.extensions import (
 from transitions.extensions.asyncio import AsyncMachine, HierarchicalAsyncMachine
 from transitions.extensions.states import Timeout, add_state_features
 
-from goalfsm.diagram.table_rows import MachineUnknown
+from goalfsm.diagram.ours.table_rows import MachineUnknown
 from goalfsm.errors import GoalError
 from goalfsm.testing import for_each_path, paths_of
 from goalfsm.testing.paths import TooManyStates, Unreachable

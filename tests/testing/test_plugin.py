@@ -57,7 +57,10 @@ def test_lamp(path, machine_coverage):
 
 @pytest.fixture(autouse=True)
 def _strict(pytester: pytest.Pytester) -> None:
-    pytester.makeini("[pytest]\naddopts = --strict-markers --strict-config -p no:randomly\n")
+    pytester.makeini(
+        "[pytest]\naddopts = --strict-markers --strict-config -p no:randomly "
+        "-p no:asyncio -p no:textual-snapshot\n"
+    )
 
 
 def test_it_is_installed_with_the_package() -> None:
@@ -259,7 +262,7 @@ def test_a_suite_that_does_not_use_it_does_not_load_it(pytester: pytest.Pytester
 def test_functions_are_left_alone_without_coverage(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
-        from goalfsm.transition import plan
+        from goalfsm.goal.transition import plan
 
         def test_one(memory_goals, goal_clock):
             assert plan.__code__.co_filename.endswith("transition.py")

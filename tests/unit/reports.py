@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goalfsm.model import Criterion, Evidence, Goal, Verifier
+from goalfsm.goal.model import Criterion, Evidence, Goal, Verifier
 from goalfsm.session import Session
 from goalfsm.session.state import Completion, VerifierResult
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from goalfsm.model import Goal, Verifier
+from goalfsm.goal.model import Goal, Verifier
 from goalfsm.session import Session
 from goalfsm.session.state import Claim, Run
 from recovery.state import Attention, RecoveryState

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from goalfsm.accounting import (
+from goalfsm.goal.accounting import (
     STOPPED_CLOCK,
     Charge,
     Clock,
@@ -23,7 +23,7 @@ from goalfsm.accounting import (
     tokens_of,
     whole,
 )
-from goalfsm.model import MAX_COUNT, Goal, Usage
+from goalfsm.goal.model import MAX_COUNT, Goal, Usage
 from tests.session.strategies import goals, tries
 
 GOAL = Goal(goal_id="g", objective="x", created_at=1, updated_at=2, token_budget=100)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from goalfsm.compiler import Check
-from goalfsm.machine import (
+from goalfsm.goal.compiler import Check
+from goalfsm.goal.machine import (
     FINALS,
     ON_ENTER,
     STATES,
@@ -20,10 +20,10 @@ from goalfsm.machine import (
     default_machine,
     goal_machine,
 )
-from goalfsm.model import Goal
-from goalfsm.prompts.template import TemplateError, compiled, fill
-from goalfsm.prompts.turn import NothingToDo, render_turn, wind_down_text
+from goalfsm.goal.model import Goal
 from goalfsm.session import Session
+from goalfsm.views.prompts.template import TemplateError, compiled, fill
+from goalfsm.views.prompts.turn import NothingToDo, render_turn, wind_down_text
 
 NAMES = "active, paused, blocked, complete, budgetLimited"
 

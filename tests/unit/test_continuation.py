@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goalfsm.continuation import (
+from goalfsm.goal.model import STATUSES
+from goalfsm.session.continuation import (
     GUARDS,
     OTHERWISE,
     Continue,
@@ -22,7 +23,6 @@ from goalfsm.continuation import (
     decide,
     is_success,
 )
-from goalfsm.model import STATUSES
 from tests.session.strategies import tries
 
 FREE = Situation("active", max_continuations=5)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goalfsm.escape import attribute, line, shortened, visible, xml
+from goalfsm.text import attribute, line, shortened, visible, xml
 
 
 @pytest.mark.parametrize(

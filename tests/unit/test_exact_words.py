@@ -7,15 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from goalfsm.explain import explain
-from goalfsm.format import compact_tokens
-from goalfsm.machine import Row, default_machine
-from goalfsm.model import MAX_ITEMS, Evidence, Goal
-from goalfsm.session import Reply, Session
-from goalfsm.session.state import Blocking, Claim, Retry, Run, VerifierResult
-from goalfsm.tool_answers import respond
-from goalfsm.tools import ClaimComplete, parse
-from goalfsm.transition import (
+from goalfsm.goal.machine import Row, default_machine
+from goalfsm.goal.model import MAX_ITEMS, Evidence, Goal
+from goalfsm.goal.transition import (
     AbortPause,
     Fire,
     Plan,
@@ -25,8 +19,14 @@ from goalfsm.transition import (
     Set,
     plan,
 )
-from goalfsm.validation import Rejected, check_text
-from goalfsm.views import next_attempt, open_claim, open_run
+from goalfsm.goal.validation import Rejected, check_text
+from goalfsm.session import Reply, Session
+from goalfsm.session.state import Blocking, Claim, Retry, Run, VerifierResult
+from goalfsm.session.tools import ClaimComplete, parse
+from goalfsm.text import compact_tokens
+from goalfsm.views.explain import explain
+from goalfsm.views.parts import next_attempt, open_claim, open_run
+from goalfsm.views.tool_answers import respond
 
 COMPLETE = {"status": "complete"}
 GOAL = Goal(goal_id="g", objective="x", created_at=1, updated_at=1)

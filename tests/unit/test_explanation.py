@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from goalfsm.continuation import GUARDS, StopReason
-from goalfsm.explain import chain_of, explain, moment, sentence
+from goalfsm.session.continuation import GUARDS, StopReason
 from goalfsm.session.state import Decision
-from goalfsm.views import LastDecision
+from goalfsm.views.explain import chain_of, explain, moment, sentence
+from goalfsm.views.parts import LastDecision
 from tests.unit.sessions import RUN, active, with_goal
 
 

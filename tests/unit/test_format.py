@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goalfsm.format import awaited, compact_tokens, duration, tokens
+from goalfsm.text import awaited, compact_tokens, duration, tokens
 from tests.session.strategies import tries
 
 

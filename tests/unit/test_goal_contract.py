@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from goalfsm.cli.app import SECTIONS
-from goalfsm.continuation import GUARDS, Continue, Situation, Stop, decide
-from goalfsm.model import MAX_OBJECTIVE_LENGTH, STATUSES, Limit, PauseReason
+from goalfsm.goal.model import MAX_OBJECTIVE_LENGTH, STATUSES, Limit, PauseReason
 from goalfsm.session import Policy
-from goalfsm.tools import TOOLS
+from goalfsm.session.continuation import GUARDS, Continue, Situation, Stop, decide
+from goalfsm.session.tools import TOOLS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "goal-contract.md").read_text(encoding="utf-8")
 

@@ -10,8 +10,8 @@ import pytest
 from msgspec.structs import replace
 from transitions import MachineError as NoSuchTransition
 
-from goalfsm.compiler import ABSENT, Check, MachineError, Row, compile_machine
-from goalfsm.machine import (
+from goalfsm.goal.compiler import ABSENT, Check, MachineError, Row, compile_machine
+from goalfsm.goal.machine import (
     FINALS,
     GUARDS,
     ON_ENTER,
@@ -23,8 +23,8 @@ from goalfsm.machine import (
     default_machine,
     goal_machine,
 )
-from goalfsm.model import Goal
-from goalfsm.transition import Fire, Plan, Rejection, plan
+from goalfsm.goal.model import Goal
+from goalfsm.goal.transition import Fire, Plan, Rejection, plan
 
 VECTORS = Path(__file__).parents[1] / "conformance" / "vectors"
 CONT, ACC = "clear_continuation", "clear_active_accounting"

@@ -6,12 +6,12 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from goalfsm.accounting import Clock
-from goalfsm.model import Criterion, Usage
-from goalfsm.progress import Spent, budget_lines, max_continuations, money, progress
+from goalfsm.goal.accounting import Clock
+from goalfsm.goal.model import Criterion, Usage
 from goalfsm.session import Policy, Session
+from goalfsm.session.budgets import Spent, budget_lines, max_continuations, money, progress
 from goalfsm.session.state import Blocking, Decision, Ledger, Retry, Steering, VerifierResult, Wait
-from goalfsm.status import Status, project, summary
+from goalfsm.views.status import Status, project, summary
 from tests.unit.sessions import (
     CLAIM,
     COMMAND,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from goalfsm.continuation import GUARDS
-from goalfsm.diagram.table_rows import TABLES
-from goalfsm.machine import TRANSITIONS
+from goalfsm.diagram.ours.table_rows import TABLES
+from goalfsm.goal.machine import TRANSITIONS
+from goalfsm.session.continuation import GUARDS
 from goalfsm.testing.invariants import INVARIANTS
 from recovery.machine import PHASE_TRANSITIONS, TABLE
 from recovery.stale_work import LIFECYCLE

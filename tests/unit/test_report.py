@@ -8,12 +8,12 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from goalfsm import events as e
-from goalfsm.model import Evidence, Usage
-from goalfsm.report import CompletionRecord, Facts, NoRecord, as_json, gather, record
-from goalfsm.report.facts import RunRecord
+from goalfsm.goal.model import Evidence, Usage
 from goalfsm.session import Session
+from goalfsm.session import events as e
 from goalfsm.session.state import Claim, VerifierResult
+from goalfsm.views.report import CompletionRecord, Facts, NoRecord, as_json, gather, record
+from goalfsm.views.report.facts import RunRecord
 from tests.unit.reports import COMPLETION, CREATED, DONE, EVIDENCE, GOAL, NOW_MS, ms
 
 FENCE = "fence"

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from goalfsm.model import Criterion, Evidence, Goal, Usage, Verifier
-from goalfsm.report import CompletionRecord, Facts, markdown, record
-from goalfsm.report.facts import RunRecord
+from goalfsm.goal.model import Criterion, Evidence, Goal, Usage, Verifier
 from goalfsm.session import Session
 from goalfsm.session.state import VerifierResult
+from goalfsm.views.report import CompletionRecord, Facts, markdown, record
+from goalfsm.views.report.facts import RunRecord
 from tests.unit.reports import COMPLETION, DONE, GOAL, NOW_MS, ms
 
 MARKDOWN = """\

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goalfsm.context import BOOKKEEPING, rewrite_context, work_metadata, work_of
-from goalfsm.events import GoalWork
+from goalfsm.session.events import GoalWork
+from goalfsm.views.rewrite_context import BOOKKEEPING, rewrite_context, work_metadata, work_of
 
 
 def work(goal_id: str, kind: Any = "continuation", **fields: Any) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from goalfsm.model import STATUSES
+from goalfsm.goal.model import STATUSES
 from goalfsm.session import Session
 from goalfsm.session.state import Blocking, Host, Retry, VerifierResult, Wait
-from goalfsm.status import activity, hint, status_line
+from goalfsm.views.status import activity, hint, status_line
 from recovery.state import Attention, RecoveryState
 from tests.unit.sessions import ACTIVE, CLAIM, COMMAND, PENDING, PERSON, RUN, active, with_goal
 

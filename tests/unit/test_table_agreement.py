@@ -10,8 +10,8 @@ import pytest
 import transitions
 from msgspec.structs import replace
 
-from goalfsm.compiler import ABSENT, MachineError, Row
-from goalfsm.machine import (
+from goalfsm.goal.compiler import ABSENT, MachineError, Row
+from goalfsm.goal.machine import (
     EFFECTS,
     FORGET,
     GUARDS,
@@ -27,8 +27,8 @@ from goalfsm.machine import (
     under_budget,
     used_up,
 )
-from goalfsm.model import Goal
-from goalfsm.transition import Fire, Plan, Rejection, RuntimeAccounting, Set, mark, plan
+from goalfsm.goal.model import Goal
+from goalfsm.goal.transition import Fire, Plan, Rejection, RuntimeAccounting, Set, mark, plan
 
 FRESH = Goal(goal_id="g", objective="x", created_at=1, updated_at=1)
 SPENT: tuple[dict[str, Any], ...] = (

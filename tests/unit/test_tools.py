@@ -10,13 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from goalfsm import events as e
-from goalfsm.accounting import Clock
-from goalfsm.model import MAX_ITEMS, MAX_TEXT_LENGTH, Criterion, Evidence, Goal, Limits, Verifier
-from goalfsm.session import Context, Policy, Reply, Session, handle
+from goalfsm.goal.accounting import Clock
+from goalfsm.goal.model import (
+    MAX_ITEMS,
+    MAX_TEXT_LENGTH,
+    Criterion,
+    Evidence,
+    Goal,
+    Limits,
+    Verifier,
+)
+from goalfsm.goal.validation import Rejected
+from goalfsm.session import Context, Policy, Reply, Session
+from goalfsm.session import events as e
 from goalfsm.session.state import Blocking
-from goalfsm.tool_answers import ToolResponse, respond
-from goalfsm.tools import (
+from goalfsm.session.thread import handle
+from goalfsm.session.tools import (
     READ,
     TOOLS,
     ClaimBlocked,
@@ -26,7 +35,7 @@ from goalfsm.tools import (
     canonical,
     parse,
 )
-from goalfsm.validation import Rejected
+from goalfsm.views.tool_answers import ToolResponse, respond
 
 NOW_MS = 1_800_000_000_000
 NAMES = [tool.name for tool in TOOLS]

@@ -10,9 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
 
-from goalfsm.machine import FORGET, ON_ENTER, STATES, TRANSITIONS, default_machine, goal_machine
-from goalfsm.model import Goal, Status
-from goalfsm.transition import (
+from goalfsm.goal.machine import (
+    FORGET,
+    ON_ENTER,
+    STATES,
+    TRANSITIONS,
+    default_machine,
+    goal_machine,
+)
+from goalfsm.goal.model import Goal, Status
+from goalfsm.goal.transition import (
     AbortPause,
     Clear,
     Fire,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from goalfsm.model import MAX_COUNT, MAX_OBJECTIVE_LENGTH, MAX_TEXT_LENGTH, STATUSES, Goal
-from goalfsm.validation import (
+from goalfsm.goal.model import MAX_COUNT, MAX_OBJECTIVE_LENGTH, MAX_TEXT_LENGTH, STATUSES, Goal
+from goalfsm.goal.validation import (
     BUDGET_INVALID,
     Rejected,
     check_budget,

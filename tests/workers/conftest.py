@@ -13,9 +13,10 @@ from typing import Any, Final, TypeVar
 
 import pytest
 
-from goalfsm.workers.command import CommandSpec, CommandWorker
+from goalfsm.workers.command import CommandWorker
 from goalfsm.workers.protocol import TurnEvent, Work
-from goalfsm.workers.supervision import Supervisor
+from goalfsm.workers.spec import CommandSpec
+from goalfsm.workers.supervisor.client import Supervisor
 from tests.workers.daemons import STUBBORN, Daemon
 from tests.workers.reading import Python
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from goalfsm.workers.orphans import RecordedRun, end_orphans
-from goalfsm.workers.supervision import Child, Supervisor
+from goalfsm.workers.supervisor.client import Child, Supervisor
+from goalfsm.workers.supervisor.orphans import RecordedRun, end_orphans
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's ways to adopt processes")
 
@@ -38,9 +38,10 @@ while True: time.sleep(3600)
 # A daemon as a process of its own, that can be killed: one run of the given program.
 DAEMON = """
 import asyncio, json, sys
-from goalfsm.workers.command import CommandSpec, CommandWorker
+from goalfsm.workers.command import CommandWorker
+from goalfsm.workers.spec import CommandSpec
 from goalfsm.workers.protocol import Spawned, Work
-from goalfsm.workers.supervision import Supervisor
+from goalfsm.workers.supervisor.client import Supervisor
 
 async def main(db, grace, argv):
     supervisor = await Supervisor.start(db=db, grace_s=grace)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from goalfsm.workers.command import CommandSpec, CommandWorker
+from goalfsm.workers.command import CommandWorker
 from goalfsm.workers.protocol import (
     ErrorReported,
     Exited,
@@ -19,7 +19,8 @@ from goalfsm.workers.protocol import (
     TurnEvent,
     UsageReported,
 )
-from goalfsm.workers.supervision import Supervisor
+from goalfsm.workers.spec import CommandSpec
+from goalfsm.workers.supervisor.client import Supervisor
 from tests.workers.reading import FOREVER, HOLD, LINES, Python, answer, ending, error, only
 
 

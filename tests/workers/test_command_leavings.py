@@ -12,10 +12,11 @@ from typing import Any
 import psutil
 import pytest
 
-from goalfsm.workers import processes
-from goalfsm.workers.command import CommandSpec, CommandWorker
+from goalfsm.workers.command import CommandWorker
 from goalfsm.workers.protocol import Exited, Spawned, TurnEvent, WaitDeclared
-from goalfsm.workers.supervision import Supervisor
+from goalfsm.workers.spec import CommandSpec
+from goalfsm.workers.supervisor import processes
+from goalfsm.workers.supervisor.client import Supervisor
 from tests.workers.reading import FOREVER, HOLD, LINES, Python, answer, ending, only
 
 

@@ -14,10 +14,11 @@ import msgspec
 import pytest
 
 from goalfsm.errors import GoalError
-from goalfsm.workers.command import CommandSpec, CommandWorker
+from goalfsm.workers.command import CommandWorker
 from goalfsm.workers.protocol import ErrorReported, Exited, Spawned, TurnEvent
-from goalfsm.workers.spawning import split_command
-from goalfsm.workers.supervision import Supervisor
+from goalfsm.workers.spec import CommandSpec
+from goalfsm.workers.supervisor.client import Supervisor
+from goalfsm.workers.supervisor.spawning import split_command
 from tests.workers.reading import answer, ending, error, only
 
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from goalfsm.workers import processes
-from goalfsm.workers.command import CommandSpec, CommandWorker
-from goalfsm.workers.orphans import Orphans, RecordedRun, end_orphans
+from goalfsm.workers.command import CommandWorker
 from goalfsm.workers.protocol import ErrorReported, Exited, Spawned, Text, TurnEvent
-from goalfsm.workers.supervision import Supervisor
+from goalfsm.workers.spec import CommandSpec
+from goalfsm.workers.supervisor import processes
+from goalfsm.workers.supervisor.client import Supervisor
+from goalfsm.workers.supervisor.orphans import Orphans, RecordedRun, end_orphans
 from tests.workers.daemons import DAEMON, LINUX, spawn, wait_up
 from tests.workers.reading import Python
 

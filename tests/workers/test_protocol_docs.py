@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from goalfsm.workers import lines
-from goalfsm.workers.command import CommandSpec, CommandWorker
+from goalfsm.workers.command import CommandWorker
 from goalfsm.workers.environment import worker_environment
 from goalfsm.workers.output import KEEP_TAIL, KEEP_TEXT
 from goalfsm.workers.protocol import (
@@ -23,7 +23,8 @@ from goalfsm.workers.protocol import (
     TurnEvent,
     UsageReported,
 )
-from goalfsm.workers.supervision import Supervisor
+from goalfsm.workers.spec import CommandSpec
+from goalfsm.workers.supervisor.client import Supervisor
 
 PAGE = Path(__file__).parents[2] / "docs" / "worker-protocol.md"
 

@@ -15,8 +15,8 @@ import pytest
 
 import goalfsm
 from goalfsm.errors import GoalError
-from goalfsm.workers import processes
-from goalfsm.workers.supervision import Supervisor
+from goalfsm.workers.supervisor import processes
+from goalfsm.workers.supervisor.client import Supervisor
 from tests.workers.daemons import LINUX, spawn
 from tests.workers.reading import Python
 
@@ -26,7 +26,7 @@ ROOT = Path(goalfsm.__file__).parents[1]
 IMPORTED = """
 import sys
 sys.path.append(sys.argv[1])
-from goalfsm.workers.supervisor import main
+from goalfsm.workers.supervisor.process import main
 costly = {"asyncio", "logging", "pathlib", "subprocess", "threading"}
 ours = {name for name in sys.modules if name.split(".")[0] not in sys.stdlib_module_names}
 print(*sorted(ours - {"__main__"} | costly & sys.modules.keys()))
@@ -139,9 +139,10 @@ def test_the_supervisor_imports_the_standard_library_only() -> None:
         "goalfsm",
         "goalfsm.lazy",
         "goalfsm.workers",
-        "goalfsm.workers.lineage",
-        "goalfsm.workers.proc",
         "goalfsm.workers.supervisor",
+        "goalfsm.workers.supervisor.lineage",
+        "goalfsm.workers.supervisor.proc",
+        "goalfsm.workers.supervisor.process",
     ]
 
 

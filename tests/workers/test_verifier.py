@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from goalfsm.workers.supervision import Supervisor
+from goalfsm.workers.supervisor.client import Supervisor
 from goalfsm.workers.verifier import VerifierResult, run_verifier
 
 Python = Callable[[str], list[str]]

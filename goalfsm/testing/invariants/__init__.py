@@ -1,6 +1,6 @@
 """What holds after every step of every session, whatever happened: written down once.
 
-``check(before, event, step)`` looks at one step of ``goalfsm.session.handle`` and raises
+``check(before, event, step)`` looks at one step of ``goalfsm.session.rules.handle`` and raises
 AssertionError with a sentence when an invariant is broken. It keeps nothing between calls, so the
 same function serves property tests, simulations and an embedder's own host. Sessions are taken to
 come from ``handle``: one that was put together by hand may break an invariant before its first
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from goalfsm import events as e
+from goalfsm.session import events as e
 from goalfsm.session.state import Session, Step
 from goalfsm.testing.invariants.charges import CHARGES
 from goalfsm.testing.invariants.goals import GOALS

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from goalfsm import events as e
-from goalfsm.accounting import counted, tokens_of
-from goalfsm.model import MAX_COUNT
+from goalfsm.goal.accounting import counted, tokens_of
+from goalfsm.goal.model import MAX_COUNT
+from goalfsm.session import events as e
 from goalfsm.testing.invariants.invariant import Chapter, Transition, hold
 
 CHARGES: Final = Chapter()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.entries import SetEntry, UserStartEntry
-from goalfsm.machine import used_up
-from goalfsm.model import ACTIVE, COMPLETE, LIMITED
+from goalfsm.goal.machine import used_up
+from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
+from goalfsm.session.entries import SetEntry, UserStartEntry
 from goalfsm.testing.invariants.invariant import LOADS, Chapter, Transition, hold
 
 GOALS: Final = Chapter()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.model import Goal
+from goalfsm.goal.model import Goal
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
 from goalfsm.session.state import Session, Step
 
 

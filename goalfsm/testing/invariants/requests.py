@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from goalfsm import effects as f
-from goalfsm import events as e
-from goalfsm.machine import used_up
-from goalfsm.model import ACTIVE, LIMITED
+from goalfsm.goal.machine import used_up
+from goalfsm.goal.model import ACTIVE, LIMITED
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
 from goalfsm.testing.invariants.invariant import LOADS, Chapter, Transition, hold
 from recovery.stale_events import IDLE, AbortingTurn, ObservingTurn
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from goalfsm.model import ACTIVE, COMPLETE, LIMITED, PAUSED
-from goalfsm.prompts import notices
-from goalfsm.session.runs import KEYS_KEPT
+from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, PAUSED
+from goalfsm.session import prompt_notices as notices
+from goalfsm.session.rules.runs import KEYS_KEPT
 from goalfsm.testing.invariants.invariant import LOADS, Chapter, Transition, hold
 
 SESSIONS: Final = Chapter()

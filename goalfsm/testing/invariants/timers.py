@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from goalfsm import events as e
-from goalfsm.model import ACTIVE, LIMITED, PAUSED
-from goalfsm.session.waits import next_wake
+from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED
+from goalfsm.session import events as e
+from goalfsm.session.wake import next_wake
 from goalfsm.testing.invariants.invariant import Chapter, Transition, hold
 
 TIMERS: Final = Chapter()

@@ -1,0 +1,97 @@
+"""Decide a thread's journal again: the same events have to give the same states, bit by bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from goalfsm.daemon.host.clock import decision_context
+from goalfsm.errors import StoreError, described
+from goalfsm.goal.model import PAUSED
+from goalfsm.session import codec
+from goalfsm.session.state import BY_A_FAULT, RULES_VERSION, Session
+from goalfsm.session.thread import handle
+
+if TYPE_CHECKING:
+    from goalfsm.goal.machine import GoalMachine
+    from goalfsm.store.port import Store
+
+_PAGE = 1_000
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a replay came: ``wrong_at`` is the first revision whose state differs.
+
+    ``rows`` were replayed. ``skipped``: the journal begins with other rules or has a gap, so that
+    nothing can be said of it.
+    """
+
+    rows: int = 0
+    wrong_at: int | None = None
+    skipped: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Return whether nothing differs."""
+        return self.wrong_at is None
+
+
+def beginning(last: Session) -> Session:
+    """Return the session that the thread of ``last`` began as."""
+    return Session(policy=last.policy if last.first_policy is None else last.first_policy)
+
+
+def replay(store: Store, thread_id: str, machine: GoalMachine | None = None) -> Replay:
+    """Decide the thread's journal again, up to the first row of other rules.
+
+    The end is compared with the snapshot where the whole journal has the same rules.
+    """
+    stored = store.sessions.load(thread_id)
+    if stored is None:
+        return Replay()
+    session = beginning(codec.decode(stored.state))
+    revision = 0
+    while rows := store.journal.read(thread_id, after=revision, limit=_PAGE):
+        for row in rows:
+            if row.rules_version != RULES_VERSION or row.revision != revision + 1:
+                return Replay(rows=revision, skipped=True)
+            context = decision_context(thread_id, row.event_id, row.at_ms, machine)
+            session = handle(session, codec.decode_event(row.event), context).session
+            revision = row.revision
+            if codec.digest(codec.encode(session)) != row.digest:
+                return Replay(rows=revision, wrong_at=revision)
+    if revision != stored.revision or codec.encode(session) != stored.state:
+        return Replay(rows=revision, wrong_at=stored.revision)
+    return Replay(rows=revision)
+
+
+def stopped_by_faults(store: Store) -> Iterator[tuple[str, str]]:
+    """Yield the threads that wait for a person because of a fault, and what it was."""
+    for row in store.sessions.threads():
+        stored = store.sessions.load(row.thread_id)
+        session = None if stored is None else codec.decode(stored.state)
+        if session is None or session.goal is None:
+            continue
+        held = session.wait.note if session.wait is not None and session.wait.held else ""
+        note = session.goal.note if session.goal.status == PAUSED else held
+        if note and BY_A_FAULT in note:
+            yield row.thread_id, note
+
+
+def undecidable(store: Store) -> Iterator[tuple[str, str]]:
+    """Yield the rows of the inbox that cannot be read or decided, by their ids, and why."""
+    after = 0
+    while rows := store.inbox.pending(after=after, limit=_PAGE):
+        for row in rows:
+            try:
+                event = codec.decode_event(row.event)
+                stored = store.sessions.load(row.thread_id)
+                session = Session() if stored is None else codec.decode(stored.state)
+                handle(session, event, decision_context(row.thread_id, row.inbox_id, row.at_ms))
+            except StoreError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is what is wrong
+                yield row.inbox_id, described(error)
+        after = rows[-1].seq

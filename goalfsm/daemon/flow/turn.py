@@ -1,0 +1,185 @@
+"""What a worker's end means for its thread: the last message, the outcome, the answer's digest."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Final, Literal
+
+from goalfsm.goal.model import Usage
+from goalfsm.session import events as e
+from goalfsm.session.budgets import answer_digest
+from goalfsm.workers import protocol as w
+
+if TYPE_CHECKING:
+    from goalfsm.daemon.flow.scripts import Said
+    from goalfsm.session.state import Run, Step
+
+KEEP_ANSWER: Final = 256 * 1024
+KEEP_ERROR: Final = 4_000
+
+
+class Gathered:
+    """What a run has done so far, as far as its end asks for it."""
+
+    __slots__ = (
+        "_kept",
+        "_secret",
+        "answer",
+        "answer_length",
+        "error",
+        "exited",
+        "stop_reason",
+        "tools_failed",
+        "tools_ok",
+        "usages",
+    )
+
+    def __init__(self, secret: str) -> None:
+        """Keep ``secret``, the run's token, out of everything that is recorded."""
+        self._secret = secret
+        self._kept = 0
+        self.answer: list[str] = []
+        self.answer_length = 0
+        self.tools_ok = 0
+        self.tools_failed = 0
+        self.usages = 0
+        self.stop_reason: w.StopReason = "stop"
+        self.error: w.ErrorReported | None = None
+        self.exited: w.Exited | None = None
+
+    def clean(self, text: str) -> str:
+        """Return text without the run's token, which a program may have printed."""
+        return text.replace(self._secret, "[token]") if self._secret else text
+
+    def text(self, text: str) -> None:
+        """Add to the answer; of a long one the beginning is kept, and its length."""
+        room = KEEP_ANSWER - self._kept
+        if room > 0:
+            self.answer.append(text[:room])
+            self._kept += min(room, len(text))
+        self.answer_length += len(text)
+
+    def tool(self, *, ok: bool) -> None:
+        """Count a tool of the worker's own."""
+        self.tools_ok += ok
+        self.tools_failed += not ok
+
+    def usage(self, run: Run, event: w.UsageReported) -> e.UsageReported:
+        """Return the charge, under a key that counts once."""
+        self.usages += 1
+        return e.UsageReported(
+            run_id=run.run_id,
+            run_token=run.token,
+            key=f"{run.run_id}:{event.key or self.usages}",
+            usage=Usage(
+                input_tokens=event.input_tokens,
+                output_tokens=event.output_tokens,
+                cached_tokens=event.cached_tokens,
+                cost=event.cost,
+            ),
+        )
+
+    def next_call(self) -> None:
+        """Another model call begins: what failed before was not the end of it."""
+        self.error = None
+        self.stop_reason = "stop"
+
+
+def outcome_of(seen: Gathered) -> Literal["finished", "failed", "timed_out"]:
+    """Return how the run ended."""
+    if seen.error is not None and seen.error.kind == "timeout":
+        return "timed_out"
+    return "finished" if seen.exited is not None and seen.exited.ok else "failed"
+
+
+def message_of(seen: Gathered, zone: str | None) -> e.Message:
+    """Return the turn's last message; its usage is zero, for it was charged as it came.
+
+    ``zone`` is where the worker runs: its provider may name a time of day there.
+    """
+    if seen.exited is not None and seen.exited.ok:
+        stop: w.StopReason = "length" if seen.stop_reason == "length" else "stop"
+        return e.Message(role="assistant", stop_reason=stop)
+    error = seen.error or w.ErrorReported(message="the worker failed without saying why")
+    return e.Message(
+        role="assistant",
+        stop_reason="error",
+        error=seen.clean(error.message)[-KEEP_ERROR:],
+        status=error.status,
+        code=error.code,
+        retry_after=error.retry_after,
+        zone=zone,
+    )
+
+
+def work_of(run: Run, *, wind_down: bool) -> e.Message:
+    """Return the message that a run began with."""
+    work = None
+    if run.goal_id is not None and not wind_down:
+        work = e.GoalWork(kind="continuation", goal_id=run.goal_id)
+    return e.Message(role="custom", work=work)
+
+
+def ended(
+    run: Run, turn_index: int, seen: Gathered, *, wind_down: bool, zone: str | None = None
+) -> Generator[Said, Step, None]:
+    """Yield the end of a run whose worker told how it went."""
+    message = message_of(seen, zone)
+    yield e.TurnEnded(turn_index=turn_index, message=message)
+    yield e.RunFinished(
+        run_id=run.run_id,
+        outcome=outcome_of(seen),
+        answer_digest=answer_digest("".join(seen.answer)),
+        answer_length=seen.answer_length,
+        tools_ok=seen.tools_ok,
+        tools_failed=seen.tools_failed,
+    )
+    yield e.AgentEnded(messages=(work_of(run, wind_down=wind_down), message))
+
+
+def aborted(run_id: str | None, turn_index: int, work: e.Message) -> Generator[Said, Step, None]:
+    """Yield the end of a turn that was aborted because its work is stale."""
+    message = e.Message(role="assistant", stop_reason="aborted")
+    yield e.TurnEnded(turn_index=turn_index, message=message)
+    if run_id is not None:
+        yield e.RunFinished(run_id=run_id, outcome="aborted")
+    yield e.AgentEnded(messages=(work, message))
+
+
+def finished(
+    run: Run, turn_index: int, reported: tuple[w.TurnEvent, ...], zone: str | None = None
+) -> Generator[Said, Step, None]:
+    """Yield what a worker remembers of a run that ended while no engine listened.
+
+    Its usage is not among it, see `usages`.
+    """
+    seen = Gathered(run.token)
+    for event in reported:
+        match event:
+            case w.Text(text=text):
+                seen.text(text)
+            case w.ToolEnded(ok=ok):
+                seen.tool(ok=ok)
+            case w.ErrorReported():
+                seen.error = event
+            case w.ModelTurnStarted():
+                seen.next_call()
+            case w.ModelTurnEnded(stop_reason=stop_reason):
+                seen.stop_reason = stop_reason
+            case w.Exited():
+                seen.exited = event
+            case _:
+                # Calls and waits were answered or lost with the engine that they were meant for.
+                pass
+    yield from ended(run, turn_index, seen, wind_down=run.wind_down, zone=zone)
+
+
+def usage_id(key: str) -> str:
+    """Return the id of the event that charges under ``key``: the journal takes it once."""
+    return f"usage:{key}"
+
+
+def usages(run: Run, reported: tuple[w.TurnEvent, ...]) -> list[e.UsageReported]:
+    """Return the charges for all usage that a worker remembers, under the keys that it had."""
+    seen = Gathered(run.token)
+    return [seen.usage(run, event) for event in reported if isinstance(event, w.UsageReported)]

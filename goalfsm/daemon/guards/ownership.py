@@ -1,0 +1,147 @@
+"""One engine at a time: claim the store, say that we live, notice when another has taken over."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from goalfsm.errors import Fenced, GoalError, StoreError
+from goalfsm.store.port import EXPIRY_MS, Claimed, Held
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from goalfsm.daemon.host.platform import System
+    from goalfsm.store.port import Store
+
+HEARTBEAT_S: Final = 2.0
+STALLED_MS: Final = 5_000
+"""Silence beyond two heartbeats: the owner hangs, so it is worth waiting for its expiry."""
+
+_RETRY_S: Final = 0.25
+_LOCKED_S: Final = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Owned(GoalError):
+    """Another process owns the database and is alive."""
+
+    code = "owned"
+    hint = "goalfsm doctor names it: talk to it with the same commands, or stop it first."
+
+
+async def acquire(store: Store, system: System, *, socket: str, wait_s: float = 0.0) -> Claimed:
+    """Become the store's owner; raise `Owned` when another is alive.
+
+    A dead owner is replaced at once, a silent one at its expiry, and one that was stopped inside
+    a transaction is killed then, if it is this user's. ``wait_s``: how long to wait for one that
+    is well to leave.
+    """
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    identity = system.identity()
+    while True:
+        answer = store.owner.claim(identity, socket=socket, uptime_ms=system.clock.uptime_ms())
+        if isinstance(answer, Claimed):
+            return answer
+        passed = loop.time() - begun
+        if not _worth_waiting(answer, passed, wait_s):
+            raise _owned(answer)
+        if system.end_stalled(answer):
+            _log.warning("a stalled owner was ended", pid=_pid(answer))
+            continue
+        await asyncio.sleep(_RETRY_S)
+
+
+def _worth_waiting(held: Held, passed: float, wait_s: float) -> bool:
+    if passed < wait_s:
+        return True
+    if held.locked and passed < _LOCKED_S:
+        return True
+    # A hanging owner expires, unless it stirs; a lock that outlasts its owner's expiry does not.
+    return held.silent_for_ms >= STALLED_MS and passed < wait_s + 2 * EXPIRY_MS / 1000
+
+
+def _owned(held: Held) -> Owned:
+    pid = _pid(held)
+    if pid is None:
+        return Owned(
+            "another process is using the database",
+            hint="Try again in a moment; goalfsm doctor names the owner.",
+        )
+    return Owned(f"process {pid} serves this database already")
+
+
+def _pid(held: Held) -> int | None:
+    return None if held.owner is None else held.owner.identity.pid
+
+
+class Heartbeat:
+    """Says every two seconds that this engine lives, and has it look around."""
+
+    def __init__(
+        self,
+        store: Store,
+        system: System,
+        *,
+        failed: Callable[[StoreError], None],
+        look: Callable[[], None],
+    ) -> None:
+        """Tell ``failed`` what went wrong; call ``look`` after each beat."""
+        self._store = store
+        self._system = system
+        self._failed = failed
+        self._look = look
+        self._handle: asyncio.TimerHandle | None = None
+        self._beaten_ms: int | None = None
+        """When it was said last. Not yet: the claim may have been long ago, if we stood still."""
+
+    def start(self) -> None:
+        """Beat from now on."""
+        self._arm()
+
+    def confirm(self) -> bool:
+        """Tell whether the store is still ours, asking it where we were silent for too long.
+
+        An engine that stood still may have been replaced, and must not start anything first.
+        Raises any other `StoreError`: then nobody knows.
+        """
+        beaten_ms = self._beaten_ms
+        if beaten_ms is not None and self._system.clock.uptime_ms() - beaten_ms < EXPIRY_MS:
+            return True
+        try:
+            self._say()
+        except Fenced as error:
+            self.stop()
+            self._failed(error)
+            return False
+        return True
+
+    def _arm(self) -> None:
+        self._handle = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
+
+    def stop(self) -> None:
+        """Beat no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _beat(self) -> None:
+        self._arm()
+        try:
+            self._say()
+            self._look()
+        except Fenced as error:
+            self.stop()
+            self._failed(error)
+        except StoreError as error:
+            # Commits meet the same trouble and deal with it; until then we are only silent.
+            _log.warning("heartbeat failed", code=error.code, error=error.message)
+
+    def _say(self) -> None:
+        now_ms = self._system.clock.uptime_ms()
+        self._store.owner.heartbeat(uptime_ms=now_ms)
+        self._beaten_ms = now_ms

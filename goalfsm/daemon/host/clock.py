@@ -1,0 +1,181 @@
+"""The one place where the daemon touches time and chance, so that a simulation can give both.
+
+Everything else in this package takes the time from `World`, waits on the running loop, and draws
+nothing by itself. What one decision gets (`decision_context`) is a function of the thread, the
+event's id and the time in its journal row, so that a replay of the journal gets the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
+
+from goalfsm.daemon.host.zones import local_name, zone
+from goalfsm.session.state import Context
+from goalfsm.store.owner import uptime_ms
+
+if TYPE_CHECKING:
+    from goalfsm.goal.machine import GoalMachine
+
+SMALL_STEP_MS: Final = 1_000
+"""A wall clock that differs by less is slewed after, by more it has been set."""
+
+_ID_BYTES: Final = 16
+_JITTER_BYTES: Final = 8
+_JITTER_SCALE: Final = 1 / 2 ** (8 * _JITTER_BYTES)
+
+
+class Clock(Protocol):
+    """What the world says of time: unix milliseconds that people may set at any moment."""
+
+    def wall_ms(self) -> int:
+        """Return the wall clock, in unix milliseconds."""
+        ...
+
+    def uptime_ms(self) -> int:
+        """Return milliseconds of a clock that all processes of this boot share."""
+        ...
+
+
+@runtime_checkable
+class Local(Protocol):
+    """A clock that also knows in which time zone its people live."""
+
+    def zone(self) -> str:
+        """Return the zone's name."""
+        ...
+
+
+class Entropy(Protocol):
+    """Where ids and tokens come from; every call returns another one."""
+
+    def new_id(self) -> str:
+        """Return a short text that no other call anywhere returns."""
+        ...
+
+    def token(self) -> str:
+        """Return a secret that nobody can guess."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def wall_ms(self) -> int:
+        """Return the machine's wall clock."""
+        return time.time_ns() // 1_000_000
+
+    def uptime_ms(self) -> int:
+        """Return the machine's monotonic clock."""
+        return uptime_ms()
+
+    def zone(self) -> str:
+        """Return the machine's time zone."""
+        return local_name(time.time())
+
+
+class SystemEntropy:
+    """The machine's randomness."""
+
+    def new_id(self) -> str:
+        """Return 96 random bits in hexadecimal."""
+        return secrets.token_hex(12)
+
+    def token(self) -> str:
+        """Return 192 random bits in hexadecimal."""
+        return secrets.token_hex(24)
+
+
+class World:
+    """Time and ids for one engine. Belongs to the running loop.
+
+    `now_ms` runs with the loop's own clock, so that nobody who sets the wall clock makes a
+    duration longer or shorter unseen: `step_ms` says by how much it was set, and `adopt` goes on
+    from there.
+    """
+
+    def __init__(self, clock: Clock | None = None, entropy: Entropy | None = None) -> None:
+        """Take the time from ``clock`` and ids from ``entropy``, by default the machine's."""
+        self._clock: Clock = clock or SystemClock()
+        self._entropy: Entropy = entropy or SystemEntropy()
+        self._loop = asyncio.get_running_loop()
+        self._offset_ms = self._clock.wall_ms() - self._loop_ms()
+        self._latest_ms = 0
+        self._prefix = self._entropy.new_id()
+        self._events = 0
+
+    def now_ms(self) -> int:
+        """Return the time in unix milliseconds; it goes back only by `adopt`."""
+        now = self._loop_ms() + self._offset_ms
+        self._latest_ms = max(self._latest_ms, now)
+        return self._latest_ms
+
+    def uptime_ms(self) -> int:
+        """Return milliseconds of a clock that all processes of this boot share."""
+        return self._clock.uptime_ms()
+
+    def zone(self) -> str | None:
+        """Return the name of the time zone that people here mean by a time of day, if known."""
+        return self._clock.zone() if isinstance(self._clock, Local) else None
+
+    def step_ms(self) -> int:
+        """Return by how much the wall clock was set since it was adopted; 0 for a little drift.
+
+        Drift is followed without a step, and never backwards.
+        """
+        drift = self._clock.wall_ms() - self._loop_ms() - self._offset_ms
+        if abs(drift) >= SMALL_STEP_MS:
+            return drift
+        self._offset_ms += drift
+        return 0
+
+    def adopt(self, step_ms: int) -> None:
+        """Go on from a wall clock that was set by ``step_ms``."""
+        self._offset_ms += step_ms
+        self._latest_ms = self._loop_ms() + self._offset_ms
+
+    def new_id(self) -> str:
+        """Return a new id: of a run, of a message."""
+        return self._entropy.new_id()
+
+    def token(self) -> str:
+        """Return a new secret."""
+        return self._entropy.token()
+
+    def event_id(self) -> str:
+        """Return the id of an event that the engine itself makes."""
+        self._events += 1
+        return f"{self._prefix}.{self._events:x}"
+
+    def _loop_ms(self) -> int:
+        return int(self._loop.time() * 1000)
+
+
+class DerivedIds:
+    """Ids that follow from what they are for: the same event gives the same ones again."""
+
+    __slots__ = ("_count", "_seed")
+
+    def __init__(self, seed: bytes) -> None:
+        """Derive from ``seed``."""
+        self._seed = seed
+        self._count = 0
+
+    def __call__(self, kind: Literal["goal", "claim"]) -> str:
+        """Return the next id of ``kind``."""
+        self._count += 1
+        text = b"%b\0%b\0%d" % (self._seed, kind.encode(), self._count)
+        return f"{kind[0]}-{blake2b(text, digest_size=_ID_BYTES).hexdigest()}"
+
+
+def decision_context(
+    thread_id: str, event_id: str, at_ms: int, machine: GoalMachine | None = None
+) -> Context:
+    """Return what the decision about an event is given; a journal row holds all of it."""
+    seed = f"{thread_id}\0{event_id}".encode()
+    draw = blake2b(seed, digest_size=_JITTER_BYTES).digest()
+    jitter = int.from_bytes(draw, "big") * _JITTER_SCALE
+    return Context(at_ms, DerivedIds(seed), jitter, machine, zone)

@@ -1,0 +1,112 @@
+"""What an engine asks of the machine it runs on; a simulation gives its own."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Sequence
+from typing import Protocol
+
+from goalfsm.daemon.host.clock import Clock, Entropy, SystemClock, SystemEntropy
+from goalfsm.store.owner import (
+    end_stalled,
+    identity_of,
+    is_alive,
+    own_identity,
+    pid_namespace,
+)
+from goalfsm.store.port import Held, Identity, Process
+from goalfsm.workers.supervisor import processes
+from goalfsm.workers.supervisor.orphans import Orphans, RecordedRun, end_orphans
+
+
+def recorded_identity(pid: int, started: str) -> Identity:
+    """Return the identity of a process that a worker spawned, as a store keeps it."""
+    living = identity_of(pid)
+    if living is not None and processes.start_time(pid) == started:
+        return living
+    # It has gone already; its session may still have members, found by what it was.
+    boot, _, ticks = started.rpartition("/")
+    start_time = int(ticks) if ticks.isdigit() else 0
+    return Identity(pid=pid, start_time=start_time, boot_id=boot, namespace=pid_namespace())
+
+
+def started_text(identity: Identity) -> str:
+    """Return what tells the process from later ones, in the words of a worker."""
+    if is_alive(identity):
+        return processes.start_time(identity.pid)
+    return f"{identity.boot_id}/{identity.start_time}"
+
+
+class System(Protocol):
+    """Time, chance and processes."""
+
+    @property
+    def clock(self) -> Clock:
+        """The clocks."""
+        ...
+
+    @property
+    def entropy(self) -> Entropy:
+        """Ids and tokens."""
+        ...
+
+    def identity(self) -> Identity:
+        """Return who this engine is, as a process."""
+        ...
+
+    def end_stalled(self, held: Held) -> bool:
+        """Kill an owner that was stopped while it held the store's lock; False when it may not."""
+        ...
+
+    async def end_orphans(
+        self, db: str, run_ids: Sequence[str], recorded: Sequence[Process], supervisor: int | None
+    ) -> Orphans:
+        """End what is left of these runs of an earlier engine, and say what could not be ended."""
+        ...
+
+    async def wait_gone(self, pid: int, started: str) -> None:
+        """Return when the process that started then has ended."""
+        ...
+
+
+class Machine:
+    """The machine that this process runs on."""
+
+    def __init__(self, clock: Clock | None = None, entropy: Entropy | None = None) -> None:
+        """Use the machine's clocks and randomness unless others are given."""
+        self.clock: Clock = clock or SystemClock()
+        self.entropy: Entropy = entropy or SystemEntropy()
+
+    def identity(self) -> Identity:
+        """Return the identity of this process."""
+        return own_identity()
+
+    def end_stalled(self, held: Held) -> bool:
+        """Kill a stalled owner of this user's."""
+        return end_stalled(held)
+
+    async def end_orphans(
+        self, db: str, run_ids: Sequence[str], recorded: Sequence[Process], supervisor: int | None
+    ) -> Orphans:
+        """End orphans beside the loop, which has an owner's heartbeat to keep."""
+        if not db:
+            # Without a file there are no processes of an earlier engine either.
+            return Orphans()
+        known = [
+            RecordedRun(
+                run_id=process.run_id,
+                pid=process.identity.pid,
+                pgid=process.pgid,
+                start_time=started_text(process.identity),
+            )
+            for process in recorded
+        ]
+        search = functools.partial(
+            end_orphans, db, run_ids, recorded=known, own_supervisor=supervisor
+        )
+        return await asyncio.to_thread(search)
+
+    async def wait_gone(self, pid: int, started: str) -> None:
+        """Return when the process has ended."""
+        await processes.wait_gone(pid, started)

@@ -1,0 +1,278 @@
+"""Ask the engine that serves a database, from another process; without one, do it here."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+import msgspec
+
+from goalfsm.daemon.flow.decide import decode_reply
+from goalfsm.daemon.host.clock import SystemClock
+from goalfsm.daemon.remote import offline, wire
+from goalfsm.daemon.stages.subscriptions import Ended, Notice
+from goalfsm.errors import GoalError, StoreUnavailable
+from goalfsm.session import codec
+from goalfsm.session.events import Event, ObjectiveGiven, ToolCalled
+from goalfsm.session.policy import Policy
+from goalfsm.session.state import Reply
+from goalfsm.store.owner import is_alive
+from goalfsm.store.port import Held, Owner, Store
+
+if TYPE_CHECKING:
+    from goalfsm.views.status import Status
+
+TIMEOUT_S: Final = 5.0
+"""How long an engine may take to answer before it counts as silent."""
+
+_RECORDED_S: Final = 2.5
+_POLL_S: Final = 0.05
+_GONE: Final = frozenset({"store_closed", "fenced"})
+_CHUNK: Final = 65_536
+
+
+class NoEngine(GoalError):
+    """No engine serves the database, or the one that does is silent."""
+
+    code = "no_engine"
+    hint = "Start one: goalfsm daemon, or goalfsm run."
+
+
+class _Leaving(Exception):
+    """The engine is letting the store go: look again who owns it."""
+
+
+def request(  # noqa: PLR0913 - the last two have their defaults
+    db: str | Path,
+    thread_id: str,
+    event: Event,
+    event_id: str,
+    *,
+    policy: Policy | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Reply:
+    """Have an event decided; return the reply when it is durable.
+
+    By the engine that serves ``db``; where it is silent the event is recorded for it, and the
+    reply's code is ``recorded``; where there is none it is decided here, and a later engine goes
+    on from there. Sending the same ``event_id`` again is harmless. Raises GoalError when nothing
+    was written.
+    """
+    from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415 - an embedder may have another
+
+    starts = isinstance(event, ObjectiveGiven | ToolCalled)
+    store = SqliteStore.open(Path(db), create=isinstance(event, ObjectiveGiven))
+    try:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            if not starts and not _is_known(store, thread_id):
+                return _unknown(thread_id)
+            owner = store.owner.current()
+            if owner is not None and is_alive(owner.identity):
+                try:
+                    reply = _ask(owner, thread_id, event, event_id, deadline)
+                except _Leaving:
+                    time.sleep(_POLL_S)
+                    continue
+                reply = reply or _record(store, owner, thread_id, event, event_id)
+                if reply is not None:
+                    return reply
+                continue
+            answer = offline.apply(store, thread_id, event, event_id, policy)
+            if not isinstance(answer, Held):
+                return answer
+            # Somebody took it meanwhile: another command like this one, or an engine that starts.
+            if time.monotonic() >= deadline:
+                raise StoreUnavailable(
+                    "the database stays locked",
+                    hint="Try again in a moment; goalfsm doctor names the owner.",
+                )
+            time.sleep(_POLL_S)
+    finally:
+        store.close()
+
+
+def status(db: str | Path, thread_id: str, *, timeout_s: float = TIMEOUT_S) -> Status:
+    """Return how the thread stands, from the engine that serves it; raise `NoEngine`."""
+    with _Link(_living(db), time.monotonic() + timeout_s) as link:
+        answer = link.ask(wire.AskStatus(thread_id=thread_id))
+    if isinstance(answer, wire.Told):
+        return answer.status
+    raise _refused(answer)
+
+
+def follow(
+    db: str | Path, thread_id: str, *, timeout_s: float = TIMEOUT_S
+) -> Generator[Notice, None, None]:
+    """Yield what happens to a thread, as the engine tells it; ends after `Ended`.
+
+    Raises `NoEngine` when there is none, or when it ends without a word. Closing the iterator
+    stops following.
+    """
+    with _Link(_living(db), time.monotonic() + timeout_s) as link:
+        answer = link.ask(wire.Follow(thread_id=thread_id))
+        link.wait_forever()
+        while isinstance(answer, wire.Noticed):
+            yield answer.notice
+            if isinstance(answer.notice, Ended):
+                return
+            answer = link.hear()
+    raise _refused(answer)
+
+
+def serving(db: str | Path) -> Owner | None:
+    """Return the living owner of a database, None when there is none."""
+    from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415 - as above
+
+    store = SqliteStore.open(Path(db), read_only=True)
+    try:
+        owner = store.owner.current()
+    finally:
+        store.close()
+    return owner if owner is not None and is_alive(owner.identity) else None
+
+
+def _living(db: str | Path) -> Owner:
+    owner = serving(db)
+    if owner is None or not owner.socket:
+        raise NoEngine(f"no engine serves {db}")
+    return owner
+
+
+def _is_known(store: Store, thread_id: str) -> bool:
+    """Tell whether the thread exists, or what would begin it waits in the inbox."""
+    if store.sessions.load(thread_id) is not None:
+        return True
+    return any(row.thread_id == thread_id for row in store.inbox.pending())
+
+
+def _unknown(thread_id: str) -> Reply:
+    return Reply(
+        ok=False,
+        code="unknown_thread",
+        message=f"there is no thread {thread_id}",
+        hint="goalfsm list shows the threads",
+    )
+
+
+def _ask(
+    owner: Owner, thread_id: str, event: Event, event_id: str, deadline: float
+) -> Reply | None:
+    """Return the engine's reply, None when it is silent; raise what it could not do."""
+    if not owner.socket:
+        return None
+    submit = wire.Submit(thread_id=thread_id, event_id=event_id, event=event)
+    try:
+        with _Link(owner, deadline) as link:
+            answer = link.ask(submit)
+    except NoEngine:
+        return None
+    if isinstance(answer, wire.Replied):
+        return answer.reply
+    if isinstance(answer, wire.Failed) and answer.code in _GONE and time.monotonic() < deadline:
+        raise _Leaving(answer.message)
+    raise _refused(answer)
+
+
+def _record(
+    store: Store, owner: Owner, thread_id: str, event: Event, event_id: str
+) -> Reply | None:
+    """Leave the event in the inbox, and the reply to an owner that may yet wake up.
+
+    None where the owner is gone before it did: a command that owned the store for a moment.
+    """
+    at_ms = SystemClock().wall_ms()
+    store.inbox.put(event_id, thread_id, at_ms=at_ms, event=codec.encode_event(event))
+    deadline = time.monotonic() + _RECORDED_S
+    while time.monotonic() < deadline:
+        answer = store.inbox.answer(event_id)
+        if answer is not None and answer.revision is not None:
+            return decode_reply(answer.reply)
+        holder = store.owner.current()
+        if holder is None or not is_alive(holder.identity):
+            return None
+        time.sleep(_POLL_S)
+    return Reply(
+        ok=True,
+        code="recorded",
+        message=f"process {owner.identity.pid} serves the database and does not answer; "
+        "it is recorded and will be decided when an engine does",
+    )
+
+
+def _refused(answer: wire.Answer) -> GoalError:
+    if isinstance(answer, wire.Failed):
+        return GoalError(answer.message, code=answer.code, hint=answer.hint)
+    return NoEngine("the engine answered something else than it was asked")
+
+
+class _Link:
+    """A connection to an engine, with a bounded wait and bounded lines."""
+
+    def __init__(self, owner: Owner, deadline: float) -> None:
+        self._deadline: float | None = deadline
+        self._received = bytearray()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._place = owner.socket
+
+    def __enter__(self) -> Self:
+        # An engine that is just starting owns the store a moment before it listens.
+        while True:
+            try:
+                self._bound()
+                self._socket.connect(self._place)
+            except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
+                time.sleep(_POLL_S)
+            except OSError as error:
+                self._socket.close()
+                raise NoEngine(f"the engine cannot be reached: {error}") from error
+            else:
+                return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def wait_forever(self) -> None:
+        """Wait from now on as long as it takes."""
+        self._deadline = None
+
+    def ask(self, question: wire.Request) -> wire.Answer:
+        """Send a request and return the first answer."""
+        try:
+            self._bound()
+            self._socket.sendall(wire.encode(question))
+        except OSError as error:
+            raise NoEngine(f"the engine hung up: {error}") from error
+        return self.hear()
+
+    def hear(self) -> wire.Answer:
+        """Return the next answer."""
+        while (end := self._received.find(b"\n")) < 0:
+            if len(self._received) > wire.MAX_LINE:
+                raise NoEngine("the engine says too much at once")
+            try:
+                self._bound()
+                chunk = self._socket.recv(_CHUNK)
+            except OSError as error:
+                raise NoEngine(f"the engine is silent: {error}") from error
+            if not chunk:
+                raise NoEngine("the engine hung up")
+            self._received += chunk
+        line = bytes(self._received[:end])
+        del self._received[: end + 1]
+        try:
+            return wire.decode_answer(line)
+        except msgspec.MsgspecError as error:
+            raise NoEngine(f"the engine speaks another version: {error}") from error
+
+    def _bound(self) -> None:
+        if self._deadline is None:
+            self._socket.settimeout(None)
+            return
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise NoEngine("the engine is silent")
+        self._socket.settimeout(left)

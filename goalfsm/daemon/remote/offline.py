@@ -1,0 +1,101 @@
+"""Decide an event where no engine is: own the store for a moment, commit, let it go.
+
+Nothing is dispatched and no effect is done; the next engine does what was committed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from goalfsm.daemon.flow.decide import ACCEPTED, decode_reply, prepare
+from goalfsm.daemon.host.clock import SystemClock, SystemEntropy, decision_context
+from goalfsm.errors import GoalError, OutcomeUnknown, StoreUnavailable
+from goalfsm.session import codec
+from goalfsm.session.policy import Policy
+from goalfsm.session.state import Reply, Session
+from goalfsm.session.thread import handle
+from goalfsm.store.owner import own_identity
+from goalfsm.store.port import Committed, Conflict, Duplicate, Held, Refused
+
+if TYPE_CHECKING:
+    from goalfsm.session.events import Event
+    from goalfsm.store.port import Commit, InboxRow, Outcome, Store
+
+_ATTEMPTS: Final = 3
+
+
+def apply(
+    store: Store, thread_id: str, event: Event, event_id: str, policy: Policy | None = None
+) -> Reply | Held:
+    """Return the reply when it is durable, or who owns the store.
+
+    What waits in the inbox is decided first: it was sent earlier.
+    """
+    claimed = store.owner.claim(own_identity(), socket="", uptime_ms=SystemClock().uptime_ms())
+    if isinstance(claimed, Held):
+        return claimed
+    try:
+        for row in store.inbox.pending():
+            _decide_row(store, row, policy)
+        return _decide(store, thread_id, event, event_id, policy)
+    finally:
+        store.owner.release()
+
+
+def _decide_row(store: Store, row: InboxRow, policy: Policy | None) -> None:
+    """Decide what waits in the inbox; what cannot be keeps nobody else from being answered."""
+    try:
+        event = codec.decode_event(row.event)
+        _decide(store, row.thread_id, event, row.inbox_id, policy)
+    except codec.CodecError:
+        return  # it stays where it is: another version may be able to read it
+    except GoalError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a fault takes its place, and tells of it
+        from goalfsm.daemon.guards.quarantine import Undecided, failure_of  # noqa: PLC0415 - hardly ever
+
+        failed = failure_of(Undecided(event, row.inbox_id, outside=True, from_inbox=True), error)
+        _decide(store, row.thread_id, failed, row.inbox_id, policy)
+
+
+def _decide(
+    store: Store, thread_id: str, event: Event, event_id: str, policy: Policy | None
+) -> Reply:
+    for _ in range(_ATTEMPTS):
+        stored = store.sessions.load(thread_id)
+        session = Session(policy=policy or Policy())
+        revision = 0
+        if stored is not None:
+            session, revision = codec.decode(stored.state), stored.revision
+        at_ms = SystemClock().wall_ms()
+        step = handle(session, event, decision_context(thread_id, event_id, at_ms))
+        reply = step.reply or ACCEPTED
+        if revision == 0 and not reply.ok and store.inbox.answer(event_id) is None:
+            return reply
+        prepared = prepare(
+            thread_id, revision, event, step, event_id=event_id, at_ms=at_ms, outside=True
+        )
+        match _commit(store, prepared.commit):
+            case Committed():
+                return reply
+            case Duplicate(revision=known, reply=kept):
+                return reply if known == revision + 1 else decode_reply(kept)
+            case Refused(reason=reason):
+                return Reply(ok=False, code="too_large", message=reason)
+            case Conflict():
+                continue
+    raise StoreUnavailable(f"thread {thread_id} changes while it is being changed")
+
+
+def _commit(store: Store, commit: Commit) -> Outcome:
+    try:
+        return store.commit([commit])[0]
+    except OutcomeUnknown:
+        store.reopen()
+        # The very same commit again: when it is there already it says so.
+        return store.commit([commit])[0]
+
+
+def new_event_id() -> str:
+    """Return an id for an event that is sent for the first time."""
+    return SystemEntropy().new_id()

@@ -1,0 +1,87 @@
+"""Where an engine listens: a short path in a directory that is the user's only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from goalfsm.errors import GoalError
+from goalfsm.workers.supervisor.orphans import same_database
+
+MAX_PATH: Final = 100
+"""Longest path of a socket in bytes that every system takes."""
+
+_DIGEST: Final = 16
+
+
+def socket_for(db: str) -> Path:
+    """Return where this process listens for ``db``; its directory exists and is ours alone.
+
+    Raises GoalError when no such directory can be had.
+    """
+    name = f"{_digest(db)}-{os.getpid()}.sock"
+    for parent in _parents():
+        place = parent / name
+        if len(os.fsencode(place)) <= MAX_PATH:
+            _prepare(parent)
+            return place
+    raise GoalError(
+        "there is no directory with a path short enough for a socket",
+        code="no_socket_directory",
+        hint="set TMPDIR to a short path, like /tmp",
+    )
+
+
+def remove_stale(place: Path) -> None:
+    """Remove sockets that earlier owners of the same database left; only its owner may."""
+    database = place.name.partition("-")[0]
+    for other in place.parent.glob(f"{database}-*.sock"):
+        other.unlink(missing_ok=True)
+
+
+def _digest(db: str) -> str:
+    return hashlib.sha256(os.fsencode(same_database(db))).hexdigest()[:_DIGEST]
+
+
+def _parents() -> list[Path]:
+    """Return the directories to try, the best first."""
+    places = [Path(tempfile.gettempdir(), f"goalfsm-{os.getuid()}")]
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and _is_ours(Path(runtime)):
+        places.insert(0, Path(runtime, "goalfsm"))
+    short = Path("/tmp", f"goalfsm-{os.getuid()}")  # noqa: S108 - checked to be ours alone
+    return [*places, short] if short not in places else places
+
+
+def _prepare(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise GoalError(
+            f"cannot create {directory}: {error.strerror}",
+            code="no_socket_directory",
+            hint="set XDG_RUNTIME_DIR or TMPDIR to a directory of yours",
+        ) from error
+    if not _is_ours(directory):
+        raise GoalError(
+            f"{directory} is not a directory of yours alone",
+            code="no_socket_directory",
+            hint=f"remove it, or: chmod 700 {directory}",
+        )
+
+
+def _is_ours(directory: Path) -> bool:
+    """Tell whether it is a directory, no link, that nobody else may use."""
+    try:
+        facts = directory.lstat()
+    except OSError:
+        return False
+    return (
+        stat.S_ISDIR(facts.st_mode)
+        and facts.st_uid == os.getuid()
+        and not stat.S_IMODE(facts.st_mode) & 0o077
+    )

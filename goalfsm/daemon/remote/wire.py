@@ -1,0 +1,97 @@
+"""What an engine and other processes say to each other over its socket: one JSON object a line."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from goalfsm.daemon.stages.subscriptions import Notice
+from goalfsm.session.events import Event
+from goalfsm.session.state import Reply
+from goalfsm.store.port import MAX_COMMIT_BYTES
+from goalfsm.views.status import Status
+
+MAX_LINE: Final = 2 * MAX_COMMIT_BYTES
+"""Longest line in bytes; what is larger could not be committed either."""
+
+
+class _Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="op"):
+    pass
+
+
+class Submit(_Request, frozen=True, kw_only=True, tag="submit"):
+    """Decide an event; answered by `Replied`. A repeated ``event_id`` changes nothing."""
+
+    thread_id: str
+    event_id: str
+    event: Event
+
+
+class AskStatus(_Request, frozen=True, kw_only=True, tag="status"):
+    """Tell how a thread stands; answered by `Told`."""
+
+    thread_id: str
+
+
+class Follow(_Request, frozen=True, kw_only=True, tag="follow"):
+    """Tell everything that happens to a thread from now on: `Noticed` until the engine ends."""
+
+    thread_id: str
+
+
+Request = Submit | AskStatus | Follow
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer"):
+    pass
+
+
+class Replied(_Answer, frozen=True, kw_only=True, tag="reply"):
+    """What was decided; it is durable."""
+
+    reply: Reply
+
+
+class Told(_Answer, frozen=True, kw_only=True, tag="status"):
+    """How the thread stands."""
+
+    status: Status
+
+
+class Noticed(_Answer, frozen=True, kw_only=True, tag="notice"):
+    """Something happened."""
+
+    notice: Notice
+
+
+class Failed(_Answer, frozen=True, kw_only=True, tag="error"):
+    """The request could not be answered; nothing was written."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+Answer = Replied | Told | Noticed | Failed
+
+_encoder: Final = msgspec.json.Encoder()
+_requests: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Request)
+_answers: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Answer)
+
+
+def encode(message: Request | Answer) -> bytes:
+    """Return a message as one line."""
+    return _encoder.encode(message) + b"\n"
+
+
+def decode_request(line: bytes) -> Request:
+    """Return a request; raises msgspec.MsgspecError for anything else."""
+    request: Request = _requests.decode(line)
+    return request
+
+
+def decode_answer(line: bytes) -> Answer:
+    """Return an answer; raises msgspec.MsgspecError for anything else."""
+    answer: Answer = _answers.decode(line)
+    return answer

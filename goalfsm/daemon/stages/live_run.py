@@ -1,0 +1,361 @@
+"""One run: the worker's events become the thread's, until its end has been recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Generator
+from typing import TYPE_CHECKING, Final, Literal
+
+import structlog
+
+from goalfsm.daemon.flow.turn import Gathered, aborted, ended, outcome_of, usage_id, work_of
+from goalfsm.daemon.stages.subscriptions import Output, Problem
+from goalfsm.daemon.stages.toolcalls import answer
+from goalfsm.errors import GoalError, StoreError, described
+from goalfsm.session import events as e
+from goalfsm.workers import protocol as w
+
+if TYPE_CHECKING:
+    from goalfsm.daemon.config import Assignment
+    from goalfsm.daemon.flow.mailbox import Actor
+    from goalfsm.daemon.flow.scripts import Said, Script
+    from goalfsm.daemon.hub import Hub
+    from goalfsm.session.state import Reply, Run, Session, Step
+
+Ending = Literal["aborted", "interrupted", "killed"]
+"""Why a run is ended early: its work is stale; the thread is needed; we may not write any more."""
+
+_ROOM: Final = 128
+"""How many of a run's events may wait to be committed before the worker has to wait."""
+_SHOWN: Final = 500
+
+_log = structlog.get_logger(__name__)
+
+
+class LiveRun:
+    """A run whose worker this engine has started."""
+
+    def __init__(self, engine: Hub, actor: Actor, run: Run, assignment: Assignment) -> None:
+        """Prepare; `start` starts the worker."""
+        self.run_id = run.run_id
+        self._engine = engine
+        self._actor = actor
+        self._run = run
+        self._worker = assignment.worker
+        self._limits = assignment
+        self._seen = Gathered(run.token)
+        self._task: asyncio.Task[None] | None = None
+        self._ending: Ending | None = None
+        self._detail = ""
+        self._recording = False
+        self._begun = asyncio.Event()
+        self._turn_index = actor.session.host.turn_index or 0
+        self._model_turns = 0
+        self._log = _log.bind(
+            thread_id=actor.thread_id, goal_id=run.goal_id, run_id=run.run_id, turn=run.turn
+        )
+
+    def start(self, prompt: str, started_key: str) -> None:
+        """Start the worker; ``started_key`` is the effect that is done when it has started."""
+        self._log.info("run started", wind_down=self._run.wind_down)
+        driving = self._drive(self._work(prompt), started_key)
+        self._task = asyncio.get_running_loop().create_task(driving)
+        self._task.add_done_callback(self._over)
+
+    def end(self, how: Ending, detail: str = "") -> None:
+        """End the worker; what that means for the thread is recorded when it is gone.
+
+        A second call changes nothing, except that ``killed`` wins: then nothing is recorded.
+        """
+        if self._task is None or self._task.done():
+            return
+        if self._recording and how != "killed":
+            return  # its worker is gone, and how it went is being recorded
+        first = self._ending is None
+        if first or how == "killed":
+            self._ending, self._detail = how, detail
+        if how == "killed":
+            self._task.cancel()
+        elif first:
+            # In a task of its own: the run's task has then begun, and can record its end.
+            self._engine.spawn(self._abort(self._task), f"abort {self.run_id}")
+        if first:
+            self._log.info("run is being ended", how=how, detail=detail)
+
+    async def steer(self, message_id: str, text: str) -> bool:
+        """Hand a message to the running turn; False when it cannot take it.
+
+        A turn that has only just been started may not have its input yet: it is asked again when
+        it has shown its first sign of life.
+        """
+        if self._task is None or "steer" not in self._worker.capabilities:
+            return False
+        lives = self._begun.is_set()
+        if await self._offer(self._task, message_id, text):
+            return True
+        if lives:
+            return False
+        begun = asyncio.ensure_future(self._begun.wait())
+        try:
+            await asyncio.wait({self._task, begun}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            begun.cancel()
+        return await self._offer(self._task, message_id, text)
+
+    async def _offer(self, task: asyncio.Task[None], message_id: str, text: str) -> bool:
+        if task.done() or self._ending is not None:
+            return False
+        return await self._worker.steer(self.run_id, message_id, text)
+
+    def spare(self, pid: int) -> None:
+        """Keep a process that the goal waits for from being ended with the run."""
+        if isinstance(self._worker, w.Sparing):
+            self._worker.spare(self.run_id, pid)
+
+    async def wait(self) -> None:
+        """Return when the worker is gone and its end is recorded."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
+    # The worker's life.
+
+    def _work(self, prompt: str) -> w.Work:
+        goal, run = self._actor.session.goal, self._run
+        return w.Work(
+            db=self._engine.db,
+            thread_id=self._actor.thread_id,
+            goal_id=run.goal_id or "",
+            run_id=run.run_id,
+            run_token=run.token,
+            turn=run.turn,
+            objective="" if goal is None else goal.objective,
+            prompt=prompt,
+            kind="wind_down" if run.wind_down else "continuation",
+            turn_timeout_s=self._limits.turn_timeout_s,
+            silence_timeout_s=self._limits.silence_timeout_s,
+        )
+
+    async def _abort(self, task: asyncio.Task[None]) -> None:
+        can = "abort" in self._worker.capabilities
+        if not can or not await self._worker.abort(self.run_id):
+            # Closing the worker's iterator ends the run as well.
+            task.cancel()
+
+    async def _drive(self, work: w.Work, started_key: str) -> None:
+        # From here on the open run says that there may be something to end, not the effect.
+        self._engine.mark_done(self._actor, started_key)
+        try:
+            if self._is_ours():
+                await self._listen(work)
+        except asyncio.CancelledError:
+            if self._ending is None:
+                raise
+        except Exception as error:  # noqa: BLE001 - a worker of the embedder's may raise anything
+            self._log.exception("worker raised")
+            why = described(error)
+            self._seen.error = w.ErrorReported(message=why, kind="exception")
+        if self._ending != "killed":
+            await self._record()
+            self._engine.process_gone(self.run_id)
+
+    def _is_ours(self) -> bool:
+        """Tell whether a worker may start; where the store cannot say, no other one may either."""
+        try:
+            return self._engine.heartbeat.confirm()
+        except StoreError as error:
+            self._engine.trouble.met(None, error)
+            return False
+
+    async def _listen(self, work: w.Work) -> None:
+        events = self._worker.run(work)
+        try:
+            async for event in events:
+                self._note_started(event)
+                await self._take(event)
+        finally:
+            if isinstance(events, AsyncGenerator):
+                await events.aclose()
+
+    def _note_started(self, event: w.TurnEvent) -> None:
+        """Write down what a crash would have to end."""
+        if isinstance(event, w.Spawned):
+            self._engine.process_spawned(self._actor.thread_id, self.run_id, event)
+        self._begun.set()
+
+    async def _take(self, event: w.TurnEvent) -> None:  # noqa: C901 - one case an event
+        seen = self._seen
+        match event:
+            case w.Spawned(pid=pid):
+                self._log.debug("worker spawned", pid=pid)
+            case w.Text(text=text):
+                seen.text(text)
+                self._show(text)
+            case w.UsageReported():
+                usage = seen.usage(self._run, event)
+                await self._tell(usage, event_id=usage_id(usage.key))
+            case w.ToolEnded(name=name, ok=ok):
+                seen.tool(ok=ok)
+                await self._tell(e.ToolFinished(name=name, ok=ok))
+            case w.ModelTurnStarted():
+                await self._model_turn()
+            case w.ModelTurnEnded(stop_reason=stop_reason):
+                seen.stop_reason = stop_reason
+            case w.ToolCalled():
+                await self._tool(event)
+            case w.ErrorReported():
+                seen.error = event
+            case w.WaitDeclared():
+                await self._wait(event)
+            case w.SteeringAcknowledged(id=message_id):
+                token = self._run.token
+                await self._tell(e.SteeringAcknowledged(message_id=message_id, run_token=token))
+            case w.Skipped(reason=reason, excerpt=excerpt, count=count):
+                self._skipped(reason, excerpt, count)
+            case w.Exited():
+                seen.exited = event
+
+    async def _tell(self, event: e.Event, *, event_id: str | None = None) -> None:
+        await self._gently(self._actor.tell(event, event_id=event_id))
+
+    async def _gently(self, reply: asyncio.Future[Reply]) -> None:
+        """Wait for a commit only when too many wait already: then the worker has to wait too."""
+        if self._actor.waiting > _ROOM:
+            await _quietly(reply)
+
+    def _show(self, text: str) -> None:
+        followers, thread_id = self._engine.followers, self._actor.thread_id
+        if followers.has(thread_id):
+            shown = self._seen.clean(text)
+            followers.give(Output(thread_id=thread_id, run_id=self.run_id, text=shown))
+
+    async def _model_turn(self) -> None:
+        """Another model call begins: the one before it was for tools."""
+        self._model_turns += 1
+        if self._model_turns == 1:
+            return
+        self._seen.next_call()
+        before, self._turn_index = self._turn_index, self._turn_index + 1
+        message = e.Message(role="assistant", stop_reason="toolUse")
+
+        def script(_: Session) -> Generator[Said, Step, None]:
+            yield e.TurnEnded(turn_index=before, message=message)
+            yield e.TurnStarted(turn_index=before + 1)
+            yield e.ContextRequested()
+
+        await self._gently(self._actor.post(script))
+
+    async def _tool(self, event: w.ToolCalled) -> None:
+        result = await answer(self._actor, event, self._run.token, self._engine.now_ms())
+        self._log.info("goal tool", tool=event.name, ok=result.ok, code=result.code)
+        await self._worker.tool_result(self.run_id, event.id, result)
+
+    async def _wait(self, event: w.WaitDeclared) -> None:
+        until_ms = None
+        if event.seconds is not None:
+            until_ms = self._engine.now_ms() + int(event.seconds * 1000)
+        elif event.until is not None:
+            until_ms = int(event.until * 1000)
+        declared = e.WaitDeclared(
+            kind=event.for_,
+            until_ms=until_ms,
+            pid=event.pid,
+            note=self._seen.clean(event.note),
+            run_token=self._run.token,
+            relative=event.seconds is not None,
+            started=event.start_time or "",
+        )
+        await self._tell(declared)
+
+    def _skipped(self, reason: str, excerpt: str, count: int) -> None:
+        shown = self._seen.clean(excerpt)
+        self._log.warning("output skipped", reason=reason, excerpt=shown, count=count)
+        message = reason if count == 1 else f"{reason} ({count:,} times)"
+        message += f": {shown}" if shown else ""
+        self._engine.followers.give(
+            Problem(thread_id=self._actor.thread_id, code="output_skipped", message=message)
+        )
+
+    # Its end.
+
+    async def _record(self) -> None:
+        """Commit what the end means; let the thread go on once nothing of the run is left."""
+        self._recording = True
+        actor, exited = self._actor, self._seen.exited
+        left = () if exited is None else exited.left
+        if left:
+            actor.left = left
+            self._log.error("processes could not be ended", pids=left)
+        await self._record_end()
+        if left:
+            await self._engine.watchers.gone(left)
+            actor.left = ()
+            await _quietly(actor.tell(e.HostChanged(idle=True)))
+
+    async def _record_end(self) -> None:
+        """Commit how the turn went; where that meets a fault, that it is over."""
+        try:
+            await _quietly(self._actor.post(self._script()))
+        except Exception as error:  # noqa: BLE001 - the actor has said what it was
+            self._ending = "interrupted"
+            self._detail = f"its end could not be decided: {described(error)}"
+            await _quietly(self._actor.post(self._script()))
+
+    def _script(self) -> Script:
+        """Return the end as events, and that the thread is idle when nothing of it is left."""
+        is_aborted, is_interrupted = self._ending == "aborted", self._interrupted()
+        run, turn_index, seen = self._run, self._turn_index, self._seen
+
+        def script(session: Session) -> Generator[Said, Step, None]:
+            if session.run is not None and session.run.run_id == run.run_id:
+                if is_aborted:
+                    work = work_of(run, wind_down=run.wind_down)
+                    yield from aborted(run.run_id, turn_index, work)
+                elif is_interrupted:
+                    yield e.RunInterrupted(
+                        run_id=run.run_id, detail=self._why(), ended_ms=self._engine.now_ms()
+                    )
+                else:
+                    yield from ended(
+                        run,
+                        turn_index,
+                        seen,
+                        wind_down=run.wind_down,
+                        zone=self._engine.world.zone(),
+                    )
+            if not self._actor.left:
+                step = yield e.HostChanged(idle=True)
+                yield from self._engine.dispatcher.follow_on(self._actor, self._limits, step)
+
+        return script
+
+    def _interrupted(self) -> bool:
+        """Tell whether nobody knows how the turn went: then it is not the worker's failure."""
+        exited, error = self._seen.exited, self._seen.error
+        if self._ending == "interrupted" or (exited is None and error is None):
+            return True
+        if exited is not None and exited.aborted:
+            return True
+        return error is not None and error.kind == "lost"
+
+    def _why(self) -> str:
+        error = self._seen.error
+        return self._seen.clean(self._detail or ("" if error is None else error.message))
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("run failed", exc_info=error)
+        failure = self._seen.error
+        self._log.info(
+            "run ended",
+            outcome=self._ending or outcome_of(self._seen),
+            answer_length=self._seen.answer_length,
+            error=None if failure is None else self._seen.clean(failure.message)[:_SHOWN],
+        )
+        self._engine.run_over(self._actor, self)
+
+
+async def _quietly(reply: asyncio.Future[Reply]) -> None:
+    """Wait for a commit; that it failed is said where the engine ends."""
+    with contextlib.suppress(GoalError):
+        await asyncio.shield(reply)

@@ -1,0 +1,197 @@
+"""What followers of a thread are told, as it happens: bounded, and never in the engine's way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+
+from goalfsm.session.state import Decision, Reply
+from goalfsm.views.status import Status
+
+if TYPE_CHECKING:
+    from goalfsm.daemon.flow.decide import Prepared
+    from goalfsm.session.events import Event
+
+BACKLOG: Final = 1_000
+"""Most notices that wait for one follower; text that it is too slow for is dropped first."""
+
+_SECRETS: Final = ("token", "run_token")
+
+
+class _Notice(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    thread_id: str
+
+
+class Happened(_Notice, frozen=True, kw_only=True, tag="event"):
+    """An event was committed as ``revision``; ``event`` holds its fields without secrets."""
+
+    revision: int
+    at_ms: int
+    event: dict[str, Any]
+    reply: Reply | None = None
+    decision: Decision | None = None
+
+
+class StatusChanged(_Notice, frozen=True, kw_only=True, tag="status"):
+    """Where the thread stands now."""
+
+    status: Status
+
+
+class Output(_Notice, frozen=True, kw_only=True, tag="output"):
+    """The running turn said something."""
+
+    run_id: str
+    text: str
+
+
+class Problem(_Notice, frozen=True, kw_only=True, tag="problem"):
+    """Something went wrong that is no event of the thread: skipped output, a full disk."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+class Missed(_Notice, frozen=True, kw_only=True, tag="missed"):
+    """The follower was too slow for ``count`` notices."""
+
+    count: int
+
+
+class Settled(_Notice, frozen=True, kw_only=True, tag="settled"):
+    """Nothing more will happen by itself, as long as this engine runs."""
+
+    status: Status
+
+
+class Ended(_Notice, frozen=True, kw_only=True, tag="ended"):
+    """The engine has stopped; ``reason`` fenced means that another one has taken over."""
+
+    reason: Literal["stopped", "fenced", "failed"] = "stopped"
+    message: str = ""
+
+
+Notice = Happened | StatusChanged | Output | Problem | Missed | Settled | Ended
+
+
+def happened(thread_id: str, prepared: Prepared) -> Happened:
+    """Return the notice of a committed event."""
+    commit, step = prepared.commit, prepared.step
+    return Happened(
+        thread_id=thread_id,
+        revision=commit.expected_revision + 1,
+        at_ms=commit.at_ms,
+        event=public(prepared.event),
+        reply=step.reply,
+        decision=step.decision,
+    )
+
+
+def public(event: Event) -> dict[str, Any]:
+    """Return an event's fields without those that authorise anybody to act as a run."""
+    fields: dict[str, Any] = msgspec.to_builtins(event)
+    for name in _SECRETS:
+        fields.pop(name, None)
+    return fields
+
+
+class Follower:
+    """What waits for one follower; an async iterator that ends after `Ended`."""
+
+    def __init__(self, thread_id: str, *, backlog: int = BACKLOG) -> None:
+        """Follow ``thread_id``."""
+        self.thread_id = thread_id
+        self._backlog = backlog
+        self._waiting: deque[Notice] = deque()
+        self._missed = 0
+        self._wake = asyncio.Event()
+        self._over = False
+
+    def give(self, notice: Notice) -> None:
+        """Keep a notice until it is asked for."""
+        if self._over:
+            return
+        if len(self._waiting) >= self._backlog:
+            self._drop()
+        self._waiting.append(notice)
+        self._over = isinstance(notice, Ended)
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the iteration after what waits already."""
+        self._over = True
+        self._wake.set()
+
+    def __aiter__(self) -> AsyncIterator[Notice]:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> Notice:
+        """Return the next notice, as soon as there is one."""
+        while True:
+            if self._missed:
+                count, self._missed = self._missed, 0
+                return Missed(thread_id=self.thread_id, count=count)
+            if self._waiting:
+                return self._waiting.popleft()
+            if self._over:
+                raise StopAsyncIteration
+            self._wake.clear()
+            await self._wake.wait()
+
+    def _drop(self) -> None:
+        """Make room: by the oldest text, or else by the oldest of all."""
+        for index, notice in enumerate(self._waiting):
+            if isinstance(notice, Output):
+                del self._waiting[index]
+                break
+        else:
+            self._waiting.popleft()
+        self._missed += 1
+
+
+class Followers:
+    """Who follows which thread."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._of: dict[str, set[Follower]] = {}
+
+    def follow(self, thread_id: str) -> Follower:
+        """Add a follower; `leave` removes it."""
+        follower = Follower(thread_id)
+        self._of.setdefault(thread_id, set()).add(follower)
+        return follower
+
+    def leave(self, follower: Follower) -> None:
+        """Remove a follower; one that is not there is no error."""
+        follower.close()
+        others = self._of.get(follower.thread_id)
+        if others is not None:
+            others.discard(follower)
+            if not others:
+                del self._of[follower.thread_id]
+
+    def has(self, thread_id: str) -> bool:
+        """Tell whether anybody follows the thread: otherwise no notice has to be made."""
+        return thread_id in self._of
+
+    def give(self, notice: Notice) -> None:
+        """Tell all who follow the notice's thread."""
+        for follower in self._of.get(notice.thread_id, ()):
+            follower.give(notice)
+
+    def problem(self, code: str, message: str, hint: str = "") -> None:
+        """Tell all followers of all threads of a problem of the engine's."""
+        for thread_id in list(self._of):
+            self.give(Problem(thread_id=thread_id, code=code, message=message, hint=hint))
+
+    def end(self, reason: Literal["stopped", "fenced", "failed"], message: str = "") -> None:
+        """Tell all followers that the engine has stopped."""
+        for thread_id in list(self._of):
+            self.give(Ended(thread_id=thread_id, reason=reason, message=message))

@@ -1,0 +1,4 @@
+"""Generated blocks and files of documentation.
+
+It may use the renderers and `ours`.
+"""

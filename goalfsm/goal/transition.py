@@ -1,0 +1,327 @@
+"""Deciding what a request does to a goal: a plan, or the rule that refuses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from goalfsm.goal.compiler import ABSENT
+from goalfsm.goal.machine import FORGET, GoalMachine, default_machine, used_up
+from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, Goal, Status
+
+Source = Literal["command", "tool", "runtime"]
+Persist = Literal["set", "clear", "defer", "skip"]
+
+
+class Set(msgspec.Struct, frozen=True, tag=True):
+    """Store a goal that was already decided."""
+
+    next_goal: Goal
+    source: Source = "command"
+
+
+class Clear(msgspec.Struct, frozen=True, tag=True):
+    """Give the goal up, whatever its status."""
+
+    source: Source = "command"
+
+
+class AbortPause(msgspec.Struct, frozen=True, tag=True):
+    """Pause because the running turn was interrupted."""
+
+
+class ResumeActive(msgspec.Struct, frozen=True, tag=True):
+    """Take a paused or blocked goal up again."""
+
+
+class RecoveryPause(msgspec.Struct, frozen=True, tag=True):
+    """Pause because recovery gave up."""
+
+    reason: str
+
+
+class RecoveryShutdownPause(msgspec.Struct, frozen=True, tag=True):
+    """Pause because the host shuts down while recovery is pending."""
+
+    reason: str
+
+
+class RuntimeAccounting(msgspec.Struct, frozen=True, tag=True):
+    """Store the goal as accounting left it; only usage, limit and time may differ."""
+
+    next_goal: Goal
+
+
+class Fire(msgspec.Struct, frozen=True, tag=True):
+    """Fire a trigger of the machine, an embedder's own included; ``reason`` goes with its plan."""
+
+    trigger: str
+    source: Source = "command"
+    reason: str = ""
+
+
+Request = (
+    Set
+    | Clear
+    | AbortPause
+    | ResumeActive
+    | RecoveryPause
+    | RecoveryShutdownPause
+    | RuntimeAccounting
+    | Fire
+)
+
+
+class Plan(msgspec.Struct, frozen=True, gc=False):
+    """The goal after a request and what has to be done around its commit.
+
+    ``persist``: ``set`` and ``clear`` write history at once, ``defer`` leaves that to the flush
+    policy, ``skip`` has nothing to write.
+    """
+
+    persist: Persist
+    next_goal: Goal | None
+    source: Source
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    reason: str = ""
+    trigger: str = ""
+
+
+class Rejection(NamedTuple):
+    """Which rule refused a request, as a value: nothing happened."""
+
+    code: str
+    trigger: str
+    status: str
+    guard: str | None = None
+    hint: str = ""
+
+
+_HINTS: Final = {
+    "no_goal": "give the thread an objective first",
+    "complete_is_terminal": "a complete goal can only be replaced or cleared",
+    "only_active_can_block": "resume the goal before it is blocked again",
+    "only_active_can_pause": "only a goal that is being worked on can be paused",
+    "budget_limited_cannot_resume": "raise the budget that is used up",
+    "only_stopped_can_resume": "only a paused or blocked goal can be resumed",
+    "status_not_allowed": "the goal's status does not allow this",
+}
+_COMMANDS: Final = {
+    "no_goal": "goalfsm set THREAD OBJECTIVE gives it one",
+    "complete_is_terminal": "goalfsm set THREAD OBJECTIVE replaces a complete goal, "
+    "goalfsm clear THREAD clears it",
+    "only_active_can_block": "goalfsm status THREAD says what takes it up; "
+    "after that it can be blocked",
+    "only_active_can_pause": "only a goal that is being worked on can be paused; "
+    "goalfsm status THREAD shows where it is",
+    "budget_limited_cannot_resume": "goalfsm status THREAD names the budget that is used up, "
+    "goalfsm budget THREAD raises it",
+    "only_stopped_can_resume": "only a paused or blocked goal can be resumed; "
+    "goalfsm status THREAD shows where it is",
+    "status_not_allowed": "goalfsm status THREAD shows where it is",
+}
+_REFUSALS: Final = {
+    "block": "only_active_can_block",
+    "pause": "only_active_can_pause",
+    "resume": "only_stopped_can_resume",
+}
+_CLEARED: Final = ("stop_status_refresh",)
+_MARKS: Final[dict[str, str]] = {
+    COMPLETE: "complete",
+    BLOCKED: "block",
+    PAUSED: "pause",
+    ACTIVE: "resume",
+    LIMITED: "limit",
+}
+
+
+def _reject(code: str, trigger: str, goal: Goal | None, guard: str | None = None) -> Rejection:
+    status = ABSENT if goal is None else goal.status
+    return Rejection(code, trigger, status, guard, _HINTS.get(code, ""))
+
+
+def advice(rejection: Rejection) -> str:
+    """Return what a person can do about a refusal: the hint with the command in it.
+
+    A model is told `Rejection.hint`: what only a person may do is not its to try.
+    """
+    return _COMMANDS.get(rejection.code, rejection.hint)
+
+
+def refusal(goal: Goal | None, trigger: str) -> Rejection:
+    """Return why ``trigger`` has no row for ``goal``."""
+    if goal is None:
+        return _reject("no_goal", trigger, goal)
+    if goal.status == COMPLETE and trigger in {*_MARKS.values(), "raise_budget", "edit"}:
+        return _reject("complete_is_terminal", trigger, goal)
+    if goal.status == LIMITED and trigger == "resume":
+        return _reject("budget_limited_cannot_resume", trigger, goal)
+    return _reject(_REFUSALS.get(trigger, "status_not_allowed"), trigger, goal)
+
+
+def mark(
+    goal: Goal | None, status: Status, now: int, machine: GoalMachine | None = None
+) -> tuple[Goal, str] | Rejection:
+    """Return ``goal`` with the asked status and a code, or why not.
+
+    Resuming without budget left ends in ``budgetLimited``. Codes: ``marked``,
+    ``already_complete``, ``already_blocked``.
+    """
+    marked = plan(goal, Fire(_MARKS[status]), now, machine)
+    if isinstance(marked, Rejection):
+        return marked
+    assert marked.next_goal is not None  # noqa: S101  no mark clears a goal
+    return marked.next_goal, f"already_{status}" if marked.persist == "skip" else "marked"
+
+
+def plan(
+    goal: Goal | None, request: Request, now: int, machine: GoalMachine | None = None
+) -> Plan | Rejection:
+    """Return the goal after ``request`` and the effects to do, or why not.
+
+    ``now`` is unix seconds; it becomes ``updated_at`` where the status changes.
+    """
+    if machine is None:
+        machine = default_machine()
+    # The hottest call there is: no match, which would ask for each class in turn.
+    if request.__class__ is not Fire:
+        return _PLANNERS[request.__class__](machine, goal, request, now)
+    trigger = request.trigger
+    if goal is None:
+        return refusal(goal, trigger)
+    rows = machine.table.get((goal.status, trigger))
+    if rows is None:
+        return refusal(goal, trigger)
+    for row in rows:
+        guard = row.guard
+        if guard is None or guard(goal):
+            persist = row.persist
+            after: Goal | None = goal
+            if persist == "set":
+                after = replace(goal, status=row.dest, updated_at=now)
+            elif persist == "clear":
+                after = None
+            return Plan(persist, after, request.source, row.effects, (), request.reason, trigger)
+    return _reject("status_not_allowed", trigger, goal, rows[-1].guard_name)
+
+
+def _plan_clear(
+    machine: GoalMachine, goal: Goal | None, request: Clear, now: int
+) -> Plan | Rejection:
+    if goal is None:
+        return Plan("clear", None, request.source, FORGET, _CLEARED, "", "clear")
+    cleared = plan(goal, Fire("clear", request.source), now, machine)
+    return cleared if isinstance(cleared, Rejection) else replace(cleared, after=_CLEARED)
+
+
+def _plan_runtime(trigger: str) -> Callable[..., Plan | Rejection]:
+    fire = Fire(trigger, "runtime")
+
+    def planner(
+        machine: GoalMachine, goal: Goal | None, _request: Request, now: int
+    ) -> Plan | Rejection:
+        return _strict(plan(goal, fire, now, machine))
+
+    return planner
+
+
+def _plan_recovery(trigger: str) -> Callable[..., Plan | Rejection]:
+    def planner(
+        machine: GoalMachine,
+        goal: Goal | None,
+        request: RecoveryPause | RecoveryShutdownPause,
+        now: int,
+    ) -> Plan | Rejection:
+        return _strict(plan(goal, Fire(trigger, "runtime", request.reason), now, machine))
+
+    return planner
+
+
+def _strict(outcome: Plan | Rejection) -> Plan | Rejection:
+    """Return ``outcome`` with the one code that the runtime's own requests are refused with."""
+    if isinstance(outcome, Rejection) and outcome.code != "no_goal":
+        return outcome._replace(code="status_not_allowed", hint=_HINTS["status_not_allowed"])
+    return outcome
+
+
+def _plan_set(machine: GoalMachine, goal: Goal | None, request: Set, _now: int) -> Plan:
+    next_goal, source = request.next_goal, request.source
+    if goal is None or goal.goal_id != next_goal.goal_id:
+        return Plan("set", next_goal, source, FORGET, (), "", "set")
+    # A person's pause also ends recovery, once the pause is stored.
+    person_pauses = source == "command" and next_goal.status == PAUSED
+    after = ("reset_recovery",) if person_pauses else ()
+    if goal == next_goal:
+        return Plan("skip", next_goal, source, (), after, "", "set")
+    entered = machine.on_enter.get(next_goal.status, ())
+    return Plan("set", next_goal, source, entered, after, "", "set")
+
+
+def _plan_accounting(
+    machine: GoalMachine, goal: Goal | None, request: RuntimeAccounting, _now: int
+) -> Plan | Rejection:
+    next_goal = request.next_goal
+    code, guard = _accounting_fault(goal, next_goal)
+    if code is not None:
+        return _reject(code, "account", goal, guard)
+    entered = machine.on_enter.get(next_goal.status, ())
+    return Plan("defer", next_goal, "runtime", entered, (), "", "account")
+
+
+_ACCOUNTED: Final = (ACTIVE, LIMITED)
+
+
+def _accounting_fault(goal: Goal | None, after: Goal) -> tuple[str | None, str | None]:
+    """Return the first accounting rule that ``after`` breaks, with the field that shows it."""
+    if goal is None:
+        return "no_goal", None
+    rules: tuple[tuple[bool, str, str], ...] = (
+        (goal.goal_id != after.goal_id, "goal_id_mismatch", "goal_id"),
+        (goal.status not in _ACCOUNTED, "status_not_allowed", "status"),
+        (after.status not in _ACCOUNTED, "next_status_not_allowed", "status"),
+        (goal.status == LIMITED and after.status == ACTIVE, "limited_to_active", "status"),
+        (goal.objective != after.objective, "objective_changed", "objective"),
+        (_budgets(goal) != _budgets(after), "budget_changed", "token_budget"),
+        (goal.created_at != after.created_at, "created_at_changed", "created_at"),
+        (after.updated_at < goal.updated_at, "updated_at_decreased", "updated_at"),
+        (after.tokens_used < goal.tokens_used, "tokens_decreased", "tokens_used"),
+        (after.active_seconds < goal.active_seconds, "seconds_decreased", "active_seconds"),
+        (after.cost_used < goal.cost_used, "cost_decreased", "cost_used"),
+        (goal == after, "nothing_changed", "tokens_used"),
+    )
+    for broken, code, field in rules:
+        if broken:
+            return code, field
+    if after.status != LIMITED:
+        return None, None
+    if not any(budget is not None for budget in (*_budgets(after), after.max_continuations)):
+        return "limited_without_budget", "token_budget"
+    if not _limit_holds(after):
+        return "limited_under_budget", "tokens_used"
+    return None, None
+
+
+def _budgets(goal: Goal) -> tuple[Any, ...]:
+    return goal.token_budget, goal.time_budget_seconds, goal.cost_budget
+
+
+def _limit_holds(goal: Goal) -> bool:
+    return used_up(goal) is not None or goal.limited_by == "continuations"
+
+
+_PLANNERS: Final[Mapping[type, Callable[..., Plan | Rejection]]] = MappingProxyType(
+    {
+        Set: _plan_set,
+        Clear: _plan_clear,
+        RuntimeAccounting: _plan_accounting,
+        AbortPause: _plan_runtime("abort_pause"),
+        ResumeActive: _plan_runtime("resume"),
+        RecoveryPause: _plan_recovery("recovery_pause"),
+        RecoveryShutdownPause: _plan_recovery("recovery_shutdown_pause"),
+    }
+)

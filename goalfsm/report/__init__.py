@@ -1,7 +1,0 @@
-"""The completion record of a goal: gathered from its session and journal, as data and as text."""
-
-from goalfsm.report.completion import CompletionRecord, NoRecord, record
-from goalfsm.report.facts import Facts, gather
-from goalfsm.report.rendering import as_json, markdown
-
-__all__ = ["CompletionRecord", "Facts", "NoRecord", "as_json", "gather", "markdown", "record"]

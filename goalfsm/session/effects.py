@@ -1,0 +1,100 @@
+"""What to do about it: imperative, plain data, done after the commit and at least once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from goalfsm.goal.model import Status
+from goalfsm.session.entries import Entry
+
+
+class _Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The base of all effects; the tag is the class name."""
+
+
+class AppendEntry(_Effect, frozen=True, kw_only=True):
+    """Append to the thread's history; done by the commit itself."""
+
+    entry: Entry
+
+
+class SendWork(_Effect, frozen=True, kw_only=True):
+    """Hand goal work to the host: a continuation, or the notice that a budget is used up.
+
+    ``follow_up`` waits for the running turn, ``steer`` joins it; ``trigger_turn`` starts one
+    when none is running.
+    """
+
+    kind: Literal["continuation", "budget_limit"]
+    goal_id: str
+    deliver_as: Literal["follow_up", "steer"]
+    trigger_turn: bool = True
+
+
+class AbortRun(_Effect, frozen=True, kw_only=True):
+    """Abort the running turn: all of its work is stale."""
+
+
+class StartRun(_Effect, frozen=True, kw_only=True):
+    """Start the worker of a dispatched run."""
+
+    run_id: str
+
+
+class EndRun(_Effect, frozen=True, kw_only=True):
+    """End a run's process group: its goal was replaced or cleared."""
+
+    run_id: str
+    reason: str
+
+
+class DeliverSteering(_Effect, frozen=True, kw_only=True):
+    """Give a steering message to the running worker."""
+
+    run_id: str
+    message_id: str
+    text: str
+
+
+class RunVerifier(_Effect, frozen=True, kw_only=True):
+    """Run one verifier of the open claim."""
+
+    claim_id: str
+    index: int
+
+
+class CompactContext(_Effect, frozen=True, kw_only=True):
+    """Ask the worker to compact its context."""
+
+    goal_id: str
+
+
+class WatchProcess(_Effect, frozen=True, kw_only=True):
+    """Tell when the process ``pid`` has ended; ``started`` tells it from later ones, if known."""
+
+    pid: int
+    started: str = ""
+
+
+class RunCallback(_Effect, frozen=True, kw_only=True):
+    """Call the embedder's callback ``name``: the goal entered ``status``."""
+
+    name: str
+    goal_id: str
+    status: Status
+
+
+Effect = (
+    AppendEntry
+    | SendWork
+    | AbortRun
+    | StartRun
+    | EndRun
+    | DeliverSteering
+    | RunVerifier
+    | CompactContext
+    | WatchProcess
+    | RunCallback
+)

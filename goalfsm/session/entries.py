@@ -1,0 +1,31 @@
+"""The history of a thread's goal: what is appended to it, and loaded from it again."""
+
+from __future__ import annotations
+
+import msgspec
+
+from goalfsm.goal.model import Goal
+from goalfsm.goal.transition import Source
+
+
+class SetEntry(msgspec.Struct, frozen=True, kw_only=True, tag="set"):
+    """The goal as it then was."""
+
+    source: Source
+    goal: Goal
+
+
+class ClearEntry(msgspec.Struct, frozen=True, kw_only=True, tag="clear"):
+    """The goal was given up."""
+
+    source: Source
+    cleared: str | None
+
+
+class UserStartEntry(msgspec.Struct, frozen=True, kw_only=True, tag="user_start_required"):
+    """Whether the next run has to start with a visible message."""
+
+    active: bool
+
+
+Entry = SetEntry | ClearEntry | UserStartEntry

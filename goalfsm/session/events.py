@@ -1,0 +1,398 @@
+"""What happened to a thread: one family of events for every host, past tense, plain data."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from goalfsm.goal.model import Criterion, Evidence, Limits, Origin, PauseReason, Usage, Verifier
+from goalfsm.session.entries import Entry
+
+WorkKind = Literal["continuation", "command_start", "command_resume"]
+Setting = bool | int | float | str
+"""One setting of a policy, as a command line or a file gives it."""
+StopReason = Literal["stop", "length", "toolUse", "error", "aborted"]
+LoadReason = Literal["startup", "resume", "new", "fork", "reload"]
+
+
+class GoalWork(msgspec.Struct, frozen=True):
+    """The metadata of queued goal work: what kind it is and which goal it is for."""
+
+    kind: WorkKind
+    goal_id: str
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of a run, as far as the engine looks at it.
+
+    ``status``, ``code`` and ``retry_after`` (seconds) are what a provider's error carried besides
+    its text; ``zone`` names the time zone in which a bare time of day in it is meant.
+    """
+
+    role: Literal["user", "assistant", "custom", "tool"]
+    stop_reason: StopReason | None = None
+    usage: Usage = Usage()
+    error: str | None = None
+    status: int | None = None
+    code: str | None = None
+    retry_after: float | None = None
+    zone: str | None = None
+    work: GoalWork | None = None
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The base of all events; the tag is the class name."""
+
+
+class Expecting(_Event, frozen=True, kw_only=True):
+    """What somebody asked for; the optional expectations refuse it when they do not hold."""
+
+    origin: Origin = "person"
+    expected_goal_id: str | None = None
+    expected_revision: int | None = None
+
+
+class ObjectiveGiven(Expecting, frozen=True, kw_only=True):
+    """A person gave the thread an objective; ``replace`` confirms that another may be given up.
+
+    ``policy`` changes settings of the thread's policy by name, together with the goal.
+    """
+
+    objective: str
+    limits: Limits = Limits()
+    criteria: tuple[Criterion, ...] = ()
+    verifiers: tuple[Verifier, ...] = ()
+    replace: bool = False
+    policy: dict[str, Setting] = {}
+
+
+class PolicyChanged(Expecting, frozen=True, kw_only=True):
+    """Somebody changed settings of the thread's policy, by name."""
+
+    changes: dict[str, Setting]
+
+
+class PauseRequested(Expecting, frozen=True, kw_only=True):
+    """Somebody asked to pause the goal; the running turn ends, none follows."""
+
+    reason: PauseReason = "user"
+
+
+class ResumeRequested(Expecting, frozen=True, kw_only=True):
+    """Somebody asked to take a paused or blocked goal up again."""
+
+
+class ClearRequested(Expecting, frozen=True, kw_only=True):
+    """A person gave the goal up."""
+
+
+class EditRequested(Expecting, frozen=True, kw_only=True):
+    """A person reworded the objective; id and usage stay."""
+
+    objective: str
+
+
+class BudgetChanged(Expecting, frozen=True, kw_only=True):
+    """A person changed budgets: those given here, or none at all for ``unlimited`` ones."""
+
+    limits: Limits
+    unlimited: tuple[Literal["tokens", "seconds", "cost", "continuations"], ...] = ()
+
+
+class CompletionRequested(Expecting, frozen=True, kw_only=True):
+    """A person declared the goal complete."""
+
+    evidence: tuple[Evidence, ...] = ()
+
+
+class BlockRequested(Expecting, frozen=True, kw_only=True):
+    """A person declared the goal blocked."""
+
+    reason: str = ""
+
+
+class ClaimAccepted(Expecting, frozen=True, kw_only=True):
+    """A person accepted the open completion claim."""
+
+
+class ClaimRejected(Expecting, frozen=True, kw_only=True):
+    """A person rejected the open completion claim; the feedback goes to the model."""
+
+    feedback: str = ""
+
+
+class SteeringReceived(Expecting, frozen=True, kw_only=True):
+    """A person said something that the work should take into account."""
+
+    message_id: str
+    text: str
+
+
+class WakeRequested(Expecting, frozen=True, kw_only=True):
+    """What the goal waited for has happened."""
+
+    note: str = ""
+
+
+class TriggerFired(Expecting, frozen=True, kw_only=True):
+    """An embedder fired a trigger of its own machine."""
+
+    trigger: str
+
+
+class ToolCalled(_Event, frozen=True, kw_only=True):
+    """The model called a goal tool; ``run_token`` says from which run, None from the host."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+    run_token: str | None = None
+
+
+class InputReceived(_Event, frozen=True, kw_only=True):
+    """Text reached the host, from a person or as queued goal work."""
+
+    source: Literal["interactive", "rpc", "extension"]
+    work: GoalWork | None = None
+
+
+class AgentStarting(_Event, frozen=True, kw_only=True):
+    """An agent run is about to start, with queued goal work or without."""
+
+    work: GoalWork | None = None
+
+
+class TurnStarted(_Event, frozen=True, kw_only=True):
+    """One model call of a run started."""
+
+    turn_index: int
+
+
+class MessageStarted(_Event, frozen=True, kw_only=True):
+    """A message entered the run."""
+
+    message: Message
+
+
+class ContextRequested(_Event, frozen=True, kw_only=True):
+    """The provider context is about to be built: the last moment to abort stale work."""
+
+
+class ToolFinished(_Event, frozen=True, kw_only=True):
+    """A tool of the running turn returned."""
+
+    name: str = ""
+    ok: bool = True
+
+
+class TurnEnded(_Event, frozen=True, kw_only=True):
+    """One model call of a run ended; ``turn_index`` may be one that nobody waits for any more."""
+
+    turn_index: int
+    message: Message
+
+
+class AgentEnded(_Event, frozen=True, kw_only=True):
+    """The run is over; these are its messages."""
+
+    messages: tuple[Message, ...] = ()
+
+
+class CompactionStarted(_Event, frozen=True, kw_only=True):
+    """The host is about to compact the context."""
+
+
+class CompactionEnded(_Event, frozen=True, kw_only=True):
+    """The host compacted the context; ``ok`` False when it could not."""
+
+    ok: bool = True
+
+
+class SessionStarted(_Event, frozen=True, kw_only=True):
+    """The thread was loaded from its history."""
+
+    reason: LoadReason = "startup"
+    history: tuple[Entry, ...] = ()
+
+
+class TreeChanged(_Event, frozen=True, kw_only=True):
+    """The person moved to another branch of the history, which now is ``history``."""
+
+    history: tuple[Entry, ...] = ()
+
+
+class ShutdownStarted(_Event, frozen=True, kw_only=True):
+    """The host is shutting down."""
+
+
+class HostChanged(_Event, frozen=True, kw_only=True):
+    """What the host answers about itself changed; None leaves an answer as it was."""
+
+    idle: bool | None = None
+    pending_messages: bool | None = None
+    context_window: int | None = None
+
+
+class EngineStarted(_Event, frozen=True, kw_only=True):
+    """An engine took the thread over from its snapshot, after a stop or a crash."""
+
+    after_crash: bool = False
+
+
+class RunDispatched(_Event, frozen=True, kw_only=True):
+    """A run was decided on; nothing of it has started. ``wind_down`` runs are a goal's last."""
+
+    run_id: str
+    token: str
+    wind_down: bool = False
+    can_steer: bool = False
+    can_compact: bool = False
+
+
+class RunFinished(_Event, frozen=True, kw_only=True):
+    """The run's worker ended by itself; what it did, for the progress rules."""
+
+    run_id: str
+    outcome: Literal["finished", "failed", "aborted", "timed_out"] = "finished"
+    answer_digest: str = ""
+    answer_length: int = 0
+    tools_ok: int = 0
+    tools_failed: int = 0
+
+
+class RunInterrupted(_Event, frozen=True, kw_only=True):
+    """The run's end is unknown: the engine or the worker died under it.
+
+    ``ended_ms`` is when it is known to have ended: its time is charged up to then.
+    """
+
+    run_id: str
+    detail: str = ""
+    ended_ms: int | None = None
+
+
+class WindDownDelivered(_Event, frozen=True, kw_only=True):
+    """The running turn took the wind-down prompt: it is the last, none of its own follows."""
+
+    run_id: str
+
+
+class ClockAdjusted(_Event, frozen=True, kw_only=True):
+    """The wall clock was set by ``by_ms``: what is measured from a moment moves with it."""
+
+    by_ms: int
+
+
+class DecisionFailed(_Event, frozen=True, kw_only=True):
+    """An event could not be decided: a fault of this program, or in a rule of the embedder's.
+
+    ``event`` holds the fields of that event without secrets, ``kind`` is its name; nothing of it
+    was done. ``error`` is what was raised.
+    """
+
+    kind: str
+    error: str
+    event_id: str = ""
+    event: dict[str, Any] = {}
+
+
+class UsageReported(_Event, frozen=True, kw_only=True):
+    """A worker reported usage; ``key`` counts once, however often it is reported."""
+
+    run_id: str
+    run_token: str
+    key: str
+    usage: Usage
+
+
+class WaitDeclared(_Event, frozen=True, kw_only=True):
+    """The work waits for something outside: no turn is worth its tokens before it happens.
+
+    ``until_ms`` is when a timer is due, or when anything else is given up waiting for;
+    ``relative``: it was asked for as a duration, so it moves with a wall clock that is set.
+    ``started`` tells the process ``pid`` from others that have its number later.
+    """
+
+    kind: Literal["timer", "process", "person", "event"]
+    until_ms: int | None = None
+    pid: int | None = None
+    note: str = ""
+    run_token: str | None = None
+    relative: bool = False
+    started: str = ""
+
+
+class ProcessEnded(_Event, frozen=True, kw_only=True):
+    """The process that the work waited for has ended."""
+
+    pid: int
+
+
+class TimerFired(_Event, frozen=True, kw_only=True):
+    """The time that ``next_wake`` asked for has come."""
+
+
+class VerificationFinished(_Event, frozen=True, kw_only=True):
+    """One verifier of the open claim has an outcome; ``digest`` seals all that it said."""
+
+    claim_id: str
+    index: int
+    outcome: Literal["passed", "failed", "unverifiable"]
+    detail: str = ""
+    digest: str = ""
+
+
+class SteeringAcknowledged(_Event, frozen=True, kw_only=True):
+    """The worker took a steering message into its running turn."""
+
+    message_id: str
+    run_token: str | None = None
+
+
+Command = (
+    ObjectiveGiven
+    | PauseRequested
+    | ResumeRequested
+    | ClearRequested
+    | EditRequested
+    | BudgetChanged
+    | CompletionRequested
+    | BlockRequested
+    | ClaimAccepted
+    | ClaimRejected
+    | SteeringReceived
+    | WakeRequested
+    | TriggerFired
+    | PolicyChanged
+)
+Event = (
+    Command
+    | ToolCalled
+    | InputReceived
+    | AgentStarting
+    | TurnStarted
+    | MessageStarted
+    | ContextRequested
+    | ToolFinished
+    | TurnEnded
+    | AgentEnded
+    | CompactionStarted
+    | CompactionEnded
+    | SessionStarted
+    | TreeChanged
+    | ShutdownStarted
+    | HostChanged
+    | EngineStarted
+    | RunDispatched
+    | RunFinished
+    | RunInterrupted
+    | WindDownDelivered
+    | ClockAdjusted
+    | DecisionFailed
+    | UsageReported
+    | WaitDeclared
+    | ProcessEnded
+    | TimerFired
+    | VerificationFinished
+    | SteeringAcknowledged
+)

@@ -1,0 +1,84 @@
+"""What the next prompt has to mention: a closed vocabulary, kept in the session as strings.
+
+A notice is its kind, or its kind, a colon and a detail in words. The detail is data: it is
+escaped where it is shown.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple, TypeGuard, get_args
+
+from goalfsm.text import shortened
+
+NoticeKind = Literal[
+    "interrupted",
+    "turn_failed",
+    "resumed",
+    "objective_updated",
+    "budget_raised",
+    "verification_failed",
+    "unverifiable",
+    "rejected",
+    "woken",
+    "compacted",
+]
+
+INTERRUPTED: Final = "interrupted"
+"""The run before was cut off by a crash; its work may be half done."""
+TURN_FAILED: Final = "turn_failed"
+"""The run before ended with an error; detail: which."""
+RESUMED: Final = "resumed"
+"""A paused or blocked goal was taken up again."""
+OBJECTIVE_UPDATED: Final = "objective_updated"
+"""A person reworded the objective."""
+BUDGET_RAISED: Final = "budget_raised"
+"""A person gave more budget to a goal that had used its own up."""
+VERIFICATION_FAILED: Final = "verification_failed"
+"""A verifier refused the completion claim; detail: what it said."""
+UNVERIFIABLE: Final = "unverifiable"
+"""A verifier could not tell whether the goal is complete; detail: why."""
+REJECTED: Final = "rejected"
+"""A person rejected the completion claim; detail: the feedback."""
+WOKEN: Final = "woken"
+"""What the work waited for has happened; detail: what that was."""
+COMPACTED: Final = "compacted"
+"""The context was compacted; what was said before may be gone."""
+
+KINDS: Final[tuple[NoticeKind, ...]] = get_args(NoticeKind)
+MAX_DETAIL_LENGTH: Final = 8_000
+"""Longest detail that is kept, in code points; what is longer is cut, and says so."""
+
+
+class Notice(NamedTuple):
+    """One thing to mention."""
+
+    kind: NoticeKind
+    detail: str = ""
+
+
+def encode(kind: NoticeKind, detail: str = "") -> str:
+    """Return the notice as the session keeps it."""
+    trimmed = detail.strip()
+    return f"{kind}:{shortened(trimmed, MAX_DETAIL_LENGTH)}" if trimmed else kind
+
+
+def parse(text: str) -> Notice:
+    """Return the notice that ``encode`` made ``text`` of; ValueError for any other text."""
+    kind, _, detail = text.partition(":")
+    if not _is_kind(kind):
+        message = f"not a notice: {kind!r}"
+        raise ValueError(message)
+    return Notice(kind, detail)
+
+
+def add(notices: tuple[str, ...], kind: NoticeKind, detail: str = "") -> tuple[str, ...]:
+    """Return ``notices`` with one more at the end, in place of an earlier one of its kind.
+
+    So there are never more notices than kinds, however long no turn is dispatched.
+    """
+    kept = tuple(text for text in notices if parse(text).kind != kind)
+    return (*kept, encode(kind, detail))
+
+
+def _is_kind(text: str) -> TypeGuard[NoticeKind]:
+    return text in KINDS

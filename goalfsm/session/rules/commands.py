@@ -1,0 +1,206 @@
+"""What a person asks of a goal that there is: pause, resume, clear, complete, block, fire."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from goalfsm.goal.machine import TRIGGERS
+from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED, Goal
+from goalfsm.goal.transition import Clear, Fire, Rejection, Set
+from goalfsm.session.events import (
+    BlockRequested,
+    ClearRequested,
+    CompletionRequested,
+    Expecting,
+    ObjectiveGiven,
+    PauseRequested,
+    ResumeRequested,
+    TriggerFired,
+)
+from goalfsm.session.rules.change import (
+    RESUMED,
+    charge,
+    explained,
+    extend,
+    request,
+    restate,
+    seconds,
+)
+from goalfsm.session.rules.status_change import SOURCES, afresh, change_status, refused
+from goalfsm.session.state import (
+    Change,
+    Completion,
+    Context,
+    Continuation,
+    Quota,
+    Reply,
+    Retry,
+    Session,
+    Wait,
+)
+from recovery import machine as recovery
+
+
+def inadmissible(session: Session, event: Expecting) -> Reply | None:
+    """Return the refusal of a command that is not the asker's to give, or comes too late.
+
+    A model may give a thread without an unfinished goal one, and nothing else; what it claims
+    comes as a tool call. None lets the command through.
+    """
+    if event.origin == "model" and not isinstance(event, ObjectiveGiven):
+        return Reply(
+            ok=False,
+            code="origin_not_allowed",
+            message="this is not the model's to ask for",
+            hint="a person does it, or the model claims complete or blocked",
+        )
+    goal = session.goal
+    goal_id, revision = event.expected_goal_id, event.expected_revision
+    if goal_id is not None and (goal is None or goal.goal_id != goal_id):
+        return Reply(
+            ok=False,
+            code="goal_changed",
+            message="the thread's goal is another one by now",
+            hint="goalfsm status THREAD shows it as it is; then ask again",
+        )
+    if revision is not None and (goal is None or goal.revision != revision):
+        return Reply(
+            ok=False,
+            code="revision_changed",
+            message="the goal was changed meanwhile",
+            hint="goalfsm status THREAD shows it as it is; then ask again",
+        )
+    return None
+
+
+def pause(session: Session, event: PauseRequested, ctx: Context) -> Change:
+    """Pause the goal: the running turn ends, none follows."""
+    goal, source = session.goal, SOURCES[event.origin]
+    if goal is not None and goal.status == LIMITED and session.wind_down == "owed":
+        reply = Reply(
+            ok=True,
+            code="marked",
+            message="the goal stays limited; no turn winds the work down any more",
+        )
+        return Change(replace(session, wind_down="done"), (), reply)
+    if goal is None or not _ends_by_itself(goal):
+        asked = change_status(session, "paused", source, ctx, pause_reason=event.reason)
+        left = asked.session.goal
+        return asked if left is None or left.status != ACTIVE else _held(asked, ctx)
+    goal = replace(
+        goal,
+        pause_reason=event.reason,
+        resume_at_ms=None,
+        note=None,
+        updated_at=seconds(session, ctx),
+    )
+    change = request(session, Set(goal, source), ctx)
+    assert isinstance(change, Change)  # noqa: S101  a decided goal is always stored
+    reply = Reply(ok=True, code="marked", message="the goal stays paused until it is resumed")
+    return change._replace(reply=reply)
+
+
+def _held(change: Change, ctx: Context) -> Change:
+    """Start no further turn although an embedder's rule keeps the goal from being paused."""
+    session = change.session
+    note = "a pause was asked for, and a rule of the machine is against it"
+    wait = Wait(kind="person", note=note, since_ms=ctx.now_ms, held=True)
+    # What was queued before is given up: it would start a turn all the same.
+    kept = Continuation(warned=session.continuation.warned)
+    reply = Reply(
+        ok=True,
+        code="suspended",
+        message="no turn follows, though a rule of the machine keeps the goal active",
+        hint="goalfsm wake THREAD takes the work up again",
+    )
+    session = replace(session, wait=wait, continuation=kept)
+    return change._replace(session=session, reply=reply, decide=True)
+
+
+def _ends_by_itself(goal: Goal) -> bool:
+    """Tell whether the goal is in a pause that a time or the next start of an engine ends."""
+    return goal.status == PAUSED and (
+        goal.resume_at_ms is not None or goal.pause_reason == "shutdown"
+    )
+
+
+def resume(session: Session, event: ResumeRequested, ctx: Context) -> Change:
+    """Take the goal up again; audits and counts start afresh."""
+    if session.held:
+        reply = Reply(ok=True, code="marked", message="the goal is active")
+        return Change(afresh(session, "resumed"), (), reply)
+    change = change_status(session, "active", SOURCES[event.origin], ctx)
+    if change.reply is None or not change.reply.ok:
+        return change
+    goal = change.session.goal
+    if goal is not None and goal.status == LIMITED:
+        return change._replace(
+            reply=Reply(
+                ok=False,
+                code="budget_limited",
+                message=f"the goal is limited by {goal.limited_by}; nothing is left",
+                hint="goalfsm budget THREAD raises it",
+            )
+        )
+    session = afresh(change.session, "resumed")
+    if session.policy.retries == "engine":
+        # Whoever resumes has looked: there is no turn of theirs that would say so later.
+        calm = recovery.reset(session.recovery)
+        session = replace(session, recovery=calm, retry=Retry(), quota=Quota())
+    return change._replace(session=session)
+
+
+def clear(session: Session, event: ClearRequested, ctx: Context) -> Change:
+    """Give the goal up."""
+    if session.goal is None:
+        reply = refused(Rejection("no_goal", "clear", "absent"))
+        return Change(session, (), reply)
+    cleared = request(session, Clear(SOURCES[event.origin]), ctx)
+    if isinstance(cleared, Rejection):
+        return Change(session, (), refused(cleared))
+    return cleared._replace(reply=Reply(ok=True, code="cleared", message="the goal is cleared"))
+
+
+def complete(session: Session, event: CompletionRequested, ctx: Context) -> Change:
+    """Complete the goal on a person's word."""
+    change = change_status(session, "complete", SOURCES[event.origin], ctx)
+    if change.reply is None or change.reply.code != "marked" or change.session.goal is None:
+        return change
+    record = Completion(
+        goal_id=change.session.goal.goal_id,
+        evidence=event.evidence,
+        accepted_by="person",
+        at_ms=ctx.now_ms,
+    )
+    return change._replace(session=replace(change.session, completion=record, claim=None))
+
+
+def block(session: Session, event: BlockRequested, ctx: Context) -> Change:
+    """Block the goal on a person's word."""
+    source = SOURCES[event.origin]
+    return change_status(session, "blocked", source, ctx, note=event.reason or None)
+
+
+def fire(session: Session, event: TriggerFired, ctx: Context) -> Change:
+    """Fire a trigger of an embedder's machine; ours have commands that keep what they mean."""
+    if event.trigger in TRIGGERS:
+        return Change(
+            session,
+            (),
+            Reply(
+                ok=False,
+                code="trigger_reserved",
+                message=f"{event.trigger!r} is a trigger of goalfsm itself",
+                hint="send the command or the event that stands for it",
+            ),
+        )
+    change = charge(session, ctx)
+    fired = request(change.session, Fire(event.trigger, SOURCES[event.origin]), ctx)
+    if isinstance(fired, Rejection):
+        return change._replace(reply=refused(fired))
+    reply = Reply(ok=True, code="fired", message=event.trigger)
+    before, goal = change.session.goal, fired.session.goal
+    if before is not None and goal is not None and goal.status != before.status:
+        why = {name: getattr(explained(goal), name) for name in RESUMED}
+        fired = restate(fired, **why)
+    return extend(change, fired._replace(reply=reply))

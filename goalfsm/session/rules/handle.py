@@ -1,0 +1,174 @@
+"""One event in, one step out: the only place that decides whether work goes on."""
+
+from __future__ import annotations
+
+from goalfsm.goal.model import ACTIVE, LIMITED, Goal
+from goalfsm.session import events as e
+from goalfsm.session.rules import (
+    claims,
+    commands,
+    decision_failed,
+    history,
+    host_events,
+    lifecycle,
+    objective,
+    runs,
+    scheduling,
+    steering,
+    tool_calls,
+    waits,
+)
+from goalfsm.session.rules.change import announce_limit, extend
+from goalfsm.session.state import Change, Context, Session, Step
+
+_DECIDES = (
+    e.ObjectiveGiven,
+    e.ResumeRequested,
+    e.EditRequested,
+    e.BudgetChanged,
+    e.PolicyChanged,
+    e.ClaimRejected,
+    e.SteeringReceived,
+    e.WakeRequested,
+    e.TriggerFired,
+    e.CompactionEnded,
+    e.SessionStarted,
+    e.TreeChanged,
+    e.EngineStarted,
+    e.RunInterrupted,
+    e.WaitDeclared,
+    e.ProcessEnded,
+    e.TimerFired,
+    e.VerificationFinished,
+)
+"""After these the decision is taken whatever they changed."""
+
+
+def handle(session: Session, event: e.Event, ctx: Context) -> Step:
+    """Return the session after ``event``, the effects to do in order, the reply, the decision.
+
+    Pure and total: no clock, no I/O, no exception for any well-formed event. What is refused
+    leaves the goal as it was and says why in the reply.
+    """
+    refusal = commands.inadmissible(session, event) if isinstance(event, e.Expecting) else None
+    if refusal is not None:
+        return Step(session, (), refusal)
+    change = _react(session, event, ctx)
+    if _crossed(session.goal, change.session.goal):
+        change = extend(change, announce_limit(change.session, ctx))
+    if _decides(session, event, change):
+        change = extend(change, scheduling.schedule(change.session, ctx))
+    after = change.session
+    decided = after.decision if after.decision is not session.decision else None
+    return Step(after, change.effects, change.reply, decided)
+
+
+def _decides(before: Session, event: e.Event, change: Change) -> bool:
+    if change.skipped:
+        return False
+    refused = change.reply is not None and not change.reply.ok
+    if not refused and (change.decide or isinstance(event, _DECIDES)):
+        return True
+    # What a decision stopped has been decided: the guard that did it is what is told.
+    decided = change.session.decision is not before.decision
+    return not decided and _stopped(before.goal, change.session.goal)
+
+
+def _crossed(before: Goal | None, after: Goal | None) -> bool:
+    """Tell whether a charge used a budget of the goal up, whatever it was made for."""
+    if before is None or after is None or before.goal_id != after.goal_id:
+        return False
+    return before.status == ACTIVE and after.status == LIMITED
+
+
+def _stopped(before: Goal | None, after: Goal | None) -> bool:
+    """Tell whether the goal left its status for one in which nothing is sent; that is said too."""
+    if before is None or after is None:
+        return before is not after and after is None
+    return after.status not in {before.status, ACTIVE}
+
+
+def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C901, PLR0911, PLR0912  one case an event
+    match event:
+        case e.ObjectiveGiven():
+            return objective.give(session, event, ctx)
+        case e.PauseRequested():
+            return commands.pause(session, event, ctx)
+        case e.ResumeRequested():
+            return commands.resume(session, event, ctx)
+        case e.ClearRequested():
+            return commands.clear(session, event, ctx)
+        case e.EditRequested():
+            return objective.edit(session, event, ctx)
+        case e.BudgetChanged():
+            return objective.change_budget(session, event, ctx)
+        case e.CompletionRequested():
+            return commands.complete(session, event, ctx)
+        case e.BlockRequested():
+            return commands.block(session, event, ctx)
+        case e.PolicyChanged():
+            return objective.change_policy(session, event, ctx)
+        case e.TriggerFired():
+            return commands.fire(session, event, ctx)
+        case e.ClaimAccepted():
+            return claims.accepted(session, event, ctx)
+        case e.ClaimRejected():
+            return claims.rejected(session, event, ctx)
+        case e.SteeringReceived():
+            return steering.received(session, event, ctx)
+        case e.SteeringAcknowledged():
+            return runs.fenced(session, event.run_token) or steering.acknowledged(session, event)
+        case e.WakeRequested():
+            return waits.woken(session, event)
+        case e.WaitDeclared():
+            return runs.fenced(session, event.run_token) or waits.declared(session, event, ctx)
+        case e.ProcessEnded():
+            return waits.process_ended(session, event, ctx)
+        case e.TimerFired():
+            return waits.timer_fired(session, ctx)
+        case e.ToolCalled():
+            return runs.fenced(session, event.run_token) or tool_calls.called(session, event, ctx)
+        case e.VerificationFinished():
+            return claims.verified(session, event, ctx)
+        case e.InputReceived():
+            return host_events.input_received(session, event)
+        case e.AgentStarting():
+            return host_events.agent_starting(session, event)
+        case e.TurnStarted():
+            return host_events.turn_started(session, event, ctx)
+        case e.MessageStarted():
+            return host_events.message_started(session, event)
+        case e.ContextRequested():
+            return host_events.context_requested(session)
+        case e.ToolFinished():
+            return host_events.tool_finished(session, ctx)
+        case e.TurnEnded():
+            return host_events.turn_ended(session, event, ctx)
+        case e.AgentEnded():
+            return host_events.agent_ended(session, event, ctx)
+        case e.CompactionStarted():
+            return host_events.compaction_started(session, ctx)
+        case e.CompactionEnded():
+            return host_events.compaction_ended(session, event, ctx)
+        case e.ShutdownStarted():
+            return host_events.shutdown_started(session, ctx)
+        case e.SessionStarted() | e.TreeChanged():
+            return history.load(session, event, ctx)
+        case e.EngineStarted():
+            return lifecycle.started(session, event, ctx)
+        case e.HostChanged():
+            return scheduling.host_changed(session, event, ctx)
+        case e.RunDispatched():
+            return host_events.run_dispatched(session, event, ctx)
+        case e.RunFinished():
+            return host_events.run_finished(session, event)
+        case e.RunInterrupted():
+            return host_events.run_interrupted(session, event, ctx)
+        case e.WindDownDelivered():
+            return Change(runs.wind_down_delivered(session, event))
+        case e.ClockAdjusted():
+            return Change(waits.clock_adjusted(session, event))
+        case e.DecisionFailed():
+            return decision_failed.failed(session, event, ctx)
+        case e.UsageReported():  # pragma: no branch - there is no other
+            return runs.usage_reported(session, event, ctx)

@@ -1,0 +1,84 @@
+"""A thread from its history: what the entries say, and nothing that only a process knew."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from goalfsm.goal.accounting import STOPPED_CLOCK
+from goalfsm.goal.model import ACTIVE, PAUSED, Goal
+from goalfsm.goal.transition import Rejection
+from goalfsm.session.effects import Effect
+from goalfsm.session.entries import ClearEntry, Entry, SetEntry, UserStartEntry
+from goalfsm.session.events import SessionStarted, TreeChanged
+from goalfsm.session.rules.change import NOTHING_YET, forget, resume, start_clock, succeeded_by
+from goalfsm.session.state import Change, Context, Continuation, Flush, Session
+from recovery import machine as recovery
+from recovery.stale_events import IDLE
+
+
+class Past(NamedTuple):
+    """What a history amounts to."""
+
+    goal: Goal | None = None
+    user_start_required: bool = False
+
+
+def read(entries: tuple[Entry, ...]) -> Past:
+    """Return what ``entries``, oldest first, amount to."""
+    goal: Goal | None = None
+    required = False
+    for entry in entries:
+        match entry:
+            case SetEntry(goal=goal):
+                pass
+            case ClearEntry():
+                goal = None
+            case UserStartEntry(active=required):  # pragma: no branch - there is no other
+                pass
+    return Past(goal, required)
+
+
+def load(session: Session, event: SessionStarted | TreeChanged, ctx: Context) -> Change:
+    """Return the session that the history gives, with fresh recovery and nothing scheduled."""
+    past = read(event.history)
+    loaded = replace(
+        session,
+        goal=past.goal,
+        clock=STOPPED_CLOCK,
+        recovery=recovery.sync_user_start(session.recovery, active=past.user_start_required),
+        stale=IDLE,
+        continuation=Continuation(),
+        flush=Flush(),
+        stopping=False,
+        overflow_noted=False,
+        **NOTHING_YET,
+    )
+    effects: list[Effect] = []
+    if succeeded_by(session.goal, past.goal):
+        fields: dict[str, Any] = {}
+        effects = forget(session, fields)
+        loaded = replace(loaded, **fields)
+    if not isinstance(event, SessionStarted) or event.reason != "resume":
+        return Change(_clocked(loaded, ctx), tuple(effects))
+    resumed = _resumed(loaded, ctx)
+    return resumed._replace(effects=(*effects, *resumed.effects))
+
+
+def _resumed(session: Session, ctx: Context) -> Change:
+    """Take a paused goal up again: whoever resumes the thread means that."""
+    if session.goal is None or session.goal.status != PAUSED:
+        return Change(_clocked(session, ctx))
+    resumed = resume(session, ctx)
+    if isinstance(resumed, Rejection):
+        return Change(session)
+    return resumed._replace(session=_clocked(resumed.session, ctx))
+
+
+def _clocked(session: Session, ctx: Context) -> Session:
+    if session.goal is None or session.goal.status != ACTIVE:
+        return session
+    if not session.policy.idle_time_counts:
+        return session
+    return replace(session, clock=start_clock(session, ctx))

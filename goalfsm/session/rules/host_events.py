@@ -1,0 +1,183 @@
+"""How the concerns combine over what a host reports: first the stale-work guard, then the rest."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from goalfsm.goal.accounting import stopped
+from goalfsm.session.events import (
+    AgentEnded,
+    AgentStarting,
+    CompactionEnded,
+    InputReceived,
+    MessageStarted,
+    RunDispatched,
+    RunFinished,
+    RunInterrupted,
+    TurnEnded,
+    TurnStarted,
+)
+from goalfsm.session.rules import claims, lifecycle, recovering, runs, stale, steering, turns
+from goalfsm.session.rules.change import extend
+from goalfsm.session.state import Change, Context, Reply, Session
+from recovery.stale_events import ContextAbort, TurnEnd
+
+HANDLED = Reply(ok=True, code="handled", message="stale work is swallowed")
+
+
+def input_received(session: Session, event: InputReceived) -> Change:
+    """Swallow stale work; a person's text clears what only they could clear."""
+    work = event.work
+    if work is None:
+        if event.source == "extension":
+            return Change(session)
+        if session.model_goals:
+            session = replace(session, model_goals=0)
+        return recovering.user_input(stale.screen(session, stale.USER_INPUT).session)
+    if stale.is_stale(session, work):
+        return Change(session, (), HANDLED, skipped=True)
+    return stale.screen(session, stale.CONTINUATION_ARRIVED)
+
+
+def agent_starting(session: Session, event: AgentStarting) -> Change:
+    """Let go of the abort: a run that may proceed is not the one that it was asked for."""
+    if event.work is not None and stale.is_stale(session, event.work):
+        return Change(session)
+    return stale.screen(session, stale.AGENT_STARTS)
+
+
+def turn_started(session: Session, event: TurnStarted, ctx: Context) -> Change:
+    """Start the clock; what was queued is being worked off now, or never will be."""
+    session = stale.screen(session, stale.TURN_START).session
+    if session.continuation.queued is not None:
+        session = replace(session, continuation=replace(session.continuation, queued=None))
+    return turns.started(session, event, ctx)
+
+
+def message_started(session: Session, event: MessageStarted) -> Change:
+    """Note whose work enters the turn."""
+    message = event.message
+    if message.role not in {"user", "custom"}:
+        return Change(session)
+    work = message.work
+    change = stale.entered(session, work)
+    if work is not None and stale.is_stale(session, work):
+        return change
+    if work is not None and work.kind == "command_resume":
+        change = extend(change, recovering.reset(change.session))
+    return extend(change, recovering.started(change.session))
+
+
+def context_requested(session: Session) -> Change:
+    """Abort stale work at the last moment, or start the run that was dispatched."""
+    change = stale.screen(session, ContextAbort(turn_index=session.host.turn_index))
+    return change if change.effects else runs.started(change.session)
+
+
+def tool_finished(session: Session, ctx: Context) -> Change:
+    """Charge the time that the tool took."""
+    change = stale.screen(session, stale.TOOL_END)
+    return change if change.skipped else turns.tool_finished(change.session, ctx)
+
+
+def turn_ended(session: Session, event: TurnEnded, ctx: Context) -> Change:
+    """Charge the turn, then see what its end says: success, an interruption, an overflow."""
+    message = event.message
+    change = stale.screen(session, TurnEnd(turn_index=event.turn_index))
+    if change.skipped:
+        return change._replace(session=turns.unused(change.session, message.usage))
+    change = turns.ended(change.session, event, ctx)
+    change = extend(change, recovering.turn_ended(change.session, message))
+    if message.stop_reason == "aborted":
+        if _not_ours(change.session):
+            return change
+        return extend(change, turns.aborted(change.session, ctx))
+    overflowed = recovering.overflowed(change.session, message)
+    session = change.session
+    if session.overflow_noted is not overflowed:
+        change = change._replace(session=replace(session, overflow_noted=overflowed))
+    if overflowed:
+        return extend(change, recovering.silent_overflow(change.session, ctx))
+    return change._replace(decide=message.stop_reason in {"stop", "length"})
+
+
+def agent_ended(session: Session, event: AgentEnded, ctx: Context) -> Change:  # noqa: PLR0911  one return an ending
+    """Charge what is left of the run, then see what it ended with."""
+    change = stale.screen_agent_end(session, event)
+    if change.skipped:
+        return change
+    change = turns.agent_ended(change.session, event, ctx)
+    last = turns.last_answer(event.messages)
+    failed_turn = last is not None and last.stop_reason in {"error", "aborted"}
+    session = claims.turn_over(change.session, counts=not failed_turn)
+    if not session.policy.idle_time_counts and session.clock.goal_id is not None:
+        session = replace(session, clock=stopped(session.clock))
+    noted = session.overflow_noted
+    if noted:
+        session = replace(session, overflow_noted=False)
+    change = change._replace(session=session)
+    if last is None or (failed_turn and _not_ours(session)):
+        return change._replace(decide=True)
+    if last.stop_reason == "error":
+        # The host's own retry follows by itself; where the engine retries, say what it waits for.
+        failed = recovering.failed(session, last, ctx)
+        return extend(change, failed)._replace(decide=session.policy.retries == "engine")
+    if last.stop_reason == "aborted":
+        return extend(change, turns.aborted(session, ctx))
+    if noted:
+        return change
+    if recovering.overflowed(session, last):
+        return extend(change, recovering.silent_overflow(session, ctx))
+    return change._replace(decide=True)
+
+
+def _not_ours(session: Session) -> bool:
+    """Tell whether what went wrong was the turn of a goal that was replaced meanwhile.
+
+    A host that retries by itself tells of its own turns; whichever goal there is has the trouble.
+    """
+    return session.policy.retries == "engine" and turns.superseded(session)
+
+
+def compaction_started(session: Session, ctx: Context) -> Change:
+    """Write usage down before the context changes."""
+    change = stale.screen(session, stale.BEFORE_COMPACT)
+    return change if change.skipped else turns.written(change.session, ctx)
+
+
+def compaction_ended(session: Session, event: CompactionEnded, ctx: Context) -> Change:
+    """Go on with the shorter context."""
+    change = stale.screen(session, stale.COMPACT)
+    if change.skipped:
+        return change
+    change = turns.written(change.session, ctx)
+    return extend(change, recovering.compacted(change.session, event, ctx))
+
+
+def shutdown_started(session: Session, ctx: Context) -> Change:
+    """Let the thread go."""
+    return lifecycle.stopping(stale.screen(session, stale.SHUTDOWN).session, ctx)
+
+
+def run_dispatched(session: Session, event: RunDispatched, ctx: Context) -> Change:
+    """Open the run; its prompt carries every message that waits."""
+    change = runs.dispatched(session, event, ctx)
+    if change.reply is not None:
+        return change
+    return change._replace(session=steering.carried(change.session, event.run_id))
+
+
+def run_finished(session: Session, event: RunFinished) -> Change:
+    """Close the run; what its prompt carried was taken into account when it finished well."""
+    change = runs.finished(session, event)
+    taken = event.outcome == "finished"
+    settled = steering.settled(change.session, event.run_id, taken=taken)
+    # A host that is idle by now will not say so again.
+    waits_for_it = settled.host.idle and settled.continuation.wanted is not None
+    return change._replace(session=settled, decide=waits_for_it)
+
+
+def run_interrupted(session: Session, event: RunInterrupted, ctx: Context) -> Change:
+    """Close the run; what its prompt carried is sent again."""
+    change = runs.interrupted(session, event, ctx)
+    return change._replace(session=steering.settled(change.session, event.run_id, taken=False))

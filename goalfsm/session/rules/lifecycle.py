@@ -1,0 +1,81 @@
+"""An engine takes a thread over and lets it go: what survives, what has to be asked."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from goalfsm.goal import accounting
+from goalfsm.goal.model import ACTIVE, PAUSED
+from goalfsm.goal.transition import Fire, RecoveryShutdownPause, Rejection
+from goalfsm.session.events import EngineStarted
+from goalfsm.session.rules.change import charge, extend, flush, request, restate, resume
+from goalfsm.session.state import Change, Context, Continuation, Host, Session, Wait
+from recovery import machine as recovery
+from recovery.stale_events import IDLE
+
+
+def started(session: Session, _event: EngineStarted, ctx: Context) -> Change:
+    """Take the thread over: nothing runs, and what the policy says happens to an active goal.
+
+    A goal that was paused because an engine shut down in the middle of recovery goes on with the
+    schedule it had; every other pause is somebody's, or needs somebody.
+    """
+    host = Host(
+        context_window=session.host.context_window,
+        turn_index=session.host.turn_index,
+        can_compact=session.host.can_compact,
+    )
+    session = replace(
+        session, host=host, stopping=False, clock=accounting.stopped(session.clock), stale=IDLE
+    )
+    goal = session.goal
+    if goal is None:
+        return Change(session)
+    stopped = goal.status == PAUSED and goal.pause_reason == "shutdown"
+    match session.policy.on_start:
+        case "resume" if stopped:
+            return _recovered(session, ctx)
+        case "ask" if goal.status == ACTIVE and not session.held:
+            question = "the engine was restarted; somebody has to say that the work goes on"
+            # What was queued before is given up: it would start a turn without the answer.
+            kept = Continuation(warned=session.continuation.warned)
+            wait = Wait(kind="person", note=question, since_ms=ctx.now_ms)
+            return Change(replace(session, wait=wait, continuation=kept))
+        case "pause" if goal.status == ACTIVE:
+            return _paused(session, ctx)
+        case _:
+            return Change(session)
+
+
+def _paused(session: Session, ctx: Context) -> Change:
+    paused = request(session, Fire("pause", "runtime"), ctx)
+    if isinstance(paused, Rejection):
+        return Change(session)
+    return restate(paused, pause_reason="shutdown", note="the engine was restarted")
+
+
+def _recovered(session: Session, ctx: Context) -> Change:
+    retry = session.retry
+    resumed = resume(session, ctx)
+    if isinstance(resumed, Rejection):
+        return Change(session)
+    goal = resumed.session.goal
+    if retry.at_ms is None or goal is None or goal.status != ACTIVE:
+        return resumed
+    # Resuming forgets recovery, but the provider's outage did not end with the engine.
+    pending = recovery.set_pending(resumed.session.recovery, retry.reason)
+    return resumed._replace(session=replace(resumed.session, retry=retry, recovery=pending))
+
+
+def stopping(session: Session, ctx: Context) -> Change:
+    """Let the thread go: usage is written, and pending recovery becomes a pause that tells why."""
+    change = charge(session, ctx)
+    change = extend(change, flush(change.session, ctx))
+    session = replace(change.session, stopping=True)
+    attention = session.recovery.attention
+    if attention is not None and attention.kind == "pending":
+        paused = request(session, RecoveryShutdownPause(attention.reason), ctx)
+        if isinstance(paused, Change):
+            return extend(change, restate(paused, pause_reason="shutdown", note=attention.reason))
+    calm = replace(session, recovery=recovery.reset(session.recovery))
+    return Change(calm, change.effects)

@@ -1,0 +1,201 @@
+"""The terms of a goal: its objective and its budgets, and the policy of its thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec.structs import replace
+
+from goalfsm.goal.machine import used_up
+from goalfsm.goal.model import ACTIVE, LIMITED, MAX_ITEMS, Goal, Limit, Limits
+from goalfsm.goal.transition import Fire, Rejection, Set, Source
+from goalfsm.goal.validation import Rejected, check_budget, check_objective, check_text, create
+from goalfsm.session.events import BudgetChanged, EditRequested, ObjectiveGiven, PolicyChanged
+from goalfsm.session.rules.change import (
+    RESUMED,
+    announce_limit,
+    charge,
+    extend,
+    notify,
+    request,
+    restate,
+    seconds,
+)
+from goalfsm.session.rules.status_change import SOURCES, afresh, change_status, refused
+from goalfsm.session.state import Blocking, Change, Context, Progress, Reply, Session
+
+_LIMIT_FIELDS = {
+    "tokens": "token_budget",
+    "seconds": "time_budget_seconds",
+    "cost": "cost_budget",
+    "continuations": "max_continuations",
+}
+
+
+def give(session: Session, event: ObjectiveGiven, ctx: Context) -> Change:
+    """Give the thread a goal; the model may only when none is unfinished, and not for ever."""
+    by_model = event.origin == "model"
+    created = create(
+        session.goal,
+        objective=event.objective,
+        token_budget=event.limits.tokens,
+        goal_id=ctx.ids("goal"),
+        now=ctx.now,
+        replace=event.replace and not by_model,
+    )
+    fault = created if isinstance(created, Rejected) else _fault(event)
+    if fault is None and by_model:
+        fault = _too_many(session)
+    if fault is not None:
+        return Change(session, (), refused(fault))
+    assert isinstance(created, Goal)  # noqa: S101  a refusal is a fault
+    settled = _settled(session, event.policy)
+    if isinstance(settled, Rejected):
+        return Change(session, (), refused(settled))
+    session = replace(settled, model_goals=settled.model_goals + 1 if by_model else 0)
+    goal = replace(
+        created, **_limits(event.limits), criteria=event.criteria, verifiers=event.verifiers
+    )
+    change = request(session, Set(goal, SOURCES[event.origin]), ctx)
+    assert isinstance(change, Change)  # noqa: S101  a decided goal is always stored
+    reply = Reply(ok=True, code="created", message=f"goal {goal.goal_id} is active")
+    return change._replace(reply=reply)
+
+
+def _too_many(session: Session) -> Rejected | None:
+    """Return why the model may not go on giving itself goals; None while it may."""
+    most = session.policy.model_goals
+    if not most or session.model_goals < most:
+        return None
+    return Rejected(
+        "model_goals_spent",
+        f"the model has given this thread {session.model_goals} goals in a row",
+        "a person has to say how it goes on, by an objective or a message",
+    )
+
+
+def _fault(event: ObjectiveGiven) -> Rejected | None:
+    for budget in (event.limits.seconds, event.limits.cost):
+        if refusal := check_budget(budget):
+            return refusal
+    if event.limits.continuations and (refusal := check_budget(event.limits.continuations)):
+        return refusal
+    if len(event.criteria) > MAX_ITEMS or len(event.verifiers) > MAX_ITEMS:
+        return Rejected(
+            "too_many_items",
+            f"more than {MAX_ITEMS} criteria or verifiers",
+            "sum some of them up",
+        )
+    for criterion in event.criteria:
+        checked = check_text(criterion.text, "criterion")
+        if isinstance(checked, Rejected):
+            return checked
+    return None
+
+
+def edit(session: Session, event: EditRequested, ctx: Context) -> Change:
+    """Reword the objective; what was counted or claimed about the old words is void."""
+    text = check_objective(event.objective)
+    if isinstance(text, Rejected):
+        return Change(session, (), refused(text))
+    allowed = request(session, Fire("edit"), ctx)
+    if isinstance(allowed, Rejection):
+        return Change(session, (), refused(allowed))
+    change = extend(allowed, charge(allowed.session, ctx))
+    assert change.session.goal is not None  # noqa: S101  only a goal can be edited
+    now = seconds(change.session, ctx)
+    goal = replace(change.session.goal, objective=text, updated_at=now)
+    stored = request(change.session, Set(goal, SOURCES[event.origin]), ctx)
+    assert isinstance(stored, Change)  # noqa: S101  a decided goal is always stored
+    session = notify(
+        replace(stored.session, blocking=Blocking(), progress=Progress(), claim=None),
+        "objective_updated",
+    )
+    reply = Reply(ok=True, code="edited", message="the objective is updated")
+    return extend(change, stored._replace(session=session, reply=reply))
+
+
+def change_policy(session: Session, event: PolicyChanged, _ctx: Context) -> Change:
+    """Change settings of the thread's policy; what was counted stays counted."""
+    settled = _settled(session, event.changes)
+    if isinstance(settled, Rejected):
+        return Change(session, (), refused(settled))
+    return Change(
+        settled, (), Reply(ok=True, code="policy_changed", message="the policy is changed")
+    )
+
+
+def _settled(session: Session, changes: Mapping[str, object]) -> Session | Rejected:
+    if not changes:
+        return session
+    try:
+        policy = session.policy.changed(changes)
+    except ValueError as error:
+        return Rejected(
+            "policy_invalid", str(error), "see Policy for the settings and their ranges"
+        )
+    first = session.policy if session.first_policy is None else session.first_policy
+    return replace(session, policy=policy, first_policy=first)
+
+
+def change_budget(session: Session, event: BudgetChanged, ctx: Context) -> Change:
+    """Change budgets; a limited goal that has something left again goes on."""
+    for name, value in msgspec.structs.asdict(event.limits).items():
+        free = name == "continuations" and value == 0
+        if not free and (refusal := check_budget(value)):
+            return Change(session, (), refused(refusal))
+    change = charge(session, ctx)
+    session = change.session
+    goal = session.goal
+    if goal is None:
+        return Change(session, (), refused(Rejection("no_goal", "raise_budget", "absent")))
+    freed = {
+        _LIMIT_FIELDS[name]: 0 if name == "continuations" else None for name in event.unlimited
+    }
+    goal = replace(goal, **(freed | _limits(event.limits)))
+    allowed = request(replace(session, goal=goal), Fire("raise_budget"), ctx)
+    if isinstance(allowed, Rejection):
+        return change._replace(reply=refused(allowed))
+    return extend(change, _rebudgeted(session, allowed, SOURCES[event.origin], ctx))
+
+
+def _rebudgeted(before: Session, allowed: Change, source: Source, ctx: Context) -> Change:
+    session, goal = allowed.session, allowed.session.goal
+    assert goal is not None  # noqa: S101  only a goal has budgets
+    reopened = before.goal is not None and before.goal.status == LIMITED and goal.status == ACTIVE
+    now = seconds(session, ctx)
+    if reopened:
+        reply = Reply(ok=True, code="reopened", message="the goal is active again")
+        change = restate(allowed, **RESUMED)
+        fresh = afresh(change.session, "budget_raised")
+        # What the work waits for has nothing to do with what it may cost.
+        return change._replace(session=replace(fresh, wait=session.wait), reply=reply)
+    by = used_up(goal) or goal.limited_by
+    goal = replace(goal, updated_at=now, limited_by=by if goal.status == LIMITED else None)
+    stored = request(replace(session, goal=before.goal), Set(goal, source), ctx)
+    assert isinstance(stored, Change)  # noqa: S101  a decided goal is always stored
+    reply = Reply(ok=True, code="budget_changed", message="the budget is changed")
+    if goal.status == LIMITED:
+        reply = Reply(
+            ok=True,
+            code="still_limited",
+            message=f"the budget is changed, but the goal is still limited by {goal.limited_by}",
+            hint="goalfsm budget THREAD has to raise it above what is used",
+        )
+    if goal.status != ACTIVE or used_up(goal) is None:
+        return stored._replace(reply=reply)
+    limited = _limited(stored.session, used_up(goal) or "tokens", ctx)
+    limited = extend(limited, announce_limit(limited.session, ctx))
+    return extend(stored, limited)._replace(reply=reply)
+
+
+def _limited(session: Session, by: Limit, ctx: Context) -> Change:
+    """Mark the goal as limited ``by`` a budget or by its continuations."""
+    change = change_status(session, "budgetLimited", "runtime", ctx, limited_by=by)
+    return change._replace(reply=None)
+
+
+def _limits(limits: Limits) -> dict[str, int]:
+    given = msgspec.structs.asdict(limits)
+    return {_LIMIT_FIELDS[name]: value for name, value in given.items() if value is not None}

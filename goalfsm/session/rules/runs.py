@@ -1,0 +1,223 @@
+"""The open run: dispatched once, charged by key, finished or interrupted, never repeated."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from goalfsm.goal.accounting import counted, stopped
+from goalfsm.goal.model import ACTIVE
+from goalfsm.session import prompt_notices as notices
+from goalfsm.session.budgets import answer_digest
+from goalfsm.session.effects import StartRun
+from goalfsm.session.events import (
+    RunDispatched,
+    RunFinished,
+    RunInterrupted,
+    UsageReported,
+    WindDownDelivered,
+)
+from goalfsm.session.rules.change import (
+    announce_limit,
+    book,
+    charge,
+    charge_late,
+    charge_usage,
+    extend,
+    notify,
+    overrun_ends,
+)
+from goalfsm.session.state import Blocking, Change, Context, Progress, Reply, Run, Session
+
+KEYS_KEPT = 128
+"""How many usage keys a run remembers; the journal refuses repeats of all of them."""
+
+
+def stale_token(session: Session, token: str | None) -> Reply | None:
+    """Return the refusal of what comes from another run than the open one; None lets it through.
+
+    A host that drives the session itself has no runs and gives no token.
+    """
+    run = session.run
+    if token is None or (run is not None and run.token == token and run.ending is None):
+        return None
+    return Reply(
+        ok=False,
+        code="stale_run",
+        message="this run is over; what it reports no longer counts",
+        hint="end this process; the engine has gone on without it",
+    )
+
+
+def fenced(session: Session, token: str | None) -> Change | None:
+    """Return what becomes of something that an old run asks for; None lets it through."""
+    refusal = stale_token(session, token)
+    return None if refusal is None else Change(session, (), refusal, skipped=True)
+
+
+def dispatched(session: Session, event: RunDispatched, ctx: Context) -> Change:
+    """Note the intent to run: from here on a crash reconciles and never repeats.
+
+    A thread has one run at a time: another one is refused, the same one once more is harmless.
+    """
+    if session.run is not None:
+        return Change(session, (), _open_already(session.run, event))
+    goal = session.goal
+    wind_down = event.wind_down and session.wind_down == "owed"
+    run = Run(
+        run_id=event.run_id,
+        token=event.token,
+        goal_id=None if goal is None else goal.goal_id,
+        turn=session.next_turn,
+        started_ms=ctx.now_ms,
+        wind_down=wind_down,
+        can_steer=event.can_steer,
+        can_compact=event.can_compact,
+        notices=session.notices,
+        ends_ms=overrun_ends(session, ctx) if wind_down else None,
+    )
+    return Change(
+        replace(
+            session,
+            run=run,
+            notices=(),
+            host=replace(session.host, can_compact=event.can_compact),
+            wind_down="running" if wind_down else session.wind_down,
+        )
+    )
+
+
+def _open_already(run: Run, event: RunDispatched) -> Reply:
+    if run.run_id == event.run_id:
+        return Reply(ok=True, code="dispatched", message="the run is open already")
+    return Reply(
+        ok=False,
+        code="run_open",
+        message="the thread has an open run",
+        hint="report its end before another one is dispatched",
+    )
+
+
+def started(session: Session) -> Change:
+    """Start the worker of a run that was dispatched and whose work is not stale.
+
+    Here it counts as a dispatch of its goal: work that was aborted before counts for nobody.
+    """
+    run, goal = session.run, session.goal
+    if run is None or run.started or run.ending is not None:
+        return Change(session)
+    if goal is not None and goal.goal_id == run.goal_id:
+        flush = replace(session.flush, dirty=True)
+        # A history that was loaded since the dispatch may know of more turns.
+        goal = replace(goal, continuations=max(goal.continuations, run.turn))
+        session = replace(session, goal=goal, flush=flush)
+        if session.retry.owed:
+            session = replace(session, retry=replace(session.retry, owed=False))
+    return Change(replace(session, run=replace(run, started=True)), (StartRun(run_id=run.run_id),))
+
+
+def usage_reported(session: Session, event: UsageReported, ctx: Context) -> Change:
+    """Keep the usage in the ledger, and charge it to the goal whose run it is, once."""
+    usage = counted(event.usage)
+    run, goal = session.run, session.goal
+    stale = stale_token(session, event.run_token)
+    if stale is not None or run is None:
+        return Change(book(session, usage, unless="stale_run"), (), stale)
+    if event.key in run.charged:
+        return Change(session, (), Reply(ok=True, code="charged_before"))
+    session = replace(session, run=replace(run, charged=(*run.charged, event.key)[-KEYS_KEPT:]))
+    if goal is None or goal.goal_id != run.goal_id:
+        return Change(book(session, usage, unless="goal_changed"))
+    if goal.status != ACTIVE:
+        return Change(charge_late(session, usage, ctx))
+    change = charge_usage(session, usage, ctx)
+    return extend(change, announce_limit(change.session, ctx))
+
+
+def finished(session: Session, event: RunFinished) -> Change:
+    """Close the run and count what it says about progress."""
+    run = session.run
+    if run is None or run.run_id != event.run_id:
+        return Change(session)
+    closed = _closed(session, run)
+    if not _own(session, run):
+        return Change(closed)
+    if event.outcome != "finished":
+        return Change(_told_again(closed, run))
+    return Change(replace(closed, progress=_progress(closed, run, event)))
+
+
+def _own(session: Session, run: Run) -> bool:
+    """Tell whether the run worked for the goal that the thread still has."""
+    return session.goal is not None and session.goal.goal_id == run.goal_id
+
+
+def _closed(session: Session, run: Run) -> Session:
+    # A budget that was raised meanwhile has called the wind-down off.
+    over = run.wind_down and session.wind_down == "running" and _own(session, run)
+    return replace(session, run=None, wind_down="done" if over else session.wind_down)
+
+
+def _told_again(session: Session, run: Run) -> Session:
+    """Keep for the next prompt what this one carried, unless there is newer of its kind."""
+    kept = run.notices
+    for text in session.notices:
+        kept = notices.add(kept, *notices.parse(text))
+    return replace(session, notices=kept)
+
+
+def _progress(session: Session, run: Run, event: RunFinished) -> Progress:
+    """Return the counts after a turn; a turn that claimed something is progress.
+
+    What a turn waits for is part of what it says. Whether that was progress shows when the wait is
+    over: one that was over at once is no better than looking again and again.
+    """
+    before = session.progress
+    if run.claimed:
+        return replace(before, empty=0, same_answer=0, failing_tools=0, last_answer="")
+    said, used_tools = event.answer_digest, event.tools_ok + event.tools_failed
+    empty = not event.answer_length and not used_tools and run.waits_for is None
+    if run.waits_for is not None:
+        said = answer_digest(f"{said} waits for {run.waits_for}")
+    same = bool(said) and said == before.last_answer
+    only_failing = event.tools_failed > 0 and event.tools_ok == 0
+    return replace(
+        before,
+        empty=before.empty + 1 if empty else 0,
+        same_answer=before.same_answer + 1 if same else int(bool(said)),
+        failing_tools=before.failing_tools + 1 if only_failing else 0,
+        last_answer=said or before.last_answer,
+    )
+
+
+def interrupted(session: Session, event: RunInterrupted, ctx: Context) -> Change:
+    """Close a run whose end nobody saw; the next prompt says so. It counts for no rule."""
+    run = session.run
+    if run is None or run.run_id != event.run_id:
+        return Change(session)
+    change = Change(session)
+    if event.ended_ms is not None:
+        change = charge(session, ctx._replace(now_ms=min(event.ended_ms, ctx.now_ms)))
+    session = _closed(change.session, run)
+    if not _own(session, run):
+        return change._replace(session=session)
+    session = replace(
+        _told_again(session, run),
+        clock=stopped(session.clock),
+        blocking=_uncounted(session.blocking),
+    )
+    return change._replace(session=notify(session, "interrupted", event.detail))
+
+
+def _uncounted(blocking: Blocking) -> Blocking:
+    """Take the claim of an interrupted turn back: the turn counts for no rule."""
+    if not blocking.claimed:
+        return blocking
+    return Blocking(count=blocking.count - 1, reason=blocking.reason)
+
+
+def wind_down_delivered(session: Session, event: WindDownDelivered) -> Session:
+    """Make the running turn the goal's last: its worker has been told so."""
+    run = session.run
+    if run is None or run.run_id != event.run_id or session.wind_down != "owed":
+        return session
+    return replace(session, run=replace(run, wind_down=True), wind_down="running")

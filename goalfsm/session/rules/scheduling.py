@@ -1,0 +1,170 @@
+"""Whether and when a continuation leaves: at most one for a goal, when the host can take it."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from goalfsm.goal.machine import used_up
+from goalfsm.goal.model import ACTIVE, Goal, Limit
+from goalfsm.goal.transition import Fire, Rejection
+from goalfsm.session.continuation import Continue, Situation, Stop, Verdict, Wait, decide
+from goalfsm.session.effects import SendWork
+from goalfsm.session.events import HostChanged
+from goalfsm.session.rules.change import announce_limit, charge, extend, request, restate
+from goalfsm.session.state import Change, Context, Continuation, Decision, Session
+from goalfsm.text import awaited
+from recovery import machine as recovery
+from recovery.stale_events import AbortingTurn
+
+
+def situation(session: Session) -> Situation:
+    """Gather what the decision looks at."""
+    goal = session.goal
+    if goal is None:
+        return Situation(None)
+    wait = session.wait
+    most = goal.max_continuations
+    return Situation(
+        status=goal.status,
+        pause_reason=goal.pause_reason,
+        resume_at_ms=goal.resume_at_ms,
+        limited_by=goal.limited_by,
+        stopping=session.stopping,
+        stale_aborting=session.stale.__class__ is AbortingTurn,
+        queued=session.continuation.queued == goal.goal_id,
+        verifying=session.claim is not None,
+        recovering=_recovering(session),
+        retry_at_ms=session.retry.at_ms,
+        waiting=None if wait is None else wait.note or f"waiting on {awaited(wait.kind, wait.pid)}",
+        wait_until_ms=None if wait is None else wait.until_ms,
+        continuations=session.next_turn - 1,
+        max_continuations=session.policy.max_continuations if most is None else most,
+        used_up=used_up(goal),
+        stuck=stuck(session),
+        pending_messages=session.host.pending_messages,
+        host_busy=not session.host.idle or session.run is not None,
+    )
+
+
+def _recovering(session: Session) -> str | None:
+    attention = session.recovery.attention
+    if attention is not None and attention.kind == "pending":
+        return attention.reason
+    blocked = recovery.blocks_continuation(session.recovery)
+    return recovery.OVERFLOW_RECOVERY if blocked else None
+
+
+def stuck(session: Session) -> str:
+    """Return why the last turns got nowhere, in words; empty while they do get somewhere."""
+    most = session.policy.no_progress
+    progress = session.progress
+    counts = (
+        (progress.empty, "ended without an answer and without using a tool"),
+        (progress.same_answer, "gave the same answer"),
+        (progress.failing_tools, "used only tools that failed"),
+        (progress.same_gaps, "left the same gaps in verification"),
+    )
+    for count, what in counts:
+        if most and count >= most:
+            return f"{count} turns in a row {what}"
+    return ""
+
+
+def schedule(session: Session, ctx: Context) -> Change:
+    """Decide, write the decision down and carry it out."""
+    verdict = decide(situation(session))
+    goal = session.goal
+    if goal is None:
+        return Change(_decided(session, verdict, ctx))
+    continuation = session.continuation
+    at_work = not session.host.idle or session.run is not None
+    busy = at_work and not session.host.pending_messages
+    if isinstance(verdict, Continue):
+        queued = replace(continuation, queued=goal.goal_id, wanted=None)
+        session = _decided(replace(session, continuation=queued), verdict, ctx)
+        work = SendWork(kind="continuation", goal_id=goal.goal_id, deliver_as="follow_up")
+        return Change(session, (work,))
+    stops = isinstance(verdict, Stop) and goal.status == ACTIVE
+    if busy and (stops or verdict.guard == "host_busy"):
+        # The running turn may still change everything: look again when it has ended.
+        wanted = Continuation(
+            queued=continuation.queued, wanted=goal.goal_id, warned=continuation.warned
+        )
+        if continuation.wanted != goal.goal_id:
+            session = replace(session, continuation=wanted)
+        return Change(_decided(session, verdict, ctx))
+    if continuation.wanted is not None:
+        session = replace(session, continuation=replace(continuation, wanted=None))
+    change = Change(_decided(session, verdict, ctx))
+    if not stops or not isinstance(verdict, Stop):
+        return change
+    return _stopped(change.session, goal, verdict, ctx)
+
+
+def _decided(session: Session, verdict: Verdict, ctx: Context) -> Session:
+    match verdict:
+        case Continue(guard=guard, reason=reason):
+            decision = Decision(decision="continue", guard=guard, reason=reason, at_ms=ctx.now_ms)
+        case Wait(guard=guard, reason=reason, until_ms=until):
+            decision = Decision(
+                decision="wait", guard=guard, reason=reason, until_ms=until, at_ms=ctx.now_ms
+            )
+        case Stop(until_ms=until) as stop:  # pragma: no branch - there is no other
+            detail = stop.detail or _seal(session, stop)
+            reason = f"{stop.reason}: {detail}" if detail else stop.reason
+            decision = Decision(
+                decision="stop", guard=stop.guard, reason=reason, until_ms=until, at_ms=ctx.now_ms
+            )
+    return replace(session, decision=decision)
+
+
+def _seal(session: Session, verdict: Stop) -> str:
+    """Return what seals the evidence that a goal was completed with: it belongs in the journal."""
+    done = session.completion
+    if verdict.reason != "completed" or done is None or not done.digest:
+        return ""
+    return f"evidence sha256:{done.digest}"
+
+
+_LIMITS: dict[str, Limit] = {
+    "continuation_limit": "continuations",
+    "token_budget": "tokens",
+    "time_budget": "time",
+    "cost_budget": "cost",
+}
+
+
+def _stopped(session: Session, goal: Goal, verdict: Stop, ctx: Context) -> Change:
+    """Give an active goal the status that the stop means."""
+    limit = _LIMITS.get(verdict.reason)
+    change = charge(session, ctx)
+    if limit is None:
+        paused = request(change.session, Fire("pause", "runtime"), ctx)
+        if isinstance(paused, Rejection):
+            return change
+        return extend(change, restate(paused, pause_reason="no_progress", note=verdict.detail))
+    limited = request(change.session, Fire("limit", "runtime"), ctx)
+    if isinstance(limited, Rejection):
+        return change
+    limited = restate(limited, limited_by=limit)
+    if limit == "continuations":
+        # A wind-down turn would be one more than was allowed: the last one was told so.
+        warned = replace(limited.session.continuation, warned=goal.goal_id)
+        session = replace(limited.session, continuation=warned, wind_down="done")
+        return extend(change, limited._replace(session=session))
+    change = extend(change, limited)
+    return extend(change, announce_limit(change.session, ctx))
+
+
+def host_changed(session: Session, event: HostChanged, ctx: Context) -> Change:
+    """Note what the host says; what was wanted while it was busy leaves or is given up."""
+    host = session.host
+    idle = host.idle if event.idle is None else event.idle
+    pending = host.pending_messages if event.pending_messages is None else event.pending_messages
+    window = host.context_window if event.context_window is None else event.context_window
+    if (idle, pending, window) != (host.idle, host.pending_messages, host.context_window):
+        host = replace(host, idle=idle, pending_messages=pending, context_window=window)
+        session = replace(session, host=host)
+    if session.continuation.wanted is None or not idle:
+        return Change(session)
+    return schedule(session, ctx)

@@ -1,0 +1,70 @@
+"""What commands build with: another status for the goal, counts at zero, a refusal in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from goalfsm.goal.model import Origin, Status
+from goalfsm.goal.transition import Rejection, Set, Source, advice, mark
+from goalfsm.goal.validation import Rejected
+from goalfsm.session.prompt_notices import NoticeKind
+from goalfsm.session.rules.change import charge, explained, extend, notify, request, seconds
+from goalfsm.session.state import Blocking, Change, Context, Progress, Reply, Session
+
+SOURCES: dict[Origin, Source] = {"person": "command", "model": "tool", "system": "runtime"}
+"""How the history names who asked."""
+
+_ASKED: dict[str, str] = {"raise_budget": "raise the budget of"}
+"""What a trigger is called in a refusal, where its name is no verb."""
+
+
+def refused(rejection: Rejection | Rejected) -> Reply:
+    """Return the reply that says why something was refused."""
+    if isinstance(rejection, Rejected):
+        return Reply(ok=False, code=rejection.code, message=rejection.message, hint=rejection.hint)
+    where = "the thread has no goal" if rejection.code == "no_goal" else f"it is {rejection.status}"
+    asked = _ASKED.get(rejection.trigger) or rejection.trigger.replace("_", " ")
+    message = f"cannot {asked} the goal: {where}"
+    return Reply(ok=False, code=rejection.code, message=message, hint=advice(rejection))
+
+
+def change_status(
+    session: Session, status: Status, source: Source, ctx: Context, **fields: Any
+) -> Change:
+    """Give the goal another status by the table, with ``fields`` that belong to it.
+
+    Leaving a status drops what only it meant: the pause's reason, the limit, the note.
+    """
+    if session.goal is None:
+        refusal = mark(None, status, ctx.now)
+        assert isinstance(refusal, Rejection)  # noqa: S101  nothing can be marked
+        return Change(session, (), refused(refusal))
+    change = charge(session, ctx)
+    session = change.session
+    assert session.goal is not None  # noqa: S101  charging keeps the goal
+    marked = mark(session.goal, status, seconds(session, ctx), ctx.rules())
+    if isinstance(marked, Rejection):
+        return change._replace(reply=refused(marked))
+    goal, code = marked
+    if code == "marked":
+        goal = explained(goal, **fields)
+    after = request(session, Set(goal, source), ctx)
+    assert isinstance(after, Change)  # noqa: S101  a decided goal is always stored
+    reply = Reply(ok=True, code=code, message=f"the goal is {goal.status}")
+    return extend(change, after)._replace(reply=reply)
+
+
+def afresh(session: Session, notice: NoticeKind, text: str = "") -> Session:
+    """Return the session with its counts at zero, and a notice that says why.
+
+    An open claim is still to be settled, except where a verifier could not: it waits for nobody.
+    """
+    claim = session.claim
+    if claim is not None and any(known.outcome == "unverifiable" for known in claim.results):
+        claim = None
+    session = replace(
+        session, blocking=Blocking(), progress=Progress(), wait=None, claim=claim, wind_down="none"
+    )
+    return notify(session, notice, text)

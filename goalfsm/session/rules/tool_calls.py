@@ -1,0 +1,33 @@
+"""The goal's tools as the model calls them: create, look, claim; nothing else is the model's."""
+
+from __future__ import annotations
+
+from goalfsm.goal.model import Limits
+from goalfsm.goal.validation import Rejected
+from goalfsm.session import tools
+from goalfsm.session.events import ObjectiveGiven, ToolCalled
+from goalfsm.session.rules import claims
+from goalfsm.session.rules import objective as terms
+from goalfsm.session.rules.status_change import refused
+from goalfsm.session.state import Change, Context, Reply, Session
+
+
+def called(session: Session, event: ToolCalled, ctx: Context) -> Change:
+    """Parse the call and carry it out; what is malformed is refused in the reply."""
+    asked = tools.parse(event.name, event.arguments)
+    match asked:
+        case Rejected():
+            return Change(session, (), refused(asked))
+        case tools.GetGoal():
+            return Change(session, (), Reply(ok=True, code=tools.READ))
+        case tools.CreateGoal(objective=objective, token_budget=budget):
+            given = ObjectiveGiven(
+                objective=objective, limits=Limits(tokens=budget), origin="model"
+            )
+            # A host that drives its turns itself decides when the model's turn has ended.
+            engine = session.policy.retries == "engine"
+            return terms.give(session, given, ctx)._replace(decide=engine)
+        case tools.ClaimComplete(evidence=evidence):
+            return claims.claim_complete(session, evidence, ctx)
+        case tools.ClaimBlocked(reason=reason):  # pragma: no branch - there is no other
+            return claims.claim_blocked(session, reason, ctx)

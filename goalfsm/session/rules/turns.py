@@ -1,0 +1,139 @@
+"""The turns of a run: its clock, its charges, its history, what its end asks of the goal."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from goalfsm.goal.accounting import counted
+from goalfsm.goal.model import ACTIVE, Usage
+from goalfsm.goal.transition import AbortPause, Rejection
+from goalfsm.session.events import AgentEnded, Message, TurnEnded, TurnStarted
+from goalfsm.session.rules.change import (
+    FLUSH_AFTER_MS,
+    announce_limit,
+    book,
+    charge,
+    charge_usage,
+    extend,
+    flush,
+    request,
+    restate,
+    start_clock,
+)
+from goalfsm.session.state import Change, Context, Session
+
+
+def started(session: Session, event: TurnStarted, ctx: Context) -> Change:
+    """Start the clock of the goal that is active now: the turn is charged to it."""
+    goal, run = session.goal, session.run
+    active = goal is not None and goal.status == ACTIVE
+    turn_goal = goal.goal_id if goal is not None and active else None
+    if run is not None:  # also where it winds the work of its goal down, which is not active then
+        turn_goal = run.goal_id
+    host = replace(session.host, turn_index=event.turn_index, turn_goal=turn_goal)
+    clock = start_clock(session, ctx) if active else session.clock
+    return Change(replace(session, host=host, clock=clock))
+
+
+def tool_finished(session: Session, ctx: Context) -> Change:
+    """Charge the time; write it only now and then, so that long turns do not flood the history."""
+    change = charge(session, ctx)
+    if _unmeasured(session):
+        change = change._replace(session=replace(change.session, clock=start_clock(session, ctx)))
+    written = change.session.flush.written_ms
+    change = extend(change, announce_limit(change.session, ctx))
+    if written is not None and ctx.now_ms - written < FLUSH_AFTER_MS:
+        return change
+    return extend(change, flush(change.session, ctx))
+
+
+def _unmeasured(session: Session) -> bool:
+    """Tell whether the running turn is the active goal's, and its time is not measured yet."""
+    goal, run = session.goal, session.run
+    if goal is None or goal.status != ACTIVE or session.clock.goal_id == goal.goal_id:
+        return False
+    return run is None or run.goal_id == goal.goal_id
+
+
+def ended(session: Session, event: TurnEnded, ctx: Context) -> Change:
+    """Charge the turn and write it down."""
+    usage = counted(event.message.usage)
+    unless = _whose(session)
+    if unless is None:
+        change = charge_usage(session, usage, ctx)
+    else:
+        change = charge(session, ctx)
+        change = change._replace(session=book(change.session, usage, unless=unless))
+    change = extend(change, announce_limit(change.session, ctx))
+    return extend(change, flush(change.session, ctx))
+
+
+def agent_ended(session: Session, event: AgentEnded, ctx: Context) -> Change:
+    """Charge what the end of the turn did not: the time since, and what was aborted."""
+    # Where the aborted turn's own end charged it, the clock has been stopped since.
+    unless = _whose(session)
+    if unless is None:
+        change = charge_usage(session, _aborted_usage(event.messages), ctx)
+    else:
+        change = charge(session, ctx)
+    change = extend(change, announce_limit(change.session, ctx))
+    return extend(change, flush(change.session, ctx))
+
+
+def _whose(session: Session) -> str | None:
+    """Return why the turn's tokens are nobody's; None says that they are the goal's."""
+    goal = session.goal
+    if goal is None:
+        return "no_goal"
+    if superseded(session):
+        return "goal_changed"
+    if goal.status != ACTIVE:
+        return "not_active"
+    return None if session.clock.goal_id == goal.goal_id else "not_measured"
+
+
+def superseded(session: Session) -> bool:
+    """Tell whether the last turn was started for another goal than the thread now has."""
+    goal, turn_goal = session.goal, session.host.turn_goal
+    return turn_goal is not None and (goal is None or goal.goal_id != turn_goal)
+
+
+def _aborted_usage(messages: tuple[Message, ...]) -> Usage:
+    total = Usage()
+    for message in messages:
+        if message.role == "assistant" and message.stop_reason == "aborted":
+            usage = counted(message.usage)
+            total = Usage(
+                input_tokens=total.input_tokens + usage.input_tokens,
+                output_tokens=total.output_tokens + usage.output_tokens,
+                cached_tokens=total.cached_tokens + usage.cached_tokens,
+                cost=total.cost + usage.cost,
+            )
+    return total
+
+
+def unused(session: Session, usage: Usage) -> Session:
+    """Book the usage of a turn that was aborted because its work was stale."""
+    return book(session, counted(usage), unless="stale_work")
+
+
+def aborted(session: Session, ctx: Context) -> Change:
+    """Pause the goal whose turn was interrupted."""
+    paused = request(session, AbortPause(), ctx)
+    if isinstance(paused, Rejection):
+        return Change(session)
+    return restate(paused, pause_reason="interrupt")
+
+
+def written(session: Session, ctx: Context) -> Change:
+    """Charge and write down, before the host does something from which a process may not return."""
+    change = charge(session, ctx)
+    return extend(change, flush(change.session, ctx))
+
+
+def last_answer(messages: tuple[Message, ...]) -> Message | None:
+    """Return the last message of the model, None when the run has none."""
+    for message in reversed(messages):
+        if message.role == "assistant":
+            return message
+    return None

@@ -1,0 +1,289 @@
+"""The goal's tools, defined once for every surface: what the model may ask for.
+
+A surface shows ``TOOLS``, gives ``parse`` what the model sent, lets the session decide on it, and
+shows ``goalfsm.views.tool_answers.respond``. Arguments are a JSON object; an argument that is null
+or empty counts as left out, because some providers make the model fill in every one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+
+from goalfsm.goal.model import (
+    MAX_COUNT,
+    MAX_ITEMS,
+    MAX_OBJECTIVE_LENGTH,
+    MAX_TEXT_LENGTH,
+    Evidence,
+)
+from goalfsm.goal.validation import Rejected, check_budget, check_objective, check_text
+from goalfsm.text import line, shortened
+
+ToolName = Literal["create_goal", "get_goal", "update_goal"]
+
+
+class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool as a host shows it to the model; ``parameters`` is a JSON schema."""
+
+    name: ToolName
+    description: str
+    parameters: dict[str, Any]
+
+
+class CreateGoal(msgspec.Struct, frozen=True, kw_only=True):
+    """The model asks for a goal of the thread that it works in."""
+
+    objective: str
+    token_budget: int | None = None
+
+
+class GetGoal(msgspec.Struct, frozen=True, kw_only=True):
+    """The model asks how the goal stands."""
+
+
+class ClaimComplete(msgspec.Struct, frozen=True, kw_only=True):
+    """The model claims that the objective is met."""
+
+    evidence: tuple[Evidence, ...] = ()
+
+
+class ClaimBlocked(msgspec.Struct, frozen=True, kw_only=True):
+    """The model claims that nothing can go on without somebody else."""
+
+    reason: str = ""
+
+
+ToolRequest = CreateGoal | GetGoal | ClaimComplete | ClaimBlocked
+
+
+_EVIDENCE_ITEM: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_LENGTH},
+        {
+            "type": "object",
+            "properties": {
+                "text": {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_LENGTH},
+                "criterion": {
+                    "type": ["integer", "null"],
+                    "minimum": 1,
+                    "maximum": MAX_ITEMS,
+                    "description": "Number of the criterion that this shows, from 1; null: all.",
+                },
+            },
+            "required": ["text"],
+            "additionalProperties": False,
+        },
+    ]
+}
+
+CREATE_GOAL: Final = ToolDefinition(
+    name="create_goal",
+    description=(
+        "Give this thread a goal that is worked on over many turns until it is complete, blocked, "
+        "paused or out of budget. Call it only when the person asks for a goal, not for an "
+        "ordinary task. It fails while the thread has an unfinished goal. Set token_budget only "
+        "when the person named one."
+    ),
+    parameters={
+        "type": "object",
+        "properties": {
+            "objective": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": MAX_OBJECTIVE_LENGTH,
+                "description": "What is to be achieved, whole, and how one can tell that it is.",
+            },
+            "token_budget": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "maximum": MAX_COUNT,
+                "description": "Most tokens that the goal may use; null for no limit.",
+            },
+        },
+        "required": ["objective"],
+        "additionalProperties": False,
+    },
+)
+GET_GOAL: Final = ToolDefinition(
+    name="get_goal",
+    description=(
+        "Return this thread's goal: objective, criteria, status, use against the budgets, and "
+        "how many blocked claims in a row are recorded."
+    ),
+    parameters={"type": "object", "properties": {}, "additionalProperties": False},
+)
+UPDATE_GOAL: Final = ToolDefinition(
+    name="update_goal",
+    description=(
+        "Claim that this thread's goal is complete or blocked; nothing else can be set with it. "
+        '"complete": only when every requirement of the whole objective is shown by current '
+        "evidence and nothing is left to do, never because a budget is nearly used up or the "
+        "turn ends. Evidence for each criterion is required where the goal has criteria; the "
+        "goal's verifiers may check the claim before it counts. "
+        '"blocked": only when the same obstacle stops every useful way forward and only somebody '
+        "else can remove it; the goal is blocked after several turns in a row with such a claim, "
+        "until then the call answers how many are recorded. Pausing, resuming, editing and "
+        "budgets belong to the person."
+    ),
+    parameters={
+        "type": "object",
+        "properties": {
+            "status": {"type": "string", "enum": ["complete", "blocked"]},
+            "evidence": {
+                "type": ["array", "null"],
+                "maxItems": MAX_ITEMS,
+                "items": _EVIDENCE_ITEM,
+                "description": (
+                    'With "complete": what shows it now, such as a command and its result, a '
+                    "file, a test run."
+                ),
+            },
+            "reason": {
+                "type": ["string", "null"],
+                "maxLength": MAX_TEXT_LENGTH,
+                "description": 'With "blocked": the obstacle, and who can remove it how.',
+            },
+        },
+        "required": ["status"],
+        "additionalProperties": False,
+    },
+)
+TOOLS: Final[tuple[ToolDefinition, ...]] = (CREATE_GOAL, GET_GOAL, UPDATE_GOAL)
+_BY_NAME: Final[dict[str, ToolDefinition]] = {tool.name: tool for tool in TOOLS}
+
+READ: Final = "goal"
+"""The code of the reply to ``get_goal``: its answer describes the goal."""
+
+_SEPARATORS: Final = ("__", ".", "/", ":")
+
+
+def canonical(name: str) -> str:
+    """Return a tool's own name without the namespace that a host put before it.
+
+    ``mcp__goalfsm__get_goal``, ``goalfsm.get_goal`` and ``goalfsm/get_goal`` are ``get_goal``.
+    """
+    for separator in _SEPARATORS:
+        name = name.rpartition(separator)[2]
+    return name
+
+
+def parse(name: str, arguments: Mapping[str, Any]) -> ToolRequest | Rejected:
+    """Return what the call asks for, or why it is refused.
+
+    Codes: ``unknown_tool``, ``unknown_argument``, ``argument_missing``, ``argument_invalid``,
+    ``status_not_allowed``, ``too_many_items``, and those of the checks in
+    ``goalfsm.goal.validation``.
+    """
+    tool = _BY_NAME.get(canonical(name))
+    if tool is None:
+        return Rejected(
+            "unknown_tool", f"there is no tool {_short(name)}", f"the tools are {_listed(_BY_NAME)}"
+        )
+    known = tool.parameters["properties"]
+    for key in arguments:
+        if key not in known:
+            takes = f"it takes {_listed(known)}" if known else "it takes no arguments"
+            return Rejected("unknown_argument", f"{tool.name} has no argument {_short(key)}", takes)
+    given = {key: value for key, value in arguments.items() if value not in (None, "", [])}
+    return _PARSERS[tool.name](given)
+
+
+def _create(given: dict[str, Any]) -> CreateGoal | Rejected:
+    text = given.get("objective", "")
+    if not isinstance(text, str):
+        return _invalid("objective", "a text")
+    objective = check_objective(text)
+    if isinstance(objective, Rejected):
+        return objective
+    budget = given.get("token_budget")
+    refused = check_budget(budget)
+    if refused is not None:
+        return refused
+    return CreateGoal(objective=objective, token_budget=None if budget is None else int(budget))
+
+
+def _update(given: dict[str, Any]) -> ClaimComplete | ClaimBlocked | Rejected:
+    status = given.get("status")
+    if status == "complete":
+        return _unfit("reason", given, '"blocked"') or _complete(given.get("evidence", ()))
+    if status == "blocked":
+        return _unfit("evidence", given, '"complete"') or _blocked(given.get("reason", ""))
+    if status is None:
+        return Rejected("argument_missing", "the status is missing", 'give "complete" or "blocked"')
+    return Rejected(
+        "status_not_allowed",
+        f"a tool cannot set the status {_short(status)}",
+        'claim "complete" or "blocked"; the rest belongs to the person',
+    )
+
+
+def _unfit(argument: str, given: Mapping[str, Any], status: str) -> Rejected | None:
+    if argument not in given:
+        return None
+    return Rejected(
+        "argument_invalid", f"the {argument} does not fit this status", f"it goes with {status}"
+    )
+
+
+def _blocked(reason: Any) -> ClaimBlocked | Rejected:
+    if not isinstance(reason, str):
+        return _invalid("reason", "a text")
+    if not reason:
+        return ClaimBlocked()
+    text = check_text(reason, "reason")
+    return text if isinstance(text, Rejected) else ClaimBlocked(reason=text)
+
+
+def _complete(items: Any) -> ClaimComplete | Rejected:
+    if not isinstance(items, list | tuple):
+        return _invalid("evidence", "a list of texts")
+    if len(items) > MAX_ITEMS:
+        return Rejected(
+            "too_many_items",
+            f"{len(items):,} pieces of evidence, {MAX_ITEMS} are allowed",
+            "sum some of them up",
+        )
+    evidence: list[Evidence] = []
+    for item in items:
+        piece = _evidence(item)
+        if isinstance(piece, Rejected):
+            return piece
+        evidence.append(piece)
+    return ClaimComplete(evidence=tuple(evidence))
+
+
+def _evidence(item: Any) -> Evidence | Rejected:
+    fields = {"text": item} if isinstance(item, str) else item
+    if not isinstance(fields, Mapping) or not fields.keys() <= {"text", "criterion"}:
+        return _invalid("evidence", 'texts or objects of "text" and "criterion"')
+    words, criterion = fields.get("text"), fields.get("criterion")
+    if not isinstance(words, str):
+        return _invalid("evidence's text", "a text")
+    if criterion is not None and (isinstance(criterion, bool) or not isinstance(criterion, int)):
+        return _invalid("evidence's criterion", "a number from 1")
+    if criterion is not None and not 1 <= criterion <= MAX_ITEMS:
+        return _invalid("evidence's criterion", "a number from 1")
+    text = check_text(words, "evidence")
+    return text if isinstance(text, Rejected) else Evidence(text=text, criterion=criterion)
+
+
+def _invalid(argument: str, wanted: str) -> Rejected:
+    return Rejected("argument_invalid", f"the {argument} is not valid", f"give {wanted}")
+
+
+def _listed(names: Mapping[str, Any]) -> str:
+    return ", ".join(names)
+
+
+def _short(value: Any) -> str:
+    return shortened(line(str(value)), 80)
+
+
+_PARSERS: Final[dict[ToolName, Callable[[dict[str, Any]], ToolRequest | Rejected]]] = {
+    "create_goal": _create,
+    "get_goal": lambda _given: GetGoal(),
+    "update_goal": _update,
+}

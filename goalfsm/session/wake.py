@@ -1,0 +1,43 @@
+"""When a thread has to be looked at by itself."""
+
+from __future__ import annotations
+
+from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED
+from goalfsm.session.state import Session
+
+
+def next_wake(session: Session) -> int | None:
+    """Return when (unix ms) a ``TimerFired`` is due; None when nothing happens by itself."""
+    goal = session.goal
+    if goal is None:
+        return None
+    if goal.status == PAUSED:
+        return goal.resume_at_ms
+    if goal.status != ACTIVE:
+        return overrun_ends(session)
+    times = (
+        session.retry.at_ms,
+        None if session.wait is None else session.wait.until_ms,
+        _time_budget_ends(session),
+    )
+    return min((time for time in times if time is not None), default=None)
+
+
+def _time_budget_ends(session: Session) -> int | None:
+    goal, clock = session.goal, session.clock
+    if goal is None or goal.time_budget_seconds is None:
+        return None
+    if clock.last_ms is None or clock.goal_id != goal.goal_id:
+        return None
+    left = goal.time_budget_seconds - goal.active_seconds
+    if left <= 0:
+        return None
+    return clock.last_ms + left * 1000 - clock.remainder_ms
+
+
+def overrun_ends(session: Session) -> int | None:
+    """Return when (unix ms) the run of a limited goal is ended; None where none is."""
+    goal, run = session.goal, session.run
+    if goal is None or goal.status != LIMITED or run is None or run.ending is not None:
+        return None
+    return run.ends_ms if run.goal_id == goal.goal_id else None

@@ -1,0 +1,11 @@
+"""The prompts of a goal's turns: templates and their rendering."""
+
+from goalfsm.views.prompts.turn import (
+    NothingToDo,
+    carried,
+    render_turn,
+    steering_text,
+    wind_down_text,
+)
+
+__all__ = ["NothingToDo", "carried", "render_turn", "steering_text", "wind_down_text"]

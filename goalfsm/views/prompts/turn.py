@@ -1,0 +1,159 @@
+"""The prompt of the next dispatch, from the session alone: equal sessions give equal bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from goalfsm.errors import GoalError
+from goalfsm.goal.accounting import live
+from goalfsm.goal.machine import used_up
+from goalfsm.goal.model import LIMITED, Goal
+from goalfsm.session.budgets import budget_lines, max_continuations, progress
+from goalfsm.session.prompt_notices import parse
+from goalfsm.text import attribute, xml
+from goalfsm.views.prompts.template import fill
+
+if TYPE_CHECKING:
+    from goalfsm.session.policy import Policy
+    from goalfsm.session.state import Session, Steering
+
+_LIMITS: Final = {
+    "tokens": "its token budget is used up",
+    "time": "its time budget is used up",
+    "cost": "its cost budget is used up",
+    "continuations": "it has been continued as often as it may be",
+}
+
+
+class NothingToDo(GoalError):
+    """The session has no goal to work on."""
+
+    code = "no_goal"
+    hint = "Give the thread an objective first."
+
+
+def render_turn(session: Session, now_ms: int) -> str:
+    """Return the prompt of the open run or, while there is none, of the next one.
+
+    Steering comes first, then what happened since the last turn, then the work: the rules in full
+    in a goal's first turn and after a notice, compact in the others; the wind-down where the run
+    is one. The last turn that the goal may take is told so. ``now_ms`` (unix ms) is for the active
+    time that is shown. Raises NothingToDo.
+    """
+    goal = live(session.goal, session.clock, now_ms)
+    if goal is None:
+        raise NothingToDo("the thread has no goal")
+    run = session.run
+    notices = session.notices if run is None else run.notices
+    winding_down = goal.status == LIMITED if run is None else run.wind_down
+    turn = session.next_turn if run is None else run.turn
+    parts = [_steering(carried(session)), *(_notice(text) for text in notices)]
+    if winding_down:
+        parts.append(_wind_down(goal, session.policy))
+    else:
+        full = turn == 1 or bool(notices)
+        parts.append(_continuation(session, goal, turn, full=full))
+        parts.append(_last_turn(turn, max_continuations(goal, session.policy)))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def wind_down_text(session: Session) -> str:
+    """Return the wind-down prompt, to be steered into a running turn. Raises NothingToDo."""
+    if session.goal is None:
+        raise NothingToDo("the thread has no goal")
+    return _wind_down(session.goal, session.policy) + "\n"
+
+
+def steering_text(message_id: str, text: str) -> str:
+    """Return one steering message, to be steered into a running turn."""
+    return fill("steering", messages=_message(message_id, text)) + "\n"
+
+
+def carried(session: Session) -> tuple[Steering, ...]:
+    """Return the steering messages that the prompt carries, oldest first.
+
+    While a run is open these are the ones that the session has given to it; what came later is
+    steered into it, or is for the next one.
+    """
+    run = session.run
+    if run is None:
+        return session.steering
+    return tuple(kept for kept in session.steering if kept.carried_by == run.run_id)
+
+
+def _continuation(session: Session, goal: Goal, turn: int, *, full: bool) -> str:
+    return fill(
+        "continuation" if full else "continuation_compact",
+        turn=str(turn),
+        objective=xml(goal.objective),
+        criteria=_criteria(goal),
+        claim_rule=_claim_rule(goal, session.policy),
+        blocked_after=str(session.policy.blocked_after),
+        blocked_count=str(session.blocking.count),
+        budget=_budget(goal, session.policy),
+    )
+
+
+def _last_turn(turn: int, most: int | None) -> str:
+    return "" if most is None or turn < most else fill("last_turn", most=str(most))
+
+
+def _wind_down(goal: Goal, policy: Policy) -> str:
+    return fill(
+        "wind_down",
+        limit=_LIMITS[goal.limited_by or used_up(goal) or "tokens"],
+        objective=xml(goal.objective),
+        criteria=_criteria(goal),
+        budget=_budget(goal, policy),
+    )
+
+
+def _steering(messages: tuple[Steering, ...]) -> str:
+    if not messages:
+        return ""
+    shown = (_message(kept.message_id, kept.text) for kept in messages)
+    return fill("steering", messages="\n".join(shown))
+
+
+def _message(message_id: str, text: str) -> str:
+    return fill("steering_message", message_id=attribute(message_id), text=xml(text))
+
+
+def _notice(text: str) -> str:
+    notice = parse(text)
+    detail = f"\n\n<detail>\n{xml(notice.detail)}\n</detail>" if notice.detail else ""
+    return fill(notice.kind, detail=detail)
+
+
+def _criteria(goal: Goal) -> str:
+    if not goal.criteria:
+        return ""
+    numbered = "\n".join(
+        f'<criterion number="{number}">{xml(criterion.text)}</criterion>'
+        for number, criterion in enumerate(goal.criteria, 1)
+    )
+    return f"\n\n<criteria>\n{numbered}\n</criteria>"
+
+
+def _claim_rule(goal: Goal, policy: Policy) -> str:
+    if goal.criteria:
+        evidence = "Give evidence for each criterion, by its number."
+    elif policy.evidence_required:
+        evidence = "At least one piece of evidence is required."
+    else:
+        evidence = "Say what shows it."
+    checks = len(goal.verifiers)
+    persons = sum(verifier.kind == "person" for verifier in goal.verifiers)
+    if not checks:
+        return evidence
+    if persons == checks:
+        how = "A person looks at the claim"
+    elif persons:
+        how = "The engine runs checks of its own and a person looks at the claim"
+    else:
+        how = "The engine runs checks of its own"
+    return f"{evidence} {how} before it counts; until then the goal stays active."
+
+
+def _budget(goal: Goal, policy: Policy) -> str:
+    return "\n".join(f"- {text}" for text in budget_lines(progress(goal, policy)))

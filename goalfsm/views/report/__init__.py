@@ -1,0 +1,7 @@
+"""The completion record of a goal: gathered from its session and journal, as data and as text."""
+
+from goalfsm.views.report.completion import CompletionRecord, NoRecord, record
+from goalfsm.views.report.facts import Facts, gather
+from goalfsm.views.report.rendering import as_json, markdown
+
+__all__ = ["CompletionRecord", "Facts", "NoRecord", "as_json", "gather", "markdown", "record"]

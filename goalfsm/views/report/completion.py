@@ -1,0 +1,153 @@
+"""The completion record: what was asked, what shows that it is done, what it took.
+
+It is the envelope that a pull request or a ticket wants. The session gives the goal and what was
+accepted; the journal gives the runs. Times are unix seconds unless the name ends in ``_ms``;
+costs are integer millionths.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from goalfsm.errors import GoalError
+from goalfsm.goal.accounting import live
+from goalfsm.goal.model import Evidence, Goal, Status, Usage, Verifier
+from goalfsm.session.budgets import Progress, progress
+from goalfsm.views.report.facts import Facts, RunRecord
+
+if TYPE_CHECKING:
+    from goalfsm.session.state import Claim, Completion, Session, VerifierResult
+
+Outcome = Literal["passed", "failed", "unverifiable", "not_run"]
+
+
+class CriterionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One criterion and the evidence that was given for it."""
+
+    number: int
+    text: str
+    evidence: tuple[str, ...] = ()
+
+
+class VerifierRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One verifier and what it said of the claim; ``digest`` seals that."""
+
+    number: int
+    kind: Literal["command", "callable", "person"]
+    what: str
+    outcome: Outcome
+    detail: str = ""
+    digest: str = ""
+
+
+class CompletionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A goal with everything that its completion rests on.
+
+    Of a goal that is not complete, ``accepted_by`` and ``completed_at`` are None and the evidence
+    is that of the open claim, if there is one. ``evidence`` speaks for the whole goal.
+    """
+
+    thread_id: str
+    goal_id: str
+    objective: str
+    status: Status
+    created_at: int
+    accepted_by: Literal["engine", "person"] | None
+    completed_at: int | None
+    criteria: tuple[CriterionRecord, ...]
+    evidence: tuple[str, ...]
+    evidence_digest: str
+    verifiers: tuple[VerifierRecord, ...]
+    budgets: Progress
+    usage: Usage
+    runs: int
+    finished: int
+    interrupted: int
+    refused_claims: int
+    final_run: RunRecord | None
+    note: str | None = None
+
+
+class NoRecord(GoalError):
+    """The thread has no goal to report on."""
+
+    code = "no_goal"
+    hint = "Give the thread an objective first."
+
+
+def record(session: Session, facts: Facts, now_ms: int, *, thread_id: str = "") -> CompletionRecord:
+    """Return the record of the session's goal, with ``facts`` from its journal. Raises NoRecord."""
+    goal = live(session.goal, session.clock, now_ms)
+    if goal is None:
+        raise NoRecord("the thread has no goal")
+    accepted = session.completion
+    if accepted is not None and accepted.goal_id != goal.goal_id:
+        accepted = None
+    shown = session.claim if accepted is None else accepted
+    evidence = () if shown is None else shown.evidence
+    numbers = range(1, len(goal.criteria) + 1)
+    return CompletionRecord(
+        thread_id=thread_id,
+        goal_id=goal.goal_id,
+        objective=goal.objective,
+        status=goal.status,
+        created_at=goal.created_at,
+        accepted_by=None if accepted is None else accepted.accepted_by,
+        completed_at=None if accepted is None else accepted.at_ms // 1000,
+        criteria=tuple(
+            CriterionRecord(number=number, text=criterion.text, evidence=_texts(evidence, number))
+            for number, criterion in zip(numbers, goal.criteria, strict=True)
+        ),
+        evidence=tuple(item.text for item in evidence if item.criterion not in numbers),
+        evidence_digest="" if shown is None else shown.digest,
+        verifiers=_verifiers(
+            goal, shown, accepted=accepted is not None and accepted.accepted_by == "person"
+        ),
+        budgets=progress(goal, session.policy),
+        usage=facts.usage,
+        runs=facts.runs,
+        finished=facts.finished,
+        interrupted=facts.interrupted,
+        refused_claims=facts.refused_claims,
+        final_run=_final_run(facts.final_run, session, goal),
+        note=goal.note,
+    )
+
+
+def _final_run(run: RunRecord | None, session: Session, goal: Goal) -> RunRecord | None:
+    """Return the run with the number of its turn: attempts at one turn are many runs."""
+    if run is None:
+        return None
+    now = session.run
+    turn = goal.continuations if now is None or now.run_id != run.run_id else now.turn
+    return msgspec.structs.replace(run, turn=max(1, turn))
+
+
+def _texts(evidence: tuple[Evidence, ...], number: int) -> tuple[str, ...]:
+    return tuple(item.text for item in evidence if item.criterion == number)
+
+
+def _verifiers(
+    goal: Goal, shown: Claim | Completion | None, *, accepted: bool
+) -> tuple[VerifierRecord, ...]:
+    results = {} if shown is None else {result.index: result for result in shown.results}
+    return tuple(
+        _verified(index, verifier, results.get(index), accepted=accepted)
+        for index, verifier in enumerate(goal.verifiers)
+    )
+
+
+def _verified(
+    index: int, verifier: Verifier, result: VerifierResult | None, *, accepted: bool
+) -> VerifierRecord:
+    unasked: Outcome = "passed" if verifier.kind == "person" and accepted else "not_run"
+    return VerifierRecord(
+        number=index + 1,
+        kind=verifier.kind,
+        what=" ".join(verifier.argv) or verifier.name,
+        outcome=unasked if result is None else result.outcome,
+        detail="" if result is None else result.detail,
+        digest="" if result is None else result.digest,
+    )

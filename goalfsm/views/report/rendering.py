@@ -1,0 +1,160 @@
+"""A completion record as JSON, or as Markdown for a pull request or a ticket.
+
+In the Markdown, whatever people, models and programs wrote is shown as code: it cannot become a
+heading, a link, a mention or HTML.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from goalfsm.goal.model import COMPLETE
+from goalfsm.session.budgets import Spent, money
+from goalfsm.text import duration, visible
+from goalfsm.views.explain import moment
+from goalfsm.views.report.completion import CompletionRecord, VerifierRecord
+
+_BACKTICKS: Final = re.compile("`+")
+
+
+def as_json(record: CompletionRecord) -> str:
+    """Return ``record`` as indented JSON; equal records give equal text."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=2).decode()
+
+
+def markdown(record: CompletionRecord) -> str:
+    """Return ``record`` as a Markdown document; equal records give equal bytes."""
+    sections = (
+        _head(record),
+        ("## Objective", "", *_fenced(record.objective)),
+        tuple(_criteria(record)),
+        tuple(_evidence(record)),
+        tuple(_verifiers(record.verifiers)),
+        tuple(_usage(record)),
+        tuple(_final_run(record)),
+    )
+    return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+
+
+def _head(record: CompletionRecord) -> tuple[str, ...]:
+    done = record.status == COMPLETE
+    lines = ["# Completion record" if done else "# Goal record", ""]
+    lines.append(f"- Thread: {_code(record.thread_id)}")
+    lines.append(f"- Goal: {_code(record.goal_id)}")
+    lines.append(f"- Status: {record.status}")
+    lines.append(f"- Given: {moment(record.created_at * 1000)}")
+    if record.completed_at is not None:
+        by = "a person" if record.accepted_by == "person" else "the engine"
+        lines.append(f"- Completed: {moment(record.completed_at * 1000)}, accepted by {by}")
+    if record.note:
+        lines += _item("- Note: ", record.note)
+    return tuple(lines)
+
+
+def _criteria(record: CompletionRecord) -> Iterator[str]:
+    if not record.criteria:
+        return
+    yield "## Criteria"
+    yield ""
+    for criterion in record.criteria:
+        yield from _item(f"{criterion.number}. ", criterion.text)
+        for text in criterion.evidence:
+            yield from _item("   - Evidence: ", text)
+        if not criterion.evidence:
+            yield "   - No evidence was given."
+
+
+def _evidence(record: CompletionRecord) -> Iterator[str]:
+    if not record.evidence and not record.evidence_digest:
+        return
+    yield "## Evidence"
+    yield ""
+    for text in record.evidence:
+        yield from _item("- ", text)
+    if record.evidence_digest:
+        yield f"- SHA-256 of all evidence as it was given: {_code(record.evidence_digest)}"
+
+
+def _verifiers(verifiers: tuple[VerifierRecord, ...]) -> Iterator[str]:
+    if not verifiers:
+        return
+    yield "## Verifiers"
+    yield ""
+    for verifier in verifiers:
+        what = f" {_code(verifier.what)}" if verifier.what else ""
+        outcome = verifier.outcome.replace("_", " ")
+        yield f"{verifier.number}. {verifier.kind}{what}: {outcome}"
+        if verifier.detail:
+            yield from _item("   - ", verifier.detail)
+        if verifier.digest:
+            yield f"   - SHA-256 of what it said: {_code(verifier.digest)}"
+
+
+def _usage(record: CompletionRecord) -> Iterator[str]:
+    spent, usage = record.budgets, record.usage
+    yield "## Usage"
+    yield ""
+    yield "| | used | budget |"
+    yield "|---|---:|---:|"
+    yield _row("tokens charged", spent.tokens, "{:,}".format)
+    yield _row("active time", spent.seconds, duration)
+    yield _row("cost", spent.cost, money)
+    yield _row("turns", spent.continuations, "{:,}".format)
+    yield ""
+    reported = f"{usage.input_tokens:,} input, {usage.output_tokens:,} output"
+    yield f"Reported by the workers: {reported}, {usage.cached_tokens:,} cached tokens."
+    counts = (
+        f"{record.runs:,} runs: {record.finished:,} finished, {record.interrupted:,} interrupted"
+    )
+    yield f"{counts}; claims that failed verification or were rejected: {record.refused_claims:,}."
+
+
+def _row(name: str, spent: Spent, show: Callable[[int], str]) -> str:
+    budget = "none" if spent.budget is None else show(spent.budget)
+    return f"| {name} | {show(spent.used)} | {budget} |"
+
+
+def _final_run(record: CompletionRecord) -> Iterator[str]:
+    run = record.final_run
+    if run is None:
+        return
+    yield "## Final run"
+    yield ""
+    winding_down = ", winding down" if run.wind_down else ""
+    outcome = run.outcome.replace("_", " ")
+    yield f"{_code(run.run_id)}, turn {run.turn}{winding_down}: {outcome}."
+    ended = "not ended" if run.ended_ms is None else f"ended {moment(run.ended_ms)}"
+    yield f"Started {moment(run.started_ms)}, {ended}."
+
+
+def _item(lead: str, text: str) -> Iterable[str]:
+    """Return ``text`` behind ``lead``: in its line, or below it when it has several lines."""
+    shown = visible(text).strip()
+    if "\n" not in shown:
+        return (f"{lead}{_code(shown)}",)
+    indent = " " * (len(lead) - len(lead.lstrip()) + lead.lstrip().index(" ") + 1)
+    return (lead.rstrip(), *(f"{indent}{row}".rstrip() for row in _fenced(shown)))
+
+
+def _code(text: str) -> str:
+    """Return one line of ``text`` as a code span that nothing in it can close."""
+    shown = " ".join(visible(text).split())
+    if not shown:
+        return "(empty)"
+    ticks = "`" * (_longest(shown) + 1)
+    pad = " " if shown[0] == "`" or shown[-1] == "`" else ""
+    return f"{ticks}{pad}{shown}{pad}{ticks}"
+
+
+def _fenced(text: str) -> tuple[str, ...]:
+    shown = visible(text).strip("\n")
+    fence = "`" * max(3, _longest(shown) + 1)
+    return (f"{fence}text", *shown.split("\n"), fence)
+
+
+def _longest(text: str) -> int:
+    return max((len(run) for run in _BACKTICKS.findall(text)), default=0)

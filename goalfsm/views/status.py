@@ -1,0 +1,297 @@
+"""The one projection of a session that every surface shows; none computes its own.
+
+Times are unix seconds unless the name ends in ``_ms``; costs are integer millionths. The run's
+token is not in it: whoever reads a status must not be able to act as the run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from goalfsm.goal.accounting import live
+from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, Goal, Usage
+from goalfsm.session.budgets import Progress, budget_lines, max_continuations, progress
+from goalfsm.text import awaited, line
+from goalfsm.views.parts import (
+    BlockedClaims,
+    LastDecision,
+    NextAttempt,
+    OpenClaim,
+    OpenRun,
+    OpenWait,
+    last_decision,
+    next_attempt,
+    open_claim,
+    open_run,
+    open_wait,
+)
+from recovery.machine import blocks_continuation
+from recovery.state import Attention
+
+if TYPE_CHECKING:
+    from goalfsm.session.state import Claim, Run, Session, Wait
+
+ActivityKind = Literal[
+    "none",
+    "continuing",
+    "running",
+    "verifying",
+    "recovering",
+    "waiting",
+    "paused",
+    "blocked",
+    "limited",
+    "complete",
+]
+Label = Literal[
+    "pursuing",
+    "paused",
+    "blocked",
+    "budget_limited",
+    "complete",
+    "recovery_pending",
+    "needs_attention",
+]
+
+
+class StatusLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The goal in one word, and why, where somebody has to know that."""
+
+    label: Label
+    reason: str | None = None
+
+
+class Activity(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes on: ``text`` for people, ``detail`` why, ``until_ms`` when that ends by itself."""
+
+    kind: ActivityKind
+    text: str
+    detail: str = ""
+    until_ms: int | None = None
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """One thread, as every surface shows it.
+
+    ``usage`` is all that workers reported, charged or not; ``uncharged`` counts the rest of its
+    tokens by reason. ``hint`` is the command that takes the work on.
+    """
+
+    thread_id: str
+    goal: Goal | None
+    activity: str
+    activity_kind: ActivityKind
+    detail: str
+    until_ms: int | None
+    hint: str
+    status_line: StatusLine | None
+    progress: Progress | None
+    last_decision: LastDecision | None
+    run: OpenRun | None
+    claim: OpenClaim | None
+    wait: OpenWait | None
+    retry: NextAttempt | None
+    blocked_claims: BlockedClaims
+    attention: Attention | None
+    steering_pending: int
+    notices: tuple[str, ...]
+    usage: Usage
+    uncharged: dict[str, int]
+    shutting_down: bool
+
+
+NO_GOAL: Final = Activity(kind="none", text="no goal")
+_WHY_PAUSED: Final = {
+    "user": "somebody asked for it",
+    "interrupt": "the running turn was interrupted",
+    "recovery": "recovery gave up; somebody has to look",
+    "no_progress": "the last turns got nowhere",
+    "usage_limit": "the provider's quota is used up",
+    "verification": "the completion claim could not be verified",
+    "shutdown": "the engine shut down",
+}
+_WHY_LIMITED: Final = {
+    "tokens": "the token budget is used up",
+    "time": "the time budget is used up",
+    "cost": "the cost budget is used up",
+    "continuations": "all continuations are spent",
+}
+_RAISE: Final = {
+    "tokens": "goalfsm budget THREAD --tokens N",
+    "time": "goalfsm budget THREAD --time DURATION",
+    "cost": "goalfsm budget THREAD --cost AMOUNT",
+    "continuations": "goalfsm budget THREAD --max-continuations N",
+}
+
+
+def project(session: Session, now_ms: int, *, thread_id: str = "") -> Status:
+    """Return everything that a surface may show of ``session`` at ``now_ms``."""
+    goal = live(session.goal, session.clock, now_ms)
+    now = activity(session)
+    return Status(
+        thread_id=thread_id,
+        goal=None if goal is None else _with_limit(goal, session),
+        activity=now.text,
+        activity_kind=now.kind,
+        detail=now.detail,
+        until_ms=now.until_ms,
+        hint=hint(session),
+        status_line=status_line(session),
+        progress=None if goal is None else progress(goal, session.policy),
+        last_decision=last_decision(session),
+        run=open_run(session, now_ms),
+        claim=open_claim(session),
+        wait=open_wait(session),
+        retry=next_attempt(session),
+        blocked_claims=BlockedClaims(
+            count=session.blocking.count,
+            needed=session.policy.blocked_after,
+            reason=session.blocking.reason,
+        ),
+        attention=session.recovery.attention,
+        steering_pending=len(session.steering),
+        notices=session.notices,
+        usage=session.ledger.reported,
+        uncharged=session.ledger.uncharged,
+        shutting_down=session.stopping,
+    )
+
+
+_LABELS: Final[dict[str, Label]] = {
+    ACTIVE: "pursuing",
+    PAUSED: "paused",
+    BLOCKED: "blocked",
+    LIMITED: "budget_limited",
+    COMPLETE: "complete",
+}
+
+
+def _with_limit(goal: Goal, session: Session) -> Goal:
+    """Return the goal with the limit of continuations that holds for it; 0 is none."""
+    most = max_continuations(goal, session.policy)
+    return msgspec.structs.replace(goal, max_continuations=most or 0)
+
+
+def status_line(session: Session) -> StatusLine | None:
+    """Return the goal's label; None without a goal.
+
+    Attention outranks the status until somebody acts: also of a goal that was blocked meanwhile.
+    """
+    goal = session.goal
+    if goal is None:
+        return None
+    attention = session.recovery.attention
+    if attention is None:
+        return StatusLine(label=_LABELS[goal.status])
+    label: Label = "recovery_pending" if attention.kind == "pending" else "needs_attention"
+    return StatusLine(label=label, reason=attention.reason)
+
+
+def activity(session: Session) -> Activity:
+    """Return what goes on in ``session``: the first that holds, a stopped goal before all else."""
+    goal = session.goal
+    if goal is None:
+        return NO_GOAL
+    if goal.status == COMPLETE:
+        return Activity(kind="complete", text="complete", detail=goal.note or "")
+    if goal.status == BLOCKED:
+        why = goal.note or session.blocking.reason
+        return Activity(kind="blocked", text="blocked", detail=why)
+    if goal.status == LIMITED:
+        return _limited(session, goal)
+    if goal.status == PAUSED:
+        return _paused(session, goal)
+    return _active(session, goal)
+
+
+def _limited(session: Session, goal: Goal) -> Activity:
+    limit = goal.limited_by or "tokens"
+    detail = _WHY_LIMITED[limit]
+    if session.wind_down in {"owed", "running"}:
+        detail += "; one last turn winds the work down"
+    return Activity(kind="limited", text=f"limited by {limit}", detail=detail)
+
+
+def _paused(session: Session, goal: Goal) -> Activity:
+    attention = session.recovery.attention
+    asks = attention is not None and attention.kind == "paused"
+    reason = goal.pause_reason or ("recovery" if asks else "user")
+    detail = goal.note or _WHY_PAUSED[reason]
+    if attention is not None and asks:
+        detail = attention.reason
+    return Activity(
+        kind="paused", text=f"paused ({reason})", detail=detail, until_ms=goal.resume_at_ms
+    )
+
+
+def _active(session: Session, goal: Goal) -> Activity:
+    claim = session.claim
+    if claim is not None:
+        answered = f"{len(claim.results)} of {len(goal.verifiers)} verifiers have answered"
+        return Activity(kind="verifying", text="verifying", detail=answered)
+    if session.run is not None:
+        return Activity(kind="running", text="running a turn", detail=_running(session.run))
+    attention, retry = session.recovery.attention, session.retry
+    if attention is not None or retry.at_ms is not None or blocks_continuation(session.recovery):
+        detail = retry.reason if attention is None else attention.reason
+        return Activity(kind="recovering", text="recovering", detail=detail, until_ms=retry.at_ms)
+    if not session.host.idle:
+        return Activity(kind="running", text="running a turn")
+    return _idle(session)
+
+
+def _idle(session: Session) -> Activity:
+    if session.wait is not None:
+        return _waiting(session.wait)
+    if session.host.pending_messages:
+        return Activity(kind="waiting", text="waiting on a person's messages")
+    if session.stopping:
+        return Activity(kind="waiting", text="waiting on the next start of the engine")
+    return Activity(kind="continuing", text="continuing")
+
+
+def _running(run: Run) -> str:
+    ending = "" if run.ending is None else f", being ended: {run.ending}"
+    return f"turn {run.turn}{ending}"
+
+
+def _waiting(wait: Wait) -> Activity:
+    on = awaited(wait.kind, wait.pid)
+    return Activity(
+        kind="waiting", text=f"waiting on {on}", detail=wait.note, until_ms=wait.until_ms
+    )
+
+
+def hint(session: Session) -> str:
+    """Return the command that takes the work on from where it is; empty where none is needed."""
+    goal = session.goal
+    if goal is None:
+        return "goalfsm set THREAD OBJECTIVE"
+    if goal.status in {PAUSED, BLOCKED}:
+        return "goalfsm resume THREAD"
+    if goal.status == LIMITED:
+        return _RAISE[goal.limited_by or "tokens"]
+    if goal.status != ACTIVE:
+        return ""
+    if session.claim is not None:
+        asks = _asks_person(goal, session.claim)
+        return "goalfsm accept THREAD, or goalfsm reject THREAD" if asks else ""
+    return "goalfsm wake THREAD" if session.wait is not None else ""
+
+
+def summary(status: Status) -> str:
+    """Return the status on one line: what goes on, why, and the use against the budgets."""
+    text = f"{status.activity}: {line(status.detail)}" if status.detail else status.activity
+    if status.progress is None:
+        return text
+    return " · ".join((text, *budget_lines(status.progress)))
+
+
+def _asks_person(goal: Goal, claim: Claim) -> bool:
+    answered = {result.index for result in claim.results}
+    return any(
+        verifier.kind == "person" and index not in answered
+        for index, verifier in enumerate(goal.verifiers)
+    )

@@ -1,0 +1,44 @@
+"""How a program is started as a worker: what a daemon stores of it."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+import msgspec
+
+from goalfsm.workers.environment import tool_path
+from goalfsm.workers.lines import OutputMode
+from goalfsm.workers.supervisor.spawning import check_program
+
+StdinMode = Literal["auto", "close", "lines"]
+
+
+class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How a thread's worker is started; what a daemon stores, so it holds no secret.
+
+    ``env_names`` are the variables that the program inherits besides a few base ones, by
+    name; None passes all on. ``prompt_arg`` gives the prompt as the last argument instead of
+    on stdin. ``stdin``: ``close`` ends it after the prompt; ``lines`` keeps it open for JSON
+    lines, the prompt first unless it is an argument; ``auto`` is ``lines`` with
+    ``prompt_arg`` and ``close`` without. ``output`` says how stdout is read.
+    """
+
+    argv: tuple[str, ...]
+    cwd: str | None = None
+    env_names: tuple[str, ...] | None = None
+    prompt_arg: bool = False
+    stdin: StdinMode = "auto"
+    output: OutputMode = "auto"
+
+    @property
+    def keeps_stdin(self) -> bool:
+        """Return whether JSON lines can reach the program while it runs."""
+        return self.stdin == "lines" or (self.stdin == "auto" and self.prompt_arg)
+
+    def validate(self) -> None:
+        """Raise GoalError, with a hint, when the program cannot be started from here.
+
+        What only starting it can tell comes as an `ErrorReported` of the run.
+        """
+        check_program(self.argv, self.cwd, {"PATH": tool_path(os.environ.get("PATH", os.defpath))})

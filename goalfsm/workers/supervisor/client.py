@@ -1,0 +1,391 @@
+"""The daemon's side of the supervisor: spawn, signal and end processes that die with us."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
+
+from goalfsm.errors import GoalError
+from goalfsm.workers.supervisor import processes
+from goalfsm.workers.supervisor.lineage import RUN_ID
+from goalfsm.workers.supervisor.orphans import (
+    DATABASE,
+    SUPERVISOR_OF,
+    RecordedRun,
+    end_orphans,
+    same_database,
+)
+from goalfsm.workers.supervisor.process import GIVE_UP_AFTER_S
+from goalfsm.workers.supervisor.spawning import spawn_error
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+_T = TypeVar("_T")
+
+_LATE_S: Final = 5.0
+_ROOT: Final = str(Path(__file__).parents[3])
+_PROGRAM: Final = (
+    "import sys; sys.path.append(sys.argv.pop(1)); "
+    "from goalfsm.workers.supervisor.process import main; sys.exit(main(sys.argv))"
+)
+"""The supervisor, by an interpreter that finds the standard library and, behind it, goalfsm."""
+
+
+class Child:
+    """A run's first process; it leads the process group ``pgid`` and a session."""
+
+    __slots__ = ("exited", "pgid", "pid", "run_id", "start_time")
+
+    def __init__(self, run_id: str, pid: int, start_time: str) -> None:
+        """Remember the process; its end is not known yet."""
+        self.run_id = run_id
+        self.pid = pid
+        self.pgid = pid
+        self.start_time = start_time
+        self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        """The wait status (`os.waitstatus_to_exitcode`); None when the supervisor died."""
+
+
+class _Refused(Exception):
+    def __init__(self, stage: str, errno: int) -> None:
+        super().__init__(stage, errno)
+        self.stage = stage
+        self.errno = errno
+
+
+class _Parcel(NamedTuple):
+    data: bytes
+    fds: tuple[int, ...]
+
+
+class Supervisor:
+    """The supervisor process as the daemon sees it.
+
+    When it dies, its runs are ended (`Child.exited` says None), and the next `spawn` starts
+    another one, after what the first left behind is gone. Start it before other threads, and
+    after the daemon has detached itself from its terminal: it watches this very process.
+    """
+
+    def __init__(self, *, db: str = "", grace_s: float = 0.0) -> None:
+        """Look after runs of ``db``; when the daemon dies they have ``grace_s`` to leave."""
+        self._db = same_database(db)
+        self._grace = grace_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._received = bytearray()
+        self._outgoing: deque[_Parcel] = deque()
+        self._starting: dict[str, asyncio.Future[Child]] = {}
+        self._children: dict[str, Child] = {}
+        self._ending: dict[str, asyncio.Future[tuple[int, ...]]] = {}
+        self._left: dict[str, tuple[int, ...]] = {}
+        self._cleaning: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @classmethod
+    async def start(cls, *, db: str = "", grace_s: float = 0.0) -> Self:
+        """Return a running supervisor for the runs of ``db``."""
+        self = cls(db=db, grace_s=grace_s)
+        self._launch()
+        return self
+
+    @property
+    def pid(self) -> int | None:
+        """Return the supervisor's process id, None while there is none."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def runs(self) -> frozenset[str]:
+        """Return the runs that are not known to be gone."""
+        return frozenset(self._children) | frozenset(self._starting)
+
+    async def spawn(  # noqa: PLR0913 - what a process is made of
+        self,
+        run_id: str,
+        argv: Sequence[str],
+        *,
+        cwd: str | None,
+        env: Mapping[str, str],
+        stdin: int,
+        stdout: int,
+        stderr: int,
+    ) -> Child:
+        """Start a program in a process group of its own, on copies of these descriptors.
+
+        Raises SpawnError when it cannot be started, GoalError when there is no supervisor.
+        ``run_id`` goes into its environment, by which it can be found again.
+        The caller ends every child with `end`, also one that has exited.
+        """
+        if self._closed:
+            raise GoalError("the supervisor of worker processes is closed", code="closed")
+        if run_id in self._children or run_id in self._starting:
+            raise GoalError(f"run {run_id} is already under way", code="run_exists")
+        if self._cleaning is not None:
+            await asyncio.shield(self._cleaning)
+        if self._socket is None:
+            self._launch()
+        answer: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+        self._starting[run_id] = answer
+        # What finds a process again when everything that knew of it is dead.
+        marked = {DATABASE: self._db, **env, RUN_ID: run_id}
+        place = os.path.abspath(cwd or os.curdir)  # noqa: ASYNC240, PTH100 - no link is followed
+        packet = {"do": "spawn", "run": run_id, "argv": list(argv), "cwd": place, "env": marked}
+        try:
+            self._send(packet, (stdin, stdout, stderr))
+        except OSError as error:
+            del self._starting[run_id]
+            raise spawn_error("fork", error.errno or 0, argv, cwd) from None
+        try:
+            return await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            # Nobody will know of it, so it must not run.
+            answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self.end_soon(run_id)
+            raise
+        except _Refused as refused:
+            raise spawn_error(refused.stage, refused.errno, argv, cwd) from None
+
+    def signal(self, run_id: str, number: int) -> None:
+        """Send a signal to a run's process group, if its first process is still there."""
+        self._send({"do": "signal", "run": run_id, "signal": int(number)})
+
+    def end_soon(
+        self, run_id: str, *, grace_s: float = 0.0, keep: Collection[int] = ()
+    ) -> asyncio.Future[tuple[int, ...]]:
+        """Ask for the end of a run without waiting; see `end`."""
+        known = self._ending.get(run_id)
+        if run_id not in self._children and run_id not in self._starting:
+            if known is None:
+                known = asyncio.get_running_loop().create_future()
+                known.set_result(self._left.pop(run_id, ()))
+            return known
+        if known is None:
+            known = self._ending[run_id] = asyncio.get_running_loop().create_future()
+        packet = {"do": "end", "run": run_id, "grace": grace_s, "keep": sorted(keep)}
+        self._send(packet)
+        return known
+
+    async def end(
+        self, run_id: str, *, grace_s: float = 0.0, keep: Collection[int] = ()
+    ) -> tuple[int, ...]:
+        """End all processes of a run and return when they are gone, with those that are not.
+
+        They get SIGTERM and ``grace_s`` seconds, then SIGKILL. The processes in ``keep``,
+        with their descendants, are let go instead. Calling again can only shorten the grace.
+        """
+        return await asyncio.shield(self.end_soon(run_id, grace_s=grace_s, keep=keep))
+
+    async def close(self) -> None:
+        """End every run and the supervisor; return when they are gone."""
+        self._closed = True
+        if self._cleaning is not None:
+            await asyncio.shield(self._cleaning)
+        process, self._process = self._process, None
+        self._disconnect()
+        if process is not None:
+            started = processes.start_time(process.pid)
+            patience = self._grace + 2 * GIVE_UP_AFTER_S + _LATE_S
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await processes.wait_gone(process.pid, started)
+            _reap(process)
+        self._settle()
+
+    def _launch(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - our own program
+                    [
+                        *(sys.executable, "-I", "-S", "-c", _PROGRAM, _ROOT),
+                        *(str(theirs.fileno()), str(self._grace)),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    cwd="/",
+                    env={**os.environ, SUPERVISOR_OF: self._db},
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                ours.close()
+                raise GoalError(
+                    f"cannot start the supervisor of worker processes: {error.strerror}",
+                    code="supervisor_unavailable",
+                    hint="check the limits on processes and memory (ulimit -a)",
+                ) from error
+        ours.setblocking(False)  # noqa: FBT003
+        self._socket = ours
+        self._received.clear()
+        asyncio.get_running_loop().add_reader(ours, self._readable)
+
+    # Packets.
+
+    def _send(self, packet: Mapping[str, Any], fds: tuple[int, ...] = ()) -> None:
+        """Send now, or as soon as there is room; never block, never fail half-way."""
+        if self._socket is None:
+            return
+        # Lone surrogates stand for bytes that are not UTF-8; JSON carries them escaped.
+        data = json.dumps(packet).encode()
+        # The caller may close its descriptors before these leave.
+        copies = _copies(fds)
+        self._outgoing.append(_Parcel(len(data).to_bytes(4, "big") + data, copies))
+        self._writable()
+
+    def _writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._outgoing and self._socket is not None:
+            data, fds = self._outgoing[0]
+            try:
+                if fds:
+                    sent = socket.send_fds(self._socket, [data], list(fds))
+                else:
+                    sent = self._socket.send(data)
+            except BlockingIOError:
+                loop.add_writer(self._socket, self._writable)
+                return
+            except OSError:
+                # Its end is noticed by the reader.
+                break
+            for fd in fds:
+                os.close(fd)
+            if sent == len(data):
+                self._outgoing.popleft()
+            else:
+                self._outgoing[0] = _Parcel(data[sent:], ())
+        if self._socket is not None:
+            loop.remove_writer(self._socket)
+
+    def _readable(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            data = self._socket.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._lost()
+            return
+        self._received += data
+        while len(self._received) >= 4:  # noqa: PLR2004 - the length of a length
+            size = int.from_bytes(self._received[:4], "big")
+            if len(self._received) < 4 + size:
+                break
+            packet = json.loads(self._received[4 : 4 + size])
+            del self._received[: 4 + size]
+            self._heard(packet)
+
+    def _heard(self, packet: Mapping[str, Any]) -> None:
+        run_id = packet["run"]
+        match packet["tell"]:
+            case "spawned":
+                started = packet["start"] or processes.start_time(packet["pid"])
+                child = self._children[run_id] = Child(run_id, packet["pid"], started)
+                _resolve(self._starting.pop(run_id), child)
+            case "failed":
+                answer = self._starting.pop(run_id)
+                if not answer.done():
+                    answer.set_exception(_Refused(packet["stage"], packet["errno"]))
+                if (ending := self._ending.pop(run_id, None)) is not None:
+                    _resolve(ending, ())
+            case "exit":
+                if (child_ := self._children.get(run_id)) is not None:
+                    _resolve(child_.exited, packet["status"])
+            case "gone":
+                self._gone(run_id, tuple(packet["left"]))
+
+    def _gone(self, run_id: str, left: tuple[int, ...]) -> None:
+        if left:
+            # Whoever asks again must hear it again.
+            self._left[run_id] = left
+        if (answer := self._starting.pop(run_id, None)) is not None and not answer.done():
+            answer.set_exception(_Refused("exec", errno.ETIMEDOUT))
+        child = self._children.pop(run_id, None)
+        if child is not None:
+            _resolve(child.exited, None)
+        if (ending := self._ending.pop(run_id, None)) is not None:
+            _resolve(ending, left)
+
+    # The supervisor's death.
+
+    def _disconnect(self) -> None:
+        if self._socket is not None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._socket)
+            loop.remove_writer(self._socket)
+            self._socket.close()
+            self._socket = None
+        for _, fds in self._outgoing:
+            for fd in fds:
+                os.close(fd)
+        self._outgoing.clear()
+
+    def _lost(self) -> None:
+        self._disconnect()
+        process, self._process = self._process, None
+        if process is not None:
+            _reap(process)
+        self._cleaning = asyncio.get_running_loop().create_task(self._clean())
+
+    async def _clean(self) -> None:
+        """End what the dead supervisor left, then tell those who wait."""
+        recorded = [
+            RecordedRun(run_id=c.run_id, pid=c.pid, pgid=c.pgid, start_time=c.start_time)
+            for c in self._children.values()
+        ]
+        try:
+            # One after the other, so that what is left is known run by run.
+            for run_id in self.runs:
+                own = [run for run in recorded if run.run_id == run_id]
+                found = await asyncio.to_thread(end_orphans, self._db, {run_id}, recorded=own)
+                if found.left:
+                    self._left[run_id] = found.left
+        finally:
+            self._cleaning = None
+            self._settle()
+
+    def _settle(self) -> None:
+        """Answer everybody who waits for a run that no supervisor looks after any more."""
+        for answer in self._starting.values():
+            if not answer.done():
+                answer.set_exception(_Refused("lost", errno.EPIPE))
+        self._starting.clear()
+        for run_id in [*self._children, *self._ending]:
+            self._gone(run_id, self._left.get(run_id, ()))
+
+
+def _copies(fds: tuple[int, ...]) -> tuple[int, ...]:
+    """Return duplicates of all descriptors, or raise OSError and leave none."""
+    made: list[int] = []
+    try:
+        for fd in fds:
+            made.append(os.dup(fd))  # noqa: PERF401 - what was made is needed when one fails
+    except OSError:
+        for fd in made:
+            os.close(fd)
+        raise
+    return tuple(made)
+
+
+def _resolve(future: asyncio.Future[_T], value: _T) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    """Make sure that a supervisor that let go of its socket is gone, and collect it."""
+    with contextlib.suppress(OSError):
+        process.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_LATE_S)

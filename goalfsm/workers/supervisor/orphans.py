@@ -1,0 +1,215 @@
+"""Find and end what is left of the runs of a daemon that died together with its supervisor.
+
+A process belongs to a run when its environment says so, when it descends from one that does,
+or when it is in the session that the run's recorded first process led. All calls block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import psutil
+
+from goalfsm.workers.supervisor import processes
+from goalfsm.workers.supervisor.lineage import RUN_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+SUPERVISOR_OF: Final = "GOALFSM_SUPERVISOR"
+"""Names, in a supervisor's environment, the database whose runs it looks after."""
+DATABASE: Final = "GOALFSM_DB"
+"""Names, in a run's environment, the database that it belongs to."""
+VERIFY_PREFIX: Final = "verify-"
+"""Begins the run ids of verifiers, which nobody records: they are orphans with their daemon."""
+
+_SUPERVISOR_PATIENCE_S: Final = 2.0
+_LOOK_EVERY_S: Final = 0.005
+
+
+class RecordedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What was recorded of a run when it was spawned; see `Spawned`."""
+
+    run_id: str
+    pid: int
+    pgid: int
+    start_time: str
+
+
+class Orphans(msgspec.Struct, frozen=True, kw_only=True):
+    """The processes that were ended, and those that are still there after the timeout."""
+
+    ended: tuple[int, ...] = ()
+    left: tuple[int, ...] = ()
+
+
+def same_database(path: str) -> str:
+    """Return the form of a database's path that is equal for equal files."""
+    return os.path.realpath(path) if path else ""
+
+
+def end_orphans(  # noqa: PLR0913 - each is a fact that only the caller knows
+    db: str,
+    run_ids: Collection[str],
+    *,
+    recorded: Iterable[RecordedRun] = (),
+    own_supervisor: int | None = None,
+    grace_s: float = 0.0,
+    timeout_s: float = 15.0,
+) -> Orphans:
+    """End every process of these runs of ``db``, and confirm that they are gone.
+
+    Only the database's owner may call this, before it dispatches anything for these runs.
+    Other supervisors of the same database are ended first, so that none starts anything
+    more; ``own_supervisor`` is the one to leave alone. With ``grace_s`` processes get a
+    SIGTERM and that many seconds. Calling again is harmless.
+    """
+    search = _Search(db, run_ids, tuple(recorded), own_supervisor)
+    begun = time.monotonic()
+    ended: set[int] = set()
+    _end_supervisors(search, ended, begun + timeout_s)
+    first = True
+    while found := search.members():
+        for process in found:
+            ended.add(process.pid)
+            _send(process, signal.SIGTERM if first and grace_s > 0 else signal.SIGKILL)
+            if first and grace_s > 0:
+                _send(process, signal.SIGCONT)
+        _wait(found, grace_s if first and grace_s > 0 else 1.0)
+        first = False
+        if time.monotonic() - begun > timeout_s:
+            break
+    left = {process.pid for process in found}
+    return Orphans(ended=tuple(sorted(ended - left)), left=tuple(sorted(left)))
+
+
+def _end_supervisors(search: _Search, ended: set[int], deadline: float) -> None:
+    """Let abandoned supervisors finish their work; kill one that does not."""
+    stubborn = signal.SIGUSR2
+    while time.monotonic() < deadline and (found := search.supervisors()):
+        for process in found:
+            ended.add(process.pid)
+            _send(process, stubborn)
+        _wait(found, _SUPERVISOR_PATIENCE_S)
+        stubborn = signal.SIGKILL
+
+
+def _wait(found: Collection[psutil.Process], seconds: float) -> None:
+    """Return when all are gone, or zombies, whose parents may never collect them."""
+    deadline = time.monotonic() + seconds
+    while any(_lives(process) for process in found) and time.monotonic() < deadline:
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _send(process: psutil.Process, number: int) -> None:
+    # It has gone meanwhile, or is nobody's to end; the next look tells.
+    with contextlib.suppress(psutil.Error):
+        process.send_signal(number)
+
+
+class _Search:
+    """One look for processes by what names them."""
+
+    def __init__(
+        self,
+        db: str,
+        run_ids: Collection[str],
+        recorded: tuple[RecordedRun, ...],
+        own_supervisor: int | None,
+    ) -> None:
+        self.db = same_database(db)
+        self.run_ids = frozenset(run_ids)
+        self.recorded = recorded
+        self.own = own_supervisor
+        self.me = os.getpid()
+
+    def supervisors(self) -> list[psutil.Process]:
+        """Return the database's supervisors, without our own."""
+        if not self.db:
+            return []
+        return [
+            process
+            for process, environment in _environments()
+            if environment.get(SUPERVISOR_OF) == self.db
+            and process.pid != self.own
+            and "supervisor" in " ".join(_command(process))
+        ]
+
+    def members(self) -> list[psutil.Process]:
+        """Return what lives of the runs."""
+        found: dict[int, psutil.Process] = {}
+        spared = self._own_descendants() | {self.me}
+        sessions = self._sessions()
+        for process, environment in _environments():
+            if self._named(environment, process.pid in spared) or (
+                _session(process.pid) in sessions
+            ):
+                found[process.pid] = process
+                with contextlib.suppress(psutil.Error):
+                    found.update({p.pid: p for p in process.children(recursive=True)})
+        return [p for pid, p in found.items() if pid != self.me and _lives(p)]
+
+    def _named(self, environment: dict[str, str], spared: bool) -> bool:  # noqa: FBT001
+        run = environment.get(RUN_ID, "")
+        if same_database(environment.get(DATABASE, "")) != self.db:
+            return False
+        verifier = bool(self.db) and run.startswith(VERIFY_PREFIX) and not spared
+        return run in self.run_ids or verifier
+
+    def _sessions(self) -> frozenset[int]:
+        """Return the recorded sessions that can still be the recorded ones.
+
+        While a session has members, no new process gets its number. So a process with that
+        number and another start time means that the session is gone.
+        """
+        boot = processes.start_time(self.me).partition("/")[0]
+        return frozenset(
+            run.pid
+            for run in self.recorded
+            if run.run_id in self.run_ids
+            and run.start_time.partition("/")[0] == boot
+            and processes.start_time(run.pid) in ("", run.start_time)
+        )
+
+    def _own_descendants(self) -> set[int]:
+        if self.own is None:
+            return set()
+        try:
+            return {p.pid for p in psutil.Process(self.own).children(recursive=True)}
+        except psutil.Error:
+            return set()
+
+
+def _environments() -> Iterator[tuple[psutil.Process, dict[str, str]]]:
+    """Yield this user's other processes with their environments."""
+    user = os.getuid()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.uids().real == user and process.pid != os.getpid():
+                yield process, process.environ()
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return -1
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
