@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test verify lint types fresh rows coverage diagrams bench containment simulate crash mutants lock clean
+.PHONY: help setup run test quick verify lint types fresh rows coverage diagrams bench containment simulate crash mutants lock clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -17,8 +17,17 @@ setup: .venv/.ready ## Create .venv with everything, or bring it up to date
 run: setup ## Drive this project's own release check, through a kill -9, to completion
 	@$(BIN)/python -m goalfsm.examples.release_run
 
+# Real kills and counted calls want the machine for themselves; everything else shares it.
+ALONE := tests/bench tests/crash
+EACH := -n auto --dist worksteal
+
 test: setup ## Run the tests; those that need Node, Graphviz or root may skip
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest $(EACH) $(PYTEST) $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest $(PYTEST) $(ALONE)
+
+quick: setup ## Run what decides and what carries it out, in about a minute
+	$(BIN)/python -m pytest -q $(EACH) $(PYTEST) tests/unit tests/session tests/conformance \
+		tests/daemon tests/simulation
 
 lint: setup ## Style, formatting and the direction of imports
 	@status=0; \
@@ -41,7 +50,8 @@ PURE := tests/conformance tests/prompts tests/recovery tests/session tests/testi
 
 coverage: setup ## Run the tests of what decides and hold it at 100 % of its branches
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(PYTEST) $(PURE)
+	$(BIN)/coverage run -m pytest $(EACH) $(PYTEST) $(PURE)
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 rows: setup ## Does the suite fire every row of our machines' tables?
