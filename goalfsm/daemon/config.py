@@ -10,7 +10,7 @@ import msgspec
 from goalfsm.errors import GoalError
 from goalfsm.workers.command import CommandWorker
 from goalfsm.workers.lines import OutputMode
-from goalfsm.workers.protocol import Worker
+from goalfsm.workers.protocol import Supervised, Worker
 from goalfsm.workers.spec import CommandSpec, StdinMode
 from goalfsm.workers.supervisor.client import Supervisor
 
@@ -127,6 +127,8 @@ async def assign(
     """
     config = None if stored is None else decode_config(stored)
     worker = given_worker(thread_id, source)
+    if isinstance(worker, Supervised):
+        worker.bind(processes.supervisor)
     if config is None:
         return None if worker is None else Assignment(worker)
     if worker is None:

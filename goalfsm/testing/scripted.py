@@ -17,12 +17,14 @@ from goalfsm.testing.turns import Does, Hangs, Raises, Step, Takes, TakesSteerin
 from goalfsm.workers.inprocess import CallableWorker
 from goalfsm.workers.protocol import (
     Capability,
+    Compaction,
     Exited,
     Probe,
     SteeringAcknowledged,
     ToolCalled,
     ToolResult,
     TurnEvent,
+    UsageReported,
     Work,
 )
 
@@ -81,6 +83,8 @@ class ScriptedWorker:
         """Play by ``clock``."""
         self.can: frozenset[Capability] = CAPABILITIES
         self.compacts: bool = True
+        self.compaction_usage: tuple[UsageReported, ...] = ()
+        """What every compaction consumes."""
         self.runs: list[Played] = []
         """Every run that was started, in order."""
         self.compactions: list[Work] = []
@@ -226,7 +230,7 @@ class WorkerProcess:
         self._reach(f"after aborting {run_id}")
         return aborted
 
-    async def compact(self, work: Work) -> bool:
+    async def compact(self, work: Work) -> Compaction:
         """Shorten the context."""
         self._reach(f"before compacting {work.thread_id}")
         done = await self._worker.compact(work)
@@ -285,9 +289,10 @@ class WorkerProcess:
         messages.put_nowait((message_id, text))
         return True
 
-    async def _compacted(self, work: Work) -> bool:
+    async def _compacted(self, work: Work) -> Compaction:
         self._script.compactions.append(work)
-        return self._script.compacts
+        used = self._script.compaction_usage
+        return Compaction(changed=self._script.compacts, usage=used)
 
     async def _probed(self, run_id: str) -> Probe:
         played = next((run for run in self._script.runs if run.work.run_id == run_id), None)

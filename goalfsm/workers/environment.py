@@ -57,6 +57,9 @@ def worker_environment(
     env["GOALFSM_RUN_TOKEN"] = work.run_token
     env["GOALFSM_TURN"] = str(work.turn)
     env["GOALFSM_OBJECTIVE"] = plain(work.objective, MAX_OBJECTIVE_BYTES)
+    env.pop("GOALFSM_SESSION", None)
+    if work.session is not None:
+        env["GOALFSM_SESSION"] = plain(work.session.decode("utf-8", "replace"))
     return env
 
 

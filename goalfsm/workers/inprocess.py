@@ -14,6 +14,7 @@ from goalfsm.errors import GoalError
 from goalfsm.workers.output import KEEP_TEXT, BoundedText
 from goalfsm.workers.protocol import (
     Capability,
+    Compaction,
     ErrorReported,
     Exited,
     ModelTurnStarted,
@@ -53,7 +54,7 @@ class CallableWorker(RunOnly):
         turn: TurnFunction,
         *,
         steer: Callable[[str, str, str], Awaitable[bool]] | None = None,
-        compact: Callable[[Work], Awaitable[bool]] | None = None,
+        compact: Callable[[Work], Awaitable[Compaction | bool]] | None = None,
         probe: Callable[[str], Awaitable[Probe]] | None = None,
         tool_result: Callable[[str, str | int, ToolResult], Awaitable[bool]] | None = None,
         keep_output: int = KEEP_TEXT,
@@ -106,9 +107,10 @@ class CallableWorker(RunOnly):
         await turn.abort()
         return True
 
-    async def compact(self, work: Work) -> bool:
+    async def compact(self, work: Work) -> Compaction:
         """Shorten the context with the function given for it."""
-        return False if self._compact is None else await self._compact(work)
+        said = False if self._compact is None else await self._compact(work)
+        return said if isinstance(said, Compaction) else Compaction(changed=said)
 
     async def probe(self, run_id: str) -> Probe:
         """Ask the function given for it."""
@@ -255,11 +257,9 @@ async def _steps(turn: TurnFunction, work: Work) -> AsyncGenerator[TurnEvent | s
 
 
 def _exception(error: BaseException) -> ErrorReported:
+    """Return the failure that an exception means; the exception itself says of what kind."""
     if isinstance(error, GoalError):
-        hint = f" Hint: {error.hint}" if error.hint else ""
-        return ErrorReported(message=f"{error}.{hint}", kind="exception", code=error.code)
-    return ErrorReported(
-        message=f"{type(error).__name__}: {error}"[:16_000],
-        kind="exception",
-        code=type(error).__name__,
-    )
+        message, code = f"{error}. Hint: {error.hint}" if error.hint else f"{error}", error.code
+    else:
+        message, code = f"{type(error).__name__}: {error}"[:16_000], type(error).__name__
+    return ErrorReported(message=message, kind="exception", code=code, exception=error)

@@ -13,9 +13,13 @@ import msgspec
 
 from goalfsm.workers.output import KEEP_TEXT, BoundedText, excerpt
 from goalfsm.workers.protocol import (
+    MAX_SESSION,
     ErrorReported,
     ModelTurnEnded,
     ModelTurnStarted,
+    ProgressReported,
+    RetryReported,
+    SessionSaved,
     Skipped,
     SteeringAcknowledged,
     StopReason,
@@ -62,6 +66,8 @@ class _Text(_Line, frozen=True, kw_only=True):
 
 
 class _Usage(_Line, frozen=True, kw_only=True):
+    """Providers and scripts write counts in many ways: 15000, 15000.0 and "15000" are the same."""
+
     input_tokens: Count
     output_tokens: Count
     cached_tokens: Count | None = None
@@ -71,6 +77,20 @@ class _Usage(_Line, frozen=True, kw_only=True):
 class _ToolEnd(_Line, frozen=True, kw_only=True):
     name: str
     ok: bool = True
+
+
+class _Progress(_Line, frozen=True, kw_only=True):
+    text: str = ""
+
+
+class _Session(_Line, frozen=True, kw_only=True):
+    id: str | None
+
+
+class _Retry(_Line, frozen=True, kw_only=True):
+    message: str = ""
+    seconds: Seconds = 0.0
+    attempt: Count | None = None
 
 
 class _TurnStart(_Line, frozen=True, kw_only=True):
@@ -107,13 +127,29 @@ class _SteerAck(_Line, frozen=True, kw_only=True):
     id: str
 
 
-_Shape = _Text | _Usage | _ToolEnd | _TurnStart | _TurnEnd | _ToolCall | _Error | _Wait | _SteerAck
+_Shape = (
+    _Text
+    | _Usage
+    | _ToolEnd
+    | _Progress
+    | _Session
+    | _Retry
+    | _TurnStart
+    | _TurnEnd
+    | _ToolCall
+    | _Error
+    | _Wait
+    | _SteerAck
+)
 
 _HEAD: Final = msgspec.json.Decoder(_Head)
 _SHAPES: Final[Mapping[str, type[_Line]]] = {
     "text": _Text,
     "usage": _Usage,
     "tool_end": _ToolEnd,
+    "progress": _Progress,
+    "session": _Session,
+    "retry": _Retry,
     "turn_start": _TurnStart,
     "turn_end": _TurnEnd,
     "tool_call": _ToolCall,
@@ -122,7 +158,7 @@ _SHAPES: Final[Mapping[str, type[_Line]]] = {
     "steer_ack": _SteerAck,
 }
 _DECODERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
-    name: msgspec.json.Decoder(shape) for name, shape in _SHAPES.items()
+    name: msgspec.json.Decoder(shape, strict=shape is not _Usage) for name, shape in _SHAPES.items()
 }
 
 
@@ -154,20 +190,30 @@ def parse_line(raw: bytes) -> TurnEvent:
         return Skipped(reason=f"invalid {head.type}: {error}", excerpt=excerpt(raw))
 
 
-def _event(line: _Shape) -> TurnEvent:  # noqa: C901, PLR0911 - one case a line type
+def _event(line: _Shape) -> TurnEvent:  # noqa: C901, PLR0911, PLR0912 - one case a line type
     """Return the event of a decoded line; ValueError where its fields do not fit together."""
     match line:
         case _Text():
             return Text(text=line.text)
         case _Usage():
+            # A line's input includes what was read from a cache; inside it does not.
+            cached = line.cached_tokens or 0
             return UsageReported(
-                input_tokens=line.input_tokens,
+                input_tokens=max(0, line.input_tokens - cached),
                 output_tokens=line.output_tokens,
-                cached_tokens=line.cached_tokens or 0,
+                cached_tokens=cached,
                 cost=round((line.cost or 0.0) * 1_000_000),
             )
         case _ToolEnd():
             return ToolEnded(name=line.name[:MAX_NAME], ok=line.ok)
+        case _Progress():
+            return ProgressReported(text=line.text[:MAX_MESSAGE])
+        case _Session():
+            return _session(line)
+        case _Retry():
+            return RetryReported(
+                message=line.message[:MAX_MESSAGE], seconds=line.seconds, attempt=line.attempt
+            )
         case _TurnStart():
             return ModelTurnStarted()
         case _TurnEnd():
@@ -188,6 +234,14 @@ def _event(line: _Shape) -> TurnEvent:  # noqa: C901, PLR0911 - one case a line 
             return _wait(line)
         case _SteerAck():
             return SteeringAcknowledged(id=line.id[:MAX_NAME])
+
+
+def _session(line: _Session) -> SessionSaved:
+    session = None if line.id is None else line.id.encode()
+    if session is not None and not 0 < len(session) <= MAX_SESSION:
+        msg = f"`$.id` has 1 to {MAX_SESSION:,} bytes"
+        raise ValueError(msg)
+    return SessionSaved(session=session)
 
 
 def _seconds(value: float | str | None) -> float | None:

@@ -7,10 +7,15 @@ of the account's currency.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Literal, Protocol, runtime_checkable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
 
 import msgspec
+
+from recovery import Kind
+
+if TYPE_CHECKING:
+    from goalfsm.workers.supervisor.client import Supervisor
 
 Capability = Literal["steer", "abort", "compact", "probe", "tool_result"]
 """What a worker can do beyond running a turn."""
@@ -27,7 +32,26 @@ started; ``lost``: its supervisor died, and the run with it; ``exception`` in a 
 runs in this process.
 """
 
+ErrorSource = Literal["provider", "tool", "exit", "spawn", "unknown"]
+"""Who said that something failed, as far as the worker knows.
+
+The model's ``provider``; a ``tool`` that the worker used; the end of a program (``exit``); the
+system, which could not start it (``spawn``).
+"""
+
 StopReason = Literal["stop", "length", "toolUse"]
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the goal's tools, as a model is shown it; ``parameters`` is a JSON schema."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any] = msgspec.field(default_factory=dict)
+
+
+MAX_SESSION: Final = 64 * 1024
+"""Most bytes of a worker's own session."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +60,10 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     ``turn`` counts the goal's turns from 1. ``kind`` is the kind of dispatch (for example
     ``continuation``). ``run_token`` authorises the goal's tools during this run and is a
     secret: it never appears in a log. A timeout of None is no timeout.
+
+    ``session`` is what the worker last saved of its own session with `SessionSaved`, None when it
+    saved nothing or the goal begins afresh. ``tools`` are the goal's tools that this turn may
+    call.
     """
 
     db: str
@@ -49,6 +77,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     kind: str = "continuation"
     turn_timeout_s: float | None = None
     silence_timeout_s: float | None = None
+    session: bytes | None = None
+    tools: tuple[Tool, ...] = ()
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -74,7 +104,11 @@ class Text(Event, frozen=True, kw_only=True, tag="text"):
 
 
 class UsageReported(Event, frozen=True, kw_only=True, tag="usage"):
-    """What one model call consumed; ``key`` is unique within the run, so it is charged once."""
+    """What one model call consumed: as many of them in a run as there were calls.
+
+    ``input_tokens`` are without ``cached_tokens``, which were read from a cache. ``key`` is unique
+    within the run, so that it is charged once; an empty one is numbered by whoever receives it.
+    """
 
     key: str = ""
     input_tokens: int = 0
@@ -88,6 +122,32 @@ class ToolEnded(Event, frozen=True, kw_only=True, tag="tool_end"):
 
     name: str
     ok: bool = True
+
+
+class ProgressReported(Event, frozen=True, kw_only=True, tag="progress"):
+    """The worker says that the work got on, though its answer may look like the last one."""
+
+    text: str = ""
+
+
+class SessionSaved(Event, frozen=True, kw_only=True, tag="session"):
+    """What the next turn gets as `Work.session`: stored as soon as it is reported.
+
+    None forgets what was stored. `MAX_SESSION` bytes at most.
+    """
+
+    session: bytes | None
+
+
+class RetryReported(Event, frozen=True, kw_only=True, tag="retry"):
+    """The worker itself tries a model call again, in ``seconds`` (0: now or not known).
+
+    It is no failure of the turn: that it waits is shown, and its silence is not held against it.
+    """
+
+    message: str
+    seconds: float = 0.0
+    attempt: int | None = None
 
 
 class ModelTurnStarted(Event, frozen=True, kw_only=True, tag="turn_start"):
@@ -111,11 +171,18 @@ class ToolCalled(Event, frozen=True, kw_only=True, tag="tool_call"):
 class ErrorReported(Event, frozen=True, kw_only=True, tag="error"):
     """The turn, or the model call that is under way, failed.
 
-    ``status`` is the provider's HTTP status, ``retry_after`` what it asked for, in seconds.
+    ``message`` is what people read. What kind of failure it is, is read from ``exception`` where
+    there is one, else from ``text``, the worker's own words without any of ours, else from the
+    message; ``failure`` states it where the worker knows. ``status`` is the provider's HTTP status,
+    ``retry_after`` what it asked for, in seconds.
     """
 
     message: str
     kind: ErrorKind = "reported"
+    source: ErrorSource = "unknown"
+    text: str | None = None
+    exception: BaseException | None = None
+    failure: Kind | None = None
     status: int | None = None
     code: str | None = None
     retry_after: float | None = None
@@ -176,6 +243,9 @@ TurnEvent = (
     | Text
     | UsageReported
     | ToolEnded
+    | ProgressReported
+    | SessionSaved
+    | RetryReported
     | ModelTurnStarted
     | ModelTurnEnded
     | ToolCalled
@@ -194,6 +264,19 @@ class ToolResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     result: Any = None
     error: str | None = None
     code: str | None = None
+
+
+class Compaction(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt to shorten the context came to.
+
+    ``changed`` is False when the context is as long as before. ``usage`` is what the attempt
+    consumed, also when it failed; its keys are unique within the work's ``run_id``. ``session``
+    is what the next turn gets as `Work.session`, None where it stays as it is.
+    """
+
+    changed: bool
+    usage: tuple[UsageReported, ...] = ()
+    session: bytes | None = None
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,8 +319,8 @@ class Worker(Protocol):
         """End a run and return when it is over; False when no such run is under way."""
         ...
 
-    async def compact(self, work: Work) -> bool:
-        """Shorten the context that this thread's turns share; False when nothing changed."""
+    async def compact(self, work: Work) -> Compaction:
+        """Shorten the context that this thread's turns share, and say what that consumed."""
         ...
 
     async def probe(self, run_id: str) -> Probe:
@@ -255,6 +338,18 @@ class Sparing(Protocol):
 
     def spare(self, run_id: str, pid: int) -> None:
         """Let a process go on when the run under way ends: the goal waits for it."""
+        ...
+
+
+@runtime_checkable
+class Supervised(Protocol):
+    """A worker that starts processes, and wants them to end with whoever runs it."""
+
+    def bind(self, supervisor: Callable[[], Awaitable[Supervisor]]) -> None:
+        """Start every process of later runs under the supervisor that this returns.
+
+        An engine calls it before it gives the worker its first work.
+        """
         ...
 
 
@@ -276,10 +371,10 @@ class RunOnly:
         del run_id
         return False
 
-    async def compact(self, work: Work) -> bool:
+    async def compact(self, work: Work) -> Compaction:
         """Refuse: there is no context to shorten."""
         del work
-        return False
+        return Compaction(changed=False)
 
     async def probe(self, run_id: str) -> Probe:
         """Say that nothing is known of earlier runs."""

@@ -48,6 +48,13 @@ def test_a_worker_inside_a_worker_learns_its_own_run(bench: Any) -> None:
     assert env["GOALFSM_LOG"] == "debug"
 
 
+def test_a_session_is_named_only_where_one_was_saved(bench: Any) -> None:
+    outer = {"GOALFSM_SESSION": "the outer worker's"}
+    assert "GOALFSM_SESSION" not in worker_environment(bench.work(), inherited=outer)
+    env = worker_environment(bench.work(session="é".encode() + b"\xff\0"), inherited=outer)
+    assert env["GOALFSM_SESSION"] == "é\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"
+
+
 def test_the_directory_is_named(bench: Any) -> None:
     assert worker_environment(bench.work(), cwd="/srv/x/../y")["PWD"] == "/srv/y"
 

@@ -11,6 +11,7 @@ import pytest
 from goalfsm.workers import inprocess
 from goalfsm.workers.inprocess import CallableWorker
 from goalfsm.workers.protocol import (
+    Compaction,
     ErrorReported,
     Exited,
     ModelTurnStarted,
@@ -109,17 +110,18 @@ def test_a_long_answer_is_bounded() -> None:
 def test_an_exception_fails_the_turn(where: str) -> None:
     def function(_: Work) -> AsyncIterator[str]:
         if where == "before":
-            raise ValueError("no key")
+            raise raised
 
         async def generate() -> AsyncIterator[str]:
             yield "a"
-            raise ValueError("no key")
+            raise raised
 
         return generate()
 
+    raised = ValueError("no key")
     *_, failed, exited = turn(function)
     assert failed == ErrorReported(
-        message="ValueError: no key", kind="exception", code="ValueError"
+        message="ValueError: no key", kind="exception", code="ValueError", exception=raised
     )
     assert exited == Exited(ok=False)
 
@@ -315,7 +317,7 @@ def test_it_can_do_what_it_was_given_a_function_for() -> None:
             await anext(run)
             assert await worker.steer("r", "m", "text") is able
             assert await worker.tool_result("r", "c", ToolResult(ok=True)) is able
-            assert await worker.compact(work()) is able
+            assert await worker.compact(work()) == Compaction(changed=able)
             await run.aclose()
         assert (await bare.probe("r")).state == "unknown"
         assert (await full.probe("r")).state == "finished"
@@ -324,13 +326,25 @@ def test_it_can_do_what_it_was_given_a_function_for() -> None:
     asyncio.run(main())
 
 
+def test_a_compaction_says_what_it_consumed() -> None:
+    spent = Compaction(changed=True, usage=(UsageReported(key="c", input_tokens=9),), session=b"s")
+
+    async def function(_: Work) -> AsyncIterator[str]:
+        yield "a"
+
+    async def compact(_: Work) -> Compaction:
+        return spent
+
+    assert asyncio.run(CallableWorker(function, compact=compact).compact(work())) is spent
+
+
 def test_a_worker_that_only_runs_refuses_the_rest() -> None:
     async def main() -> None:
         worker = RunOnly()
         assert worker.capabilities == frozenset()
         assert not await worker.steer("r", "m", "x")
         assert not await worker.abort("r")
-        assert not await worker.compact(work())
+        assert await worker.compact(work()) == Compaction(changed=False)
         assert not await worker.tool_result("r", 1, ToolResult(ok=True))
         assert await worker.probe("r") == Probe(state="unknown")
 

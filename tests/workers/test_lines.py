@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 
 from goalfsm.workers.lines import MAX_EVENTS, MAX_LINE, MAX_SKIPS, OutputReader, parse_line
 from goalfsm.workers.protocol import (
+    MAX_SESSION,
     ErrorReported,
     ModelTurnEnded,
     ModelTurnStarted,
+    ProgressReported,
+    RetryReported,
+    SessionSaved,
     Skipped,
     SteeringAcknowledged,
     Text,
@@ -52,7 +56,15 @@ def answer(events: list[TurnEvent]) -> str:
         (line(type="text", text="hé"), Text(text="hé")),
         (
             line(type="usage", input_tokens=3, output_tokens=2, cached_tokens=1, cost=0.0125),
-            UsageReported(input_tokens=3, output_tokens=2, cached_tokens=1, cost=12_500),
+            UsageReported(input_tokens=2, output_tokens=2, cached_tokens=1, cost=12_500),
+        ),
+        (
+            line(type="usage", input_tokens=15000.0, output_tokens="15000", cached_tokens="1e3"),
+            UsageReported(input_tokens=14_000, output_tokens=15_000, cached_tokens=1_000),
+        ),
+        (
+            line(type="usage", input_tokens=1, output_tokens=1, cached_tokens=2, cost="0.5"),
+            UsageReported(output_tokens=1, cached_tokens=2, cost=500_000),
         ),
         (
             line(type="usage", input_tokens=0, output_tokens=2**53 - 1),
@@ -60,6 +72,15 @@ def answer(events: list[TurnEvent]) -> str:
         ),
         (line(type="tool_end", name="bash"), ToolEnded(name="bash")),
         (line(type="tool_end", name="bash", ok=False), ToolEnded(name="bash", ok=False)),
+        (line(type="progress"), ProgressReported()),
+        (line(type="progress", text="4 of 9"), ProgressReported(text="4 of 9")),
+        (line(type="session", id="é1"), SessionSaved(session="é1".encode())),
+        (line(type="session", id=None), SessionSaved(session=None)),
+        (
+            line(type="retry", message="429", seconds=2, attempt=3),
+            RetryReported(message="429", seconds=2.0, attempt=3),
+        ),
+        (line(type="retry"), RetryReported(message="")),
         (line(type="turn_start"), ModelTurnStarted()),
         (line(type="turn_end", stop_reason="toolUse"), ModelTurnEnded(stop_reason="toolUse")),
         (
@@ -103,7 +124,12 @@ def test_each_type_becomes_its_event(raw: bytes, event: TurnEvent) -> None:
         (line(type="text"), "invalid text"),
         (line(type="text", text=1), "invalid text"),
         (line(type="usage", input_tokens=-1, output_tokens=0), "invalid usage"),
-        (line(type="usage", input_tokens="1", output_tokens=0), "invalid usage"),
+        (line(type="usage", input_tokens="many", output_tokens=0), "invalid usage"),
+        (line(type="usage", input_tokens=1.5, output_tokens=0), "invalid usage"),
+        (line(type="session"), "invalid session"),
+        (line(type="session", id=""), "invalid session"),
+        (line(type="session", id="x" * (MAX_SESSION + 1)), "invalid session"),
+        (line(type="retry", seconds=-1), "invalid retry"),
         (line(type="usage", input_tokens=True, output_tokens=0), "invalid usage"),
         (line(type="usage", input_tokens=2**53, output_tokens=0), "invalid usage"),
         (line(type="usage", input_tokens=1), "invalid usage"),

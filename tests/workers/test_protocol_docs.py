@@ -149,7 +149,9 @@ def test_every_line_type_and_variable_is_documented(bench: Any, page: str) -> No
     assert types == set(lines._DECODERS) | {"tool_result", "steer", "prompt"}
     variables = set(re.findall(r"^\| `(GOALFSM_[A-Z_]+)` \|", page, re.MULTILINE))
     assert variables == {
-        name for name in worker_environment(bench.work(), inherited={}) if "GOALFSM" in name
+        name
+        for name in worker_environment(bench.work(session=b"s"), inherited={})
+        if "GOALFSM" in name
     }
 
 

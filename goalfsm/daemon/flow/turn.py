@@ -9,6 +9,7 @@ from goalfsm.goal.model import Usage
 from goalfsm.session import events as e
 from goalfsm.session.budgets import answer_digest
 from goalfsm.workers import protocol as w
+from recovery import classify
 
 if TYPE_CHECKING:
     from goalfsm.daemon.flow.scripts import Said
@@ -101,13 +102,17 @@ def message_of(seen: Gathered, zone: str | None) -> e.Message:
         stop: w.StopReason = "length" if seen.stop_reason == "length" else "stop"
         return e.Message(role="assistant", stop_reason=stop)
     error = seen.error or w.ErrorReported(message="the worker failed without saying why")
+    retry_after = error.retry_after
+    if retry_after is None and error.exception is not None:
+        # Only the object knows its response's headers.
+        retry_after = classify(error.exception).retry_after
     return e.Message(
         role="assistant",
         stop_reason="error",
-        error=seen.clean(error.message)[-KEEP_ERROR:],
+        error=seen.clean(error.text or error.message)[-KEEP_ERROR:],
         status=error.status,
         code=error.code,
-        retry_after=error.retry_after,
+        retry_after=retry_after,
         zone=zone,
     )
 

@@ -222,7 +222,7 @@ class Doer:
                 prompt="",
                 kind="compact",
             )
-            return await assignment.worker.compact(work)
+            return (await assignment.worker.compact(work)).changed
         except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001 - a worker of the embedder's may raise anything

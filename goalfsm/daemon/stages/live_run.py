@@ -14,6 +14,7 @@ from goalfsm.daemon.stages.subscriptions import Output, Problem
 from goalfsm.daemon.stages.toolcalls import answer
 from goalfsm.errors import GoalError, StoreError, described
 from goalfsm.session import events as e
+from goalfsm.session.tools import TOOLS
 from goalfsm.workers import protocol as w
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ Ending = Literal["aborted", "interrupted", "killed"]
 _ROOM: Final = 128
 """How many of a run's events may wait to be committed before the worker has to wait."""
 _SHOWN: Final = 500
+_TOOLS: Final = tuple(
+    w.Tool(name=tool.name, description=tool.description, parameters=tool.parameters)
+    for tool in TOOLS
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -134,6 +139,7 @@ class LiveRun:
             kind="wind_down" if run.wind_down else "continuation",
             turn_timeout_s=self._limits.turn_timeout_s,
             silence_timeout_s=self._limits.silence_timeout_s,
+            tools=_TOOLS,
         )
 
     async def _abort(self, task: asyncio.Task[None]) -> None:
