@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from goalfsm.session import effects, events
     from goalfsm.session.continuation import Continue, Stop, Wait, decide, is_success
     from goalfsm.session.policy import Policy
-    from goalfsm.session.state import Context, Decision, Reply, Session, Step
-    from goalfsm.session.thread import handle
+    from goalfsm.session.state import Context, Decision, Reply, Rules, Session, Step
+    from goalfsm.session.thread import GoalThread, Ready, ReplayError, handle
     from goalfsm.session.wake import next_wake
     from goalfsm.views.status import project
 
@@ -40,12 +40,16 @@ _HOMES = {
     "Goal": "goalfsm.goal.model",
     "GoalError": "goalfsm.errors",
     "GoalMachine": "goalfsm.goal.machine",
+    "GoalThread": "goalfsm.session.thread",
     "Limits": "goalfsm.goal.model",
     "Plan": "goalfsm.goal.transition",
     "Policy": "goalfsm.session.policy",
+    "Ready": "goalfsm.session.thread",
     "Rejection": "goalfsm.goal.transition",
+    "ReplayError": "goalfsm.session.thread",
     "Reply": "goalfsm.session.state",
     "Row": "goalfsm.goal.compiler",
+    "Rules": "goalfsm.session.state",
     "STATES": "goalfsm.goal.machine",
     "Session": "goalfsm.session.state",
     "Step": "goalfsm.session.state",
@@ -78,12 +82,16 @@ __all__ = [
     "Goal",
     "GoalError",
     "GoalMachine",
+    "GoalThread",
     "Limits",
     "Plan",
     "Policy",
+    "Ready",
     "Rejection",
+    "ReplayError",
     "Reply",
     "Row",
+    "Rules",
     "Session",
     "Step",
     "Stop",

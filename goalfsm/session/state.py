@@ -255,6 +255,11 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     model_goals: int = 0
 
     @property
+    def began_with(self) -> Policy:
+        """Return the policy that the thread began with: a replay of its journal starts there."""
+        return self.policy if self.first_policy is None else self.first_policy
+
+    @property
     def next_turn(self) -> int:
         """Return the number of the goal's next turn; one that failed for a while keeps its own."""
         done = 0 if self.goal is None else self.goal.continuations
@@ -282,8 +287,17 @@ class Zones(Protocol):
         ...
 
 
+class Rules(NamedTuple):
+    """The rules that decisions are taken by: the goal machine, None for the default one."""
+
+    machine: GoalMachine | None = None
+
+
+OUR_RULES: Final = Rules()
+
+
 class Context(NamedTuple):
-    """What the world gives to one decision: the time (unix ms), ids, jitter in [0, 1).
+    """What the world gives to one decision: the time (unix ms), ids, jitter in [0, 1), the rules.
 
     ``zones`` reads the time zones in what providers say of resets; without it such times are not
     understood.
@@ -292,17 +306,19 @@ class Context(NamedTuple):
     now_ms: int
     ids: Ids
     jitter: float = 0.0
-    machine: GoalMachine | None = None
     zones: Zones | None = None
+    rules: Rules = OUR_RULES
 
     @property
     def now(self) -> int:
         """Return the time in unix seconds."""
         return self.now_ms // 1000
 
-    def rules(self) -> GoalMachine:
+    @property
+    def machine(self) -> GoalMachine:
         """Return the goal machine that decides."""
-        return self.machine if self.machine is not None else default_machine()
+        machine = self.rules.machine
+        return default_machine() if machine is None else machine
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-from goalfsm.daemon.host.clock import decision_context
+from goalfsm.daemon.host.zones import zone
 from goalfsm.goal.model import Usage
 from goalfsm.session import codec
 from goalfsm.session import events as e
-from goalfsm.session.state import Session
-from goalfsm.session.thread import handle
+from goalfsm.session.state import Rules
+from goalfsm.session.thread import GoalThread, ReplayError
 from goalfsm.store.port import JournalRow
 from goalfsm.testing import invariants
 from goalfsm.testing.goals import MemoryGoals
@@ -33,21 +33,25 @@ def check_goals(goals: MemoryGoals) -> None:
 
 def _check_thread(goals: MemoryGoals, thread: str, rows: list[JournalRow]) -> None:
     stored = goals.disk.sessions[thread]
-    session = Session(policy=codec.decode(stored.state).policy)
+    session = codec.decode(stored.state)
     used: dict[str, Usage] = {}
-    for position, row in enumerate(rows, 1):
-        event = codec.decode_event(row.event)
-        context = decision_context(thread, row.event_id, row.at_ms, goals.machine)
-        step = handle(session, event, context)
-        where = f"revision {row.revision} ({type(event).__name__})"
-        _hold(row.revision == position, f"the journal has a gap before {where}")
-        same = codec.digest(codec.encode(step.session)) == row.digest
-        _hold(same, f"{where}, decided again, gives another state")
-        invariants.check(session, event, step, now_ms=row.at_ms)
-        if isinstance(event, e.UsageReported):
-            used.setdefault(event.key, event.usage)
-        session = step.session
-    _hold(codec.encode(session) == stored.state, "the snapshot is not where the journal ends")
+    replayed = GoalThread.replay(
+        rows,
+        session.began_with,
+        thread_id=thread,
+        rules=Rules(goals.machine),
+        zones=zone,
+    )
+    try:
+        for row, before, ready in replayed:
+            event = ready.event
+            invariants.check(before, event, ready.step, now_ms=row.at_ms)
+            if isinstance(event, e.UsageReported):
+                used.setdefault(event.key, event.usage)
+    except ReplayError as error:
+        raise AssertionError(error.message) from error
+    last = rows[-1].digest if rows else b""
+    _hold(codec.digest(stored.state) == last, "the snapshot is not where the journal ends")
     for name in Usage.__struct_fields__:
         booked = getattr(session.ledger.reported, name)
         reported = sum(getattr(usage, name) for usage in used.values())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from goalfsm.daemon.host.clock import DerivedIds, World, decision_context
+from goalfsm.daemon.host.clock import World, decision_context
 from goalfsm.daemon.stages.wakeups import Timers
 from goalfsm.goal.model import Limits
 from goalfsm.session import events as e
+from goalfsm.session.thread import DerivedIds
 from tests.daemon.stage import START_MS, THREAD, Stage, play, steps, worker
 
 HOUR_MS = 3_600_000

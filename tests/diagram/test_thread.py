@@ -9,12 +9,12 @@ import pytest
 
 from goalfsm.diagram import DiagramError, render
 from goalfsm.diagram.labels import simplify
-from goalfsm.diagram.ours import thread
 from goalfsm.diagram.ours.thread import SHOWN, of_thread
 from goalfsm.goal.compiler import Row
 from goalfsm.goal.machine import default_machine
 from goalfsm.goal.model import Evidence, Usage
 from goalfsm.session import events as e
+from goalfsm.session import thread as decides
 from goalfsm.testing import fails, says, takes, uses
 from recovery import machine as recovery
 from recovery.state import CALM
@@ -172,7 +172,7 @@ def test_turns_that_run_are_observed_one_after_the_other(
 def test_rows_that_fire_in_another_thread_of_the_system_are_not_the_thread_s(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    own = thread.handle
+    own = decides.handle
 
     def handle_beside(*given: Any) -> Any:
         beside = SystemThread(target=recovery.begin_overflow, args=(CALM,))
@@ -181,7 +181,7 @@ def test_rows_that_fire_in_another_thread_of_the_system_are_not_the_thread_s(
         return own(*given)
 
     watched = Thread().take(given())
-    monkeypatch.setattr(thread, "handle", handle_beside)
+    monkeypatch.setattr(decides, "handle", handle_beside)
     assert watched.taken("recovery") == {}
 
 

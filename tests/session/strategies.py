@@ -24,6 +24,7 @@ from goalfsm.goal.model import (
 from goalfsm.session import Context, Policy
 from goalfsm.session import events as e
 from goalfsm.session.entries import ClearEntry, SetEntry, UserStartEntry
+from goalfsm.session.state import Rules
 from tests.session.thread import START_MS
 
 EXPLORE: Final = "GOALFSM_EXPLORE" in os.environ
@@ -311,7 +312,7 @@ class World:
         self.now_ms += self._steps[self._count % len(self._steps)]
         self._count += 1
         jitter = (self._count % 4) / 4
-        return Context(self.now_ms, self._id, jitter, self._machine)
+        return Context(self.now_ms, self._id, jitter, rules=Rules(self._machine))
 
     def _id(self, kind: Any) -> str:
         self._made[kind] += 1

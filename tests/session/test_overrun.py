@@ -8,6 +8,7 @@ from goalfsm.goal.model import Limits
 from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
+from goalfsm.session.wake import under_way
 from tests.session.thread import Thread, started
 
 MINUTE = 60_000
@@ -124,3 +125,14 @@ def test_a_wall_clock_that_is_set_does_not_shorten_it() -> None:
 def test_how_long_is_a_time_that_ends(seconds: float) -> None:
     with pytest.raises(ValueError, match="durations"):
         Policy(overrun_s=seconds)
+
+
+@pytest.mark.parametrize("ends", [e.CompletionRequested(), e.ClearRequested()])
+def test_a_goal_that_is_limited_no_more_owes_no_wind_down(ends: e.Event) -> None:
+    """What is owed ends with the limit: a complete goal would be looked after for ever."""
+    thread = crossed()
+    thread.end()
+    assert thread.wind_down == "owed"
+    thread.do(ends)
+    assert thread.wind_down in {"none", "done"}
+    assert not under_way(thread.session)

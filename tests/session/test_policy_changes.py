@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from goalfsm.daemon.flow.replay import beginning
 from goalfsm.session import Context, Policy, Session
 from goalfsm.session import events as e
 from goalfsm.session.thread import handle
@@ -18,11 +17,11 @@ def test_a_replay_begins_with_the_policy_before_every_change() -> None:
     ).session
     session = handle(session, e.PolicyChanged(changes={"blocked_after": 2}), CTX).session
     assert session.policy.blocked_after == 2
-    assert beginning(session) == Session(policy=first)
+    assert session.began_with == first
 
 
 def test_a_policy_that_never_changed_is_what_a_replay_begins_with() -> None:
     """Without a change the snapshot's own policy is the first one."""
     policy = Policy(blocked_after=5)
     session = handle(Session(policy=policy), e.ObjectiveGiven(objective="go"), CTX).session
-    assert beginning(session) == Session(policy=policy)
+    assert session.began_with == policy

@@ -10,6 +10,7 @@ from goalfsm.session import Context, Decision, Policy, Reply, Session, Step, cod
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.entries import Entry
+from goalfsm.session.state import Rules
 from goalfsm.session.thread import handle
 from goalfsm.session.wake import next_wake
 from goalfsm.testing.invariants import check
@@ -87,7 +88,7 @@ class Thread:
     def do(self, *happened: e.Event) -> Step:
         """Handle events; every step keeps the invariants and survives its snapshot."""
         for event in happened:
-            context = Context(self.now_ms, self._id, self.jitter, self.machine)
+            context = Context(self.now_ms, self._id, self.jitter, rules=Rules(self.machine))
             step = handle(self.session, event, context)
             check(self.session, event, step, now_ms=self.now_ms)
             assert codec.decode(codec.encode(step.session)) == step.session

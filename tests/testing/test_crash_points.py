@@ -8,7 +8,9 @@ from collections.abc import AsyncGenerator
 import msgspec
 import pytest
 
+from goalfsm import Policy
 from goalfsm.session import codec
+from goalfsm.session import events as e
 from goalfsm.testing import (
     CrashPlan,
     CrashPoints,
@@ -226,8 +228,16 @@ def test_a_state_that_does_not_follow_is_found(done: MemoryGoals) -> None:
 
 def test_a_lost_row_is_found(done: MemoryGoals) -> None:
     del done.disk.journal["t"][3]
-    with pytest.raises(AssertionError, match="a gap before"):
+    with pytest.raises(AssertionError, match="goes on with row 5 where 4 belongs"):
         check_goals(done)
+
+
+def test_a_thread_whose_policy_was_changed_is_healthy(goal_clock: GoalClock) -> None:
+    """Its journal is decided again from the policy that it began with."""
+    goals = MemoryGoals(goal_clock, policy=Policy(blocked_after=2))
+    assert goals.send("t", e.PolicyChanged(changes={"blocked_after": 7})).ok
+    short(goals)
+    check_goals(goals)
 
 
 def test_a_lost_end_is_found(done: MemoryGoals) -> None:

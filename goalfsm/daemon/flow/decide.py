@@ -10,7 +10,7 @@ from goalfsm.goal.model import ACTIVE, STATUSES
 from goalfsm.session import codec
 from goalfsm.session.effects import AppendEntry, Effect, SendWork
 from goalfsm.session.state import RULES_VERSION, Decision, Reply, Session, Step
-from goalfsm.session.wake import next_wake
+from goalfsm.session.wake import next_wake, under_way
 from goalfsm.store import port
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def label(session: Session) -> str:
     Only marked and active threads need an engine's attention when it starts.
     """
     status = "none" if session.goal is None else session.goal.status
-    return status + _MOVING if in_motion(session) else status
+    return status + _MOVING if under_way(session) else status
 
 
 def status_of(listed: str) -> str:
@@ -139,17 +139,6 @@ def status_of(listed: str) -> str:
 def needs_engine(listed: str) -> bool:
     """Tell from its label whether a thread has to be looked at when an engine starts."""
     return listed in NEED_ENGINE
-
-
-def in_motion(session: Session) -> bool:
-    """Tell whether something of the thread is under way, whatever its goal's status."""
-    return (
-        session.run is not None
-        or session.stopping
-        or not session.host.idle
-        or session.claim is not None
-        or session.wind_down in {"owed", "running"}
-    )
 
 
 def is_continuation(effect: Effect) -> bool:

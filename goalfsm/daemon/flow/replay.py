@@ -38,11 +38,6 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
         return self.wrong_at is None
 
 
-def beginning(last: Session) -> Session:
-    """Return the session that the thread of ``last`` began as."""
-    return Session(policy=last.policy if last.first_policy is None else last.first_policy)
-
-
 def replay(store: Store, thread_id: str, machine: GoalMachine | None = None) -> Replay:
     """Decide the thread's journal again, up to the first row of other rules.
 
@@ -51,7 +46,7 @@ def replay(store: Store, thread_id: str, machine: GoalMachine | None = None) -> 
     stored = store.sessions.load(thread_id)
     if stored is None:
         return Replay()
-    session = beginning(codec.decode(stored.state))
+    session = Session(policy=codec.decode(stored.state).began_with)
     revision = 0
     while rows := store.journal.read(thread_id, after=revision, limit=_PAGE):
         for row in rows:

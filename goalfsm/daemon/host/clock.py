@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from goalfsm.daemon.host.zones import local_name, zone
-from goalfsm.session.state import Context
+from goalfsm.session.state import Context, Rules
+from goalfsm.session.thread import context_of
 from goalfsm.store.owner import uptime_ms
 
 if TYPE_CHECKING:
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
 SMALL_STEP_MS: Final = 1_000
 """A wall clock that differs by less is slewed after, by more it has been set."""
-
-_ID_BYTES: Final = 16
-_JITTER_BYTES: Final = 8
-_JITTER_SCALE: Final = 1 / 2 ** (8 * _JITTER_BYTES)
 
 
 class Clock(Protocol):
@@ -154,28 +150,8 @@ class World:
         return int(self._loop.time() * 1000)
 
 
-class DerivedIds:
-    """Ids that follow from what they are for: the same event gives the same ones again."""
-
-    __slots__ = ("_count", "_seed")
-
-    def __init__(self, seed: bytes) -> None:
-        """Derive from ``seed``."""
-        self._seed = seed
-        self._count = 0
-
-    def __call__(self, kind: Literal["goal", "claim"]) -> str:
-        """Return the next id of ``kind``."""
-        self._count += 1
-        text = b"%b\0%b\0%d" % (self._seed, kind.encode(), self._count)
-        return f"{kind[0]}-{blake2b(text, digest_size=_ID_BYTES).hexdigest()}"
-
-
 def decision_context(
     thread_id: str, event_id: str, at_ms: int, machine: GoalMachine | None = None
 ) -> Context:
-    """Return what the decision about an event is given; a journal row holds all of it."""
-    seed = f"{thread_id}\0{event_id}".encode()
-    draw = blake2b(seed, digest_size=_JITTER_BYTES).digest()
-    jitter = int.from_bytes(draw, "big") * _JITTER_SCALE
-    return Context(at_ms, DerivedIds(seed), jitter, machine, zone)
+    """Return what the decision about an event is given, with the time zones of this machine."""
+    return context_of(thread_id, event_id, at_ms, zones=zone, rules=Rules(machine))

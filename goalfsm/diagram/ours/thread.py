@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from goalfsm.daemon.flow.replay import beginning
-from goalfsm.daemon.host.clock import decision_context
+from goalfsm.daemon.host.zones import zone
 from goalfsm.diagram.model import Diagram, DiagramError
 from goalfsm.diagram.ours.machines import named, of_goal_machine
 from goalfsm.diagram.ours.observing import observed_by
@@ -26,8 +25,8 @@ from goalfsm.goal.machine import GoalMachine, default_machine
 from goalfsm.goal.model import ACTIVE, LIMITED, Goal
 from goalfsm.session import codec
 from goalfsm.session.continuation import OTHERWISE
-from goalfsm.session.state import RULES_VERSION, Session
-from goalfsm.session.thread import handle
+from goalfsm.session.state import Rules, Session
+from goalfsm.session.thread import GoalThread, ReplayError
 from recovery import stale_work
 
 if TYPE_CHECKING:
@@ -172,24 +171,27 @@ def _replayed(
 
     ``show`` is what draws the place alone: the advice where the journal cannot be decided again.
     """
-    session = beginning(last)
-    revision = 0
-    for row in _journal(store, thread_id):
-        if row.rules_version != RULES_VERSION or row.revision != revision + 1:
-            raise DiagramError(
-                f"the journal of {thread_id!r} was written under other rules",
-                hint=f"draw where it is now: goalfsm diagram {show}",
-            )
-        context = decision_context(thread_id, row.event_id, row.at_ms, machine)
-        after = handle(session, codec.decode_event(row.event), context).session
-        if codec.digest(codec.encode(after)) != row.digest:
+    replayed = GoalThread.replay(
+        _journal(store, thread_id),
+        last.began_with,
+        thread_id=thread_id,
+        rules=Rules(machine),
+        zones=zone,
+    )
+    try:
+        for _, before, ready in replayed:
+            yield before, ready.state
+    except ReplayError as error:
+        if error.code == "state_differs":
             raise DiagramError(
                 f"the journal of {thread_id!r} does not give its states again",
                 hint="pass the goal machine that its engine runs to of_thread(), or draw where it "
                 f"is now: goalfsm diagram {show}",
-            )
-        yield session, after
-        session, revision = after, row.revision
+            ) from error
+        raise DiagramError(
+            f"the journal of {thread_id!r} was written under other rules",
+            hint=f"draw where it is now: goalfsm diagram {show}",
+        ) from error
 
 
 def _goal(store: Store, thread_id: str, session: Session, machine: GoalMachine) -> Diagram:

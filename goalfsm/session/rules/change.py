@@ -46,7 +46,7 @@ def seconds(session: Session, ctx: Context) -> int:
 
 def request(session: Session, asked: Request, ctx: Context) -> Change | Rejection:
     """Plan ``asked`` and carry it out, or return why not."""
-    planned = plan(session.goal, asked, seconds(session, ctx), ctx.rules())
+    planned = plan(session.goal, asked, seconds(session, ctx), ctx.machine)
     return planned if isinstance(planned, Rejection) else apply(session, planned, ctx)
 
 
@@ -74,6 +74,8 @@ def apply(session: Session, planned: Plan, ctx: Context) -> Change:
             pass
     for name in planned.after:
         _EFFECTS[name](session, planned, fields)
+    if session.wind_down == "owed" and (goal is None or goal.status != LIMITED):
+        fields["wind_down"] = "done"  # a goal that is limited no more has nothing to wind down
     if succeeded_by(session.goal, goal):
         for name in FORGET:  # an embedder's row into no goal at all need not name them
             _EFFECTS[name](session, planned, fields)
@@ -231,7 +233,7 @@ def charge(session: Session, ctx: Context, *, tokens: int = 0, cost: int = 0) ->
     if charged.goal is None or charged.goal == goal:
         return Change(session if clock == session.clock else replace(session, clock=clock))
     session = replace(session, clock=clock)
-    planned = plan(session.goal, RuntimeAccounting(charged.goal), ctx.now, ctx.rules())
+    planned = plan(session.goal, RuntimeAccounting(charged.goal), ctx.now, ctx.machine)
     assert isinstance(planned, Plan)  # noqa: S101  a charge keeps every rule of accounting
     return apply(session, planned, ctx)
 

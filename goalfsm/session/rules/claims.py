@@ -138,7 +138,7 @@ def _missing(goal: Goal, evidence: tuple[Evidence, ...]) -> str:
 
 def _accept(session: Session, claim: Claim, ctx: Context, *, by: str) -> Change:
     assert session.goal is not None  # noqa: S101  a claim belongs to a goal
-    marked = mark(session.goal, "complete", seconds(session, ctx), ctx.rules())
+    marked = mark(session.goal, "complete", seconds(session, ctx), ctx.machine)
     if isinstance(marked, Rejection):
         why = "the goal cannot be completed"
         if by == "engine":
@@ -174,7 +174,7 @@ def claim_blocked(session: Session, reason: str, ctx: Context) -> Change:
     change = charge(session, ctx)
     session = change.session
     goal = session.goal
-    planned = None if goal is None else mark(goal, "blocked", seconds(session, ctx), ctx.rules())
+    planned = None if goal is None else mark(goal, "blocked", seconds(session, ctx), ctx.machine)
     if goal is None:
         return _refuse(change, "no_goal", "there is no goal to block", "create one first")
     if planned is None or isinstance(planned, Rejection):

@@ -44,7 +44,7 @@ def change_status(
     change = charge(session, ctx)
     session = change.session
     assert session.goal is not None  # noqa: S101  charging keeps the goal
-    marked = mark(session.goal, status, seconds(session, ctx), ctx.rules())
+    marked = mark(session.goal, status, seconds(session, ctx), ctx.machine)
     if isinstance(marked, Rejection):
         return change._replace(reply=refused(marked))
     goal, code = marked
