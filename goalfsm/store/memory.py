@@ -27,8 +27,8 @@ from goalfsm.store.memory_ports import (
     MemoryHistory,
     MemoryInbox,
     MemoryJournal,
+    MemoryLease,
     MemoryOutbox,
-    MemoryOwnership,
     MemoryProcesses,
     MemorySessions,
     MemoryWorkers,
@@ -63,7 +63,7 @@ class MemoryStore(MemoryHandle):
     ) -> None:
         """Open a handle on ``disk``, or on a new one."""
         super().__init__(disk, read_only=read_only, is_alive=is_alive)
-        self.owner = MemoryOwnership(self)
+        self.owner = MemoryLease(self)
         self.inbox = MemoryInbox(self)
         self.sessions = MemorySessions(self)
         self.outbox = MemoryOutbox(self)

@@ -10,8 +10,8 @@ from goalfsm.store.limits import check_size
 from goalfsm.store.memory_disk import Inbound, MemoryHandle, mark_done
 from goalfsm.store.port import (
     EXPIRY_MS,
+    Acquired,
     Answer,
-    Claimed,
     Done,
     Held,
     Identity,
@@ -25,25 +25,25 @@ from goalfsm.store.port import (
 )
 
 
-class MemoryOwnership:
-    """`goalfsm.store.port.Ownership` in memory."""
+class MemoryLease:
+    """`goalfsm.store.port.Lease` in memory."""
 
     def __init__(self, store: MemoryHandle) -> None:
         self._store = store
 
     @property
     def epoch(self) -> int | None:
-        """See `goalfsm.store.port.Ownership.epoch`."""
+        """See `goalfsm.store.port.Lease.epoch`."""
         return self._store.epoch
 
-    def claim(self, identity: Identity, *, socket: str, uptime_ms: int) -> Claimed | Held:
-        """See `goalfsm.store.port.Ownership.claim`."""
+    def acquire(self, identity: Identity, *, socket: str, uptime_ms: int) -> Acquired | Held:
+        """See `goalfsm.store.port.Lease.acquire`."""
         store = self._store
         disk = store.writable()
         before = disk.owner
         if before is not None and store.epoch == before.epoch:
             disk.owner = msgspec.structs.replace(before, uptime_ms=uptime_ms, socket=socket)
-            return Claimed(epoch=before.epoch)
+            return Acquired(epoch=before.epoch)
         if before is not None and store.living(before.identity):
             silent = max(0, uptime_ms - before.uptime_ms)
             if silent < EXPIRY_MS:
@@ -51,16 +51,16 @@ class MemoryOwnership:
         disk.epoch += 1
         disk.owner = Owner(identity=identity, epoch=disk.epoch, socket=socket, uptime_ms=uptime_ms)
         store.epoch = disk.epoch
-        return Claimed(epoch=disk.epoch, previous=before)
+        return Acquired(epoch=disk.epoch, previous=before)
 
     def heartbeat(self, *, uptime_ms: int) -> None:
-        """See `goalfsm.store.port.Ownership.heartbeat`."""
+        """See `goalfsm.store.port.Lease.heartbeat`."""
         disk = self._store.owned()
         if disk.owner is not None:
             disk.owner = msgspec.structs.replace(disk.owner, uptime_ms=uptime_ms)
 
     def release(self) -> None:
-        """See `goalfsm.store.port.Ownership.release`."""
+        """See `goalfsm.store.port.Lease.release`."""
         store = self._store
         if store.epoch is None:
             return
@@ -69,7 +69,7 @@ class MemoryOwnership:
         store.epoch = None
 
     def current(self) -> Owner | None:
-        """See `goalfsm.store.port.Ownership.current`."""
+        """See `goalfsm.store.port.Lease.current`."""
         return self._store.disk.owner
 
 

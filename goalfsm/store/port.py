@@ -1,4 +1,4 @@
-"""What goalfsm asks of a store: narrow enough for another backend to stand behind it.
+"""What a daemon asks of a store that one process owns: `Reading`, and what owning a file takes.
 
 A store moves opaque bytes and knows nothing of goals. It gives:
 
@@ -11,11 +11,11 @@ A store moves opaque bytes and knows nothing of goals. It gives:
 Every method is synchronous and runs on the caller's thread; a handle belongs to one thread, except
 where a docstring says "any thread". Methods are marked:
 
-- *owner*: only for the handle whose `Ownership.claim` succeeded; otherwise raises `Fenced`;
+- *owner*: only for the handle whose `Lease.acquire` succeeded; otherwise raises `Fenced`;
 - *writer*: any handle that was not opened read-only; another process may be the owner;
 - *reader*: also on a read-only handle; never writes, takes no ownership.
 
-Times named ``*_ms`` are unix milliseconds, except ``uptime_ms``, see `Ownership`.
+Times named ``*_ms`` are unix milliseconds, except ``uptime_ms``, see `Lease`.
 
 Errors: besides those named, every method may raise `StoreUnavailable` (the device or the file
 failed; nothing was written), `Corrupt`, `Busy` (another process held the lock for longer than the
@@ -27,13 +27,22 @@ key (`Journal.find`, `Inbox.answer`) what came of it, or submit the same commit 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+from goalfsm.store.reading import (
+    Answers,
+    History,
+    Journal,
+    OpenEffects,
+    Programs,
+    Reading,
+    Sessions,
+)
 from goalfsm.store.rows import (
+    Acquired,
     Answer,
-    Claimed,
     Commit,
     Committed,
     Conflict,
@@ -57,9 +66,10 @@ from goalfsm.store.rows import (
 __all__ = [
     "EXPIRY_MS",
     "MAX_COMMIT_BYTES",
+    "Acquired",
     "Answer",
+    "Answers",
     "Checkpointer",
-    "Claimed",
     "Commit",
     "Committed",
     "Conflict",
@@ -74,13 +84,16 @@ __all__ = [
     "InboxRow",
     "Journal",
     "JournalRow",
+    "Lease",
     "OpenEffect",
+    "OpenEffects",
     "Outbox",
     "Outcome",
     "Owner",
-    "Ownership",
     "Process",
     "Processes",
+    "Programs",
+    "Reading",
     "Refused",
     "Sessions",
     "Store",
@@ -96,7 +109,7 @@ MAX_COMMIT_BYTES: Final = 8 * 1024 * 1024
 """Most bytes that one commit or inbox row carries, all its blobs together."""
 
 
-class Ownership(Protocol):
+class Lease(Protocol):
     """One owner at a time, fenced by an epoch that only grows.
 
     ``uptime_ms`` is read from a clock that all processes of this boot share and that nobody sets
@@ -109,7 +122,7 @@ class Ownership(Protocol):
         """Return the epoch that this handle claimed, None when it claimed none (or was fenced)."""
         ...
 
-    def claim(self, identity: Identity, *, socket: str, uptime_ms: int) -> Claimed | Held:
+    def acquire(self, identity: Identity, *, socket: str, uptime_ms: int) -> Acquired | Held:
         """Become the owner where there is none, or it is dead, or silent for `EXPIRY_MS` (writer).
 
         The epoch is raised in the same transaction, so the one before is fenced at its next write.
@@ -130,7 +143,7 @@ class Ownership(Protocol):
         ...
 
 
-class Inbox(Protocol):
+class Inbox(Answers, Protocol):
     """Events from outside, durable before their sender is answered."""
 
     def put(self, inbox_id: str, thread_id: str, *, at_ms: int, event: bytes) -> bool:
@@ -144,72 +157,17 @@ class Inbox(Protocol):
         """Return rows not consumed with ``seq`` above ``after``, oldest first (reader)."""
         ...
 
-    def answer(self, inbox_id: str) -> Answer | None:
-        """Return what became of that row, None when the id is unknown (reader)."""
-        ...
 
-
-class Sessions(Protocol):
-    """The snapshot of every thread."""
-
-    def load(self, thread_id: str) -> Stored | None:
-        """Return the snapshot of a thread, None when there is none (reader)."""
-        ...
-
-    def threads(self, statuses: Collection[str] = ()) -> tuple[ThreadRow, ...]:
-        """Return all threads, or those with one of these statuses, by thread id (reader)."""
-        ...
-
-    def due(self, now_ms: int, *, limit: int = 1000) -> tuple[ThreadRow, ...]:
-        """Return threads with ``wake_at_ms <= now_ms``, the longest due first (reader)."""
-        ...
-
-    def next_wake(self) -> int | None:
-        """Return the earliest ``wake_at_ms`` of all threads (reader)."""
-        ...
-
-
-class Outbox(Protocol):
+class Outbox(OpenEffects, Protocol):
     """Effects to do: at least once, under a key that makes the second time harmless."""
-
-    def open(
-        self, thread_id: str | None = None, *, after: int = 0, limit: int = 1000
-    ) -> tuple[OpenEffect, ...]:
-        """Return effects not done, of one thread or all, in the order of commit (reader)."""
-        ...
 
     def mark_done(self, done: Sequence[Done]) -> None:
         """Record that these were done; unknown keys and keys done before are no error (owner)."""
         ...
 
 
-class Journal(Protocol):
-    """Every event and what it decided: append-only."""
-
-    def read(
-        self, thread_id: str, *, after: int = 0, limit: int = 1000, newest: bool = False
-    ) -> tuple[JournalRow, ...]:
-        """Return rows with ``revision`` above ``after``, oldest first (reader).
-
-        ``newest``: the last ``limit`` of them, newest first.
-        """
-        ...
-
-    def find(self, thread_id: str, event_id: str) -> JournalRow | None:
-        """Return the row of an event, None when it was never committed (reader)."""
-        ...
-
-
-class History(Protocol):
-    """The entries that people, forks and importers see."""
-
-    def read(self, thread_id: str) -> tuple[bytes, ...]:
-        """Return the entries of a thread, oldest first (reader)."""
-        ...
-
-
-class WorkerConfigs(Protocol):
-    """What runs a thread's turns, as the front end described it: argv, cwd, environment names."""
+class WorkerConfigs(Programs, Protocol):
+    """What runs a thread's turns, to be stored and forgotten too."""
 
     def put(self, thread_id: str, config: bytes) -> None:
         """Store or replace the thread's worker (writer). Raises `TooLarge`."""
@@ -217,10 +175,6 @@ class WorkerConfigs(Protocol):
 
     def remove(self, thread_id: str) -> None:
         """Forget the thread's worker; no error when none was stored (writer)."""
-        ...
-
-    def get(self, thread_id: str) -> bytes | None:
-        """Return the thread's worker, None when none was stored (reader)."""
         ...
 
 
@@ -268,11 +222,11 @@ class Checkpointer(Protocol):
         ...
 
 
-class Store(Protocol):
-    """One store handle. Closing it does not release ownership: a crash would not either."""
+class Store(Reading, Protocol):
+    """One handle on a file. Closing it does not release ownership: a crash would not either."""
 
     @property
-    def owner(self) -> Ownership:
+    def owner(self) -> Lease:
         """Who may commit."""
         ...
 
@@ -282,23 +236,8 @@ class Store(Protocol):
         ...
 
     @property
-    def sessions(self) -> Sessions:
-        """Snapshots."""
-        ...
-
-    @property
     def outbox(self) -> Outbox:
         """Effects to do."""
-        ...
-
-    @property
-    def journal(self) -> Journal:
-        """The audit trail."""
-        ...
-
-    @property
-    def history(self) -> History:
-        """Entries for people."""
         ...
 
     @property
@@ -355,18 +294,10 @@ class Store(Protocol):
         """Return what is wrong with the stored data, empty when nothing is (reader, any thread)."""
         ...
 
-    def facts(self) -> Facts:
-        """Return what `doctor` shows (reader)."""
-        ...
-
     def reopen(self) -> None:
         """Drop the handle's connection and open the same file again; keeps the epoch.
 
         For an owner this also settles `OutcomeUnknown`: what is absent afterwards stays absent.
         Raises `Fenced` when there is a successor, `DatabaseReplaced` when the file is another.
         """
-        ...
-
-    def close(self) -> None:
-        """Close the handle; a second time is no error."""
         ...

@@ -170,7 +170,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
-    """Who owns the store: the row that `Ownership.claim` writes."""
+    """Who owns the store: the row that `Lease.acquire` writes."""
 
     identity: Identity
     epoch: int
@@ -178,7 +178,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     uptime_ms: int
 
 
-class Claimed(msgspec.Struct, frozen=True, kw_only=True):
+class Acquired(msgspec.Struct, frozen=True, kw_only=True):
     """The handle owns the store under ``epoch``; ``previous`` died or fell silent."""
 
     epoch: int

@@ -21,7 +21,7 @@ from goalfsm.session.events import HostChanged, ObjectiveGiven
 from goalfsm.session.state import Session
 from goalfsm.session.thread import handle
 from goalfsm.store.owner import own_identity, uptime_ms
-from goalfsm.store.port import Claimed, Commit, Committed
+from goalfsm.store.port import Acquired, Commit, Committed
 from goalfsm.store.port import Effect as OutboxRow
 from goalfsm.store.pump import Pump
 from goalfsm.store.sqlite import SqliteStore
@@ -65,8 +65,8 @@ def commit_of(thread: str, revision: int, rows: Payload) -> Commit:
 def opened(folder: str, vfs: str | None = None, name: str = "goals.db") -> Iterator[SqliteStore]:
     """Yield a store that this process owns."""
     store = SqliteStore.open(Path(folder) / name, vfs=vfs)
-    claimed = store.owner.claim(own_identity(), socket="", uptime_ms=uptime_ms())
-    assert isinstance(claimed, Claimed)
+    claimed = store.owner.acquire(own_identity(), socket="", uptime_ms=uptime_ms())
+    assert isinstance(claimed, Acquired)
     try:
         yield store
     finally:

@@ -30,7 +30,7 @@ from goalfsm.session.events import CompletionRequested, ObjectiveGiven
 from goalfsm.session.state import Session
 from goalfsm.session.thread import handle
 from goalfsm.store.owner import own_identity, uptime_ms
-from goalfsm.store.port import Claimed, Commit
+from goalfsm.store.port import Acquired, Commit
 from goalfsm.store.port import Effect as OutboxRow
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers.inprocess import CallableWorker
@@ -125,7 +125,9 @@ async def _children(path: Path, turns: int) -> list[float]:
 def prepared(path: Path, *, goals: int, active: int, rows: int) -> None:
     """Write a database with so many goals, some active, and so many journal rows."""
     store = SqliteStore.open(path)
-    assert isinstance(store.owner.claim(own_identity(), socket="", uptime_ms=uptime_ms()), Claimed)
+    assert isinstance(
+        store.owner.acquire(own_identity(), socket="", uptime_ms=uptime_ms()), Acquired
+    )
     commits = []
     event = codec.encode_event(ObjectiveGiven(objective="go on"))
     for number in range(goals):

@@ -15,7 +15,7 @@ from goalfsm.store.sqlite import SqliteStore
 if __name__ == "__main__":
     path = Path(sys.argv[1])
     store = SqliteStore.open(path)
-    store.owner.claim(own_identity(), socket="", uptime_ms=uptime_ms())
+    store.owner.acquire(own_identity(), socket="", uptime_ms=uptime_ms())
     lock = apsw.Connection(str(path))
     lock.execute("BEGIN IMMEDIATE")
     sys.stdout.write("held\n")

@@ -168,7 +168,7 @@ def test_an_unknown_thread_or_file_is_refused_before_anything_is_written(db: Pat
 def silent_owner(db: Path) -> Iterator[SqliteStore]:
     """Own the database and do not listen."""
     store = SqliteStore.open(db)
-    store.owner.claim(own_identity(), socket="", uptime_ms=uptime_ms())
+    store.owner.acquire(own_identity(), socket="", uptime_ms=uptime_ms())
     yield store
     store.close()
 
@@ -229,7 +229,7 @@ def test_an_owner_whose_socket_does_not_answer_counts_as_silent(db: Path) -> Non
     with socket.socket(socket.AF_UNIX) as deaf:
         deaf.bind(str(place))
         deaf.listen()
-        store.owner.claim(own_identity(), socket=str(place), uptime_ms=uptime_ms())
+        store.owner.acquire(own_identity(), socket=str(place), uptime_ms=uptime_ms())
         assert request(db, THREAD, OBJECTIVE, "one", timeout_s=0.3).code == "recorded"
         with pytest.raises(NoEngine):
             status(db, THREAD, timeout_s=0.2)

@@ -22,7 +22,7 @@ class Slow(StageSystem):
     async def end_orphans(self, *_asked: object, **_more: object) -> Orphans:
         self.stage.dead.add(self.pid)
         successor = Identity(pid=99, start_time=1, boot_id="boot")
-        self.stage.store().owner.claim(successor, socket="", uptime_ms=self.clock.uptime_ms())
+        self.stage.store().owner.acquire(successor, socket="", uptime_ms=self.clock.uptime_ms())
         await asyncio.sleep(10)  # A heartbeat notices.
         return Orphans()
 
@@ -60,7 +60,7 @@ def test_an_engine_that_stood_still_asks_before_it_starts_a_worker(
             later = stage.clock.uptime_ms() + 20_000
             monkeypatch.setattr(stage.clock, "uptime_ms", lambda: later)
             successor = Identity(pid=99, start_time=1, boot_id="boot")
-            stage.store().owner.claim(successor, socket="", uptime_ms=later)
+            stage.store().owner.acquire(successor, socket="", uptime_ms=later)
             return render(*asked)
 
         async def turn(work: w.Work) -> Any:
@@ -112,18 +112,18 @@ def test_an_engine_that_stood_still_ends_no_supervisor_of_its_successor() -> Non
         await first.submit(THREAD, OBJECTIVE)
         await stage.crash(first)
         late = stage.engine({})
-        take = late.store.owner.claim
+        take = late.store.owner.acquire
 
         def claim_and_stand_still(identity: Identity, **asked: Any) -> Any:
             claimed = take(identity, **asked)
             later = stage.clock.uptime_ms() + 20_000
             stage.clock.uptime_ms = lambda: later  # type: ignore[method-assign]
-            late.store.owner.claim = take  # type: ignore[method-assign]
+            late.store.owner.acquire = take  # type: ignore[method-assign]
             successor = Identity(pid=99, start_time=1, boot_id="boot")
-            stage.store().owner.claim(successor, socket="", uptime_ms=later)
+            stage.store().owner.acquire(successor, socket="", uptime_ms=later)
             return claimed
 
-        late.store.owner.claim = claim_and_stand_still  # type: ignore[method-assign]
+        late.store.owner.acquire = claim_and_stand_still  # type: ignore[method-assign]
         with pytest.raises(Fenced):
             async with late:
                 pytest.fail("it does not own the store")

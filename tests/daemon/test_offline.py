@@ -61,7 +61,7 @@ def test_it_owns_the_store_for_a_moment_and_does_no_effect() -> None:
 def test_an_owner_that_lives_is_left_alone() -> None:
     store = MemoryStore()
     other = MemoryStore(store.disk)
-    other.owner.claim(own_identity(), socket="", uptime_ms=SystemClock().uptime_ms())
+    other.owner.acquire(own_identity(), socket="", uptime_ms=SystemClock().uptime_ms())
     assert isinstance(offline.apply(store, THREAD, OBJECTIVE, "one"), Held)
     assert store.disk.journal == {}
 

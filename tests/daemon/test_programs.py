@@ -21,7 +21,7 @@ from goalfsm.errors import DatabaseReplaced
 from goalfsm.goal.model import Verifier
 from goalfsm.session import events as e
 from goalfsm.store.owner import own_identity, uptime_ms
-from goalfsm.store.port import Claimed, Held, Process
+from goalfsm.store.port import Acquired, Held, Process
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers.supervisor import processes
 from tests.daemon.stage import THREAD
@@ -170,11 +170,11 @@ def test_the_identity_of_a_process_survives_its_end() -> None:
 class Answers:
     """An ownership that answers from a list."""
 
-    def __init__(self, *answers: Claimed | Held) -> None:
+    def __init__(self, *answers: Acquired | Held) -> None:
         self.owner = self
         self.answers = list(answers)
 
-    def claim(self, *_: object, **__: object) -> Claimed | Held:
+    def acquire(self, *_: object, **__: object) -> Acquired | Held:
         return self.answers.pop(0)
 
 
@@ -196,7 +196,7 @@ def test_an_owner_that_holds_the_lock_beyond_expiry_is_killed(
     monkeypatch.setattr("goalfsm.daemon.guards.ownership._RETRY_S", 0.0)
     silent = Held(owner=None, silent_for_ms=9_000)
     locked = Held(owner=None, silent_for_ms=11_000, locked=True)
-    claimed = Claimed(epoch=2)
+    claimed = Acquired(epoch=2)
     system = Killer()
     answers = Answers(silent, locked, claimed)
     assert asyncio.run(acquire(answers, system, socket="")) == claimed  # type: ignore[arg-type]
@@ -211,7 +211,7 @@ def test_a_lock_without_an_owner_is_not_waited_for_for_ever(
     held = Held(owner=None, silent_for_ms=0, locked=True)
 
     class Always(Answers):
-        def claim(self, *_: object, **__: object) -> Held:
+        def acquire(self, *_: object, **__: object) -> Held:
             return held
 
     class Harmless(Killer):

@@ -44,7 +44,7 @@ class Thread:
     def __init__(self, machine: GoalMachine | None = None) -> None:
         self.store = MemoryStore(MemoryDisk())
         identity = Identity(pid=1, start_time=1, boot_id="boot")
-        self.store.owner.claim(identity, socket="", uptime_ms=0)
+        self.store.owner.acquire(identity, socket="", uptime_ms=0)
         self.session = Session()
         self.revision = 0
         self.machine = machine

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from goalfsm.errors import Busy, DiskFull, OutcomeUnknown, StoreClosed, StoreUnavailable
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.port import (
+    Acquired,
     Answer,
-    Claimed,
     Commit,
     Done,
     Held,
@@ -127,12 +127,12 @@ class _Part:
 
 
 class _Ownership(_Part):
-    def claim(self, identity: Identity, *, socket: str, uptime_ms: int) -> Claimed | Held:
+    def acquire(self, identity: Identity, *, socket: str, uptime_ms: int) -> Acquired | Held:
         process = self._store.process
         self._store.touch()
         process.point("claim.before")
-        answer: Claimed | Held = self._inner.claim(identity, socket=socket, uptime_ms=uptime_ms)
-        if isinstance(answer, Claimed):
+        answer: Acquired | Held = self._inner.acquire(identity, socket=socket, uptime_ms=uptime_ms)
+        if isinstance(answer, Acquired):
             self._store.see(process, answer.epoch)
             process.trace("claims epoch", answer.epoch)
             process.point("claim.after")

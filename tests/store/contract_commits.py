@@ -58,32 +58,6 @@ class CommitsContract:
         assert answer is not None
         assert (answer.revision, answer.reply) == (1, b"done")
 
-    def test_missing_things_are_none_or_empty(self, store: Store) -> None:
-        """An empty store answers every question without an error."""
-        assert store.sessions.load("t") is None
-        assert store.sessions.threads() == ()
-        assert store.sessions.due(10**15) == ()
-        assert store.sessions.next_wake() is None
-        assert store.journal.read("t") == ()
-        assert store.journal.find("t", "event-1") is None
-        assert store.history.read("t") == ()
-        assert store.outbox.open() == ()
-        assert store.outbox.open("t") == ()
-        assert store.inbox.pending() == ()
-        assert store.inbox.answer("in-1") is None
-        assert store.workers.get("t") is None
-        assert store.processes.open() == ()
-        assert store.commit([]) == []
-
-    def test_later_commit_replaces_the_state(self, store: Store) -> None:
-        """The snapshot is the newest; wake and status follow it, also back to nothing."""
-        store.commit([commit(wake_at_ms=5, status="active")])
-        assert store.commit([commit(expected=1)]) == [Committed(revision=2)]
-        stored = store.sessions.load("t")
-        assert stored is not None
-        assert (stored.state, stored.revision) == (b"state 2 of t", 2)
-        assert (stored.status, stored.wake_at_ms) == ("", None)
-
     @pytest.mark.parametrize(("there", "expected"), [(0, 1), (0, 7), (2, 1), (2, 3), (2, 0)])
     def test_stale_revision_is_a_conflict(self, store: Store, there: int, expected: int) -> None:
         """A commit computed from another revision writes nothing and learns the actual one."""

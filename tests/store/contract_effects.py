@@ -14,17 +14,6 @@ class EffectsContract:
 
     # --- effects
 
-    def test_effects_come_in_order_and_by_page(self, store: Store) -> None:
-        """Open effects are listed by commit, per thread, and after a given one."""
-        store.commit([commit("a", outbox=tuple(Effect(key=f"a{n}", kind="K") for n in range(3)))])
-        store.commit([commit("b", outbox=(Effect(key="b0", kind="K"),))])
-        rows = store.outbox.open()
-        assert [row.key for row in rows] == ["a0", "a1", "a2", "b0"]
-        assert [row.key for row in store.outbox.open("b")] == ["b0"]
-        assert [row.key for row in store.outbox.open(after=rows[1].seq)] == ["a2", "b0"]
-        assert [row.key for row in store.outbox.open(limit=2)] == ["a0", "a1"]
-        assert [row.key for row in store.outbox.open("a", after=rows[0].seq, limit=1)] == ["a1"]
-
     @pytest.mark.parametrize("way", ["commit", "batch", "marks"])
     def test_done_effect_is_no_longer_open(self, store: Store, way: str) -> None:
         """An effect is marked by its event, beside a batch, or alone."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from goalfsm.errors import CannotWrite, Fenced, StoreClosed
-from goalfsm.store.port import Committed, Duplicate, Effect, Store
-from tests.store.handles import BOB, MakeStore, commit, nobody_lives, owned
+from goalfsm.store.port import Committed, Duplicate, Effect, Process, Store
+from tests.store.handles import ALICE, BOB, MakeStore, commit, everybody_lives, nobody_lives, owned
 
 
 class HandlesContract:
@@ -63,15 +63,32 @@ class HandlesContract:
         store.commit([commit("a", expected=1), commit("b", expected=9)])
         assert store.integrity() == ()
 
-    def test_facts_count(self, store: Store) -> None:
-        """The counts that people see are right."""
-        effects = (Effect(key="k1", kind="K"), Effect(key="k2", kind="K"))
-        store.commit([commit("a", outbox=effects), commit("b")])
-        store.commit([commit("a", expected=1, outbox_done=("k1",))])
+    def test_facts_count_what_waits_in_the_inbox(self, store: Store) -> None:
+        """A row that no commit has consumed is pending."""
         store.inbox.put("in", "a", at_ms=1, event=b"x")
-        facts = store.facts()
-        assert (facts.threads, facts.journal_rows) == (2, 3)
-        assert (facts.open_effects, facts.pending_inbox) == (1, 1)
+        assert store.facts().pending_inbox == 1
+
+    def test_worker_is_stored_by_any_process(self, store: Store, make_store: MakeStore) -> None:
+        """Who does not own the store may say what runs a thread, and take it back."""
+        other = make_store(is_alive=everybody_lives)
+        other.workers.put("t", b"worker")
+        assert store.workers.get("t") == b"worker"
+        other.workers.remove("t")
+        assert store.workers.get("t") is None
+
+    def test_processes_are_open_until_ended(self, store: Store, make_store: MakeStore) -> None:
+        """A successor finds the process groups that were not ended."""
+        assert store.processes.open() == ()
+        first = Process(run_id="r1", thread_id="t", identity=ALICE, pgid=100, at_ms=2)
+        second = Process(run_id="r2", thread_id="u", identity=BOB, pgid=200, at_ms=1)
+        for process in (first, second):
+            store.processes.put(process)
+        assert make_store(read_only=True).processes.open() == (second, first)
+        replaced = Process(run_id="r1", thread_id="t", identity=BOB, pgid=300, at_ms=2)
+        store.processes.put(replaced)
+        store.processes.end("r2")
+        store.processes.end("unknown")
+        assert store.processes.open() == (replaced,)
 
     def test_read_only_handle_writes_nothing(self, store: Store, make_store: MakeStore) -> None:
         """It sees later commits and refuses every change."""
@@ -83,7 +100,7 @@ class HandlesContract:
             lambda: reader.inbox.put("in", "t", at_ms=1, event=b"x"),
             lambda: reader.workers.put("t", b"x"),
             lambda: reader.workers.remove("t"),
-            lambda: reader.owner.claim(BOB, socket="", uptime_ms=10**9),
+            lambda: reader.owner.acquire(BOB, socket="", uptime_ms=10**9),
         ):
             with pytest.raises(CannotWrite):
                 attempt()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from goalfsm.errors import Fenced
-from goalfsm.store.port import EXPIRY_MS, Claimed, Committed, Done, Held, Process, Store
+from goalfsm.store.port import EXPIRY_MS, Acquired, Committed, Done, Held, Process, Store
 from tests.store.handles import ALICE, BOB, MakeStore, commit, everybody_lives, nobody_lives, owned
 
 
@@ -32,7 +32,7 @@ class OwnershipContract:
 
     def test_living_owner_is_left_alone(self, store: Store, make_store: MakeStore) -> None:
         """A second process is told who owns the store and for how long it has been silent."""
-        held = make_store(is_alive=everybody_lives).owner.claim(BOB, socket="/b", uptime_ms=4_000)
+        held = make_store(is_alive=everybody_lives).owner.acquire(BOB, socket="/b", uptime_ms=4_000)
         assert isinstance(held, Held)
         assert held.owner is not None
         assert (held.owner.identity, held.owner.socket) == (ALICE, "/run/s")
@@ -42,8 +42,8 @@ class OwnershipContract:
     def test_dead_owner_is_replaced_at_once(self, store: Store, make_store: MakeStore) -> None:
         """Its successor has the next epoch and learns who it was."""
         heir = make_store(is_alive=nobody_lives)
-        claimed = heir.owner.claim(BOB, socket="/b", uptime_ms=0)
-        assert isinstance(claimed, Claimed)
+        claimed = heir.owner.acquire(BOB, socket="/b", uptime_ms=0)
+        assert isinstance(claimed, Acquired)
         assert claimed.previous is not None
         assert (claimed.epoch, claimed.previous.identity) == (2, ALICE)
         assert store.owner.epoch == 1
@@ -55,15 +55,15 @@ class OwnershipContract:
         """Alive but silent counts as gone after ten seconds, not before."""
         store.owner.heartbeat(uptime_ms=500)
         heir = make_store(is_alive=everybody_lives)
-        answer = heir.owner.claim(BOB, socket="/b", uptime_ms=500 + silent)
-        assert isinstance(answer, Claimed) is taken
+        answer = heir.owner.acquire(BOB, socket="/b", uptime_ms=500 + silent)
+        assert isinstance(answer, Acquired) is taken
 
     def test_clock_that_went_back_does_not_depose(
         self, store: Store, make_store: MakeStore
     ) -> None:
         """A heartbeat from the future is no silence."""
         store.owner.heartbeat(uptime_ms=3_600_000)
-        held = make_store(is_alive=everybody_lives).owner.claim(BOB, socket="/b", uptime_ms=5)
+        held = make_store(is_alive=everybody_lives).owner.acquire(BOB, socket="/b", uptime_ms=5)
         assert isinstance(held, Held)
         assert held.silent_for_ms == 0
 
@@ -96,14 +96,14 @@ class OwnershipContract:
         assert store.owner.current() is None
         with pytest.raises(Fenced):
             store.commit([commit()])
-        claimed = make_store(is_alive=everybody_lives).owner.claim(BOB, socket="/b", uptime_ms=0)
-        assert claimed == Claimed(epoch=2, previous=None)
+        claimed = make_store(is_alive=everybody_lives).owner.acquire(BOB, socket="/b", uptime_ms=0)
+        assert claimed == Acquired(epoch=2, previous=None)
         store.owner.release()
 
     def test_claiming_again_is_a_heartbeat(self, store: Store) -> None:
         """The owner keeps its epoch."""
-        again = store.owner.claim(ALICE, socket="/new", uptime_ms=700)
-        assert again == Claimed(epoch=1, previous=None)
+        again = store.owner.acquire(ALICE, socket="/new", uptime_ms=700)
+        assert again == Acquired(epoch=1, previous=None)
         current = store.owner.current()
         assert current is not None
         assert (current.uptime_ms, current.socket, current.epoch) == (700, "/new", 1)
@@ -112,7 +112,7 @@ class OwnershipContract:
         self, store: Store, make_store: MakeStore
     ) -> None:
         """A second handle of one process is another owner: it is held like any other."""
-        held = make_store(is_alive=everybody_lives).owner.claim(ALICE, socket="/s", uptime_ms=1)
+        held = make_store(is_alive=everybody_lives).owner.acquire(ALICE, socket="/s", uptime_ms=1)
         assert isinstance(held, Held)
         assert store.owner.epoch == 1
 

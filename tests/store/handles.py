@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from goalfsm.store.port import Claimed, Commit, Identity, Store
+from goalfsm.store.port import Acquired, Commit, Committed, Identity, Store
 
 AnyStore = TypeVar("AnyStore", bound=Store)
 
@@ -21,6 +21,37 @@ class MakeStore(Protocol):
     ) -> Store:
         """Return a new handle."""
         ...
+
+
+class Write(Protocol):
+    """Puts things into the store that a test reads."""
+
+    def commits(self, *commits: Commit) -> None:
+        """Write these, each of which must be taken."""
+        ...
+
+    def worker(self, thread_id: str, config: bytes | None) -> None:
+        """Store a thread's worker, or forget it where there is none."""
+        ...
+
+
+class WriteAsOwner:
+    """Writes through a handle that owns the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def commits(self, *commits: Commit) -> None:
+        """Write these in one batch."""
+        revisions = [Committed(revision=commit.expected_revision + 1) for commit in commits]
+        assert self._store.commit(commits) == revisions
+
+    def worker(self, thread_id: str, config: bytes | None) -> None:
+        """Store or forget a worker."""
+        if config is None:
+            self._store.workers.remove(thread_id)
+        else:
+            self._store.workers.put(thread_id, config)
 
 
 def everybody_lives(_identity: Identity) -> bool:
@@ -49,5 +80,5 @@ def commit(thread_id: str = "t", expected: int = 0, **changes: Any) -> Commit:
 
 def owned(store: AnyStore, *, who: Identity = ALICE, at: int = 0) -> AnyStore:
     """Return the store after it claimed ownership."""
-    assert isinstance(store.owner.claim(who, socket="/run/s", uptime_ms=at), Claimed)
+    assert isinstance(store.owner.acquire(who, socket="/run/s", uptime_ms=at), Acquired)
     return store

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from goalfsm.errors import DatabaseReplaced, Fenced, OutcomeUnknown, StoreError
 from goalfsm.store.port import (
+    Acquired,
     Checkpointer,
-    Claimed,
     Commit,
     Committed,
     Done,
@@ -110,7 +110,7 @@ class Scenario:
 
     def claim(self, store: Store) -> None:
         """Own it."""
-        assert isinstance(store.owner.claim(ME, socket="s", uptime_ms=1), Claimed)
+        assert isinstance(store.owner.acquire(ME, socket="s", uptime_ms=1), Acquired)
 
     def put(self, store: Store, inbox_id: str, thread: str) -> None:
         """Send an event; False after an error means that it had arrived."""

@@ -119,7 +119,7 @@ class Stores(RuleBasedStateMachine):
     def claim(self, who: int) -> None:
         """Claim for that process."""
         identity = Identity(pid=self.pid[who], start_time=0, boot_id="boot")
-        self._both(who, lambda s: s.owner.claim(identity, socket="s", uptime_ms=self.uptime))
+        self._both(who, lambda s: s.owner.acquire(identity, socket="s", uptime_ms=self.uptime))
 
     @rule(who=st.integers(0, 1))
     def heartbeat(self, who: int) -> None:

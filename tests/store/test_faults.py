@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from goalfsm.errors import DiskFull, OutcomeUnknown, StoreError, StoreUnavailable
-from goalfsm.store.port import Claimed, Commit, Committed, Effect, Identity, Process
+from goalfsm.store.port import Acquired, Commit, Committed, Effect, Identity, Process
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.store.sqlite.failures import translated
 from tests.store.faulty_vfs import Fault, FaultyVfs
@@ -129,7 +129,7 @@ def _one(expected: int) -> Commit:
 def _owned(path: Path, vfs: FaultyVfs) -> SqliteStore:
     store = SqliteStore.open(path, vfs=vfs.name, reserve_bytes=0)
     me = Identity(pid=1, start_time=1, boot_id="boot")
-    assert isinstance(store.owner.claim(me, socket="", uptime_ms=0), Claimed)
+    assert isinstance(store.owner.acquire(me, socket="", uptime_ms=0), Acquired)
     return store
 
 

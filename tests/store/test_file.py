@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from goalfsm.errors import Busy, CannotWrite, StoreClosed
-from goalfsm.store.port import Claimed, Committed, Effect
+from goalfsm.store.port import Acquired, Committed, Effect
 from goalfsm.store.sqlite import SqliteStore, checkpoint
 from goalfsm.store.sqlite.database import Database
 from tests.store.handles import BOB, commit, everybody_lives
@@ -34,8 +34,8 @@ def test_backup_is_a_whole_database_of_its_own(path: Path, store: SqliteStore) -
     assert copy.integrity() == ()
     assert [effect.key for effect in copy.outbox.open()] == ["k"]
     assert copy.owner.current() is None
-    claimed = copy.owner.claim(BOB, socket="", uptime_ms=0)
-    assert isinstance(claimed, Claimed)
+    claimed = copy.owner.acquire(BOB, socket="", uptime_ms=0)
+    assert isinstance(claimed, Acquired)
     assert claimed.epoch == 2
     copy.close()
 

@@ -12,7 +12,7 @@ import pytest
 
 from goalfsm.errors import Busy, CannotWrite, Fenced, StoreClosed, StoreUnavailable
 from goalfsm.store.owner import end_stalled
-from goalfsm.store.port import EXPIRY_MS, Claimed, Committed, Held, Identity
+from goalfsm.store.port import EXPIRY_MS, Acquired, Committed, Held, Identity
 from goalfsm.store.sqlite import SqliteStore
 from tests.store.handles import ALICE, BOB, commit, everybody_lives, nobody_lives, owned
 
@@ -38,7 +38,7 @@ def test_claim_on_a_locked_database_tells_who_holds_it(path: Path) -> None:
     blocker = apsw.Connection(str(path))
     blocker.execute("BEGIN IMMEDIATE")
     other = SqliteStore.open(path, busy_ms=1, is_alive=everybody_lives)
-    held = other.owner.claim(
+    held = other.owner.acquire(
         Identity(pid=2, start_time=2, boot_id="b"), socket="", uptime_ms=21_000
     )
     assert isinstance(held, Held)
@@ -102,7 +102,7 @@ def test_owner_stopped_inside_a_transaction_is_replaced(
         "from goalfsm.store.sqlite import SqliteStore;"
         "from goalfsm.store.owner import own_identity; from tests.store.handles import commit;"
         "s = SqliteStore.open(Path(sys.argv[1]));"
-        "s.owner.claim(own_identity(), socket='', uptime_ms=0); s.commit([commit()]);"
+        "s.owner.acquire(own_identity(), socket='', uptime_ms=0); s.commit([commit()]);"
         "db = s._database.connection(); db.execute('BEGIN IMMEDIATE; DELETE FROM journal');"
         "os.kill(os.getpid(), signal.SIGSTOP)"
     )
@@ -110,16 +110,16 @@ def test_owner_stopped_inside_a_transaction_is_replaced(
     request.addfinalizer(child.kill)
     os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
     heir = SqliteStore.open(path, busy_ms=1)
-    early = heir.owner.claim(BOB, socket="", uptime_ms=EXPIRY_MS - 1)
+    early = heir.owner.acquire(BOB, socket="", uptime_ms=EXPIRY_MS - 1)
     assert isinstance(early, Held)
     assert early.locked
     assert not end_stalled(early)
-    late = heir.owner.claim(BOB, socket="", uptime_ms=EXPIRY_MS)
+    late = heir.owner.acquire(BOB, socket="", uptime_ms=EXPIRY_MS)
     assert isinstance(late, Held)
     assert end_stalled(late)
     child.wait(timeout=30)
-    claimed = heir.owner.claim(BOB, socket="", uptime_ms=EXPIRY_MS)
-    assert isinstance(claimed, Claimed)
+    claimed = heir.owner.acquire(BOB, socket="", uptime_ms=EXPIRY_MS)
+    assert isinstance(claimed, Acquired)
     assert claimed.epoch == 2
     assert len(heir.journal.read("t")) == 1
     heir.close()

@@ -8,7 +8,7 @@ import pytest
 
 from goalfsm.errors import CannotWrite, StoreClosed
 from goalfsm.store.memory import MemoryStore
-from goalfsm.store.port import Claimed, Committed, Effect, Process
+from goalfsm.store.port import Acquired, Committed, Effect, Process
 from tests.store.handles import ALICE, BOB, commit, nobody_lives, owned
 
 
@@ -29,8 +29,8 @@ def test_crash_leaves_what_was_durable() -> None:
         store.sessions.load("t")
     assert fresh.owner.epoch is None
     assert len(fresh.journal.read("t")) == 1
-    claimed = fresh.owner.claim(BOB, socket="", uptime_ms=0)
-    assert isinstance(claimed, Claimed)
+    claimed = fresh.owner.acquire(BOB, socket="", uptime_ms=0)
+    assert isinstance(claimed, Acquired)
     assert claimed.previous is not None
     assert claimed.previous.identity == ALICE
 

@@ -93,7 +93,7 @@ def test_many_processes_create_at_once(path: Path) -> None:
         "import sys; from pathlib import Path; from goalfsm.store.sqlite import SqliteStore;"
         "from goalfsm.store.owner import own_identity, uptime_ms;"
         "s = SqliteStore.open(Path(sys.argv[1]), busy_ms=30000);"
-        "print(type(s.owner.claim(own_identity(), socket='', uptime_ms=uptime_ms())).__name__,"
+        "print(type(s.owner.acquire(own_identity(), socket='', uptime_ms=uptime_ms())).__name__,"
         " flush=True);"
         "sys.stdin.read()"
     )
@@ -112,4 +112,4 @@ def test_many_processes_create_at_once(path: Path) -> None:
         answers.append(child.stdout.readline().strip())
     for child in children:
         child.communicate("", timeout=60)
-    assert sorted(answers) == ["Claimed", "Held", "Held", "Held"]
+    assert sorted(answers) == ["Acquired", "Held", "Held", "Held"]

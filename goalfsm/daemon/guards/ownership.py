@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from goalfsm.errors import Fenced, GoalError, StoreError
-from goalfsm.store.port import EXPIRY_MS, Claimed, Held
+from goalfsm.store.port import EXPIRY_MS, Acquired, Held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ class Owned(GoalError):
     hint = "goalfsm doctor names it: talk to it with the same commands, or stop it first."
 
 
-async def acquire(store: Store, system: System, *, socket: str, wait_s: float = 0.0) -> Claimed:
+async def acquire(store: Store, system: System, *, socket: str, wait_s: float = 0.0) -> Acquired:
     """Become the store's owner; raise `Owned` when another is alive.
 
     A dead owner is replaced at once, a silent one at its expiry, and one that was stopped inside
@@ -44,8 +44,8 @@ async def acquire(store: Store, system: System, *, socket: str, wait_s: float = 
     begun = loop.time()
     identity = system.identity()
     while True:
-        answer = store.owner.claim(identity, socket=socket, uptime_ms=system.clock.uptime_ms())
-        if isinstance(answer, Claimed):
+        answer = store.owner.acquire(identity, socket=socket, uptime_ms=system.clock.uptime_ms())
+        if isinstance(answer, Acquired):
             return answer
         passed = loop.time() - begun
         if not _worth_waiting(answer, passed, wait_s):

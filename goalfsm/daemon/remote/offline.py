@@ -31,7 +31,7 @@ def apply(
 
     What waits in the inbox is decided first: it was sent earlier.
     """
-    claimed = store.owner.claim(own_identity(), socket="", uptime_ms=SystemClock().uptime_ms())
+    claimed = store.owner.acquire(own_identity(), socket="", uptime_ms=SystemClock().uptime_ms())
     if isinstance(claimed, Held):
         return claimed
     try:

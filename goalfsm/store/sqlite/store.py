@@ -16,8 +16,8 @@ from goalfsm.store.sqlite.checkpoint import InlineCheckpoint, SqliteCheckpointer
 from goalfsm.store.sqlite.commits import Commits
 from goalfsm.store.sqlite.database import BUSY_MS, Database, Settings
 from goalfsm.store.sqlite.inspect import backup, facts, integrity
+from goalfsm.store.sqlite.lease import SqliteLease, lives
 from goalfsm.store.sqlite.migrations import MIGRATIONS, Migration
-from goalfsm.store.sqlite.ownership import SqliteOwnership, lives
 from goalfsm.store.sqlite.place import RESERVE_BYTES, Reserve
 from goalfsm.store.sqlite.reader import ReadOnlyDatabase
 from goalfsm.store.sqlite.tables import (
@@ -49,7 +49,7 @@ class SqliteStore:
         self._reserve = reserve
         self._commits = Commits(database)
         self._inline: InlineCheckpoint | None = InlineCheckpoint(database)
-        self.owner = SqliteOwnership(database, is_alive)
+        self.owner = SqliteLease(database, is_alive)
         self.inbox = SqliteInbox(database)
         self.sessions = SqliteSessions(database)
         self.outbox = SqliteOutbox(database)

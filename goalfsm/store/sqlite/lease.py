@@ -8,7 +8,7 @@ from typing import Final
 import apsw
 
 from goalfsm.errors import Busy, Corrupt
-from goalfsm.store.port import EXPIRY_MS, Claimed, Held, Identity, Owner
+from goalfsm.store.port import EXPIRY_MS, Acquired, Held, Identity, Owner
 from goalfsm.store.sqlite.database import Database, Row
 
 _SELECT: Final = """
@@ -44,8 +44,8 @@ def lives(db: apsw.Connection, is_alive: Callable[[Identity], bool]) -> bool:
     return owner is not None and is_alive(owner.identity)
 
 
-class SqliteOwnership:
-    """`goalfsm.store.port.Ownership` on the owner row."""
+class SqliteLease:
+    """`goalfsm.store.port.Lease` on the owner row."""
 
     def __init__(self, database: Database, is_alive: Callable[[Identity], bool]) -> None:
         """Decide who is dead with ``is_alive``."""
@@ -57,7 +57,7 @@ class SqliteOwnership:
         """Return the epoch that this handle claimed."""
         return self._database.epoch
 
-    def claim(self, identity: Identity, *, socket: str, uptime_ms: int) -> Claimed | Held:
+    def acquire(self, identity: Identity, *, socket: str, uptime_ms: int) -> Acquired | Held:
         """Become the owner where that is allowed."""
         try:
             answer = self._database.write(
@@ -66,13 +66,13 @@ class SqliteOwnership:
         except Busy:
             owner = self.current()
             return Held(owner=owner, silent_for_ms=_silent(owner, uptime_ms), locked=True)
-        if isinstance(answer, Claimed):
+        if isinstance(answer, Acquired):
             self._database.epoch = answer.epoch
         return answer
 
     def _decide(
         self, db: apsw.Cursor, identity: Identity, socket: str, uptime_ms: int
-    ) -> Claimed | Held:
+    ) -> Acquired | Held:
         row = _only(db.execute(_SELECT).fetchall())
         before = owner_in(row)
         epoch: int = row[0]
@@ -85,7 +85,7 @@ class SqliteOwnership:
             epoch += 1
         who = (identity.pid, identity.start_time, identity.boot_id, identity.namespace)
         db.execute(_TAKE, (epoch, *who, socket, uptime_ms))
-        return Claimed(epoch=epoch, previous=None if renewed else before)
+        return Acquired(epoch=epoch, previous=None if renewed else before)
 
     def heartbeat(self, *, uptime_ms: int) -> None:
         """Say that the owner lives."""
