@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from goalfsm.diagram.labels import Joint, inside, joints, simplify
+from goalfsm.diagram.labels import Joint, entries, inside, joints, simplify, with_stand_ins
 from goalfsm.diagram.model import Diagram, Message, Node, Sequence
 from goalfsm.diagram.style import FAINT_STROKE, FAULT, FILL, NOW_FILL, NOW_STROKE, STROKE, TAKEN
 
 INDENT: Final = "    "
-_SHAPES: Final = {"state": "box", "decision": "hexagon", "outcome": "box", "any": "box"}
 # A graph's margin, a transparent page and mid-tone ink do on a white page as on a black one.
 _HEAD: Final = (
     "bgcolor=transparent; pad=0.3; nodesep=0.45; ranksep=0.55; compound=true;",
@@ -35,7 +34,7 @@ def render_dot(drawing: Diagram | Sequence, *, guards: bool = True, effects: boo
     if isinstance(drawing, Sequence):
         lines: Iterable[str] = _sequence(drawing)
     else:
-        lines = _Graph(simplify(drawing), guards=guards, effects=effects).lines()
+        lines = _Graph(with_stand_ins(simplify(drawing)), guards=guards, effects=effects).lines()
     head = [f"{INDENT}{line}" for line in _HEAD]
     if drawing.title:
         head.append(f"{INDENT}labelloc=t; label={quoted(drawing.title)};")
@@ -49,6 +48,7 @@ class _Graph:
         self.diagram = diagram
         self.guards = guards
         self.effects = effects
+        self.entered = entries(diagram)
         # Names are only ever quoted, so they stay; the prefix keeps them apart from the markers.
         self.ids = {node.name: quoted(f"state {node.name}") for node in diagram.states}
         self.children: dict[str | None, list[Node]] = {None: []}
@@ -66,7 +66,7 @@ class _Graph:
 
     def _region(self, parent: str | None, indent: str) -> Iterator[str]:
         for node in self.children[parent]:
-            if node.name in self.diagram.defaults:
+            if node.name in self.entered:
                 yield from self._start(node.name, "default", indent)
             lines = inside(self.diagram, node, guards=self.guards, effects=self.effects)
             label = quoted("\n".join([node.text, *(line.text for line in lines)]))
@@ -76,7 +76,8 @@ class _Graph:
                 continue
             colour = NOW_STROKE if node.name in self.diagram.highlight else STROKE
             yield f"{indent}subgraph {_cluster(node.name)} {{"
-            yield f'{indent}{INDENT}label={label}; style=rounded; margin=14; color="{colour}";'
+            style = '"rounded,dashed"' if node.kind == "region" else "rounded"
+            yield f'{indent}{INDENT}label={label}; style={style}; margin=14; color="{colour}";'
             # Edges of a cluster end at a point inside it and are clipped at its border.
             yield f"{indent}{INDENT}{self.ids[node.name]} {_POINT};"
             yield from self._region(node.name, indent + INDENT)
@@ -100,19 +101,12 @@ class _Graph:
 
     def _clipped(self, source: str | None, dest: str) -> dict[str, str]:
         """Return where an edge ends that belongs to a cluster: at its border."""
-        if source is not None and self._is_inside(source, dest):
-            return {}
         found = {}
         if source is not None and source in self.children:
             found["ltail"] = _cluster(source)
         if dest in self.children:
             found["lhead"] = _cluster(dest)
         return found
-
-    def _is_inside(self, one: str, other: str) -> bool:
-        """Tell whether the two are one state, or one is nested in the other."""
-        ancestors = self.diagram.ancestors
-        return one in {other, *ancestors(other)} or other in ancestors(one)
 
 
 def _cluster(name: str) -> str:
@@ -129,10 +123,10 @@ def _attributes(values: Mapping[str, str]) -> str:
 
 def _look(diagram: Diagram, node: Node) -> str:
     look: dict[str, str] = {}
-    if node.kind != "state":
-        look["shape"] = _SHAPES[node.kind]
     if node.kind == "decision":
-        look["style"] = "filled"
+        look |= {"shape": "hexagon", "style": "filled"}
+    if node.kind == "region":
+        look["style"] = '"rounded,filled,dashed"'
     if node.kind == "any":
         look |= {"style": '"rounded,dashed"', "color": f'"{FAINT_STROKE}"'}
     if node.name in diagram.finals:

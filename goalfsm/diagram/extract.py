@@ -6,17 +6,29 @@ holds is read; nothing is triggered and no callback is called.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from goalfsm.diagram.model import Diagram, DiagramError, Direction, Edge, Node
+import msgspec
+
+from goalfsm.diagram.model import (
+    Diagram,
+    DiagramError,
+    Direction,
+    Edge,
+    Node,
+    NodeKind,
+    ordered,
+)
 
 if TYPE_CHECKING:
     from transitions import Machine
 
 AUTO_PREFIX: Final = "to_"
+_NOT_NAMES: Final = ("transitions.", "builtins", "types", "unittest.mock")
+"""Where classes come from that say nothing of what a machine is for."""
 
 
 def extract(
@@ -24,8 +36,9 @@ def extract(
 ) -> Diagram:
     """Return the diagram of ``machine``.
 
-    ``auto`` keeps the ``to_STATE`` triggers that the library adds for every state. States that
-    are declared final are; where none is, those that nothing leaves are.
+    ``auto`` keeps the ``to_STATE`` triggers that the library adds for every state. Final states
+    are those that the machine declares so. Without ``title`` the title is the machine's: its name,
+    else the class of its one model, else its own class.
     """
     if not hasattr(machine, "events") or not hasattr(machine, "states"):
         raise DiagramError(
@@ -36,31 +49,64 @@ def extract(
     nodes: list[Node] = []
     defaults: list[str] = []
     declared: list[str] = []
+    regions: set[str] = set()
     for path, state in _states(machine.states.values()):
         name = separator.join(path)
-        nodes.append(_node(path, state, separator))
+        is_region = separator.join(path) in regions
+        nodes.append(_node(path, state, separator, is_region=is_region))
         defaults += [separator.join((*path, child)) for child in _names(state, "initial")]
+        regions.update(_regions(path, state, separator))
         if getattr(state, "final", False):
             declared.append(name)
     known = {node.name for node in nodes}
-    edges = [
+    edges = ordered(
         edge
         for scope, events in _events(machine)
         for event in events
         if auto or not _is_automatic(machine, event, known, separator)
         for edge in _edges(event, scope, known, separator)
-    ]
+    )
     starts = [
         _outermost(name, nodes, defaults) for name in _names(machine, "initial") if name in known
     ]
     return Diagram(
         title=title or _title(machine),
         states=tuple(nodes),
-        edges=tuple(edges),
+        edges=edges,
         initial=tuple(dict.fromkeys(starts)),
         defaults=tuple(defaults),
-        finals=tuple(declared) or _ends(nodes, edges),
+        finals=tuple(declared),
         direction=direction,
+    )
+
+
+def beside(diagrams: Mapping[str, Diagram], *, title: str = "") -> Diagram:
+    """Return one diagram of machines that drive one model: regions that are active at once.
+
+    ``diagrams`` are by what each is called there; their states are named after it.
+    """
+    nodes: list[Node] = []
+    edges: list[Edge] = []
+    defaults: list[str] = []
+    finals: list[str] = []
+    for key, drawn in diagrams.items():
+        full = {node.name: f"{key}/{node.name}" for node in drawn.states}
+        nodes.append(Node(name=key, label=drawn.title, kind="region"))
+        for node in drawn.states:
+            parent = full.get(node.parent or "", key)
+            changes = {"name": full[node.name], "label": node.text, "parent": parent}
+            nodes.append(msgspec.structs.replace(node, **changes))
+        for edge in drawn.edges:
+            ends = {"source": full[edge.source], "dest": full[edge.dest]}
+            edges.append(msgspec.structs.replace(edge, **ends))
+        defaults += [full[name] for name in (*drawn.initial, *drawn.defaults)]
+        finals += [full[name] for name in drawn.finals]
+    return Diagram(
+        title=title,
+        states=tuple(nodes),
+        edges=tuple(edges),
+        defaults=tuple(defaults),
+        finals=tuple(finals),
     )
 
 
@@ -87,28 +133,53 @@ def _names(holder: Any, attribute: str) -> list[str]:
     return [_name(one) for one in many]
 
 
-def _node(path: Sequence[str], state: Any, separator: str) -> Node:
+def _regions(path: tuple[str, ...], state: Any, separator: str) -> set[str]:
+    """Return the states nested in ``state`` that are active at once: those it starts together."""
+    together = getattr(state, "initial", None)
+    if not isinstance(together, list | tuple) or not getattr(state, "states", None):
+        return set()
+    return {separator.join((*path, child)) for child in _names(state, "initial")}
+
+
+def _node(path: tuple[str, ...], state: Any, separator: str, *, is_region: bool) -> Node:
     label = getattr(state, "label", "") or (path[-1] if len(path) > 1 else "")
-    tags = [str(tag) for tag in getattr(state, "tags", None) or ()]
-    timeout = getattr(state, "timeout", 0)
-    notes = [*([f"after {timeout} s"] if timeout else []), *tags]
+    kind: NodeKind = "region" if is_region else "state"
+    if _regions(path, state, separator):
+        kind = "parallel"
     return Node(
         name=separator.join(path),
         label=str(label),
+        kind=kind,
         parent=separator.join(path[:-1]) or None,
         entry=_callbacks(state, "on_enter"),
         exit=_callbacks(state, "on_exit"),
-        note=", ".join(notes),
+        note=_note(state),
+        tags=tuple(map(str, _many(getattr(state, "tags", None)))),
+        timeout=getattr(state, "timeout", None) or 0,
+        on_timeout=_callbacks(state, "on_timeout"),
     )
+
+
+def _note(state: Any) -> str:
+    """Return what a state says of itself in its ``note``, or its ``description``, on one line."""
+    found = getattr(state, "note", None) or getattr(state, "description", None)
+    return " ".join(found.split()) if isinstance(found, str) else ""
+
+
+def _many(value: Any) -> list[Any]:
+    """Return the parts of what may be several, or one: a text is one, not its letters."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
 
 
 def _callbacks(holder: Any, *attributes: str) -> tuple[str, ...]:
     found = (
         callback_name(function)
         for attribute in attributes
-        for function in getattr(holder, attribute, None) or ()
+        for function in _many(getattr(holder, attribute, None))
     )
-    return tuple(dict.fromkeys(found))
+    return tuple(found)
 
 
 def callback_name(function: object) -> str:
@@ -167,7 +238,9 @@ def _edges(event: Any, scope: tuple[str, ...], known: set[str], separator: str) 
                     else f"not {callback_name(check.func)}"
                     for check in row.conditions
                 ),
-                effects=_callbacks(row, "prepare", "before", "after"),
+                prepare=_callbacks(row, "prepare"),
+                before=_callbacks(row, "before"),
+                after=_callbacks(row, "after"),
                 reason=str(getattr(row, "reason", "")),
                 internal=row.dest is None,
             )
@@ -181,28 +254,15 @@ def _outermost(name: str, nodes: Sequence[Node], defaults: Sequence[str]) -> str
     return name
 
 
-def _ends(nodes: Sequence[Node], edges: Sequence[Edge]) -> tuple[str, ...]:
-    """Return the states that are entered and never left, nor what they are nested in."""
-    parents = {node.name: node.parent for node in nodes}
-    moves = [edge for edge in edges if edge.source != edge.dest]
-    left = {edge.source for edge in moves}
-    entered = {edge.dest for edge in moves}
-    compound = set(parents.values())
-
-    def chain(name: str | None) -> Iterator[str]:
-        while name is not None:
-            yield name
-            name = parents[name]
-
-    # Where nothing leads, nothing ends: a machine without edges has no end.
-    return tuple(
-        node.name
-        for node in nodes
-        if node.name not in compound
-        and left.isdisjoint(chain(node.name))
-        and not entered.isdisjoint(chain(node.name))
-    )
-
-
 def _title(machine: Any) -> str:
+    """Return what a machine is called: by its name, its one kind of model or its own class."""
+    if name := own_name(machine):
+        return name
+    models = {type(model) for model in getattr(machine, "models", ()) if model is not machine}
+    kinds = models if len(models) == 1 else {type(machine)}
+    return next((kind.__name__ for kind in kinds if not kind.__module__.startswith(_NOT_NAMES)), "")
+
+
+def own_name(machine: Any) -> str:
+    """Return the name that a machine was given, empty without one."""
     return str(getattr(machine, "name", "") or "").removesuffix(": ")

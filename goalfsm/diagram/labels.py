@@ -21,6 +21,7 @@ EXCEPTIONS: Final = 2
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     """The label of one transition, in the parts that a renderer may set apart."""
 
+    order: str = ""
     trigger: str = ""
     guard: str = ""
     effect: str = ""
@@ -31,6 +32,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     def parts(self) -> tuple[tuple[str, str], ...]:
         """Return the parts that are there, each with its kind, in the order of reading."""
         found = (
+            ("order", self.order),
             ("trigger", self.trigger),
             ("guard", self.guard),
             ("effect", self.effect),
@@ -40,19 +42,40 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """Return ``trigger [guard, not guard] / effect, effect`` and the count."""
+        """Return ``1. trigger [guard, not guard] / effect, effect`` and the count."""
         return " ".join(text for _, text in self.parts)
 
 
 def line_of(edge: Edge, *, guards: bool = True, effects: bool = False) -> Line:
-    """Return the label of ``edge``."""
+    """Return the label of ``edge``; a number before it is its place among rows tried in order."""
     return Line(
+        order=f"{edge.order}." if edge.order and edge.trigger else "",
         trigger=edge.trigger,
         guard=f"[{', '.join(edge.guards)}]" if guards and edge.guards else "",
-        effect=f"/ {', '.join(edge.effects)}" if effects and edge.effects else "",
+        effect=effect_of(edge) if effects else "",
         count=f"×{edge.count}" if edge.count else "",  # noqa: RUF001  the sign, not the letter
         fault=edge.fault,
     )
+
+
+def effect_of(edge: Edge) -> str:
+    """Return what is called with ``edge``, in its order: ``/ tell``, ``/ before ring; after log``.
+
+    What is called afterwards needs no word where nothing else is called.
+    """
+    called = [
+        f"{moment} {', '.join(names)}".lstrip()
+        for moment, names in (
+            ("prepare", edge.prepare),
+            ("before", edge.before),
+            ("", edge.effects),
+            ("after", edge.after),
+        )
+        if names
+    ]
+    if len(called) == 1 and edge.after:
+        called = [", ".join(edge.after)]
+    return f"/ {'; '.join(called)}" if called else ""
 
 
 class Joint(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,9 +115,20 @@ def joints(diagram: Diagram, *, guards: bool, effects: bool) -> tuple[Joint, ...
     )
 
 
+def entries(diagram: Diagram) -> tuple[str, ...]:
+    """Return the nested states that a marker leads to: regions need none, all are entered."""
+    regions = {node.name for node in diagram.states if node.kind == "region"}
+    return tuple(name for name in diagram.defaults if name not in regions)
+
+
 def inside(diagram: Diagram, node: Node, *, guards: bool, effects: bool) -> tuple[Line, ...]:
-    """Return the lines under a state's name: its note, what it does, its internal transitions."""
+    """Return the lines under a state's name: what is said of it, what it does, what stays in it."""
     lines = [Line(effect=node.note)] if node.note else []
+    if node.tags:
+        lines.append(Line(effect=" ".join(f"#{tag}" for tag in node.tags)))
+    if node.timeout:
+        called = f"/ {', '.join(node.on_timeout)}" if effects and node.on_timeout else ""
+        lines.append(Line(trigger=f"after {node.timeout:g} s", effect=called))
     if effects:
         for moment, names in (("entry", node.entry), ("exit", node.exit)):
             if names:
@@ -142,12 +176,50 @@ def simplify(diagram: Diagram) -> Diagram:
     )
 
 
+def with_stand_ins(diagram: Diagram) -> Diagram:
+    """Return ``diagram`` with no edge between a composite and itself or a state nested in it.
+
+    A node inside the composite stands for it there: a program that draws a composite as a frame
+    has no place inside the frame where such an edge could end. Internal edges stay.
+    """
+    parents = {node.name: node.parent for node in diagram.states}
+    composite = set(parents.values())
+    names = list(parents)
+    stand_ins: dict[str, Node] = {}
+
+    def stand_in(name: str) -> str:
+        if name not in stand_ins:
+            unused = _unused(f"{name} itself", names)
+            names.append(unused)
+            label = f"{texts[name]} itself"
+            stand_ins[name] = Node(name=unused, label=label, kind="any", parent=name)
+        return stand_ins[name].name
+
+    def inside_of(outer: str, inner: str) -> bool:
+        return outer in composite and (outer == inner or outer in diagram.ancestors(inner))
+
+    texts = {node.name: node.text for node in diagram.states}
+    edges = []
+    for edge in diagram.edges:
+        source, dest = edge.source, edge.dest
+        if not edge.internal and inside_of(edge.source, edge.dest):
+            source = stand_in(edge.source)
+            dest = source if edge.source == edge.dest else dest
+        elif not edge.internal and inside_of(edge.dest, edge.source):
+            dest = stand_in(edge.dest)
+        edges.append(msgspec.structs.replace(edge, source=source, dest=dest))
+    return msgspec.structs.replace(
+        diagram, states=(*diagram.states, *stand_ins.values()), edges=tuple(edges)
+    )
+
+
 def _alike(edges: Iterable[Edge], names: Sequence[str], *, loops: bool) -> list[list[Edge]]:
     """Return the edges that nearly every state has: to one state, or each (``loops``) to itself."""
     groups: dict[tuple[object, ...], list[Edge]] = {}
     for edge in edges:
         dest = None if loops else edge.dest
-        key = (edge.trigger, dest, edge.guards, edge.effects, edge.internal, edge.fault)
+        said = msgspec.structs.replace(line_of(edge, effects=True), count="")
+        key = (said, dest, edge.internal)
         groups.setdefault(key, []).append(edge)
     return [found for found in groups.values() if _is_many(found, names)]
 

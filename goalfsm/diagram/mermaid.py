@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from goalfsm.diagram.labels import inside, joints, simplify
+from goalfsm.diagram.labels import entries, inside, joints, simplify, with_stand_ins
 from goalfsm.diagram.model import Diagram, Frame, Message, Node, Remark, Sequence, Step
 from goalfsm.diagram.style import FAINT, FAINT_STROKE, NOW_FILL, NOW_STROKE
 
@@ -30,6 +30,8 @@ _LATIN: Final = 0x2FF
 _MARKDOWN: Final = re.compile(r"^(\d+)([.)])|^([-+])(?= )")
 _LOOSE: Final = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 _COLON: Final = re.compile(r"(?<=[^\W_]):(?= )")
+_WORDS: Final = re.compile(r"(?i)(?<=direction)\s(?=\s*(?:tb|bt|rl|lr))|\[(?=\[)")
+"""Mermaid takes a line that holds ``direction LR`` or ``[[fork]]`` anywhere for that word."""
 _DASHES: Final = re.compile(r"-(?=[->])|(?<=-)-")
 
 
@@ -40,7 +42,7 @@ def text(value: str) -> str:
 
 def _line(line: str) -> str:
     entities: set[int] = set()
-    for pattern in (_LOOSE, _DASHES):
+    for pattern in (_LOOSE, _DASHES, _WORDS):
         entities |= {match.start() for match in pattern.finditer(line)}
     fine = {match.start() for match in _COLON.finditer(line)}
     listed = _MARKDOWN.match(line)
@@ -84,7 +86,8 @@ def render_mermaid(
     elif drawing.flow:
         lines = _flow(drawing, guards=guards, effects=effects)
     else:
-        lines = _states(simplify(drawing), guards=guards, effects=effects)
+        plain = with_stand_ins(simplify(drawing))
+        lines = _States(plain, guards=guards, effects=effects).lines()
     return "\n".join([*_front(drawing.title), *lines]) + "\n"
 
 
@@ -99,44 +102,71 @@ def _front(title: str) -> list[str]:
 _CLASSES: Final = {
     "now": f"fill:{NOW_FILL},stroke:{NOW_STROKE},stroke-width:3px",
     "any": f"fill:{FAINT},stroke:{FAINT_STROKE},stroke-dasharray:5 4",
+    "region": "stroke-dasharray:5 4",
 }
 
 
-def _states(diagram: Diagram, *, guards: bool, effects: bool) -> Iterator[str]:
-    ids = identifiers(node.name for node in diagram.states)
-    children: dict[str | None, list[Node]] = {None: []}
-    for node in diagram.states:
-        children.setdefault(node.parent, []).append(node)
-    yield "stateDiagram-v2"
-    yield f"{INDENT}direction {diagram.direction}"
+class _States:
+    """A state diagram on its way to Mermaid: its states by what they are nested in."""
 
-    def region(parent: str | None, indent: str) -> Iterator[str]:
-        for node in children[parent]:
-            lines = inside(diagram, node, guards=guards, effects=effects)
-            if node.name in children:
-                head = "\n".join([node.text, *(line.text for line in lines)])
-                yield f'{indent}state "{text(head)}" as {ids[node.name]} {{'
-                yield f"{indent}{INDENT}direction {diagram.direction}"
-                yield from region(node.name, indent + INDENT)
-                yield f"{indent}}}"
-                continue
-            yield f'{indent}state "{text(node.text)}" as {ids[node.name]}'
-            yield from (f"{indent}{ids[node.name]} : {text(line.text)}" for line in lines)
-        starts = diagram.initial if parent is None else ()
-        for node in children[parent]:
-            if node.name in diagram.defaults:
-                yield f"{indent}[*] --> {ids[node.name]}"
-        yield from (f"{indent}[*] --> {ids[name]}" for name in starts)
-        for node in children[parent]:
-            if node.name in diagram.finals:
-                yield f"{indent}{ids[node.name]} --> [*]"
+    def __init__(self, diagram: Diagram, *, guards: bool, effects: bool) -> None:
+        self.diagram = diagram
+        self.guards = guards
+        self.effects = effects
+        self.ids = identifiers(node.name for node in diagram.states)
+        self.entered = entries(diagram)
+        self.children: dict[str | None, list[Node]] = {None: []}
+        for node in diagram.states:
+            self.children.setdefault(node.parent, []).append(node)
 
-    yield from region(None, INDENT)
-    for joint in joints(diagram, guards=guards, effects=effects):
-        label = "<br/>".join(text(line) for line in joint.texts)
-        arrow = f"{INDENT}{ids[joint.source]} --> {ids[joint.dest]}"
-        yield f"{arrow} : {label}" if label else arrow
-    yield from _dressed(diagram, ids)
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of the drawing."""
+        yield "stateDiagram-v2"
+        yield f"{INDENT}direction {self.diagram.direction}"
+        yield from self._nested(None, INDENT)
+        for joint in joints(self.diagram, guards=self.guards, effects=self.effects):
+            label = "<br/>".join(text(line) for line in joint.texts)
+            arrow = f"{INDENT}{self.ids[joint.source]} --> {self.ids[joint.dest]}"
+            yield f"{arrow} : {label}" if label else arrow
+        yield from _dressed(self.diagram, self.ids)
+
+    def _nested(self, parent: str | None, indent: str) -> Iterator[str]:
+        """Yield what is nested in ``parent``; a line of dashes stands between two regions.
+
+        Mermaid knows such lines inside states only.
+        """
+        regions = [node for node in self.children[parent] if node.kind == "region"]
+        others = [node for node in self.children[parent] if node.kind != "region"]
+        for node in regions:
+            if parent is not None and node is not regions[0]:
+                yield f"{indent}--"
+            yield from self._state(node, indent)
+            yield from self._markers(node, indent)
+        for node in others:
+            yield from self._state(node, indent)
+        for node in others:
+            yield from self._markers(node, indent)
+        if parent is None:
+            yield from (f"{indent}[*] --> {self.ids[name]}" for name in self.diagram.initial)
+
+    def _state(self, node: Node, indent: str) -> Iterator[str]:
+        name = self.ids[node.name]
+        lines = inside(self.diagram, node, guards=self.guards, effects=self.effects)
+        if node.name not in self.children:
+            yield f'{indent}state "{text(node.text)}" as {name}'
+            yield from (f"{indent}{name} : {text(line.text)}" for line in lines)
+            return
+        head = "\n".join([node.text, *(line.text for line in lines)])
+        yield f'{indent}state "{text(head)}" as {name} {{'
+        yield f"{indent}{INDENT}direction {self.diagram.direction}"
+        yield from self._nested(node.name, indent + INDENT)
+        yield f"{indent}}}"
+
+    def _markers(self, node: Node, indent: str) -> Iterator[str]:
+        if node.name in self.entered:
+            yield f"{indent}[*] --> {self.ids[node.name]}"
+        if node.name in self.diagram.finals:
+            yield f"{indent}{self.ids[node.name]} --> [*]"
 
 
 def _dressed(diagram: Diagram, ids: dict[str, str]) -> Iterator[str]:
@@ -144,6 +174,7 @@ def _dressed(diagram: Diagram, ids: dict[str, str]) -> Iterator[str]:
     wearers = {
         "now": [node.name for node in diagram.states if node.name in diagram.highlight],
         "any": [node.name for node in diagram.states if node.kind == "any"],
+        "region": [node.name for node in diagram.states if node.kind == "region"],
     }
     for name, nodes in wearers.items():
         if nodes:
@@ -155,6 +186,8 @@ _SHAPES: Final = {
     "decision": '{{"%s"}}',
     "outcome": '(["%s"])',
     "state": '("%s")',
+    "parallel": '("%s")',
+    "region": '("%s")',
     "any": '("%s")',
 }
 

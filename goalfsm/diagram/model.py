@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -11,8 +13,12 @@ from goalfsm.errors import GoalError
 Direction: TypeAlias = Literal["TB", "LR"]
 """Where a drawing runs to: from top to bottom or from left to right."""
 
-NodeKind: TypeAlias = Literal["state", "decision", "outcome", "any"]
-"""``any`` stands for many states that share an edge; the others are what their names say."""
+NodeKind: TypeAlias = Literal["state", "parallel", "region", "decision", "outcome", "any"]
+"""What a node is.
+
+The states nested in a ``parallel`` one are all active at once, and each of these is a ``region``.
+``any`` stands for several states that share an edge; the others are what their names say.
+"""
 
 
 class DiagramError(GoalError):
@@ -25,7 +31,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     """A state, or a step of a flow. ``label`` empty shows the name.
 
     ``parent`` is the state that this one is nested in; ``entry`` and ``exit`` are what entering
-    and leaving it does; ``note`` is one line about it.
+    and leaving it does; ``note`` is one line about it. After ``timeout`` seconds in the state
+    ``on_timeout`` is called; 0 is no timeout.
     """
 
     name: str
@@ -35,6 +42,9 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     entry: tuple[str, ...] = ()
     exit: tuple[str, ...] = ()
     note: str = ""
+    tags: tuple[str, ...] = ()
+    timeout: float = 0
+    on_timeout: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -45,8 +55,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 class Edge(msgspec.Struct, frozen=True, kw_only=True):
     """One transition. An ``internal`` one neither leaves nor enters a state.
 
-    A guard that must be false reads ``not name``. ``count`` is how often a path took it; a
-    ``fault`` is nothing that is done: it befalls.
+    ``prepare`` is called before the guards are asked, also where they refuse; ``before`` and
+    ``after`` are called around the change of state, and ``effects`` are what taking the edge does
+    where nobody says when. A guard that must be false reads ``not name``. ``order`` is the place
+    in which the edge is tried among those of its source and trigger, from 1; 0 is an edge that is
+    alone. ``count`` is how often a path took it; a ``fault`` is nothing that is done: it befalls.
     """
 
     source: str
@@ -54,10 +67,31 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
     trigger: str = ""
     guards: tuple[str, ...] = ()
     effects: tuple[str, ...] = ()
+    prepare: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    order: int = 0
     reason: str = ""
     internal: bool = False
     fault: bool = False
     count: int = 0
+
+
+def ordered(edges: Iterable[Edge]) -> tuple[Edge, ...]:
+    """Return ``edges``, each of several rows of one source and trigger with its place among them.
+
+    The edges have to come in the order in which a machine tries them.
+    """
+    edges = tuple(edges)
+    several = Counter((edge.source, edge.trigger) for edge in edges)
+    tried: Counter[tuple[str, str]] = Counter()
+    found = []
+    for edge in edges:
+        key = (edge.source, edge.trigger)
+        tried[key] += 1
+        alone = several[key] == 1
+        found.append(edge if alone else msgspec.structs.replace(edge, order=tried[key]))
+    return tuple(found)
 
 
 class Diagram(msgspec.Struct, frozen=True, kw_only=True, tag="diagram"):

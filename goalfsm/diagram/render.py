@@ -109,7 +109,7 @@ def _json(drawing: Drawing, *, guards: bool, effects: bool) -> str:
         if not guards:
             left_out["guards"] = ()
         if not effects:
-            left_out["effects"] = ()
+            left_out |= {"effects": (), "prepare": (), "before": (), "after": ()}
         edges = tuple(msgspec.structs.replace(edge, **left_out) for edge in drawing.edges)
         drawing = msgspec.structs.replace(drawing, edges=edges)
     return msgspec.json.format(msgspec.json.encode(drawing), indent=2).decode() + "\n"

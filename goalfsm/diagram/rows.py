@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from goalfsm.diagram.extract import callback_name
-from goalfsm.diagram.model import Diagram, DiagramError, Direction, Edge, Node
+from goalfsm.diagram.model import Diagram, DiagramError, Direction, Edge, Node, ordered
 
 _GUARDS: Final = ("when", "guards", "conditions")
 _EFFECTS: Final = ("update", "do", "effects")
-_CALLBACKS: Final = ("prepare", "before", "after")
 _ARGUMENTS: Final = (
     "trigger",
     "source",
@@ -43,13 +42,14 @@ def from_rows(  # noqa: PLR0913  all but the rows are named
     What they have of ``when``, ``guards`` or ``conditions`` guards them; ``update``, ``do`` or
     ``effects`` is what taking them does, ``skip`` that it swallows the event; ``reason`` is why;
     ``fault`` marks what befalls.
+    Rows of one source and trigger are tried in their order.
     A row whose ``dest`` is None stays where it is, and so does an object's whose ``dest`` is its
     source. ``initial`` None is the first row's source; ``notes`` are lines about states, and name
     those that no row names.
     """
     parts = [row if hasattr(row, "trigger") else _parts(row) for row in rows]
     known = tuple(dict.fromkeys((*(notes or {}), *(name for row in parts for name in _ends(row)))))
-    edges = tuple(
+    edges = ordered(
         edge
         for row in parts
         for edge in (_spread(row, known) if isinstance(row, dict) else [_edge(row)])
@@ -99,8 +99,7 @@ def _spread(row: dict[str, Any], known: tuple[str, ...]) -> Iterator[Edge]:
     dest = row["dest"]
     guards = [callback_name(one) for name in _GUARDS for one in _many(row.get(name))]
     guards += [f"not {callback_name(one)}" for one in _many(row.get("unless"))]
-    asked = (one for name in (*_EFFECTS, *_CALLBACKS) for one in _many(row.get(name)))
-    effects = tuple(dict.fromkeys(map(callback_name, asked)))
+    effects = tuple(callback_name(one) for name in _EFFECTS for one in _many(row.get(name)))
     for source in known if sources == [_ANYWHERE] else sources:
         yield Edge(
             trigger=_name(row["trigger"]),
@@ -108,6 +107,9 @@ def _spread(row: dict[str, Any], known: tuple[str, ...]) -> Iterator[Edge]:
             dest=source if dest is None or _name(dest) == _SAME else _name(dest),
             guards=tuple(guards),
             effects=(*effects, "skip_event") if row.get("skip") else effects,
+            prepare=tuple(map(callback_name, _many(row.get("prepare")))),
+            before=tuple(map(callback_name, _many(row.get("before")))),
+            after=tuple(map(callback_name, _many(row.get("after")))),
             reason=str(row.get("reason", "")),
             internal=dest is None,
             fault=bool(row.get("fault", False)),
@@ -140,6 +142,9 @@ def _edge(row: Any) -> Edge:
         dest=str(source if dest is None else dest),
         guards=_names(row, _GUARDS),
         effects=(*effects, "skip_event") if getattr(row, "skip", False) else effects,
+        prepare=_names(row, ("prepare",)),
+        before=_names(row, ("before",)),
+        after=_names(row, ("after",)),
         reason=str(getattr(row, "reason", "")),
         internal=dest is None or dest == source,
         fault=bool(getattr(row, "fault", False)),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from goalfsm.diagram.mermaid import render_mermaid
-from goalfsm.diagram.model import Diagram, Message
+from goalfsm.diagram.model import Diagram, Message, Node
 from goalfsm.diagram.model import Sequence as Steps
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
@@ -48,9 +48,13 @@ def table_of(drawing: Diagram | Steps, *, guards: bool = True, effects: bool = T
             dest = Piece(names[edge.dest], is_name=True)
         row = (
             _names([edge.trigger] if edge.trigger else []),
+            _sentence(f"{edge.order}" if edge.order else ""),
             (dest,),
             _names(edge.guards if guards else ()),
-            _names(edge.effects if effects else ()),
+            *(
+                _names(called if effects else ())
+                for called in (edge.prepare, edge.before, edge.effects, edge.after)
+            ),
             _sentence(f"{edge.count}" if edge.count else ""),
             _sentence(edge.reason),
         )
@@ -59,17 +63,42 @@ def table_of(drawing: Diagram | Steps, *, guards: bool = True, effects: bool = T
         (trigger, _names(dict.fromkeys(found)), *rest)
         for (trigger, *rest), found in sources.items()
     )
-    return _trimmed(("Trigger", "From", "To", "When", "Effects", "Taken", "Why"), rows)
+    called = ("Prepare", "Before", "Effects", "After")
+    return _trimmed(("Trigger", "From", "Tried", "To", "When", *called, "Taken", "Why"), rows)
 
 
-def states_of(diagram: Diagram) -> Table:
-    """Return what entering and leaving each state does; without rows where nothing does."""
+def states_of(diagram: Diagram, *, effects: bool = True) -> Table:
+    """Return what there is to say of each state; without rows where there is nothing."""
+    if diagram.flow:
+        return Table((), ())
+    known = {node.name: node for node in diagram.states}
     rows = (
-        (_names([_full_name(diagram, node.name)]), _names(node.entry), _names(node.exit))
+        (
+            _names([_full_name(diagram, node.name)]),
+            _sentence(_kind(node, known)),
+            _sentence("yes" if node.name in diagram.finals else ""),
+            _sentence(node.note),
+            _names(node.tags),
+            _sentence(f"{node.timeout:g} s" if node.timeout else ""),
+            *(
+                _names(called if effects else ())
+                for called in (node.on_timeout, node.entry, node.exit)
+            ),
+        )
         for node in diagram.states
-        if node.entry or node.exit
     )
-    return _trimmed(("State", "On entering", "On leaving"), rows)
+    called = ("On timeout", "On entering", "On leaving")
+    heads = ("State", "Kind", "Final", "What it is", "Tags", "Timeout", *called)
+    return _trimmed(heads, [row for row in rows if any(row[1:])])
+
+
+def _kind(node: Node, known: Mapping[str, Node]) -> str:
+    """Return in a word what is active with a state, where that is not the state alone."""
+    if node.kind == "parallel":
+        return "parallel"
+    if node.kind != "region" or node.parent is None:
+        return ""
+    return f"region of {known[node.parent].text}"
 
 
 def _decisions(flow: Diagram) -> Table:
@@ -161,11 +190,12 @@ def fence(language: str, body: str) -> str:
 
 
 def render_table(drawing: Diagram | Steps, *, guards: bool = True, effects: bool = True) -> str:
-    """Return the rows of ``drawing`` as a Markdown table, with what entering a state does."""
-    parts = [_markdown(table_of(drawing, guards=guards, effects=effects))]
-    if isinstance(drawing, Diagram) and effects and (states := states_of(drawing)).rows:
-        parts.append(_markdown(states))
-    return "\n".join(parts)
+    """Return the rows of ``drawing`` as a Markdown table, and a second one of its states."""
+    tables = [table_of(drawing, guards=guards, effects=effects)]
+    if isinstance(drawing, Diagram) and (states := states_of(drawing, effects=effects)).rows:
+        # A machine without transitions has nothing but its states.
+        tables = [table for table in (*tables, states) if table.rows]
+    return "\n".join(map(_markdown, tables))
 
 
 def render_markdown(drawing: Diagram | Steps, *, guards: bool = True, effects: bool = False) -> str:

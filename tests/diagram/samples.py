@@ -9,6 +9,16 @@ from transitions.extensions import HierarchicalMachine
 
 AWKWARD = (
     "end",
+    "direction LR",
+    "hide empty description",
+    "left of",
+    "fork",
+    "[[join]]",
+    "graph",
+    "subgraph",
+    "strict digraph",
+    "node",
+    "edge",
     "state",
     "note",
     "class",

@@ -25,7 +25,7 @@ def machine(*rows: dict[str, object], states: str = "abc") -> Machine:
 
 
 def test_everything_of_a_transition_is_read() -> None:
-    """Trigger, conditions of both kinds, and what is called around it, in the order of calls."""
+    """Trigger, conditions of both kinds, and what is called around it, each at its moment."""
     row = {
         "trigger": "go",
         "source": "a",
@@ -34,7 +34,7 @@ def test_everything_of_a_transition_is_read() -> None:
         "unless": ["locked", "late"],
         "prepare": "look",
         "before": "leave",
-        "after": "arrive",
+        "after": ["leave", "arrive"],
     }
     assert extract(machine(row)).edges == (
         Edge(
@@ -42,9 +42,39 @@ def test_everything_of_a_transition_is_read() -> None:
             dest="b",
             trigger="go",
             guards=("ready", "not locked", "not late"),
-            effects=("look", "leave", "arrive"),
+            prepare=("look",),
+            before=("leave",),
+            after=("leave", "arrive"),
         ),
     )
+
+
+def test_rows_of_one_source_and_trigger_say_in_which_order_they_are_tried() -> None:
+    """A row with a trigger of its own says nothing; nor does the same trigger elsewhere."""
+    rows: list[dict[str, object]] = [
+        {"trigger": "push", "source": "a", "dest": "b", "conditions": "unlocked"},
+        {"trigger": "push", "source": "b", "dest": "a"},
+        {"trigger": "push", "source": "a", "dest": "c", "conditions": "strong"},
+        {"trigger": "pull", "source": "a", "dest": "b"},
+        {"trigger": "push", "source": "a", "dest": None},
+    ]
+    for drawn in (extract(machine(*rows)), from_rows(rows)):
+        found = {(e.trigger, e.source, e.dest): e.order for e in drawn.edges}
+        assert found == {
+            ("push", "a", "b"): 1,
+            ("push", "a", "c"): 2,
+            ("push", "a", "a"): 3,
+            ("push", "b", "a"): 0,
+            ("pull", "a", "b"): 0,
+        }
+
+
+def test_a_row_that_is_a_mapping_says_when_each_callback_is_called() -> None:
+    row = {"trigger": "go", "source": "a", "dest": "b", "prepare": "p", "before": "b", "after": "b"}
+    (edge,) = from_rows([row]).edges
+    assert (edge.prepare, edge.before, edge.after, edge.effects) == (("p",), ("b",), ("b",), ())
+    (edge,) = from_rows([Row("go", "a", "b", prepare="p", before=["b"], after="c")]).edges
+    assert (edge.prepare, edge.before, edge.after, edge.effects) == (("p",), ("b",), ("c",), ())
 
 
 def test_callbacks_are_called_by_their_names() -> None:
@@ -117,25 +147,30 @@ def test_states_have_notes_and_do_things() -> None:
 
     class Labelled(State):  # type: ignore[misc]
         label = "First"
+        note = "where it  begins"
 
     made = Rich(
         model=None,
         states=[
-            {"name": "a", "tags": ["slow"], "timeout": 5, "on_timeout": "late"},
+            {"name": "a", "tags": ["slow", 3], "timeout": 5, "on_timeout": ["late", "tell"]},
+            {"name": "d", "tags": "busy"},
             State("b", on_enter=["x", "y"], on_exit="z"),
             Labelled("c"),
         ],
         initial="a",
         auto_transitions=False,
     )
-    first, second, third = extract(made).states
-    assert (first.text, first.note, third.text) == ("a", "after 5 s, slow", "First")
+    first, tagged, second, third = extract(made).states
+    assert (first.timeout, first.on_timeout, first.tags) == (5, ("late", "tell"), ("slow", "3"))
+    assert (tagged.tags, tagged.timeout) == (("busy",), 0)
+    assert (third.text, third.note) == ("First", "where it begins")
     assert (second.entry, second.exit) == (("x", "y"), ("z",))
 
 
-def test_ends_are_those_declared_or_those_that_nothing_leaves() -> None:
+def test_only_what_is_declared_final_is() -> None:
+    """A state that nothing leaves may wait for a trigger that another version adds."""
     rows = ({"trigger": "go", "source": "a", "dest": "b"},)
-    assert extract(machine(*rows, states="ab")).finals == ("b",)
+    assert extract(machine(*rows, states="ab")).finals == ()
     declared = Machine(
         model=None,
         states=["a", State("b", final=True), "c"],
@@ -190,6 +225,8 @@ def test_parallel_states_start_together() -> None:
     )
     drawn = extract(made)
     assert (drawn.initial, drawn.defaults) == (("p",), ("p_x", "p_y"))
+    kinds = {node.name: node.kind for node in drawn.states}
+    assert kinds == {"a": "state", "p": "parallel", "p_x": "region", "p_y": "region"}
 
 
 def test_separators_of_a_machine_s_own_are_followed() -> None:
@@ -280,7 +317,20 @@ def test_what_is_no_table_is_refused(rows: list[object], said: str) -> None:
         from_rows(rows)
 
 
-def test_what_nothing_leads_to_is_no_end() -> None:
-    """A machine without transitions of its own has no final state, nor has one that is alone."""
-    assert extract(machine()).finals == ()
-    assert extract(machine({"trigger": "go", "source": "a", "dest": "b"})).finals == ("b",)
+def test_the_title_is_the_machine_s() -> None:
+    """Its name, else the class of its one kind of model, else its own class."""
+
+    class Order:
+        pass
+
+    class OrderMachine(Machine):  # type: ignore[misc]
+        pass
+
+    def made(kind: type[Machine], model: object, **options: object) -> str:
+        return extract(kind(model=model, states=["a"], initial="a", **options)).title
+
+    assert made(OrderMachine, Order(), name="How an order goes") == "How an order goes"
+    assert made(OrderMachine, [Order(), Order()]) == "Order"
+    assert made(OrderMachine, None) == "OrderMachine"
+    assert made(OrderMachine, "self") == "OrderMachine"
+    assert made(Machine, None) == ""

@@ -12,7 +12,7 @@ from goalfsm.diagram.model import Direction
 from goalfsm.diagram.svg.layout.columns import columns
 from goalfsm.diagram.svg.layout.measure import balanced, block_size, char_width, text_width, wrap
 from goalfsm.diagram.svg.layout.order import crossings, order
-from goalfsm.diagram.svg.layout.place import Arrow, Box, Frame, Layout, place
+from goalfsm.diagram.svg.layout.place import PADDING, Arrow, Box, Frame, Layout, place
 from goalfsm.diagram.svg.layout.ranks import Span, backward, rank
 
 SLACK = 0.01
@@ -119,6 +119,32 @@ def test_nothing_covers_anything(
 
 @settings(max_examples=200, deadline=None)
 @given(graphs(), st.sampled_from(["TB", "LR"]), st.booleans())
+def test_no_arrow_runs_through_a_head(
+    graph: tuple[list[Box], list[Arrow]], direction: Direction, narrow: bool
+) -> None:
+    """What is nested has its composite's title above it, and edges come in beside the title."""
+    boxes, arrows = graph
+    layout = place(boxes, arrows, [boxes[0].name], direction, narrow=narrow)
+    for box in boxes:
+        if not any(box.name == other.parent for other in boxes):
+            continue
+        frame = layout.frames[box.name]
+        middle = layout.heads.get(box.name, frame.x + frame.width / 2)
+        half = max(0.0, box.width / 2 - PADDING)
+        head = Frame(middle - half, frame.y, 2 * half, box.height)
+        assert inside(head, frame)
+        for route in layout.routes:
+            assert not any(overlap(head, around(*pair)) for pair in pairwise(route.points))
+
+
+def around(one: tuple[float, float], other: tuple[float, float]) -> Frame:
+    """Return the frame of a piece of a route, wherever in it the piece bends."""
+    (x, y), (u, v) = one, other
+    return Frame(min(x, u), min(y, v), abs(x - u), abs(y - v))
+
+
+@settings(max_examples=200, deadline=None)
+@given(graphs(), st.sampled_from(["TB", "LR"]), st.booleans())
 def test_every_arrow_leads_from_border_to_border(
     graph: tuple[list[Box], list[Arrow]], direction: Direction, narrow: bool
 ) -> None:
@@ -190,7 +216,7 @@ def test_narrow_labels_stand_at_two_heights() -> None:
 
 
 def test_nothing_at_all_is_laid_out() -> None:
-    assert place([], [], [], "TB") == Layout({}, (), 0.0, 0.0)
+    assert place([], [], [], "TB") == Layout({}, (), 0.0, 0.0, {})
 
 
 @given(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+import msgspec
 import pytest
 from transitions import Machine
+from transitions.extensions import HierarchicalMachine
 
 from goalfsm.diagram import BUILTINS, Diagram, Edge, Message, Node, Sequence, extract, named, render
-from goalfsm.diagram.labels import simplify
+from goalfsm.diagram.labels import simplify, with_stand_ins
 from goalfsm.diagram.mermaid import identifiers
 from goalfsm.diagram.model import Direction
 from tests.diagram.mermaid import SEQUENCE, Reader, edges, expected, states
@@ -135,7 +138,71 @@ def test_a_nested_machine_is_understood_and_drawn(direction: Any, mermaid: Reade
     """Loops of composites, edges into, out of and between nested states: none breaks it."""
     drawn = extract(nested_machine())
     read = mermaid(render(drawn, direction=direction))
+    assert edges(read) == expected(with_stand_ins(drawn))
+
+
+def test_a_composite_and_its_child_are_joined_inside_the_composite(mermaid: Reader) -> None:
+    """Mermaid joins edges of a frame and what is in it to any state there: another stands in."""
+    machine = HierarchicalMachine(
+        model=None,
+        states=["A", {"name": "C", "initial": "1", "children": ["1", "2"]}],
+        initial="A",
+        auto_transitions=False,
+    )
+    machine.add_transition("in", "A", "C")
+    machine.add_transition("restart", "C", "C_2")
+    machine.add_transition("up", "C_2", "C")
+    machine.add_transition("again", "C", "=")
+    read = mermaid(render(machine))
+    assert edges(read) == {
+        ("A", "C", "in"),
+        ("s_C_itself", "C_2", "restart"),
+        ("C_2", "s_C_itself", "up"),
+        ("s_C_itself", "s_C_itself", "again"),
+    }
+    parents = {state["id"]: state["parent"] for state in read["states"]}
+    assert parents["s_C_itself"] == "C"
+    assert states(read)["s_C_itself"] == ["C itself"]
+
+
+def test_parallel_regions_are_apart(mermaid: Reader) -> None:
+    """Mermaid reads two areas with a divider between them, and a marker into neither."""
+    machine = HierarchicalMachine(
+        model=None,
+        states=[{"name": "p", "parallel": [{"name": "r", "children": ["a"], "initial": "a"}, "q"]}],
+        initial="p",
+        auto_transitions=False,
+    )
+    machine.add_transition("leave", "p_q", "p_r_a")
+    read = mermaid(render(machine))
+    areas = [state["id"] for state in read["states"] if state["shape"] == "divider"]
+    parents = {state["id"]: state["parent"] for state in read["states"]}
+    assert [parents["p_r"], parents["p_q"]] == areas
+    assert {parents[area] for area in areas} == {"p"}
+    assert edges(read) == {("p_q", "p_r_a", "leave")}
+    assert "[*] --> p_r\n" not in render(machine)
+
+
+@pytest.mark.parametrize("direction", ["TB", "LR"])
+def test_no_name_turns_the_drawing(direction: Direction, mermaid: Reader) -> None:
+    """Mermaid takes ``direction LR`` for an order wherever it stands in a line."""
+    names = ["direction LR", "a DIRECTION  rl b", "direction tb", "[[fork]]", "x [[choice]]"]
+    drawn = Diagram(
+        title="direction LR",
+        direction=direction,
+        states=tuple(Node(name=name, note=name) for name in names),
+        edges=tuple(
+            Edge(source=a, dest=b, trigger=a, guards=(b,)) for a, b in itertools.pairwise(names)
+        ),
+        initial=(names[0],),
+    )
+    read = mermaid(render(drawn))
+    assert read["direction"] == direction
+    assert list(states(read).values()) == [[name, name] for name in names]
     assert edges(read) == expected(drawn)
+    turned = mermaid(render(msgspec.structs.replace(drawn, flow=True)))
+    assert turned["direction"] == direction
+    assert edges(turned) == expected(drawn)
 
 
 def test_long_labels_keep_every_word(mermaid: Reader) -> None:
@@ -187,7 +254,8 @@ def test_initial_and_final_states_have_their_markers(mermaid: Reader) -> None:
     drawn = Diagram(
         title="", states=(Node(name="a"), Node(name="b")), initial=("a",), finals=("b",)
     )
-    assert mermaid(render(drawn))["edges"] == [["root_start", "a", ""], ["b", "root_end", ""]]
+    read = mermaid(render(drawn))
+    assert sorted(read["edges"]) == [["b", "root_end", ""], ["root_start", "a", ""]]
 
 
 def test_a_flow_is_a_flowchart_with_questions(mermaid: Reader) -> None:

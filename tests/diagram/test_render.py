@@ -83,9 +83,9 @@ def test_json_reads_back_as_the_drawing() -> None:
 def test_json_leaves_out_what_is_not_asked_for() -> None:
     made = machine(("go", "a", "b", "ready", None, "x"))
     with_all = msgspec.json.decode(render(made, format="json", effects=True))["edges"][0]
-    assert (with_all["guards"], with_all["effects"]) == (["ready"], ["x"])
+    assert (with_all["guards"], with_all["before"]) == (["ready"], ["x"])
     without = msgspec.json.decode(render(made, format="json", guards=False))["edges"][0]
-    assert (without["guards"], without["effects"]) == ([], [])
+    assert (without["guards"], without["before"]) == ([], [])
 
 
 def test_the_title_and_the_highlight_are_those_given() -> None:
@@ -136,14 +136,37 @@ def test_labels_are_trigger_guards_effects_and_count() -> None:
     assert line_of(edge).text == "go [x, not y] \N{MULTIPLICATION SIGN}3"
     assert line_of(edge, guards=False, effects=True).text == "go / z \N{MULTIPLICATION SIGN}3"
     assert line_of(Edge(source="a", dest="b")).text == ""
+    several = msgspec.structs.replace(edge, order=2, count=0, guards=())
+    assert line_of(several).text == "2. go"
+
+
+@pytest.mark.parametrize(
+    ("moments", "said"),
+    [
+        ({"after": ("ring", "log")}, "/ ring, log"),
+        ({"before": ("ring",)}, "/ before ring"),
+        ({"prepare": ("look",)}, "/ prepare look"),
+        ({"effects": ("tell",)}, "/ tell"),
+        ({"effects": ("tell",), "after": ("log",)}, "/ tell; after log"),
+        (
+            {"prepare": ("look",), "before": ("ring",), "after": ("ring", "log")},
+            "/ prepare look; before ring; after ring, log",
+        ),
+    ],
+)
+def test_a_label_says_when_each_callback_is_called(moments: dict[str, Any], said: str) -> None:
+    """What is called twice is named twice; what is called afterwards alone needs no word."""
+    edge = Edge(source="a", dest="b", trigger="go", **moments)
+    assert line_of(edge, effects=True).text == f"go {said}"
+    assert line_of(edge).text == "go"
 
 
 def test_transitions_between_two_states_share_an_arrow() -> None:
     drawn = extract(
-        machine(("go", "a", "b"), ("run", "a", "b"), ("go", "a", "b"), ("on", "a", None))
+        machine(("go", "a", "b"), ("run", "a", "b"), ("go", "a", "b", "x"), ("on", "a", None))
     )
     (joint,) = joints(drawn, guards=True, effects=False)
-    assert joint.texts == ("go", "run")
+    assert joint.texts == ("1. go", "2. go [x]", "run")
 
 
 def test_what_was_taken_and_what_befalls_have_arrows_of_their_own() -> None:
@@ -162,11 +185,22 @@ def test_what_was_taken_and_what_befalls_have_arrows_of_their_own() -> None:
 
 
 def test_a_state_says_what_happens_inside_it() -> None:
-    node = Node(name="a", note="a note", entry=("x",), exit=("y", "z"))
+    node = Node(
+        name="a",
+        note="a note",
+        tags=("slow", "busy"),
+        timeout=2.5,
+        on_timeout=("late",),
+        entry=("x",),
+        exit=("y", "z"),
+    )
     edges = (Edge(source="a", dest="a", trigger="go", internal=True),)
     drawn = Diagram(title="", states=(node,), edges=edges)
     lines = inside(drawn, node, guards=True, effects=True)
-    assert [line.text for line in lines] == ["a note", "entry / x", "exit / y, z", "go"]
+    said = ["a note", "#slow #busy", "after 2.5 s / late", "entry / x", "exit / y, z", "go"]
+    assert [line.text for line in lines] == said
+    without = inside(drawn, node, guards=True, effects=False)
+    assert [line.text for line in without] == ["a note", "#slow #busy", "after 2.5 s", "go"]
     assert inside(drawn, node, guards=True, effects=False)[-1] == Line(trigger="go")
 
 

@@ -78,7 +78,7 @@ def test_sphinx_puts_pictures_tables_and_sources_into_html(book: Path) -> None:
     page = (book / "_build" / "html" / "index.html").read_text()
     assert page.count("<svg ") == 1
     assert "a &lt;b&gt;" in page
-    assert 'class="effect">/ tell' in page
+    assert 'class="effect">/ before tell' in page
     assert re.search(r'class="node state( final)? now"', page)
     assert "How <em>it</em> goes" in page
     assert 'id="how"' in page
@@ -184,8 +184,8 @@ def test_mkdocs_draws_fences_and_refreshes_blocks(site: Path) -> None:
     drawn = render(named("run"))
     assert page.count('<figure class="goalfsm-diagram">') == page.count("<svg ") == 1
     assert "a &lt;b&gt;" in page
-    assert 'class="effect">/ tell' in page
-    assert page.count("<table>") == 2
+    assert 'class="effect">/ before tell' in page
+    assert page.count("<table>") == 4
     assert "begin_overflow" in page
     assert ">stale<" not in page
     assert '<code class="language-mermaid">' in page

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
 
 import msgspec
 
-from goalfsm.diagram.extract import extract
+from goalfsm.diagram.extract import beside, extract, own_name
 from goalfsm.diagram.model import Diagram, DiagramError, Drawing
 from goalfsm.diagram.model import Sequence as Steps
 from goalfsm.diagram.rows import from_rows
@@ -55,7 +55,11 @@ def of_goal_machine(machine: GoalMachine) -> Diagram:
     states = tuple(
         msgspec.structs.replace(node, label=labels.get(node.name, "")) for node in drawn.states
     )
-    return msgspec.structs.replace(drawn, states=states, finals=(COMPLETE,))
+    # That our effects stand before the change of state there is how they are compiled, no more.
+    edges = tuple(
+        msgspec.structs.replace(edge, effects=edge.before, before=()) for edge in drawn.edges
+    )
+    return msgspec.structs.replace(drawn, states=states, edges=edges, finals=(COMPLETE,))
 
 
 def _recovery() -> Diagram:
@@ -156,7 +160,10 @@ def _load(module: str, path: str, name: str) -> Any:
                 f"{name}: {module} failed: {type(error).__name__}: {error}",
                 hint=f"python -c 'import {module}' shows where",
             ) from error
-    for part in path.split("."):
+    for at, part in enumerate(path.split(".")):
+        if at and inspect.isclass(found) and not hasattr(found, part):
+            # What a class makes for each of its objects is looked for on one of them.
+            found = _called(found, name)
         try:
             found = getattr(found, part)
         except AttributeError as error:
@@ -196,10 +203,14 @@ def _drawing(found: Any, name: str) -> Drawing:
     found = _called(found, name)
     if isinstance(found, Diagram | Steps):
         return found
-    for candidate in (found, getattr(found, "machine", None)):
-        if _is_machine(candidate):
-            drawn = extract(candidate)
-            return drawn if drawn.title else msgspec.structs.replace(drawn, title=title)
+    if _is_machine(found):
+        return _titled(extract(found), title)
+    machines = _machines_of(found)
+    if len(machines) == 1:
+        return _titled(extract(next(iter(machines.values()))), title)
+    if machines:
+        several = {key: extract(one, title=own_name(one) or key) for key, one in machines.items()}
+        return beside(several, title=title)
     if hasattr(found, "rows") and hasattr(found, "on_enter"):
         return msgspec.structs.replace(of_goal_machine(found), title=title)
     if isinstance(found, Iterable) and not isinstance(found, str):
@@ -208,6 +219,23 @@ def _drawing(found: Any, name: str) -> Drawing:
         f"{name}: {type(found).__name__} is nothing that can be drawn",
         hint="name a transitions.Machine, or a function that returns one",
     )
+
+
+def _titled(drawn: Diagram, title: str) -> Diagram:
+    return drawn if drawn.title else msgspec.structs.replace(drawn, title=title)
+
+
+def _machines_of(model: Any) -> dict[str, Machine]:
+    """Return the machines that a model holds, each once, by the names of its attributes."""
+    found: dict[str, Machine] = {}
+    for key in dict.fromkeys(("machine", *getattr(model, "__dict__", {}), *dir(type(model)))):
+        if key.startswith("__"):
+            continue
+        value = inspect.getattr_static(model, key, None)
+        value = getattr(model, key, None) if key == "machine" else value
+        if _is_machine(value) and not any(value is other for other in found.values()):
+            found[key] = value
+    return found
 
 
 def _is_machine(value: Any) -> TypeGuard[Machine]:

@@ -7,12 +7,13 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from goalfsm.diagram.labels import Joint, Line, inside, joints, simplify
+from goalfsm.diagram.labels import Joint, Line, entries, inside, joints, simplify
 from goalfsm.diagram.model import Diagram, Node
 from goalfsm.diagram.style import NAME_SIZE, TEXT_SIZE
+from goalfsm.diagram.svg.fan import Fan, leaves_of, rounded, spread
 from goalfsm.diagram.svg.layout.measure import LINE, balanced, text_width
 from goalfsm.diagram.svg.layout.place import Arrow, Box, Frame, Layout, Route, place
-from goalfsm.diagram.svg.svg_page import Page, curve
+from goalfsm.diagram.svg.svg_page import Page, bent, curve
 
 
 class Limits(NamedTuple):
@@ -34,7 +35,9 @@ NARROW: Final = Limits(label=(96.0, 118.0), name=158.0, inside=150.0, narrow=Tru
 COLUMN: Final = 620.0
 """What is wider than this is drawn narrow if it can be: a phone would show it too small to read."""
 BEYOND: Final = 4000.0
-"""No phone shows what is wider than this: it is not laid out twice."""
+"""No phone shows what is wider than this: it is not laid out narrow."""
+STRIP: Final = 900.0
+"""What is longer than this across its direction is drawn with fans, if it can be."""
 DOT: Final = 13.0
 PAD_X: Final = 16.0
 PAD_Y: Final = 10.0
@@ -43,16 +46,26 @@ LEAST_WIDTH: Final = 76.0
 BESIDE: Final = 36.0
 """Between a decision and its outcome, beyond the label between them."""
 MARKER: Final = "\0start"
+FAN: Final = "\0fan"
 
 
 def render_svg(diagram: Diagram, *, guards: bool = True, effects: bool = False) -> str:
     """Return ``diagram`` as an SVG document."""
     diagram = simplify(diagram)
+
+    def drawn(limits: Limits, *, fans: bool = False) -> _Picture:
+        return _Picture(diagram, limits, guards=guards, effects=effects, fans=fans)
+
     if diagram.direction == "LR":
-        return _Picture(diagram, ACROSS, guards=guards, effects=effects).draw()
-    picture = _Picture(diagram, DOWN, guards=guards, effects=effects)
+        picture = drawn(ACROSS)
+        if picture.layout.height > STRIP:
+            picture = min(picture, drawn(ACROSS, fans=True), key=lambda one: one.layout.height)
+        return picture.draw()
+    picture = drawn(DOWN)
+    if picture.layout.width > STRIP:
+        picture = min(picture, drawn(DOWN, fans=True), key=lambda one: one.layout.width)
     if COLUMN < picture.layout.width < BEYOND:
-        narrow = _Picture(diagram, NARROW, guards=guards, effects=effects)
+        narrow = drawn(NARROW, fans=bool(picture.fans))
         picture = min(picture, narrow, key=lambda one: one.layout.width)
     return picture.draw()
 
@@ -134,7 +147,9 @@ def _label_size(lines: Sequence[Line]) -> tuple[float, float]:
 class _Picture:
     """A diagram on its way to a page."""
 
-    def __init__(self, diagram: Diagram, limits: Limits, *, guards: bool, effects: bool) -> None:
+    def __init__(
+        self, diagram: Diagram, limits: Limits, *, guards: bool, effects: bool, fans: bool
+    ) -> None:
         self.diagram = diagram
         self.limits = limits
         self.across = diagram.direction == "LR"
@@ -149,15 +164,22 @@ class _Picture:
         put = {beside.joint for beside in self.beside.values()}
         for beside in self.beside.values():
             del self.shown[beside.shown.node.name]
+        self.leaves: dict[str, _Shown] = {}
+        self.fans = self._find_fans(arrows) if fans else {}
+        put |= {branch.joint for fan in self.fans.values() for branch in fan.branches}
         self.arrows = [joint for joint in arrows if joint not in put]
-        self.labels = [_wrapped(joint.lines, limits.label) for joint in self.arrows]
+        self.labels = [self._label_of(joint) for joint in self.arrows]
         # The start markers: name, the state that each leads to, what it is nested in.
         self.starts: list[tuple[str, str, str | None]] = [
             (f"{MARKER} {name}", name, None) for name in diagram.initial
         ]
         self.starts += [
-            (f"{MARKER} in {name}", name, self.parents[name]) for name in diagram.defaults
+            (f"{MARKER} in {name}", name, self.parents[name]) for name in entries(diagram)
         ]
+        # The arrows of a fan: between its hub and its box.
+        self.stems: list[tuple[str, bool]] = []
+        for hub, fan in self.fans.items():
+            self.stems += [(hub, False)] * fan.leads_to + [(hub, True)] * fan.leads_back
         self.layout = self._layout()
 
     def _find_beside(self, arrows: Sequence[Joint]) -> dict[str, _Beside]:
@@ -185,18 +207,40 @@ class _Picture:
             source: _Beside(self.shown[joint.dest], joint, gap) for source, joint in chosen.items()
         }
 
+    def _find_fans(self, arrows: Sequence[Joint]) -> dict[str, Fan]:
+        """Return the fans by their hubs; what is in them is not laid out."""
+        fans: dict[str, Fan] = {}
+        for hub, leaves in leaves_of(self.diagram, arrows).items():
+            found = [self.shown[leaf.name] for leaf in leaves]
+            joints_of = [joint for leaf in leaves for joint in (leaf.to, leaf.back) if joint]
+            labels = {joint: _label_size(self._label_of(joint)) for joint in joints_of}
+            sizes = [(shown.width, shown.height) for shown in found]
+            fans[hub] = spread(hub, leaves, sizes, labels, across=self.across)
+            for leaf, shown in zip(leaves, found, strict=True):
+                self.leaves[leaf.name] = shown
+                del self.shown[leaf.name]
+        return fans
+
+    def _label_of(self, joint: Joint) -> tuple[Line, ...]:
+        return _wrapped(joint.lines, self.limits.label)
+
     def draw(self) -> str:
         """Return the document."""
         layout = self.layout
         page = Page(self.diagram.title, layout.width, layout.height, _description(self.diagram))
         routes = list(layout.routes)
-        drawn = list(zip(self.arrows, self.labels, routes[len(self.starts) :], strict=True))
+        first = len(self.starts) + len(self.stems)
+        drawn = list(zip(self.arrows, self.labels, routes[first:], strict=True))
         self._groups(page, layout)
+        for (hub, back), route in zip(self.stems, routes[len(self.starts) : first], strict=True):
+            self._stem(page, layout, hub, route, back=back)
         for route in routes[: len(self.starts)]:
             page.edge(self._path(route), "edge")
         for joint, _, route in sorted(drawn, key=lambda one: one[0].count):
             page.edge(self._path(route), _edge_class(joint))
         self._states(page, layout)
+        for fan in self.fans.values():
+            self._fan(page, layout.frames[f"{FAN} {fan.hub}"], fan)
         for joint, lines, route in drawn:
             if route.label is not None and lines:
                 inner = self._is_grouped(layout, route.label)
@@ -206,7 +250,9 @@ class _Picture:
     def _groups(self, page: Page, layout: Layout) -> None:
         for name, shown in self.shown.items():
             if name in self.compound:
-                self._group(page, layout.frames[name], shown)
+                frame = layout.frames[name]
+                middle = layout.heads.get(name, frame.x + frame.width / 2)
+                self._group(page, frame, shown, middle)
 
     def _states(self, page: Page, layout: Layout) -> None:
         for name, _, _ in self.starts:
@@ -218,8 +264,42 @@ class _Picture:
             if name in self.beside:
                 self._outcome(page, layout.frames[name], self.beside[name])
 
+    def _stem(self, page: Page, layout: Layout, hub: str, route: Route, *, back: bool) -> None:
+        """Draw what a fan's branches share: from its hub to its trunks, or back from them."""
+        fan, box = self.fans[hub], layout.frames[f"{FAN} {hub}"]
+        x, y = route.points[0 if back else -1]
+        page_path = self._path(route)
+        if back:
+            page.edge(page_path, "edge")
+        else:
+            page.stem(page_path)
+        for way in fan.trunks(back=back, entry=(x - box.x, y - box.y)):
+            page.stem(bent(rounded([(box.x + px, box.y + py) for px, py in way])))
+
+    def _fan(self, page: Page, box: Frame, fan: Fan) -> None:
+        """Draw the leaves of a fan with their branches."""
+        for branch in fan.branches:
+            points = [(box.x + x, box.y + y) for x, y in branch.points]
+            path = curve(points, across=True)
+            if branch.joint is branch.leaf.to:
+                page.edge(path, "edge")
+            else:
+                page.stem(path)
+        for leaf, frame in fan.leaves:
+            moved = frame._replace(x=box.x + frame.x, y=box.y + frame.y)
+            self._state(page, moved, self.leaves[leaf.name])
+        inner = "grouped" if self.parents[fan.hub] else ""
+        for branch in fan.branches:
+            if lines := self._label_of(branch.joint):
+                x, y = branch.label
+                _label(page, (box.x + x, box.y + y), lines, f"edge {inner}")
+
     def _layout(self) -> Layout:
         boxes = [Box(name, DOT, DOT, parent) for name, _, parent in self.starts]
+        boxes += [
+            Box(f"{FAN} {hub}", fan.width, fan.height, self.parents[hub])
+            for hub, fan in self.fans.items()
+        ]
         for name, shown in self.shown.items():
             height = shown.head if name in self.compound else shown.height
             room = (0.0, 0.0)
@@ -230,6 +310,10 @@ class _Picture:
                 room = (beside.gap + reach, across)
             boxes.append(Box(name, shown.width, height, self.parents[name], room))
         arrows = [Arrow(name, dest) for name, dest, _ in self.starts]
+        arrows += [
+            Arrow(f"{FAN} {hub}", hub) if back else Arrow(hub, f"{FAN} {hub}")
+            for hub, back in self.stems
+        ]
         arrows += [
             Arrow(joint.source, joint.dest, *_label_size(lines))
             for joint, lines in zip(self.arrows, self.labels, strict=True)
@@ -249,10 +333,9 @@ class _Picture:
             classes.append("now")
         return " ".join(classes)
 
-    def _group(self, page: Page, frame: Frame, shown: _Shown) -> None:
+    def _group(self, page: Page, frame: Frame, shown: _Shown, middle: float) -> None:
         page.box(frame, f"{self._classes(shown.node)} group", RADIUS + 3)
         top = frame.y + PAD_Y
-        middle = frame.x + frame.width / 2
         page.lines(middle, top, shown.name, "name")
         page.parts(middle, top + shown.name_height + 4, shown.lines)
 
@@ -268,6 +351,7 @@ class _Picture:
             inner = Frame(x + 4, y + 4, width - 8, height - 8)
             page.box(inner, f"{classes} inner", RADIUS - 3)
         middle = x + width / 2
+        y += (height - shown.height) / 2
         page.lines(middle, y + PAD_Y, shown.name, "name")
         if shown.lines:
             rule = y + PAD_Y + shown.name_height + 2

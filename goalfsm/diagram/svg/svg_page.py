@@ -39,7 +39,7 @@ _SHAPE: Final = (
     f".fsm .name{{font-size:{NAME_SIZE:g}px;font-weight:600}}"
     f".fsm .text{{font-size:{TEXT_SIZE:g}px}}"
     ".fsm .node,.fsm .edge,.fsm .lifeline{stroke-width:1.5}"
-    ".fsm .any{stroke-dasharray:5 4}"
+    ".fsm .any,.fsm .region{stroke-dasharray:5 4}"
     ".fsm .inner,.fsm .now.inner{stroke-width:1}"
     ".fsm .now,.fsm .edge.taken{stroke-width:2.5}"
     ".fsm .rule{stroke-opacity:.55}"
@@ -77,7 +77,7 @@ def _colours(palette: Palette, scope: str = ".fsm") -> str:
         ".label": f"fill:{p.page}",
         ".label.grouped": f"fill:{p.group}",
         ".guard": f"fill:{p.guard}",
-        ".effect": f"fill:{p.muted}",
+        ".effect,.order": f"fill:{p.muted}",
         ".count,.taken .trigger": f"fill:{p.accent_ink}",
         ".note": f"fill:{p.now};stroke:{p.accent}",
         ".frame": f"fill:none;stroke:{p.edge}",
@@ -135,6 +135,13 @@ def curve(points: Sequence[Point], *, across: bool, loop: bool = False) -> str:
     return "".join(path)
 
 
+def bent(pieces: Sequence[Sequence[Point]]) -> str:
+    """Return the path of straight pieces (to,) and corners (corner, to); the first one starts."""
+    (start, *_), *rest = pieces
+    path = (f"{'L' if len(piece) == 1 else 'Q'}{' '.join(map(pair, piece))}" for piece in rest)
+    return f"M{pair(start)}{''.join(path)}"
+
+
 def clean(text: str) -> str:
     """Return ``text`` escaped; a character that XML cannot hold becomes a replacement mark."""
     return escape(_NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text))
@@ -182,6 +189,10 @@ class Page:
         self.elements.append(
             f'<circle class="dot" cx="{number(x)}" cy="{number(y)}" r="{number(radius)}"/>'
         )
+
+    def stem(self, path: str) -> None:
+        """Draw what several arrows share along ``path``: a line without a tip."""
+        self.elements.append(f'<path class="edge" d="{path}"/>')
 
     def edge(self, path: str, classes: str) -> None:
         """Draw an arrow along ``path``."""

@@ -33,6 +33,7 @@ const shown = (text) => {
 const states = (db) => {
   const { nodes, edges } = db.getData();
   return {
+    direction: db.getDirection(),
     states: nodes.map((node) => ({
       id: node.id,
       shape: node.shape,
@@ -47,6 +48,7 @@ const states = (db) => {
 };
 
 const flow = (db) => ({
+  direction: db.getDirection(),
   states: [...db.getVertices().values()].map((vertex) => ({
     id: vertex.id,
     type: vertex.type,

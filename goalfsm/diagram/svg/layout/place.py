@@ -66,12 +66,16 @@ class Route(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """The drawing, from (0, 0) to (width, height)."""
+    """The drawing, from (0, 0) to (width, height).
+
+    ``heads`` are the middles of those heads that edges are led past; others are centred.
+    """
 
     frames: Mapping[str, Frame]
     routes: tuple[Route, ...]
     width: float
     height: float
+    heads: Mapping[str, float]
 
 
 def place(
@@ -122,7 +126,7 @@ def _exchanged(layout: Layout) -> Layout:
         )
         for route in layout.routes
     )
-    return Layout(frames, routes, layout.height, layout.width)
+    return Layout(frames, routes, layout.height, layout.width, layout.heads)
 
 
 class _Leg(NamedTuple):
@@ -245,11 +249,15 @@ class _Nesting:
                     if any(leg.region == name for leg in self.legs[_key(port)]):
                         x = self.placed[child].centres[port][0] + self.insets[child][0]
                         attached[_key(port), child] = x - width / 2
-        self.placed[name] = placed = region.place(extents, attached, narrow=narrow)
+        head = self._passed_head(name)
+        self.placed[name] = placed = region.place(extents, attached, narrow=narrow, head=head)
         if name == ROOT:
             return
-        head, least = self.boxes[name].height, self.boxes[name].width
-        before = (head, 0.0) if self.turn else (0.0, head)
+        high, least = self.boxes[name].height, self.boxes[name].width
+        before = (high, 0.0) if self.turn else (0.0, high)
+        if head is not None:
+            # It is a part of the first row then, which starts at the border.
+            before = (0.0, -PADDING)
         width = placed.width + 2 * PADDING + before[0]
         height = placed.height + 2 * PADDING + before[1]
         # A head that is wider than what is under it widens the region on both sides.
@@ -257,6 +265,15 @@ class _Nesting:
         aside = (0.0, spare / 2) if self.turn else (spare / 2, 0.0)
         self.insets[name] = (PADDING + before[0] + aside[0], PADDING + before[1] + aside[1])
         self.sizes[name] = (width + 2 * aside[0], height + 2 * aside[1])
+
+    def _passed_head(self, name: str) -> tuple[float, float] | None:
+        """Return the size of a region's head where edges come in beside it, else None.
+
+        Where the drawing runs across they come in below it.
+        """
+        if name == ROOT or self.turn or "upper" not in self.regions[name].ports.values():
+            return None
+        return max(0.0, self.boxes[name].width - 2 * PADDING), self.boxes[name].height
 
     def _size(self, name: str) -> tuple[float, float]:
         """Return the size of a node or region as the layout sees it."""
@@ -269,8 +286,12 @@ class _Nesting:
         """Put the regions into each other and the legs of each edge together."""
         corners: dict[str, Point] = {ROOT: (0.0, 0.0)}
         frames: dict[str, Frame] = {}
+        heads: dict[str, float] = {}
         for name in self.outside_in:
             x, y = corners[name]
+            middle = self.placed[name].head
+            if middle is not None:
+                heads[name.removeprefix(_MARK)] = x + middle
             for child in self.regions[name].nodes:
                 width, height = self._size(child)
                 cx, cy = self.placed[name].centres[child]
@@ -286,7 +307,7 @@ class _Nesting:
         )
         whole = self.placed[ROOT]
         unmarked = {name.removeprefix(_MARK): frame for name, frame in frames.items()}
-        return Layout(unmarked, routes, whole.width, whole.height)
+        return Layout(unmarked, routes, whole.width, whole.height, heads)
 
     def _route(self, key: int, corners: Mapping[str, Point], frames: Mapping[str, Frame]) -> Route:
         points: list[Point] = []

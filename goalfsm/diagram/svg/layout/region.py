@@ -52,6 +52,8 @@ class Extent(NamedTuple):
     room: float
 
 
+_HEAD: Final = "\2head"
+"""The name of the head among the nodes of its row; no node has such a name."""
 _NOTHING: Final = Extent(0.0, 0.0, 0.0, 0.0)
 
 
@@ -67,7 +69,8 @@ class Link(NamedTuple):
 class Placed(NamedTuple):
     """A region with everything in its place, the upper left corner at (0, 0).
 
-    ``routes`` run from the upper to the lower end of a link, ``labels`` are centres.
+    ``routes`` run from the upper to the lower end of a link, ``labels`` are centres. ``head`` is
+    the middle of the head where edges had to be led past it, and is None elsewhere.
     """
 
     centres: Mapping[str, Point]
@@ -75,6 +78,7 @@ class Placed(NamedTuple):
     labels: Mapping[int, Point]
     width: float
     height: float
+    head: float | None = None
 
 
 class Region:
@@ -121,18 +125,20 @@ class Region:
         attached: Mapping[tuple[int, str], float],
         *,
         narrow: bool = False,
+        head: tuple[float, float] | None = None,
     ) -> Placed:
         """Find the place of everything.
 
         ``attached`` says where, from the centre of a node, a link has to end; without it the link
         ends where its way is shortest. ``narrow`` puts the labels of a row at two heights, and
-        everything nearer to each other.
+        everything nearer to each other. ``head`` is the size of a text that stands in the row of
+        the upper ports, so that no edge that passes there runs through it.
         """
         graph = _Graph(self, extents, NARROW if narrow else ROOMY)
         rows = order(graph.rows, graph.above, graph.below, graph.shifts(attached))
         if narrow:
             rows = graph.stepped(rows)
-        xs = columns(rows, graph.above, graph.below, thin=frozenset(graph.bends), gap=graph.gap)
+        xs, rows = graph.columns(rows) if head is None else graph.around(rows, head)
         left = min((xs[node] - graph.extents[node].left for node in xs), default=0.0)
         xs = {node: x - left for node, x in xs.items()}
         tops, bottoms = _levels(rows, graph, xs)
@@ -158,6 +164,7 @@ class Region:
             labels={key: (xs[bend], middles[bend]) for bend, key in graph.labelled.items()},
             width=max((xs[node] + graph.extents[node].right for node in xs), default=0.0),
             height=bottoms[-1] if bottoms else 0.0,
+            head=xs.get(_HEAD),
         )
 
 
@@ -216,6 +223,35 @@ class _Graph:
                     rows[levels[node]].append(node)
                     stack.extend(reversed(self.below[node]))
         return list(rows.values())
+
+    def columns(self, rows: list[list[str]]) -> tuple[dict[str, float], list[list[str]]]:
+        """Return the x of every node's centre, and ``rows``."""
+        thin = frozenset(self.bends)
+        return columns(rows, self.above, self.below, thin=thin, gap=self.gap), rows
+
+    def around(
+        self, rows: list[list[str]], head: tuple[float, float]
+    ) -> tuple[dict[str, float], list[list[str]]]:
+        """Return the columns with a head among the ports of the first row, and the rows with it.
+
+        It stands where the drawing is the narrowest, and the ways of its ports the straightest.
+        """
+        width, height = head
+        self.extents[_HEAD] = Extent(width / 2, width / 2, height, height)
+        self.above[_HEAD] = self.below[_HEAD] = []
+        first, *rest = rows
+
+        def cost(found: tuple[dict[str, float], list[list[str]]]) -> tuple[float, float]:
+            xs = found[0]
+            right = max(x + self.extents[node].right for node, x in xs.items())
+            left = min(x - self.extents[node].left for node, x in xs.items())
+            bent = sum(abs(xs[port] - xs[end]) for port in first for end in self.below[port])
+            return round(right - left, 3), round(bent, 3)
+
+        found = (
+            self.columns([[*first[:at], _HEAD, *first[at:]], *rest]) for at in range(len(first) + 1)
+        )
+        return min(found, key=cost)
 
     def stepped(self, rows: list[list[str]]) -> list[list[str]]:
         """Return ``rows`` with every row of labels as two: each second label stands in the lower.
