@@ -157,7 +157,7 @@ def wait(place: Place, kind: WaitFor, seconds: float | None, pid: int | None, no
 
 def _started(pid: int) -> str:
     """Return what tells the process from later ones with its number."""
-    from goalfsm.workers.supervisor.processes import start_time  # noqa: PLC0415  one command needs it
+    from goalfsm.workers.supervisor.identity import start_time  # noqa: PLC0415  one command needs it
 
     started = start_time(pid)
     if not started:

@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple
 
 from goalfsm.cli.exits import INTERRUPTED
 from goalfsm.examples.release_steps import STEPS, Workspace
-from goalfsm.workers.supervisor.processes import start_time
+from goalfsm.workers.supervisor.identity import start_time
 
 OBJECTIVE: Final = "Check that this checkout could be released: build it, install it, look it over."
 THREAD: Final = "release-check"

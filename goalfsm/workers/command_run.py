@@ -27,7 +27,7 @@ from goalfsm.workers.protocol import (
     WaitDeclared,
     Work,
 )
-from goalfsm.workers.supervisor import processes
+from goalfsm.workers.supervisor import identity
 from goalfsm.workers.supervisor.pipes import InputPipe, OutputPipe
 from goalfsm.workers.supervisor.spawning import SpawnError, spawn_error
 
@@ -238,7 +238,7 @@ class CommandRun:
                 self._unanswered.add(event.id)
             elif isinstance(event, WaitDeclared) and event.pid is not None:
                 self.spare(event.pid)
-                started = processes.start_time(event.pid) or None
+                started = identity.start_time(event.pid) or None
                 event = msgspec.structs.replace(event, start_time=started)  # noqa: PLW2901
             self._events.append(event)
         if events:

@@ -9,7 +9,7 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.workers.supervisor.orphans import SUPERVISOR_OF
+from goalfsm.workers.supervisor.process_tree import SUPERVISOR_OF
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

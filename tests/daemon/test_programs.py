@@ -23,7 +23,7 @@ from goalfsm.session import events as e
 from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.port import Acquired, Held, Process
 from goalfsm.store.sqlite import SqliteStore
-from goalfsm.workers.supervisor import processes
+from goalfsm.workers.supervisor import identity
 from tests.daemon.stage import THREAD
 
 
@@ -137,7 +137,7 @@ def test_an_engine_finds_and_ends_what_a_dead_one_left(db: Path) -> None:
         orphan = await asyncio.create_subprocess_exec(
             "sleep", "60", env=environment, start_new_session=True
         )
-        started = processes.start_time(orphan.pid)
+        started = identity.start_time(orphan.pid)
         process = Process(
             run_id="old-run",
             thread_id=THREAD,
@@ -158,7 +158,7 @@ def test_an_engine_finds_and_ends_what_a_dead_one_left(db: Path) -> None:
 
 def test_the_identity_of_a_process_survives_its_end() -> None:
     own = own_identity()
-    started = processes.start_time(os.getpid())
+    started = identity.start_time(os.getpid())
     assert recorded_identity(os.getpid(), started) == own
     assert started_text(own) == started
     gone = recorded_identity(2**22 + 1, "boot/123")

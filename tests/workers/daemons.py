@@ -9,6 +9,7 @@ import subprocess
 import sys
 from typing import Any
 
+import psutil
 import pytest
 
 from goalfsm.workers.supervisor.client import Child, Supervisor
@@ -72,6 +73,20 @@ class Daemon:
     def recorded(self) -> RecordedRun:
         return RecordedRun(run_id="run-1", pid=self.pid, pgid=self.pid, start_time=self.started)
 
+    @property
+    def keeper(self) -> int:
+        """Return the supervisor's parent, which ends what a dead supervisor leaves."""
+        return psutil.Process(self.supervisor).ppid()
+
+    def kill_all(self) -> None:
+        """Kill daemon, keeper and supervisor so that none of them can do anything about it."""
+        keeper = self.keeper
+        for pid in (self.process.pid, keeper, self.supervisor):
+            os.kill(pid, signal.SIGSTOP)
+        for pid in (self.supervisor, keeper):
+            os.kill(pid, signal.SIGKILL)
+        self.kill()
+
     def kill(self, number: int = signal.SIGKILL) -> None:
         self.process.send_signal(number)
         self.process.wait()
@@ -90,7 +105,12 @@ def wait_up(lifeline: Any) -> None:
 
 
 async def spawn(
-    supervisor: Supervisor, run_id: str, argv: list[str], db: str, stdout: int | None = None
+    supervisor: Supervisor,
+    run_id: str,
+    argv: list[str],
+    db: str,
+    stdout: int | None = None,
+    stdin: int | None = None,
 ) -> Child:
     nothing = os.open(os.devnull, os.O_RDWR)
     try:
@@ -99,7 +119,7 @@ async def spawn(
             argv,
             cwd=None,
             env={**os.environ, "GOALFSM_DB": db},
-            stdin=nothing,
+            stdin=nothing if stdin is None else stdin,
             stdout=nothing if stdout is None else stdout,
             stderr=nothing,
         )

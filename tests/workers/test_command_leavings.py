@@ -15,7 +15,7 @@ import pytest
 from goalfsm.workers.command import CommandWorker
 from goalfsm.workers.protocol import Exited, Spawned, TurnEvent, WaitDeclared
 from goalfsm.workers.spec import CommandSpec
-from goalfsm.workers.supervisor import processes
+from goalfsm.workers.supervisor import identity
 from goalfsm.workers.supervisor.client import Supervisor
 from tests.workers.reading import FOREVER, HOLD, LINES, Python, answer, ending, only
 
@@ -90,16 +90,16 @@ os._exit(0)
         assert waited.pid is not None
         assert waited.start_time
         assert not psutil.pid_exists(int(answer(events)))
-        assert processes.is_running(waited.pid, waited.start_time)
+        assert identity.is_running(waited.pid, waited.start_time)
         # Another run, and the end of the supervisor, are none of its business either.
         again = bench.work(run_id="run-2")
         assert ending([event async for event in worker.run(again)]).ok
         await supervisor.close()
-        assert processes.is_running(waited.pid, waited.start_time)
-        gone = asyncio.create_task(processes.wait_gone(waited.pid, waited.start_time))
+        assert identity.is_running(waited.pid, waited.start_time)
+        gone = asyncio.create_task(identity.wait_gone(waited.pid, waited.start_time))
         os.kill(waited.pid, signal.SIGKILL)
         await gone
-        assert not processes.is_running(waited.pid, waited.start_time)
+        assert not identity.is_running(waited.pid, waited.start_time)
         # The second run left a build of its own.
         for child in psutil.process_iter():
             with contextlib.suppress(psutil.Error):

@@ -15,7 +15,7 @@ import pytest
 from goalfsm.workers.command import CommandWorker
 from goalfsm.workers.protocol import ErrorReported, Exited, Spawned, Text, TurnEvent
 from goalfsm.workers.spec import CommandSpec
-from goalfsm.workers.supervisor import processes
+from goalfsm.workers.supervisor import identity
 from goalfsm.workers.supervisor.client import Supervisor
 from goalfsm.workers.supervisor.orphans import Orphans, RecordedRun, end_orphans
 from tests.workers.daemons import DAEMON, LINUX, spawn, wait_up
@@ -113,14 +113,12 @@ def test_a_terminal_s_interrupt_reaches_neither_supervisor_nor_run(
 
 
 @LINUX
-def test_when_both_are_killed_the_next_daemon_ends_what_is_left(
+def test_when_all_are_killed_the_next_daemon_ends_what_is_left(
     start_daemon: Any, stubborn: list[str], lifeline: Any
 ) -> None:
     daemon = start_daemon(stubborn)
     wait_up(lifeline)
-    daemon.process.send_signal(signal.SIGSTOP)
-    os.kill(daemon.supervisor, signal.SIGKILL)
-    daemon.kill()
+    daemon.kill_all()
     assert lifeline.is_held()
     found = end_orphans(daemon.db, {"run-1"})
     assert found.left == ()
@@ -130,25 +128,26 @@ def test_when_both_are_killed_the_next_daemon_ends_what_is_left(
 
 
 @LINUX
-def test_the_recorded_session_finds_what_hides_its_environment(
-    start_daemon: Any, python: Python, lifeline: Any
+@pytest.mark.parametrize("unmarked", [False, True])
+def test_what_hides_its_environment_is_found_by_its_mark_or_session(
+    start_daemon: Any, python: Python, lifeline: Any, unmarked: bool
 ) -> None:
     hidden = python(
-        f"import os, time\nline = os.open({str(lifeline.path)!r}, os.O_WRONLY)\n"
+        f"import os, resource, time\nline = os.open({str(lifeline.path)!r}, os.O_WRONLY)\n"
+        f"if {unmarked}: resource.setrlimit(10, (7, resource.getrlimit(10)[1]))\n"
         "os.write(line, b'up')\nwhile True: time.sleep(3600)\n"
     )
     source = (
-        "import os, time\n"
+        "import os, time\nparent = os.getppid()\n"
         f"if os.fork() == 0: os.execve({hidden[0]!r}, {hidden!r}, {{}})\n"
-        "while True: time.sleep(3600)\n"
+        "while os.getppid() == parent: time.sleep(0.001)\n"
     )
     daemon = start_daemon(python(source))
     lifeline.wait_for(b"up")
-    daemon.process.send_signal(signal.SIGSTOP)
-    os.kill(daemon.supervisor, signal.SIGKILL)
-    daemon.kill()
+    daemon.kill_all()
+    _wait_ended(daemon.pid)
     end_orphans(daemon.db, {"run-1"})
-    assert lifeline.is_held()
+    assert lifeline.is_held() is unmarked
     assert end_orphans(daemon.db, {"run-1"}, recorded=[daemon.recorded]).left == ()
     assert not lifeline.is_held()
 
@@ -173,7 +172,9 @@ def test_a_supervisor_that_does_not_react_is_killed(
 ) -> None:
     daemon = start_daemon(stubborn)
     wait_up(lifeline)
-    os.kill(daemon.supervisor, signal.SIGSTOP)
+    # Its keeper would let it go on, so that it could do its work.
+    for pid in (daemon.keeper, daemon.supervisor):
+        os.kill(pid, signal.SIGSTOP)
     daemon.kill()
     assert lifeline.is_held()
     assert end_orphans(daemon.db, {"run-1"}).left == ()
@@ -199,7 +200,7 @@ def test_what_belongs_to_others_is_left_alone(bench: Any, tmp_path: Path, other:
             own_supervisor=supervisor.pid,
         )
         assert found == Orphans()
-        assert processes.is_running(child.pid, child.start_time)
+        assert identity.is_running(child.pid, child.start_time)
         await supervisor.end("run-1")
 
     bench.run(main)
@@ -211,11 +212,11 @@ def test_our_own_supervisor_and_verifiers_are_left_alone(bench: Any) -> None:
         pid = supervisor.pid
         look = (end_orphans, bench.db, {"run-1"})
         assert await asyncio.to_thread(*look, own_supervisor=supervisor.pid) == Orphans()
-        assert processes.is_running(child.pid, child.start_time)
+        assert identity.is_running(child.pid, child.start_time)
         # To anybody else both are orphans.
         found = await asyncio.to_thread(*look)
         assert pid in found.ended
-        assert not processes.is_running(child.pid, child.start_time)
+        assert not identity.is_running(child.pid, child.start_time)
 
     bench.run(main)
 
@@ -250,5 +251,5 @@ def test_a_daemon_survives_the_death_of_its_supervisor(
 
 def _wait_ended(pid: int) -> None:
     """Return when a process that is not ours has ended."""
-    if started := processes.start_time(pid):
-        asyncio.run(asyncio.wait_for(processes.wait_gone(pid, started), 60))
+    if started := identity.start_time(pid):
+        asyncio.run(asyncio.wait_for(identity.wait_gone(pid, started), 60))

@@ -15,7 +15,7 @@ import pytest
 
 import goalfsm
 from goalfsm.errors import GoalError
-from goalfsm.workers.supervisor import processes
+from goalfsm.workers.supervisor import identity
 from goalfsm.workers.supervisor.client import Supervisor
 from tests.workers.daemons import LINUX, spawn
 from tests.workers.reading import Python
@@ -26,7 +26,7 @@ ROOT = Path(goalfsm.__file__).parents[1]
 IMPORTED = """
 import sys
 sys.path.append(sys.argv[1])
-from goalfsm.workers.supervisor.process import main
+from goalfsm.workers.supervisor.keeper import main
 costly = {"asyncio", "logging", "pathlib", "subprocess", "threading"}
 ours = {name for name in sys.modules if name.split(".")[0] not in sys.stdlib_module_names}
 print(*sorted(ours - {"__main__"} | costly & sys.modules.keys()))
@@ -117,7 +117,7 @@ def test_a_closed_supervisor_refuses(bench: Any) -> None:
         await supervisor.close()
         assert pid is not None
         assert not psutil.pid_exists(pid)
-        assert not processes.is_running(child.pid, child.start_time)
+        assert not identity.is_running(child.pid, child.start_time)
         assert supervisor.pid is None
         with pytest.raises(GoalError) as caught:
             await spawn(supervisor, "run-2", ["true"], bench.db)
@@ -140,9 +140,10 @@ def test_the_supervisor_imports_the_standard_library_only() -> None:
         "goalfsm.lazy",
         "goalfsm.workers",
         "goalfsm.workers.supervisor",
-        "goalfsm.workers.supervisor.lineage",
-        "goalfsm.workers.supervisor.proc",
+        "goalfsm.workers.supervisor.identity",
+        "goalfsm.workers.supervisor.keeper",
         "goalfsm.workers.supervisor.process",
+        "goalfsm.workers.supervisor.process_tree",
     ]
 
 
@@ -157,23 +158,23 @@ def test_the_supervisor_is_small(bench: Any) -> None:
 
 
 def test_a_process_is_told_from_another_with_its_number() -> None:
-    started = processes.start_time(os.getpid())
-    assert processes.is_running(os.getpid(), started)
-    assert not processes.is_running(os.getpid(), started + "0")
-    assert not processes.is_running(os.getpid(), "")
+    started = identity.start_time(os.getpid())
+    assert identity.is_running(os.getpid(), started)
+    assert not identity.is_running(os.getpid(), started + "0")
+    assert not identity.is_running(os.getpid(), "")
     process = subprocess.Popen(["true"])
     pid = process.pid
     process.wait()
-    assert processes.start_time(pid) == ""
-    asyncio.run(processes.wait_gone(pid, started))
+    assert identity.start_time(pid) == ""
+    asyncio.run(identity.wait_gone(pid, started))
 
 
 def test_a_zombie_is_gone() -> None:
     process = subprocess.Popen(["sleep", "3600"])
-    started = processes.start_time(process.pid)
+    started = identity.start_time(process.pid)
     try:
         process.kill()
-        asyncio.run(processes.wait_gone(process.pid, started))
-        assert not processes.is_running(process.pid, started)
+        asyncio.run(identity.wait_gone(process.pid, started))
+        assert not identity.is_running(process.pid, started)
     finally:
         process.wait()

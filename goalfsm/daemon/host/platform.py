@@ -16,26 +16,25 @@ from goalfsm.store.owner import (
     pid_namespace,
 )
 from goalfsm.store.port import Held, Identity, Process
-from goalfsm.workers.supervisor import processes
+from goalfsm.workers.supervisor.identity import parts_of, start_time, text_of, wait_gone
 from goalfsm.workers.supervisor.orphans import Orphans, RecordedRun, end_orphans
 
 
 def recorded_identity(pid: int, started: str) -> Identity:
     """Return the identity of a process that a worker spawned, as a store keeps it."""
     living = identity_of(pid)
-    if living is not None and processes.start_time(pid) == started:
+    if living is not None and start_time(pid) == started:
         return living
     # It has gone already; its session may still have members, found by what it was.
-    boot, _, ticks = started.rpartition("/")
-    start_time = int(ticks) if ticks.isdigit() else 0
-    return Identity(pid=pid, start_time=start_time, boot_id=boot, namespace=pid_namespace())
+    boot, start = parts_of(started)
+    return Identity(pid=pid, start_time=start, boot_id=boot, namespace=pid_namespace())
 
 
 def started_text(identity: Identity) -> str:
     """Return what tells the process from later ones, in the words of a worker."""
     if is_alive(identity):
-        return processes.start_time(identity.pid)
-    return f"{identity.boot_id}/{identity.start_time}"
+        return start_time(identity.pid)
+    return text_of(identity.boot_id, identity.start_time)
 
 
 class System(Protocol):
@@ -109,4 +108,4 @@ class Machine:
 
     async def wait_gone(self, pid: int, started: str) -> None:
         """Return when the process has ended."""
-        await processes.wait_gone(pid, started)
+        await wait_gone(pid, started)

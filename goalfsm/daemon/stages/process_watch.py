@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 
 from goalfsm.session.events import ProcessEnded
-from goalfsm.workers.supervisor import processes
+from goalfsm.workers.supervisor import identity
 
 if TYPE_CHECKING:
     from goalfsm.daemon.flow.mailbox import Actor
@@ -20,7 +20,7 @@ WaitGone = Callable[[int, str], Awaitable[None]]
 class Watchers:
     """Who is told when which process has ended."""
 
-    def __init__(self, engine: Hub, wait_gone: WaitGone = processes.wait_gone) -> None:
+    def __init__(self, engine: Hub, wait_gone: WaitGone = identity.wait_gone) -> None:
         """Watch for ``engine``."""
         self._engine = engine
         self._wait_gone = wait_gone
@@ -41,12 +41,12 @@ class Watchers:
 
     async def gone(self, pids: Iterable[int]) -> None:
         """Return when all of these processes have ended."""
-        started = {pid: processes.start_time(pid) for pid in pids}
+        started = {pid: identity.start_time(pid) for pid in pids}
         await asyncio.gather(*(self._wait_gone(pid, start) for pid, start in started.items()))
 
     async def _watch(self, actor: Actor, pid: int, started: str, key: str) -> None:
         try:
-            await self._wait_gone(pid, started or processes.start_time(pid))
+            await self._wait_gone(pid, started or identity.start_time(pid))
         finally:
             del self._watched[actor.thread_id, pid]
         await actor.tell(ProcessEnded(pid=pid), done=(key,))

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,16 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from goalfsm.errors import GoalError
-from goalfsm.workers.supervisor import processes
-from goalfsm.workers.supervisor.lineage import RUN_ID
+from goalfsm.workers.supervisor import identity
 from goalfsm.workers.supervisor.orphans import (
     DATABASE,
-    SUPERVISOR_OF,
     RecordedRun,
     end_orphans,
     same_database,
 )
 from goalfsm.workers.supervisor.process import GIVE_UP_AFTER_S
+from goalfsm.workers.supervisor.process_tree import RUN_ID, SUPERVISOR_OF, children, mark_of
 from goalfsm.workers.supervisor.spawning import spawn_error
 
 if TYPE_CHECKING:
@@ -32,11 +32,17 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+PING_EVERY_S: Final = 1.0
+"""How often a supervisor that looks after runs is asked whether it is there."""
+SILENT_PINGS: Final = 10
+"""So many questions without an answer, and a supervisor counts as dead."""
+STOPPED_PINGS: Final = 2
+"""The same for one that somebody has stopped: it will not answer."""
 _LATE_S: Final = 5.0
 _ROOT: Final = str(Path(__file__).parents[3])
 _PROGRAM: Final = (
     "import sys; sys.path.append(sys.argv.pop(1)); "
-    "from goalfsm.workers.supervisor.process import main; sys.exit(main(sys.argv))"
+    "from goalfsm.workers.supervisor.keeper import main; sys.exit(main(sys.argv))"
 )
 """The supervisor, by an interpreter that finds the standard library and, behind it, goalfsm."""
 
@@ -72,7 +78,8 @@ class Supervisor:
     """The supervisor process as the daemon sees it.
 
     When it dies, its runs are ended (`Child.exited` says None), and the next `spawn` starts
-    another one, after what the first left behind is gone. Start it before other threads, and
+    another one, after what the first left behind is gone. One that was stopped, or does not
+    answer any more, counts as dead and is killed. Start it before other threads, and
     after the daemon has detached itself from its terminal: it watches this very process.
     """
 
@@ -90,6 +97,8 @@ class Supervisor:
         self._left: dict[str, tuple[int, ...]] = {}
         self._cleaning: asyncio.Task[None] | None = None
         self._closed = False
+        self._pulse: asyncio.TimerHandle | None = None
+        self._unanswered = 0
 
     @classmethod
     async def start(cls, *, db: str = "", grace_s: float = 0.0) -> Self:
@@ -100,8 +109,20 @@ class Supervisor:
 
     @property
     def pid(self) -> int | None:
-        """Return the supervisor's process id, None while there is none."""
-        return None if self._process is None else self._process.pid
+        """Return the supervisor's process id, None while there is none.
+
+        Until it has started, and where the system cannot adopt processes, that of its keeper.
+        """
+        if self._process is None:
+            return None
+        return next(iter(children(self._process.pid)), self._process.pid)
+
+    @property
+    def processes(self) -> tuple[tuple[int, str], ...]:
+        """Return pid and start of the processes that all runs descend from; see `start_time`."""
+        keeper = None if self._process is None else self._process.pid
+        pids = {pid for pid in (keeper, self.pid) if pid is not None}
+        return tuple((pid, identity.start_time(pid)) for pid in sorted(pids))
 
     @property
     def runs(self) -> frozenset[str]:
@@ -138,7 +159,15 @@ class Supervisor:
         # What finds a process again when everything that knew of it is dead.
         marked = {DATABASE: self._db, **env, RUN_ID: run_id}
         place = os.path.abspath(cwd or os.curdir)  # noqa: ASYNC240, PTH100 - no link is followed
-        packet = {"do": "spawn", "run": run_id, "argv": list(argv), "cwd": place, "env": marked}
+        packet = {
+            "do": "spawn",
+            "run": run_id,
+            "argv": list(argv),
+            "cwd": place,
+            "env": marked,
+            "mark": mark_of(self._db, run_id),
+        }
+        self._beat()
         try:
             self._send(packet, (stdin, stdout, stderr))
         except OSError as error:
@@ -191,13 +220,8 @@ class Supervisor:
             await asyncio.shield(self._cleaning)
         process, self._process = self._process, None
         self._disconnect()
-        if process is not None:
-            started = processes.start_time(process.pid)
-            patience = self._grace + 2 * GIVE_UP_AFTER_S + _LATE_S
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(patience):
-                    await processes.wait_gone(process.pid, started)
-            _reap(process)
+        if process is not None and not await _ended(process, self._grace + 2 * GIVE_UP_AFTER_S):
+            await self._clean()
         self._settle()
 
     def _launch(self) -> None:
@@ -226,6 +250,7 @@ class Supervisor:
         ours.setblocking(False)  # noqa: FBT003
         self._socket = ours
         self._received.clear()
+        self._unanswered = 0
         asyncio.get_running_loop().add_reader(ours, self._readable)
 
     # Packets.
@@ -277,6 +302,7 @@ class Supervisor:
         if not data:
             self._lost()
             return
+        self._unanswered = 0
         self._received += data
         while len(self._received) >= 4:  # noqa: PLR2004 - the length of a length
             size = int.from_bytes(self._received[:4], "big")
@@ -287,10 +313,10 @@ class Supervisor:
             self._heard(packet)
 
     def _heard(self, packet: Mapping[str, Any]) -> None:
-        run_id = packet["run"]
+        run_id = packet.get("run", "")
         match packet["tell"]:
             case "spawned":
-                started = packet["start"] or processes.start_time(packet["pid"])
+                started = packet["start"] or identity.start_time(packet["pid"])
                 child = self._children[run_id] = Child(run_id, packet["pid"], started)
                 _resolve(self._starting.pop(run_id), child)
             case "failed":
@@ -317,9 +343,36 @@ class Supervisor:
         if (ending := self._ending.pop(run_id, None)) is not None:
             _resolve(ending, left)
 
+    # The supervisor's pulse: while it has runs it is asked whether it is there.
+
+    def _beat(self) -> None:
+        if self._pulse is None:
+            self._pulse = asyncio.get_running_loop().call_later(PING_EVERY_S, self._ping)
+
+    def _ping(self) -> None:
+        """Ask again, or give a silent one up; what it says at all counts as an answer."""
+        self._pulse = None
+        if self._socket is None or not self.runs:
+            return
+        if self._unanswered >= SILENT_PINGS or (
+            self._unanswered >= STOPPED_PINGS and self._is_stopped()
+        ):
+            self._lost()
+            return
+        self._unanswered += 1
+        self._send({"do": "ping"})
+        self._beat()
+
+    def _is_stopped(self) -> bool:
+        found = None if (pid := self.pid) is None else identity.stat(pid)
+        return found is not None and found.stopped
+
     # The supervisor's death.
 
     def _disconnect(self) -> None:
+        if self._pulse is not None:
+            self._pulse.cancel()
+            self._pulse = None
         if self._socket is not None:
             loop = asyncio.get_running_loop()
             loop.remove_reader(self._socket)
@@ -334,26 +387,30 @@ class Supervisor:
     def _lost(self) -> None:
         self._disconnect()
         process, self._process = self._process, None
-        if process is not None:
-            _reap(process)
-        self._cleaning = asyncio.get_running_loop().create_task(self._clean())
+        self._cleaning = asyncio.get_running_loop().create_task(self._bury(process))
+
+    async def _bury(self, process: subprocess.Popen[bytes] | None) -> None:
+        """End a supervisor that is dead or counts as dead, and all that it looked after."""
+        try:
+            if process is not None:
+                await _ended(process, 0.0)
+            await self._clean()
+        finally:
+            self._cleaning = None
+            self._settle()
 
     async def _clean(self) -> None:
-        """End what the dead supervisor left, then tell those who wait."""
+        """End what neither the supervisor nor its keeper could end."""
         recorded = [
             RecordedRun(run_id=c.run_id, pid=c.pid, pgid=c.pgid, start_time=c.start_time)
             for c in self._children.values()
         ]
-        try:
-            # One after the other, so that what is left is known run by run.
-            for run_id in self.runs:
-                own = [run for run in recorded if run.run_id == run_id]
-                found = await asyncio.to_thread(end_orphans, self._db, {run_id}, recorded=own)
-                if found.left:
-                    self._left[run_id] = found.left
-        finally:
-            self._cleaning = None
-            self._settle()
+        # One after the other, so that what is left is known run by run.
+        for run_id in self.runs:
+            own = [run for run in recorded if run.run_id == run_id]
+            found = await asyncio.to_thread(end_orphans, self._db, {run_id}, recorded=own)
+            if found.left:
+                self._left[run_id] = found.left
 
     def _settle(self) -> None:
         """Answer everybody who waits for a run that no supervisor looks after any more."""
@@ -383,9 +440,29 @@ def _resolve(future: asyncio.Future[_T], value: _T) -> None:
         future.set_result(value)
 
 
-def _reap(process: subprocess.Popen[bytes]) -> None:
-    """Make sure that a supervisor that let go of its socket is gone, and collect it."""
-    with contextlib.suppress(OSError):
-        process.kill()
+async def _ended(process: subprocess.Popen[bytes], patience: float) -> bool:
+    """Return when the supervisor and its keeper are gone; False when they had to be killed.
+
+    After ``patience`` seconds the supervisor is killed, and the keeper ends what is left; after
+    some more, the keeper too. One that was stopped is let go on: else it could not end.
+    """
+    started = identity.begun(process.pid) or identity.start_time(process.pid)
+    for below, seconds in ((False, patience), (True, GIVE_UP_AFTER_S + _LATE_S)):
+        for pid in children(process.pid) if below or not patience else ():
+            _signal(pid, signal.SIGKILL)
+        for pid in (process.pid, *children(process.pid)):
+            _signal(pid, signal.SIGCONT)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await identity.wait_gone(process.pid, started)
+                process.wait(_LATE_S)
+                return not below or not patience
+    process.kill()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_LATE_S)
+    return False
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(OSError):
+        os.kill(pid, number)

@@ -1,7 +1,8 @@
 """Find and end what is left of the runs of a daemon that died together with its supervisor.
 
-A process belongs to a run when its environment says so, when it descends from one that does,
-or when it is in the session that the run's recorded first process led. All calls block.
+A process belongs to a run when it carries the run's mark, when its environment says so, when it
+descends from one that does, or when it is in the session that the run's recorded first process
+led. All calls block.
 """
 
 from __future__ import annotations
@@ -15,14 +16,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import psutil
 
-from goalfsm.workers.supervisor import processes
-from goalfsm.workers.supervisor.lineage import RUN_ID
+from goalfsm.workers.supervisor import identity
+from goalfsm.workers.supervisor.process_tree import RUN_ID, SUPERVISOR_OF, mark_of, marked
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-SUPERVISOR_OF: Final = "GOALFSM_SUPERVISOR"
-"""Names, in a supervisor's environment, the database whose runs it looks after."""
 DATABASE: Final = "GOALFSM_DB"
 """Names, in a run's environment, the database that it belongs to."""
 VERIFY_PREFIX: Final = "verify-"
@@ -132,11 +131,12 @@ class _Search:
         """Return the database's supervisors, without our own."""
         if not self.db:
             return []
+        own = self._own_supervisor()
         return [
             process
             for process, environment in _environments()
             if environment.get(SUPERVISOR_OF) == self.db
-            and process.pid != self.own
+            and process.pid not in own
             and "supervisor" in " ".join(_command(process))
         ]
 
@@ -145,9 +145,12 @@ class _Search:
         found: dict[int, psutil.Process] = {}
         spared = self._own_descendants() | {self.me}
         sessions = self._sessions()
+        marks = {mark_of(self.db, run_id) for run_id in self.run_ids}
         for process, environment in _environments():
-            if self._named(environment, process.pid in spared) or (
-                _session(process.pid) in sessions
+            if (
+                self._named(environment, process.pid in spared)
+                or _session(process.pid) in sessions
+                or marked(process.pid) in marks
             ):
                 found[process.pid] = process
                 with contextlib.suppress(psutil.Error):
@@ -167,14 +170,23 @@ class _Search:
         While a session has members, no new process gets its number. So a process with that
         number and another start time means that the session is gone.
         """
-        boot = processes.start_time(self.me).partition("/")[0]
+        boot = identity.boot_id()
         return frozenset(
             run.pid
             for run in self.recorded
             if run.run_id in self.run_ids
-            and run.start_time.partition("/")[0] == boot
-            and processes.start_time(run.pid) in ("", run.start_time)
+            and identity.parts_of(run.start_time)[0] == boot
+            and identity.start_time(run.pid) in ("", run.start_time)
         )
+
+    def _own_supervisor(self) -> set[int]:
+        """Return our own supervisor and its keeper: each is the other's parent or child."""
+        if self.own is None:
+            return set()
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(self.own)
+            return {self.own, process.ppid(), *(child.pid for child in process.children())}
+        return {self.own}
 
     def _own_descendants(self) -> set[int]:
         if self.own is None:

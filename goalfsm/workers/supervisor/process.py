@@ -2,25 +2,26 @@
 
 It holds one end of a socket pair whose other end is the daemon's. When that end closes, by
 whatever death, it ends every run's processes and exits. On Linux it also adopts what a run
-detaches from itself, and its direct children die with it.
+detaches from itself. Its own parent, the keeper, does the same when this process dies.
 
-`main` is a program of its own, for an interpreter without site-packages (``python -I -S``): this
-module and those that it imports need the standard library only, so that it starts fast and stays
+This module and those that it imports need the standard library only: it starts fast and stays
 small.
 
 A packet is four bytes of length and one JSON object, in both directions:
 
-    spawn  {run, argv, cwd, env} + 3 descriptors   ->  spawned {run, pid, start}
-                                                    or  failed {run, stage, errno}
+    spawn  {run, argv, cwd, env, mark} + 3 descriptors  ->  spawned {run, pid, start}
+                                                        or  failed {run, stage, errno}
     signal {run, signal}
-    end    {run, grace, keep}                       ->  gone {run, left}
-                                                        exit {run, status}   (at any time)
+    end    {run, grace, keep}                           ->  gone {run, left}
+    ping   {}                                           ->  pong {}
+                                                            exit {run, status}   (at any time)
+
+A run whose first process has ended, and that left nothing, is gone without being asked to end.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import json
 import os
@@ -29,25 +30,41 @@ import signal
 import socket
 import time
 from array import array
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from goalfsm.workers.supervisor.lineage import LINUX, Lineage, Run
+from goalfsm.workers.supervisor import identity
+from goalfsm.workers.supervisor.identity import LINUX
+from goalfsm.workers.supervisor.process_tree import Lineage, Run, mark_children
 
 GIVE_UP_AFTER_S: Final = 10.0
 """How long after SIGKILL a process may take to go before it is reported as left."""
 
 _RECHECK_S: Final = 0.02
-_PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
-_IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
+IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
+"""What supervisor and keeper do not listen to: they end with their daemon, and only then."""
+_DEFAULT_AGAIN: Final = (*IGNORED, signal.SIGCHLD, signal.SIGUSR2, signal.SIGXFSZ)
 _FDS: Final = 3
+
+
+def adopt() -> None:
+    """Become the parent of every process below whose own parent dies, where Linux allows it."""
+    if LINUX:
+        import ctypes  # noqa: PLC0415 - nobody else needs it
+
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 class Supervisor:
     """Spawn, watch and end processes for the daemon at the other end of ``channel``."""
 
-    def __init__(self, channel: socket.socket, grace: float) -> None:
-        """Serve ``channel``; give runs ``grace`` seconds after SIGTERM when the daemon dies."""
+    def __init__(self, channel: socket.socket, grace: float, daemon: int) -> None:
+        """Serve ``channel``; give runs ``grace`` seconds after SIGTERM when the daemon dies.
+
+        ``daemon`` is a pidfd of it, -1 where there is none: the closed channel says the same,
+        unless somebody else inherited the other end.
+        """
         self.channel = channel
         self.channel.setblocking(False)  # noqa: FBT003
         self.grace = grace
@@ -58,39 +75,26 @@ class Supervisor:
         self.unsent = bytearray()
         self.orphaned = False
         self.give_up_at: float | None = None
-        self.libc = ctypes.CDLL(None, use_errno=True) if LINUX else None
-        if self.libc is not None:
-            self.libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        adopt()
         self.poller = select.poll()
         self.woken, waker = socket.socketpair()
         for end in (self.woken, waker):
             end.setblocking(False)  # noqa: FBT003
         self.waker = waker
-        for number in _IGNORED:
+        for number in IGNORED:
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         # A successor of our daemon asks a supervisor that it cannot reach to finish up.
         signal.signal(signal.SIGUSR2, self._told_to_finish)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-        self.daemon = self._watch_daemon()
+        self.above = tuple(
+            fd for fd in (daemon, identity.open_pidfd(os.getppid()) if LINUX else -1) if fd >= 0
+        )
+        for fd in self.above:
+            self.poller.register(fd, select.POLLIN)
 
     def _told_to_finish(self, *_: object) -> None:
         self.orphaned = True
-
-    def _watch_daemon(self) -> int:
-        """Return a descriptor that reports the daemon's death, -1 where there is none.
-
-        The closed channel says the same, unless somebody else inherited the other end.
-        """
-        parent = os.getppid()
-        try:
-            watch = os.pidfd_open(parent)
-        except (AttributeError, OSError):
-            return -1
-        if os.getppid() != parent:
-            self.orphaned = True
-        self.poller.register(watch, select.POLLIN)
-        return watch
 
     def serve(self) -> None:
         """Work until the daemon is gone and nothing of its runs is left."""
@@ -98,7 +102,10 @@ class Supervisor:
         self.poller.register(self.woken, select.POLLIN)
         while True:
             ready = dict(self.poller.poll(self._patience()))
-            if self.daemon in ready or ready.get(self.channel.fileno(), 0) & select.POLLHUP:
+            if (
+                any(fd in ready for fd in self.above)
+                or ready.get(self.channel.fileno(), 0) & select.POLLHUP
+            ):
                 # Before anything is read: a daemon that died has no more wishes.
                 self.orphaned = True
             if self.woken.fileno() in ready:
@@ -106,8 +113,6 @@ class Supervisor:
                     self.woken.recv(4096)
             if self.channel.fileno() in ready and not self.orphaned:
                 self._receive()
-            for run in [r for r in self.runs.values() if r.errors in ready]:
-                self._started(run)
             self._reap()
             if self.orphaned:
                 self._end_all()
@@ -127,13 +132,17 @@ class Supervisor:
 
     def _receive(self) -> None:
         try:
-            data, ancillary, _, _ = self.channel.recvmsg(
+            data, ancillary, flags, _ = self.channel.recvmsg(
                 65536, socket.CMSG_SPACE(_FDS * 4), getattr(socket, "MSG_CMSG_CLOEXEC", 0)
             )
         except BlockingIOError:
             return
         except OSError:
-            data, ancillary = b"", []
+            data, ancillary, flags = b"", [], 0
+        if flags & socket.MSG_CTRUNC:
+            # No room for all three: whoever sent them hears so.
+            self.fds.extend([-1] * _FDS)
+            ancillary = _closed(ancillary)
         for level, kind, payload in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 passed = array("i")
@@ -152,8 +161,11 @@ class Supervisor:
             self._obey(packet)
 
     def _obey(self, packet: dict[str, Any]) -> None:
-        run = self.runs.get(packet["run"])
         what = packet["do"]
+        if what == "ping":
+            self._tell(tell="pong")
+            return
+        run = self.runs.get(packet["run"])
         if what == "spawn":
             self._spawn(packet)
         elif what == "signal" and run is not None and not run.reaped:
@@ -185,76 +197,56 @@ class Supervisor:
 
     def _spawn(self, packet: dict[str, Any]) -> None:
         fds, self.fds = self.fds[:_FDS], self.fds[_FDS:]
-        if packet["run"] in self.runs:
-            self._tell(tell="failed", run=packet["run"], stage="run", errno=errno.EEXIST)
-        else:
-            try:
-                self._fork(packet, fds)
-            except OSError as error:
-                self._tell(tell="failed", run=packet["run"], stage="fork", errno=error.errno)
-        for fd in fds:
-            os.close(fd)
-
-    def _fork(self, packet: dict[str, Any], fds: list[int]) -> None:
-        reader, writer = os.pipe()
-        os.set_blocking(reader, False)
-        supervisor = os.getpid()
+        stage, number = "run", errno.EEXIST
         try:
-            pid = os.fork()
-        except OSError:
-            os.close(reader)
-            os.close(writer)
-            raise
-        if pid == 0:
-            self._become(packet, fds, writer, supervisor)
-        os.close(writer)
-        self.runs[packet["run"]] = Run(packet["run"], pid, reader)
-        self.poller.register(reader, select.POLLIN)
-
-    def _become(self, packet: dict[str, Any], fds: list[int], errors: int, supervisor: int) -> None:
-        """Be the child: never return, report why the program did not start."""
-        stage = "setup"
-        try:
-            signal.set_wakeup_fd(-1)
-            for number in (*_IGNORED, signal.SIGCHLD, signal.SIGUSR2, signal.SIGXFSZ):
-                signal.signal(number, signal.SIG_DFL)
-            os.setsid()
-            if self.libc is not None:
-                self.libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-                if os.getppid() != supervisor:
-                    os._exit(127)
-            # Every descriptor of ours is above 2 or one of these, and closes on exec.
-            for target, fd in enumerate(fds):
-                os.dup2(fd, target)
-            stage = "cwd"
-            if packet["cwd"] is not None:
+            if packet["run"] not in self.runs:
+                stage = "cwd"
                 os.chdir(packet["cwd"])
-            stage = "exec"
-            os.execvpe(packet["argv"][0], packet["argv"], packet["env"])  # noqa: S606
+                stage = "exec"
+                self._start(packet, fds)
+                return
         except OSError as error:
-            os.write(errors, f"{stage} {error.errno}".encode())
-        except Exception:  # noqa: BLE001 - whatever it is, the child must not go on
-            os.write(errors, f"{stage} {errno.EINVAL}".encode())
+            number = error.errno or errno.EINVAL
+        except ValueError:
+            number = errno.EINVAL
         finally:
-            os._exit(127)
+            os.chdir("/")
+            for fd in fds:
+                if fd >= 0:
+                    os.close(fd)
+        self._tell(tell="failed", run=packet["run"], stage=stage, errno=number)
 
-    def _started(self, run: Run) -> None:
-        """Read whether the program runs: the pipe closes on exec, or says why not."""
-        try:
-            said = os.read(run.errors, 100)
-        except BlockingIOError:
-            return
-        self.poller.unregister(run.errors)
-        os.close(run.errors)
-        run.errors = -1
-        if not said:
-            self._tell(tell="spawned", run=run.run, pid=run.pid, start=run.start)
-            return
-        stage, _, number = said.decode().partition(" ")
-        self._tell(tell="failed", run=run.run, stage=stage, errno=int(number))
-        if not run.reaped:
-            os.waitpid(run.pid, 0)
-        del self.runs[run.run]
+    def _start(self, packet: dict[str, Any], fds: list[int]) -> None:
+        """Start the program here, as cheaply as the system can; OSError when it cannot be."""
+        if min(fds) < 0:
+            raise OSError(errno.EMFILE, "")
+        mark = mark_children(packet["mark"])
+        argv, env = packet["argv"], packet["env"]
+        refused: OSError = FileNotFoundError(errno.ENOENT, "")
+        for program in _candidates(argv[0], env):
+            try:
+                pid = os.posix_spawn(
+                    program,
+                    argv,
+                    env,
+                    # Every descriptor of ours is above 2 or one of these, and closes on exec.
+                    file_actions=[
+                        (os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate(fds)
+                    ],
+                    setsid=True,
+                    setsigmask=(),
+                    setsigdef=_DEFAULT_AGAIN,
+                )
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if not isinstance(refused, PermissionError):
+                    refused = error
+            except PermissionError as error:
+                refused = error
+            else:
+                run = self.runs[packet["run"]] = Run(packet["run"], pid, mark)
+                self._tell(tell="spawned", run=run.run, pid=pid, start=run.start)
+                return
+        raise refused
 
     # Ending.
 
@@ -269,10 +261,10 @@ class Supervisor:
             run = self.lineage.reaped(pid)
             if run is None:
                 continue
-            if run.errors >= 0:
-                self._started(run)
-            if run.run in self.runs:
-                self._tell(tell="exit", run=run.run, status=status)
+            self._tell(tell="exit", run=run.run, status=status)
+            self._end_strays()
+            if not self.lineage.members(run):
+                self._forget(run, [])
 
     def _end(self, run: Run, grace: float, keep: list[int]) -> None:
         """Begin to end a run, or hasten an end that has begun."""
@@ -302,10 +294,15 @@ class Supervisor:
             else:
                 self.lineage.signal(run, signal.SIGKILL)
 
+    def _end_strays(self) -> int:
+        """Kill what hides where it comes from; return how many there were."""
+        strays = self.lineage.strays()
+        for pid in strays:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        return len(strays)
+
     def _forget(self, run: Run, left: list[int]) -> None:
-        if run.errors >= 0:
-            self.poller.unregister(run.errors)
-            os.close(run.errors)
         del self.runs[run.run]
         self._tell(tell="gone", run=run.run, left=left)
 
@@ -314,9 +311,8 @@ class Supervisor:
         if self.give_up_at is None:
             self.give_up_at = time.monotonic() + self.grace + 2 * GIVE_UP_AFTER_S
             # They would report the same for ever.
-            for fd in (self.channel.fileno(), self.daemon):
-                if fd >= 0:
-                    self.poller.unregister(fd)
+            for fd in (self.channel.fileno(), *self.above):
+                self.poller.unregister(fd)
         for run in self.runs.values():
             self._end(run, self.grace, [])
 
@@ -327,19 +323,25 @@ class Supervisor:
             return True
         if self.runs:
             return False
-        strays = self.lineage.strays()
-        for pid in strays:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        return not strays
+        return not self._end_strays()
 
 
-def main(argv: list[str]) -> int:
-    """Serve the socket whose descriptor is the first argument; the second is the grace."""
-    fd, grace = int(argv[1]), float(argv[2])
-    # It had to be inherited once; a worker that held it would pass for the daemon.
-    os.set_inheritable(fd, False)  # noqa: FBT003
-    with contextlib.suppress(PermissionError):
-        os.setsid()
-    Supervisor(socket.socket(fileno=fd), grace).serve()
-    return 0
+def _closed(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+    """Close the descriptors that arrived without their siblings; return what is left: nothing."""
+    passed = array("i")
+    for _, _, payload in ancillary:
+        passed.frombytes(payload[: len(payload) // 4 * 4])
+    for fd in passed:
+        os.close(fd)
+    return []
+
+
+def _candidates(program: str, env: Mapping[str, str]) -> Iterator[str]:
+    """Yield where a program may be, in the order of the PATH that it will have itself."""
+    if "/" in program:
+        yield program
+        return
+    for place in env.get("PATH", os.defpath).split(os.pathsep):
+        path = f"{place}/{program}" if place else f"./{program}"
+        if os.path.lexists(path):
+            yield path

@@ -1,0 +1,235 @@
+"""What descends from what: the processes of each run, wherever they went.
+
+A run is its first process and all that comes from it. What leaves its parent is adopted by the
+supervisor, and is told by its session, by a mark that children inherit, or by its environment.
+
+The supervisor is started with this module, so it imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from typing import Final
+
+from goalfsm.workers.supervisor import identity
+from goalfsm.workers.supervisor.identity import LINUX
+
+RUN_ID: Final = "GOALFSM_RUN_ID"
+"""Names, in the environment of a run's processes, the run."""
+SUPERVISOR_OF: Final = "GOALFSM_SUPERVISOR"
+"""Names, in a supervisor's environment, the database whose runs it looks after."""
+
+# RLIMIT_LOCKS: Linux enforces it no more, but keeps it, and hands it to every child.
+_UNUSED_LIMIT: Final = 10
+_MARK_BITS: Final = 60
+
+
+def children(pid: int) -> list[int]:
+    """Return the direct children of a process, those of all its threads."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:  # noqa: PTH123
+                found += map(int, file.read().split())
+    return found
+
+
+def descendants(pid: int) -> dict[int, int]:
+    """Return the live processes below a process, with their groups; zombies are not alive."""
+    found: dict[int, int] = {}
+    pending = children(pid)
+    while pending:
+        each = pending.pop()
+        stat = identity.stat(each)
+        if stat is None or each in found:
+            continue
+        if not stat.zombie:
+            found[each] = stat.group
+        pending += children(each)
+    return found
+
+
+def variable(pid: int, name: str) -> str | None:
+    """Return a variable of the environment that a process was started with, None without it."""
+    prefix = name.encode() + b"="
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
+        for item in file.read().split(b"\0"):
+            if item.startswith(prefix):
+                return os.fsdecode(item[len(prefix) :])
+    return None
+
+
+def mark_of(db: str, run_id: str) -> int:
+    """Return the number that marks a run's processes; every other run has another."""
+    from hashlib import sha256  # noqa: PLC0415 - the supervisor is told it
+
+    digest = sha256(f"{db}\0{run_id}".encode("utf-8", "surrogateescape")).digest()
+    return 1 << _MARK_BITS | int.from_bytes(digest[:8], "big") >> 64 - _MARK_BITS
+
+
+def mark_children(mark: int) -> int:
+    """Mark what this process starts from here on; return the mark that it can have, 0 for none.
+
+    The mark survives exec, a new session and an emptied environment. A process that takes it off
+    on purpose is nobody's, and is ended as such.
+    """
+    if not LINUX:
+        return 0
+    import resource  # noqa: PLC0415 - not there on every system
+
+    with contextlib.suppress(OSError, ValueError):
+        _, most = resource.getrlimit(_UNUSED_LIMIT)
+        if most in (-1, resource.RLIM_INFINITY) or mark <= most:
+            resource.setrlimit(_UNUSED_LIMIT, (mark, most))
+            return mark
+    return 0
+
+
+def marked(pid: int) -> int:
+    """Return the mark of a process, 0 where it has none or may not be asked."""
+    if not LINUX:
+        return 0
+    import resource  # noqa: PLC0415 - not there on every system
+
+    with contextlib.suppress(OSError):
+        mark, _ = resource.prlimit(pid, _UNUSED_LIMIT)
+        return mark if mark >> _MARK_BITS == 1 else 0
+    return 0
+
+
+class Run:
+    """One run: its first process leads a session and a process group of its own."""
+
+    __slots__ = ("deadline", "killed_at", "mark", "pid", "reaped", "run", "spread", "start")
+
+    def __init__(self, run: str, pid: int, mark: int) -> None:
+        """Look after ``run``, whose first process has been started as ``pid``."""
+        self.run = run
+        self.pid = pid
+        self.mark = mark
+        # Not reaped yet, so it is there, though it may be a zombie already.
+        self.start = identity.begun(pid)
+        self.reaped = False
+        self.spread = False  # The group outlived its leader (where that is all we can know).
+        self.deadline: float | None = None  # When to kill; None = nobody asked for its end.
+        self.killed_at: float | None = None
+
+
+class Lineage:
+    """The runs of this process, with what descends from them."""
+
+    def __init__(self) -> None:
+        """Begin without runs."""
+        self.runs: dict[str, Run] = {}
+        self._released: dict[int, tuple[str, int]] = {}
+
+    def release(self, run: Run, pids: Iterable[int]) -> None:
+        """Let go of these processes of a run, and of what they start: nothing ends them."""
+        members = self.members(run)
+        self._released.update(
+            {pid: (identity.start_time(pid), run.mark) for pid in pids if pid in members}
+        )
+
+    def reaped(self, pid: int) -> Run | None:
+        """Note that a child of ours was collected; return the run whose first process it was."""
+        self._released.pop(pid, None)
+        run = next((r for r in self.runs.values() if r.pid == pid and not r.reaped), None)
+        if run is not None:
+            run.reaped = True
+            run.spread = not LINUX and _group_exists(pid)
+        return run
+
+    def members(self, run: Run) -> dict[int, int]:
+        """Return the live processes of a run with their groups."""
+        if not LINUX:
+            if run.reaped and not (run.spread and _group_exists(run.pid)):
+                return {}
+            return {run.pid: run.pid}
+        found: dict[int, int] = {}
+        for child in children(os.getpid()):
+            if self._owner(child) is run:
+                self._collect(child, found)
+        return found
+
+    def strays(self) -> dict[int, int]:
+        """Return what was adopted and is no run's: it hides where it comes from."""
+        found: dict[int, int] = {}
+        if LINUX:
+            for child in children(os.getpid()):
+                if not self._is_released(child) and self._owner(child) is None:
+                    self._collect(child, found)
+        return found
+
+    def signal(self, run: Run, number: int) -> None:
+        """Send a signal to the run's group at once, and to what left the group."""
+        members = self.members(run)
+        in_group = {pid for pid, group in members.items() if group == run.pid}
+        spared = any(_group(pid) == run.pid for pid in self._released)
+        if not spared and (not run.reaped or in_group or run.spread):
+            with contextlib.suppress(OSError):
+                os.killpg(run.pid, number)
+        else:
+            in_group = set()
+        for pid in members.keys() - in_group:
+            with contextlib.suppress(OSError):
+                os.kill(pid, number)
+
+    def _owner(self, child: int) -> Run | None:
+        """Return the run that a direct child of ours belongs to, None when it is nobody's."""
+        for run in self.runs.values():
+            if run.pid == child and not run.reaped:
+                return run
+        stat = identity.stat(child)
+        if stat is None or self._is_released(child):
+            return None
+        for run in self.runs.values():
+            if run.pid in (stat.group, stat.session):
+                return run
+        # It left its session and was adopted by us: it carries its mark, or names its run.
+        mark = marked(child)
+        named = None if mark else variable(child, RUN_ID)
+        return next((r for r in self.runs.values() if r.mark == mark != 0 or r.run == named), None)
+
+    def _is_released(self, pid: int) -> bool:
+        """Return whether a process was let go, or comes from one that was and still lives."""
+        known = self._released.get(pid)
+        if known is not None:
+            return known[0] == identity.start_time(pid)
+        mark = marked(pid) if self._released else 0
+        return (
+            mark != 0
+            and all(run.mark != mark for run in self.runs.values())
+            and any(
+                mark == other and identity.is_running(number, started)
+                for number, (started, other) in self._released.items()
+            )
+        )
+
+    def _collect(self, pid: int, found: dict[int, int]) -> None:
+        """Add a process and its descendants, without zombies and what was released."""
+        pending = [pid]
+        while pending:
+            each = pending.pop()
+            stat = identity.stat(each)
+            if stat is None or each in found or self._is_released(each):
+                continue
+            if not stat.zombie:
+                found[each] = stat.group
+            pending += children(each)
+
+
+def _group(pid: int) -> int:
+    stat = identity.stat(pid)
+    return -1 if stat is None else stat.group
+
+
+def _group_exists(pgid: int) -> bool:
+    try:
+        os.killpg(pgid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
