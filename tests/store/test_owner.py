@@ -14,6 +14,7 @@ import pytest
 
 from goalfsm.store import owner
 from goalfsm.store.port import EXPIRY_MS, Held, Identity, Owner
+from goalfsm.workers.supervisor import identity as identity_reader
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def test_identity_agrees_with_psutil(
     child: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where there is no /proc, the same questions are answered by psutil."""
-    monkeypatch.setattr(owner, "_LINUX", False)
+    monkeypatch.setattr(identity_reader, "LINUX", False)
     identity = _identity(child.pid)
     assert identity.start_time == int(psutil.Process(child.pid).create_time() * 1000)
     assert owner.is_alive(identity)

@@ -13,10 +13,15 @@ from goalfsm.store.owner import (
     identity_of,
     is_alive,
     own_identity,
-    pid_namespace,
 )
 from goalfsm.store.port import Held, Identity, Process
-from goalfsm.workers.supervisor.identity import parts_of, start_time, text_of, wait_gone
+from goalfsm.workers.supervisor.identity import (
+    parts_of,
+    pid_namespace,
+    start_time,
+    text_of,
+    wait_gone,
+)
 from goalfsm.workers.supervisor.orphans import Orphans, RecordedRun, end_orphans
 
 
