@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,10 +16,11 @@ from click.core import ParameterSource
 
 from goalfsm.cli import asking, exits, places
 from goalfsm.cli.arguments import HintedError
-from goalfsm.diagram import DIRECTIONS, FORMATS, named, render
+from goalfsm.diagram import BUILTINS, DIRECTIONS, FORMATS, named, render
 from goalfsm.diagram.docs import blocks
+from goalfsm.diagram.docs.writing import write_whole
 from goalfsm.diagram.ours.thread import of_thread
-from goalfsm.errors import CannotWrite, GoalError
+from goalfsm.errors import CannotWrite
 
 if TYPE_CHECKING:
     from goalfsm.diagram.model import Direction, Drawing
@@ -35,7 +38,9 @@ _ENDINGS: Final[Mapping[str, Format]] = {
     ".txt": "mermaid",
     "": "mermaid",
 }
-_FILES: Final = ("checked", "updated")
+_FILES: Final = ("checked", "updated", "targets")
+_PATTERN: Final = re.compile(r"[*?\[]")
+_BLOCKS_SAY: Final = "each block of a file says what is in it"
 _BAD_PLACES: Final = frozenset(
     {
         errno.EACCES,
@@ -54,7 +59,7 @@ _BAD_PLACES: Final = frozenset(
 
 
 @click.command("diagram")
-@click.argument("machine", required=False)
+@click.argument("targets", nargs=-1, metavar="[MACHINE | FILE.md...]")
 @click.option(
     "--format",
     "format_",
@@ -72,23 +77,19 @@ _BAD_PLACES: Final = frozenset(
 @click.option(
     "--check",
     "checked",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE.md",
-    help="Instead: are the generated blocks of a Markdown file fresh? Exits with 1 when not.",
+    is_flag=True,
+    help="Instead: are the generated blocks of these files fresh? Exits with 1 when not.",
 )
 @click.option(
     "--update",
     "updated",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE.md",
-    help="Instead: write the generated blocks of a Markdown file again.",
+    is_flag=True,
+    help="Instead: write the generated blocks of these files again.",
 )
 @click.pass_context
 def diagram_command(
     ctx: click.Context,
-    machine: str | None,
+    targets: tuple[str, ...],
     format_: Format | None,
     guards: bool,
     effects: bool,
@@ -98,19 +99,30 @@ def diagram_command(
     direction: Direction | None,
     title: str | None,
     output: str | None,
-    checked: tuple[Path, ...],
-    updated: tuple[Path, ...],
+    checked: bool,
+    updated: bool,
 ) -> int:
     """Draw MACHINE: goal, recovery, stale-work, continuation, run, session, or module:object.
 
     In a Markdown file, what is between <!-- goalfsm:diagram MACHINE --> and
-    <!-- /goalfsm:diagram --> is generated: --update writes it, --check holds it fresh.
+    <!-- /goalfsm:diagram --> is generated: --update writes it, --check holds it fresh. Both take
+    many files, and patterns such as 'docs/**/*.md'.
     """
     if checked or updated:
         _refuse_drawing(ctx)
-        return _blocks(checked, updated)
-    if machine is None:
+        if checked and updated:
+            raise HintedError(
+                "files are either checked or written", "leave --check or --update out"
+            )
+        return _check(_files(targets)) if checked else _update(_files(targets))
+    if not targets:
         raise HintedError("no machine was named", "goalfsm diagram goal")
+    if len(targets) > 1:
+        raise HintedError(
+            f"one machine is drawn at a time, not {len(targets)}",
+            "name one; several files are for --check and --update",
+        )
+    (machine,) = targets
     drawing = named(machine) if thread is None and db is None else _thread(machine, db, thread)
     text = render(
         drawing,
@@ -132,8 +144,7 @@ def _refuse_drawing(ctx: click.Context) -> None:
         if name not in _FILES and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise HintedError(
                 "either a machine is drawn or files are looked at",
-                f"leave {parameter.opts[-1] if name != 'machine' else 'MACHINE'} out: "
-                "each block of a file says what is in it",
+                f"leave {parameter.opts[-1]} out: {_BLOCKS_SAY}",
             )
 
 
@@ -155,27 +166,65 @@ def _thread(machine: str, db: str | None, thread: str | None) -> Drawing:
         return of_thread(machine, store, place.thread_id)
 
 
-def _blocks(checked: tuple[Path, ...], updated: tuple[Path, ...]) -> int:
-    """Write blocks again, then tell which ones are stale."""
-    blocks.check((*checked, *updated))  # Raises for a file that cannot be read, before any writes.
-    for path in (*checked, *updated):
-        if not blocks.read_blocks(path.read_text("utf-8")):
-            raise GoalError(
-                f"{path} has no generated block",
-                code="no_block",
-                hint="put <!-- goalfsm:diagram goal --> and <!-- /goalfsm:diagram --> in it",
+def _files(targets: tuple[str, ...]) -> tuple[Path, ...]:
+    """Return the files that words name, each once; a pattern that a shell left stands for many."""
+    found: dict[Path, None] = {}
+    for word in targets:
+        path = Path(word)
+        if not path.exists() and _PATTERN.search(word):
+            many = [Path(name) for name in sorted(glob.glob(word, recursive=True))]  # noqa: PTH207
+            files = [one for one in many if one.is_file()]
+            if not files:
+                raise HintedError(f"no file matches {word}", "quote it, as in 'docs/**/*.md'")
+            found |= dict.fromkeys(files)
+        elif path.is_dir():
+            raise HintedError(f"{word} is a folder", f"name its files: '{path}/**/*.md'")
+        elif not path.exists() and (word in BUILTINS or ":" in word):
+            raise HintedError(
+                "either a machine is drawn or files are looked at", f"leave it out: {_BLOCKS_SAY}"
             )
+        else:
+            found[path] = None
+    if not found:
+        raise HintedError("no file was named", "goalfsm diagram --check README.md 'docs/**/*.md'")
+    return tuple(found)
+
+
+def _update(files: tuple[Path, ...]) -> int:
+    """Write blocks again and tell which they were."""
     with _writing():
-        written = blocks.write(updated)
+        written = blocks.write(files)
     for was in written:
         click.echo(f"{was.path}:{was.line}: wrote {was.machine!r} again")
-    stale = blocks.check(checked)
+    _tell_of_none(files)
+    return exits.OK
+
+
+def _check(files: tuple[Path, ...]) -> int:
+    """Tell which blocks are stale."""
+    stale = blocks.check(files)
     for block in stale:
         click.echo(f"{block}", err=True)
     if stale:
-        names = " ".join(f"--update {path}" for path in sorted({block.path for block in stale}))
-        click.echo(f"Hint: goalfsm diagram {names}", err=True)
+        names = shlex.join(dict.fromkeys(str(block.path) for block in stale))
+        click.echo(f"Hint: goalfsm diagram --update {names}", err=True)
+    _tell_of_none(files)
     return exits.FAILED if stale else exits.OK
+
+
+def _tell_of_none(files: tuple[Path, ...]) -> None:
+    """Say where there was nothing to do: of many files only some have blocks, but one may lack."""
+    if any(blocks.read_blocks(path.read_text("utf-8")) for path in files):
+        return
+    what = (
+        f"{files[0]} has no generated block"
+        if len(files) == 1
+        else f"none of the {len(files)} files has a generated block"
+    )
+    click.echo(what, err=True)
+    click.echo(
+        "Hint: put <!-- goalfsm:diagram goal --> and <!-- /goalfsm:diagram --> in it", err=True
+    )
 
 
 def _write(text: str, output: str | None) -> None:
@@ -184,7 +233,7 @@ def _write(text: str, output: str | None) -> None:
         click.echo(text, nl=not text.endswith("\n"))
         return
     with _writing(output):
-        Path(output).write_text(text, encoding="utf-8")
+        write_whole(Path(output), text.encode())
 
 
 @contextlib.contextmanager

@@ -7,9 +7,10 @@ In ``conf.py``: ``extensions = ["goalfsm.diagram.sphinx"]``; in a document::
        :effects:
        :caption: How an order is handled
 
-HTML gets the picture; what cannot show one (LaTeX, plain text, manual pages) gets the table of
-the machine's rows. ``:format: table`` gives the table everywhere, ``mermaid`` and ``dot`` the
-source as a literal block.
+HTML gets the picture; what cannot show one (LaTeX, plain text, manual pages) gets the tables of
+the machine's rows and states. ``:format: table`` gives the tables everywhere. ``mermaid`` is drawn
+by sphinxcontrib.mermaid where that is among the extensions; without it, and for ``dot``, the source
+is a literal block.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 import goalfsm
-from goalfsm.diagram.model import DiagramError, Drawing
+from goalfsm.diagram.model import Diagram, DiagramError, Drawing
 from goalfsm.diagram.ours.machines import BUILTINS, named
 from goalfsm.diagram.render import DIRECTIONS, render
-from goalfsm.diagram.table import NOTHING, Cell, Table, table_of
+from goalfsm.diagram.table import NOTHING, Cell, Table, states_of, table_of
 
+MERMAID: Final = "sphinxcontrib.mermaid"
 SHOWN: Final = ("svg", "table", "mermaid", "dot", "json")
 
 
@@ -87,9 +89,12 @@ class GoalfsmDiagram(SphinxDirective):
     def _content(self, drawing: Drawing) -> list[nodes.Node]:
         guards, effects = "no-guards" not in self.options, "effects" in self.options
         shown = self.options.get("format", "svg")
-        table = _table(table_of(drawing, guards=guards, effects=effects))
+        tables = [table_of(drawing, guards=guards, effects=effects)]
+        if isinstance(drawing, Diagram):
+            tables.append(states_of(drawing, effects=effects))
+        found: list[nodes.Node] = [_table(table) for table in tables if table.rows]
         if shown == "table":
-            return [table]
+            return found
         highlight = [part.strip() for part in self.options.get("highlight", "").split(",")]
         text = render(
             drawing,
@@ -100,14 +105,24 @@ class GoalfsmDiagram(SphinxDirective):
             direction=self.options.get("direction"),
             title=self.options.get("title"),
         )
+        if shown == "mermaid" and MERMAID in self.env.app.extensions:
+            return [_mermaid(text)]
         if shown != "svg":
             block = nodes.literal_block(text, text)
             block["language"] = "json" if shown == "json" else "text"
             return [block]
         return [
             addnodes.only("", nodes.raw("", text, format="html"), expr="html"),
-            addnodes.only("", table, expr="not html"),
+            addnodes.only("", *found, expr="not html"),
         ]
+
+
+def _mermaid(code: str) -> nodes.Node:
+    """Return what the Mermaid extension draws."""
+    from sphinxcontrib.mermaid import mermaid  # noqa: PLC0415  only where it is loaded
+
+    node: nodes.Node = mermaid("", code=code, options={})
+    return node
 
 
 def _modules(name: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -290,13 +291,15 @@ def test_a_place_where_no_file_can_be_is_wrong_usage(cli: Cli, words: tuple[str,
 def test_a_disk_that_fails_while_a_drawing_is_written_is_no_wrong_usage(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
-    def fail(*_: object, **__: object) -> int:
+    def fail(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     Path("page.md").write_text("<!-- goalfsm:diagram goal -->\n<!-- /goalfsm:diagram -->\n")
-    for way in ("write_text", "write_bytes"):
-        monkeypatch.setattr(Path, way, fail)
+    Path("drawn").write_text("an older one")
+    before = {path: path.read_text() for path in Path().iterdir() if path.is_file()}
+    monkeypatch.setattr("goalfsm.diagram.docs.writing.os.fsync", fail)
     failed = cli("diagram", *words)
+    assert {path: path.read_text() for path in Path().iterdir() if path.is_file()} == before
     assert failed.status == exits.FAILED
     assert "No space left on device" in failed.err
     assert "df shows" in failed.err
@@ -311,8 +314,70 @@ def test_generated_blocks_are_checked_and_written_again(cli: Cli) -> None:
     assert cli("diagram", "--update", "page.md").status == exits.OK
     assert "stateDiagram-v2" in page.read_text()
     assert cli("diagram", "--check", "page.md").status == exits.OK
-    page.write_text("# Nothing generated\n")
-    assert cli("diagram", "--check", "page.md").status == exits.USAGE
+
+
+def test_a_file_without_a_generated_block_is_told_and_is_no_error(cli: Cli) -> None:
+    """A hook gives every Markdown file that changed; a wrong marker must be seen all the same."""
+    Path("plain.md").write_text("# Nothing generated\n")
+    Path("other.md").write_text("<!-- goalfsm diagram goal -->\n")
+    for word in ("--check", "--update"):
+        one = cli("diagram", word, "plain.md")
+        assert one.status == exits.OK
+        assert "plain.md has no generated block" in one.err
+        assert "none of the 2 files has a generated block" in cli("diagram", word, "*.md").err
+
+
+def test_many_files_are_checked_and_written_at_once(cli: Cli) -> None:
+    """As words, as patterns that no shell has spelled out, and each once."""
+    Path("docs/deep").mkdir(parents=True)
+    block = "<!-- goalfsm:diagram goal -->\n<!-- /goalfsm:diagram -->\n"
+    for name in ("docs/a b.md", "docs/deep/b.md", "c.md"):
+        Path(name).write_text(block)
+    Path("docs/plain.md").write_text("# Plain\n")
+    stale = cli("diagram", "--check", "c.md", "docs/**/*.md", "docs/a b.md")
+    assert stale.status == exits.FAILED
+    assert stale.err.count("is stale") == 3
+    assert "goalfsm diagram --update c.md 'docs/a b.md' docs/deep/b.md" in stale.err
+    assert Path("c.md").read_text() == block
+    written = cli("diagram", "--update", "c.md", "docs/**/*.md")
+    assert written.status == exits.OK
+    assert written.out.count("wrote 'goal' again") == 3
+    assert cli("diagram", "--check", "--check", "c.md", "docs/**/*.md").status == exits.OK
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--check",), "no file was named"),
+        (("--check", "absent.md"), "there is no absent.md"),
+        (("--update", "*.none"), "no file matches *.none"),
+        (("--check", "."), ". is a folder"),
+        (("--check", "--update", "page.md"), "either checked or written"),
+        (("goal", "run"), "one machine is drawn at a time, not 2"),
+    ],
+)
+def test_files_that_cannot_be_looked_at_are_refused(
+    cli: Cli, words: tuple[str, ...], said: str
+) -> None:
+    refused = cli("diagram", *words)
+    assert refused.status == exits.USAGE
+    assert said in refused.err
+    assert refused.told_shortly, refused
+
+
+def test_a_file_is_replaced_whole_and_keeps_its_rights(cli: Cli) -> None:
+    """A link leads to the new drawing too; what is no file is written to."""
+    target = Path("real.svg")
+    target.write_text("old")
+    target.chmod(0o640)
+    Path("link.svg").symlink_to(target)
+    with target.open() as reader:
+        assert cli("diagram", "goal", "-o", "link.svg").status == exits.OK
+        assert reader.read() == "old"
+    assert target.read_text().startswith("<svg ")
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert Path("link.svg").is_symlink()
+    assert cli("diagram", "goal", "-o", os.devnull).status == exits.OK
 
 
 @pytest.mark.parametrize(

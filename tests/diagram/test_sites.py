@@ -100,6 +100,22 @@ def test_sphinx_gives_the_table_where_no_picture_can_be(book: Path) -> None:
         assert word in page
 
 
+def test_sphinx_hands_mermaid_to_the_extension_that_draws_it(book: Path) -> None:
+    """Where it is loaded, before or after ours; elsewhere the source is shown as it is."""
+    pytest.importorskip("sphinxcontrib.mermaid", reason="sphinxcontrib-mermaid is not installed")
+    (book / "conf.py").write_text(
+        'project = "Book"\nextensions = ["goalfsm.diagram.sphinx", "sphinxcontrib.mermaid"]\n'
+    )
+    (book / "index.rst").write_text(
+        "Book\n====\n\n.. goalfsm-diagram:: goal\n   :format: mermaid\n   :caption: The goal\n"
+    )
+    result = sphinx(book)
+    assert (result.returncode, result.stderr) == (0, "")
+    page = (book / "_build" / "html" / "index.html").read_text()
+    assert re.search(r'<pre[^>]* class="mermaid">\s*---\ntitle: &quot;The goal machine', page)
+    assert "highlight-text" not in page
+
+
 def test_sphinx_draws_again_when_the_machine_changes(book: Path) -> None:
     (book / "index.rst").write_text("Book\n====\n\n.. goalfsm-diagram:: users_machine:machine\n")
     assert sphinx(book).returncode == 0

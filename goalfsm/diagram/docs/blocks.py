@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from goalfsm.diagram.docs.order import Order, fulfil, read_order
+from goalfsm.diagram.docs.writing import write_whole
 from goalfsm.diagram.model import DiagramError, Drawing
 from goalfsm.diagram.table import fence
 
@@ -87,12 +88,13 @@ def check(paths: Iterable[Path | str]) -> tuple[Stale, ...]:
 def write(paths: Iterable[Path | str]) -> tuple[Stale, ...]:
     """Write the stale blocks of Markdown files again and return which they were.
 
-    All files are read before the first one is written: an error in one leaves all as they are.
+    All files are read before the first one is written, and each is replaced as a whole: an error
+    in one leaves all as they are.
     """
     found = [(Path(path), *_refresh(Path(path))) for path in paths]
     for path, text, stale in found:
         if stale:
-            path.write_bytes(text.encode())
+            write_whole(path, text.encode())
     return tuple(
         Stale(path=path, line=block.line, machine=block.order.machine)
         for path, _, stale in found

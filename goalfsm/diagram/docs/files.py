@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from goalfsm.diagram.docs import blocks
+from goalfsm.diagram.docs.writing import write_whole
 from goalfsm.diagram.model import DiagramError, Direction
 from goalfsm.diagram.ours.machines import BUILTINS, Builtin
 from goalfsm.diagram.render import render
@@ -117,7 +118,7 @@ def main(*, check: bool, root: Path) -> None:
         raise click.ClickException(f"{error.message}. Hint: {error.hint}") from error
     if not check:
         for file in stale:
-            file.path.write_bytes(file.text.encode())
+            write_whole(file.path, file.text.encode())
         for path in dead:
             path.unlink()
     verb = "is stale" if check else "written"
