@@ -1,15 +1,30 @@
 """What went wrong: an error of any shape becomes a kind, a signature and a time to try again.
 
-The table that decides is ``engine.RULES``; :func:`classify` has it walked. Texts that merely sound
-like a provider's error (a tool's traceback, a log, prose) are told apart in ``decoys``. The table
-is loaded with the first failure.
+The table that decides is ``rules.RULES``, rows of data; :func:`classify` has it walked. Texts that
+merely sound like a provider's error (a tool's traceback, a log, prose) are told apart in
+``false_positives``. The table is compiled with the first failure.
 """
 
 from __future__ import annotations
 
-from recovery.failures.classify import assistant_overflow, classify
-from recovery.failures.kinds import RETRYABLE, Failure, Kind, Zones
-from recovery.failures.signature import MAX_SIGNATURE, OVERFLOW_SIGNATURE, sign
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from recovery.failures.kinds import (
+    MAX_SIGNATURE,
+    OVERFLOW_SIGNATURE,
+    RETRYABLE,
+    Failure,
+    Kind,
+    Rule,
+    Source,
+    Why,
+    Zones,
+    sign,
+)
+
+if TYPE_CHECKING:
+    from recovery.failures.table import Classifier
 
 __all__ = [
     "MAX_SIGNATURE",
@@ -17,8 +32,92 @@ __all__ = [
     "RETRYABLE",
     "Failure",
     "Kind",
+    "Rule",
+    "Source",
+    "Why",
     "Zones",
     "assistant_overflow",
+    "classifier",
     "classify",
+    "only_error",
     "sign",
 ]
+
+_ALMOST_FULL: Final = 0.99
+_MAX_ANSWER: Final = 2_000
+"""An answer that is nothing but an error is no longer than so many characters."""
+
+
+@cache
+def classifier(rules: tuple[Rule, ...] = ()) -> Classifier:
+    """Return the classifier that asks ``rules`` and then those of the project.
+
+    Raise ValueError for a rule that cannot be used.
+    """
+    # The patterns of the table take a tenth of a second to compile: not before something failed.
+    from recovery.failures.rules import RULES  # noqa: PLC0415
+    from recovery.failures.table import Classifier  # noqa: PLC0415
+
+    return Classifier((*rules, *RULES))
+
+
+def classify(  # noqa: PLR0913 - all but the error are optional, by name
+    error: object,
+    *,
+    source: Source = "unknown",
+    kind: Kind | None = None,
+    status: object = None,
+    code: object = None,
+    headers: object = None,
+    now: float | None = None,
+    zones: Zones | None = None,
+) -> Failure:
+    """Return what kind of failure ``error`` is; nothing that is passed makes this raise.
+
+    ``error`` is a text or an exception; exceptions are recognised by shape, with their causes.
+    ``status`` is the HTTP status, ``code`` the provider's error code or type, ``headers`` the
+    response's headers; each comes before what the error itself says. Of a text, the first 6 Ki
+    and the last 2 Ki characters are looked at.
+
+    ``source`` is who said it, where the caller knows: of a ``provider`` every text is believed,
+    of a ``tool`` none. ``kind`` is the kind, where the caller knows even that.
+
+    ``now`` (unix seconds) turns moments into waits and back; without it the response's ``date``
+    header serves. ``zones`` resolves the time zones of messages such as "resets 3pm
+    (Europe/Paris)", for example ``zoneinfo.ZoneInfo``; it is called with None for the local zone.
+    """
+    return classifier().classify(
+        error,
+        source=source,
+        kind=kind,
+        status=status,
+        code=code,
+        headers=headers,
+        now=now,
+        zones=zones,
+    )
+
+
+def assistant_overflow(  # noqa: PLR0913 - what a message says, by name
+    *,
+    stop_reason: str,
+    usage_input: float = 0,
+    usage_output: float = 0,
+    cache_read: float = 0,
+    error_message: str | None = None,
+    context_window: float | None = None,
+) -> bool:
+    """Tell whether a model's answer shows that its context was full, in words or in numbers.
+
+    An error says so. Some providers stop normally after an input that is larger than the window,
+    or stop for length without a word when the input left no room; both need a known
+    ``context_window`` (tokens; 0 or None is unknown).
+    """
+    if stop_reason == "error":
+        return bool(error_message) and classify(error_message).kind == "overflow"
+    if not context_window or context_window < 0:
+        return False
+    taken = usage_input + cache_read
+    if stop_reason == "stop":
+        return taken > context_window
+    return stop_reason == "length" and usage_output == 0 and taken >= context_window * _ALMOST_FULL

@@ -1,102 +1,675 @@
 """What makes a failure of which kind: an ordered table; the first rule that holds decides.
 
 The order is the meaning. What a provider says in particular (a quota, an overflow, a refusal)
-comes before the HTTP status, the status before the words that many errors share.
+comes before the HTTP status, the status before the words that many errors share. Rules on what
+people and gateways say in words of their own stand in ``wordings``.
 """
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple
+from typing import Final
 
-from recovery.failures.evidence import Reading
-from recovery.failures.kinds import Kind
-from recovery.failures.statuses import code
+from recovery.failures.evidence import CANCELLED
+from recovery.failures.kinds import Kind, Rule
+from recovery.failures.wordings import LAST_RESORT, PARTICULAR, SENTENCES, says
 
-
-class Rule(NamedTuple):
-    """One reason to call a failure by one kind.
-
-    Exactly one of ``text`` (searched in the text, in lower case), ``codes`` and ``statuses``
-    triggers it. ``needs`` are literals of which a match of ``text`` has at least one: they spare
-    the search. ``also`` must be found too; ``unless`` and ``unless_statuses`` speak against it.
-    ``exceeds`` must be found with a number called ``asked`` that is above the one called ``most``.
-    ``common`` rules search the head of the text alone: their words turn up in anything.
-    """
-
-    kind: Kind
-    why: str
-    text: re.Pattern[str] | None = None
-    needs: tuple[str, ...] = ()
-    codes: frozenset[str] = frozenset()
-    statuses: frozenset[int] = frozenset()
-    also: re.Pattern[str] | None = None
-    unless: re.Pattern[str] | None = None
-    unless_statuses: frozenset[int] = frozenset()
-    exceeds: re.Pattern[str] | None = None
-    common: bool = False
-
-    def holds(self, reading: Reading) -> bool:
-        """Tell whether the rule holds for ``reading``."""
-        if self.text is None:
-            triggered = not self.codes.isdisjoint(reading.codes) or reading.status in self.statuses
-        else:
-            text = reading.head if self.common else reading.text
-            triggered = (
-                any(need in text for need in self.needs) and self.text.search(text) is not None
-            )
-        if not triggered or reading.status in self.unless_statuses:
-            return False
-        if self.also is not None and self.also.search(reading.text) is None:
-            return False
-        if self.exceeds is not None and not _exceeds(self.exceeds.search(reading.text)):
-            return False
-        return self.unless is None or self.unless.search(reading.text) is None
+_MINUTE: Final = (
+    r"per[ _-]?(?:minute|min|second|sec)\b|per(?:minute|second)|_per_(?:minute|second)"
+    r"|(?:this|each|every|last) (?:minute|second)\b|/ ?(?:min|minute|sec|second)\b|\b(?:tpm|rpm|rps"
+    r"|qps)\b"
+)
+_LONGER: Final = (
+    r"per[ _-]?(?:day|week|month)\b|per(?:day|week|month)|_per_day|/ ?(?:day|month)\b"
+    r"|\b(?:tpd|rpd)\b|\b(?:daily|weekly|monthly)\b"
+)
+_HINT: Final = (
+    r"(?:try again|retry)[ a-z]{0,16}(?: in| after) (?!\d{1,9}(?:\.\d{1,9})? ?(?:h|d|w))\d"
+    r"|retry[_-]?delay\W{1,8}(?:seconds\W{1,6})?(?!\d{4})\d|retry[_-]after\W{1,6}(?!\d{4})\d"
+    r"|resets? (?:in|after) (?:\d{1,2}m)?\d{1,2}(?:\.\d{1,9})?s\b"
+)
+_SPENT: Final = (
+    r"insufficient[_ ]quota|credit balance|\blimit: 0\b|out of credits|billing (?:hard|is)"
+    r"|not active|purchase more|add credits"
+)
+_THROTTLED: Final = (
+    r"rate.?limit(?!s?/|-)|too many requests|throttl|\A(?:\d{3} )?service.unavailable:"
+)
+_SERVERS: Final = (408, 409, 429, *range(500, 531))
+_THROTTLED: Final = (
+    r"rate.?limit(?!s?/|-)|too many requests|throttl|\A(?:\d{3} )?service.unavailable:"
+)
+_SERVERS: Final = (408, 409, 429, *range(500, 531))
 
 
-def _exceeds(numbers: re.Match[str] | None) -> bool:
-    """Tell whether more was asked for than there ever is; an allowance of 0 is none at all."""
-    if numbers is None:
-        return False
-    asked, most = (int(numbers[name].replace(",", "")) for name in ("asked", "most"))
-    return asked > most > 0
-
-
-def says(  # noqa: PLR0913 - a row of the table, by name
-    kind: Kind,
-    why: str,
-    *patterns: str,
-    needs: str,
-    also: str | None = None,
-    unless: str | None = None,
-    unless_statuses: frozenset[int] = frozenset(),
-    exceeds: str | None = None,
-    common: bool = False,
-) -> Rule:
-    """Return a rule on the text; ``needs`` are its literals, separated by bars."""
-    return Rule(
-        kind,
-        why,
-        text=re.compile("|".join(patterns)),
-        needs=tuple(needs.split("|")),
-        also=re.compile(also) if also else None,
-        unless=re.compile(unless) if unless else None,
-        unless_statuses=unless_statuses,
-        exceeds=re.compile(exceeds) if exceeds else None,
-        common=common,
-    )
-
-
-def coded(kind: Kind, why: str, names: str, *, unless: str | None = None) -> Rule:
+def coded(kind: Kind, name: str, why: str, names: str, *, unless: str = "", example: str) -> Rule:
     """Return a rule on provider codes and class names, as providers write them, in one text."""
     return Rule(
-        kind,
-        why,
-        codes=frozenset(code(name) for name in names.split()),
-        unless=re.compile(unless) if unless else None,
+        kind=kind,
+        name=name,
+        why=why,
+        codes=tuple(names.split()),
+        unless=unless,
+        sifted=True,
+        example=example,
     )
 
 
-def answered(kind: Kind, why: str, *statuses: int) -> Rule:
+def answered(kind: Kind, name: str, why: str, *statuses: int, example: str) -> Rule:
     """Return a rule on HTTP statuses."""
-    return Rule(kind, why, statuses=frozenset(statuses))
+    return Rule(kind=kind, name=name, why=why, statuses=statuses, sifted=True, example=example)
+
+
+_LIMITS: Final[tuple[Rule, ...]] = (
+    Rule(
+        kind="unknown",
+        name="cancelled",
+        why="somebody stopped it on purpose: nothing failed",
+        codes=(CANCELLED,),
+        sifted=True,
+        example="",
+    ),
+    says(
+        "unknown",
+        "cancelled_task",
+        "a task that was cancelled is not tried again",
+        r"\A\W{0,8}(?:[\w.]{1,80}\.)?cancellederror\b|\A.{0,40}cancelled by cancel scope",
+        example="asyncio.exceptions.CancelledError: Cancelled by cancel scope 7fd1354545d0",
+    ),
+    says(
+        "invalid_request",
+        "memory_of_the_host",
+        "the model needs more memory than its host has",
+        "requires more system memory",
+        example="model requires more system memory (2.7 GiB) than is available (2.3 GiB)",
+    ),
+    says(
+        "transient",
+        "cut_stream",
+        "the answer's stream was cut, whatever status the pieces bear",
+        r"payload is not completed|transferencodingerror|contentlengtherror",
+        example="ClientPayloadError: Response payload is not completed: <TransferEncodingError: "
+        "400, message='Not enough data to satisfy transfer length header.'>",
+    ),
+    says(
+        "overflow",
+        "request_over_allowance",
+        "one request is larger than the whole allowance: waiting never helps, a smaller one does",
+        "request too large for ",
+        exceeds="limit:? (?P<most>[0-9][0-9,]{0,17}), (?:used:? [0-9,]{1,18}, )?requested:? "
+        "(?P<asked>[0-9][0-9,]{0,17})",
+        example="Request too large for gpt-4o in organization org-9ba30b4c on tokens per min (TPM): Limit 30000, Requested 30001.",
+    ),
+    says(
+        "overflow",
+        "request_too_large",
+        "a request is too large, and nothing is said of an allowance that time brings back",
+        "request too large for .{0,400}(?:must be reduced|reduce your message|please reduce)",
+        unless=rf"{_MINUTE}|{_LONGER}",
+        example="Request too large for gpt-4o: the input or output tokens must be reduced in order to run successfully.",
+    ),
+    says(
+        "rate_limited",
+        "limit_per_minute",
+        "a limit per minute or per second passes by itself, even where it is called a quota",
+        rf"(?:quota|limit|exceed|exhaust|too many|throttl)(?s:.){{0,400}}?(?:{_MINUTE})",
+        rf"(?:{_MINUTE})(?s:.){{0,400}}?(?:quota|limit|exceed|exhaust|too many|throttl)",
+        r"online_prediction_\w{1,40}_per_base_model",
+        unless=rf"{_LONGER}|{_SPENT}",
+        example='429 - {"detail":"Rate limit: 100/min"}',
+    ),
+    says(
+        "quota",
+        "quota_id_per_day",
+        "a limit per day, week or month; no wait of minutes helps",
+        r"per(?:day|week|month)(?:per|-|\b|[\"'])|_per_day",
+        example="429 RESOURCE_EXHAUSTED. {'error': {'code': 429, 'message': 'You exceeded your current quota, please check your plan and billing details. For more information on this error, head to: https://ai.google.dev/gemini-api/docs/rate-limits.', 'status': 'RESOURCE_EXHAUSTED', 'details': [{'@type': 'type.googleapis.com/google.rpc.QuotaFailure', 'violations': [{'quotaMetric': 'generativelanguage.googleapis.com/generate_content_free_tier_requests', 'quotaId': 'GenerateRequestsPerDayPerProjectPerModel-FreeTier', 'quotaDimensions': {'model': 'gemini-2.5-pro', 'location': 'global'}, 'quotaValue': '50'}]}, {'@type': 'type.googleapis.com/google.rpc.RetryInfo', 'retryDelay': '33s'}]}}",
+    ),
+    says(
+        "rate_limited",
+        "short_quota_wait",
+        "the provider itself says to retry in so many seconds",
+        "quota",
+        also=rf"{_HINT}",
+        unless=rf"{_LONGER}|{_SPENT}|replenish|[45] ?-?h(?:ou)?r limit",
+        example="You have exhausted your capacity on this model. Your quota will reset after 12s.",
+    ),
+    says(
+        "rate_limited",
+        "concurrency",
+        "too many requests at the same time",
+        r"concurren\w{0,8}.{0,40}(?:limit|exceed|reduce|too many|quota)",
+        "(?:limit|exceed|too many|high).{0,40}concurren",
+        example="Concurrency limit reached: you already have 4 requests running.",
+    ),
+    says(
+        "quota",
+        "limit_per_day",
+        "a limit per day, week or month that names no short wait",
+        rf"(?:{_LONGER}).{{0,100}}(?:limit|quota|exceed|reached|credits|allow|exhaust|spend)",
+        "(?:limit|quota|exceed|reached|credits|allow|exhaust|used|too many|limited to"
+        rf"|may only use).{{0,100}}(?:{_LONGER})",
+        unless=rf"rate.?limit reached for .{{0,300}}(?:{_HINT})",
+        example="You've hit your org's monthly usage limit",
+    ),
+    coded(
+        "quota",
+        "quota_codes",
+        "the provider's own word for money or an allowance that is used up",
+        """
+        insufficient_quota quota_exceeded QuotaExceeded exceeded_current_quota_error
+        exceeded_quota InsufficientQuota billing_hard_limit_reached billing_not_active
+        billing_error BILLING_DISABLED credit_balance_too_low insufficient_credits
+        insufficient_balance insufficient_funds not_enough_credits out_of_credits
+        payment_required PaymentRequired budget_exceeded BudgetExceededError
+        CreditLimitExceeded credit_limit_exceeded spend_limit_reached spending_limit_exceeded
+        usage_limit_reached usage_limit_exceeded usage_limit UsageLimitExceeded UsageLimitError
+        GoUsageLimitError FreeUsageLimitError usage_not_included CreditsError
+        ServiceQuotaExceededException user_weekly_rate_limited user_monthly_rate_limited
+        user_global_rate_limited_weekly MONTHLY_REQUEST_COUNT
+        subscription_sharing_usage_limit_exceeded free_tier_limit daily_limit_exceeded
+        monthly_limit_exceeded out_of_quota quota_exhausted quota_limit_exceeded
+        insufficient_user_quota arrearage account_deactivated_billing
+        """,
+        example="OpenAI API error: billing_hard_limit_reached",
+    ),
+    says(
+        "quota",
+        "money",
+        "money: a balance, credits, a budget, a spending limit or an unpaid bill",
+        r"(?:insufficient|not enough|low|negative|exceed\w{0,4}|used all|run out of|out of"
+        r"|used up)[_ ](?:\w{1,20}[_ ]){0,3}(?:balance|credits?|funds)\b",
+        r"(?:balance|credits?|funds)\b.{0,40}(?:too low|insufficient|depleted|exhausted"
+        "|used up|run out|is negative|exceeded|expired)",
+        r"\bout of (?:budget|credits|extra usage)|budget (?:has been )?exceeded",
+        r"exceed\w{0,4} budget|exceeded.{0,60}\bbudget\b|over budget",
+        "(?:spend|spending|credit|cost|billing)[_ ](?:hard[_ ])?limit|payment (?:is )?required",
+        "payment method|unpaid|past invoices",
+        r"(?:account|payment|balance|bill)\b.{0,30}(?:past due|overdue|arrears)",
+        r"\bbilling (?:account|details?|information|hard|is not|issue|error|problem|failed"
+        "|status|disabled|inactive|not|to be enabled|on our)",
+        r"(?:check|enable|update|activate|set up) (?:your |the )?(?:plan and )?billing\b",
+        "requires? billing|purchase (?:more |additional )?credits",
+        r"\b(?:add|buy) (?:more )?(?:credits|funds)\b|\btop.?up\b|\brecharge\b"
+        "|available balance",
+        r"\u4f59\u989d\u4e0d\u8db3|no (?:more )?credits (?:left|remain|available)",
+        r"key limit exceeded|extra usage is required|\bout of (?:call volume )?quota\b",
+        r"need a (?:\w{1,20} )?subscription|upgrade your (?:plan|subscription) to continue",
+        unless="rate.?limit reached for|temporarily rate.?limited|rate limit is exceeded"
+        "|exceeded (?:token|call) rate limit",
+        example="Credit balance is too low",
+    ),
+    says(
+        "quota",
+        "allowance_used_up",
+        "an allowance that is used up",
+        r"insufficient[_ ](?:\w{1,20}[_ ])?quota",
+        r"(?:current|your|the|account|free|usage) quota\b.{0,40}(?:exceed|exhaust|reach"
+        "|used|plan)",
+        r"exceed\w{0,4} (?:(?:your|the|its|their|current|free|monthly|account"
+        r"|usage) ){0,3}(?:\w{1,20} )?quota",
+        "quota (?:has been |is |was |limit )?(?:exceeded|exhausted|reached|used)|quota_exceeded",
+        r"exceed\w{0,4} (?:the )?service quota|usage[_ ]limits?\b|usagelimit",
+        "(?:hit|reached|exceeded|used"
+        r"|over) your (?:(?!rate\b)[\w'-]{1,20} ){0,4}(?:limits?|allowance)\b",
+        r"\b\d{1,3}[ -]?(?:hours?|hr?) (?:usage )?limit|\bsession limit|\bplan limit",
+        r"free tier limit|limit reached\W{1,4}\d{10}",
+        "limit of your (?:current )?(?:plan|subscription)|(?:request|token) allowance",
+        r"used (?:up )?all (?:of )?(?:your|the) (?:\w{1,20} ){0,3}(?:tokens|requests"
+        "|messages)",
+        r"out of (?:premium|free) requests|free allocation|free tier .{0,30}\bexhausted",
+        "(?:limit|quota) (?:will )?(?:be )?resets? (?:at|on|in|after)|regain access",
+        r"exhausted your (?:\w{1,20} ){0,2}(?:quota|capacity|limit|credits)",
+        unless="context|rate limit(?! per day)|concurren|requests? per|tokens? per|prompt is"
+        "|rate_limit_exceeded|input (?:token|length)|max(?:imum)? tokens|limit_requests"
+        "|current request limit|not your usage limit",
+        example="5-hour limit reached \u2219 resets 3am",
+    ),
+    coded(
+        "rate_limited",
+        "throttling_codes",
+        "the provider's own word for too many requests",
+        """
+        rate_limit_error RateLimitError rate_limit_exceeded rate_limited rate_limits
+        rate_limit_reached_error RateLimitReached rate_limit_exceeded_error too_many_requests
+        TooManyRequestsError TooManyRequestsException TooManyRequests ThrottlingException
+        Throttling ThrottledException RequestThrottled throttled RequestThrottledException
+        RequestLimitExceeded ThrottledRequest SlowDown ProvisionedThroughputExceededException
+        ModelThrottledException RESOURCE_EXHAUSTED ResourceExhausted tokens_limit_exceeded
+        user_rate_limited request_quota_exceeded token_quota_exceeded queue_exceeded
+        capacity_exceeded service_tier_capacity_exceeded ServiceTierCapacityExceeded
+        user_model_rate_limited engine_rate_limited concurrency_limit_exceeded TransactionLimit
+        upstream_rate_limited Throttling.RateQuota Throttling.AllocationQuota RateLimitExceeded
+        TooManyTokens too_many_tokens_error limit_requests limit_burst_rate
+        """,
+        example="TooManyRequests: throttled by gateway",
+    ),
+    says(
+        "rate_limited",
+        "throttled",
+        "the request was throttled",
+        "rate.?limit (?:has been |was |is |have been )?(?:reached|exceeded|hit|error|surpassed)",
+        r"(?:reach|exceed|hit|surpass)\w{0,3} (?:\S{1,40} ){0,6}rate.?limits?\b",
+        r"rate.?limited?\b.{0,30}exceed|rate.?limit.{0,60}(?:try again|retry|slow down"
+        "|wait)",
+        "(?:being|temporarily|been|was|were|are) rate.?limited|too many requests",
+        "throttl(?:ed|ing)|request rate (?:too|increased)|rate exceeded",
+        "reached (?:organization|user|project) max (?:rpm|tpm|tpd|concurrency)|slow down",
+        r"error code:? 1015\b|capacity exceeded|usage increase rate",
+        "too many tokens.{0,20}(?:wait|rate|for team)|resource (?:has been )?exhausted",
+        r"resource_exhausted|some resource has been exhausted|limited to \d+ api calls",
+        r"exceeded your (?:\w{1,20} )?token usage",
+        unless="invalid (?:value|parameter|argument)|unsupported",
+        example="AI_APICallError: Rate limit exceeded",
+    ),
+)
+
+_REFUSED: Final[tuple[Rule, ...]] = (
+    coded(
+        "overflow",
+        "overflow_codes",
+        "the provider's own word for a context that is too long",
+        """
+        context_length_exceeded ContextLengthExceeded ContextWindowExceededError
+        context_window_exceeded model_context_window_exceeded exceed_context_size_error
+        context_size_exceeded context_length_error prompt_too_long request_too_large
+        RequestTooLarge RequestEntityTooLarge input_too_long max_context_length_exceeded
+        tokens_limit_reached context_overflow PayloadTooLarge ContextOverflowError
+        LLMContextLengthExceededException input_tokens_exceeded token_limit_exceeded
+        context_limit_exceeded
+        """,
+        unless=rf"{_THROTTLED}",
+        example="context_length_exceeded: please shorten your prompt",
+    ),
+    says(
+        "overflow",
+        "prompt_too_long",
+        "the prompt is longer than the model's context",
+        "(?:prompt|input|message|messages|conversation|request|context"
+        r"|history)\b.{0,40}(?:is|are|was) (?:too long|too large for|longer than"
+        "|larger than the)",
+        "prompt too long|prompt_too_long|request_too_large",
+        "context.?(?:window|length|size).?exceeded",
+        r"(?:exceed\w{0,4}|over|beyond|past|larger than|longer than"
+        "|greater than) .{0,60}context[ _-]?(?:window|length|size|limit)",
+        "context[ _-]?(?:window|length|size|limit).{0,40}(?:exceed|overflow|is full|reached|too)",
+        "exceed.{0,20}maximum context|context the overflows|context (?:window )?(?:is )?full",
+        "context overflow|(?:conversation|prompt|input|message) too long|out of room in",
+        r"context (?:length|window) is (?:only )?[\d,]",
+        "(?:prompt|input|total|requested|message) tokens?.{0,20}exceed",
+        "tokens.{0,40}exceeds? the max",
+        r"(?:maximum|max) (?:prompt|context) length (?:is|of) [\d,]+",
+        r"maximum context length\b.{0,20}(?:[\d,]+|exceed)",
+        r"(?:input )?token count.{0,40}exceed\w{0,3} the (?:max|limit)|input tokens exceed",
+        r"range of input length|(?:prompt|input).{0,20}exceed\w{0,3} max",
+        r"exceed\w{0,3} the maximum (?:number of |allowed )?(?:input )?(?:tokens|length"
+        "|input)",
+        "exceeded model token limit",
+        r"exceed\w{0,3} (?:the )?(?:model'?s? |model )?(?:maximum )?(?:token|input"
+        "|context) limit",
+        "(?:token|prompt|input|context|message"
+        r"|request)[^\n]{0,100}exceeds? the (?:configured )?limit of [\d,]+",
+        r"\Aexceeds the limit of \d+",
+        "(?:payload size|request size|total size|request body|payload).{0,30}exceed",
+        "exceeds? the maximum size|payload too large|request entity too large|content too large",
+        "too large for model with|too many input tokens"
+        r"|tokens \+ `?max_new_tokens`? must be",
+        "maximum (?:allowed )?input length|input length.{0,60}exceed",
+        r"\btokens?\b.{0,30}> [\d,]+ maximum|max input tokens"
+        "|increase the physical batch size",
+        r"string too long\. expected a string with maximum length \d{6,}",
+        r"exceed\w{0,3} (?:its "
+        "|the )?(?:maximum )?(?:allowed )?(?:number of )?tokens allowed",
+        "(?:current length is|your (?:prompt|input|request) (?:has|contains"
+        "|is)).{0,40}(?:while limit|but the (?:limit|max)|exceeding)",
+        "received message larger than max",
+        unless=rf"{_THROTTLED}|max_tokens: \d|maximum allowed number of output tokens"
+        r"|completion tokens\b(?!\)|.{0,200}context)|image|\bpdf\b|pixels|tool name|'user'",
+        unless_statuses=(402,),
+        example='HTTP 413: {"error":"Payload Too Large"}',
+    ),
+    says(
+        "overflow",
+        "shorten_it",
+        "the short words for it, when nothing says that the service throttles",
+        "too many (?:prompt |total )?tokens|token limit exceeded",
+        r"exceed\w{0,4} (?:the )?token limit",
+        "(?:please )?(?:reduce|shorten|truncate|decrease) (?:the "
+        "|your )?(?:length of the |length of your )?(?:messages?|prompt|input|context"
+        "|conversation|history)",
+        unless=rf"{_THROTTLED}|image",
+        unless_statuses=(429,),
+        example="Please reduce the length of the messages or completion.",
+    ),
+    says(
+        "overflow",
+        "no_body",
+        "some servers answer a context that is too long with no body at all",
+        r"\A\s*4(?:00|13)\s{0,4}(?:status code)?\s{0,4}\(no body\)",
+        example="400 status code (no body)",
+    ),
+    coded(
+        "content_refused",
+        "refusal_codes",
+        "the provider's own word for content that it will not serve",
+        """
+        content_filter content_filtered content_filter_error ContentFilterError
+        content_policy_violation ContentPolicyViolationError ResponsibleAIPolicyViolation
+        content_policy content_moderation moderation_blocked moderation_error
+        PROHIBITED_CONTENT prompt_blocked safety SAFETY RECITATION BLOCKLIST SPII IMAGE_SAFETY
+        guardrail_intervened GUARDRAIL_INTERVENED guardrails_blocked cyber_policy_violation
+        usage_policy_violation policy_violation refusal data_inspection_failed
+        DataInspectionFailed invalid_prompt safety_violation InputTextSensitiveContentDetected
+        OutputTextSensitiveContentDetected SensitiveContentDetected BlockedPromptException
+        StopCandidateException ContentFilterFinishReasonError sensitive_words_detected
+        image_content_policy_violation blocked_by_safety safety_check_failed unsafe_content
+        content_blocked model_refusal
+        """,
+        example="Response incomplete: content_filter",
+    ),
+    says(
+        "content_refused",
+        "content_filter",
+        "a filter, a policy or a safety system refused the prompt or the answer",
+        r"content (?:management )?polic(?:y|ies)|content.?filter(?:ing|ed|s)?\b",
+        "usage polic(?:y|ies)|usage guidelines|acceptable use|responsible ai",
+        "safety (?:system|filters?|guidelines|reasons|polic|settings|check|violation|concerns)",
+        "(?:blocked|rejected|refused|flagged|filtered|stopped|terminated"
+        r"|finish\w{0,7})\b.{0,60}(?:safety|moderation|polic(?:y|ies)|prohibited"
+        "|recitation|inappropriate|unsafe|guardrail|violat|high risk|sensitive|copyright"
+        "|cybersecurity|harmful)",
+        r"(?:prompt|input|output|content|response|request)\b.{0,40}(?:was|has been|is|were"
+        "|may be|been) (?:flagged|blocked by|moderated|filtered)",
+        "content exists risk|inappropriate content|sensitive (?:words|content|information)",
+        "new_sensitive|potentially (?:unsafe|sensitive)",
+        r"violat\w{1,4} (?:our|the|google|openai|usage|anthropic|x?ai).{0,40}(?:polic"
+        "|terms|guidelines|practices)",
+        r"prohibited_content|guardrail|considered high risk|\bblock(?:ed)?_?reason"
+        "|for safety",
+        "safety reasons|model refused|refused to (?:answer|respond)",
+        unless="access was terminated|organization (?:policy|has been)|service control policy"
+        "|resource.?based policy|identity-based policy|data policy|no endpoints|privacy"
+        "|account (?:was|has been|is)|violation of protocol",
+        example="candidate.finishReason = 'SAFETY'",
+    ),
+    coded(
+        "auth",
+        "auth_codes",
+        "the provider's own word for credentials that are wrong or not enough",
+        """
+        invalid_api_key InvalidApiKey missing_api_key api_key_invalid API_KEY_INVALID
+        API_KEY_SERVICE_BLOCKED AuthenticationError authentication_error AuthError
+        AuthenticationException unauthorized UnauthorizedError UNAUTHENTICATED Unauthenticated
+        PermissionDeniedError PERMISSION_DENIED PermissionDenied permission_error
+        permission_denied_error AccessDeniedException access_denied AccessDenied ForbiddenError
+        forbidden ForbiddenException token_expired ExpiredTokenException ExpiredToken
+        UnrecognizedClientException access_terminated InvalidSignatureException
+        SignatureDoesNotMatch IncompleteSignature NotAuthorized MissingAuthenticationToken
+        InvalidClientTokenId NoCredentialsError OAuthError PartialCredentialsError
+        ACCESS_TOKEN_SCOPE_INSUFFICIENT unsupported_api_key wrong_api_key invalid_client
+        TokenRetrievalError SSOTokenLoadError RefreshError UnauthorizedSSOTokenError
+        DefaultCredentialsError account_deactivated invalid_token invalid_grant
+        invalid_authentication_error authentication_failed auth_error organization_restricted
+        organization_deactivated unsupported_country_region_territory CONSUMER_INVALID
+        CredentialUnavailableError CredentialsProviderError ClientAuthenticationError
+        SERVICE_DISABLED ip_not_authorized model_access_denied invalid_iam_token
+        token_invalidated CredentialRetrievalError NotAuthorizedException CREDENTIALS_MISSING
+        ACCESS_TOKEN_EXPIRED LoadAPIKeyError AI_LoadAPIKeyError
+        """,
+        example='HTTP 401: {"error":"invalid_token"}',
+    ),
+    says(
+        "auth",
+        "credentials",
+        "a key, a token or a permission is missing, wrong, expired or not enough",
+        "(?:please set|specify|provide) .{0,80}(?:api.?key|auth method)",
+        "(?:invalid|incorrect|missing|no|expired|wrong|bad|unknown|revoked|disabled"
+        r"|provide an?|set the|find|unrecognized) (?:\S{1,30} ){0,3}(?:\S{0,20}api.?key"
+        "|api.?token|x-api-key|access.?token|auth(?:entication|orization)? ?token"
+        "|credentials?|bearer|subscription key|oauth|authentication|security token"
+        "|id token)",
+        r"(?:api.?key|access.?token|token|credentials?|session)\b.{0,60}(?:not valid"
+        r"|is invalid|\binvalid\b|expired|revoked|missing|not found|not provided"
+        "|is required|disabled|incorrect|deactivated|were not found|not set|must be set"
+        "|does not have|lacks)",
+        r"\binvalid token\b|unauthori[sz]ed|unauthenticated|authentication (?:fail|error"
+        "|requir)",
+        "not authori[sz]ed|authori[sz]ation (?:fail|error|requir|header)",
+        r"could not resolve authentication|\bforbidden|access denied|permission.denied",
+        "permission '.{1,100}' denied",
+        r"(?:do(?:es)? not|don'?t|doesn'?t) have (?:the )?(?:\w{1,20} )?(?:access"
+        "|permission)",
+        "not allowed to|must be a member|no access to|insufficient permission",
+        "missing (?:scopes|permissions)|lacks permission|not have permission",
+        "caller does not have|unable to locate credentials|reauthenticat",
+        r"please (?:run|log|sign).{0,20}(?:login|in again|in\b)",
+        "could not load (?:the )?default credentials|invalid authentication|not logged in",
+        "login (?:is )?required|access was terminated",
+        r"account (?:\S{1,60} )?(?:is |has been |was )?(?:\w{1,12} )?(?:deactivated"
+        "|suspended|disabled|banned|terminated|not active)",
+        "organization has been disabled|country, region",
+        "(?:country|region|location) (?:is )?not supported|only authorized for use|not eligible",
+        "authentication fails",
+        unless_statuses=_SERVERS,
+        unless="model_not_found|does not exist or you|(?:model|deployment|publisher"
+        r"|endpoint)\b.{0,120}(?:not found|does not exist|is not supported)|max_?tokens"
+        "|unexpected token|unsupported|tool_?use|<html",
+        example="key_not_found: no such API key",
+    ),
+    says(
+        "invalid_request",
+        "request_wrong",
+        "the request itself is wrong: its model, a parameter, a tool's schema, an image",
+        "model.{0,80}(?:not found|does not exist|not exist|is not supported|not available"
+        "|no longer|has been (?:deprecated|decommissioned|retired)|not a valid|is invalid"
+        "|does not support|unknown|isn't supported|is deprecated)",
+        r"no (?:model|deployment|image|tool)\b",
+        "(?:invalid|unknown|unsupported|unrecognized|no such) (?:model|deployment|schema"
+        r"|parameter|param\b|params\b|value|argument|type|role|tool|function|request|image"
+        r"|base64|json|input\b|body|messages?|url|format|media|content.?type|enum"
+        "|max_tokens|temperature|property|field)",
+        "(?:unsupported|not supported|unexpected|missing|required) .{0,60}(?:parameter"
+        r"|field|argument|property|param|key \[|content type)",
+        "is not supported with this model|unrecognized request",
+        "(?:tool_use|tool_result|tool_call|function_call|tool call"
+        "|thinking).{0,120}(?:must|without|missing|cannot|not found|required|no tool"
+        "|found|expected|invalid|has no)",
+        "no tool (?:output|call) found",
+        r"(?:image|pdf|document|file|media|audio|video)\b.{0,120}(?:too large|exceed"
+        "|too many|maximum|not supported|unsupported|invalid|could not|corrupt|at most"
+        "|too small|larger)",
+        "could not process image|supports at most",
+        "max_tokens.{0,40}(?:>|too large|must|exceed|at most)",
+        "maximum allowed number of output tokens",
+        "must be (?:one of|a |an |in |less|greater|non-empty|at|between|followed|of|positive|<|>)",
+        "must (?:not |have |contain |end |start |alternate)",
+        r"should be (?:a|an|one|less|greater|in|between)\b|malformed (?:input|request)",
+        "(?:should|does not|must) match pattern",
+        "(?:could not|cannot|unable to) (?:find|access) model|bad request|invalid_argument",
+        "validation error|failed validation|validationexception|extra inputs are not permitted",
+        "schema|expected (?:last|first) role|cannot (?:specify|be used|have both|mix|use)",
+        "not (?:a )?valid (?:json|value|model|request)|(?:string|array) too long",
+        "too many (?:tools|images|functions|stop)",
+        "failed to parse (?:tool|function|grammar|arguments|the (?:request|image|tool))",
+        "field required|no endpoints found|no allowed providers",
+        "no models loaded|try pulling",
+        "does not support (?:tools|images?|function|streaming|vision)",
+        "deployment.{0,60}not exist|with id .{0,80} not found|on-demand throughput",
+        "unknown provider|llm provider not provided|request contains an invalid",
+        "streaming is required|is not a chat model|not in the (?:v1|list)",
+        unless_statuses=(*_SERVERS, 401, 402, 403),
+        unless="overload|timed? ?out|temporar|unavailable|internal|server.?error|upstream"
+        "|unexpected end|unexpected token|in json at|bad gateway|try again|retry|chunk"
+        r"|stream (?:error|ended|closed)|connect|network|websocket|\bsse\b|event"
+        "|is (?:currently )?loading",
+        example="max_tokens: Field required",
+    ),
+    coded(
+        "invalid_request",
+        "request_codes",
+        "a client library's own word for a request that is wrong",
+        """
+        BadRequestError BadRequestException NotFoundError UnprocessableEntityError
+        UnsupportedParamsError ModelNotFoundError ModelNotFoundException model_not_found
+        DeploymentNotFound invalid_model InvalidModel ModelNotAllowed unsupported_parameter
+        unsupported_value missing_required_parameter unknown_parameter invalid_type
+        invalid_value invalid_image invalid_image_format image_too_large invalid_base64
+        invalid_function_parameters invalid_tool_schema tool_use_failed json_validate_failed
+        model_decommissioned model_deprecated string_above_max_length array_above_max_length
+        integer_above_max_value InvalidParameter invalid_parameter invalid_parameter_error
+        InvalidParameterValue UnsupportedModel unsupported_model InvalidArgument
+        INVALID_ARGUMENT FAILED_PRECONDITION OUT_OF_RANGE UNIMPLEMENTED ParamValidationError
+        JSONSchemaValidationError RequestValidationError invalid_json invalid_schema
+        invalid_messages ValidationException ResourceNotFoundException MethodNotAllowed
+        UnsupportedMediaType unsupported_content_type invalid_input NotFoundException
+        unsupported_file AI_UnsupportedFunctionalityError OperationNotSupported
+        invalid_request_body REQUEST_BODY_INVALID INVALID_MODEL_ID InvalidURL
+        UnsupportedProtocol MissingSchema InvalidSchema LocalProtocolError
+        """,
+        example='404 {"type":"error","error":{"type":"not_found_error","message":"model: claude-6-opus"}}',
+    ),
+)
+
+_STATUSES: Final[tuple[Rule, ...]] = (
+    coded(
+        "transient",
+        "model_not_ready",
+        "a model that is being started answers 429, although nobody sent too much",
+        """
+        ModelNotReadyException
+        """,
+        example="An error occurred (ModelNotReadyException) when calling the InvokeModel operation: Model is not ready for inference. Wait and try your request again.",
+    ),
+    answered(
+        "quota",
+        "status_402",
+        "payment required",
+        402,
+        example="402 You've used up your points. Visit https://poe.com/api_key to get more.",
+    ),
+    answered(
+        "auth",
+        "status_401_403",
+        "not known, or not allowed",
+        401,
+        403,
+        407,
+        example="Request failed with status code 401",
+    ),
+    answered(
+        "overflow",
+        "status_413",
+        "the request is too large",
+        413,
+        example="HTTP 413",
+    ),
+    answered(
+        "rate_limited",
+        "status_429",
+        "too many requests",
+        429,
+        example="Request failed with status code 429",
+    ),
+    answered(
+        "transient",
+        "status_passing",
+        "a timeout, a conflict that passes, a model that is not ready, a client that was cut off",
+        *(408, 409, 424, 425, 498, 499),
+        example="Error code: 424 - {'error': {'code': 'FailedDependency', 'message': 'upstream backend timed out'}}",
+    ),
+    answered(
+        "invalid_request",
+        "status_501",
+        "the server cannot do this at all",
+        501,
+        505,
+        506,
+        510,
+        example="",
+    ),
+    answered(
+        "transient",
+        "status_5xx",
+        "the server, or one on the way to it, failed",
+        *range(500, 531),
+        example="Bad Gateway: error code 502",
+    ),
+    answered(
+        "invalid_request",
+        "status_4xx",
+        "any other refusal of the request",
+        *range(400, 452),
+        example="Error: 404 404 page not found",
+    ),
+)
+
+_CODES: Final[tuple[Rule, ...]] = (
+    says(
+        "unknown",
+        "certificate",
+        "a certificate that is not trusted stays untrusted",
+        "certificate.verify.failed|certificate_verify_failed|self.signed certificate",
+        "unable to verify the first certificate|unable to get local issuer",
+        "certificate has expired",
+        example="httpx.ConnectError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:1000)",
+    ),
+    coded(
+        "transient",
+        "transient_codes",
+        "the provider's or a client library's own word for a failure that passes",
+        """
+        overloaded_error overloaded OverloadedError engine_overloaded_error engine_overloaded
+        server_overloaded server_error ServerError api_error internal_server_error
+        InternalServerError InternalServerException internal_error InternalError INTERNAL
+        InternalFailure InternalFailureException unavailable ServiceUnavailable
+        service_unavailable ServiceUnavailableError unavailable_error
+        ServiceUnavailableException over_capacity NoCapacity DEADLINE_EXCEEDED DeadlineExceeded
+        ABORTED CANCELLED DATA_LOSS GatewayTimeout BadGateway timeout TimeoutError
+        timeout_error APITimeoutError TimeoutException RequestTimeout request_timeout
+        RequestTimeoutException gateway_timeout ModelTimeoutException ModelNotReadyException
+        ModelErrorException ModelStreamErrorException ConnectTimeout ReadTimeout WriteTimeout
+        PoolTimeout ConnectTimeoutError ReadTimeoutError ServerTimeoutError SocketTimeoutError
+        ConnectionTimeoutError APIConnectionError ConnectionError ConnectError
+        ConnectionResetError ConnectionRefusedError ConnectionAbortedError BrokenPipeError
+        ConnectionClosedError ConnectionClosed EndpointConnectionError ReadError WriteError
+        CloseError NetworkError RemoteProtocolError RemoteDisconnected ServerDisconnectedError
+        ServerConnectionError ClientConnectionError ProxyError ProxyConnectionError
+        HTTPClientError ClientConnectorError ClientOSError ClientConnectorDNSError
+        ClientPayloadError ChunkedEncodingError ProtocolError IncompleteRead
+        IncompleteReadError ResponseStreamingError EventStreamError StreamError
+        StreamClosedError stream_error gaierror SSLEOFError SSLZeroReturn MaxRetryError
+        NewConnectionError NameResolutionError ContentDecodingError JSONDecodeError
+        APIResponseValidationError DecodingError ECONNRESET ECONNREFUSED ECONNABORTED ETIMEDOUT
+        ENETUNREACH EHOSTUNREACH ENETDOWN ENETRESET EHOSTDOWN EPIPE EAI_AGAIN ENOTFOUND
+        ESOCKETTIMEDOUT UND_ERR_SOCKET UND_ERR_CONNECT_TIMEOUT UND_ERR_HEADERS_TIMEOUT
+        UND_ERR_ABORTED UND_ERR_BODY_TIMEOUT ERR_STREAM_PREMATURE_CLOSE ERR_HTTP2_STREAM_ERROR
+        ERR_SOCKET_CONNECTION_TIMEOUT provider_error upstream_error bad_gateway
+        provider_unavailable model_overloaded no_available_provider retryable_error
+        overloaded_exception incomplete_generation generation TransientError
+        provider_returned_error CapacityError server_busy ServerBusy model_unavailable
+        FailedToOpenSocket ConnectionRefused IncompleteMessage EngineDeadError
+        ClosedResourceError BrokenResourceError UnknownHostException StreamResetError
+        """,
+        example="Error: aborted (ECONNRESET)",
+    ),
+    coded(
+        "invalid_request",
+        "broad_request_codes",
+        "the provider's broadest word for a request that is wrong",
+        """
+        invalid_request_error invalid_request InvalidRequest validation_error invalid
+        unprocessable_entity conflict_error
+        """,
+        example='{"error":{"message":"Not for you.","type":"invalid_request_error"}}',
+    ),
+)
+
+RULES: Final[tuple[Rule, ...]] = (
+    *_LIMITS,
+    *PARTICULAR,
+    *_REFUSED,
+    *_STATUSES,
+    *_CODES,
+    *SENTENCES,
+    *LAST_RESORT,
+)
+"""Every rule, in the order in which they decide."""

@@ -1,0 +1,331 @@
+"""The walk through the table: from the evidence of an error to what it is, and why.
+
+A rule is data (:class:`recovery.failures.kinds.Rule`); here it is compiled and asked. The first
+rule that holds decides. What a text alone decided is asked for its shape before it counts: a log,
+a test run or prose is no provider's error (``false_positives``).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from recovery.failures.evidence import (
+    MAX_TEXT,
+    Evidence,
+    Reading,
+    code,
+    gather,
+    plain_text,
+    read,
+    unwrapped,
+    without_ending,
+)
+from recovery.failures.false_positives import sift
+from recovery.failures.kinds import (
+    NOTHING_HOLDS,
+    OVERFLOW_SIGNATURE,
+    RETRYABLE,
+    Failure,
+    Kind,
+    Rule,
+    Source,
+    Why,
+    Zones,
+    sign,
+)
+from recovery.failures.rules import RULES
+from recovery.failures.waits import Timing, timing
+
+_TIMED: Final[frozenset[Kind]] = RETRYABLE | {"quota"}
+_LAST_MOMENT: Final = 253_402_300_799.0
+_REACH: Final = 400
+"""Characters in which all ideas of a sentence must begin."""
+_MAX_WORDS: Final = 120
+_ESCAPES: Final = re.compile(r"\\.|\(\?P?<\w+>|\(\?[a-zA-Z]+[:)]")
+_STATED: Final = Why(row="stated", reason="the caller states the kind")
+_NOT_ASKED: Final = Why(row="stated_source", reason="the caller says that no provider said it")
+
+
+class _Compiled(NamedTuple):
+    """A rule, ready to be asked."""
+
+    rule: Rule
+    text: re.Pattern[str] | None
+    ideas: tuple[re.Pattern[str], ...]
+    codes: frozenset[str]
+    statuses: frozenset[int]
+    also: re.Pattern[str] | None
+    unless: re.Pattern[str] | None
+    unless_statuses: frozenset[int]
+    exceeds: re.Pattern[str] | None
+
+    def words(self, reading: Reading) -> str | None:
+        """Return what of ``reading`` the rule holds for, or None where it does not hold."""
+        found = self._trigger(reading)
+        if found is None or reading.status in self.unless_statuses:
+            return None
+        if self.also is not None and self.also.search(reading.text) is None:
+            return None
+        if self.exceeds is not None and not _exceeds(self.exceeds.search(reading.text)):
+            return None
+        if self.unless is not None and self.unless.search(reading.text) is not None:
+            return None
+        return found
+
+    def _trigger(self, reading: Reading) -> str | None:
+        text = reading.head if self.rule.common else reading.text
+        found: list[str] = []
+        if self.text is not None:
+            match = self.text.search(text)
+            if match is None:
+                return None
+            found.append(match[0])
+        for idea in self.ideas:
+            match = idea.search(text)
+            if match is None or match.start() > _REACH:
+                return None
+            found.append(match[0])
+        if self.codes or self.statuses:
+            named = self.codes & reading.codes
+            if not named and reading.status not in self.statuses:
+                return None
+            found.append(min(named, default=f"HTTP status {reading.status}"))
+        return " … ".join(found)[:_MAX_WORDS]
+
+
+def _exceeds(numbers: re.Match[str] | None) -> bool:
+    """Tell whether more was asked for than there ever is; an allowance of 0 is none at all."""
+    if numbers is None:
+        return False
+    asked, most = (int(numbers[name].replace(",", "")) for name in ("asked", "most"))
+    return asked > most > 0
+
+
+def _pattern(rule: Rule, name: str, pattern: str) -> re.Pattern[str] | None:
+    """Return a pattern of ``rule``, searched without regard to case in a text in lower case."""
+    if not pattern:
+        return None
+    bare = _ESCAPES.sub("", pattern)
+    try:
+        return re.compile(pattern, 0 if bare == bare.lower() else re.IGNORECASE)
+    except re.error as error:
+        message = f"rule {rule.name!r}: {name} is no regular expression: {error}"
+        raise ValueError(message) from error
+
+
+@lru_cache(maxsize=1024)
+def _compiled(rule: Rule) -> _Compiled:
+    """Return ``rule`` ready to be asked; raise ValueError for one that can never decide."""
+    if not (rule.text or rule.ideas or rule.codes or rule.statuses):
+        message = f"rule {rule.name!r} says nothing: give it text, ideas, codes or statuses"
+        raise ValueError(message)
+    ideas = (_pattern(rule, "an idea", rf"\b(?:{idea})") for idea in rule.ideas)
+    exceeds = _pattern(rule, "exceeds", rule.exceeds)
+    if exceeds is not None and not {"asked", "most"} <= exceeds.groupindex.keys():
+        message = f"rule {rule.name!r}: exceeds names two numbers, (?P<asked>…) and (?P<most>…)"
+        raise ValueError(message)
+    return _Compiled(
+        rule=rule,
+        text=_pattern(rule, "text", rule.text),
+        ideas=tuple(idea for idea in ideas if idea is not None),
+        codes=frozenset(code(name) for name in rule.codes),
+        statuses=frozenset(rule.statuses),
+        also=_pattern(rule, "also", rule.also),
+        unless=_pattern(rule, "unless", rule.unless),
+        unless_statuses=frozenset(rule.unless_statuses),
+        exceeds=exceeds,
+    )
+
+
+class _Verdict(NamedTuple):
+    """Which rule decides (its place in the table; beyond its end: none) and why."""
+
+    place: int
+    why: Why
+    false_positive: bool = False
+
+
+class Classifier:
+    """A table of rules that calls failures by their kind; the first rule that holds decides.
+
+    ``Classifier(rules=(*mine, *RULES))`` asks the rules of one's own first. Raise ValueError for a
+    rule that says nothing or whose regular expression is none.
+    """
+
+    def __init__(self, rules: Iterable[Rule] = RULES) -> None:
+        """Compile ``rules``, in the order in which they decide."""
+        self._table = tuple(_compiled(rule) for rule in rules)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Return the rules, in the order in which they decide."""
+        return tuple(row.rule for row in self._table)
+
+    def classify(  # noqa: PLR0913 - all but the error are optional, by name
+        self,
+        error: object,
+        *,
+        source: Source = "unknown",
+        kind: Kind | None = None,
+        status: object = None,
+        code: object = None,
+        headers: object = None,
+        now: float | None = None,
+        zones: Zones | None = None,
+    ) -> Failure:
+        """Return what kind of failure ``error`` is; see :func:`recovery.classify`."""
+        pieces = _gathered(error, status=status, code_given=code, headers=headers)
+        # Of a chain of exceptions, the most particular link speaks for all.
+        verdict = min(
+            (self._verdict(piece, source) for piece in pieces), key=lambda found: found.place
+        )
+        if kind is not None:
+            verdict = _Verdict(0, _STATED)
+        elif verdict.place < len(self._table):
+            kind = self._table[verdict.place].rule.kind
+        else:
+            kind = "unknown"
+        when = Timing()
+        if kind in _TIMED:
+            when = timing(
+                "\n".join(unwrapped(piece.text) for piece in pieces),
+                {
+                    name: value
+                    for piece in reversed(pieces)
+                    for name, value in piece.headers.items()
+                },
+                now=_moment(now),
+                zones=zones,
+            )
+        decided = verdict.place < len(self._table)
+        return Failure(
+            kind=kind,
+            retryable=kind in RETRYABLE,
+            signature=_signature(error, kind, pieces[0]),
+            retry_after=when.retry_after,
+            resets_at=when.resets_at,
+            source=_source(source, decided=decided, false_positive=verdict.false_positive),
+            why=verdict.why,
+        )
+
+    def _verdict(self, evidence: Evidence, source: Source) -> _Verdict:
+        """Return which rule decides of ``evidence``."""
+        if source == "tool":
+            found = self._first(evidence, unwrapped(evidence.text), sifted=False)
+            return found if found.place < len(self._table) else found._replace(why=_NOT_ASKED)
+        found = self._first(evidence, unwrapped(evidence.text))
+        if source == "provider" or found.place == len(self._table):
+            return found
+        if not self._table[found.place].rule.sifted:
+            return found
+        given = evidence.given_status is not None or evidence.given_codes
+        if given and found.place == self._first(evidence, "").place:
+            return found
+        # The text decided: only now is it worth asking whether it is a provider's at all.
+        shape = sift(evidence.text)
+        if shape is None:
+            return found
+        without = self._first(evidence, "")
+        if without.place < len(self._table):
+            return without
+        why = Why(row=shape.name, reason=f"no provider's error: {shape.why}")
+        return _Verdict(len(self._table), why, false_positive=True)
+
+    def _first(self, evidence: Evidence, message: str, *, sifted: bool = True) -> _Verdict:
+        """Return the first rule that holds for the evidence with that message."""
+        reading = read(evidence, message)
+        for place, row in enumerate(self._table):
+            if row.rule.sifted and not sifted:
+                continue
+            words = row.words(reading)
+            if words is not None:
+                return _Verdict(place, Why(row=row.rule.name, reason=row.rule.why, words=words))
+        return _Verdict(len(self._table), NOTHING_HOLDS)
+
+
+def _source(source: Source, *, decided: bool, false_positive: bool) -> Source:
+    """Return who said it: what the caller knows is not guessed."""
+    if source != "unknown":
+        return source
+    if decided:
+        return "provider"
+    return "tool" if false_positive else "unknown"
+
+
+def _gathered(
+    error: object, *, status: object, code_given: object, headers: object
+) -> tuple[Evidence, ...]:
+    """Return the evidence of ``error``; of one that cannot even be asked, its class's name."""
+    try:
+        return gather(error, status=status, code_given=code_given, headers=headers)
+    except Exception:  # noqa: BLE001 - a foreign object raises what it likes, wherever it is asked
+        name = type(error).__name__
+    try:
+        return gather(name, status=status, code_given=code_given, headers=headers)
+    except Exception:  # noqa: BLE001 - so do a status, a code and headers
+        return (Evidence(text=name),)
+
+
+def _signature(error: object, kind: Kind, first: Evidence) -> str:
+    if kind == "overflow":
+        return OVERFLOW_SIGNATURE
+    signed = sign(without_ending(_text(error)[:MAX_TEXT]))
+    if signed:
+        return signed
+    # An error without a word still differs from another: by its class, code or status.
+    if isinstance(error, BaseException):
+        return sign(type(error).__name__)
+    return sign(str(first.given_status or min(first.given_codes, default="")))
+
+
+def _text(error: object) -> str:
+    try:
+        return plain_text(error)
+    except Exception:  # noqa: BLE001 - not even its class can be asked for
+        return type(error).__name__
+
+
+def _moment(now: float | None) -> float | None:
+    """Return ``now`` when it can be a moment of the calendar, else None."""
+    if isinstance(now, int | float) and math.isfinite(now) and 0 <= now <= _LAST_MOMENT:
+        return float(now)
+    return None
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    """A file of rules."""
+
+    rule: tuple[Rule, ...] = ()
+
+
+def load_rules(path: str | Path) -> tuple[Rule, ...]:
+    """Return the rules of a TOML file: tables ``[[rule]]`` with the fields of :class:`Rule`.
+
+    Raise OSError where the file cannot be read, and ValueError for one that is no TOML, has a
+    field that no rule has, or has a rule that :class:`Classifier` would refuse or that does not
+    decide its own example.
+    """
+    try:
+        rules = msgspec.convert(tomllib.loads(Path(path).read_text("utf-8")), _File).rule
+    except (ValueError, msgspec.ValidationError) as error:
+        message = f"{path}: {error}"
+        raise ValueError(message) from error
+    check_rules(rules)
+    return rules
+
+
+def check_rules(rules: tuple[Rule, ...]) -> None:
+    """Raise ValueError for rules that cannot be used, or that do not decide their own examples."""
+    classifier = Classifier(rules)
+    for rule in rules:
+        if rule.example and classifier.classify(rule.example).why.row != rule.name:
+            message = f"rule {rule.name!r} does not decide its own example {rule.example!r}"
+            raise ValueError(message)
