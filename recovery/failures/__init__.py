@@ -44,8 +44,6 @@ __all__ = [
 ]
 
 _ALMOST_FULL: Final = 0.99
-_MAX_ANSWER: Final = 2_000
-"""An answer that is nothing but an error is no longer than so many characters."""
 
 
 @cache
@@ -96,6 +94,18 @@ def classify(  # noqa: PLR0913 - all but the error are optional, by name
         now=now,
         zones=zones,
     )
+
+
+def only_error(
+    answer: str, *, now: float | None = None, zones: Zones | None = None
+) -> Failure | None:
+    """Return the failure that ``answer`` consists of, or None where a model answered.
+
+    Some agents print a provider's error as if it were their answer and end well. Such an answer
+    is short and begins as errors do; one that reports of an error among other things is none.
+    ``now`` and ``zones`` are those of :func:`classify`.
+    """
+    return classifier().only_error(answer, now=now, zones=zones)
 
 
 def assistant_overflow(  # noqa: PLR0913 - what a message says, by name

@@ -31,6 +31,10 @@ _FEW_LINES: Final = 8
 _FEW_CHARACTERS: Final = 1_000
 CANCELLED: Final = "cancelledtask"
 """The code of what somebody stopped on purpose: a cancelled task, an interrupt, an exit."""
+_CANCELLED: Final = re.compile(
+    r"\W{0,8}(?:[\w.]{1,80}\.)?(?:cancellederror|keyboardinterrupt)\b"
+    r"|.{0,40}cancelled by cancel scope"
+)
 
 # What a message names rather than says: addresses, options, settings, quoted names.
 _ASIDES: Final = re.compile(
@@ -84,11 +88,12 @@ def read(evidence: Evidence, message: str) -> Reading:
     text = folded(message)
     lower = text.lower()
     head = folded(_head(message)).lower()
+    codes = evidence.given_codes | codes_in(text)
     return Reading(
         text=lower,
         head=head if "{" in head else _ASIDES.sub(" ", head),
         status=evidence.given_status or status_in(head),
-        codes=evidence.given_codes | codes_in(text),
+        codes=codes if _CANCELLED.match(lower) is None else codes | {CANCELLED},
     )
 
 
@@ -334,10 +339,7 @@ _LOG_MORE: Final = re.compile(
     r"[\s|:-]{1,20}|\[[\w./:-]{1,80}\](?=[\s:-])|stderr(?= \|)"
     r"|[\w.]{3,80}(?::[\w<>]{1,60})?(?::\d{1,6})?(?= - | \| )"
 )
-_ENDED: Final = re.compile(
-    r"\s{0,8}[^\s:]{1,200} (?:exited with (?:status|code)|was ended by signal|failed with status)"
-    r" \S{1,20}:\s"
-)
+_ENDED: Final = re.compile(r"\s{0,8}[^\s:]{1,200} (?:exited with status|was ended by) \S{1,20}:\s")
 _FRAME: Final = re.compile(
     r"^\s{1,12}at (?:async )?\S.{0,400}$|^\s{0,12}File \".{1,400}\", line \d+.{0,200}$"
     r"|^\s{0,40}[~^]{1,200}\s{0,8}$|^Node\.js v\d.{0,40}$|^\s{0,8}\.\.\. \d+ more$"

@@ -16,7 +16,6 @@ import msgspec
 
 from recovery.failures.evidence import ERROR_NAMES
 
-
 Mark = Literal["sdk", "provider", "words", "nothing"]
 """To what a shape yields, the strongest first; each includes those before it."""
 
@@ -94,7 +93,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "javascript_tests",
         "a JavaScript test run",
         r"^\s{0,8}\d{1,4}\) \S.{0,200}\n|^\s{0,8}>?\s{0,8}\d{1,6} \| ",
-        r"^\s{0,8}[\u25cf\u2715\u2717\u00d7] (?!API|Error|You|Model|Request|Rate|\d{3} )\S"
+        r"^\s{0,8}[\u25cf\u2715\u2717\u00d7] (?!\[?API|Error|You|Model|Request|Rate|\d{3} )\S"
         r"|^Tests?:? {1,8}\d+ (?:failed|passed)|\bexpect\(",
         r"^\s{0,8}(?:FAIL|PASS) {1,4}\S|\bdone\(\)|[Aa]sync callback|[Tt]est timed out",
         r"[Ee]xceeded timeout of \d+ ?ms for a (?:test|hook)",
@@ -139,13 +138,13 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "build_tool",
         "a build or a package tool",
         r"^(?:make(?:\[\d+\])?|ninja|cmake|gmake): |^npm (?:ERR!|error|WARN|warn) ",
-        r"^(?:E|W|Err):\d? ",
+        r"^(?:E|W|Err):\d? |^\s{0,20}> Could not |\.(?:pom|jar)\b|^Execution failed for task",
         "^(?:yarn|pnpm|pip3?|cargo|gradle|mvn|poetry|uv|brew|apt(?:-get)?|dpkg|bundler|gem): ",
         "^ERROR: (?:Could not (?:find|install)|No matching|Failed building|Cannot install|Command)",
         r"\b(?:pypi|pythonhosted|npmjs|yarnpkg)\b"
         r"|\bregistry(?:-\d)?\.(?!ollama)[\w-]{1,40}\.|\b(?:index\.crates|proxy\.golang"
         r"|deb\.debian|pip\._vendor)\b",
-        example="make: *** [Makefile:502: build] Error 2",
+        example="npm ERR! 429 Too Many Requests - GET https://npm.example.com/left-pad",
     ),
     _shape(
         "shell",
@@ -163,7 +162,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         r"^(?:docker|kubectl|helm|terraform|npm|pnpm|yarn|pip|cargo) \S|^curl -",
         r"/\S{0,200}:? [Pp]ermission denied|[Pp]ermission denied:? ['\"(]?[~./]"
         r"|^[Pp]ermission denied \(publickey|kex_exchange",
-        example="zsh: killed     npm run build",
+        example="ssh: connect to host build-7 port 22: Connection timed out",
     ),
     _shape(
         "agent_tool",
@@ -182,7 +181,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "^(?:[Cc]ommand|[Pp]rocess|[Ss]cript|[Jj]ob|[Tt]ask"
         r"|[Bb]uild)\b.{0,80}\bexit(?:ed)?\b.{0,16}\d",
         r"^Command failed\b|\bTimeoutExpired\b|\bCalledProcessError\b",
-        example="subprocess.CalledProcessError: Command 'make build' returned non-zero exit status 2.",
+        example="Command 'fetch-data' timed out after 30 seconds",
     ),
     _shape(
         "version_control",
@@ -199,7 +198,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     _shape(
         "access_log",
         "an access log, or that of a server of the work's own",
-        r"\d#\d{1,8}: \*\d|^(?:ERROR|CRITICAL|WARNING|INFO|DEBUG):[\w.]{1,80}:",
+        r"\d#\d{1,8}: \*\d",
         r"\"(?:GET|POST|PUT|DELETE|PATCH|HEAD"
         r"|OPTIONS) \S{1,400} HTTP/\d(?:\.\d)?\" \d{3}\b",
         r"^(?:GET|POST|PUT|DELETE|PATCH|HEAD|OPTIONS) /\S{0,400} \d{3}\b",
@@ -243,7 +242,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         r"|EROFS|ENOTEMPTY|EBUSY|ENOMEM)\b",
         "[Dd]isk quota exceeded|[Nn]o space left on device|[Aa]ddress already in use"
         "|heap out of memory",
-        example="OSError: [Errno 98] Address already in use",
+        example="OSError: [Errno 122] Disk quota exceeded: '/data'",
     ),
     _shape(
         "programming_error",
@@ -265,7 +264,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         r"|\bundefined (?:method|local variable)|\((?:NoMethod|Name|Argument"
         r"|Standard)Error\)",
         yields="provider",
-        example="TypeError: fetch is not a function",
+        example="KeyError: 'rate_limit_exceeded'",
     ),
     _shape(
         "stack",
@@ -280,6 +279,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     _shape(
         "log_of_no_error",
         "a line of a log that is no error",
+        r"^(?:WARNING|INFO|DEBUG):[\w.]{1,80}:",
         r"^(?:\S{1,40} ){0,3}[\[(<]?(?:INFO|DEBUG|TRACE|NOTICE)[\])>]?[ :|-]",
         r"^[\[(]?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\S{1,20} .{0,40}\bWARN(?:ING)?\b",
         r"\[(?:info|debug|trace|warn|warning)\]|\blevel=(?:info|debug|warn)",
@@ -293,9 +293,9 @@ SHAPES: Final[tuple[Shape, ...]] = (
         r"^\[\d{4}-\d\d-\d\d[T ][\d:.,Z+-]{5,24}\] [\w-]{1,40}\.[A-Z]{4,9}: ",
         r"^[a-z][\w.-]{1,40} +\| |^(?:django|werkzeug|flask|tornado|bottle"
         r"|rest_framework)\.\w",
-        r"(?:^[\[(]?\d{4}-\d\d-\d\d[T ]\d\d:\d\d.{0,400}\n){2}",
+        r"^(?:ERROR|CRITICAL):[\w.]{1,80}:|(?:^[\[(]?\d{4}-\d\d-\d\d[T ]\d\d:\d\d.{0,400}\n){2}",
         yields="words",
-        example="10:00:01 [DEBUG] http: 429 from /v1/charges",
+        example="[2026-11-20 10:00:00] payments.ERROR: the gateway returned 503",
     ),
     _shape(
         "passed_on",
@@ -305,7 +305,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         r"|Supabase|Algolia)\b.{0,20}(?:return|respon|answer|said|error|fail|API|webhook"
         "|request|rate)",
         yields="provider",
-        example="[2026-11-20 10:00:00] payments.ERROR: Stripe returned 402 Payment Required for customer 12",
+        example="Error: Stripe API rate limit exceeded for account acct_1",
     ),
     _shape(
         "source_code",
@@ -333,7 +333,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         r"\bset(?:Timeout|Interval)\(|\bnew Error\(|\A<(?:\?xml|testsuites?|project)\b",
         r"\b(?:raise|throw new|throw|except|catch) ?\(?[A-Z]\w{0,60}(?:Error|Exception)\b",
         yields="provider",
-        example="export OPENAI_TIMEOUT=600",
+        example="retried = [429, 503, too_many_requests]",
     ),
     _shape(
         "prose",
@@ -350,7 +350,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "|The user (?:asked|wants|reported|said|is asking|requested)|(?:Chapter|Section"
         r"|Figure|Appendix) \d{1,4})\b",
         yields="provider",
-        example="Copied 500 files, skipped 4",
+        example="Fixed the rate limit exceeded error in the client",
     ),
     _shape(
         "prose_about_others",
@@ -386,7 +386,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         r"|webpack)\b",
         r"\A(?:[-*\u2022] .{1,400}(?:\n|\Z)){2}|\A\W{0,8}status(?: code)?:? 200\b",
         yields="provider",
-        example="404 lines of dead code removed",
+        example="### Rate limit exceeded",
     ),
 )
 """Every shape, in the order in which they are looked for."""
@@ -409,8 +409,9 @@ _SDK: Final = re.compile(
 """The mark of a client library of a provider, or of a provider's envelope for errors."""
 _PROVIDER: Final = re.compile(
     r"\b[A-Z]{3,20}_API_KEY\b|\$bunfs/root/|\b[Gg]rpc(?:\.\w{1,40}){1,4}Exception\b|RpcError\b"
-    r"|\b(?:httpx|httpcore|h11|aiohttp|websockets)\.(?:\w{1,40}\.){0,3}\w{1,40}"
-    r"(?:Error|Timeout|ClosedOK)\b"
+    r"|\bgrpc_(?:status|message)\b"
+    r"|\b(?:httpx|httpcore|h11|aiohttp|websockets)\.(?:\w{1,40}\.){0,3}"
+    r"(?!ConnectError)\w{1,40}(?:Error|Timeout|ClosedOK)\b"
     r"|\b(?:api\.(?:openai|anthropic|mistral|cohere|groq|together|fireworks|deepseek|x|z|moonshot)"
     r"\.(?:com|ai|xyz|cn)|openrouter\.ai|generativelanguage\.googleapis|aiplatform\.googleapis"
     r"|openai\.azure\.com|bedrock-runtime|platform\.openai\.com)\b"
@@ -430,7 +431,7 @@ _WORDS: Final = re.compile(
     r"rate limit reached for|context (?:length|window)|max_?tokens|\btokens\b|\bprompt\b"
     r"|api[ _-]?key|\bcredits?\b|usage limit|insufficient balance|content.?filter|overloaded_error"
     r"|\b(?:the|this|your|different|another|ai|language) model\b|\bllm\b|\bgpt-\d|claude|gemini"
-    r"|openai|anthropic|mistral|deepseek|groq|ollama|llama",
+    r"|openai|anthropic|mistral|deepseek|groq|ollama|llama|\binference\b",
     re.IGNORECASE,
 )
 """Words by which a message speaks of a model's provider, whatever carries it."""
@@ -444,21 +445,21 @@ _DATA: Final = Shape(
     name="data",
     why="data without a key in which an error would be told",
     text=(),
-    example='{"requests": 429, "limit": 500, "quota": 100}',
+    example='{"title": "rate limit exceeded", "open": true}',
 )
 _TALK: Final = Shape(
     name="talk",
     why="people talk about errors: an issue, a review, a manual",
     text=(),
     yields="sdk",
-    example="When the API returns 429 errors the client should retry with exponential backoff.",
+    example="Connection errors are common here; the retry logic sleeps first.",
 )
 _CODE: Final = Shape(
     name="code",
     why="lines of source code",
     text=(),
     yields="nothing",
-    example="try:\n    ask()\nexcept RateLimited:\n    wait(quota.reset)\n",
+    example="attempts += 1\nsleep(backoff)\nwarn(rate_limit_exceeded)\n",
 )
 _URL: Final = re.compile(r"https?://\S{1,2000}")
 _PATTERNS: Final = tuple(
@@ -469,41 +470,64 @@ _PATTERNS: Final = tuple(
 _MANNERS: Final = tuple(
     re.compile(pattern, re.IGNORECASE | re.MULTILINE)
     for pattern in (
-        r"\b(?:this|the|these) (?:pr|pull request|issue|commit|patch|change|fix|function|method"
-        r"|class|detection|implementation|decorator|wrapper|handler|regex|repo|codebase|script"
-        r"|example|section|guide|approach|behaviou?r|default|feature|bug|logic|loop|user|users"
-        r"|caller|agent|client|cli|app|code|tests?)\b",
-        r"\b(?:for example|such as|instead of|rather than|in order to|otherwise|therefore|so that"
-        r"|because|which (?:is|are|makes|means|would|should))\b",
-        r"\b(?:when|whenever|if|once|after) (?:the|a|an|it|this|any|running|your|our|\w+) (?:\w+ )?"
-        r"(?:is|are|was|hits?|returns?|fails?|receives?|gets?|exceeds?|becomes?|sends?|throws?"
-        r"|raises?|runs?)\b",
-        r"\b(?:will|should|would|could|can|may|might|must) (?:automatically |also |not |then |be "
-        r"|gracefully |simply |always )?(?:retry|retried|return\w*|raise\w*|throw\w*|handled?|fail"
-        r"|encounter\w*|trigger\w*|classif\w+|incorrectly|treated|caught|surface\w*|expose|wrap"
-        r"|implement\w*|use|log|add|back off|incorrect\w*)\b",
-        r"\b(?:returns?|raises?|raising|throws?|handles?|handling|implements?|implemented|retries"
-        r"|classif(?:y|ies)|detects?|detection|parses?|recogni[sz]es?|surfaces?|wraps?|maps?|emits?"
-        r"|catches|swallows?|propagates?|matches|checks?|avoids?) (?:a|an|the|it|all|any|no|on|as"
-        r"|for|`|rate|http|errors?)",
+        (
+            r"\b(?:this|the|these) (?:pr|pull request|issue|commit|patch|change|fix|function"
+            "|method|class|detection|implementation|decorator|wrapper|handler|regex|repo"
+            "|codebase|script|example|section|guide|approach|behaviou?r|default|feature|bug"
+            r"|logic|loop|user|users|caller|agent|client|cli|app|code|tests?)\b"
+        ),
+        (
+            r"\b(?:for example|such as|instead of|rather than|in order to|otherwise|therefore"
+            r"|so that|which (?:is|are|makes|means|would|should))\b"
+        ),
+        (
+            r"\b(?:when|whenever|if|once|after) (?:the|a|an|it|this|any|running|your|our"
+            r"|\w+) (?:\w+ )?(?:is|are|was|hits?|returns?|fails?|receives?|gets?|exceeds?"
+            r"|becomes?|sends?|throws?|raises?|runs?)\b"
+        ),
+        (
+            r"\b(?:will|should|would|could|can|may|might|must) (?:automatically |also |not "
+            r"|then |be |gracefully |simply |always )?(?:retry|retried|return\w*|raise\w*"
+            r"|throw\w*|handled?|fail|encounter\w*|trigger\w*|classif\w+|incorrectly|treated"
+            r"|caught|surface\w*|expose|wrap|implement\w*|use|log|add|back off|incorrect\w*)\b"
+        ),
+        (
+            r"\b(?:returns?|raises?|raising|throws?|handles?|handling|implements?|implemented"
+            "|retries|classif(?:y|ies)|detects?|detection|parses?|recogni[sz]es?|surfaces?"
+            "|wraps?|maps?|emits?|catches|swallows?|propagates?|matches|checks?|avoids?) (?:a"
+            "|an|the|it|all|any|no|on|as|for|`|rate|http|errors?)"
+        ),
         r"`[^`\n]{1,120}`(?s:.){1,400}`[^`\n]{1,120}`",
         r"^#{1,5} \S|^\d\. \S|^[-*] \S|\*\*\S[^*]{1,80}\*\*|^\|.{1,200}\|",
-        r"\b(?:[45]\d\d|rate.?limit\w*|time-?out|network|overload|auth\w*|quota|transient"
-        r"|provider|connection|api|server|stream) (?:errors|failures|responses|exceptions|rules"
-        r"|limits|status codes)\b",
-        r"\b(?:exponential back-?off|back-?off|retry (?:logic|path|policy|mechanism|loop|count)"
-        r"|error handling|unit tests?|mock(?:s|ed)?|substring|codebase|ci\b|workflow"
-        r"|steps to reproduce|expected behaviou?r|actual behaviou?r|root cause|workaround|edge case"
-        r"|refactor\w*|environment variable|documentation|best practice)\b",
-        r"\b(?:is|are) an? (?:standard|common|generic|known|typed?|kind)\b|\bindicat(?:es?|ing) that\b"
-        r"|\bmeans that\b|\boccurs? when\b|\brefers? to\b",
-        r"\bthere (?:is|are) (?:no|a few|several|two|three|many|some)\b|\bcurrently,"
-        r"|\b(?:is|are) designed to\b|\bin a given\b|\b(?:typically|usually|generally)\b",
-        r"\b(?:we|i|they|you) (?:should|need to|could|can|now|also|don't|want|think|tried|have to"
-        r"|saw|see|noticed|got|are|were|was|am|decided|may encounter|will be)\b",
+        (
+            r"\b(?:[45]\d\d|rate.?limit\w*|time-?out|network|overload|auth\w*|quota|transient"
+            "|provider|connection|api|server|stream) (?:errors|failures|responses|exceptions"
+            r"|rules|limits|status codes)\b"
+        ),
+        (
+            r"\b(?:exponential back-?off|back-?off|retry (?:logic|path|policy|mechanism|loop"
+            r"|count)|error handling|unit tests?|mock(?:s|ed)?|substring|codebase|ci\b"
+            "|workflow|steps to reproduce|expected behaviou?r|actual behaviou?r|root cause"
+            r"|workaround|edge case|refactor\w*|best practice)\b"
+        ),
+        (
+            r"\b(?:is|are) an? (?:standard|common|generic|known|typed?|kind)\b|\bindicat(?:es?"
+            r"|ing) that\b|\bmeans that\b|\boccurs? when\b|\brefers? to\b"
+        ),
+        (
+            r"\bthere (?:is|are) (?:no|a few|several|two|three|many|some)\b|\bcurrently,"
+            r"|\b(?:is|are) designed to\b|\bin a given\b|\b(?:typically|usually|generally)\b"
+        ),
+        (
+            r"\b(?:we|they) (?:should|need to|now|also|want|think|tried|have to|saw|see"
+            r"|noticed|got|decided)\b|\bI (?:_?think|tried|have|see|saw|mean|noticed|got|was"
+            r"|am|don't|believe)\b|\bit's not clear\b|\b(?:classified|treated|reported"
+            r"|labell?ed|marked|shown) as\b"
+        ),
+        r"\b(?:intermittently|sometimes|silently|already|gracefully|incorrectly)\b",
     )
 )
-_TALKS: Final = 3
+_TALKS: Final = 2
 _CODE_LINE: Final = re.compile(
     r"\s*(?:[+-]\s{0,40})?(?:(?:def|class|import|from|elif|else|for|while|try|except|finally|return"
     r"|raise|throw|const|let|var|function|async|await|export|case|catch|switch|public|private|fn"

@@ -22,6 +22,7 @@ from recovery.failures.evidence import (
     Evidence,
     Reading,
     code,
+    folded,
     gather,
     plain_text,
     read,
@@ -49,6 +50,18 @@ _LAST_MOMENT: Final = 253_402_300_799.0
 _REACH: Final = 400
 """Characters in which all ideas of a sentence must begin."""
 _MAX_WORDS: Final = 120
+_MAX_ANSWER: Final = 2_000
+_SHORT_ANSWER: Final = 300
+_BEGINS: Final = 12
+"""How far into a short answer that is nothing but an error the words that decide may begin."""
+_OPENING: Final = re.compile(
+    r"\W{0,8}(?:(?:[\w-]{1,20} ){0,3}(?:api|stream|server|request|connection|execution|internal"
+    r"|provider|network|http)[ _]?(?:error|failed|disconnected)\b|(?:[\w.]{1,60})?error\b(?=\W)"
+    r"|[45]\d\d\b|\{|\[\{|<(?:!doctype|html)\b|sorry, (?:you|your|an error)\b"
+    r"|you(?:'ve| have) (?:hit|reached|exceeded)\b|exceeded retry limit\b)",
+    re.IGNORECASE,
+)
+"""How an answer begins that is nothing but an error."""
 _ESCAPES: Final = re.compile(r"\\.|\(\?P?<\w+>|\(\?[a-zA-Z]+[:)]")
 _STATED: Final = Why(row="stated", reason="the caller states the kind")
 _NOT_ASKED: Final = Why(row="stated_source", reason="the caller says that no provider said it")
@@ -196,7 +209,7 @@ class Classifier:
         when = Timing()
         if kind in _TIMED:
             when = timing(
-                "\n".join(unwrapped(piece.text) for piece in pieces),
+                folded("\n".join(unwrapped(piece.text) for piece in pieces)),
                 {
                     name: value
                     for piece in reversed(pieces)
@@ -216,28 +229,48 @@ class Classifier:
             why=verdict.why,
         )
 
+    def only_error(
+        self, answer: str, *, now: float | None = None, zones: Zones | None = None
+    ) -> Failure | None:
+        """Return the failure that ``answer`` consists of; see :func:`recovery.only_error`."""
+        message = folded(unwrapped(plain_text(answer)))
+        if not 0 < len(message) <= _MAX_ANSWER:
+            return None
+        failure = self.classify(answer, now=now, zones=zones)
+        if failure.kind == "unknown":
+            return None
+        if _OPENING.match(message) is not None:
+            return failure
+        place = message.lower().find(failure.why.words)
+        begins = 0 <= place <= _BEGINS and len(message) <= _SHORT_ANSWER
+        row = next(row.rule for row in self._table if row.rule.name == failure.why.row)
+        return failure if begins and not row.common else None
+
     def _verdict(self, evidence: Evidence, source: Source) -> _Verdict:
         """Return which rule decides of ``evidence``."""
+        message = unwrapped(evidence.text)
         if source == "tool":
-            found = self._first(evidence, unwrapped(evidence.text), sifted=False)
+            found = self._first(evidence, message, sifted=False)
             return found if found.place < len(self._table) else found._replace(why=_NOT_ASKED)
-        found = self._first(evidence, unwrapped(evidence.text))
-        if source == "provider" or found.place == len(self._table):
+        found = self._first(evidence, message)
+        if source == "provider" or not self._is_sifted(found):
             return found
-        if not self._table[found.place].rule.sifted:
-            return found
+        without = self._first(evidence, "")
         given = evidence.given_status is not None or evidence.given_codes
-        if given and found.place == self._first(evidence, "").place:
+        if given and found.place == without.place:
             return found
         # The text decided: only now is it worth asking whether it is a provider's at all.
         shape = sift(evidence.text)
         if shape is None:
             return found
-        without = self._first(evidence, "")
         if without.place < len(self._table):
             return without
         why = Why(row=shape.name, reason=f"no provider's error: {shape.why}")
         return _Verdict(len(self._table), why, false_positive=True)
+
+    def _is_sifted(self, found: _Verdict) -> bool:
+        """Tell whether a rule decided that is not asked of texts that no provider said."""
+        return found.place < len(self._table) and self._table[found.place].rule.sifted
 
     def _first(self, evidence: Evidence, message: str, *, sifted: bool = True) -> _Verdict:
         """Return the first rule that holds for the evidence with that message."""

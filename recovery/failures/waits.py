@@ -41,7 +41,7 @@ _RETRY_PHRASE: Final = re.compile(
     r"\b(?:try(?:ing)? again|retry(?: again| your request| this request)?|available again"
     r"|retry[ _-]?after|retry[ _-]?delay|wait(?: for)?|resets?|replenished"
     r"|available|reset[ _-]?(?:after|in))(?: (?:in|after|of|for|is|time))?[:\s]{1,3}"
-    rf"(?:about |approximately |another |at least |~ ?)?(?P<number>{_NUMBER})"
+    rf"(?:about |approximately |another |at least |~ ?)?(?P<number>{_NUMBER})(?!\d|-\d\d-\d\d)"
 )
 _IN_WORDS: Final = re.compile(
     r"\b(?:try(?:ing)? again|retry|wait)(?: in| after| for)?(?: about| at least| another)? "
@@ -61,26 +61,41 @@ _EPOCH_KEYED: Final = re.compile(
     r"|\|(\d{10}|\d{13})\b|\bresets?(?: at| on)? (\d{10}|\d{13})\b"
 )
 _ISO: Final = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[t ]|,? at )(\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))?"
-    r"\s?(z\b|utc\b|gmt\b|[+-]\d\d:?\d\d)?"
+    r"(\d{4}-\d\d-\d\d)(?:(?:[t ]|,? at )(\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))?"
+    r"\s?(z\b|utc\b|gmt\b|[+-]\d\d:?\d\d)?)?(?!\w)"
 )
-_ISO_CONTEXT: Final = re.compile(r"reset|regain|again|until|renew|replenish|available|after")
+_ISO_CONTEXT: Final = re.compile(r"reset|regain|again|until|renew|replenish|available|after|access")
 _HTTP_DATE: Final = re.compile(
     r"(?:[a-z]{3},? )?(\d{1,2})[ -]([a-z]{3})[ -](\d{4}) (\d\d):(\d\d):(\d\d)(?: gmt| utc)?"
 )
 _MONTHS: Final = (
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
 )  # fmt: skip
-_ZONE: Final = r"(?:\s?\(([a-z][\w/+-]{1,40})\)|\s?(utc|gmt)\b)?"
-_CALENDAR: Final = re.compile(
-    r"\b(?:resets?|again|until|available|renews?)(?: (?:at|on))? (" + "|".join(_MONTHS) + r")"
-    r"[a-z]{0,6}\.? (\d{1,2})(?:st|nd|rd|th)?,?(?: (\d{4}),?)?(?: at)? (\d{1,2})(?::(\d\d))?"
-    r"(?::\d\d)?(?:\s?([ap]m)\b)?" + _ZONE,
-    re.IGNORECASE,
+_MONTHS_ELSEWHERE: Final = {
+    "ene": 1, "abr": 4, "ago": 8, "set": 9, "dic": 12, "fev": 2, "mai": 5, "out": 10, "dez": 12,
+    "janv": 1, "avr": 4, "juin": 6, "juil": 7, "okt": 10,
+}  # fmt: skip
+"""How months begin in Spanish, Portuguese, French and German where English differs."""
+_ZONE: Final = r"(?:\s?\((?P<zone>[a-z][\w/+-]{1,40})\)|\s?(?P<universal>utc|gmt)\b)?"
+_CLOCK_TIME: Final = r"(?P<hour>\d{1,2})(?::(?P<minute>\d\d))?(?::\d\d)?(?:\s?(?P<half>[ap]m)\b)?"
+_AFTER: Final = r"\b(?:resets?|again|until|available|renews?|access)(?: (?:at|on))? "
+_MONTH: Final = r"(?P<month>" + "|".join((*_MONTHS, *_MONTHS_ELSEWHERE)) + r")[a-z]{0,6}\.?"
+_YEAR: Final = r"(?P<year>\d{4})\b,?"
+_AT: Final = rf"(?:,? (?:at )?{_CLOCK_TIME}{_ZONE})?"
+_CALENDARS: Final = (
+    # The month first (resets Oct 9, 2026 at 5pm), or the day (el 9 de octubre de 2026, 17:00).
+    re.compile(
+        rf"{_AFTER}{_MONTH} (?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b(?!:),?(?: {_YEAR})?{_AT}",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        rf"{_AFTER}(?P<day>\d{{1,2}})(?:st|nd|rd|th|\.)? (?:de )?{_MONTH}"
+        rf"(?: (?:de )?{_YEAR})?{_AT}",
+        re.IGNORECASE,
+    ),
 )
 _TIME_OF_DAY: Final = re.compile(
-    r"\b(?:resets?|again|until|available)(?: at)? (\d{1,2})(?::(\d\d))?(?:\s?([ap]m)\b)?" + _ZONE,
-    re.IGNORECASE,
+    rf"\b(?:resets?|again|until|available)(?: at)? {_CLOCK_TIME}{_ZONE}", re.IGNORECASE
 )
 _RESET_HEADER: Final = re.compile(r"ratelimit(?:bysize)?(?:-.{1,60})?-reset(?:-.{1,60})?$")
 _STANDARD_LIMIT: Final = re.compile(r"\b(?:reset|t)=(\d{1,9})\b")
@@ -188,11 +203,11 @@ def _epoch(number: float) -> float:
     return number / 1_000 if number >= _MILLIS_FROM else number
 
 
-def _unix(*when: int, zone: tzinfo = UTC) -> float | None:
+def _unix(*when: int, zone: tzinfo = UTC, fold: int = 0) -> float | None:
     """Return the unix time of year, month, day, hour … in ``zone``; None for one that cannot be."""
     year, month, day, hour, minute, second = (*when, 0)[:6]
     try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=zone).timestamp()
+        return datetime(year, month, day, hour, minute, second, tzinfo=zone, fold=fold).timestamp()
     except (ValueError, OverflowError):
         return None
 
@@ -200,6 +215,7 @@ def _unix(*when: int, zone: tzinfo = UTC) -> float | None:
 def _iso(match: re.Match[str]) -> float | None:
     """Return the unix time of an ISO 8601 moment; without an offset it is taken as UTC."""
     date, clock, fraction, offset = match.groups()
+    clock = clock or "00:00"
     sign = "" if offset is None or offset in _ZONE_NAMES else offset
     try:
         moment = datetime.fromisoformat(f"{date}T{clock}{sign or '+00:00'}")
@@ -273,44 +289,67 @@ def _hour(hour: str, half: str | None) -> int:
     return int(hour) % 12 + (12 if half.lower() == "pm" else 0)
 
 
+def _zone_of(match: re.Match[str], zones: Zones | None) -> tzinfo | None:
+    """Return the zone in which a sentence means a time, or the local one where it names none."""
+    return _zone(match["zone"] or match["universal"], zones)
+
+
+def _time_in(match: re.Match[str]) -> tuple[int, int]:
+    """Return the hour and the minute that a sentence names: midnight where it names a day alone."""
+    if match["hour"] is None:
+        return 0, 0
+    return _hour(match["hour"], match["half"]), int(match["minute"] or 0)
+
+
 def _calendar(text: str, now: float | None, zones: Zones | None) -> float | None:
     """Return the moment of "resets Oct 9 at 5pm (Europe/Paris)" and the like."""
-    match = _CALENDAR.search(text)
+    match = next((found for day in _CALENDARS if (found := day.search(text))), None)
     if match is None:
         return None
-    name, day, year, hour, minute, half, zone_name, universal = match.groups()
-    zone = _zone(zone_name or universal, zones)
+    zone = _zone_of(match, zones)
     if zone is None:
         return None
-    month = _MONTHS.index(name.lower()) + 1
-    clock = (_hour(hour, half), int(minute or 0))
-    if year is not None:
-        return _unix(int(year), month, int(day), *clock, zone=zone)
+    name = match["month"].lower()
+    month = _MONTHS_ELSEWHERE.get(name) or _MONTHS.index(name) + 1
+    when = (month, int(match["day"]), *_time_in(match))
+    if match["year"] is not None:
+        return _next((int(match["year"]), *when), zone, now)
     if now is None:
         return None
     this_year = datetime.fromtimestamp(now, zone).year
-    moment = _unix(this_year, month, int(day), *clock, zone=zone)
+    moment = _next((this_year, *when), zone, now)
     # "Jan 2" said in December is next year's.
     if moment is None or moment >= now - _DAY:
         return moment
-    return _unix(this_year + 1, month, int(day), *clock, zone=zone)
+    return _next((this_year + 1, *when), zone, now)
 
 
 def _time_of_day(text: str, now: float | None, zones: Zones | None) -> float | None:
     """Return the next moment at which it is that time, for "resets 3am (UTC)" and the like."""
     match = _TIME_OF_DAY.search(text)
-    if match is None or now is None or not (match[2] or match[3]):
+    if match is None or now is None or not (match["minute"] or match["half"]):
         return None
-    zone = _zone(match[4] or match[5], zones)
+    zone = _zone_of(match, zones)
     if zone is None:
         return None
     today = datetime.fromtimestamp(now, zone)
-    hour, minute = _hour(match[1], match[3]), int(match[2] or 0)
-    moment = _unix(today.year, today.month, today.day, hour, minute, zone=zone)
+    moment = _next((today.year, today.month, today.day, *_time_in(match)), zone, now)
     if moment is not None and moment <= now:
-        tomorrow = today + timedelta(days=1)
-        return _unix(tomorrow.year, tomorrow.month, tomorrow.day, hour, minute, zone=zone)
+        day = today + timedelta(days=1)
+        return _next((day.year, day.month, day.day, *_time_in(match)), zone, now)
     return moment
+
+
+def _next(when: tuple[int, ...], zone: tzinfo, now: float | None) -> float | None:
+    """Return that moment in ``zone``; of one that the clock shows twice, the one that is to come.
+
+    The hour that summer time ends with is repeated: once the first has passed, the second is meant.
+    """
+    first = _unix(*when, zone=zone)
+    if first is None or now is None or first > now:
+        return first
+    second = _unix(*when, zone=zone, fold=1)
+    return second if second is not None and second > now else first
 
 
 def plain_headers(headers: object) -> dict[str, str]:
