@@ -2,8 +2,9 @@
 
 Queued work of a goal that was replaced, paused or cleared can still enter a run. While a turn
 is being prepared the reducer notes what enters it; at the last moment before the provider is
-called (``ContextAbort``) it asks for an abort when *all* of it is stale. The terminal events of
-an aborted turn are obligations (``recovery.obligations``): each is skipped once, however late.
+called (``ContextAbort``) it asks for an abort when *all* of it is stale. The host does not know
+that the turn is pointless, so its terminal events still arrive: late, twice, out of order or
+never. They are owed: each is skipped once, so that it is not taken for the end of other work.
 
 ``LIFECYCLE`` is the whole behaviour: ``reduce`` looks up the row to take and does what it says.
 """
@@ -12,36 +13,285 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeAlias, get_args
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
-from recovery.obligations import (
-    MAX_TRACKED,
-    NOTHING_OWED,
-    Cleanup,
-    Settlement,
-    age,
-    owe,
-    refuse_anonymous,
-    settle_agent_end,
-    settle_turn_end,
+import msgspec
+
+MAX_TRACKED: Final = 64
+"""How many ids or obligations of one sort are kept; the oldest (lowest) are let go beyond it."""
+
+TERMINAL_STOPS: Final = frozenset({"stop", "error", "aborted"})
+"""Stop reasons that end a run of an agent. A turn may stop for others and the run goes on."""
+
+
+class GoalWork(msgspec.Struct, frozen=True, kw_only=True):
+    """Metadata of a message that was queued on behalf of a goal."""
+
+    kind: str
+    goal_id: str
+
+
+class RunMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """What is needed of one message of a finished run to tell whose run it was."""
+
+    role: str
+    stop_reason: str | None = None
+    goal_work: GoalWork | None = None
+
+
+class PendingAgentEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """An ``agent_end`` that is owed for work of ``goal_ids``.
+
+    ``accepts_anonymous`` says whether a run that names no goal may settle it. ``phase`` is
+    ``active`` while the aborted turn is the current one, ``older`` afterwards.
+    """
+
+    goal_ids: tuple[str, ...]
+    accepts_anonymous: bool = True
+    phase: Literal["active", "older"] = "active"
+
+
+class Cleanup(msgspec.Struct, frozen=True, kw_only=True):
+    """All terminal events that are owed: turn indices in ascending order, runs oldest first."""
+
+    pending_turn_ends: tuple[int, ...] = ()
+    pending_agent_ends: tuple[PendingAgentEnd, ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        """Return whether nothing is owed any more."""
+        return not (self.pending_turn_ends or self.pending_agent_ends)
+
+
+class Settlement(NamedTuple):
+    """The outcome of a terminal event that was owed: what is left, and whose end it was."""
+
+    remaining: Cleanup
+    was_active: bool
+
+
+NOTHING_OWED: Final = Cleanup()
+
+
+def owe(cleanup: Cleanup, turn_index: int | None, goal_ids: tuple[str, ...]) -> Cleanup:
+    """Return ``cleanup`` with the terminal events of the turn that is being aborted.
+
+    A turn of unknown index owes no ``turn_end``: nothing could be told from another turn's end.
+    """
+    turn_ends = cleanup.pending_turn_ends
+    if turn_index is not None and turn_index not in turn_ends:
+        turn_ends = tuple(sorted((*turn_ends, turn_index)))[-MAX_TRACKED:]
+    agent_ends = (*cleanup.pending_agent_ends, PendingAgentEnd(goal_ids=goal_ids))
+    return Cleanup(pending_turn_ends=turn_ends, pending_agent_ends=agent_ends[-MAX_TRACKED:])
+
+
+def age(cleanup: Cleanup) -> Cleanup:
+    """Return ``cleanup`` with every run marked as older than the current turn."""
+    return Cleanup(
+        pending_turn_ends=cleanup.pending_turn_ends,
+        pending_agent_ends=tuple(
+            PendingAgentEnd(
+                goal_ids=owed.goal_ids, accepts_anonymous=owed.accepts_anonymous, phase="older"
+            )
+            for owed in cleanup.pending_agent_ends
+        ),
+    )
+
+
+def refuse_anonymous(cleanup: Cleanup) -> Cleanup:
+    """Return ``cleanup`` settled by runs that name their goal only.
+
+    Runnable work has reached the provider: the next anonymous end may well be its own.
+    """
+    return Cleanup(
+        pending_turn_ends=cleanup.pending_turn_ends,
+        pending_agent_ends=tuple(
+            PendingAgentEnd(goal_ids=owed.goal_ids, accepts_anonymous=False, phase=owed.phase)
+            for owed in cleanup.pending_agent_ends
+        ),
+    )
+
+
+def settle_turn_end(
+    cleanup: Cleanup, turn_index: int | None, active_turn_index: int | None
+) -> Settlement | None:
+    """Return what is left after the end of ``turn_index``, or None when that end is not owed."""
+    turn_ends = cleanup.pending_turn_ends
+    if turn_index not in turn_ends:
+        return None
+    remaining = Cleanup(
+        pending_turn_ends=tuple(index for index in turn_ends if index != turn_index),
+        pending_agent_ends=cleanup.pending_agent_ends,
+    )
+    return Settlement(remaining, turn_index == active_turn_index)
+
+
+def settle_agent_end(cleanup: Cleanup, messages: tuple[RunMessage, ...]) -> Settlement | None:
+    """Return what is left after the run that consisted of ``messages``, or None: not owed.
+
+    One end settles one run, the oldest that fits. A run that names goals fits by name alone; one
+    that names none fits where anonymous runs are accepted, once it shows that it really ended.
+    """
+    agent_ends = cleanup.pending_agent_ends
+    if not agent_ends:
+        return None
+    named = {message.goal_work.goal_id for message in messages if message.goal_work is not None}
+    if not named and not _ended(messages):
+        return None
+    for position, owed in enumerate(agent_ends):
+        if not named.isdisjoint(owed.goal_ids) if named else owed.accepts_anonymous:
+            remaining = Cleanup(
+                pending_turn_ends=cleanup.pending_turn_ends,
+                pending_agent_ends=agent_ends[:position] + agent_ends[position + 1 :],
+            )
+            return Settlement(remaining, owed.phase == "active")
+    return None
+
+
+def _ended(messages: tuple[RunMessage, ...]) -> bool:
+    return any(
+        message.role == "assistant" and message.stop_reason in TERMINAL_STOPS
+        for message in messages
+    )
+
+
+class _State(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    pass
+
+
+class Idle(_State, frozen=True, kw_only=True, tag="idle"):
+    """Nothing is observed and nothing is owed."""
+
+
+class ObservingTurn(_State, frozen=True, kw_only=True, tag="observing_turn"):
+    """Work has entered the turn that is being prepared; ends of older turns may be owed."""
+
+    stale_goal_ids: tuple[str, ...] = ()
+    has_runnable_work: bool = False
+    cleanup: Cleanup | None = None
+
+
+class AbortingTurn(_State, frozen=True, kw_only=True, tag="aborting_turn"):
+    """An abort was asked for; ``active_turn_index`` is None when the host did not say."""
+
+    active_turn_index: int | None
+    cleanup: Cleanup
+
+
+class AwaitingTerminalCleanup(_State, frozen=True, kw_only=True, tag="awaiting_terminal_cleanup"):
+    """Nothing is observed, ends of aborted turns are owed."""
+
+    cleanup: Cleanup
+
+
+State: TypeAlias = Idle | ObservingTurn | AbortingTurn | AwaitingTerminalCleanup
+
+IDLE: Final = Idle()
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    pass
+
+
+class RunnableWorkStarted(_Event, frozen=True, kw_only=True, tag="runnable_work_started"):
+    """Work that may run entered the turn: a person's message or the current goal's."""
+
+
+class StaleWorkStarted(_Event, frozen=True, kw_only=True, tag="stale_work_started"):
+    """Queued work of a goal that is not the current one any more entered the turn."""
+
+    goal_id: str
+
+
+class ContextAbort(_Event, frozen=True, kw_only=True, tag="context_abort"):
+    """The provider is about to be called: the last moment to abort."""
+
+    turn_index: int | None = None
+
+
+class TurnStart(_Event, frozen=True, kw_only=True, tag="turn_start"):
+    """A turn started: what was observed belongs to the turn before."""
+
+
+class TurnEnd(_Event, frozen=True, kw_only=True, tag="turn_end"):
+    """A turn ended."""
+
+    turn_index: int | None = None
+
+
+class AgentEnd(_Event, frozen=True, kw_only=True, tag="agent_end"):
+    """A run ended; ``messages`` tell whose it was."""
+
+    messages: tuple[RunMessage, ...] = ()
+
+
+class ToolExecutionEnd(_Event, frozen=True, kw_only=True, tag="tool_execution_end"):
+    """A tool call ended."""
+
+
+class SessionBeforeCompact(_Event, frozen=True, kw_only=True, tag="session_before_compact"):
+    """The host is about to compact the context."""
+
+
+class SessionCompact(_Event, frozen=True, kw_only=True, tag="session_compact"):
+    """The host compacted the context."""
+
+
+class SessionShutdown(_Event, frozen=True, kw_only=True, tag="session_shutdown"):
+    """The session is over: no terminal event will come any more."""
+
+
+class UserInputClearAbort(_Event, frozen=True, kw_only=True, tag="user_input_clear_abort"):
+    """A person wrote something: what follows is not the turn that is being aborted."""
+
+
+class BeforeAgentStartClearAbort(
+    _Event, frozen=True, kw_only=True, tag="before_agent_start_clear_abort"
+):
+    """A run that may proceed is about to start."""
+
+
+class ExtensionContinuationClearAbort(
+    _Event, frozen=True, kw_only=True, tag="extension_continuation_clear_abort"
+):
+    """A continuation that may proceed reached the host."""
+
+
+Event: TypeAlias = (
+    RunnableWorkStarted
+    | StaleWorkStarted
+    | ContextAbort
+    | TurnStart
+    | TurnEnd
+    | AgentEnd
+    | ToolExecutionEnd
+    | SessionBeforeCompact
+    | SessionCompact
+    | SessionShutdown
+    | UserInputClearAbort
+    | BeforeAgentStartClearAbort
+    | ExtensionContinuationClearAbort
 )
-from recovery.stale_events import (
-    IDLE,
-    PASS,
-    AbortingTurn,
-    AgentEnd,
-    AwaitingTerminalCleanup,
-    ContextAbort,
-    EffectName,
-    Event,
-    Idle,
-    ObservingTurn,
-    Plan,
-    Reduction,
-    StaleWorkStarted,
-    State,
-    TurnEnd,
-)
+
+EffectName: TypeAlias = Literal["clear_accounting", "abort", "refresh_ui"]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do about an event: ``skip`` its ordinary handling; do ``effects`` in order."""
+
+    skip: bool = False
+    effects: tuple[EffectName, ...] = ()
+
+
+class Reduction(msgspec.Struct, frozen=True, kw_only=True):
+    """The next state, and the plan; None when the question was an abort and there is none."""
+
+    state: State
+    plan: Plan | None
+
+
+PASS: Final = Plan()
+"""Handle the event as if there were no stale work."""
 
 
 class Row(NamedTuple):
@@ -109,6 +359,8 @@ LIFECYCLE: Final[tuple[Row, ...]] = (
         reason="The aborted turn is over; its ends are still owed."),
     Row("turn_end", ABORTING, ABORTING, "ends_aborted", "settle", _CLEAR_REFRESH, skip=True,
         reason="The aborted turn ended; its run has not."),
+    Row("turn_end", ABORTING, ABORTING, "ends_again", None, _CLEAR_REFRESH, skip=True,
+        reason="The host said once more that the aborted turn ended."),
     Row("turn_end", ABORTING, ABORTING, "settles", "settle", _REFRESH, skip=True,
         reason="A turn that was aborted earlier ended late."),
     Row("turn_end", OBSERVING, OBSERVING, "settles", "settle", _REFRESH, skip=True,
@@ -226,6 +478,9 @@ _GUARDS: Final[Mapping[str, Callable[[Any, Any, Settlement | None], bool]]] = Ma
         "ends_aborted": lambda _state, _event, settlement: (
             settlement is not None and settlement.was_active
         ),
+        "ends_again": lambda state, event, settlement: (
+            settlement is None and event.turn_index == state.active_turn_index
+        ),
     }
 )
 
@@ -271,10 +526,16 @@ _OF_TRIGGER: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "settles": _TERMINAL,
         "settles_last": _TERMINAL,
         "ends_aborted": _TERMINAL,
+        "ends_again": frozenset({"turn_end"}),
     }
 )
-_OF_OBSERVING: Final = frozenset(
-    {"no_runnable_yet", "unseen_goal", "all_stale", "owes", "owes_nothing"}
+_OF_SOURCE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            ("no_runnable_yet", "unseen_goal", "all_stale", "owes", "owes_nothing"), OBSERVING
+        ),
+        "ends_again": ABORTING,
+    }
 )
 
 
@@ -317,7 +578,7 @@ def _fault(row: Row) -> str | None:
     for name in (row.when, row.update):
         if name is not None and row.trigger not in _OF_TRIGGER.get(name, _TRIGGERS):
             return "the trigger has nothing for the guard or the update"
-    if row.when in _OF_OBSERVING and row.source != OBSERVING:
+    if row.when is not None and _OF_SOURCE.get(row.when, row.source) != row.source:
         return "the source has nothing for the guard"
     if row.update == "settle" and row.when is None:
         return "only a guard can tell that there is something to settle"

@@ -12,8 +12,8 @@ from goalfsm.goal.machine import GoalMachine, default_machine
 from goalfsm.goal.model import Evidence, Goal, Usage
 from goalfsm.session.effects import Effect
 from goalfsm.session.policy import Policy
-from recovery.stale_events import IDLE as STALE_IDLE
-from recovery.stale_events import State as StaleState
+from recovery.stale_work import IDLE as STALE_IDLE
+from recovery.stale_work import State as StaleState
 from recovery.state import CALM, RecoveryState
 
 FAULT_CODE: Final = "internal_error"

@@ -21,7 +21,7 @@ from goalfsm.session.events import ObjectiveGiven
 from goalfsm.session.state import Session
 from goalfsm.session.thread import handle
 from recovery import machine as recovery
-from recovery import stale_events, stale_work
+from recovery import stale_work
 from recovery.state import CALM, Fault
 from tests.bench.harness import Contender, Section, compare, figure, loop
 
@@ -281,9 +281,9 @@ def events(*, quick: bool) -> Section:
 
 def reducers(*, quick: bool) -> Section:
     """One event of the stale-work reducer and one operation of the recovery machine."""
-    observing = stale_work.reduce(stale_events.IDLE, stale_events.RunnableWorkStarted()).state
+    observing = stale_work.reduce(stale_work.IDLE, stale_work.RunnableWorkStarted()).state
     fault = Fault(signature="Overloaded", retryable=True)
-    start = stale_events.TurnStart()
+    start = stale_work.TurnStart()
     return compare(
         "One stale-work event, one recovery event",
         [

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from recovery.obligations import Cleanup, PendingAgentEnd
-from recovery.stale_events import (
+from recovery.stale_work import (
     IDLE,
     AbortingTurn,
     AgentEnd,
     AwaitingTerminalCleanup,
     BeforeAgentStartClearAbort,
+    Cleanup,
     ContextAbort,
     Event,
     ExtensionContinuationClearAbort,
     Idle,
     ObservingTurn,
+    PendingAgentEnd,
     Plan,
     Reduction,
     RunnableWorkStarted,
@@ -29,12 +30,13 @@ from recovery.stale_events import (
     SessionShutdown,
     StaleWorkStarted,
     State,
+    Table,
     ToolExecutionEnd,
     TurnEnd,
     TurnStart,
     UserInputClearAbort,
+    reduce,
 )
-from recovery.stale_work import Table, reduce
 from tests.recovery.stale_work_values import run_of
 
 if TYPE_CHECKING:

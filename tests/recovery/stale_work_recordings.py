@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from recovery.stale_events import IDLE, Event, Reduction, State
-from recovery.stale_work import Table, reduce
+from recovery.stale_work import IDLE, Event, Reduction, State, Table, reduce
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

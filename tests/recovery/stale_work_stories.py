@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from recovery.obligations import PendingAgentEnd, RunMessage
-from recovery.stale_events import (
+from recovery.stale_work import (
     IDLE,
     PASS,
     AgentEnd,
@@ -14,16 +13,19 @@ from recovery.stale_events import (
     Event,
     ExtensionContinuationClearAbort,
     ObservingTurn,
+    PendingAgentEnd,
     Plan,
     Reduction,
+    RunMessage,
     RunnableWorkStarted,
     StaleWorkStarted,
     State,
+    Table,
     TurnEnd,
     TurnStart,
     UserInputClearAbort,
+    reduce,
 )
-from recovery.stale_work import Table, reduce
 from tests.recovery.stale_work_values import (
     ASK_ABORT,
     CLEAR_REFRESH,

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-from recovery.failures import assistant_overflow, classify
 from recovery.failures.decoys import CERTAIN, UNLESS_TRUSTED, sift
 from recovery.failures.engine import RULES
+from recovery.failures.statuses import codes_in
+
+from recovery.failures import assistant_overflow, classify
 from recovery.failures.evidence import MAX_TEXT, Evidence, bounded, gather, read
 from recovery.failures.rules import answered, coded, says
-from recovery.failures.statuses import codes_in
 
 
 class SomeError(Exception):

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recovery.failures.engine import RULES, place_of
 
 from recovery.failures import assistant_overflow, classify
-from recovery.failures.engine import RULES, place_of
 from recovery.failures.evidence import gather
 
 _HERE = Path(__file__).parent

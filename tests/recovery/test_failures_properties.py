@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recovery.failures.decoys import sift
+from recovery.failures.statuses import code, codes_in, known, status_in
 
 from recovery.failures import (
     MAX_SIGNATURE,
@@ -16,9 +18,7 @@ from recovery.failures import (
     classify,
     sign,
 )
-from recovery.failures.decoys import sift
 from recovery.failures.evidence import MAX_TEXT
-from recovery.failures.statuses import code, codes_in, known, status_in
 
 _VOCABULARY = """
 429 503 500 400 502 4290 limit quota exceeded exceed rate context prompt tokens too long per

@@ -11,7 +11,7 @@ from goalfsm.goal.model import Limits, Verifier
 from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from recovery.stale_events import IDLE
+from recovery.stale_work import IDLE
 from tests.session.thread import Thread, started
 
 # Start and stop.

@@ -14,7 +14,7 @@ from goalfsm.session import events as e
 from goalfsm.session.entries import ClearEntry, SetEntry, UserStartEntry
 from goalfsm.session.rules.history import load
 from goalfsm.session.state import Continuation, Flush
-from recovery.stale_events import IDLE, ObservingTurn
+from recovery.stale_work import IDLE, ObservingTurn
 from tests.session.thread import START_MS, Thread, started
 
 PERSON = Verifier(kind="person")

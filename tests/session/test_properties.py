@@ -19,7 +19,7 @@ from goalfsm.session.entries import SetEntry
 from goalfsm.session.thread import handle
 from goalfsm.session.wake import next_wake
 from goalfsm.testing.invariants import check
-from recovery.stale_events import IDLE
+from recovery.stale_work import IDLE
 from tests.conformance import adapter_session
 from tests.conftest import VECTORS
 from tests.session.strategies import (

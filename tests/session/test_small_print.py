@@ -14,7 +14,7 @@ from goalfsm.session.entries import SetEntry
 from goalfsm.session.rules.change import extend
 from goalfsm.session.rules.steering import MAX_WAITING
 from goalfsm.session.state import Change, Steering
-from recovery.stale_events import AbortingTurn, AwaitingTerminalCleanup
+from recovery.stale_work import AbortingTurn, AwaitingTerminalCleanup
 from tests.session.refusing import at_work
 from tests.session.thread import Thread, started
 

@@ -28,7 +28,7 @@ from goalfsm.session.continuation import GUARDS, Situation, decide
 from goalfsm.testing import MachineCoverage, MemoryGoals, ScriptedWorker, claims_complete
 from goalfsm.testing.coverage import write_table
 from recovery import machine as recovery
-from recovery import stale_events, stale_work
+from recovery import stale_work
 from recovery.state import CALM
 from tests.testing.firing import NOW, fired, goal
 from tests.testing.machines import Lamp
@@ -147,8 +147,8 @@ def test_rows_of_the_recovery_machine(machine_coverage: MachineCoverage) -> None
 
 
 def test_rows_of_the_stale_work_reducer(machine_coverage: MachineCoverage) -> None:
-    state = stale_work.reduce(stale_events.IDLE, stale_events.StaleWorkStarted(goal_id="old")).state
-    reduction = stale_work.reduce(state, stale_events.ContextAbort(turn_index=1))
+    state = stale_work.reduce(stale_work.IDLE, stale_work.StaleWorkStarted(goal_id="old")).state
+    reduction = stale_work.reduce(state, stale_work.ContextAbort(turn_index=1))
     assert reduction.plan is not None
     assert "abort" in reduction.plan.effects
     assert fired(machine_coverage, "stale-work") == [
@@ -161,8 +161,8 @@ def test_tables_of_a_tests_own_do_not_count(machine_coverage: MachineCoverage) -
     table = recovery.compile_phases(recovery.PHASE_TRANSITIONS)
     recovery.begin_overflow(CALM, table=table)
     lifecycle = stale_work.compile_lifecycle(stale_work.LIFECYCLE)
-    event = stale_events.StaleWorkStarted(goal_id="old")
-    stale_work.reduce(stale_events.IDLE, event, table=lifecycle)
+    event = stale_work.StaleWorkStarted(goal_id="old")
+    stale_work.reduce(stale_work.IDLE, event, table=lifecycle)
     assert fired(machine_coverage, "recovery") == []
     assert fired(machine_coverage, "stale-work") == []
 
@@ -170,18 +170,18 @@ def test_tables_of_a_tests_own_do_not_count(machine_coverage: MachineCoverage) -
 def test_reductions_are_the_same_while_somebody_watches() -> None:
     def walk(seed: int) -> list[Any]:
         draw = random.Random(seed)
-        state: Any = stale_events.IDLE
+        state: Any = stale_work.IDLE
         seen = []
         for _ in range(60):
             turn = draw.choice([None, 1, 2])
             event = draw.choice(
                 [
-                    stale_events.RunnableWorkStarted(),
-                    stale_events.StaleWorkStarted(goal_id=draw.choice("ab")),
-                    stale_events.ContextAbort(turn_index=turn),
-                    stale_events.TurnStart(),
-                    stale_events.TurnEnd(turn_index=turn),
-                    stale_events.UserInputClearAbort(),
+                    stale_work.RunnableWorkStarted(),
+                    stale_work.StaleWorkStarted(goal_id=draw.choice("ab")),
+                    stale_work.ContextAbort(turn_index=turn),
+                    stale_work.TurnStart(),
+                    stale_work.TurnEnd(turn_index=turn),
+                    stale_work.UserInputClearAbort(),
                 ]
             )
             reduction = stale_work.reduce(state, event)

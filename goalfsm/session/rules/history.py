@@ -15,7 +15,7 @@ from goalfsm.session.events import SessionStarted, TreeChanged
 from goalfsm.session.rules.change import NOTHING_YET, forget, resume, start_clock, succeeded_by
 from goalfsm.session.state import Change, Context, Continuation, Flush, Session
 from recovery import machine as recovery
-from recovery.stale_events import IDLE
+from recovery.stale_work import IDLE
 
 
 class Past(NamedTuple):

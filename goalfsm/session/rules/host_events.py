@@ -20,7 +20,7 @@ from goalfsm.session.events import (
 from goalfsm.session.rules import claims, lifecycle, recovering, runs, stale, steering, turns
 from goalfsm.session.rules.change import extend
 from goalfsm.session.state import Change, Context, Reply, Session
-from recovery.stale_events import ContextAbort, TurnEnd
+from recovery.stale_work import ContextAbort, TurnEnd
 
 HANDLED = Reply(ok=True, code="handled", message="stale work is swallowed")
 

@@ -11,7 +11,7 @@ from goalfsm.session.events import EngineStarted
 from goalfsm.session.rules.change import charge, extend, flush, request, restate, resume
 from goalfsm.session.state import Change, Context, Continuation, Host, Session, Wait
 from recovery import machine as recovery
-from recovery.stale_events import IDLE
+from recovery.stale_work import IDLE
 
 
 def started(session: Session, _event: EngineStarted, ctx: Context) -> Change:

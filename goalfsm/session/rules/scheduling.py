@@ -14,7 +14,7 @@ from goalfsm.session.rules.change import announce_limit, charge, extend, request
 from goalfsm.session.state import Change, Context, Continuation, Decision, Session
 from goalfsm.text import awaited
 from recovery import machine as recovery
-from recovery.stale_events import AbortingTurn
+from recovery.stale_work import AbortingTurn
 
 
 def situation(session: Session) -> Situation:

@@ -9,7 +9,7 @@ from goalfsm.goal.model import ACTIVE
 from goalfsm.session.effects import AbortRun, Effect
 from goalfsm.session.events import AgentEnded, GoalWork, Message
 from goalfsm.session.state import Change, Session
-from recovery import obligations, stale_events, stale_work
+from recovery import stale_work
 
 
 def is_stale(session: Session, work: GoalWork) -> bool:
@@ -18,11 +18,11 @@ def is_stale(session: Session, work: GoalWork) -> bool:
     return goal is None or goal.status != ACTIVE or goal.goal_id != work.goal_id
 
 
-def screen(session: Session, event: stale_events.Event) -> Change:
+def screen(session: Session, event: stale_work.Event) -> Change:
     """Run the reducer over ``event`` and carry its plan out."""
     reduced = stale_work.reduce(session.stale, event)
     state, plan = reduced.state, reduced.plan
-    if plan is None or plan is stale_events.PASS:
+    if plan is None or plan is stale_work.PASS:
         return Change(session if state is session.stale else replace(session, stale=state))
     clear = "clear_accounting" in plan.effects
     session = replace(
@@ -34,33 +34,31 @@ def screen(session: Session, event: stale_events.Event) -> Change:
 
 def screen_agent_end(session: Session, event: AgentEnded) -> Change:
     """Run the reducer over the end of a run; its messages matter only when an end is owed."""
-    if session.stale is stale_events.IDLE:
+    if session.stale is stale_work.IDLE:
         return Change(session)
     messages = tuple(_run_message(message) for message in event.messages)
-    return screen(session, stale_events.AgentEnd(messages=messages))
+    return screen(session, stale_work.AgentEnd(messages=messages))
 
 
-def _run_message(message: Message) -> obligations.RunMessage:
+def _run_message(message: Message) -> stale_work.RunMessage:
     work = message.work
-    owed = None if work is None else obligations.GoalWork(kind=work.kind, goal_id=work.goal_id)
-    return obligations.RunMessage(
-        role=message.role, stop_reason=message.stop_reason, goal_work=owed
-    )
+    owed = None if work is None else stale_work.GoalWork(kind=work.kind, goal_id=work.goal_id)
+    return stale_work.RunMessage(role=message.role, stop_reason=message.stop_reason, goal_work=owed)
 
 
 def entered(session: Session, work: GoalWork | None) -> Change:
     """Note that work entered the turn that is being prepared."""
     if work is not None and is_stale(session, work):
-        return screen(session, stale_events.StaleWorkStarted(goal_id=work.goal_id))
+        return screen(session, stale_work.StaleWorkStarted(goal_id=work.goal_id))
     return screen(session, _RUNNABLE)
 
 
-_RUNNABLE = stale_events.RunnableWorkStarted()
-TURN_START = stale_events.TurnStart()
-TOOL_END = stale_events.ToolExecutionEnd()
-BEFORE_COMPACT = stale_events.SessionBeforeCompact()
-COMPACT = stale_events.SessionCompact()
-SHUTDOWN = stale_events.SessionShutdown()
-USER_INPUT = stale_events.UserInputClearAbort()
-AGENT_STARTS = stale_events.BeforeAgentStartClearAbort()
-CONTINUATION_ARRIVED = stale_events.ExtensionContinuationClearAbort()
+_RUNNABLE = stale_work.RunnableWorkStarted()
+TURN_START = stale_work.TurnStart()
+TOOL_END = stale_work.ToolExecutionEnd()
+BEFORE_COMPACT = stale_work.SessionBeforeCompact()
+COMPACT = stale_work.SessionCompact()
+SHUTDOWN = stale_work.SessionShutdown()
+USER_INPUT = stale_work.UserInputClearAbort()
+AGENT_STARTS = stale_work.BeforeAgentStartClearAbort()
+CONTINUATION_ARRIVED = stale_work.ExtensionContinuationClearAbort()

@@ -9,7 +9,7 @@ from goalfsm.goal.model import ACTIVE, LIMITED
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.testing.invariants.invariant import LOADS, Chapter, Transition, hold
-from recovery.stale_events import IDLE, AbortingTurn, ObservingTurn
+from recovery.stale_work import IDLE, AbortingTurn, ObservingTurn
 
 REQUESTS: Final = Chapter()
 
