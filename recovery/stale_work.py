@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 import msgspec
+from msgspec.structs import replace
 
 MAX_TRACKED: Final = 64
 """How many ids or obligations of one sort are kept; the oldest (lowest) are let go beyond it."""
@@ -87,15 +88,7 @@ def owe(cleanup: Cleanup, turn_index: int | None, goal_ids: tuple[str, ...]) -> 
 
 def age(cleanup: Cleanup) -> Cleanup:
     """Return ``cleanup`` with every run marked as older than the current turn."""
-    return Cleanup(
-        pending_turn_ends=cleanup.pending_turn_ends,
-        pending_agent_ends=tuple(
-            PendingAgentEnd(
-                goal_ids=owed.goal_ids, accepts_anonymous=owed.accepts_anonymous, phase="older"
-            )
-            for owed in cleanup.pending_agent_ends
-        ),
-    )
+    return _with_each(cleanup, phase="older")
 
 
 def refuse_anonymous(cleanup: Cleanup) -> Cleanup:
@@ -103,13 +96,12 @@ def refuse_anonymous(cleanup: Cleanup) -> Cleanup:
 
     Runnable work has reached the provider: the next anonymous end may well be its own.
     """
-    return Cleanup(
-        pending_turn_ends=cleanup.pending_turn_ends,
-        pending_agent_ends=tuple(
-            PendingAgentEnd(goal_ids=owed.goal_ids, accepts_anonymous=False, phase=owed.phase)
-            for owed in cleanup.pending_agent_ends
-        ),
-    )
+    return _with_each(cleanup, accepts_anonymous=False)
+
+
+def _with_each(cleanup: Cleanup, **changes: object) -> Cleanup:
+    runs = tuple(replace(owed, **changes) for owed in cleanup.pending_agent_ends)
+    return replace(cleanup, pending_agent_ends=runs)
 
 
 def settle_turn_end(
@@ -402,60 +394,47 @@ LIFECYCLE: Final[tuple[Row, ...]] = (
 )  # fmt: skip
 """The lifecycle, complete: an event without a matching row changes nothing and is let pass."""
 
-# What a state consists of, whichever it is: stale goals, runnable?, active turn, owed ends.
-_Work: TypeAlias = tuple[tuple[str, ...], bool, int | None, Cleanup]
+
+class _Work(NamedTuple):
+    """What a state consists of, whichever it is."""
+
+    stale: tuple[str, ...] = ()
+    runnable: bool = False
+    turn_index: int | None = None
+    cleanup: Cleanup = NOTHING_OWED
 
 
 def _work_of(state: State) -> _Work:
     match state:
         case Idle():
-            return (), False, None, NOTHING_OWED
-        case ObservingTurn(stale_goal_ids=stale, has_runnable_work=runnable, cleanup=cleanup):
-            return stale, runnable, None, cleanup or NOTHING_OWED
-        case AbortingTurn(active_turn_index=turn_index, cleanup=cleanup):
-            return (), False, turn_index, cleanup
-        case AwaitingTerminalCleanup(cleanup=cleanup):  # pragma: no branch - there is no fifth
-            return (), False, None, cleanup
+            return _Work()
+        case ObservingTurn():
+            return _Work(
+                state.stale_goal_ids,
+                state.has_runnable_work,
+                cleanup=state.cleanup or NOTHING_OWED,
+            )
+        case AbortingTurn():
+            return _Work(turn_index=state.active_turn_index, cleanup=state.cleanup)
+        case AwaitingTerminalCleanup():  # pragma: no branch - there is no fifth
+            return _Work(cleanup=state.cleanup)
 
 
-def _note_runnable(work: _Work, _event: Event, _settlement: object) -> _Work:
-    stale, _, turn_index, cleanup = work
-    return stale, True, turn_index, cleanup
-
-
-def _note_stale(work: _Work, event: StaleWorkStarted, _settlement: object) -> _Work:
-    stale, runnable, turn_index, cleanup = work
-    return tuple(sorted((*stale, event.goal_id))), runnable, turn_index, cleanup
-
-
-def _owe(work: _Work, event: ContextAbort, _settlement: object) -> _Work:
-    stale, runnable, _, cleanup = work
-    return stale, runnable, event.turn_index, owe(cleanup, event.turn_index, stale)
-
-
-def _refuse_anonymous(work: _Work, _event: Event, _settlement: object) -> _Work:
-    stale, runnable, turn_index, cleanup = work
-    return stale, runnable, turn_index, refuse_anonymous(cleanup)
-
-
-def _age(work: _Work, _event: Event, _settlement: object) -> _Work:
-    stale, runnable, turn_index, cleanup = work
-    return stale, runnable, turn_index, age(cleanup)
-
-
-def _settle(work: _Work, _event: Event, settlement: Settlement) -> _Work:
-    stale, runnable, turn_index, _ = work
-    return stale, runnable, turn_index, settlement.remaining
-
-
-_UPDATES: Final[Mapping[str, Callable[..., _Work]]] = MappingProxyType(
+# An update sees the work, the event and, for a terminal event, what it settles.
+_UPDATES: Final[Mapping[str, Callable[[_Work, Any, Any], _Work]]] = MappingProxyType(
     {
-        "note_runnable": _note_runnable,
-        "note_stale": _note_stale,
-        "owe": _owe,
-        "refuse_anonymous": _refuse_anonymous,
-        "age": _age,
-        "settle": _settle,
+        "note_runnable": lambda work, _event, _: work._replace(runnable=True),
+        "note_stale": lambda work, event, _: work._replace(
+            stale=tuple(sorted((*work.stale, event.goal_id)))
+        ),
+        "owe": lambda work, event, _: work._replace(
+            turn_index=event.turn_index, cleanup=owe(work.cleanup, event.turn_index, work.stale)
+        ),
+        "refuse_anonymous": lambda work, _event, _: work._replace(
+            cleanup=refuse_anonymous(work.cleanup)
+        ),
+        "age": lambda work, _event, _: work._replace(cleanup=age(work.cleanup)),
+        "settle": lambda work, _event, settlement: work._replace(cleanup=settlement.remaining),
     }
 )
 
@@ -479,7 +458,7 @@ _GUARDS: Final[Mapping[str, Callable[[Any, Any, Settlement | None], bool]]] = Ma
             settlement is not None and settlement.was_active
         ),
         "ends_again": lambda state, event, settlement: (
-            settlement is None and event.turn_index == state.active_turn_index
+            settlement is None and event.turn_index == state.active_turn_index is not None
         ),
     }
 )
@@ -488,12 +467,14 @@ _ENTER: Final[Mapping[str, Callable[[_Work], State]]] = MappingProxyType(
     {
         IDLE_NAME: lambda _work: IDLE,
         OBSERVING: lambda work: ObservingTurn(
-            stale_goal_ids=work[0],
-            has_runnable_work=work[1],
-            cleanup=None if work[3].settled else work[3],
+            stale_goal_ids=work.stale,
+            has_runnable_work=work.runnable,
+            cleanup=None if work.cleanup.settled else work.cleanup,
         ),
-        ABORTING: lambda work: AbortingTurn(active_turn_index=work[2], cleanup=work[3]),
-        AWAITING: lambda work: AwaitingTerminalCleanup(cleanup=work[3]),
+        ABORTING: lambda work: AbortingTurn(
+            active_turn_index=work.turn_index, cleanup=work.cleanup
+        ),
+        AWAITING: lambda work: AwaitingTerminalCleanup(cleanup=work.cleanup),
     }
 )
 
@@ -602,10 +583,12 @@ def reduce(state: State, event: Event, *, table: Table = TABLE) -> Reduction:
     steps = table.get((state.__class__, event_type))
     if steps is not None:
         settlement = None
-        if isinstance(event, TurnEnd):
-            settlement = _settle_turn_end(state, event)
-        elif isinstance(event, AgentEnd):
-            settlement = _settle_agent_end(state, event)
+        if isinstance(event, TurnEnd | AgentEnd):
+            work = _work_of(state)
+            if isinstance(event, TurnEnd):
+                settlement = settle_turn_end(work.cleanup, event.turn_index, work.turn_index)
+            else:
+                settlement = settle_agent_end(work.cleanup, event.messages)
         for when, update, stays, enter, plan in steps:
             if when is None or when(state, event, settlement):
                 if stays:
@@ -615,12 +598,3 @@ def reduce(state: State, event: Event, *, table: Table = TABLE) -> Reduction:
                     work = update(work, event, settlement)
                 return Reduction(state=enter(work), plan=plan)
     return Reduction(state=state, plan=_unplanned(event_type))
-
-
-def _settle_turn_end(state: State, event: TurnEnd) -> Settlement | None:
-    _, _, active_turn_index, cleanup = _work_of(state)
-    return settle_turn_end(cleanup, event.turn_index, active_turn_index)
-
-
-def _settle_agent_end(state: State, event: AgentEnd) -> Settlement | None:
-    return settle_agent_end(_work_of(state)[3], event.messages)

@@ -44,6 +44,7 @@ from recovery.failures.kinds import (
 )
 from recovery.failures.rules import RULES
 from recovery.failures.waits import Timing, timing
+from recovery.failures.wordings import LAST_RESORT, SENTENCES
 
 _TIMED: Final[frozenset[Kind]] = RETRYABLE | {"quota"}
 _LAST_MOMENT: Final = 253_402_300_799.0
@@ -54,6 +55,7 @@ _MAX_ANSWER: Final = 2_000
 _SHORT_ANSWER: Final = 300
 _BEGINS: Final = 12
 """How far into a short answer that is nothing but an error the words that decide may begin."""
+_UNSPECIFIC: Final = frozenset(rule.name for rule in (*SENTENCES, *LAST_RESORT))
 _OPENING: Final = re.compile(
     r"\W{0,8}(?:(?:[\w-]{1,20} ){0,3}(?:api|stream|server|request|connection|execution|internal"
     r"|provider|network|http)[ _]?(?:error|failed|disconnected)\b|(?:[\w.]{1,60})?error\b(?=\W)"
@@ -82,10 +84,11 @@ class _Compiled(NamedTuple):
 
     def words(self, reading: Reading) -> str | None:
         """Return what of ``reading`` the rule holds for, or None where it does not hold."""
-        found = self._trigger(reading)
+        text = reading.head if self.rule.common else reading.text
+        found = self._trigger(reading, text)
         if found is None or reading.status in self.unless_statuses:
             return None
-        if self.also is not None and self.also.search(reading.text) is None:
+        if self.also is not None and self.also.search(text) is None:
             return None
         if self.exceeds is not None and not _exceeds(self.exceeds.search(reading.text)):
             return None
@@ -93,8 +96,7 @@ class _Compiled(NamedTuple):
             return None
         return found
 
-    def _trigger(self, reading: Reading) -> str | None:
-        text = reading.head if self.rule.common else reading.text
+    def _trigger(self, reading: Reading, text: str) -> str | None:
         found: list[str] = []
         if self.text is not None:
             match = self.text.search(text)
@@ -243,8 +245,7 @@ class Classifier:
             return failure
         place = message.lower().find(failure.why.words)
         begins = 0 <= place <= _BEGINS and len(message) <= _SHORT_ANSWER
-        row = next(row.rule for row in self._table if row.rule.name == failure.why.row)
-        return failure if begins and not row.common else None
+        return failure if begins and failure.why.row not in _UNSPECIFIC else None
 
     def _verdict(self, evidence: Evidence, source: Source) -> _Verdict:
         """Return which rule decides of ``evidence``."""

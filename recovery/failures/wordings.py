@@ -463,7 +463,7 @@ LAST_RESORT: Final[tuple[Rule, ...]] = (
     says("rate_limited", "any_rate_limit",
         "any mention of a rate limit",
         "rate.?limit|resource.?exhausted",
-        also=r"\A\W{0,8}(?:\w{1,40}\W{1,4}){0,5}\w{0,40}\W{0,8}(?:\Z|\n)|exceed|reach|\bhit"
+        also=r"\A\W{0,8}(?:\w{1,40}\W{1,4}){0,5}\w{0,40}\W{0,8}\Z|exceed|reach|\bhit"
         r"|error|limited|retry|wait|again|request|token|too many|\bapi\b|provider|model"
         "|429|exhausted",
         common=True,
@@ -529,7 +529,7 @@ LAST_RESORT: Final[tuple[Rule, ...]] = (
     says("transient", "time_words",
         "nothing came in time",
         "timed?.?out|timeout",
-        also=r"\A\W{0,8}(?:[^\s]{1,60}\s{1,4}){0,2}[^\s]{0,60}[ \t]{0,8}(?:\Z|\n)|request"
+        also=r"\A\W{0,8}(?:[^\s]{1,60}\s{1,4}){0,2}[^\s]{0,60}[ \t]{0,8}\Z|request"
         "|respon|connect|read|write|wait|server|gateway|upstream|socket|stream|network"
         "|http|fetch|api|model|provider|operation|host|proxy|llm|client|curl|idle|chunk"
         r"|signal|poll|call|generat|infer|error|exceeded|after \d|\d ?m?s\b|\d sec|try"

@@ -145,7 +145,9 @@ def broken_step(state: State, event: Event, reduction: Reduction) -> Iterator[st
     consumed = size(owed(state)) - size(owed(after))
     clears = plan is not None and "clear_accounting" in plan.effects
     yield from broken_abort(state, event, reduction)
-    yield from broken_settlement(event, plan, consumed, aborting=aborting)
+    yield from broken_settlement(
+        event, plan, consumed, aborting=aborting, again=again(state, event)
+    )
     if isinstance(event, RunnableWorkStarted | StaleWorkStarted):
         yield from broken_observation(state, event, after)
     if isinstance(event, SessionShutdown) and not isinstance(after, Idle):
@@ -191,14 +193,25 @@ def broken_abort(state: State, event: Event, reduction: Reduction) -> Iterator[s
         yield "no nameless end is taken for an older one once runnable work went out"
 
 
+def again(state: State, event: Event) -> bool:
+    """Tell whether ``event`` repeats the end of the turn that is being aborted."""
+    return (
+        isinstance(state, AbortingTurn)
+        and isinstance(event, TurnEnd)
+        and event.turn_index is not None
+        and event.turn_index == state.active_turn_index
+        and event.turn_index not in state.cleanup.pending_turn_ends
+    )
+
+
 def broken_settlement(
-    event: Event, plan: Plan | None, consumed: int, *, aborting: bool
+    event: Event, plan: Plan | None, consumed: int, *, aborting: bool, again: bool
 ) -> Iterator[str]:
     """Yield what is wrong about obligations that one step consumed or made."""
     terminal = isinstance(event, TurnEnd | AgentEnd)
     skipped = plan is not None and plan.skip
-    if terminal and (consumed == 1) != skipped:
-        yield "a terminal event is skipped if and only if it was owed"
+    if terminal and (consumed == 1 or again) != skipped:
+        yield "a terminal event is skipped if and only if it was owed, or repeats one"
     if consumed not in (0, 1) and terminal:
         yield "one terminal event settles one obligation"
     if consumed > 0 and not terminal and not isinstance(event, SessionShutdown):

@@ -61,10 +61,16 @@ STORIES: Final[dict[str, tuple[tuple[Event, ...], Event, State, Plan | None]]] =
         aborting(1, (0,), OLD_A, ABORT_B),
         skipping(*CLEAR_REFRESH),
     ),
-    "the end of a turn that was skipped already is not owed twice": (
+    "a repeated end of the turn that is being aborted is skipped as well": (
         (STALE_A, ContextAbort(turn_index=0), TurnEnd(turn_index=0)),
         TurnEnd(turn_index=0),
         aborting(0, (), ABORT_A),
+        skipping(*CLEAR_REFRESH),
+    ),
+    "a repeated end of a turn that was aborted earlier is skipped once": (
+        (STALE_A, ContextAbort(turn_index=0), TurnStart(), TurnEnd(turn_index=0)),
+        TurnEnd(turn_index=0),
+        awaiting((), OLD_A),
         PASS,
     ),
     "an end without an index settles nothing, not even an abort without an index": (

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from recovery.failures import Failure, classify
+from recovery.failures import Failure, Why, classify
 from tests.recovery.raising import OpenAIError, make, openai_error, raised
 
 
@@ -40,7 +40,15 @@ def test_openai_context_length() -> None:
         "BadRequestError", 400, {"message": "Too much.", "code": "context_length_exceeded"}
     )
     assert classify(error) == Failure(
-        kind="overflow", retryable=False, signature="context_overflow"
+        kind="overflow",
+        retryable=False,
+        signature="context_overflow",
+        source="provider",
+        why=Why(
+            row="overflow_codes",
+            reason="the provider's own word for a context that is too long",
+            words="contextlengthexceeded",
+        ),
     )
 
 

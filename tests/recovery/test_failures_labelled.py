@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recovery.failures.engine import RULES, place_of
 
-from recovery.failures import assistant_overflow, classify
-from recovery.failures.evidence import gather
+from recovery.failures import Failure, assistant_overflow, classify
+from recovery.failures.false_positives import SHAPES, Shape, sift
+from recovery.failures.kinds import Rule
+from recovery.failures.rules import RULES
+from recovery.failures.table import Classifier
 
 _HERE = Path(__file__).parent
 _VECTORS = _HERE.parent / "conformance" / "vectors" / "failures.jsonl"
@@ -19,6 +21,10 @@ _VECTORS = _HERE.parent / "conformance" / "vectors" / "failures.jsonl"
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def _judged(line: dict[str, Any], text: str) -> Failure:
+    return classify(text, **_given(line))
 
 
 LABELLED = _lines(_HERE / "errors.jsonl")
@@ -51,29 +57,54 @@ def test_labelled_set_covers_every_kind_and_many_decoys() -> None:
     assert len(providers) >= 30
 
 
-def test_every_rule_decides_a_labelled_error() -> None:
-    """No row of the table is dead: each is the one that decides at least one labelled line."""
-    deciding = {
-        place_of(gather(line["error"], **_evidence(line))[0])
-        for line in [*LABELLED, *({"error": v["error_message"]} for v in _classify_vectors())]
-    }
-    idle = [RULES[place].why for place in range(len(RULES)) if place not in deciding]
-    assert idle == []
+@pytest.mark.parametrize("rule", RULES, ids=[rule.name for rule in RULES])
+def test_each_rule_decides_its_example(rule: Rule) -> None:
+    """No row of the table is dead, and each says why in words of its own."""
+    failure = classify(rule.example)
+    assert (failure.why.row, failure.kind) == (rule.name, rule.kind)
+    assert failure.why.reason == rule.why
+    assert failure.why.words
+    others = Classifier(row for row in RULES if row is not rule)
+    assert others.classify(rule.example).why.row != rule.name
 
 
-def test_needs_never_hide_a_match() -> None:
-    """The literals that spare a search occur in every labelled text that the search matches."""
-    hidden: list[tuple[str, str]] = []
-    for line in LABELLED:
-        text = line["error"].lower()
-        hidden.extend(
-            (rule.why, line["id"])
-            for rule in RULES
-            if rule.text is not None
-            and rule.text.search(text) is not None
-            and not any(need in text for need in rule.needs)
-        )
-    assert hidden == []
+@pytest.mark.parametrize("shape", SHAPES, ids=[shape.name for shape in SHAPES])
+def test_each_shape_decides_its_example(shape: Shape) -> None:
+    """The shape alone keeps its example from being taken for a provider's error."""
+    assert sift(shape.example) is shape
+    failure = classify(shape.example)
+    assert (failure.kind, failure.source) == ("unknown", "tool")
+    assert (failure.why.row, failure.why.reason) == (
+        shape.name,
+        f"no provider's error: {shape.why}",
+    )
+    assert classify(shape.example, source="provider").kind != "unknown"
+
+
+def test_names_and_reasons_are_given_once() -> None:
+    """A name stands for one row, and so does a reason."""
+    for names in (
+        [rule.name for rule in RULES] + [shape.name for shape in SHAPES],
+        [rule.why for rule in RULES],
+        [shape.why for shape in SHAPES],
+    ):
+        assert len(set(names)) == len(names)
+        assert all(names)
+
+
+@pytest.mark.parametrize(
+    "ended", ["worker.sh exited with status 1: ", "run.py was ended by SIGKILL: "]
+)
+def test_how_the_process_ended_changes_nothing(ended: str) -> None:
+    """The sentence that the engine puts before a worker's words is not judged with them."""
+    changed = [
+        line["id"]
+        for line in LABELLED
+        if line["error"].strip()
+        and classify(ended + line["error"], **_given(line))
+        != classify(line["error"], **_given(line))
+    ]
+    assert changed == []
 
 
 @pytest.mark.parametrize("line", VECTORS, ids=[str(line["id"]) for line in VECTORS])
@@ -97,14 +128,3 @@ def test_vector(line: dict[str, Any]) -> None:
         error_message=message["error_message"],
         context_window=line["context_window"],
     )
-
-
-def _classify_vectors() -> list[dict[str, Any]]:
-    return [line for line in VECTORS if line["fn"] == "classify"]
-
-
-def _evidence(line: dict[str, Any]) -> dict[str, Any]:
-    given = _given(line)
-    if "code" in given:
-        given["code_given"] = given.pop("code")
-    return given

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recovery.failures.decoys import sift
-from recovery.failures.statuses import code, codes_in, known, status_in
 
 from recovery.failures import (
     MAX_SIGNATURE,
@@ -18,7 +16,15 @@ from recovery.failures import (
     classify,
     sign,
 )
-from recovery.failures.evidence import MAX_TEXT
+from recovery.failures.evidence import (
+    MAX_TEXT,
+    code,
+    codes_in,
+    folded,
+    known,
+    status_in,
+    unwrapped,
+)
 
 _VOCABULARY = """
 429 503 500 400 502 4290 limit quota exceeded exceed rate context prompt tokens too long per
@@ -83,10 +89,11 @@ def test_a_signature_is_a_fixed_point(text: str) -> None:
 
 @given(text=TEXTS)
 @settings(max_examples=200, deadline=None)
-def test_sifting_only_takes_away(text: str) -> None:
-    """What is left of a text is a part of it, and sifting that again leaves it."""
-    left = sift(text)
-    assert left in text
+def test_unwrapping_is_done_once(text: str) -> None:
+    """What is left of a text is not unwrapped further, on however many lines it stood."""
+    left = unwrapped(text)
+    assert unwrapped(left) == left
+    assert folded(folded(left)) == folded(left)
 
 
 @given(number=st.integers(min_value=1_000, max_value=10**12), words=st.lists(WORDS, max_size=5))
@@ -173,8 +180,10 @@ def test_a_traceback_speaks_through_its_last_error() -> None:
         '  File "/v/site-packages/openai/_base_client.py", line 502, in request\n'
         "    raise APITimeoutError(request=request) from err\n"
     )
-    assert sift(f"{frames}openai.AuthenticationError: 401") == "openai.AuthenticationError: 401"
-    assert sift(frames) == frames
+    assert (
+        unwrapped(f"{frames}openai.AuthenticationError: 401") == "openai.AuthenticationError: 401"
+    )
+    assert "raise APITimeoutError" in unwrapped(frames)
 
 
 def test_the_end_of_a_long_text_is_read() -> None:

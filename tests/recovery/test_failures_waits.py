@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, timedelta, timezone, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -52,6 +53,9 @@ def zones(name: str | None) -> tzinfo | None:
         ('{\\"retryDelay\\": \\"7s\\"}', 7),
         ('{"resets_in_seconds":9568,"X-Codex-Secondary-Reset-After-Seconds":"596369"}', 9_568),
         ("Limit resets in 19hr", 68_400),
+        ("You've hit your 5-hour limit. Try again in 4 hours 59 minutes.", 17_940),
+        ("Please try\n  again in\n  5s", 5),
+        ("Please retry after 2026-01-01T00:05:00Z", None),
         ("retrying is pointless", None),
         ("took 30s", None),
         ("try again in 99999999999999 days", None),
@@ -288,3 +292,40 @@ def test_a_moment_beyond_the_century_is_none() -> None:
         assert waits(headers={"retry-after": value}, now=NOW) == (None, None)
     assert waits('{"resets_at": 9999999999999}', now=NOW) == (None, None)
     assert waits("try again in 9s", headers={"retry-after": "9999999999"}) == (9.0, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "now", "moment"),
+    [
+        ("Please retry after 2026-01-01T00:05:00Z", NOW, NOW + 300),
+        ("You will regain access on 2026-01-03", NOW, NOW + 2 * DAY),
+        ("You will regain access on 2026-01-03 at 06:00 UTC", NOW, NOW + 2 * DAY + 21_600),
+        ("usage limit reached since 2026-01-03", NOW, None),
+        ("Weekly limit reached \u2219 resets Jan 3", NOW, NOW + 2 * DAY - 7_200),
+        ("Weekly limit reached \u2219 resets Jan 3, 9am", NOW, NOW + 2 * DAY + 25_200),
+        ("usage limit: try again at 3 de ene. de 2026, 9:30", NOW, NOW + 2 * DAY + 27_000),
+        ("usage limit: try again at 3rd January 2026 at 9:30 UTC", NOW, NOW + 2 * DAY + 34_200),
+        ("usage limit: try again at 3 Jan", NOW, NOW + 2 * DAY - 7_200),
+        ("5-hour limit reached \u2219 resets 3am", NOW, NOW + 3_600),
+    ],
+)
+def test_allowances_say_when_they_are_there_again(
+    text: str, now: float, moment: float | None
+) -> None:
+    """Dates without a time begin at midnight; a date is told by its month or its day first."""
+    assert waits(text, now=now, zones=zones)[1] == moment
+
+
+REPEATED = 1_792_888_200.0  # 2026-10-25T00:30:00Z: 02:30 in Berlin, and 02:30 again an hour later
+
+
+@pytest.mark.parametrize("said", ["2:30am (Europe/Berlin)", "Oct 25 at 2:30am (Europe/Berlin)"])
+def test_of_the_hour_that_is_repeated_the_one_to_come_is_meant(said: str) -> None:
+    """At the end of summer time the clock shows an hour twice."""
+    text = f"You've hit your limit \u00b7 resets {said}"
+    for now, moment in (
+        (REPEATED - 60, REPEATED),
+        (REPEATED + 60, REPEATED + 3_600),
+        (REPEATED + 3_000, REPEATED + 3_600),
+    ):
+        assert waits(text, now=now, zones=lambda name: ZoneInfo(name or "UTC"))[1] == moment

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def test_recorded_sequences() -> None:
     """Every recorded step gives the recorded state and plan."""
-    assert len(recorded()) == 200
+    assert len(recorded()) == 202
     assert list(replay(TABLE)) == []
 
 
