@@ -1,0 +1,51 @@
+"""JSON-RPC over lines, one side of it, without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+METHOD_NOT_FOUND: Final = -32601
+
+
+def line(message: Mapping[str, Any]) -> bytes:
+    """Return a message as one line."""
+    return msgspec.json.encode(message) + b"\n"
+
+
+class Caller:
+    """Numbers our requests, and knows which of them an answer is for."""
+
+    def __init__(self, *, version: str | None = None) -> None:
+        """Say ``jsonrpc: version`` in every message, or leave it out where that is None."""
+        self._mark: dict[str, Any] = {} if version is None else {"jsonrpc": version}
+        self._asked: dict[int, str] = {}
+        self._next = 0
+
+    def request(self, method: str, params: Mapping[str, Any]) -> bytes:
+        """Return the line that asks for something."""
+        self._next += 1
+        self._asked[self._next] = method
+        return line({**self._mark, "id": self._next, "method": method, "params": params})
+
+    def notify(self, method: str, params: Mapping[str, Any] | None = None) -> bytes:
+        """Return the line that tells something."""
+        return line(
+            {**self._mark, "method": method, **({} if params is None else {"params": params})}
+        )
+
+    def respond(self, request_id: Any, result: Mapping[str, Any]) -> bytes:
+        """Return the line that answers the other side's request."""
+        return line({**self._mark, "id": request_id, "result": result})
+
+    def refuse(self, request_id: Any, message: str, code: int = METHOD_NOT_FOUND) -> bytes:
+        """Return the line that refuses the other side's request."""
+        error = {"code": code, "message": message}
+        return line({**self._mark, "id": request_id, "error": error})
+
+    def answered(self, message: Mapping[str, Any]) -> str | None:
+        """Return the method that this answer is for, once; None where nobody asked."""
+        request_id = message.get("id")
+        return self._asked.pop(request_id, None) if isinstance(request_id, int) else None

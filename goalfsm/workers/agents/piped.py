@@ -1,0 +1,174 @@
+"""A program on three pipes under the supervisor, from its start until nothing of it is left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from goalfsm.workers.output import Tail
+from goalfsm.workers.supervisor.pipes import InputPipe, OutputPipe
+from goalfsm.workers.supervisor.spawning import spawn_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from goalfsm.workers.supervisor.client import Child, Supervisor
+
+
+class PipedProcess:
+    """One process of a run; ``heard`` gets what it writes, ``gone`` is called at the very end.
+
+    What the first process leaves behind is ended with it, except what `keep` names.
+    """
+
+    def __init__(  # noqa: PLR0913 - a process is what it is given
+        self,
+        supervisor: Supervisor,
+        run_id: str,
+        *,
+        heard: Callable[[bytes], None],
+        signs: Callable[[], None],
+        gone: Callable[[], None],
+        grace_s: float,
+    ) -> None:
+        """Prepare; ``signs`` is called with every sign of life."""
+        self._supervisor = supervisor
+        self._run_id = run_id
+        self._heard = heard
+        self._signs = signs
+        self._told_gone = gone
+        self._grace = grace_s
+        self._stdin: InputPipe | None = None
+        self._stdout: OutputPipe | None = None
+        self._stderr: OutputPipe | None = None
+        self._messages = Tail()
+        self._child: Child | None = None
+        self._over = False
+        self.keep: set[int] = set()
+        self.left: tuple[int, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether nothing of the process is left, as far as that can be said."""
+        return self._over
+
+    @property
+    def has_exited(self) -> bool:
+        """Return whether its first process has ended."""
+        return self._child is not None and self._child.exited.done()
+
+    @property
+    def messages(self) -> str:
+        """Return the end of what it wrote to stderr."""
+        return self._messages.text()
+
+    @property
+    def code(self) -> int | None:
+        """Return how the first process ended, a signal as a negative number; None: not known."""
+        if self._child is None or not self._child.exited.done():
+            return None
+        status = self._child.exited.result()
+        return None if status is None else os.waitstatus_to_exitcode(status)
+
+    async def start(self, argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str]) -> Child:
+        """Start the program; GoalError when it cannot be started."""
+        with contextlib.ExitStack() as opened:
+
+            def pipe() -> tuple[int, int]:
+                ends = os.pipe()
+                for fd in ends:
+                    opened.callback(os.close, fd)
+                return ends
+
+            try:
+                (their_in, our_in), (our_out, their_out), (our_err, their_err) = (
+                    pipe() for _ in range(3)
+                )
+            except OSError as error:
+                raise spawn_error("fork", error.errno or 0, argv, cwd) from None
+            child = await self._supervisor.spawn(
+                self._run_id,
+                argv,
+                cwd=cwd,
+                env=env,
+                stdin=their_in,
+                stdout=their_out,
+                stderr=their_err,
+            )
+            # Ours now stay open; theirs must not, or their end would never be seen.
+            opened.pop_all()
+            for fd in (their_in, their_out, their_err):
+                os.close(fd)
+        self._child = child
+        self._stdin = InputPipe(our_in)
+        self._stdout = OutputPipe(our_out, self._output)
+        self._stderr = OutputPipe(our_err, self._message)
+        child.exited.add_done_callback(self._exited)
+        return child
+
+    def write(self, data: bytes) -> bool:
+        """Give it these bytes; False when it cannot get them any more."""
+        return self._stdin is not None and self._stdin.write(data)
+
+    def end_input(self) -> None:
+        """Let it see the end of its stdin."""
+        if self._stdin is not None:
+            self._stdin.end()
+
+    def hold(self, *, held: bool) -> None:
+        """Read nothing more of its output for now, or go on."""
+        if self._stdout is not None:
+            if held:
+                self._stdout.pause()
+            else:
+                self._stdout.resume()
+
+    def end_soon(self) -> None:
+        """Have it end: SIGTERM, and SIGKILL after the grace."""
+        self._supervisor.end_soon(self._run_id, grace_s=self._grace)
+
+    async def dismantle(self) -> None:
+        """Leave nothing behind, however its user ended."""
+        child, ended = self._child, None
+        if child is not None and not self._over:
+            child.exited.remove_done_callback(self._exited)
+            ended = self._supervisor.end_soon(self._run_id)
+        self._close()
+        if ended is not None:
+            await asyncio.shield(ended)
+        self._over = True
+
+    def _output(self, data: bytes) -> None:
+        self._signs()
+        self._heard(data)
+
+    def _message(self, data: bytes) -> None:
+        self._signs()
+        self._messages.add(data)
+
+    def _exited(self, _: asyncio.Future[int | None]) -> None:
+        """End what the first process left behind, except what the goal waits for."""
+        self._drain()
+        gone = self._supervisor.end_soon(self._run_id, grace_s=self._grace, keep=tuple(self.keep))
+        gone.add_done_callback(self._gone)
+
+    def _gone(self, gone: asyncio.Future[tuple[int, ...]]) -> None:
+        """Read the rest: nobody of the run can write any more."""
+        if not gone.cancelled():
+            self.left = gone.result()
+        self._drain()
+        self._close()
+        self._over = True
+        self._told_gone()
+
+    def _drain(self) -> None:
+        for pipe in (self._stdout, self._stderr):
+            if pipe is not None:
+                pipe.drain()
+
+    def _close(self) -> None:
+        for pipe in (self._stdin, self._stdout, self._stderr):
+            if pipe is not None:
+                pipe.close()

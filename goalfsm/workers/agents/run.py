@@ -1,0 +1,385 @@
+"""One turn of an agent: a supervised process, and the dialect that it speaks."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from goalfsm.errors import GoalError
+from goalfsm.workers.agents.claude import Claude
+from goalfsm.workers.agents.codex import Codex
+from goalfsm.workers.agents.dialect import Dialect, Task
+from goalfsm.workers.agents.pi import Pi
+from goalfsm.workers.agents.piped import PipedProcess
+from goalfsm.workers.environment import worker_environment
+from goalfsm.workers.output import KEEP_TEXT, BoundedText
+from goalfsm.workers.protocol import (
+    ErrorReported,
+    Exited,
+    RetryReported,
+    Skipped,
+    Spawned,
+    Text,
+    ToolCalled,
+    ToolResult,
+    TurnEvent,
+    UsageReported,
+    Work,
+)
+from goalfsm.workers.supervisor.spawning import SpawnError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Mapping
+
+    from goalfsm.workers.agents.spec import AgentSpec
+    from goalfsm.workers.supervisor.client import Supervisor
+
+DIALECTS: Final[Mapping[str, type[Dialect]]] = {"codex": Codex, "claude": Claude, "pi": Pi}
+
+INTERRUPT_S: Final = 2.0
+"""How long an agent may take to stop its turn by itself, before it gets SIGTERM."""
+LEAVE_S: Final = 5.0
+"""How long an agent may take to exit when its turn is over and its stdin has ended."""
+MAX_LINE: Final = 16 * 1024 * 1024
+"""Longest line of an agent, in bytes: a result may carry an image."""
+_MAX_EVENTS_WAITING: Final = 1024
+_MESSAGE_TAIL: Final = 2_000
+_ATTEMPTS: Final = 2
+
+
+class AgentRun:
+    """Drives an agent from its start until nothing of its process group is left."""
+
+    def __init__(
+        self,
+        spec: AgentSpec,
+        supervisor: Supervisor,
+        work: Work,
+        *,
+        grace_s: float,
+        compact: bool = False,
+    ) -> None:
+        """Prepare; nothing is started before `events` is iterated."""
+        self._spec = spec
+        self._supervisor = supervisor
+        self._work = work
+        self._grace = grace_s
+        self._compact = compact
+        self._events: deque[TurnEvent] = deque()
+        self._answer = BoundedText(KEEP_TEXT)
+        self._wake = asyncio.Event()
+        self._done = asyncio.Event()
+        self._lines = Lines()
+        self._keep: set[int] = set()
+        self._unanswered: set[str | int] = set()
+        self._calls = 0
+        self._aborted = False
+        self._failed = False
+        self._late: ErrorReported | None = None
+        self._begun = self._heard = asyncio.get_running_loop().time()
+        self._begin(attempt=0, lost=False)
+
+    def _begin(self, *, attempt: int, lost: bool) -> None:
+        """Prepare a process of its own and a dialect for it."""
+        task = Task(
+            work=self._work,
+            args=self._spec.args,
+            cwd=self._spec.cwd,
+            compact=self._compact,
+            attempt=attempt,
+            lost=lost,
+        )
+        self._dialect = DIALECTS[self._spec.agent](task)
+        self._lines = Lines()
+        self._process = PipedProcess(
+            self._supervisor,
+            self._work.run_id,
+            heard=self._output,
+            signs=self._sign,
+            gone=self._gone,
+            grace_s=self._grace,
+        )
+        self._process.keep = self._keep
+
+    @property
+    def changed(self) -> bool:
+        """Return whether the session's context was shortened."""
+        return self._dialect.changed
+
+    async def events(self) -> AsyncGenerator[TurnEvent, None]:
+        """Yield what happens; closing the generator early ends the run at once."""
+        try:
+            for attempt in range(_ATTEMPTS):
+                if attempt:
+                    self._begin(attempt=attempt, lost=True)
+                try:
+                    yield await self._start()
+                except GoalError as error:
+                    for event in self._not_started(error):
+                        yield event
+                    return
+                async for event in self._listen():
+                    yield event
+                if not self._dialect.lost or self._dialect.task.lost or self._is_ended:
+                    break
+            for event in self._verdict():
+                yield event
+        finally:
+            await self._process.dismantle()
+            self._done.set()
+
+    def steer(self, message_id: str, text: str) -> bool:
+        """Hand the agent a person's message; False when it cannot take it now."""
+        if self._aborted or self._late is not None or self._process.has_exited:
+            return False
+        return self._dialect.steer(message_id, text) and self._write()
+
+    def answer(self, call_id: str | int, result: ToolResult) -> bool:
+        """Answer a goal tool that is still open; False when it is not."""
+        if call_id not in self._unanswered:
+            return False
+        self._unanswered.discard(call_id)
+        self._sign()
+        self._dialect.answer(call_id, result)
+        return self._write()
+
+    def spare(self, pid: int) -> None:
+        """Let a process go on when the turn has ended by itself: the goal waits for it."""
+        self._keep.add(pid)
+
+    async def abort(self) -> None:
+        """Have the agent stop its turn, end it, and return when it is over."""
+        if not self._aborted:
+            self._aborted = True
+            self._stop()
+        await self._done.wait()
+
+    # Starting.
+
+    async def _start(self) -> TurnEvent:
+        launch = self._dialect.launch()
+        env = worker_environment(self._work, names=self._spec.env_names, cwd=self._spec.cwd)
+        child = await self._process.start(
+            launch.argv, cwd=self._spec.cwd, env={**env, **launch.env}
+        )
+        self._process.write(b"".join(launch.lines))
+        if self._is_ended:
+            self._process.end_soon()
+        return Spawned(pid=child.pid, pgid=child.pgid, start_time=child.start_time)
+
+    def _not_started(self, error: GoalError) -> tuple[TurnEvent, ...]:
+        exited = Exited(ok=False, aborted=self._aborted)
+        if self._aborted:
+            return (exited,)
+        lost = isinstance(error, SpawnError) and error.stage == "lost"
+        hint = f". Hint: {error.hint}" if error.hint else ""
+        reported = ErrorReported(
+            message=f"{error}{hint}",
+            kind="lost" if lost else "spawn",
+            source="spawn",
+            code=error.code,
+        )
+        return (reported, exited)
+
+    # Listening. What has no `async` is called by the loop, not by the generator.
+
+    async def _listen(self) -> AsyncGenerator[TurnEvent, None]:
+        while True:
+            while self._events:
+                yield self._events.popleft()
+            self._process.hold(held=False)
+            if self._process.is_over:
+                return
+            self._wake.clear()
+            if not self._events:
+                await self._something()
+
+    def _sign(self) -> None:
+        self._heard = asyncio.get_running_loop().time()
+
+    def _output(self, data: bytes) -> None:
+        for line in self._lines.feed(data):
+            if line is None:
+                self._take([Skipped(reason=f"too long: over {MAX_LINE:,} bytes")])
+            else:
+                self._take(self._dialect.hear(line, time.time()))
+        self._write()
+        if self._dialect.over:
+            self._leave()
+        if len(self._events) > _MAX_EVENTS_WAITING:
+            self._process.hold(held=True)
+
+    def _take(self, events: Iterable[TurnEvent]) -> None:
+        for event in events:
+            match event:
+                case Text(text=text):
+                    if not (kept := self._answer.add(text)):
+                        continue
+                    self._events.append(Text(text=kept))
+                    continue
+                case UsageReported(key=""):
+                    self._calls += 1
+                    event = msgspec.structs.replace(event, key=str(self._calls))  # noqa: PLW2901
+                case RetryReported(seconds=seconds):
+                    self._heard += seconds
+                case ToolCalled(id=call_id):
+                    self._unanswered.add(call_id)
+                case ErrorReported():
+                    self._failed = True
+            self._events.append(event)
+        self._wake.set()
+
+    def _write(self) -> bool:
+        lines = self._dialect.take_lines()
+        return not lines or self._process.write(lines)
+
+    def _gone(self) -> None:
+        self._dialect.ended(self._process.messages)
+        if text := self._answer.finish():
+            self._events.append(Text(text=text))
+        self._wake.set()
+
+    # Stopping.
+
+    @property
+    def _is_ended(self) -> bool:
+        return self._aborted or self._late is not None
+
+    def _leave(self) -> None:
+        """Let the agent go: its turn is over. One that stays is ended."""
+        if self._process.has_exited:
+            return
+        self._process.end_input()
+        asyncio.get_running_loop().call_later(LEAVE_S, self._end, self._process)
+
+    def _stop(self) -> None:
+        """Interrupt the agent, so that its session stays whole; then end it."""
+        self._dialect.interrupt()
+        self._write()
+        if self._dialect.over:
+            self._process.end_soon()
+        else:
+            asyncio.get_running_loop().call_later(INTERRUPT_S, self._end, self._process)
+
+    def _end(self, process: PipedProcess) -> None:
+        if process is self._process and not process.has_exited:
+            process.end_soon()
+
+    # Time limits.
+
+    async def _something(self) -> None:
+        """Return when there is something new, or when a time limit was passed."""
+        limit, _ = self._limit()
+        try:
+            async with asyncio.timeout_at(limit):
+                await self._wake.wait()
+        except TimeoutError:
+            limit, late = self._limit()
+            if limit is not None and asyncio.get_running_loop().time() >= limit:
+                self._late = late
+                self._stop()
+
+    def _limit(self) -> tuple[float | None, ErrorReported | None]:
+        """Return when the next time limit is passed (loop time), and what it means."""
+        work = self._work
+        limits: list[tuple[float, str, str]] = []
+        if self._is_ended or self._dialect.over or self._process.has_exited:
+            return None, None
+        if (seconds := work.turn_timeout_s) is not None:
+            message = f"the turn timed out after {seconds:g} s"
+            limits.append((self._begun + seconds, "turn_timeout", message))
+        # While it waits for an answer of ours, silence is not its fault.
+        if (seconds := work.silence_timeout_s) is not None and not self._unanswered:
+            message = f"the turn timed out: no output for {seconds:g} s"
+            limits.append((self._heard + seconds, "silence_timeout", message))
+        if not limits:
+            return None, None
+        at, code, message = min(limits)
+        return at, ErrorReported(message=message, kind="timeout", code=code)
+
+    # The end.
+
+    def _verdict(self) -> tuple[TurnEvent, ...]:
+        """Return the error that the end means, if any, and the end."""
+        code, process = self._process.code, self._process
+        failure = None if self._aborted else self._failure(code)
+        exited = Exited(
+            ok=not (self._aborted or self._failed or failure),
+            status=code if code is not None and code >= 0 else None,
+            signal=-code if code is not None and code < 0 else None,
+            aborted=self._aborted,
+            stderr_tail=process.messages,
+            left=process.left,
+        )
+        return (exited,) if failure is None else (failure, exited)
+
+    def _failure(self, code: int | None) -> ErrorReported | None:
+        """Return what the end of the process says, where the agent itself has said nothing."""
+        name = self._dialect.name
+        if self._late is not None:
+            return self._late
+        if self._process.left:
+            numbers = ", ".join(map(str, self._process.left))
+            message = f"{name} could not be ended: process {numbers} is still there"
+            return ErrorReported(message=message, kind="lost", code="processes_left")
+        if self._dialect.over or self._failed:
+            return None
+        if code is None:
+            message = f"the supervisor of {name} died, and the run was ended"
+            return ErrorReported(message=message, kind="lost", code="supervisor_lost")
+        words = self._process.messages[-_MESSAGE_TAIL:].strip()
+        tail = f": {words}" if words else ""
+        if code < 0:
+            message = f"{name} was ended by {signal_name(-code)}{tail}"
+            return _ended(message, "signal", f"signal_{-code}", words)
+        message = f"{name} exited with status {code} in the middle of its turn{tail}"
+        return _ended(message, "exit", f"exit_{code}", words)
+
+
+def _ended(message: str, kind: Literal["exit", "signal"], code: str, words: str) -> ErrorReported:
+    return ErrorReported(message=message, kind=kind, source="exit", code=code, text=words or None)
+
+
+def signal_name(number: int) -> str:
+    """Return a signal's name, or its number where it has none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+class Lines:
+    """Cuts what a program writes into lines; one that is too long comes as None."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._rest = bytearray()
+        self._searched = 0
+        self._skipping = False
+
+    def feed(self, data: bytes) -> list[bytes | None]:
+        """Return the lines that these bytes complete, without their ends and blank ones."""
+        lines: list[bytes | None] = []
+        self._rest += data
+        start = 0
+        while (end := self._rest.find(b"\n", max(start, self._searched))) >= 0:
+            line = bytes(self._rest[start:end]).strip()
+            start, self._searched = end + 1, 0
+            if self._skipping:
+                self._skipping = False
+            elif line:
+                lines.append(line)
+        del self._rest[:start]
+        self._searched = len(self._rest)
+        if len(self._rest) > MAX_LINE:
+            if not self._skipping:
+                lines.append(None)
+            self._skipping = True
+            self._rest.clear()
+            self._searched = 0
+        return lines

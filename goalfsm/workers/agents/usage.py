@@ -1,0 +1,96 @@
+"""What a turn used, from agents that count in different ways.
+
+Some agents say what each model call used, others only how much a session used so far. What was read
+from a cache is never part of ``input_tokens`` here. Costs are millionths of the account's currency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from goalfsm.workers.protocol import UsageReported
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tokens and cost of some model calls together."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost: int = 0
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            cost=self.cost + other.cost,
+        )
+
+    def beyond(self, other: Totals) -> Totals:
+        """Return how much more this is than ``other``, field by field, never less than 0."""
+        return Totals(
+            input_tokens=max(0, self.input_tokens - other.input_tokens),
+            output_tokens=max(0, self.output_tokens - other.output_tokens),
+            cached_tokens=max(0, self.cached_tokens - other.cached_tokens),
+            cost=max(0, self.cost - other.cost),
+        )
+
+    def reported(self, key: str = "") -> UsageReported:
+        """Return the event that charges this."""
+        return UsageReported(
+            key=key,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            cached_tokens=self.cached_tokens,
+            cost=self.cost,
+        )
+
+
+NOTHING = Totals()
+
+
+def including_cache(said: Mapping[str, Any], names: tuple[str, str, str]) -> Totals:
+    """Return totals from counts whose input includes what was read from a cache.
+
+    ``names`` are the fields for input, output and cached tokens.
+    """
+    read, written, cached = (count(said, name) for name in names)
+    return Totals(
+        input_tokens=max(0, read - cached), output_tokens=written, cached_tokens=min(read, cached)
+    )
+
+
+def count(said: Mapping[str, Any], name: str) -> int:
+    """Return a number of tokens, 0 where the agent does not say one."""
+    value = said.get(name)
+    return int(value) if isinstance(value, int | float) and 0 <= value < float("inf") else 0
+
+
+def millionths(cost: Any) -> int:
+    """Return a cost in the currency's units as millionths, 0 where the agent does not say one."""
+    known = isinstance(cost, int | float) and 0 <= cost < float("inf")
+    return round(cost * 1_000_000) if known else 0
+
+
+class Meter:
+    """Turns what a session used so far into what is new, beginning at a baseline."""
+
+    def __init__(self, baseline: Totals = NOTHING) -> None:
+        """Begin where ``baseline`` ends: that much was charged before."""
+        self.charged = baseline
+
+    def advance(self, total: Totals) -> Totals:
+        """Return what is new when the agent's own counter stands at ``total``.
+
+        A counter below what was charged has begun again at 0: all of it is new.
+        """
+        before = self.charged
+        read, read_before = (each.input_tokens + each.cached_tokens for each in (total, before))
+        if read < read_before or total.output_tokens < before.output_tokens:
+            before = NOTHING
+        self.charged = total
+        return total.beyond(before)

@@ -1,0 +1,122 @@
+"""Coding agents as workers: one worker serves every thread whose agent is started alike."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+from goalfsm.errors import GoalError
+from goalfsm.workers.agents.run import AgentRun
+from goalfsm.workers.protocol import (
+    Capability,
+    Compaction,
+    ErrorReported,
+    RunOnly,
+    SessionSaved,
+    ToolResult,
+    TurnEvent,
+    UsageReported,
+    Work,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from goalfsm.workers.agents.spec import AgentSpec
+    from goalfsm.workers.supervisor.client import Supervisor
+
+GRACE_S: Final = 2.0
+_CAN: Final[frozenset[Capability]] = frozenset({"abort", "steer", "compact", "tool_result"})
+
+
+class AgentWorker(RunOnly):
+    """Runs a coding agent for each turn, in one session of the agent's that goes on."""
+
+    def __init__(
+        self,
+        spec: AgentSpec,
+        supervisor: Supervisor | None = None,
+        *,
+        grace_s: float = GRACE_S,
+    ) -> None:
+        """Run ``spec``; an agent that does not stop has ``grace_s`` seconds after SIGTERM.
+
+        Without a ``supervisor`` the engine's own is used, which it binds.
+        """
+        self.spec = spec
+        self._supervisor = supervisor
+        self._find: Callable[[], Awaitable[Supervisor]] | None = None
+        self._grace = grace_s
+        self._runs: dict[str, AgentRun] = {}
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Return what every one of these agents can do."""
+        return _CAN
+
+    def bind(self, supervisor: Callable[[], Awaitable[Supervisor]]) -> None:
+        """Start every process of later runs under the supervisor that this returns."""
+        self._find = supervisor
+
+    async def run(self, work: Work) -> AsyncGenerator[TurnEvent, None]:
+        """Run the agent for one turn and yield what it reports, `Exited` last."""
+        run = await self._prepare(work)
+        self._runs[work.run_id] = run
+        events = run.events()
+        try:
+            async for event in events:
+                yield event
+        finally:
+            await events.aclose()
+            if self._runs.get(work.run_id) is run:
+                del self._runs[work.run_id]
+
+    async def compact(self, work: Work) -> Compaction:
+        """Have the agent shorten its session's context, and say what that consumed."""
+        run = await self._prepare(work, compact=True)
+        usage: list[UsageReported] = []
+        session, failed = None, False
+        async for event in run.events():
+            match event:
+                case UsageReported():
+                    usage.append(event)
+                case SessionSaved():
+                    session = event.session
+                case ErrorReported():
+                    failed = True
+        changed = run.changed and not failed
+        return Compaction(changed=changed, usage=tuple(usage), session=session)
+
+    async def steer(self, run_id: str, message_id: str, text: str) -> bool:
+        """Hand the agent a message; False when it cannot take it now."""
+        run = self._runs.get(run_id)
+        return run is not None and run.steer(message_id, text)
+
+    async def abort(self, run_id: str) -> bool:
+        """Interrupt the agent, end it, and return when it is gone."""
+        run = self._runs.get(run_id)
+        if run is None:
+            return False
+        await run.abort()
+        return True
+
+    async def tool_result(self, run_id: str, call_id: str | int, result: ToolResult) -> bool:
+        """Answer a goal tool; False when nobody waits for the answer any more."""
+        run = self._runs.get(run_id)
+        return run is not None and run.answer(call_id, result)
+
+    def spare(self, run_id: str, pid: int) -> None:
+        """Let a process of the run go on when the agent has ended."""
+        run = self._runs.get(run_id)
+        if run is not None:
+            run.spare(pid)
+
+    async def _prepare(self, work: Work, *, compact: bool = False) -> AgentRun:
+        supervisor = self._supervisor if self._find is None else await self._find()
+        if supervisor is None:
+            raise GoalError(
+                "an agent needs a supervisor for its processes",
+                code="supervisor_missing",
+                hint="give it to an Engine, or pass one: AgentWorker(spec, supervisor)",
+            )
+        return AgentRun(self.spec, supervisor, work, grace_s=self._grace, compact=compact)

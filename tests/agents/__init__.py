@@ -1,0 +1,1 @@
+"""Real coding agents, driven offline against scripted providers on loopback."""

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from goalfsm.workers import protocol as w
+from tests.agents.driving import Agent
+from tests.providers.script import Reply, Usage, calls, says
+from tests.providers.server import Provider
+
+pytestmark = pytest.mark.asyncio
+
+_SHELL = {"codex": "exec_command", "claude": "Bash", "pi": "bash"}
+_ARGUMENT = {"codex": "cmd", "claude": "command", "pi": "command"}
+
+
+def shell(agent: Agent, command: str) -> Reply:
+    """Return an answer that runs a command with the agent's own tool."""
+    name = agent.worker.spec.agent
+    return calls(_SHELL[name], **{_ARGUMENT[name]: command})
+
+
+def with_shell(agent: Agent) -> None:
+    """Let the agent run every command: a test has no sandbox, and its commands are harmless."""
+    args = {
+        "codex": ("--sandbox", "danger-full-access"),
+        "claude": ("--allowedTools", "Bash"),
+        "pi": (),
+    }[agent.worker.spec.agent]
+    agent.worker.spec = type(agent.worker.spec)(
+        agent=agent.worker.spec.agent, cwd=agent.worker.spec.cwd, args=args
+    )
+
+
+def alive(marker: str) -> list[int]:
+    """Return the processes whose command line has the marker in it."""
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline", "status"]):
+        line = " ".join(process.info["cmdline"] or ())
+        if marker in line and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process.pid)
+    return found
+
+
+async def until(path: Path) -> None:
+    """Return when the file is there."""
+    async with asyncio.timeout(30):
+        while not path.exists():  # noqa: ASYNC110, ASYNC240 - nobody tells of a file
+            await asyncio.sleep(0.01)
+
+
+async def test_a_message_while_a_tool_runs_is_read_once(
+    agent: Agent, provider: Provider, place: Path
+) -> None:
+    with_shell(agent)
+    provider.rewrite(
+        [shell(agent, "touch begun; while [ ! -e go ]; do sleep 0.02; done"), says("Ok.")]
+    )
+    started = asyncio.Event()
+
+    async def steer() -> None:
+        await until(place / "begun")
+        assert await agent.worker.steer(agent.run_id, "message-1", "Use the green door.")
+        await asyncio.sleep(0.2)  # the agent's own queue takes it before the tool ends
+        (place / "go").touch()
+
+    async def meanwhile(event: w.TurnEvent) -> None:
+        if isinstance(event, w.Spawned) and not started.is_set():
+            started.set()
+            tasks.append(asyncio.ensure_future(steer()))
+
+    tasks: list[asyncio.Task[None]] = []
+    turn = await agent.turn("Do it.", meanwhile=meanwhile)
+    await asyncio.gather(*tasks)
+    assert turn.exited.ok, turn.events
+    assert turn.acknowledged == ["message-1"]
+    assert provider.requests[-1].text.count("Use the green door.") == 1
+    assert agent.charged == provider.charged
+
+
+async def test_a_message_in_the_last_text_is_read_once(agent: Agent, provider: Provider) -> None:
+    provider.rewrite([Reply("The end.", linger=1.0), says("One more thing.")])
+    tasks: list[asyncio.Task[bool]] = []
+
+    async def steer() -> bool:
+        await asyncio.to_thread(provider.wait_for, 1)
+        await asyncio.sleep(0.3)  # the text is being streamed
+        return await agent.worker.steer(agent.run_id, "message-1", "Use the green door.")
+
+    async def meanwhile(event: w.TurnEvent) -> None:
+        if isinstance(event, w.Spawned):
+            tasks.append(asyncio.ensure_future(steer()))
+
+    turn = await agent.turn("Do it.", meanwhile=meanwhile)
+    assert await tasks[0]
+    assert turn.exited.ok, turn.events
+    assert turn.acknowledged == ["message-1"]
+    assert turn.text.endswith("One more thing.")
+    assert provider.requests[-1].text.count("Use the green door.") == 1
+    assert agent.charged == provider.charged
+
+
+async def test_a_message_after_the_end_is_not_taken(agent: Agent, provider: Provider) -> None:
+    provider.rewrite([says("The end.")])
+    await agent.turn("Do it.")
+    assert not await agent.worker.steer(agent.run_id, "message-1", "Use the green door.")
+
+
+async def test_an_interrupted_turn_leaves_nothing_and_its_session_goes_on(
+    agent: Agent, provider: Provider, place: Path
+) -> None:
+    with_shell(agent)
+    marker = f"sleep 7{os.getpid()}"
+    provider.rewrite([shell(agent, f"touch begun; {marker}")])
+    tasks: list[asyncio.Task[float]] = []
+
+    async def abort() -> float:
+        await until(place / "begun")
+        begun = time.monotonic()
+        assert await agent.worker.abort(agent.run_id)
+        return time.monotonic() - begun
+
+    async def meanwhile(event: w.TurnEvent) -> None:
+        if isinstance(event, w.Spawned):
+            tasks.append(asyncio.ensure_future(abort()))
+
+    turn = await agent.turn("Remember the apple tree.", meanwhile=meanwhile)
+    await tasks[0]
+    assert turn.exited.aborted
+    assert not turn.exited.ok
+    assert alive(marker) == []
+    provider.rewrite([says("I remember.")])
+    turn = await agent.turn("Go on.")
+    assert turn.exited.ok, turn.events
+    assert "Remember the apple tree." in provider.requests[-1].text
+    assert agent.charged == provider.charged
+
+
+async def test_an_agent_that_is_killed_leaves_nothing_and_its_session_goes_on(
+    agent: Agent, provider: Provider, place: Path
+) -> None:
+    with_shell(agent)
+    marker = f"sleep 8{os.getpid()}"
+    provider.rewrite([shell(agent, f"touch begun; {marker}")])
+    tasks: list[asyncio.Task[None]] = []
+
+    async def kill(pid: int) -> None:
+        await until(place / "begun")
+        await asyncio.sleep(0.3)  # what the agent says of the call before has come
+        os.kill(pid, signal.SIGKILL)
+
+    async def meanwhile(event: w.TurnEvent) -> None:
+        if isinstance(event, w.Spawned):
+            tasks.append(asyncio.ensure_future(kill(event.pid)))
+
+    turn = await agent.turn("Remember the apple tree.", meanwhile=meanwhile)
+    assert not turn.exited.ok
+    assert turn.error.kind in {"signal", "exit"}
+    assert alive(marker) == []
+    provider.rewrite([says("I remember.")])
+    turn = await agent.turn("Go on.")
+    assert turn.exited.ok, turn.events
+    assert "Remember the apple tree." in provider.requests[-1].text
+    # Codex says what a call used when its tools are done: what was killed before is never said.
+    unsaid = Usage(-100, -10, -20) if agent.worker.spec.agent == "codex" else Usage()
+    assert agent.charged == provider.charged + unsaid
+
+
+async def test_a_session_that_is_gone_becomes_a_new_one_and_the_prompt_says_so(
+    agent: Agent, provider: Provider
+) -> None:
+    provider.rewrite([says("One.")])
+    await agent.turn("Remember the apple tree.")
+    assert agent.session is not None
+    before = agent.session
+    digits = bytes.maketrans(b"0123456789", b"9876543210")
+    agent.session = agent.session.translate(digits)
+    provider.rewrite([says("Two.")])
+    turn = await agent.turn("Go on.")
+    assert turn.exited.ok, turn.events
+    assert turn.text == "Two."
+    asked = provider.requests[-1].text
+    assert "could not be found" in asked
+    assert "apple" not in asked
+    assert agent.session not in {before, before.translate(digits)}
+    assert agent.charged == provider.charged
+
+
+async def test_compaction_shortens_the_session_and_charges_what_it_used(
+    agent: Agent, provider: Provider
+) -> None:
+    long = "An apple tree stands there. " * 4_000
+    provider.rewrite([says("One."), says("Two.")])
+    await agent.turn(f"Remember: {long}")
+    await agent.turn(f"And also: {long}")
+    before = agent.charged
+    provider.rewrite([says("<summary>There is an apple tree.</summary>", Usage(500, 50, 5))])
+    done = await agent.compact()
+    assert done.changed
+    assert agent.charged == provider.charged
+    assert agent.charged != before
+    provider.rewrite([says("Three.")])
+    turn = await agent.turn("Go on.")
+    assert turn.exited.ok, turn.events
+    assert agent.charged == provider.charged
+
+
+async def test_what_needs_a_permission_never_hangs(agent: Agent, provider: Provider) -> None:
+    provider.rewrite([shell(agent, "mkdir /goalfsm-test-of-permissions/x"), says("So be it.")])
+    turn = await agent.turn("Do it.")
+    assert turn.exited.ok, turn.events
+    assert turn.text == "So be it."
+    (used,) = turn.all(w.ToolEnded)
+    assert not used.ok
+    assert agent.charged == provider.charged
