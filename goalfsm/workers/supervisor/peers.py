@@ -1,0 +1,176 @@
+"""Who asks: a process of a run's, or anybody else. What a receiver of commands finds out itself.
+
+A process is a run's when it descends from the engine or from a supervisor of the database, when
+it or a process above it carries a run's mark or environment, or when nobody can tell what it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import struct
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import psutil
+
+from goalfsm.text import line
+from goalfsm.workers.supervisor import identity
+from goalfsm.workers.supervisor.orphans import same_database
+from goalfsm.workers.supervisor.process_tree import RUN_ID, SUPERVISOR_OF, marked
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_PROGRAM: Final = 200
+_TRIES: Final = 5
+_SO_PEERPIDFD: Final = 77
+_PTS_MAJORS: Final = range(136, 144)
+_CONSOLE_MAJOR: Final = 4
+
+
+class Peer(NamedTuple):
+    """A process that asks for something, as its receiver sees it.
+
+    ``of_a_run`` is what decides: it may do what the model may, and ``why`` says how that is known.
+    ``run_id`` is the run that its environment names, if any. ``program`` is its command line,
+    shortened; ``terminal`` what controls it, "" where nothing does. All that could not be read
+    is empty, and ``uid`` -1.
+    """
+
+    pid: int
+    of_a_run: bool
+    why: str = ""
+    run_id: str = ""
+    uid: int = -1
+    started: str = ""
+    program: str = ""
+    terminal: str = ""
+
+
+def connected(peer: socket.socket, *, db: str, above: Collection[tuple[int, str]] = ()) -> Peer:
+    """Return who is at the other end of a Unix socket: the process that connected it.
+
+    ``above`` are the processes that runs descend from, by pid and start: the engine, and every
+    supervisor that is recorded for ``db``. A process that has ended meanwhile cannot be looked
+    up, and counts as a run's.
+    """
+    pid, uid = _credentials(peer)
+    watch = _pidfd(peer, pid)
+    try:
+        found = look_up(pid, db=db, above=above)
+        # While this descriptor says that it lives, what was read was read of this very process.
+        if watch >= 0 and select.select([watch], [], [], 0)[0]:
+            return Peer(pid=pid, uid=uid, of_a_run=True, why="it has ended")
+        return found
+    finally:
+        if watch >= 0:
+            os.close(watch)
+
+
+def look_up(pid: int, *, db: str, above: Collection[tuple[int, str]] = ()) -> Peer:
+    """Return what a process is; see `connected`, which is to be used where there is a socket."""
+    for _ in range(_TRIES):
+        chain = _chain(pid)
+        if chain is not None:
+            return _judged(chain, same_database(db), frozenset(above))
+    return Peer(pid=pid, of_a_run=True, why="it cannot be looked up")
+
+
+class _Link(NamedTuple):
+    """A process on the way up."""
+
+    pid: int
+    started: str
+    uid: int
+    environment: Mapping[str, str] | None
+    mark: int
+    program: str
+    terminal: str
+
+
+def _judged(chain: list[_Link], db: str, above: frozenset[tuple[int, str]]) -> Peer:
+    peer = chain[0]
+    run_id, why = "", ""
+    if peer.environment is None:
+        why = "its environment cannot be read"
+    for link in chain:
+        environment = link.environment or {}
+        if not run_id and (run_id := line(environment.get(RUN_ID, ""))):
+            why = why or f"process {link.pid} carries the environment of run {run_id}"
+        if link.mark:
+            why = why or f"process {link.pid} carries the mark of a run"
+        if (link.pid, link.started) in above:
+            why = why or f"it descends from process {link.pid}, which runs the goals of this file"
+        elif db and environment.get(SUPERVISOR_OF) == db:
+            why = why or f"it descends from process {link.pid}, a supervisor of this file"
+    return Peer(
+        pid=peer.pid,
+        of_a_run=bool(why),
+        why=why,
+        run_id=run_id,
+        uid=peer.uid,
+        started=peer.started,
+        program=peer.program,
+        terminal=peer.terminal,
+    )
+
+
+def _chain(pid: int) -> list[_Link] | None:
+    """Return a process and all above it; None when it is gone, or the way up changed meanwhile."""
+    chain: list[_Link] = []
+    try:
+        process = psutil.Process(pid) if pid > 0 else None
+        while process is not None:
+            chain.append(_link(process, first=not chain))
+            above = process.parent()
+            if above is None and process.ppid() > 0 and psutil.pid_exists(process.ppid()):
+                return None
+            process = above
+    except (psutil.Error, OSError):
+        return None
+    alive = chain and all(identity.is_running(link.pid, link.started) for link in chain)
+    return chain if alive else None
+
+
+def _link(process: psutil.Process, *, first: bool) -> _Link:
+    environment: Mapping[str, str] | None = None
+    program = terminal = ""
+    with contextlib.suppress(psutil.AccessDenied, OSError):
+        environment = process.environ()
+    if first:
+        with contextlib.suppress(psutil.AccessDenied, OSError):
+            program = line(" ".join(process.cmdline()))[:MAX_PROGRAM]
+            terminal = line(process.terminal() or "")
+    return _Link(
+        pid=process.pid,
+        started=identity.start_time(process.pid),
+        uid=process.uids().real,
+        environment=environment,
+        mark=marked(process.pid),
+        program=program,
+        terminal=terminal,
+    )
+
+
+def _credentials(peer: socket.socket) -> tuple[int, int]:
+    """Return pid and user of the process that connected; 0 and -1 where the system keeps quiet."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    with contextlib.suppress(OSError, struct.error):
+        if option is not None:
+            pid, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, option, 12))
+            return pid, uid
+        if hasattr(socket, "LOCAL_PEERPID"):
+            return int(peer.getsockopt(0, socket.LOCAL_PEERPID)), -1
+    return 0, -1
+
+
+def _pidfd(peer: socket.socket, pid: int) -> int:
+    """Return a descriptor of that very process: the kernel's own, else by its number."""
+    if identity.LINUX:
+        with contextlib.suppress(OSError, struct.error):
+            (fd,) = struct.unpack("i", peer.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD, 4))
+            return int(fd)
+    return identity.open_pidfd(pid) if pid > 0 else -1
