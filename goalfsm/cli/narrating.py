@@ -55,7 +55,7 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
         case events.ClearRequested():
             return "clear asked for"
         case events.EditRequested():
-            return f"objective reworded: {short(event.objective)}"
+            return _edited(event)
         case events.BudgetChanged():
             lifted = "".join(f", no limit of {name}" for name in event.unlimited)
             return f"budget changed{_limits(event.limits)}{lifted}"
@@ -71,6 +71,8 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
             return f"claim rejected by a person{_because(event.feedback)}"
         case events.SteeringReceived():
             return f"steering: {short(event.text)}"
+        case events.SteeringDropped():
+            return "message taken back"
         case events.WakeRequested():
             return f"woken{_because(event.note)}"
         case events.TriggerFired():
@@ -186,6 +188,17 @@ def _limits(limits: Limits) -> str:
 
 def _settings(settings: dict[str, events.Setting]) -> str:
     return short(", ".join(f"{name}={value}" for name, value in settings.items()))
+
+
+def _edited(event: events.EditRequested) -> str:
+    said = [] if event.objective is None else [f"objective reworded: {short(event.objective)}"]
+    if event.criteria is not None:
+        said.append(f"{len(event.criteria)} criteria")
+    if event.verifiers is not None:
+        said.append(f"{len(event.verifiers)} verifiers")
+    if event.acceptance is not None:
+        said.append("a person accepts" if event.acceptance else "no person has to accept")
+    return ", ".join(said)
 
 
 def _tool(event: events.ToolCalled) -> str:

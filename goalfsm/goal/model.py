@@ -66,7 +66,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 # Neither it nor what it holds can be part of a cycle, so the collector need not know of it.
 class Goal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One objective of one thread, with its budgets and what was used of them."""
+    """One objective of one thread, with its budgets and what was used of them.
+
+    ``word`` counts what a person has said about the goal since it was given: messages, and edits
+    of its objective and criteria. ``blocked_by`` says whose word blocked it.
+    """
 
     goal_id: str
     objective: str
@@ -88,6 +92,8 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     note: str | None = None
     criteria: tuple[Criterion, ...] = ()
     verifiers: tuple[Verifier, ...] = ()
+    word: int = 0
+    blocked_by: Literal["person", "model"] | None = None
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

@@ -88,9 +88,16 @@ class ClearRequested(Expecting, frozen=True, kw_only=True):
 
 
 class EditRequested(Expecting, frozen=True, kw_only=True):
-    """A person reworded the objective; id and usage stay."""
+    """A person changed what the goal is, or what its completion is checked by; None leaves it.
 
-    objective: str
+    Id and usage stay. ``verifiers`` takes the place of all commands and callables, ``acceptance``
+    says whether a person has to accept a completion claim.
+    """
+
+    objective: str | None = None
+    criteria: tuple[Criterion, ...] | None = None
+    verifiers: tuple[Verifier, ...] | None = None
+    acceptance: bool | None = None
 
 
 class BudgetChanged(Expecting, frozen=True, kw_only=True):
@@ -113,13 +120,19 @@ class BlockRequested(Expecting, frozen=True, kw_only=True):
 
 
 class ClaimAccepted(Expecting, frozen=True, kw_only=True):
-    """A person accepted the open completion claim."""
+    """A person accepted the open completion claim; it is refused for any but ``expected_claim``."""
+
+    expected_claim: str | None = None
 
 
 class ClaimRejected(Expecting, frozen=True, kw_only=True):
-    """A person rejected the open completion claim; the feedback goes to the model."""
+    """A person rejected the open completion claim; the feedback goes to the model.
+
+    It is refused for any claim but ``expected_claim``, where that is given.
+    """
 
     feedback: str = ""
+    expected_claim: str | None = None
 
 
 class SteeringReceived(Expecting, frozen=True, kw_only=True):
@@ -127,6 +140,12 @@ class SteeringReceived(Expecting, frozen=True, kw_only=True):
 
     message_id: str
     text: str
+
+
+class SteeringDropped(Expecting, frozen=True, kw_only=True):
+    """A person took a message back that no turn has got yet."""
+
+    message_id: str
 
 
 class WakeRequested(Expecting, frozen=True, kw_only=True):
@@ -361,6 +380,7 @@ Command = (
     | ClaimAccepted
     | ClaimRejected
     | SteeringReceived
+    | SteeringDropped
     | WakeRequested
     | TriggerFired
     | PolicyChanged

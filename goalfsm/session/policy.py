@@ -16,7 +16,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     may go on after a budget was used up under it, and how long the turn that winds down may take.
     ``model_goals`` is how many goals in a row the model may give without a word of a person's
     between them; 0 is any number. ``short_wait_s``: what the work waited for less long than that
-    does not count as progress; 0 takes every wait as such.
+    does not count as progress; 0 takes every wait as such. ``unread_claims``: what becomes of a
+    claim from a run that has not read a person's last word.
     """
 
     blocked_after: int = 3
@@ -25,6 +26,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     short_wait_s: float = 600.0
     steering_limit: int = 100
     model_goals: int = 10
+    unread_claims: Literal["refuse", "allow"] = "refuse"
     max_continuations: int = 100
     retries: Literal["engine", "host"] = "engine"
     compacts: Literal["engine", "host"] = "engine"
@@ -74,6 +76,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             no_progress=0,
             max_continuations=0,
             model_goals=0,
+            unread_claims="allow",
             retries="host",
             compacts="host",
             on_start="resume",

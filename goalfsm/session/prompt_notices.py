@@ -19,6 +19,7 @@ NoticeKind = Literal[
     "verification_failed",
     "unverifiable",
     "rejected",
+    "set_aside",
     "woken",
     "compacted",
 ]
@@ -39,6 +40,8 @@ UNVERIFIABLE: Final = "unverifiable"
 """A verifier could not tell whether the goal is complete; detail: why."""
 REJECTED: Final = "rejected"
 """A person rejected the completion claim; detail: the feedback."""
+SET_ASIDE: Final = "set_aside"
+"""A completion claim no longer counts; detail: what a person said or changed meanwhile."""
 WOKEN: Final = "woken"
 """What the work waited for has happened; detail: what that was."""
 COMPACTED: Final = "compacted"

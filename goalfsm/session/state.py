@@ -30,7 +30,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """What the host last said about itself; ``context_window`` None is unknown.
 
     ``turn_goal`` is the goal of the last turn, of its run or else the active one when it started:
-    its tokens are that goal's, or nobody's.
+    its tokens are that goal's, or nobody's. ``in_run`` holds from the start of an agent run to its
+    end. ``inputs`` counts what a person has written to the host and no run has read yet.
     """
 
     idle: bool = True
@@ -39,6 +40,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     turn_index: int | None = None
     turn_goal: str | None = None
     can_compact: bool = False
+    in_run: bool = False
+    inputs: int = 0
 
 
 class Continuation(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,12 +63,18 @@ class Flush(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Steering(msgspec.Struct, frozen=True, kw_only=True):
-    """One message of a person that has not been taken into account yet."""
+    """One word of a person that no run has taken into account yet: a message, or an edit.
+
+    ``word`` is its number among the words about the goal. ``carried_by`` is the run whose prompt
+    carries it, or that has acknowledged it: it is kept until that run has ended well.
+    """
 
     message_id: str
     text: str
     at_ms: int
     carried_by: str | None = None
+    kind: Literal["message", "edit"] = "message"
+    word: int = 0
 
 
 class VerifierResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +89,8 @@ class VerifierResult(msgspec.Struct, frozen=True, kw_only=True):
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """A completion claim that waits for its verification.
 
-    ``digest`` seals the evidence as it was shown: SHA-256 of its canonical JSON.
+    ``digest`` seals the evidence as it was shown: SHA-256 of its canonical JSON. ``asked``: its
+    verifiers have been asked for, because the run that made it is over.
     """
 
     claim_id: str
@@ -89,11 +99,27 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[VerifierResult, ...] = ()
     digest: str = ""
     run_id: str | None = None
+    asked: bool = False
+    at_ms: int
+
+
+SetAsideBy = Literal["message", "edit", "verifiers", "block", "failed_run"]
+
+
+class SetAside(msgspec.Struct, frozen=True, kw_only=True):
+    """The claim that no longer counts, and what set it aside: ``by``, and its words."""
+
+    claim_id: str
+    by: SetAsideBy
+    text: str = ""
     at_ms: int
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a goal counts as complete: the claim, what the verifiers said, who accepted it."""
+    """Why a goal counts as complete: the claim, what the verifiers said, who accepted it.
+
+    ``unread`` are the messages that no turn had taken into account by then.
+    """
 
     goal_id: str
     evidence: tuple[Evidence, ...] = ()
@@ -101,6 +127,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     digest: str = ""
     run_id: str | None = None
     accepted_by: Literal["engine", "person"] = "engine"
+    unread: tuple[str, ...] = ()
     at_ms: int
 
 
@@ -226,6 +253,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     ``first_policy`` is what the thread began with, once that was changed: a replay starts there.
     ``model_goals`` is how many goals in a row the model has given without a word of a person's.
+    ``told_word`` is the word up to which a refused claim has shown the run what it had not read;
+    ``set_aside`` is the last claim that came to nothing in that way.
     """
 
     policy: Policy = Policy()
@@ -240,6 +269,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     steering: tuple[Steering, ...] = ()
     notices: tuple[str, ...] = ()
     claim: Claim | None = None
+    set_aside: SetAside | None = None
+    told_word: int | None = None
     completion: Completion | None = None
     blocking: Blocking = Blocking()
     progress: Progress = Progress()
@@ -322,12 +353,18 @@ class Context(NamedTuple):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """What the one who asked is told."""
+    """What the one who asked is told.
+
+    A claim that is refused because its run has not read all gets the texts in ``unread``, and in
+    ``word`` what a second claim has to give back.
+    """
 
     ok: bool
     code: str = "ok"
     message: str = ""
     hint: str = ""
+    unread: tuple[str, ...] = ()
+    word: int | None = None
 
 
 class Change(NamedTuple):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from goalfsm.goal.model import (
     MAX_COUNT,
@@ -48,12 +49,14 @@ class ClaimComplete(msgspec.Struct, frozen=True, kw_only=True):
     """The model claims that the objective is met."""
 
     evidence: tuple[Evidence, ...] = ()
+    read: int | None = None
 
 
 class ClaimBlocked(msgspec.Struct, frozen=True, kw_only=True):
     """The model claims that nothing can go on without somebody else."""
 
     reason: str = ""
+    read: int | None = None
 
 
 ToolRequest = CreateGoal | GetGoal | ClaimComplete | ClaimBlocked
@@ -146,6 +149,15 @@ UPDATE_GOAL: Final = ToolDefinition(
                 "maxLength": MAX_TEXT_LENGTH,
                 "description": 'With "blocked": the obstacle, and who can remove it how.',
             },
+            "read": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "maximum": MAX_COUNT,
+                "description": (
+                    "Only after a call was refused as unread: the number that the refusal named, "
+                    "once its texts are taken into account."
+                ),
+            },
         },
         "required": ["status"],
         "additionalProperties": False,
@@ -206,11 +218,15 @@ def _create(given: dict[str, Any]) -> CreateGoal | Rejected:
 
 
 def _update(given: dict[str, Any]) -> ClaimComplete | ClaimBlocked | Rejected:
-    status = given.get("status")
+    status, read = given.get("status"), given.get("read")
+    if read is not None and (isinstance(read, bool) or not isinstance(read, int) or read < 1):
+        return _invalid("word that was read", "the number that the refusal named")
     if status == "complete":
-        return _unfit("reason", given, '"blocked"') or _complete(given.get("evidence", ()))
+        claim = _unfit("reason", given, '"blocked"') or _complete(given.get("evidence", ()))
+        return claim if isinstance(claim, Rejected) else replace(claim, read=read)
     if status == "blocked":
-        return _unfit("evidence", given, '"complete"') or _blocked(given.get("reason", ""))
+        said = _unfit("evidence", given, '"complete"') or _blocked(given.get("reason", ""))
+        return said if isinstance(said, Rejected) else replace(said, read=read)
     if status is None:
         return Rejected("argument_missing", "the status is missing", 'give "complete" or "blocked"')
     return Rejected(

@@ -40,9 +40,15 @@ class GoalSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """How the goal stands, as data beside the text of an answer."""
+    """How the goal stands, as data beside the text of an answer.
+
+    ``unread`` is what a person has said and the turn has not read, ``word`` what a second claim
+    gives back as ``read``.
+    """
 
     code: str
+    unread: tuple[str, ...]
+    word: int | None
     goal: GoalSnapshot | None
     activity: str
     budgets: Progress | None
@@ -71,7 +77,7 @@ def respond(reply: Reply, session: Session, now_ms: int) -> ToolResponse:
         needed=session.policy.blocked_after,
         reason=session.blocking.reason,
     )
-    lines = [_sentence(reply.message), _sentence(reply.hint)]
+    lines = [_sentence(reply.message), *_unread(reply), _sentence(reply.hint)]
     if goal is None:
         lines.append("This thread has no goal.")
     elif reply.ok:
@@ -86,6 +92,8 @@ def respond(reply: Reply, session: Session, now_ms: int) -> ToolResponse:
         text="\n".join(text for text in lines if text),
         data=ToolAnswer(
             code=reply.code,
+            unread=reply.unread,
+            word=reply.word,
             goal=None if goal is None else _snapshot(goal, session),
             activity=doing,
             budgets=spent,
@@ -93,6 +101,11 @@ def respond(reply: Reply, session: Session, now_ms: int) -> ToolResponse:
             hint=reply.hint,
         ),
     )
+
+
+def _unread(reply: Reply) -> list[str]:
+    """Return what a person has said as data, each in a block of its own."""
+    return [f"<message>\n{xml(text)}\n</message>" for text in reply.unread]
 
 
 def _described(goal: Goal) -> list[str]:

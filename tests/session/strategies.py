@@ -131,6 +131,8 @@ arguments: Final = st.sampled_from(
         {"status": "complete", "evidence": [{"text": "it runs", "criterion": 1}]},
         {"status": "complete"},
         {"status": "blocked", "reason": "no access"},
+        {"status": "complete", "evidence": ["it runs"], "read": 1},
+        {"status": "blocked", "reason": "no access", "read": 2},
         {"status": "paused"},
         {"objective": "Mine", "token_budget": 500},
         {},
@@ -143,6 +145,7 @@ settings_of_a_policy: Final = st.dictionaries(
 )
 
 FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
+    "acceptance": st.none() | st.booleans(),
     "after_crash": st.booleans(),
     "answer_digest": st.sampled_from(["", "d1", "d2"]),
     "answer_length": few,
@@ -207,6 +210,9 @@ FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
 """What a field of an event may hold, by its name."""
 SPECIAL: Final[dict[tuple[type, str], st.SearchStrategy[Any]]] = {
     (e.BlockRequested, "reason"): texts,
+    (e.EditRequested, "objective"): st.none() | texts,
+    (e.EditRequested, "criteria"): st.none() | criteria,
+    (e.EditRequested, "verifiers"): st.none() | verifiers,
     (e.SessionStarted, "reason"): st.sampled_from(get_args(e.LoadReason)),
     (e.ProcessEnded, "pid"): st.just(77),
     (e.UsageReported, "run_token"): st.sampled_from(TOKENS),

@@ -346,6 +346,7 @@ FROM_A_MODEL = (
     e.ClaimAccepted(origin="model"),
     e.ClaimRejected(origin="model"),
     e.SteeringReceived(origin="model", message_id="m", text="t"),
+    e.SteeringDropped(origin="model", message_id="m"),
     e.WakeRequested(origin="model"),
     e.TriggerFired(origin="model", trigger="x"),
     e.PolicyChanged(origin="model", changes={}),

@@ -170,8 +170,11 @@ def test_an_open_claim_survives_a_restart() -> None:
     thread.dispatch()
     thread.claim()
     claim = thread.session.claim
+    assert claim is not None
     thread.restart()
-    assert thread.session.claim == claim
+    assert thread.session.claim == replace(claim, asked=True)
+    asked = [effect for effect in thread.effects if isinstance(effect, f.RunVerifier)]
+    assert asked == [f.RunVerifier(claim_id=claim.claim_id, index=0)]
     assert thread.decision == ("wait", "verification")
 
 

@@ -51,7 +51,9 @@ def test_steering_is_a_persons_word() -> None:
     gives(thread)
     assert thread.tool("create_goal", objective="Another").ok
     thread.do(e.SteeringReceived(message_id="m", text="fine"))
+    thread.dispatch()
     thread.claim()
+    thread.end()
     assert gives(thread).ok
 
 

@@ -105,11 +105,10 @@ def test_a_wind_down_that_fails_is_not_tried_again() -> None:
 # An open claim.
 
 
-@pytest.mark.parametrize("stopped", [e.PauseRequested(), e.BlockRequested(reason="no access")])
-def test_a_claim_survives_a_pause_and_its_resume(stopped: e.Event) -> None:
+def test_a_claim_survives_a_pause_and_its_resume() -> None:
     """What a person still has to accept is not made again by a turn that nobody needs."""
     thread = claimed(PERSON)
-    thread.do(stopped, e.ResumeRequested())
+    thread.do(e.PauseRequested(), e.ResumeRequested())
     assert thread.decision == ("wait", "verification")
     assert thread.sent() == 1
     assert "accept" in hint(thread.session)
@@ -159,14 +158,6 @@ def test_an_edit_voids_the_claim_that_a_person_is_asked_about() -> None:
     assert thread.sent() == 2
     thread.do(e.ClaimAccepted())
     assert (thread.reply.code, thread.status) == ("no_claim", "active")
-
-
-def test_a_message_while_a_claim_is_open_waits_for_its_outcome() -> None:
-    thread = claimed(PERSON)
-    thread.do(e.SteeringReceived(message_id="m", text="The changelog, too."))
-    assert thread.decision == ("wait", "verification")
-    thread.do(e.ClaimRejected())
-    assert (thread.sent(), len(thread.session.steering)) == (2, 1)
 
 
 # A pending retry, a used-up quota.

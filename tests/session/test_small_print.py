@@ -285,4 +285,6 @@ def test_the_ends_of_a_range_belong_to_it(settings: dict[str, Any]) -> None:
 def test_a_message_in_the_queue_is_the_one_that_was_sent() -> None:
     thread = started(limits=Limits(tokens=1_000))
     thread.do(e.SteeringReceived(message_id="m", text=" left "))
-    assert thread.session.steering == (Steering(message_id="m", text="left", at_ms=thread.now_ms),)
+    assert thread.session.steering == (
+        Steering(message_id="m", text="left", at_ms=thread.now_ms, word=1),
+    )

@@ -90,6 +90,30 @@ def test_a_worker_that_can_be_steered_gets_the_message_into_its_turn() -> None:
         f.DeliverSteering(run_id="run-1", message_id="m1", text="use the small model")
     ]
     thread.do(e.SteeringAcknowledged(message_id="m1", run_token="token-1"))
+    assert waiting(thread) == ["m1"]
+    thread.end()
+    assert waiting(thread) == []
+
+
+@pytest.mark.parametrize("how", ["failed", "timed_out", "interrupted"])
+def test_what_a_turn_acknowledged_that_died_is_told_again(how: str) -> None:
+    thread = started()
+    thread.dispatch(can_steer=True)
+    say(thread)
+    thread.do(e.SteeringAcknowledged(message_id="m1", run_token="token-1"))
+    if how == "interrupted":
+        thread.interrupt()
+    else:
+        thread.end(outcome=how, error="503")  # type: ignore[arg-type]
+    assert waiting(thread) == ["m1"]
+    thread.dispatch()
+    assert thread.session.steering[0].carried_by == "run-2"
+
+
+def test_a_host_without_runs_has_taken_what_it_acknowledged_between_them() -> None:
+    thread = started()
+    say(thread)
+    thread.do(e.SteeringAcknowledged(message_id="m1"))
     assert waiting(thread) == []
 
 
@@ -172,11 +196,11 @@ def test_a_message_ends_the_wait_for_a_person() -> None:
     assert thread.sent() == 2
 
 
-def test_a_message_leaves_other_waits_alone() -> None:
+def test_a_message_ends_every_wait() -> None:
     thread = started()
     thread.do(e.WaitDeclared(kind="process", pid=7))
     say(thread)
-    assert thread.session.wait is not None
+    assert thread.session.wait is None
 
 
 def test_a_message_to_a_stopped_goal_waits_with_it() -> None:

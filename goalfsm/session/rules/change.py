@@ -95,6 +95,8 @@ def _stamped(before: Goal | None, planned: Plan) -> Goal | None:
 
 NOTHING_YET: dict[str, Any] = {
     "claim": None,
+    "set_aside": None,
+    "told_word": None,
     "completion": None,
     "blocking": Blocking(),
     "progress": Progress(),
@@ -190,6 +192,7 @@ RESUMED: dict[str, Any] = {
     "resume_at_ms": None,
     "limited_by": None,
     "note": None,
+    "blocked_by": None,
 }
 """What a goal loses when it leaves the status that these explained."""
 

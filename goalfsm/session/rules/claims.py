@@ -13,6 +13,7 @@ from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, PAUSED, Evidence, Goal
 from goalfsm.goal.transition import Fire, Rejection, Set, advice, mark
 from goalfsm.session.effects import Effect, RunVerifier
 from goalfsm.session.events import ClaimAccepted, ClaimRejected, VerificationFinished
+from goalfsm.session.rules import word
 from goalfsm.session.rules.change import (
     charge,
     explained,
@@ -54,8 +55,13 @@ def seal(evidence: tuple[Evidence, ...]) -> str:
     return sha256(_encode(evidence)).hexdigest()
 
 
-def claim_complete(session: Session, evidence: tuple[Evidence, ...], ctx: Context) -> Change:
-    """Record the claim; without verifiers it is decided here."""
+def claim_complete(
+    session: Session, evidence: tuple[Evidence, ...], ctx: Context, *, read: int | None = None
+) -> Change:
+    """Record the claim; without verifiers it is decided here.
+
+    ``read`` gives back the word that a refusal of the same run named.
+    """
     change = charge(session, ctx)
     session = change.session
     goal = session.goal
@@ -63,10 +69,8 @@ def claim_complete(session: Session, evidence: tuple[Evidence, ...], ctx: Contex
         return _refuse(change, "no_goal", "there is no goal to complete", "create one first")
     if goal.status == COMPLETE:
         return change._replace(reply=Reply(ok=True, code="already_complete", message="it is"))
-    if session.claim is not None:
-        return _refuse(
-            change, "claim_open", "a completion claim is being verified", "wait for its outcome"
-        )
+    if refused := _inadmissible(session, read) or _too_early(session):
+        return change._replace(session=refused[0], reply=refused[1])
     if session.policy.evidence_required and (missing := _missing(goal, evidence)):
         change = change._replace(session=_counted(session, missing, _run_id(session)))
         hint = "give evidence that shows it as it is today, criterion by criterion"
@@ -81,18 +85,74 @@ def claim_complete(session: Session, evidence: tuple[Evidence, ...], ctx: Contex
     )
     if not goal.verifiers:
         return extend(change, _accept(session, claim, ctx, by="engine"))
-    session = _claimed(session)
-    effects: tuple[Effect, ...] = tuple(
-        RunVerifier(claim_id=claim.claim_id, index=index)
-        for index, verifier in enumerate(goal.verifiers)
-        if verifier.kind != "person"
-    )
+    session = replace(_claimed(session), claim=claim, set_aside=None)
     reply = Reply(
         ok=True,
         code="verifying",
         message="the claim is recorded; it is verified before the goal counts as complete",
     )
-    return extend(change, Change(replace(session, claim=claim), effects, reply))
+    return extend(change._replace(session=session, reply=reply), ask(session))
+
+
+def _inadmissible(session: Session, read: int | None) -> tuple[Session, Reply] | None:
+    """Return why a claim is not taken, whatever it shows; None lets it through."""
+    goal = session.goal
+    if goal is not None and goal.status == BLOCKED and goal.blocked_by == "person":
+        reply = Reply(
+            ok=False,
+            code="blocked_by_person",
+            message="a person has declared the goal blocked, and takes it up again",
+            hint="end the turn",
+        )
+        return session, reply
+    refused = word.refusal(session, read)
+    return None if refused is None else (_claimed(refused[0]), refused[1])
+
+
+def _too_early(session: Session) -> tuple[Session, Reply] | None:
+    """Return why a completion claim has to wait for something else; None lets it through."""
+    if session.wait is not None:
+        reply = Reply(
+            ok=False,
+            code="waiting",
+            message="the work waits for something that this turn declared: it is not complete",
+            hint="end the turn; claim in the one that follows the wait",
+        )
+        return session, reply
+    if session.claim is not None:
+        reply = Reply(
+            ok=False,
+            code="claim_open",
+            message="a completion claim is being verified",
+            hint="wait for its outcome",
+        )
+        return session, reply
+    return None
+
+
+def ask(session: Session, *, over: bool = False) -> Change:
+    """Ask for the verifiers of the open claim, once nothing of the run that made it is left.
+
+    ``over``: the run of a host is over, whether or not the host has said that it is idle.
+    """
+    claim, goal = session.claim, session.goal
+    if claim is None or goal is None or claim.asked or session.run is not None:
+        return Change(session)
+    if not over and (session.host.in_run or not session.host.idle):
+        return Change(session)
+    effects: tuple[Effect, ...] = tuple(
+        RunVerifier(claim_id=claim.claim_id, index=index)
+        for index, verifier in enumerate(goal.verifiers)
+        if verifier.kind != "person"
+    )
+    return Change(replace(session, claim=replace(claim, asked=True)), effects)
+
+
+def void(session: Session, ctx: Context) -> Session:
+    """Return the session without the claim of a run that failed, unless it is being verified."""
+    if session.claim is None or session.claim.asked:
+        return session
+    return word.set_aside(session, "failed_run", ctx)
 
 
 def _run_id(session: Session) -> str | None:
@@ -127,6 +187,8 @@ def _missing(goal: Goal, evidence: tuple[Evidence, ...]) -> str:
     if not goal.criteria:
         return "" if evidence else "a completion claim needs evidence"
     shown = {item.criterion for item in evidence}
+    if len(goal.criteria) == 1 and None in shown:
+        shown.add(1)  # what speaks for the whole goal speaks for its one criterion
     if unknown := sorted(n for n in shown if n is not None and not 1 <= n <= len(goal.criteria)):
         return f"there is no criterion {unknown[0]}; the goal has {len(goal.criteria)}"
     missing = [n for n in range(1, len(goal.criteria) + 1) if n not in shown]
@@ -161,16 +223,35 @@ def _accept(session: Session, claim: Claim, ctx: Context, *, by: str) -> Change:
         digest=claim.digest,
         run_id=claim.run_id,
         accepted_by="person" if by == "person" else "engine",
+        unread=left_unread(session),
         at_ms=ctx.now_ms,
     )
-    done = replace(change.session, claim=None, completion=record, wait=None)
+    done = replace(
+        change.session, claim=None, set_aside=None, completion=record, wait=None, steering=()
+    )
     return change._replace(
         session=done, reply=Reply(ok=True, code="marked", message="the goal is complete")
     )
 
 
-def claim_blocked(session: Session, reason: str, ctx: Context) -> Change:
-    """Count the claim; only as many goal turns in a row as the policy says block the goal."""
+def left_unread(session: Session) -> tuple[str, ...]:
+    """Return the messages that no turn has got, at the end of their goal.
+
+    Those that a refused claim has shown to the run have been read, when the second one is taken.
+    """
+    goal = session.goal
+    if goal is None or session.told_word == goal.word:
+        return ()
+    return tuple(kept.text for kept in word.unread(session) if kept.kind == "message")
+
+
+def claim_blocked(
+    session: Session, reason: str, ctx: Context, *, read: int | None = None
+) -> Change:
+    """Count the claim; only as many goal turns in a row as the policy says block the goal.
+
+    ``read`` gives back the word that a refusal of the same run named.
+    """
     change = charge(session, ctx)
     session = change.session
     goal = session.goal
@@ -187,6 +268,8 @@ def claim_blocked(session: Session, reason: str, ctx: Context) -> Change:
     marked, code = planned
     if goal.status == BLOCKED:
         return change._replace(reply=Reply(ok=True, code=code, message="it is"))
+    if refused := _inadmissible(session, read):
+        return change._replace(session=refused[0], reply=refused[1])
     before = session.blocking
     count = before.count if before.claimed else before.count + 1
     needed = session.policy.blocked_after
@@ -202,7 +285,9 @@ def claim_blocked(session: Session, reason: str, ctx: Context) -> Change:
         return extend(change, Change(session, (), reply))
     if marked.status == ACTIVE:
         session = _counted(session, "the claim changes nothing", _run_id(session))
-    stored = request(session, Set(replace(marked, note=reason or None), "tool"), ctx)
+    stored = request(
+        session, Set(explained(marked, note=reason or None, blocked_by="model"), "tool"), ctx
+    )
     assert isinstance(stored, Change)  # noqa: S101  a decided goal is always stored
     reply = Reply(ok=True, code="marked", message=f"the goal is {marked.status}")
     return extend(change, stored._replace(reply=reply))
@@ -302,20 +387,46 @@ def _unverifiable(session: Session, claim: Claim, ctx: Context) -> Change:
     return extend(change, explained._replace(reply=reply))
 
 
-def accepted(session: Session, _event: ClaimAccepted, ctx: Context) -> Change:
+def _another(session: Session, expected: str | None, verb: str) -> Change | None:
+    """Return the refusal of an answer to a claim that is not open, or not the one that is meant."""
+    claim, aside = session.claim, session.set_aside
+    if claim is not None and expected in {None, claim.claim_id}:
+        return None
+    if claim is not None:
+        return _refuse(
+            Change(session),
+            "claim_changed",
+            f"the open claim is another one by now: {claim.claim_id}",
+            "goalfsm status THREAD shows it as it is; then answer it",
+        )
+    if aside is not None:
+        return _refuse(
+            Change(session),
+            "no_claim",
+            f"there is no claim to {verb}: {word.why_set_aside(aside)}",
+            "the work goes on with that; the next claim follows, and can be answered then",
+        )
+    hint = {
+        "accept": "goalfsm complete THREAD completes the goal without one",
+        "reject": "goalfsm steer THREAD TEXT tells the work what is wrong",
+    }[verb]
+    return _refuse(Change(session), "no_claim", f"there is no claim to {verb}", hint)
+
+
+def accepted(session: Session, event: ClaimAccepted, ctx: Context) -> Change:
     """Complete the goal on a person's word about the open claim."""
-    if session.claim is None:
-        hint = "goalfsm complete THREAD completes the goal without one"
-        return _refuse(Change(session), "no_claim", "there is no claim to accept", hint)
+    refused = _another(session, event.expected_claim, "accept")
+    if refused is not None or session.claim is None:
+        return refused or Change(session)
     change = charge(session, ctx)
     return extend(change, _accept(change.session, session.claim, ctx, by="person"))
 
 
 def rejected(session: Session, event: ClaimRejected, ctx: Context) -> Change:
     """Give a person's feedback to the model; a goal that was paused for it goes on."""
-    if session.claim is None or session.goal is None:
-        hint = "goalfsm steer THREAD TEXT tells the work what is wrong"
-        return _refuse(Change(session), "no_claim", "there is no claim to reject", hint)
+    refused = _another(session, event.expected_claim, "reject")
+    if refused is not None or session.goal is None:
+        return refused or Change(session)
     goal = session.goal
     feedback = event.feedback.strip() or "a person rejected the claim without saying why"
     session = _rejected(session, "rejected", feedback)

@@ -17,6 +17,7 @@ from goalfsm.session.events import (
     ResumeRequested,
     TriggerFired,
 )
+from goalfsm.session.rules import claims, word
 from goalfsm.session.rules.change import (
     RESUMED,
     charge,
@@ -126,6 +127,15 @@ def _ends_by_itself(goal: Goal) -> bool:
 
 def resume(session: Session, event: ResumeRequested, ctx: Context) -> Change:
     """Take the goal up again; audits and counts start afresh."""
+    goal = session.goal
+    if goal is not None and goal.blocked_by == "person" and event.origin != "person":
+        reply = Reply(
+            ok=False,
+            code="blocked_by_person",
+            message="a person has declared the goal blocked, and takes it up again",
+            hint="goalfsm resume THREAD takes it up",
+        )
+        return Change(session, (), reply)
     if session.held:
         reply = Reply(ok=True, code="marked", message="the goal is active")
         return Change(afresh(session, "resumed"), (), reply)
@@ -170,15 +180,33 @@ def complete(session: Session, event: CompletionRequested, ctx: Context) -> Chan
         goal_id=change.session.goal.goal_id,
         evidence=event.evidence,
         accepted_by="person",
+        unread=claims.left_unread(session),
         at_ms=ctx.now_ms,
     )
-    return change._replace(session=replace(change.session, completion=record, claim=None))
+    done = replace(
+        change.session, completion=record, claim=None, set_aside=None, wait=None, steering=()
+    )
+    reply = change.reply
+    if record.unread:
+        count = len(record.unread)
+        left = "a message was" if count == 1 else f"{count} messages were"
+        reply = replace(reply, message=f"{reply.message}; {left} in no turn: {record.unread[-1]}")
+    return change._replace(session=done, reply=reply)
 
 
 def block(session: Session, event: BlockRequested, ctx: Context) -> Change:
     """Block the goal on a person's word."""
     source = SOURCES[event.origin]
-    return change_status(session, "blocked", source, ctx, note=event.reason or None)
+    change = change_status(
+        session, "blocked", source, ctx, note=event.reason or None, blocked_by="person"
+    )
+    if change.reply is None or not change.reply.ok or change.reply.code != "marked":
+        return change
+    aside = word.set_aside(change.session, "block", ctx, event.reason)
+    if aside is not change.session:
+        message = f"{change.reply.message}; the open completion claim is set aside"
+        change = change._replace(reply=replace(change.reply, message=message))
+    return change._replace(session=aside)
 
 
 def fire(session: Session, event: TriggerFired, ctx: Context) -> Change:

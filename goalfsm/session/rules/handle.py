@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from goalfsm.goal.model import ACTIVE, LIMITED, Goal
 from goalfsm.session import events as e
 from goalfsm.session.rules import (
@@ -10,7 +12,6 @@ from goalfsm.session.rules import (
     decision_failed,
     history,
     host_events,
-    lifecycle,
     objective,
     runs,
     scheduling,
@@ -58,7 +59,7 @@ def handle(session: Session, event: e.Event, ctx: Context) -> Step:
         change = extend(change, announce_limit(change.session, ctx))
     if _decides(session, event, change):
         change = extend(change, scheduling.schedule(change.session, ctx))
-    after = change.session
+    after = _counted(session, change.session)
     decided = after.decision if after.decision is not session.decision else None
     return Step(after, change.effects, change.reply, decided)
 
@@ -72,6 +73,17 @@ def _decides(before: Session, event: e.Event, change: Change) -> bool:
     # What a decision stopped has been decided: the guard that did it is what is told.
     decided = change.session.decision is not before.decision
     return not decided and _stopped(before.goal, change.session.goal)
+
+
+def _counted(before: Session, after: Session) -> Session:
+    """Count a claim that was made, or came to nothing, in the revision: a decision hangs on it."""
+    was, goal = before.goal, after.goal
+    one, other = before.claim, after.claim
+    if (one and one.claim_id) == (other and other.claim_id):
+        return after
+    if was is None or goal is None or (was.goal_id, was.revision) != (goal.goal_id, goal.revision):
+        return after
+    return replace(after, goal=replace(goal, revision=goal.revision + 1))
 
 
 def _crossed(before: Goal | None, after: Goal | None) -> bool:
@@ -116,6 +128,8 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
             return claims.rejected(session, event, ctx)
         case e.SteeringReceived():
             return steering.received(session, event, ctx)
+        case e.SteeringDropped():
+            return steering.dropped(session, event)
         case e.SteeringAcknowledged():
             return runs.fenced(session, event.run_token) or steering.acknowledged(session, event)
         case e.WakeRequested():
@@ -131,7 +145,7 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
         case e.VerificationFinished():
             return claims.verified(session, event, ctx)
         case e.InputReceived():
-            return host_events.input_received(session, event)
+            return host_events.input_received(session, event, ctx)
         case e.AgentStarting():
             return host_events.agent_starting(session, event)
         case e.TurnStarted():
@@ -155,13 +169,13 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
         case e.SessionStarted() | e.TreeChanged():
             return history.load(session, event, ctx)
         case e.EngineStarted():
-            return lifecycle.started(session, event, ctx)
+            return host_events.engine_started(session, event, ctx)
         case e.HostChanged():
-            return scheduling.host_changed(session, event, ctx)
+            return host_events.host_changed(session, event, ctx)
         case e.RunDispatched():
             return host_events.run_dispatched(session, event, ctx)
         case e.RunFinished():
-            return host_events.run_finished(session, event)
+            return host_events.run_finished(session, event, ctx)
         case e.RunInterrupted():
             return host_events.run_interrupted(session, event, ctx)
         case e.WindDownDelivered():

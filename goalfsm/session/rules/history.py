@@ -52,6 +52,7 @@ def load(session: Session, event: SessionStarted | TreeChanged, ctx: Context) ->
         continuation=Continuation(),
         flush=Flush(),
         stopping=False,
+        host=replace(session.host, inputs=0),
         overflow_noted=False,
         **NOTHING_YET,
     )

@@ -9,6 +9,8 @@ from goalfsm.session.events import (
     AgentEnded,
     AgentStarting,
     CompactionEnded,
+    EngineStarted,
+    HostChanged,
     InputReceived,
     MessageStarted,
     RunDispatched,
@@ -17,7 +19,16 @@ from goalfsm.session.events import (
     TurnEnded,
     TurnStarted,
 )
-from goalfsm.session.rules import claims, lifecycle, recovering, runs, stale, steering, turns
+from goalfsm.session.rules import (
+    claims,
+    lifecycle,
+    recovering,
+    runs,
+    scheduling,
+    stale,
+    turns,
+    word,
+)
 from goalfsm.session.rules.change import extend
 from goalfsm.session.state import Change, Context, Reply, Session
 from recovery.stale_work import ContextAbort, TurnEnd
@@ -25,14 +36,16 @@ from recovery.stale_work import ContextAbort, TurnEnd
 HANDLED = Reply(ok=True, code="handled", message="stale work is swallowed")
 
 
-def input_received(session: Session, event: InputReceived) -> Change:
+def input_received(session: Session, event: InputReceived, ctx: Context) -> Change:
     """Swallow stale work; a person's text clears what only they could clear."""
     work = event.work
     if work is None:
         if event.source == "extension":
             return Change(session)
-        if session.model_goals:
-            session = replace(session, model_goals=0)
+        host = replace(session.host, inputs=session.host.inputs + 1)
+        session = replace(word.raised(session), host=host, model_goals=0)
+        if session.policy.unread_claims == "refuse":
+            session = word.set_aside(session, "message", ctx)
         return recovering.user_input(stale.screen(session, stale.USER_INPUT).session)
     if stale.is_stale(session, work):
         return Change(session, (), HANDLED, skipped=True)
@@ -40,10 +53,18 @@ def input_received(session: Session, event: InputReceived) -> Change:
 
 
 def agent_starting(session: Session, event: AgentStarting) -> Change:
-    """Let go of the abort: a run that may proceed is not the one that it was asked for."""
+    """Let go of the abort: a run that may proceed is not the one that it was asked for.
+
+    The run before it is over, if nobody said so: its claim can be verified.
+    """
+    before = claims.ask(session, over=True)
+    host = before.session.host
+    if not host.in_run:
+        host = replace(host, in_run=True)
+    session = replace(before.session, host=host, told_word=None)
     if event.work is not None and stale.is_stale(session, event.work):
-        return Change(session)
-    return stale.screen(session, stale.AGENT_STARTS)
+        return before._replace(session=session)
+    return extend(before, stale.screen(session, stale.AGENT_STARTS))
 
 
 def turn_started(session: Session, event: TurnStarted, ctx: Context) -> Change:
@@ -60,6 +81,10 @@ def message_started(session: Session, event: MessageStarted) -> Change:
     if message.role not in {"user", "custom"}:
         return Change(session)
     work = message.work
+    if message.role == "user" and session.host.inputs:
+        session = replace(session, host=replace(session.host, inputs=0))
+    if work is not None and session.run is None and not stale.is_stale(session, work):
+        session = word.carried(session, word.HOST_RUN)  # the prompt was made from the session
     change = stale.entered(session, work)
     if work is not None and stale.is_stale(session, work):
         return change
@@ -110,6 +135,8 @@ def agent_ended(session: Session, event: AgentEnded, ctx: Context) -> Change:  #
     last = turns.last_answer(event.messages)
     failed_turn = last is not None and last.stop_reason in {"error", "aborted"}
     session = claims.turn_over(change.session, counts=not failed_turn)
+    change = extend(change, _over(session, ctx, well=not failed_turn))
+    session = change.session
     if not session.policy.idle_time_counts and session.clock.goal_id is not None:
         session = replace(session, clock=stopped(session.clock))
     noted = session.overflow_noted
@@ -129,6 +156,17 @@ def agent_ended(session: Session, event: AgentEnded, ctx: Context) -> Change:  #
     if recovering.overflowed(session, last):
         return extend(change, recovering.silent_overflow(session, ctx))
     return change._replace(decide=True)
+
+
+def _over(session: Session, ctx: Context, *, well: bool) -> Change:
+    """Let go of the run that has ended: what it was told, and what it claimed."""
+    if session.host.in_run:
+        session = replace(session, host=replace(session.host, in_run=False))
+    if session.run is None:
+        session = word.settled(session, word.HOST_RUN, taken=well)
+        if not well:
+            session = claims.void(session, ctx)
+    return claims.ask(session, over=True)
 
 
 def _not_ours(session: Session) -> bool:
@@ -164,20 +202,46 @@ def run_dispatched(session: Session, event: RunDispatched, ctx: Context) -> Chan
     change = runs.dispatched(session, event, ctx)
     if change.reply is not None:
         return change
-    return change._replace(session=steering.carried(change.session, event.run_id))
+    return change._replace(session=word.carried(change.session, event.run_id))
 
 
-def run_finished(session: Session, event: RunFinished) -> Change:
-    """Close the run; what its prompt carried was taken into account when it finished well."""
+def run_finished(session: Session, event: RunFinished, ctx: Context) -> Change:
+    """Close the run; what it was told was taken into account when it finished well.
+
+    Where it did not, what it claimed is void.
+    """
     change = runs.finished(session, event)
     taken = event.outcome == "finished"
-    settled = steering.settled(change.session, event.run_id, taken=taken)
+    settled = word.settled(change.session, event.run_id, taken=taken)
+    claim = settled.claim
+    if not taken and claim is not None and claim.run_id == event.run_id:
+        settled = claims.void(settled, ctx)
+    change = extend(change._replace(session=settled), claims.ask(settled))
+    settled = change.session
     # A host that is idle by now will not say so again.
     waits_for_it = settled.host.idle and settled.continuation.wanted is not None
-    return change._replace(session=settled, decide=waits_for_it)
+    return change._replace(decide=waits_for_it)
 
 
 def run_interrupted(session: Session, event: RunInterrupted, ctx: Context) -> Change:
     """Close the run; what its prompt carried is sent again."""
     change = runs.interrupted(session, event, ctx)
-    return change._replace(session=steering.settled(change.session, event.run_id, taken=False))
+    settled = word.settled(change.session, event.run_id, taken=False)
+    return extend(change._replace(session=settled), claims.ask(settled))
+
+
+def host_changed(session: Session, event: HostChanged, ctx: Context) -> Change:
+    """Note what the host says; once it is idle the claim of the run that ended is verified."""
+    change = scheduling.noted(session, event)
+    if event.idle:
+        session = change.session
+        if session.host.in_run:
+            session = replace(session, host=replace(session.host, in_run=False))
+        change = claims.ask(session)
+    return extend(change, scheduling.caught_up(change.session, ctx))
+
+
+def engine_started(session: Session, event: EngineStarted, ctx: Context) -> Change:
+    """Take the thread over; an open claim is verified, whatever became of its run."""
+    change = lifecycle.started(session, event, ctx)
+    return extend(change, claims.ask(change.session))

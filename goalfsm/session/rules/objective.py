@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from goalfsm.goal.machine import used_up
-from goalfsm.goal.model import ACTIVE, LIMITED, MAX_ITEMS, Goal, Limit, Limits
+from goalfsm.goal.model import ACTIVE, LIMITED, MAX_ITEMS, Criterion, Goal, Limit, Limits, Verifier
 from goalfsm.goal.transition import Fire, Rejection, Set, Source
 from goalfsm.goal.validation import Rejected, check_budget, check_objective, check_text, create
 from goalfsm.session.events import BudgetChanged, EditRequested, ObjectiveGiven, PolicyChanged
+from goalfsm.session.rules import steering, word
 from goalfsm.session.rules.change import (
     RESUMED,
     announce_limit,
@@ -23,7 +25,7 @@ from goalfsm.session.rules.change import (
     seconds,
 )
 from goalfsm.session.rules.status_change import SOURCES, afresh, change_status, refused
-from goalfsm.session.state import Blocking, Change, Context, Progress, Reply, Session
+from goalfsm.session.state import Blocking, Change, Context, Progress, Reply, Session, Steering
 
 _LIMIT_FIELDS = {
     "tokens": "token_budget",
@@ -53,7 +55,11 @@ def give(session: Session, event: ObjectiveGiven, ctx: Context) -> Change:
     settled = _settled(session, event.policy)
     if isinstance(settled, Rejected):
         return Change(session, (), refused(settled))
-    session = replace(settled, model_goals=settled.model_goals + 1 if by_model else 0)
+    session = replace(
+        settled,
+        model_goals=settled.model_goals + 1 if by_model else 0,
+        host=replace(settled.host, inputs=0),  # they were about what there was before
+    )
     goal = replace(
         created, **_limits(event.limits), criteria=event.criteria, verifiers=event.verifiers
     )
@@ -81,13 +87,19 @@ def _fault(event: ObjectiveGiven) -> Rejected | None:
             return refusal
     if event.limits.continuations and (refusal := check_budget(event.limits.continuations)):
         return refusal
-    if len(event.criteria) > MAX_ITEMS or len(event.verifiers) > MAX_ITEMS:
+    return _items_fault(event.criteria, event.verifiers)
+
+
+def _items_fault(
+    criteria: tuple[Criterion, ...], verifiers: tuple[Verifier, ...]
+) -> Rejected | None:
+    if len(criteria) > MAX_ITEMS or len(verifiers) > MAX_ITEMS:
         return Rejected(
             "too_many_items",
             f"more than {MAX_ITEMS} criteria or verifiers",
             "sum some of them up",
         )
-    for criterion in event.criteria:
+    for criterion in criteria:
         checked = check_text(criterion.text, "criterion")
         if isinstance(checked, Rejected):
             return checked
@@ -95,25 +107,91 @@ def _fault(event: ObjectiveGiven) -> Rejected | None:
 
 
 def edit(session: Session, event: EditRequested, ctx: Context) -> Change:
-    """Reword the objective; what was counted or claimed about the old words is void."""
-    text = check_objective(event.objective)
-    if isinstance(text, Rejected):
-        return Change(session, (), refused(text))
+    """Change what the goal is, or what is checked; what was counted or claimed before is void.
+
+    A new objective or new criteria are a word of the person's: a turn that has not read it cannot
+    claim, and one that can be told is told.
+    """
+    edited = _edited(session, event)
+    if isinstance(edited, Rejected):
+        return Change(session, (), refused(edited))
     allowed = request(session, Fire("edit"), ctx)
     if isinstance(allowed, Rejection):
         return Change(session, (), refused(allowed))
     change = extend(allowed, charge(allowed.session, ctx))
-    assert change.session.goal is not None  # noqa: S101  only a goal can be edited
-    now = seconds(change.session, ctx)
-    goal = replace(change.session.goal, objective=text, updated_at=now)
+    goal = change.session.goal
+    assert goal is not None  # noqa: S101  only a goal can be edited
+    is_word = "objective" in edited or "criteria" in edited
+    goal = replace(
+        goal,
+        **edited,
+        updated_at=seconds(change.session, ctx),
+        word=goal.word + is_word,
+    )
     stored = request(change.session, Set(goal, SOURCES[event.origin]), ctx)
     assert isinstance(stored, Change)  # noqa: S101  a decided goal is always stored
-    session = notify(
-        replace(stored.session, blocking=Blocking(), progress=Progress(), claim=None),
-        "objective_updated",
+    after = replace(stored.session, blocking=Blocking(), progress=Progress())
+    claimed = after.claim
+    after = word.set_aside(after, "edit" if is_word else "verifiers", ctx)
+    what = " and ".join(_EDITED[name] for name in edited)
+    message = f"the {what} {'is' if edited.keys() == {'objective'} else 'are'} updated"
+    if claimed is not None:
+        message += "; the open completion claim is set aside"
+    told = Change(after)
+    if is_word:
+        told = _told(notify(after, "objective_updated"), ctx)
+    reply = Reply(ok=True, code="edited", message=message)
+    return extend(change, extend(stored._replace(session=told.session, reply=reply), told))
+
+
+_EDITED = {"objective": "objective", "criteria": "criteria", "verifiers": "checks of completion"}
+"""What is edited, in words."""
+
+
+def _edited(session: Session, event: EditRequested) -> dict[str, Any] | Rejected:
+    """Return the fields of the goal that change, or why the edit is refused."""
+    fields: dict[str, Any] = {}
+    if event.objective is not None:
+        text = check_objective(event.objective)
+        if isinstance(text, Rejected):
+            return text
+        fields["objective"] = text
+    if event.criteria is not None:
+        fields["criteria"] = event.criteria
+    if event.verifiers is not None or event.acceptance is not None:
+        before = () if session.goal is None else session.goal.verifiers
+        checks = before if event.verifiers is None else event.verifiers
+        person = tuple(one for one in before if one.kind == "person")
+        if event.acceptance is not None:
+            person = (Verifier(kind="person"),) if event.acceptance else ()
+        fields["verifiers"] = (*(one for one in checks if one.kind != "person"), *person)
+    if not fields:
+        return Rejected(
+            "nothing_to_edit",
+            "the edit changes nothing",
+            "give an objective, criteria, verifiers, or whether a person accepts",
+        )
+    return _items_fault(fields.get("criteria", ()), fields.get("verifiers", ())) or fields
+
+
+def _told(session: Session, ctx: Context) -> Change:
+    """Keep the edit for the run under way, and hand it over where that can be steered.
+
+    The next prompt shows the goal as it is: an edit that comes between runs needs no message.
+    """
+    goal = session.goal
+    if goal is None or word.reader(session) is None:
+        return Change(session)
+    numbered = "".join(f"\n{at}. {one.text}" for at, one in enumerate(goal.criteria, 1))
+    text = f"The objective was changed. It is now:\n{goal.objective}"
+    if numbered:
+        text += f"\nCriteria:{numbered}"
+    said = Steering(
+        message_id=f"edit-{goal.word}", text=text, at_ms=ctx.now_ms, kind="edit", word=goal.word
     )
-    reply = Reply(ok=True, code="edited", message="the objective is updated")
-    return extend(change, stored._replace(session=session, reply=reply))
+    kept = tuple(one for one in session.steering if one.kind != "edit")
+    session = replace(session, steering=(*kept, said))
+    return steering.handed(session, said)
 
 
 def change_policy(session: Session, event: PolicyChanged, _ctx: Context) -> Change:

@@ -156,15 +156,20 @@ def _stopped(session: Session, goal: Goal, verdict: Stop, ctx: Context) -> Chang
     return extend(change, announce_limit(change.session, ctx))
 
 
-def host_changed(session: Session, event: HostChanged, ctx: Context) -> Change:
-    """Note what the host says; what was wanted while it was busy leaves or is given up."""
+def noted(session: Session, event: HostChanged) -> Change:
+    """Note what the host says about itself."""
     host = session.host
     idle = host.idle if event.idle is None else event.idle
     pending = host.pending_messages if event.pending_messages is None else event.pending_messages
     window = host.context_window if event.context_window is None else event.context_window
-    if (idle, pending, window) != (host.idle, host.pending_messages, host.context_window):
-        host = replace(host, idle=idle, pending_messages=pending, context_window=window)
-        session = replace(session, host=host)
-    if session.continuation.wanted is None or not idle:
+    if (idle, pending, window) == (host.idle, host.pending_messages, host.context_window):
+        return Change(session)
+    host = replace(host, idle=idle, pending_messages=pending, context_window=window)
+    return Change(replace(session, host=host))
+
+
+def caught_up(session: Session, ctx: Context) -> Change:
+    """Decide again at an idle host: what was wanted while it was busy leaves or is given up."""
+    if session.continuation.wanted is None or not session.host.idle:
         return Change(session)
     return schedule(session, ctx)

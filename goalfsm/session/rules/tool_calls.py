@@ -27,7 +27,7 @@ def called(session: Session, event: ToolCalled, ctx: Context) -> Change:
             # A host that drives its turns itself decides when the model's turn has ended.
             engine = session.policy.retries == "engine"
             return terms.give(session, given, ctx)._replace(decide=engine)
-        case tools.ClaimComplete(evidence=evidence):
-            return claims.claim_complete(session, evidence, ctx)
-        case tools.ClaimBlocked(reason=reason):  # pragma: no branch - there is no other
-            return claims.claim_blocked(session, reason, ctx)
+        case tools.ClaimComplete(evidence=evidence, read=read):
+            return claims.claim_complete(session, evidence, ctx, read=read)
+        case tools.ClaimBlocked(reason=reason, read=read):  # pragma: no branch - there is no other
+            return claims.claim_blocked(session, reason, ctx, read=read)

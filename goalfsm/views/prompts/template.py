@@ -32,6 +32,7 @@ TEMPLATES: Final = MappingProxyType(
         "verification_failed": _DETAIL,
         "unverifiable": _DETAIL,
         "rejected": _DETAIL,
+        "set_aside": _DETAIL,
         "woken": _DETAIL,
         "compacted": _DETAIL,
     }
