@@ -41,7 +41,7 @@ def why(decision: Decision) -> str:
     return f"{decision.decision}: {short(decision.reason)} ({decision.guard}){until}"
 
 
-def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR0912  one case each
+def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR0912, PLR0915  one case each
     """Return what happened; a run is called by its id, or by its ``turn`` where that is known."""
     match event:
         case events.ObjectiveGiven():

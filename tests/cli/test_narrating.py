@@ -71,6 +71,7 @@ SAMPLES: tuple[e.Event, ...] = (
     e.VerificationFinished(claim_id="c", index=0, outcome="failed", detail="exit status 1"),
     e.SteeringAcknowledged(message_id="m", run_token="secret-token"),
     e.DecisionFailed(kind="TimerFired", error="ValueError: no rule", event_id="e1"),
+    e.SteeringDropped(message_id="m"),
 )
 KINDS = [type(sample).__name__ for sample in SAMPLES]
 

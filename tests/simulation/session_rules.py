@@ -103,10 +103,19 @@ class SessionRules(Records):
     def _steering(self, thread_id: str, known: Thread, before: Session, event: e.Event) -> None:
         after = known.session
         kept = {message.message_id for message in after.steering}
-        gone = [m.message_id for m in before.steering if m.message_id not in kept]
+        # An edit that no turn got is in the next prompt, as the objective.
+        lost = [m for m in before.steering if m.message_id not in kept and m.kind == "message"]
+        gone = [m.message_id for m in lost]
         if not gone or before.goal is None:
             return
         if after.goal is None or after.goal.goal_id != before.goal.goal_id:
+            return
+        if after.completion is not None and before.completion is None:
+            told = after.completion.unread
+            for message in lost:
+                if message.carried_by is None and message.text not in told:
+                    why = f"{message.message_id} of {thread_id}"
+                    self.fail("a goal is complete without a word of what was left unread", why)
             return
         read = isinstance(event, e.SteeringAcknowledged) or (
             isinstance(event, e.RunFinished) and event.outcome == "finished"
