@@ -171,20 +171,24 @@ def flood(stage: Stage) -> Iterator[Row]:
 
 @scenario(
     "A message every minute while a process is waited for",
-    "Every message starts a turn that finds nothing to do.",
+    "It is read when the build has ended, hours later; or one message starts turn after turn.",
 )
 def drip(stage: Stage) -> Iterator[Row]:
-    stage.worker.turn(turn_tokens(), says("Started."), waits("process", pid=4711, note="the build"))
+    for number in range(11):
+        build = waits("process", pid=4711, note=f"the build, message {number}")
+        stage.worker.turn(turn_tokens(), says("The build goes on."), build)
     stage.worker.turn(turn_tokens(), uses_tool(), claims_complete("it is released"))
     stage.give(THREAD, OBJECTIVE)
-    for number in range(90):
+    for number in range(10):
         stage.clock.advance("1m")
         stage.steer(THREAD, f"And {number}?")
-    yield stage.row("90 messages", "waiting on process 4711", most=1)
+        stage.clock.advance("1s")
+        assert f"And {number}?" in stage.worker.prompts[-1]
+    yield stage.row("10 messages, each read at once", "waiting on process 4711", most=11)
     stage.end_process(4711)
     stage.settle(THREAD)
-    assert stage.worker.prompts[1].count("<message id=") == 90
-    yield stage.row("one turn takes them all", "complete", most=1)
+    assert "<message id=" not in stage.worker.prompts[-1]
+    yield stage.row("the build ends", "complete", most=1)
 
 
 @scenario(

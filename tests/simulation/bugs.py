@@ -22,7 +22,7 @@ from goalfsm.daemon.hub import Hub
 from goalfsm.daemon.stages import live_run as live
 from goalfsm.session import continuation
 from goalfsm.session import events as e
-from goalfsm.session.rules import runs, scheduling, steering
+from goalfsm.session.rules import runs, scheduling, word
 from goalfsm.store import memory
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.port import Conflict, Done
@@ -234,9 +234,9 @@ def spare_fenced_workers() -> Patches:
 
 @_bug("steering that an interrupted turn carried is dropped", 80)
 def lose_steering() -> Patches:
-    settled = steering.settled
+    settled = word.settled
     yield patch.object(
-        steering, "settled", lambda session, run_id, **_: settled(session, run_id, taken=True)
+        word, "settled", lambda session, run_id, **_: settled(session, run_id, taken=True)
     )
 
 
