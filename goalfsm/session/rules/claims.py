@@ -223,7 +223,7 @@ def _accept(session: Session, claim: Claim, ctx: Context, *, by: str) -> Change:
         digest=claim.digest,
         run_id=claim.run_id,
         accepted_by="person" if by == "person" else "engine",
-        unread=left_unread(session),
+        unread=word.left_unread(session),
         at_ms=ctx.now_ms,
     )
     done = replace(
@@ -232,17 +232,6 @@ def _accept(session: Session, claim: Claim, ctx: Context, *, by: str) -> Change:
     return change._replace(
         session=done, reply=Reply(ok=True, code="marked", message="the goal is complete")
     )
-
-
-def left_unread(session: Session) -> tuple[str, ...]:
-    """Return the messages that no turn has got, at the end of their goal.
-
-    Those that a refused claim has shown to the run have been read, when the second one is taken.
-    """
-    goal = session.goal
-    if goal is None or session.told_word == goal.word:
-        return ()
-    return tuple(kept.text for kept in word.unread(session) if kept.kind == "message")
 
 
 def claim_blocked(

@@ -17,7 +17,7 @@ from goalfsm.session.events import (
     ResumeRequested,
     TriggerFired,
 )
-from goalfsm.session.rules import claims, word
+from goalfsm.session.rules import word
 from goalfsm.session.rules.change import (
     RESUMED,
     charge,
@@ -180,7 +180,7 @@ def complete(session: Session, event: CompletionRequested, ctx: Context) -> Chan
         goal_id=change.session.goal.goal_id,
         evidence=event.evidence,
         accepted_by="person",
-        unread=claims.left_unread(session),
+        unread=word.left_unread(session),
         at_ms=ctx.now_ms,
     )
     done = replace(

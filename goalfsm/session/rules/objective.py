@@ -13,7 +13,7 @@ from goalfsm.goal.model import ACTIVE, LIMITED, MAX_ITEMS, Criterion, Goal, Limi
 from goalfsm.goal.transition import Fire, Rejection, Set, Source
 from goalfsm.goal.validation import Rejected, check_budget, check_objective, check_text, create
 from goalfsm.session.events import BudgetChanged, EditRequested, ObjectiveGiven, PolicyChanged
-from goalfsm.session.rules import steering, word
+from goalfsm.session.rules import word
 from goalfsm.session.rules.change import (
     RESUMED,
     announce_limit,
@@ -191,7 +191,7 @@ def _told(session: Session, ctx: Context) -> Change:
     )
     kept = tuple(one for one in session.steering if one.kind != "edit")
     session = replace(session, steering=(*kept, said))
-    return steering.handed(session, said)
+    return word.handed(session, said)
 
 
 def change_policy(session: Session, event: PolicyChanged, _ctx: Context) -> Change:

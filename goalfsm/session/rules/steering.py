@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal
 from goalfsm.goal.validation import Rejected, check_text
 from goalfsm.session.budgets import max_continuations
-from goalfsm.session.effects import DeliverSteering
 from goalfsm.session.events import SteeringAcknowledged, SteeringDropped, SteeringReceived
 from goalfsm.session.rules import word
 from goalfsm.session.rules.change import extend
@@ -58,16 +57,7 @@ def received(session: Session, event: SteeringReceived, ctx: Context) -> Change:
     if claimed is not session.claim:
         message = f"the open completion claim is set aside; {message}"
     reply = Reply(ok=True, code="recorded", message=message)
-    return extend(Change(session, (), reply), handed(session, said))
-
-
-def handed(session: Session, said: Steering) -> Change:
-    """Give one word to the running turn, where its worker can take it."""
-    run = session.run
-    if run is None or not run.can_steer or run.ending is not None:
-        return Change(session)
-    deliver = DeliverSteering(run_id=run.run_id, message_id=said.message_id, text=said.text)
-    return Change(session, (deliver,))
+    return extend(Change(session, (), reply), word.handed(session, said))
 
 
 def _what_happens(session: Session, goal: Goal) -> str:

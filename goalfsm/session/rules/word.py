@@ -9,8 +9,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from goalfsm.session.effects import DeliverSteering
 from goalfsm.session.rules.change import notify
-from goalfsm.session.state import Context, Reply, Session, SetAside, SetAsideBy, Steering
+from goalfsm.session.state import Change, Context, Reply, Session, SetAside, SetAsideBy, Steering
 from goalfsm.text import shortened
 
 HOST_RUN: Final = "host"
@@ -109,3 +110,23 @@ def settled(session: Session, run_id: str, *, taken: bool) -> Session:
         if kept.kind == "message" and not (taken and kept.carried_by == run_id)
     )
     return session if left == session.steering else replace(session, steering=left)
+
+
+def handed(session: Session, said: Steering) -> Change:
+    """Give one word to the running turn, where its worker can take it."""
+    run = session.run
+    if run is None or not run.can_steer or run.ending is not None:
+        return Change(session)
+    deliver = DeliverSteering(run_id=run.run_id, message_id=said.message_id, text=said.text)
+    return Change(session, (deliver,))
+
+
+def left_unread(session: Session) -> tuple[str, ...]:
+    """Return the messages that no turn has got, at the end of their goal.
+
+    Those that a refused claim has shown to the run have been read, when the second one is taken.
+    """
+    goal = session.goal
+    if goal is None or session.told_word == goal.word:
+        return ()
+    return tuple(kept.text for kept in unread(session) if kept.kind == "message")
