@@ -78,6 +78,8 @@ def test_projection_has_what_every_surface_needs() -> None:
         "note": None,
         "criteria": [{"text": "shipped"}],
         "verifiers": goal["verifiers"],
+        "word": 0,
+        "blocked_by": None,
     }
     assert shown == {
         "thread_id": "main",
