@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from goalfsm.session.thread import GoalThread, Ready, ReplayError, handle
     from goalfsm.session.wake import next_wake
     from goalfsm.views.status import project
+    from goalfsm.workers.turn import Turn, TurnWorker, worker
 
 __version__ = "0.1.0"
 
@@ -68,6 +69,9 @@ _HOMES = {
     "next_wake": "goalfsm.session.wake",
     "plan": "goalfsm.goal.transition",
     "project": "goalfsm.views.status",
+    "Turn": "goalfsm.workers.turn",
+    "TurnWorker": "goalfsm.workers.turn",
+    "worker": "goalfsm.workers.turn",
 }
 
 __all__ = [
@@ -95,6 +99,8 @@ __all__ = [
     "Session",
     "Step",
     "Stop",
+    "Turn",
+    "TurnWorker",
     "Usage",
     "Verifier",
     "Wait",
@@ -109,6 +115,7 @@ __all__ = [
     "next_wake",
     "plan",
     "project",
+    "worker",
 ]
 
 __getattr__, __dir__ = exports(globals(), _HOMES, __all__)

@@ -122,6 +122,8 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
             return f"the clock was set by {event.by_ms / 1000:+.1f} s"
         case events.DecisionFailed():
             return f"{line(event.kind)} could not be decided{_because(event.error)}"
+        case events.SessionSaved():
+            return f"the worker {'forgot' if event.data is None else 'saved'} its session"
         case events.UsageReported():
             return _usage(event)
         case events.WaitDeclared():

@@ -324,6 +324,16 @@ class UsageReported(_Event, frozen=True, kw_only=True):
     usage: Usage
 
 
+class SessionSaved(_Event, frozen=True, kw_only=True):
+    """The worker of the open run saved its own session: the goal's next turn gets ``data``.
+
+    None forgets what was saved.
+    """
+
+    run_token: str
+    data: bytes | None
+
+
 class WaitDeclared(_Event, frozen=True, kw_only=True):
     """The work waits for something outside: no turn is worth its tokens before it happens.
 
@@ -410,6 +420,7 @@ Event = (
     | ClockAdjusted
     | DecisionFailed
     | UsageReported
+    | SessionSaved
     | WaitDeclared
     | ProcessEnded
     | TimerFired

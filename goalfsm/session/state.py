@@ -248,6 +248,13 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int = 0
 
 
+class WorkerSession(msgspec.Struct, frozen=True, kw_only=True):
+    """What a goal's worker saved of its own session, as bytes that only the worker understands."""
+
+    goal_id: str | None
+    data: bytes
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One thread. ``handle`` is the only thing that makes a new one of an old one.
 
@@ -279,6 +286,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     quota: Quota = Quota()
     overflow_noted: bool = False
     run: Run | None = None
+    worker: WorkerSession | None = None
     wind_down: Literal["none", "owed", "running", "done"] = "none"
     ledger: Ledger = Ledger()
     decision: Decision | None = None
@@ -295,6 +303,13 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         """Return the number of the goal's next turn; one that failed for a while keeps its own."""
         done = 0 if self.goal is None else self.goal.continuations
         return max(1, done + (not self.retry.owed))
+
+    @property
+    def worker_session(self) -> bytes | None:
+        """Return what the goal's worker saved, None where it saved nothing for this goal."""
+        if self.worker is None or self.goal is None or self.worker.goal_id != self.goal.goal_id:
+            return None
+        return self.worker.data
 
     @property
     def held(self) -> bool:

@@ -157,6 +157,7 @@ FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "claim_id": st.sampled_from(["claim-1", "claim-2", "claim-3"]),
     "context_window": st.none() | st.sampled_from([100, 10**6]),
     "criteria": criteria,
+    "data": st.none() | st.sampled_from([b"", b"conversation 7"]),
     "detail": texts,
     "digest": st.just(""),
     "error": texts,
@@ -215,6 +216,7 @@ SPECIAL: Final[dict[tuple[type, str], st.SearchStrategy[Any]]] = {
     (e.EditRequested, "verifiers"): st.none() | verifiers,
     (e.SessionStarted, "reason"): st.sampled_from(get_args(e.LoadReason)),
     (e.ProcessEnded, "pid"): st.just(77),
+    (e.SessionSaved, "run_token"): st.sampled_from(TOKENS),
     (e.UsageReported, "run_token"): st.sampled_from(TOKENS),
     (e.VerificationFinished, "outcome"): st.sampled_from(["passed", "failed", "unverifiable"]),
 }

@@ -225,3 +225,25 @@ def test_identical_answers_have_one_digest() -> None:
     assert answer_digest("a b c") != answer_digest("a b d")
     assert len(answer_digest("x")) == 16
     assert answer_digest(" \n") == ""
+
+
+def test_what_a_worker_saves_is_there_for_the_next_turn_of_its_goal() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.do(e.SessionSaved(run_token="token-1", data=b"conversation 7"))
+    assert thread.session.worker_session == b"conversation 7"
+    thread.do(e.SessionSaved(run_token="token-0", data=b"conversation 8"))
+    assert thread.reply.code == "stale_run"
+    assert thread.session.worker_session == b"conversation 7"
+    thread.end()
+    assert thread.session.worker_session == b"conversation 7"
+    thread.give("y", replace=True)
+    assert thread.session.worker_session is None
+
+
+def test_a_worker_may_forget_its_session() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.do(e.SessionSaved(run_token="token-1", data=b"conversation 7"))
+    thread.do(e.SessionSaved(run_token="token-1", data=None))
+    assert thread.session.worker_session is None

@@ -139,6 +139,7 @@ class LiveRun:
             kind="wind_down" if run.wind_down else "continuation",
             turn_timeout_s=self._limits.turn_timeout_s,
             silence_timeout_s=self._limits.silence_timeout_s,
+            session=self._actor.session.worker_session,
             tools=_TOOLS,
         )
 
@@ -189,7 +190,7 @@ class LiveRun:
             self._engine.process_spawned(self._actor.thread_id, self.run_id, event)
         self._begun.set()
 
-    async def _take(self, event: w.TurnEvent) -> None:  # noqa: C901 - one case an event
+    async def _take(self, event: w.TurnEvent) -> None:  # noqa: C901, PLR0912 - one case an event
         seen = self._seen
         match event:
             case w.Spawned(pid=pid):
@@ -200,6 +201,8 @@ class LiveRun:
             case w.UsageReported():
                 usage = seen.usage(self._run, event)
                 await self._tell(usage, event_id=usage_id(usage.key))
+            case w.SessionSaved(session=data):
+                await self._tell(e.SessionSaved(run_token=self._run.token, data=data))
             case w.ToolEnded(name=name, ok=ok):
                 seen.tool(ok=ok)
                 await self._tell(e.ToolFinished(name=name, ok=ok))

@@ -184,5 +184,7 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
             return Change(waits.clock_adjusted(session, event))
         case e.DecisionFailed():
             return decision_failed.failed(session, event, ctx)
+        case e.SessionSaved():
+            return runs.session_saved(session, event)
         case e.UsageReported():  # pragma: no branch - there is no other
             return runs.usage_reported(session, event, ctx)

@@ -13,6 +13,7 @@ from goalfsm.session.events import (
     RunDispatched,
     RunFinished,
     RunInterrupted,
+    SessionSaved,
     UsageReported,
     WindDownDelivered,
 )
@@ -26,7 +27,16 @@ from goalfsm.session.rules.change import (
     notify,
     overrun_ends,
 )
-from goalfsm.session.state import Blocking, Change, Context, Progress, Reply, Run, Session
+from goalfsm.session.state import (
+    Blocking,
+    Change,
+    Context,
+    Progress,
+    Reply,
+    Run,
+    Session,
+    WorkerSession,
+)
 
 KEYS_KEPT = 128
 """How many usage keys a run remembers; the journal refuses repeats of all of them."""
@@ -113,6 +123,18 @@ def started(session: Session) -> Change:
         if session.retry.owed:
             session = replace(session, retry=replace(session.retry, owed=False))
     return Change(replace(session, run=replace(run, started=True)), (StartRun(run_id=run.run_id),))
+
+
+def session_saved(session: Session, event: SessionSaved) -> Change:
+    """Keep what the worker of the open run saved of its own session for the goal's next turn."""
+    run = session.run
+    stale = stale_token(session, event.run_token)
+    if stale is not None or run is None:
+        return Change(session, (), stale)
+    if event.data is None:
+        return Change(replace(session, worker=None))
+    saved = WorkerSession(goal_id=run.goal_id, data=event.data)
+    return Change(replace(session, worker=saved))
 
 
 def usage_reported(session: Session, event: UsageReported, ctx: Context) -> Change:
