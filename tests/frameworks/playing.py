@@ -1,0 +1,55 @@
+"""Goals that a framework's agent works on, in a real engine on a file."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from goalfsm import Engine
+from goalfsm.session import events as e
+from goalfsm.session.state import Session
+from goalfsm.store.sqlite import SqliteStore
+from goalfsm.workers.protocol import Work
+from goalfsm.workers.turn import TurnWorker
+
+THREAD = "thread-1"
+EVIDENCE = {"status": "complete", "evidence": ["report.md holds the figures"]}
+
+
+def achieve(folder: Path, worker: TurnWorker, objective: str = "Write the report") -> Session:
+    """Give the worker a goal; return where its thread stands when it has settled."""
+
+    async def main() -> Session:
+        store = SqliteStore.open(folder / "goals.db")
+        try:
+            async with Engine(store, workers=worker, serve=False) as engine:
+                await engine.submit(THREAD, e.ObjectiveGiven(objective=objective))
+                return await engine.settled(THREAD)
+        finally:
+            store.close()
+
+    return asyncio.run(main())
+
+
+def status(session: Session) -> str:
+    assert session.goal is not None
+    return session.goal.status
+
+
+def charged(session: Session) -> int:
+    assert session.goal is not None
+    return session.goal.tokens_used
+
+
+def work_with(folder: Path, session: bytes | None) -> Work:
+    return Work(
+        db=str(folder / "goals.db"),
+        thread_id=THREAD,
+        goal_id="g",
+        run_id="r",
+        run_token="t",
+        turn=2,
+        objective="Write the report",
+        prompt="Go on.",
+        session=session,
+    )
