@@ -15,6 +15,7 @@ from goalfsm.goal.model import COST_SCALE, MAX_COUNT
 from goalfsm.goal.validation import Rejected, check_objective, check_text
 from goalfsm.session.events import Setting
 from goalfsm.session.policy import Policy
+from recovery import load_rules
 
 _DURATION: Final = re.compile(
     r"(?P<bare>\d+(?:\.\d+)?)"
@@ -116,6 +117,8 @@ def setting(text: str) -> tuple[str, Setting]:
         )
     if name not in known:
         raise HintedError(f"there is no setting {name!r}", f"there are {', '.join(known)}")
+    if name == "failure_rules":
+        return name, _rules(value.strip())
     wrong = f"{value!r} is no value for {name}"
     try:
         found: Setting = msgspec.convert(value.strip(), get_type_hints(Policy)[name], strict=False)
@@ -126,6 +129,16 @@ def setting(text: str) -> tuple[str, Setting]:
     except ValueError as error:
         raise HintedError(wrong, str(error)) from None
     return name, found
+
+
+def _rules(path: str) -> Setting:
+    """Return the rules of a file; no path takes all of them away."""
+    try:
+        return load_rules(path) if path else ()
+    except OSError as error:
+        raise HintedError(f"cannot read {path!r}", f"{error.strerror}") from None
+    except ValueError as error:
+        raise HintedError(f"{error}", "docs/failures.md shows how a rule is written") from None
 
 
 def _kind(name: str) -> str:

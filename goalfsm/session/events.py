@@ -8,9 +8,10 @@ import msgspec
 
 from goalfsm.goal.model import Criterion, Evidence, Limits, Origin, PauseReason, Usage, Verifier
 from goalfsm.session.entries import Entry
+from recovery.failures import Kind, Rule, Source
 
 WorkKind = Literal["continuation", "command_start", "command_resume"]
-Setting = bool | int | float | str
+Setting = bool | int | float | str | tuple[Rule, ...]
 """One setting of a policy, as a command line or a file gives it."""
 StopReason = Literal["stop", "length", "toolUse", "error", "aborted"]
 LoadReason = Literal["startup", "resume", "new", "fork", "reload"]
@@ -27,7 +28,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """One message of a run, as far as the engine looks at it.
 
     ``status``, ``code`` and ``retry_after`` (seconds) are what a provider's error carried besides
-    its text; ``zone`` names the time zone in which a bare time of day in it is meant.
+    its text; ``zone`` names the time zone in which a bare time of day in it is meant. ``source``
+    is who said the error, ``failure`` what kind it is, where the worker knows.
     """
 
     role: Literal["user", "assistant", "custom", "tool"]
@@ -38,6 +40,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     code: str | None = None
     retry_after: float | None = None
     zone: str | None = None
+    source: Source = "unknown"
+    failure: Kind | None = None
     work: GoalWork | None = None
 
 

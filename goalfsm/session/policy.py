@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from recovery.failures import Rule, classifier
+
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The rules of one thread; stored with it, so that a restart changes nothing.
@@ -17,7 +19,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     ``model_goals`` is how many goals in a row the model may give without a word of a person's
     between them; 0 is any number. ``short_wait_s``: what the work waited for less long than that
     does not count as progress; 0 takes every wait as such. ``unread_claims``: what becomes of a
-    claim from a run that has not read a person's last word.
+    claim from a run that has not read a person's last word. ``failure_rules`` are asked of a failed
+    turn before the rules of `recovery.RULES`.
     """
 
     blocked_after: int = 3
@@ -38,6 +41,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     retry_jitter: float = 0.2
     retry_window_s: float = 86_400.0
     overrun_s: float = 900.0
+    failure_rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse counts and durations that could never be meant."""
@@ -58,6 +62,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("durations are more than 0 seconds, and end")
         if not (0 <= self.retry_jitter <= 1 and 0 <= self.cached_weight <= 1):
             raise ValueError("retry_jitter and cached_weight are shares from 0 to 1")
+        if self.failure_rules:
+            classifier(self.failure_rules)  # refuses a rule that could never decide
 
     def changed(self, changes: Mapping[str, object]) -> Policy:
         """Return the policy with other settings; ValueError names the one that is not valid."""

@@ -78,7 +78,8 @@ def classify(  # noqa: PLR0913 - all but the error are optional, by name
     and the last 2 Ki characters are looked at.
 
     ``source`` is who said it, where the caller knows: of a ``provider`` every text is believed,
-    of a ``tool`` none. ``kind`` is the kind, where the caller knows even that.
+    of a ``tool`` none. ``kind`` is the kind, where the caller knows even that; only rules of one's
+    own are asked before it counts.
 
     ``now`` (unix seconds) turns moments into waits and back; without it the response's ``date``
     header serves. ``zones`` resolves the time zones of messages such as "resets 3pm

@@ -202,12 +202,12 @@ class Classifier:
         verdict = min(
             (self._verdict(piece, source) for piece in pieces), key=lambda found: found.place
         )
-        if kind is not None:
-            verdict = _Verdict(0, _STATED)
-        elif verdict.place < len(self._table):
-            kind = self._table[verdict.place].rule.kind
+        decided = verdict.place < len(self._table)
+        if kind is not None and (not decided or self._is_sifted(verdict)):
+            # Only a rule of one's own knows better than who states the kind.
+            verdict, decided = _Verdict(verdict.place, _STATED), True
         else:
-            kind = "unknown"
+            kind = self._table[verdict.place].rule.kind if decided else "unknown"
         when = Timing()
         if kind in _TIMED:
             when = timing(
@@ -220,7 +220,6 @@ class Classifier:
                 now=_moment(now),
                 zones=zones,
             )
-        decided = verdict.place < len(self._table)
         return Failure(
             kind=kind,
             retryable=kind in RETRYABLE,

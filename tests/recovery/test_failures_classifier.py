@@ -175,6 +175,9 @@ def test_a_kind_that_is_stated_is_the_kind() -> None:
     assert failure.why == Why(row="stated", reason="the caller states the kind")
     assert classify("hm", kind="overflow").signature == "context_overflow"
     assert classify("", kind="transient").retryable
+    mine = Classifier((MINE, *RULES))
+    assert mine.classify(MINE.example, kind="rate_limited").kind == "quota"
+    assert mine.classify("429 Too Many Requests", kind="auth").kind == "auth"
 
 
 def test_given_codes_outlive_a_text_that_is_nobodys() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from goalfsm.goal.model import Usage
@@ -9,6 +10,7 @@ from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.entries import SetEntry, UserStartEntry
+from recovery import Rule
 from tests.session.failing import OVERLOADED, failing, retry
 from tests.session.thread import started
 
@@ -41,6 +43,44 @@ def test_a_fault_of_the_process_is_not_put_on_the_provider(code: str | None, sou
     thread = failing("bad", code=code)
     assert thread.status == "paused"
     assert thread.goal.note == f"non-retryable {source} error (bad)"
+
+
+def test_a_tool_s_words_are_not_taken_for_the_provider_s() -> None:
+    assert failing("429 Too Many Requests", source="tool").status == "paused"
+    assert failing("npm ERR! 429 Too Many Requests").status == "paused"
+    assert failing("npm ERR! 429 Too Many Requests", source="provider").status == "active"
+
+
+def test_a_kind_that_the_worker_states_is_the_kind() -> None:
+    assert failing("something is wrong", failure="transient").status == "active"
+    assert failing(OVERLOADED, failure="auth").status == "paused"
+
+
+def test_rules_of_the_thread_s_own_come_first() -> None:
+    rule = Rule(name="team_budget", kind="quota", text=r"budget of team \w+ is gone")
+    gone = "503 Service Unavailable: budget of team blue is gone, try again in 20s"
+    assert failing(gone).status == "active"
+    thread = failing(gone, policy=Policy(failure_rules=(rule,)))
+    assert (thread.status, thread.goal.pause_reason) == ("paused", "usage_limit")
+    assert thread.wake == 20_000
+    assert failing(gone, policy=Policy(failure_rules=(rule,)), failure="auth").wake == 20_000
+    assert failing(OVERLOADED, policy=Policy(failure_rules=(rule,))).status == "active"
+
+
+def test_rules_are_settings_like_others() -> None:
+    rule = Rule(name="team_budget", kind="quota", text="budget of team")
+    thread = started()
+    thread.do(e.PolicyChanged(changes={"failure_rules": (rule,)}))
+    assert thread.session.policy.failure_rules == (rule,)
+    event = e.PolicyChanged(changes={"failure_rules": (rule,)})
+    stored = msgspec.json.decode(msgspec.json.encode(event), type=e.PolicyChanged)
+    assert stored == event
+    assert Policy().changed(stored.changes).failure_rules == (rule,)
+    refused = thread.do(
+        e.PolicyChanged(changes={"failure_rules": (Rule(name="x", kind="auth", text="("),)})
+    )
+    assert refused.reply is not None
+    assert "no regular expression" in str(refused.reply)
 
 
 def test_waits_grow_and_stay_below_their_maximum() -> None:

@@ -102,10 +102,13 @@ def message_of(seen: Gathered, zone: str | None) -> e.Message:
         stop: w.StopReason = "length" if seen.stop_reason == "length" else "stop"
         return e.Message(role="assistant", stop_reason=stop)
     error = seen.error or w.ErrorReported(message="the worker failed without saying why")
-    retry_after = error.retry_after
-    if retry_after is None and error.exception is not None:
-        # Only the object knows its response's headers.
-        retry_after = classify(error.exception).retry_after
+    failure, retry_after = error.failure, error.retry_after
+    source = error.source if error.source in {"provider", "tool"} else "unknown"
+    if error.exception is not None:
+        # Only the object knows its response's headers, its causes and what class it is of.
+        judged = classify(error.exception, source=source, kind=failure, status=error.status)
+        failure, source = None if judged.kind == "unknown" else judged.kind, judged.source
+        retry_after = judged.retry_after if retry_after is None else retry_after
     return e.Message(
         role="assistant",
         stop_reason="error",
@@ -114,6 +117,8 @@ def message_of(seen: Gathered, zone: str | None) -> e.Message:
         code=error.code,
         retry_after=retry_after,
         zone=zone,
+        source=source,
+        failure=failure,
     )
 
 

@@ -19,7 +19,7 @@ from goalfsm.session.rules.change import notify, request, restate
 from goalfsm.session.state import Change, Context, Quota, Retry, Session
 from recovery import failures
 from recovery import machine as recovery
-from recovery.failures import Failure, assistant_overflow, classify
+from recovery.failures import Failure, assistant_overflow, classifier
 from recovery.retry import GiveUp, RetryPolicy, next_attempt
 from recovery.state import Action, Pause, Pending, RecoveryState
 
@@ -62,7 +62,7 @@ def silent_overflow(session: Session, ctx: Context) -> Change:
 
 def failed(session: Session, message: Message, ctx: Context) -> Change:
     """Handle the error that a run ended with."""
-    failure = _failure_of(message, ctx, now=ctx.now_ms / 1000)
+    failure = _failure_of(message, session.policy, ctx, now=ctx.now_ms / 1000)
     active = session.goal is not None and session.goal.status == ACTIVE
     if not active and failure.kind != "overflow":
         return Change(session)
@@ -73,7 +73,7 @@ def failed(session: Session, message: Message, ctx: Context) -> Change:
         return _overflow(session, action, ctx)
     if failure.kind == "quota" and session.policy.retries == "engine":
         # Without the present only what was said as a duration is one.
-        lasts = _failure_of(message, ctx, now=None).retry_after is not None
+        lasts = _failure_of(message, session.policy, ctx, now=None).retry_after is not None
         return _quota(session, failure, ctx, lasts=lasts)
     if isinstance(action, Pending):
         pending = recovery.set_pending(session.recovery, action.reason)
@@ -82,10 +82,12 @@ def failed(session: Session, message: Message, ctx: Context) -> Change:
     return _pause(session, action.reason, ctx)
 
 
-def _failure_of(message: Message, ctx: Context, *, now: float | None) -> Failure:
+def _failure_of(message: Message, policy: Policy, ctx: Context, *, now: float | None) -> Failure:
     after = message.retry_after
-    return classify(
+    return classifier(policy.failure_rules).classify(
         message.error or "",
+        source=message.source,
+        kind=message.failure,
         status=message.status,
         code=message.code,
         headers=None if after is None else {"retry-after": str(after)},
