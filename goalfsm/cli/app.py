@@ -91,6 +91,7 @@ SECTIONS: Final = (
             Entry("reading", "log", "What happened, event by event."),
             Entry("explaining", "explain", "Why it last continued, waited or stopped."),
             Entry("explaining", "report", "What the goal came to, for a pull request or a ticket."),
+            Entry("judging", "explain-error", "What a failure is taken for, and by which rule."),
             Entry("drawing", "diagram", "Draw a machine: ours, or one of your own."),
         ),
     ),
@@ -125,7 +126,7 @@ class LazyGroup(click.Group):
         if entry is None:
             return None
         module = importlib.import_module(f"goalfsm.cli.{entry.module}")
-        command: click.Command = getattr(module, f"{entry.name}_command")
+        command: click.Command = getattr(module, f"{entry.name.replace('-', '_')}_command")
         return command
 
     def resolve_command(

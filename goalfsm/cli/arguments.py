@@ -15,7 +15,7 @@ from goalfsm.goal.model import COST_SCALE, MAX_COUNT
 from goalfsm.goal.validation import Rejected, check_objective, check_text
 from goalfsm.session.events import Setting
 from goalfsm.session.policy import Policy
-from recovery import load_rules
+from recovery import Rule, load_rules
 
 _DURATION: Final = re.compile(
     r"(?P<bare>\d+(?:\.\d+)?)"
@@ -118,7 +118,7 @@ def setting(text: str) -> tuple[str, Setting]:
     if name not in known:
         raise HintedError(f"there is no setting {name!r}", f"there are {', '.join(known)}")
     if name == "failure_rules":
-        return name, _rules(value.strip())
+        return name, failure_rules(value.strip())
     wrong = f"{value!r} is no value for {name}"
     try:
         found: Setting = msgspec.convert(value.strip(), get_type_hints(Policy)[name], strict=False)
@@ -131,7 +131,7 @@ def setting(text: str) -> tuple[str, Setting]:
     return name, found
 
 
-def _rules(path: str) -> Setting:
+def failure_rules(path: str) -> tuple[Rule, ...]:
     """Return the rules of a file; no path takes all of them away."""
     try:
         return load_rules(path) if path else ()
