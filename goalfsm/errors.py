@@ -61,6 +61,16 @@ class NoDatabase(StoreError):
     code = "no_database"
 
 
+class UnsafeDatabase(StoreError):
+    """Others own the database or its directory, or may write them, or the file has two names."""
+
+    code = "unsafe_database"
+    hint = (
+        "Programs stored in it would run as you: use a database of your own, "
+        "in a directory that only you may write to."
+    )
+
+
 class NotOurDatabase(StoreError):
     """The file is not a goalfsm database."""
 

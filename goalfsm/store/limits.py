@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from goalfsm.errors import TooLarge
-from goalfsm.store.port import MAX_COMMIT_BYTES, Commit
+from goalfsm.store.port import (
+    KEPT_BYTES,
+    KEPT_TRANSCRIPTS,
+    MAX_ANSWER_BYTES,
+    MAX_COMMIT_BYTES,
+    MAX_STDERR_BYTES,
+    Commit,
+    Transcript,
+)
 
 
 def weight(commit: Commit) -> int:
@@ -30,6 +40,30 @@ def check_size(what: str, blob: bytes) -> None:
     """Raise `TooLarge` when one blob exceeds what a row may carry."""
     if len(blob) > MAX_COMMIT_BYTES:
         raise TooLarge(_reason(what, len(blob)))
+
+
+def bounded(transcript: Transcript) -> Transcript:
+    """Return a transcript with the ends that are kept."""
+    return Transcript(
+        thread_id=transcript.thread_id,
+        run_id=transcript.run_id,
+        turn=transcript.turn,
+        at_ms=transcript.at_ms,
+        answer=transcript.answer[-MAX_ANSWER_BYTES:],
+        stderr=transcript.stderr[-MAX_STDERR_BYTES:],
+        answer_bytes=max(transcript.answer_bytes, len(transcript.answer)),
+        stderr_bytes=max(transcript.stderr_bytes, len(transcript.stderr)),
+    )
+
+
+def surplus(sizes: Sequence[int]) -> int:
+    """Return from which place on transcripts go, of which these are the sizes, newest first."""
+    total = 0
+    for place, size in enumerate(sizes):
+        total += size
+        if place and (place >= KEPT_TRANSCRIPTS or total > KEPT_BYTES):
+            return place
+    return len(sizes)
 
 
 def _reason(what: str, size: int) -> str:

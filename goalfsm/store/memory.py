@@ -31,6 +31,7 @@ from goalfsm.store.memory_ports import (
     MemoryOutbox,
     MemoryProcesses,
     MemorySessions,
+    MemoryTranscripts,
     MemoryWorkers,
 )
 from goalfsm.store.owner import is_alive
@@ -71,6 +72,7 @@ class MemoryStore(MemoryHandle):
         self.history = MemoryHistory(self)
         self.workers = MemoryWorkers(self)
         self.processes = MemoryProcesses(self)
+        self.transcripts = MemoryTranscripts(self)
 
     def crash(self) -> Self:
         """End this handle as a killed process would; return a fresh one on what was durable."""
@@ -144,6 +146,8 @@ class MemoryStore(MemoryHandle):
             rules_version=commit.rules_version,
             epoch=disk.epoch,
         )
+        if commit.kind:
+            disk.labels[thread_id, revision] = commit.kind
         disk.journal.setdefault(thread_id, []).append(row)
         disk.event_ids[thread_id, commit.event_id] = row
         for effect in commit.outbox:
@@ -216,6 +220,10 @@ class MemoryStore(MemoryHandle):
             open_effects=len(disk.open_effects),
             pending_inbox=sum(value.revision is None for value in disk.inbox.values()),
         )
+
+    def verify(self) -> None:
+        """Raise `StoreClosed` on a closed handle: nothing else happens to memory."""
+        _ = self.disk
 
     def reopen(self) -> None:
         """Raise `Fenced` when there is a successor; memory has nothing else to settle."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 
 import msgspec
 
-from goalfsm.store.limits import check_size
+from goalfsm.store.limits import bounded, check_size, surplus
 from goalfsm.store.memory_disk import Inbound, MemoryHandle, mark_done
 from goalfsm.store.port import (
     EXPIRY_MS,
+    PAGE_BYTES,
     Acquired,
     Answer,
     Done,
@@ -22,7 +24,9 @@ from goalfsm.store.port import (
     Process,
     Stored,
     ThreadRow,
+    Transcript,
 )
+from goalfsm.store.silence import Silence
 
 
 class MemoryLease:
@@ -30,22 +34,34 @@ class MemoryLease:
 
     def __init__(self, store: MemoryHandle) -> None:
         self._store = store
+        self._silence = Silence()
 
     @property
     def epoch(self) -> int | None:
         """See `goalfsm.store.port.Lease.epoch`."""
         return self._store.epoch
 
-    def acquire(self, identity: Identity, *, socket: str, uptime_ms: int) -> Acquired | Held:
+    def acquire(
+        self,
+        identity: Identity,
+        *,
+        socket: str,
+        uptime_ms: int,
+        unanswered_ms: int | None = None,
+    ) -> Acquired | Held:
         """See `goalfsm.store.port.Lease.acquire`."""
         store = self._store
         disk = store.writable()
         before = disk.owner
         if before is not None and store.epoch == before.epoch:
-            disk.owner = msgspec.structs.replace(before, uptime_ms=uptime_ms, socket=socket)
+            disk.owner = msgspec.structs.replace(
+                before, uptime_ms=uptime_ms, socket=socket, resting=False
+            )
             return Acquired(epoch=before.epoch)
         if before is not None and store.living(before.identity):
-            silent = max(0, uptime_ms - before.uptime_ms)
+            silent = self._silence.of(
+                before, identity, uptime_ms=uptime_ms, unanswered_ms=unanswered_ms
+            )
             if silent < EXPIRY_MS:
                 return Held(owner=before, silent_for_ms=silent)
         disk.epoch += 1
@@ -57,7 +73,17 @@ class MemoryLease:
         """See `goalfsm.store.port.Lease.heartbeat`."""
         disk = self._store.owned()
         if disk.owner is not None:
-            disk.owner = msgspec.structs.replace(disk.owner, uptime_ms=uptime_ms)
+            disk.owner = msgspec.structs.replace(disk.owner, uptime_ms=uptime_ms, resting=False)
+
+    def rest(self) -> None:
+        """See `goalfsm.store.port.Lease.rest`."""
+        disk = self._store.owned()
+        if disk.owner is not None:
+            disk.owner = msgspec.structs.replace(disk.owner, resting=True)
+
+    def confirm(self) -> None:
+        """See `goalfsm.store.port.Lease.confirm`."""
+        self._store.owned()
 
     def release(self) -> None:
         """See `goalfsm.store.port.Lease.release`."""
@@ -180,13 +206,35 @@ class MemoryJournal:
     def __init__(self, store: MemoryHandle) -> None:
         self._store = store
 
-    def read(
-        self, thread_id: str, *, after: int = 0, limit: int = 1000, newest: bool = False
+    def read(  # noqa: PLR0913 - each narrows what is read
+        self,
+        thread_id: str,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        kinds: Collection[str] = (),
+        limit: int = 1000,
+        max_bytes: int = PAGE_BYTES,
+        newest: bool = False,
     ) -> tuple[JournalRow, ...]:
         """See `goalfsm.store.port.Journal.read`."""
         # Revisions have no gaps and begin at 1, so a row's place is its revision.
-        rows = self._store.disk.journal.get(thread_id, [])[max(after, 0) :]
-        return tuple(rows[::-1][:limit]) if newest else tuple(rows[:limit])
+        end = None if before is None else max(before - 1, 0)
+        disk = self._store.disk
+        rows = disk.journal.get(thread_id, [])[max(after, 0) : end]
+        found: list[JournalRow] = []
+        for row in reversed(rows) if newest else rows:
+            if max_bytes <= 0 or len(found) >= limit:
+                break
+            if not kinds or disk.labels.get((thread_id, row.revision)) in kinds:
+                found.append(row)
+                max_bytes -= len(row.event) + len(row.decision or b"") + len(row.digest)
+        return tuple(found)
+
+    def revision_before(self, thread_id: str, at_ms: int) -> int:
+        """See `goalfsm.store.port.Journal.revision_before`."""
+        rows = self._store.disk.journal.get(thread_id, [])
+        return bisect_left(rows, at_ms, key=lambda row: row.at_ms)
 
     def find(self, thread_id: str, event_id: str) -> JournalRow | None:
         """See `goalfsm.store.port.Journal.find`."""
@@ -222,6 +270,37 @@ class MemoryWorkers:
     def get(self, thread_id: str) -> bytes | None:
         """See `goalfsm.store.port.WorkerConfigs.get`."""
         return self._store.disk.workers.get(thread_id)
+
+
+class MemoryTranscripts:
+    """`goalfsm.store.port.TranscriptKeeping` in memory."""
+
+    def __init__(self, store: MemoryHandle) -> None:
+        self._store = store
+
+    def put(self, transcript: Transcript) -> None:
+        """See `goalfsm.store.port.TranscriptKeeping.put`."""
+        kept = self._store.owned().transcripts
+        kept[transcript.run_id] = bounded(transcript)
+        rows = self._newest(transcript.thread_id)
+        for row in rows[surplus([len(row.answer) + len(row.stderr) for row in rows]) :]:
+            del kept[row.run_id]
+
+    def read(
+        self, thread_id: str, *, before_turn: int | None = None, limit: int = 10
+    ) -> tuple[Transcript, ...]:
+        """See `goalfsm.store.port.Transcripts.read`."""
+        rows = self._newest(thread_id)
+        return tuple(row for row in rows if before_turn is None or row.turn < before_turn)[:limit]
+
+    def of_run(self, run_id: str) -> Transcript | None:
+        """See `goalfsm.store.port.Transcripts.of_run`."""
+        return self._store.disk.transcripts.get(run_id)
+
+    def _newest(self, thread_id: str) -> list[Transcript]:
+        rows = self._store.disk.transcripts.values()
+        mine = (row for row in rows if row.thread_id == thread_id)
+        return sorted(mine, key=lambda row: (row.turn, row.run_id), reverse=True)
 
 
 class MemoryProcesses:

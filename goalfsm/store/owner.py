@@ -5,14 +5,20 @@ What is read of a process is read by ``workers.supervisor.identity``.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import time
+from functools import cache
+from pathlib import Path
+from typing import Final, Self
 
 import psutil
 
 from goalfsm.store.port import EXPIRY_MS, Held, Identity
 from goalfsm.workers.supervisor.identity import boot_id, pid_namespace, started_at
+
+_MACHINE_ID: Final = Path("/etc/machine-id")
 
 
 def uptime_ms() -> int:
@@ -23,12 +29,32 @@ def uptime_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
+@cache
+def machine() -> str:
+    """Return what tells this machine from others, whatever it has booted.
+
+    A digest, as an id of a machine is nobody's business. Guests that share an image have one id, so
+    the name counts too; a machine that was renamed is another one.
+    """
+    try:
+        found = _MACHINE_ID.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        found = ""
+    return hashlib.sha256(f"goalfsm {found} {os.uname().nodename}".encode()).hexdigest()[:16]
+
+
 def identity_of(pid: int) -> Identity | None:
     """Return the identity of a living process, None when it is gone or a zombie."""
     started = started_at(pid)
     if started is None:
         return None
-    return Identity(pid=pid, start_time=started, boot_id=boot_id(), namespace=pid_namespace())
+    return Identity(
+        pid=pid,
+        start_time=started,
+        boot_id=boot_id(),
+        namespace=pid_namespace(),
+        machine=machine(),
+    )
 
 
 def own_identity() -> Identity:
@@ -43,34 +69,70 @@ def own_identity() -> Identity:
 def is_alive(identity: Identity) -> bool:
     """Return False only when the process is certainly dead.
 
-    Dead: another boot, no such pid, a zombie, or a pid that another process has now. A process of
-    another pid namespace cannot be seen from here; it counts as alive, so only silence ends it.
+    Dead: another boot of this machine, no such pid, a zombie, or a pid that another process has
+    now. A process of another machine or pid namespace cannot be seen from here; it counts as alive,
+    so only silence ends it.
     """
     if identity.boot_id != boot_id():
-        return False
+        return identity.machine not in {"", machine()}
     if identity.namespace != pid_namespace():
         return True
     return started_at(identity.pid) == identity.start_time
 
 
 def end_stalled(held: Held) -> bool:
-    """Kill an owner that holds the write lock and was silent beyond expiry; True when killed.
+    """Kill an owner that was stopped inside a transaction and so keeps everybody out; True if so.
 
-    Only for a process that is certainly the one named and may be signalled by this user. Anything
-    else is left alone: its lock ends when somebody lets it run or ends it.
+    Only a process of this user that is certainly the owner, is itself stopped, holds the write lock
+    itself, and was silent beyond expiry. An owner that is well is never ended because somebody else
+    holds the lock, nor a stopped one because somebody else is in the way.
     """
-    if held.owner is None or not held.locked or held.silent_for_ms < EXPIRY_MS:
+    owner = held.owner
+    if owner is None or not held.locked or held.silent_for_ms < EXPIRY_MS:
         return False
-    identity = held.owner.identity
+    identity = owner.identity
+    if held.holder != identity.pid or identity.pid == os.getpid():
+        return False
     if identity.boot_id != boot_id() or identity.namespace != pid_namespace():
         return False
-    if identity.pid == os.getpid():
-        return False
     try:
-        process = psutil.Process(identity.pid)
-        if process.uids().real != os.getuid() or not is_alive(identity):
-            return False
-        os.kill(identity.pid, signal.SIGKILL)
+        with _Pinned(identity.pid) as process:
+            if not _is_stopped(identity):
+                return False
+            process.kill()
     except (psutil.Error, OSError):
         return False
     return True
+
+
+def _is_stopped(identity: Identity) -> bool:
+    """Return whether this very process is this user's and stopped by a signal."""
+    process = psutil.Process(identity.pid)
+    return (
+        process.uids().real == os.getuid()
+        and process.status() == psutil.STATUS_STOPPED
+        and started_at(identity.pid) == identity.start_time
+    )
+
+
+class _Pinned:
+    """A process that is signalled even if its pid goes to another meanwhile: then nobody is."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> Self:
+        if hasattr(os, "pidfd_open"):
+            self._descriptor = os.pidfd_open(self._pid)
+        return self
+
+    def kill(self) -> None:
+        if self._descriptor is None:
+            os.kill(self._pid, signal.SIGKILL)
+        else:
+            signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from goalfsm.store.reading import (
+    PAGE_BYTES,
     Answers,
     History,
     Journal,
@@ -39,6 +40,7 @@ from goalfsm.store.reading import (
     Programs,
     Reading,
     Sessions,
+    Transcripts,
 )
 from goalfsm.store.rows import (
     Acquired,
@@ -61,11 +63,17 @@ from goalfsm.store.rows import (
     Refused,
     Stored,
     ThreadRow,
+    Transcript,
 )
 
 __all__ = [
     "EXPIRY_MS",
+    "KEPT_BYTES",
+    "KEPT_TRANSCRIPTS",
+    "MAX_ANSWER_BYTES",
     "MAX_COMMIT_BYTES",
+    "MAX_STDERR_BYTES",
+    "PAGE_BYTES",
     "Acquired",
     "Answer",
     "Answers",
@@ -99,6 +107,9 @@ __all__ = [
     "Store",
     "Stored",
     "ThreadRow",
+    "Transcript",
+    "TranscriptKeeping",
+    "Transcripts",
     "WorkerConfigs",
 ]
 
@@ -109,29 +120,64 @@ MAX_COMMIT_BYTES: Final = 8 * 1024 * 1024
 """Most bytes that one commit or inbox row carries, all its blobs together."""
 
 
+MAX_ANSWER_BYTES: Final = 256 * 1024
+"""How much of a turn's answer is kept: its end."""
+
+MAX_STDERR_BYTES: Final = 64 * 1024
+"""How much of a turn's standard error is kept: its end."""
+
+KEPT_TRANSCRIPTS: Final = 100
+"""How many transcripts of a thread are kept."""
+
+KEPT_BYTES: Final = 8 * 1024 * 1024
+"""How many bytes of transcripts of a thread are kept; its newest is kept in any case."""
+
+
 class Lease(Protocol):
     """One owner at a time, fenced by an epoch that only grows.
 
     ``uptime_ms`` is read from a clock that all processes of this boot share and that nobody sets
     (`goalfsm.store.owner.uptime_ms`), so that a wall clock that jumps neither deposes an owner
     nor keeps a dead one.
+
+    An owner with something under way owes a `heartbeat` now and then. One with nothing under way
+    calls `rest` and then writes nothing: whoever wants to know whether it hangs asks its socket.
     """
 
     @property
     def epoch(self) -> int | None:
-        """Return the epoch that this handle claimed, None when it claimed none (or was fenced)."""
+        """Return the epoch that this handle acquired, None for none (or when it was fenced)."""
         ...
 
-    def acquire(self, identity: Identity, *, socket: str, uptime_ms: int) -> Acquired | Held:
+    def acquire(
+        self,
+        identity: Identity,
+        *,
+        socket: str,
+        uptime_ms: int,
+        unanswered_ms: int | None = None,
+    ) -> Acquired | Held:
         """Become the owner where there is none, or it is dead, or silent for `EXPIRY_MS` (writer).
 
-        The epoch is raised in the same transaction, so the one before is fenced at its next write.
-        For the handle that is the owner already this is a heartbeat.
+        ``unanswered_ms`` is for how long the living owner was asked on its socket in vain, 0 when
+        it answered; that alone is its silence then. None when it was not asked: then its silence
+        is the age of its last heartbeat, none while it rests. An owner of another boot cannot be
+        asked and its clock is another: it is silent for as long as this handle, trying again, finds
+        the row as it was. The epoch is raised in the same transaction, so the owner before is
+        fenced at its next write. For the handle that is the owner already this is a heartbeat.
         """
         ...
 
     def heartbeat(self, *, uptime_ms: int) -> None:
         """Say that the owner lives; raise `Fenced` when there is a successor (owner)."""
+        ...
+
+    def rest(self) -> None:
+        """Say that no heartbeat is owed until the next one; no write where that is so (owner)."""
+        ...
+
+    def confirm(self) -> None:
+        """Raise `Fenced` when there is a successor; writes nothing (owner)."""
         ...
 
     def release(self) -> None:
@@ -198,6 +244,19 @@ class Processes(Protocol):
         ...
 
 
+class TranscriptKeeping(Transcripts, Protocol):
+    """Transcripts, to be kept too."""
+
+    def put(self, transcript: Transcript) -> None:
+        """Keep what a run said, replacing what is kept of that run (owner).
+
+        The ends of `MAX_ANSWER_BYTES` and `MAX_STDERR_BYTES` stay, and the newest transcripts of
+        the thread, as far as they are no more than `KEPT_TRANSCRIPTS` and `KEPT_BYTES`. Kept
+        whichever process dies; the last may be lost with the machine.
+        """
+        ...
+
+
 class Checkpointer(Protocol):
     """Moves what was committed out of the write-ahead log, off the thread that commits.
 
@@ -250,6 +309,11 @@ class Store(Reading, Protocol):
         """The process groups of open runs."""
         ...
 
+    @property
+    def transcripts(self) -> TranscriptKeeping:
+        """What turns said."""
+        ...
+
     def commit(self, batch: Sequence[Commit], *, done: Sequence[Done] = ()) -> list[Outcome]:
         """Write these events in one durable transaction; return an outcome for each, in order.
 
@@ -287,6 +351,14 @@ class Store(Reading, Protocol):
         """Write a consistent copy, while others commit, to a path that does not exist (any thread).
 
         The copy has no owner. Raises `CannotWrite`, `DiskFull`.
+        """
+        ...
+
+    def verify(self) -> None:
+        """Look whether the file is still the one that is open, whole, and may be written (reader).
+
+        Raises `DatabaseReplaced`, `Corrupt` (it was cut short or overwritten) or `CannotWrite`.
+        Commits notice a file that is gone by themselves; this is for a handle with none to make.
         """
         ...
 

@@ -12,9 +12,20 @@ Every method may raise `StoreUnavailable` (the device, the file or the server fa
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Protocol
+from typing import Final, Protocol
 
-from goalfsm.store.rows import Answer, Facts, JournalRow, OpenEffect, Stored, ThreadRow
+from goalfsm.store.rows import (
+    Answer,
+    Facts,
+    JournalRow,
+    OpenEffect,
+    Stored,
+    ThreadRow,
+    Transcript,
+)
+
+PAGE_BYTES: Final = 4 * 1024 * 1024
+"""How many bytes of events end a page of the journal, unless its reader says otherwise."""
 
 
 class Sessions(Protocol):
@@ -40,12 +51,31 @@ class Sessions(Protocol):
 class Journal(Protocol):
     """Every event and what it decided: append-only."""
 
-    def read(
-        self, thread_id: str, *, after: int = 0, limit: int = 1000, newest: bool = False
+    def read(  # noqa: PLR0913 - each narrows what is read
+        self,
+        thread_id: str,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        kinds: Collection[str] = (),
+        limit: int = 1000,
+        max_bytes: int = PAGE_BYTES,
+        newest: bool = False,
     ) -> tuple[JournalRow, ...]:
-        """Return rows with ``revision`` above ``after``, oldest first.
+        """Return a page of rows with ``after < revision < before``, oldest first.
 
-        ``newest``: the last ``limit`` of them, newest first.
+        ``newest``: from the end, newest first. ``kinds``: only rows with one of these labels. A
+        page has ``limit`` rows at most, and ends behind the row with which it carries ``max_bytes``
+        of events, decisions and digests; so it has one row at least where there is one, and fewer
+        rows than ``limit`` do not mean the end: read on from the last revision until none come.
+        """
+        ...
+
+    def revision_before(self, thread_id: str, at_ms: int) -> int:
+        """Return the newest revision of a thread that is older than a moment, 0 for none.
+
+        A thread's times grow with its revisions. Where the wall clock was set back meanwhile, it
+        is one of the moments at which the clock passed ``at_ms``.
         """
         ...
 
@@ -88,6 +118,20 @@ class Programs(Protocol):
         ...
 
 
+class Transcripts(Protocol):
+    """What turns answered and the end of their standard error, beside the journal; bounded."""
+
+    def read(
+        self, thread_id: str, *, before_turn: int | None = None, limit: int = 10
+    ) -> tuple[Transcript, ...]:
+        """Return the newest transcripts of a thread, newest first."""
+        ...
+
+    def of_run(self, run_id: str) -> Transcript | None:
+        """Return what a run said, None where it said nothing or that was pruned."""
+        ...
+
+
 class Reading(Protocol):
     """One handle that reads threads."""
 
@@ -119,6 +163,11 @@ class Reading(Protocol):
     @property
     def workers(self) -> Programs:
         """What runs each thread."""
+        ...
+
+    @property
+    def transcripts(self) -> Transcripts:
+        """What turns said."""
         ...
 
     def facts(self) -> Facts:

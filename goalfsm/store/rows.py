@@ -29,7 +29,9 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     timer that the state waits for, None for none; ``status`` a short label for listings.
     ``outbox_done`` names effects that this event reports as done. ``inbox_id`` is the inbox row
     that this commit consumes; where there is no such row (the event came over a socket) one is
-    written, consumed at birth, so that ``reply`` is found when the sender asks again.
+    written, consumed at birth, so that ``reply`` is found when the sender asks again. ``kind`` is a
+    label by which the journal finds the event without reading the others; leave it empty for events
+    that nobody looks for so, for each label is one more row to write.
     """
 
     thread_id: str
@@ -48,6 +50,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     history: tuple[bytes, ...] = ()
     inbox_id: str | None = None
     reply: bytes | None = None
+    kind: str = ""
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -160,22 +163,29 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """One process for good: a pid alone is used again.
 
     ``start_time`` is in a unit of the platform's choosing, comparable within one boot.
-    ``namespace`` is that of its pid, empty where there is no such thing.
+    ``namespace`` is that of its pid, empty where there is no such thing. ``machine`` tells the
+    machine from others whatever it has booted, empty where it cannot be told.
     """
 
     pid: int
     start_time: int
     boot_id: str
     namespace: str = ""
+    machine: str = ""
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
-    """Who owns the store: the row that `Lease.acquire` writes."""
+    """Who owns the store: the row that `Lease.acquire` writes.
+
+    ``uptime_ms`` is when the owner last said that it lives. ``resting``: it has nothing under way
+    and says so no more, so its row tells nothing of whether it hangs; its ``socket`` answers.
+    """
 
     identity: Identity
     epoch: int
     socket: str
     uptime_ms: int
+    resting: bool = False
 
 
 class Acquired(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,14 +198,16 @@ class Acquired(msgspec.Struct, frozen=True, kw_only=True):
 class Held(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody else owns the store, or is taking it.
 
-    ``silent_for_ms`` counts from the owner's last heartbeat. ``locked``: the write lock could not
-    be had, so nothing was decided; an owner that is also silent for longer than `EXPIRY_MS` was
-    stopped inside a transaction, and ends only when its process is killed.
+    ``silent_for_ms`` is for how long the owner gave no sign of life that it owed, see
+    `Lease.acquire`. ``locked``: the write lock could not be had, so nothing was decided; ``holder``
+    is the process that has it, where the system tells. An owner that has it, is stopped, and was
+    silent for `EXPIRY_MS`, ends only when its process is killed.
     """
 
     owner: Owner | None
     silent_for_ms: int
     locked: bool = False
+    holder: int | None = None
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,6 +218,22 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     identity: Identity
     pgid: int
     at_ms: int
+
+
+class Transcript(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run said: the end of its answer and of its standard error.
+
+    ``answer_bytes`` and ``stderr_bytes`` are how many there were, of which the last are kept.
+    """
+
+    thread_id: str
+    run_id: str
+    turn: int
+    at_ms: int
+    answer: bytes
+    stderr: bytes = b""
+    answer_bytes: int = 0
+    stderr_bytes: int = 0
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from goalfsm.errors import Busy, CannotWrite, Fenced, StoreClosed, StoreUnavailable
-from goalfsm.store.owner import end_stalled
+from goalfsm.store.owner import end_stalled, own_identity
 from goalfsm.store.port import EXPIRY_MS, Acquired, Committed, Held, Identity
 from goalfsm.store.sqlite import SqliteStore
 from tests.store.handles import ALICE, BOB, commit, everybody_lives, nobody_lives, owned
@@ -39,7 +39,7 @@ def test_claim_on_a_locked_database_tells_who_holds_it(path: Path) -> None:
     blocker.execute("BEGIN IMMEDIATE")
     other = SqliteStore.open(path, busy_ms=1, is_alive=everybody_lives)
     held = other.owner.acquire(
-        Identity(pid=2, start_time=2, boot_id="b"), socket="", uptime_ms=21_000
+        Identity(pid=2, start_time=2, boot_id="boot"), socket="", uptime_ms=21_000
     )
     assert isinstance(held, Held)
     assert held.owner is not None
@@ -110,15 +110,15 @@ def test_owner_stopped_inside_a_transaction_is_replaced(
     request.addfinalizer(child.kill)
     os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
     heir = SqliteStore.open(path, busy_ms=1)
-    early = heir.owner.acquire(BOB, socket="", uptime_ms=EXPIRY_MS - 1)
+    early = heir.owner.acquire(own_identity(), socket="", uptime_ms=EXPIRY_MS - 1)
     assert isinstance(early, Held)
     assert early.locked
     assert not end_stalled(early)
-    late = heir.owner.acquire(BOB, socket="", uptime_ms=EXPIRY_MS)
+    late = heir.owner.acquire(own_identity(), socket="", uptime_ms=EXPIRY_MS)
     assert isinstance(late, Held)
     assert end_stalled(late)
     child.wait(timeout=30)
-    claimed = heir.owner.acquire(BOB, socket="", uptime_ms=EXPIRY_MS)
+    claimed = heir.owner.acquire(own_identity(), socket="", uptime_ms=EXPIRY_MS)
     assert isinstance(claimed, Acquired)
     assert claimed.epoch == 2
     assert len(heir.journal.read("t")) == 1

@@ -39,9 +39,16 @@ def _identity(pid: int) -> Identity:
     return identity
 
 
-def _held(identity: Identity, *, silent: int = EXPIRY_MS, locked: bool = True) -> Held:
+def _held(
+    identity: Identity,
+    *,
+    silent: int = EXPIRY_MS,
+    locked: bool = True,
+    holder: int | None = None,
+) -> Held:
     row = Owner(identity=identity, epoch=1, socket="", uptime_ms=0)
-    return Held(owner=row, silent_for_ms=silent, locked=locked)
+    holder = identity.pid if holder is None else holder
+    return Held(owner=row, silent_for_ms=silent, locked=locked, holder=holder)
 
 
 def _exited_but_unreaped(process: subprocess.Popen[str]) -> None:
@@ -86,6 +93,8 @@ def test_gone_process_is_dead(child: subprocess.Popen[str]) -> None:
     [
         ({"start_time": 1}, False),
         ({"boot_id": "another boot"}, False),
+        ({"boot_id": "another boot", "machine": ""}, False),
+        ({"boot_id": "another boot", "machine": "another"}, True),
         ({"namespace": "pid:[1]"}, True),
         ({"namespace": "pid:[1]", "boot_id": "another boot"}, False),
     ],
@@ -133,26 +142,42 @@ def test_uptime_goes_on() -> None:
 def test_stalled_owner_is_killed(child: subprocess.Popen[str]) -> None:
     """Stopped inside a transaction, silent beyond expiry: it is ended."""
     child.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
     assert owner.end_stalled(_held(_identity(child.pid)))
     assert child.wait(timeout=30) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(
-    ("silent", "locked", "change"),
+    ("silent", "locked", "change", "holder"),
     [
-        (EXPIRY_MS - 1, True, {}),
-        (EXPIRY_MS, False, {}),
-        (EXPIRY_MS, True, {"start_time": 1}),
-        (EXPIRY_MS, True, {"boot_id": "another"}),
-        (EXPIRY_MS, True, {"namespace": "another"}),
+        (EXPIRY_MS - 1, True, {}, None),
+        (EXPIRY_MS, False, {}, None),
+        (EXPIRY_MS, True, {"start_time": 1}, None),
+        (EXPIRY_MS, True, {"boot_id": "another"}, None),
+        (EXPIRY_MS, True, {"namespace": "another"}, None),
+        (EXPIRY_MS, True, {}, 1),
     ],
 )
 def test_nobody_else_is_killed(
-    child: subprocess.Popen[str], silent: int, change: dict[str, object], *, locked: bool
+    child: subprocess.Popen[str],
+    silent: int,
+    change: dict[str, object],
+    holder: int | None,
+    *,
+    locked: bool,
 ) -> None:
-    """Not before expiry, not without the lock, not on a guess."""
+    """Not before expiry, not without the lock in its own hand, not on a guess."""
     identity = msgspec.structs.replace(_identity(child.pid), **change)
-    assert not owner.end_stalled(_held(identity, silent=silent, locked=locked))
+    child.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+    held = _held(identity, silent=silent, locked=locked, holder=holder)
+    assert not owner.end_stalled(held)
+    assert child.poll() is None
+
+
+def test_owner_that_runs_is_never_killed(child: subprocess.Popen[str]) -> None:
+    """Whatever it does with the lock: it will end its transaction by itself."""
+    assert not owner.end_stalled(_held(_identity(child.pid)))
     assert child.poll() is None
 
 

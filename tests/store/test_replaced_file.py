@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -104,20 +105,50 @@ def test_whoever_is_answered_shares_no_look(
         store.commit([*beside, asked(expected=2)])
 
 
-def test_moved_directory_is_noticed_at_the_next_heartbeat(path: Path, store: SqliteStore) -> None:
-    """The database goes along, so commits lose nothing; yet nobody finds it at its path."""
+def test_moved_directory_is_noticed_at_the_next_commit(path: Path, store: SqliteStore) -> None:
+    """The database goes along; yet nobody finds it at its path, so nothing more is promised."""
     os.utime(path.parent, (1, 1))
     store.commit([asked(expected=1)])
     path.parent.rename(path.parent.with_name("moved"))
-    assert store.commit([asked(expected=2)]) == [Committed(revision=3)]
     with pytest.raises(DatabaseReplaced):
-        store.owner.heartbeat(uptime_ms=1)
-    with pytest.raises(DatabaseReplaced):
-        store.commit([asked(expected=3)])
+        store.commit([asked(expected=2)])
     store.close()
     moved = SqliteStore.open(path.parent.with_name("moved") / path.name, read_only=True)
-    assert len(moved.journal.read("t")) >= 3
+    assert len(moved.journal.read("t")) >= 2
     moved.close()
+
+
+def test_link_that_leads_elsewhere_is_noticed_at_the_next_commit(tmp_path: Path) -> None:
+    """Those who look for the database by the name that was given find another one."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    link = tmp_path / "link"
+    link.symlink_to("one")
+    store = owned(SqliteStore.open(link / "goals.db", is_alive=nobody_lives))
+    store.commit([asked(expected=0)])
+    link.unlink()
+    link.symlink_to("two")
+    with pytest.raises(DatabaseReplaced):
+        store.commit([asked(expected=1)])
+    store.close()
+
+
+def test_directory_that_another_is_mounted_on_is_noticed_at_the_next_commit(
+    path: Path, store: SqliteStore, tmp_path: Path
+) -> None:
+    """A mount hides the file from everybody who comes by its path."""
+    other = tmp_path / "other"
+    other.mkdir()
+    done = subprocess.run(
+        ["mount", "--bind", str(other), str(path.parent)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        with pytest.raises(DatabaseReplaced):
+            store.commit([asked(expected=1)])
+    finally:
+        subprocess.run(["umount", "-l", str(path.parent)], check=True)
 
 
 def test_handles_leave_no_descriptor(path: Path) -> None:

@@ -16,6 +16,7 @@ import apsw
 from goalfsm.errors import (
     Busy,
     CannotWrite,
+    Corrupt,
     DatabaseReplaced,
     Fenced,
     NewerDatabase,
@@ -26,9 +27,10 @@ from goalfsm.errors import (
     StoreError,
     StoreUnavailable,
 )
+from goalfsm.store.sqlite import locks
 from goalfsm.store.sqlite.failures import translated, translated_at_commit
 from goalfsm.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS, Migration, migrate
-from goalfsm.store.sqlite.place import Place, resolve
+from goalfsm.store.sqlite.place import Place, Stamp, refuse_read_only, resolve, stamp
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -39,6 +41,7 @@ BUSY_MS: Final = 2_000
 _RETRY_S: Final = 0.005
 _CACHE_KIB: Final = 8_192
 
+_LENGTH: Final = ("PRAGMA page_count", "PRAGMA page_size")
 _EPOCH: Final = "SELECT epoch FROM owner WHERE id = 1 AND pid IS NOT NULL"
 # The bytes must change: SQLite writes no page for an update that leaves it as it was.
 _BARRIER: Final = "UPDATE owner SET reopened = reopened + 1 WHERE id = 1"
@@ -69,16 +72,18 @@ class Database:
 
     def __init__(self, path: Path, settings: Settings, *, create: bool = True) -> None:
         """Open the database at ``path``; raise a `StoreError` that says why it cannot be used."""
-        self.path = resolve(path, create=create)
+        self.given = path.expanduser().absolute()
+        self.path = resolve(self.given, create=create)
         self.settings = settings
         self.epoch: int | None = None
         self._broken: StoreError | None = None
+        self._seen: Stamp | None = None
         self._db: apsw.Connection | None = None
         self._db, self._place = self._open()
         self.cursor = self._db.cursor()
 
     def _open(self) -> tuple[apsw.Connection, Place]:
-        place = Place(self.path)
+        place = Place(self.path, self.given)
         db = connect(self.path, self.settings, apsw.SQLITE_OPEN_READWRITE)
         try:
             fresh = recognise(db, self.path, len(self.settings.migrations))
@@ -115,10 +120,13 @@ class Database:
             raise StoreClosed(msg)
         return self._db
 
-    def rows(self, sql: str, bindings: Row = ()) -> list[Row]:
-        """Return all rows of a query. The read ends here: nothing pins a snapshot."""
+    def rows(self, sql: str, bindings: Row = (), *, max_bytes: int | None = None) -> list[Row]:
+        """Return all rows of a query, or the first ones, up to the one that makes ``max_bytes``.
+
+        The read ends here: nothing pins a snapshot.
+        """
         try:
-            return self.connection().execute(sql, bindings).fetchall()
+            return fetched(self.connection().execute(sql, bindings), max_bytes)
         except apsw.Error as error:
             raise translated(error, "reading") from error
 
@@ -234,9 +242,12 @@ class Database:
             # A commit whose sync failed may lie whole in the log without being part of it, and
             # would come back at the next recovery. Writing over it makes its absence final.
             self.write(lambda cursor: cursor.execute(_BARRIER))
+            self.lock_file()
 
     def close(self) -> None:
         """Close the connection; a second time is no error."""
+        if self.epoch is not None:
+            self.unlock_file()
         self._disconnect()
         self._broken = None
 
@@ -246,27 +257,90 @@ class Database:
             shut(db)
             self._place.close()
 
-    def verify_place(self) -> None:
-        """Raise `DatabaseReplaced` when the file at the path is no longer the one that is open.
+    def lock_file(self) -> bool:
+        """Keep other processes from owning the file by another name; False when one does."""
+        db = self._db
+        return not isinstance(db, Connection) or locks.lock(self.path, db.key)
 
-        Commits look for changes of the directory only; this follows the whole path.
-        """
+    def unlock_file(self) -> None:
+        """Let another process own the file."""
+        if isinstance(self._db, Connection):
+            locks.unlock(self._db.key)
+
+    def verify_place(self) -> None:
+        """Raise `DatabaseReplaced` when the file at the path is no longer the one that is open."""
         try:
             self._place.verify()
         except DatabaseReplaced as error:
             self._broken = error
             raise
 
+    def verify(self) -> None:
+        """Look whether the file is still the one that is open, whole, and may be written."""
+        self.connection()
+        self.verify_place()
+        seen = stamp(self.path)
+        if seen == self._seen:
+            return
+        try:
+            refuse_read_only(self.path)
+            self._check_length(seen)
+            self._check_header()
+        except Corrupt as error:
+            self._broken = error
+            raise
+        self._seen = seen
 
-def connect(
-    path: Path, settings: Settings, flags: int, *, name: str | None = None
-) -> apsw.Connection:
+    def _check_length(self, seen: Stamp | None) -> None:
+        pages, size = (int(self.rows(sql)[0][0]) for sql in _LENGTH)
+        # While the log holds pages the file may end before them.
+        if seen is not None and self.log_frames() == 0 and seen[2] < pages * size:
+            msg = f"{self.path} was cut short: {pages} pages of {size} bytes, {seen[2]} bytes there"
+            raise Corrupt(msg)
+
+    def _check_header(self) -> None:
+        # A connection of its own reads the file afresh.
+        db = connect(self.path, self.settings, apsw.SQLITE_OPEN_READONLY)
+        try:
+            recognise(db, self.path, len(self.settings.migrations))
+        except NotOurDatabase as error:
+            msg = f"{self.path} was overwritten: {error.message}"
+            raise Corrupt(msg) from error
+        except apsw.Error as error:
+            raise translated(error, "verifying") from error
+        finally:
+            shut(db)
+
+
+class Connection(apsw.Connection):
+    """A connection that knows which file it has open."""
+
+    key: locks.Key | None = None
+
+
+def fetched(cursor: apsw.Cursor, max_bytes: int | None) -> list[Row]:
+    """Return the rows of a cursor; with ``max_bytes`` no row is read that is not returned."""
+    if max_bytes is None:
+        return cursor.fetchall()
+    rows: list[Row] = []
+    while max_bytes > 0 and (row := cursor.fetchone()) is not None:
+        rows.append(row)
+        max_bytes -= sum(len(value) for value in row if isinstance(value, bytes))
+    cursor.close()
+    return rows
+
+
+def connect(path: Path, settings: Settings, flags: int, *, name: str | None = None) -> Connection:
     """Return a connection with a bounded wait for locks; raise a `StoreError`."""
     try:
-        db = apsw.Connection(name or str(path), flags=flags, vfs=settings.vfs)
+        db = Connection(
+            name or str(path), flags=flags | apsw.SQLITE_OPEN_NOFOLLOW, vfs=settings.vfs
+        )
     except apsw.Error as error:
         msg = f"cannot open {path}: {error}"
         raise CannotWrite(msg, hint="The file and its directory must be yours.") from error
+    db.key = locks.key_of(path)
+    locks.opened(db.key)
     db.set_busy_timeout(settings.busy_ms)
     return db
 
@@ -280,6 +354,9 @@ def shut(db: apsw.Connection) -> None:
         db.close()
     except apsw.Error:
         db.close(force=True)
+    if isinstance(db, Connection):
+        key, db.key = db.key, None
+        locks.closed(key)
 
 
 def recognise(db: apsw.Connection, path: Path, newest: int) -> bool:

@@ -38,6 +38,7 @@ _EFFECT: Final = (
     " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 DONE: Final = "UPDATE outbox SET done_at_ms = ? WHERE key = ? AND done_at_ms IS NULL"
+_LABEL: Final = "INSERT INTO label (thread_id, revision, kind) VALUES (?, ?, ?)"
 _HISTORY: Final = "INSERT INTO history (thread_id, entry) VALUES (?, ?)"
 _CONSUME: Final = (
     "INSERT INTO inbox (inbox_id, thread_id, at_ms, event, revision, reply)"
@@ -66,13 +67,16 @@ class LostError(Exception):
 class Batch:
     """The rows of a batch, by statement; raises `LostError` when it has to be taken apart."""
 
-    __slots__ = ("consumed", "done", "effects", "history", "journal", "outcomes", "sessions")
+    __slots__ = (
+        "consumed", "done", "effects", "history", "journal", "labels", "outcomes", "sessions"
+    )  # fmt: skip
 
     def __init__(self, batch: Sequence[Commit], marks: Rows, epoch: int | None) -> None:
         """Take the rows of ``batch`` and the ``marks`` that ride with it."""
         self.outcomes: list[Outcome] = []
         self.sessions: list[tuple[str, Rows]] = []
         self.journal: Rows = []
+        self.labels: Rows = []
         self.effects: Rows = []
         self.done: Rows = []
         self.history: Rows = []
@@ -88,6 +92,8 @@ class Batch:
                 before = sql
             self.sessions[-1][1].append(_session(commit, epoch))
             self.journal.append(_journalled(commit, epoch))
+            if commit.kind:
+                self.labels.append(_label(commit))
             for effect in commit.outbox:
                 self.effects.append(_ordered(commit, effect))
             if commit.outbox_done:
@@ -108,6 +114,8 @@ class Batch:
                 if _changed(cursor, sql, sessions) != len(sessions):
                     raise LostError(_MOVED)
             cursor.executemany(_JOURNAL, self.journal)
+            if self.labels:
+                cursor.executemany(_LABEL, self.labels)
             if self.effects:
                 cursor.executemany(_EFFECT, self.effects)
             if self.done:
@@ -129,7 +137,7 @@ class Batch:
             raise LostError(_MOVED)
 
 
-def insert_one(  # noqa: C901 - one function, on the path of every event
+def insert_one(  # noqa: C901, PLR0912 - one function, on the path of every event
     commit: Commit, marks: Rows, epoch: int | None, cursor: apsw.Cursor
 ) -> Committed:
     """Write one event and ``marks``, or raise `LostError`.
@@ -148,6 +156,8 @@ def insert_one(  # noqa: C901 - one function, on the path of every event
         if not changes():
             raise LostError(_MOVED)
         execute(_JOURNAL, _journalled(commit, epoch))
+        if commit.kind:
+            execute(_LABEL, _label(commit))
         for effect in commit.outbox:
             execute(_EFFECT, _ordered(commit, effect))
         if commit.outbox_done:
@@ -179,6 +189,10 @@ def _journalled(c: Commit, epoch: int | None) -> tuple[Any, ...]:
         c.thread_id, revision, c.event_id, c.at_ms, c.rules_version, epoch, c.digest, c.event,
         c.decision,
     )  # fmt: skip
+
+
+def _label(c: Commit) -> tuple[Any, ...]:
+    return (c.thread_id, c.expected_revision + 1, c.kind)
 
 
 def _ordered(c: Commit, effect: Effect) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ import apsw
 
 from goalfsm.errors import Busy, StoreUnavailable
 from goalfsm.store.port import Facts
-from goalfsm.store.sqlite.database import Database
+from goalfsm.store.sqlite.database import Database, shut
 from goalfsm.store.sqlite.failures import translated
 from goalfsm.store.sqlite.place import Reserve, claim_copy, publish_copy, wal_of
 from goalfsm.store.sqlite.reader import ReadOnlyDatabase, connect_to_read
@@ -86,7 +86,7 @@ def backup(database: Database, target: Path) -> None:
     """Write a consistent copy without an owner to ``target``."""
     target = target.expanduser().resolve()
     source, _ = connect_to_read(database.path, database.settings)
-    with closing(source):
+    try:
         part = claim_copy(target)
         try:
             _copy(source, part)
@@ -95,6 +95,8 @@ def backup(database: Database, target: Path) -> None:
             raise translated(error, f"writing {target}") from error
         finally:
             _remove(part)
+    finally:
+        shut(source)
 
 
 def _copy(source: apsw.Connection, part: Path) -> None:

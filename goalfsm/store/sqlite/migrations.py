@@ -116,7 +116,81 @@ def m002_index_status(db: apsw.Connection) -> None:
     db.execute("CREATE INDEX session_status ON session (status, thread_id)")
 
 
-MIGRATIONS: Final[tuple[Migration, ...]] = (m001_create, m002_index_status)
+# An event begins with its type: {"type":"ObjectiveGiven",…
+_OLD_LABELS: Final = """
+    SELECT j.thread_id, j.revision, k.value AS kind
+    FROM main.journal j JOIN json_each('["ObjectiveGiven", "GoalCommand", "RunInterrupted",
+        "ClaimRejected", "VerificationFinished", "DecisionFailed"]') k
+    ON substr(j.event, 1, length(k.value) + 10) = CAST('{"type":"' || k.value || '"' AS BLOB)
+"""
+"""How rows of older files are labelled; what is written later comes with its label."""
+
+
+def m003_keep_transcripts_and_labels(db: apsw.Connection) -> None:
+    """Keep what turns said; find some kinds of events at once; tell machines and rest apart.
+
+    What is there already is left: a file may have been taken back a version by hand.
+    """
+    db.execute(
+        """
+        CREATE TABLE IF NOT EXISTS transcript (
+            seq INTEGER PRIMARY KEY,
+            run_id TEXT NOT NULL UNIQUE,
+            thread_id TEXT NOT NULL,
+            turn INTEGER NOT NULL,
+            at_ms INTEGER NOT NULL,
+            size INTEGER NOT NULL,
+            answer_bytes INTEGER NOT NULL,
+            stderr_bytes INTEGER NOT NULL,
+            answer BLOB NOT NULL,
+            stderr BLOB NOT NULL
+        ) STRICT;
+        CREATE INDEX IF NOT EXISTS transcript_of ON transcript (thread_id, turn, run_id, size);
+
+        CREATE TABLE IF NOT EXISTS label (
+            thread_id TEXT NOT NULL,
+            revision INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            PRIMARY KEY (thread_id, revision)
+        ) STRICT, WITHOUT ROWID;
+        """
+    )
+    there = {name for (name,) in db.execute("SELECT name FROM pragma_table_info('owner')")}
+    if "machine" not in there:
+        db.execute("ALTER TABLE owner ADD COLUMN machine TEXT NOT NULL DEFAULT ''")
+    if "resting" not in there:
+        db.execute("ALTER TABLE owner ADD COLUMN resting INTEGER NOT NULL DEFAULT 0")
+    db.execute("INSERT OR IGNORE INTO label (thread_id, revision, kind) " + _OLD_LABELS)
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (
+    m001_create,
+    m002_index_status,
+    m003_keep_transcripts_and_labels,
+)
+
+
+_SEEN_AS_NEWEST: Final[dict[int, tuple[str, ...]]] = {
+    2: (
+        """
+        CREATE TEMP VIEW owner AS SELECT *, '' AS machine, 0 AS resting FROM main.owner;
+        CREATE TEMP TABLE transcript (
+            run_id TEXT, thread_id TEXT, turn INTEGER, at_ms INTEGER, answer_bytes INTEGER,
+            stderr_bytes INTEGER, answer BLOB, stderr BLOB
+        );
+        """,
+        "CREATE TEMP VIEW label AS " + _OLD_LABELS,
+    ),
+}
+"""What makes a file of a version look as the next one to a connection that only reads."""
+
+
+def look_newest(db: apsw.Connection, version: int) -> None:
+    """Let a connection that may not migrate read an older file with the newest queries."""
+    for older, views in _SEEN_AS_NEWEST.items():
+        if version <= older:
+            for sql in views:
+                db.execute(sql)
 
 
 def migrate(db: apsw.Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:

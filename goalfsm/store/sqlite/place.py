@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 from pathlib import Path
 from typing import Final, NoReturn
 
 from goalfsm.errors import CannotWrite, DatabaseReplaced, DiskFull, NoDatabase
+from goalfsm.store.sqlite.safety import refuse_unsafe
 
 RESERVE_BYTES: Final = 1024 * 1024
 
@@ -50,7 +52,7 @@ def prepare(path: Path) -> None:
 
 def resolve(path: Path, *, create: bool) -> Path:
     """Return the absolute path of a database file, created when it may be."""
-    path = path.expanduser().resolve()
+    path = path.resolve()
     if create and not path.exists():
         prepare(path)
     if not path.exists():
@@ -59,6 +61,7 @@ def resolve(path: Path, *, create: bool) -> Path:
     if not path.is_file():
         msg = f"{path} is not a file"
         raise CannotWrite(msg, hint="Name the database file itself.")
+    refuse_unsafe(path)
     return path
 
 
@@ -71,26 +74,35 @@ def stamp(path: Path) -> Stamp | None:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
+def refuse_read_only(path: Path) -> None:
+    """Raise `CannotWrite` where the file may not be written any more."""
+    if os.statvfs(path).f_flag & os.ST_RDONLY or not os.access(path, os.W_OK):
+        msg = f"{path} is read-only now"
+        raise CannotWrite(msg, hint="Make it writable again, or stop the daemon.")
+
+
 class Place:
     """Notices that a database file, or its log, is no longer the one that was opened.
 
-    Files come, go and are replaced by a change of their directory, so while that has not changed
-    nothing else is looked at, and it is asked through a descriptor of its own: a directory that is
-    moved takes the database along, which loses nothing. Looking at the log itself after each commit
-    would be dear: where the kernel keeps fine-grained times only for files that somebody asks
-    about, each next write has to note a time of its own, which costs a quarter of a commit.
+    The database is looked for by the path as it was given, link by link: a link that leads
+    elsewhere by now, a directory that was moved or has another mounted on it, and a file that was
+    replaced are all the same to those who look for it there. The log comes, goes and is replaced by
+    a change of its directory, so while that has not changed the log is not looked at: where the
+    kernel keeps fine-grained times only for files that somebody asks about, each next write would
+    have to note a time of its own, which costs a quarter of a commit.
 
     A file that goes takes along every commit that was made before; those of the few milliseconds
     until it is missed are no different. So commits in quick succession share one look, except
     those that somebody outside is answered for.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, given: Path | None = None) -> None:
         """Remember which file is at ``path``; the log is remembered when it is first there."""
         self._parent = os.fspath(path.parent)
         self._directory: int | None = None
+        self._given = os.fspath(path if given is None else given)
         self._paths = (os.fspath(path), os.fspath(wal_of(path)))
-        self._database = self._read(0)
+        self._database = _identity(self._paths[0])
         self._wal: tuple[int, int] | None = None
         self._quiet: int | None = None
         self._look_at = 0
@@ -101,8 +113,8 @@ class Place:
 
     def check_database(self) -> None:
         """Raise `DatabaseReplaced` when the database itself was deleted or replaced."""
-        if self._read(0) != self._database:
-            self._refuse(0)
+        if _identity(self._given) != self._database:
+            self._refuse(self._given)
 
     def check(self, *, afresh: bool = True) -> None:
         """Raise `DatabaseReplaced` when the database or its log was deleted or replaced.
@@ -113,25 +125,29 @@ class Place:
         if not afresh and now < self._look_at:
             return
         self._look_at = now + LOOK_EVERY_NS
+        self.check_database()
         if self._directory is None:
             self._directory = self._watch()
         changed = os.fstat(self._directory).st_mtime_ns
         if changed == self._quiet:
             return
-        self.verify()
+        self._check_log()
         # Two changes within one tick of the file system's clock have one time, so a directory is
         # taken for quiet only when its last change is some while ago.
         age = time.clock_gettime_ns(time.CLOCK_REALTIME) - changed
         self._quiet = changed if age > _TICK_NS else None
 
     def verify(self) -> None:
-        """Do what `check` does by looking at the files themselves, through their whole path."""
+        """Do what `check` does, whatever the directory's time says."""
         self.check_database()
-        wal = self._read(1)
+        self._check_log()
+
+    def _check_log(self) -> None:
+        wal = _identity(self._paths[1])
         if self._wal is None:
             self._wal = wal
         elif wal != self._wal:
-            self._refuse(1)
+            self._refuse(self._paths[1])
 
     def close(self) -> None:
         """Give the directory's descriptor back; the next `check` would take another."""
@@ -143,18 +159,19 @@ class Place:
         try:
             return os.open(self._parent, _DIRECTORY)
         except OSError:
-            self._refuse(0)
+            self._refuse(self._given)
 
-    def _read(self, which: int) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self._paths[which])  # noqa: PTH116 - a path of text, as above
-        except OSError:
-            return None
-        return (found.st_dev, found.st_ino)
-
-    def _refuse(self, which: int) -> NoReturn:
-        msg = f"{self._paths[which]} was deleted or replaced while it was open"
+    def _refuse(self, path: str) -> NoReturn:
+        msg = f"{path} was deleted or replaced while it was open"
         raise DatabaseReplaced(msg)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a path of text: this is done at every commit
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino)
 
 
 class Reserve:
@@ -168,7 +185,7 @@ class Reserve:
     def size(self) -> int:
         """Return how many bytes are set aside."""
         try:
-            return self._path.stat().st_size
+            return self._path.lstat().st_size
         except OSError:
             return 0
 
@@ -177,7 +194,7 @@ class Reserve:
         if self.size() == 0:
             return False
         try:
-            os.truncate(self._path, 0)
+            os.close(os.open(self._path, os.O_RDWR | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW))
         except OSError as error:
             msg = f"cannot release {self._path}: {error.strerror}"
             raise CannotWrite(msg) from error
@@ -188,10 +205,13 @@ class Reserve:
         if self._bytes == 0 or self.size() >= self._bytes:
             return True
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(self._path, flags, 0o600)
         except OSError:
             return False
         try:
+            if not _is_ours(descriptor):
+                return False
             _allocate(descriptor, self._bytes)
         except OSError:
             os.ftruncate(descriptor, 0)
@@ -199,6 +219,12 @@ class Reserve:
         finally:
             os.close(descriptor)
         return True
+
+
+def _is_ours(descriptor: int) -> bool:
+    """Return whether this is an ordinary file of this user's under one name."""
+    found = os.fstat(descriptor)
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink == 1
 
 
 def _allocate(descriptor: int, size: int) -> None:

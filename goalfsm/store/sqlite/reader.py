@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 import apsw
 
-from goalfsm.errors import Busy, CannotWrite, NoDatabase, OlderDatabase
-from goalfsm.store.sqlite.database import Database, Row, Settings, connect, recognise, shut
+from goalfsm.errors import Busy, CannotWrite, NoDatabase
+from goalfsm.store.sqlite.database import Database, Row, Settings, connect, fetched, recognise, shut
 from goalfsm.store.sqlite.failures import translated
-from goalfsm.store.sqlite.migrations import version_of
+from goalfsm.store.sqlite.migrations import look_newest, version_of
 from goalfsm.store.sqlite.place import Place, Stamp, stamp, wal_of
 
 T = TypeVar("T")
@@ -53,34 +53,32 @@ class ReadOnlyDatabase(Database):
             if self._moved():
                 shut(db)
                 continue
-            self._check_version(db, version, empty=empty)
+            self._adapt(db, version, empty=empty)
             return db, place
         msg = f"{self.path} keeps changing"
         raise Busy(msg)
 
-    def _check_version(self, db: apsw.Connection, version: int, *, empty: bool) -> None:
+    def _adapt(self, db: apsw.Connection, version: int, *, empty: bool) -> None:
         if empty:
             shut(db)
             # Whoever was to fill it was killed; the next one that may write does.
             msg = f"{self.path} is still empty"
             raise NoDatabase(msg)
         if version < len(self.settings.migrations):
-            shut(db)
-            msg = f"{self.path} has schema version {version} and waits for a migration"
-            raise OlderDatabase(msg)
+            look_newest(db, version)
 
     def _moved(self) -> bool:
         """Return whether what was read from an immutable file may be torn or old."""
         return self._frozen is not None and _frozen_stamp(self.path) != self._frozen
 
-    def rows(self, sql: str, bindings: Row = ()) -> list[Row]:
+    def rows(self, sql: str, bindings: Row = (), *, max_bytes: int | None = None) -> list[Row]:
         """Return all rows of a query, as of one moment."""
         for _ in range(_ATTEMPTS):
             db = self.connection()
             self._place.check_database()
             if not self._moved():
                 try:
-                    rows = db.execute(sql, bindings).fetchall()
+                    rows = fetched(db.execute(sql, bindings), max_bytes)
                 except apsw.Error as error:
                     if not self._moved():
                         raise translated(error, "reading") from error

@@ -16,14 +16,13 @@ from goalfsm.store.sqlite.checkpoint import InlineCheckpoint, SqliteCheckpointer
 from goalfsm.store.sqlite.commits import Commits
 from goalfsm.store.sqlite.database import BUSY_MS, Database, Settings
 from goalfsm.store.sqlite.inspect import backup, facts, integrity
+from goalfsm.store.sqlite.journal import SqliteHistory, SqliteJournal, SqliteTranscripts
 from goalfsm.store.sqlite.lease import SqliteLease, lives
 from goalfsm.store.sqlite.migrations import MIGRATIONS, Migration
 from goalfsm.store.sqlite.place import RESERVE_BYTES, Reserve
 from goalfsm.store.sqlite.reader import ReadOnlyDatabase
 from goalfsm.store.sqlite.tables import (
-    SqliteHistory,
     SqliteInbox,
-    SqliteJournal,
     SqliteOutbox,
     SqliteProcesses,
     SqliteSessions,
@@ -57,6 +56,7 @@ class SqliteStore:
         self.history = SqliteHistory(database)
         self.workers = SqliteWorkerConfigs(database)
         self.processes = SqliteProcesses(database)
+        self.transcripts = SqliteTranscripts(database)
 
     @classmethod
     def open(  # noqa: PLR0913 - each is a thing that a test or a platform must be able to say
@@ -142,6 +142,10 @@ class SqliteStore:
     def backup(self, path: Path) -> None:
         """Write a consistent copy to a path that does not exist."""
         backup(self._database, path)
+
+    def verify(self) -> None:
+        """Look whether the file is still the one that is open, whole, and may be written."""
+        self._database.verify()
 
     def integrity(self) -> tuple[str, ...]:
         """Return what is wrong with the stored data, empty when nothing is."""

@@ -14,7 +14,6 @@ from goalfsm.store.port import (
     Done,
     Identity,
     InboxRow,
-    JournalRow,
     OpenEffect,
     Process,
     Stored,
@@ -39,15 +38,6 @@ _OPEN_OF: Final = """
     SELECT seq, thread_id, revision, at_ms, key, kind, payload
     FROM outbox INDEXED BY outbox_open
     WHERE thread_id = ? AND done_at_ms IS NULL AND seq > ? ORDER BY seq LIMIT ?"""
-_OLDEST: Final = """
-    SELECT seq, thread_id, revision, event_id, at_ms, event, decision, digest, rules_version, epoch
-    FROM journal WHERE thread_id = ? AND revision > ? ORDER BY revision LIMIT ?"""
-_NEWEST: Final = """
-    SELECT seq, thread_id, revision, event_id, at_ms, event, decision, digest, rules_version, epoch
-    FROM journal WHERE thread_id = ? AND revision > ? ORDER BY revision DESC LIMIT ?"""
-_FIND: Final = """
-    SELECT seq, thread_id, revision, event_id, at_ms, event, decision, digest, rules_version, epoch
-    FROM journal WHERE thread_id = ? AND event_id = ?"""
 
 
 class SqliteInbox:
@@ -188,57 +178,6 @@ class SqliteOutbox:
                 "UPDATE outbox SET done_at_ms = ? WHERE key = ? AND done_at_ms IS NULL", rows
             )
         )
-
-
-class SqliteJournal:
-    """`goalfsm.store.port.Journal`."""
-
-    def __init__(self, database: Database) -> None:
-        """Read through ``database``."""
-        self._database = database
-
-    def read(
-        self, thread_id: str, *, after: int = 0, limit: int = 1000, newest: bool = False
-    ) -> tuple[JournalRow, ...]:
-        """Return rows of a thread by revision."""
-        rows = self._database.rows(_NEWEST if newest else _OLDEST, (thread_id, after, limit))
-        return tuple(_journalled(row) for row in rows)
-
-    def find(self, thread_id: str, event_id: str) -> JournalRow | None:
-        """Return the row of an event."""
-        rows = self._database.rows(_FIND, (thread_id, event_id))
-        return _journalled(rows[0]) if rows else None
-
-
-def _journalled(row: Row) -> JournalRow:
-    seq, thread_id, revision, event_id, at_ms, event, decision, digest, rules, epoch = row
-    return JournalRow(
-        seq=seq,
-        thread_id=thread_id,
-        revision=revision,
-        event_id=event_id,
-        at_ms=at_ms,
-        event=event,
-        decision=decision,
-        digest=digest,
-        rules_version=rules,
-        epoch=epoch,
-    )
-
-
-class SqliteHistory:
-    """`goalfsm.store.port.History`."""
-
-    def __init__(self, database: Database) -> None:
-        """Read through ``database``."""
-        self._database = database
-
-    def read(self, thread_id: str) -> tuple[bytes, ...]:
-        """Return the entries of a thread, oldest first."""
-        rows = self._database.rows(
-            "SELECT entry FROM history WHERE thread_id = ? ORDER BY seq", (thread_id,)
-        )
-        return tuple(entry for (entry,) in rows)
 
 
 class SqliteWorkerConfigs:
