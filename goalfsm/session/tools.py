@@ -23,7 +23,10 @@ from goalfsm.goal.model import (
 from goalfsm.goal.validation import Rejected, check_budget, check_objective, check_text
 from goalfsm.text import line, shortened
 
-ToolName = Literal["create_goal", "get_goal", "update_goal"]
+ToolName = Literal["create_goal", "get_goal", "update_goal", "wait"]
+WaitFor = Literal["timer", "process", "person", "event"]
+WAITS_FOR: Final[tuple[WaitFor, ...]] = ("timer", "process", "person", "event")
+MAX_WAIT_S: Final = 366 * 86_400
 
 
 class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +62,17 @@ class ClaimBlocked(msgspec.Struct, frozen=True, kw_only=True):
     read: int | None = None
 
 
-ToolRequest = CreateGoal | GetGoal | ClaimComplete | ClaimBlocked
+class DeclareWait(msgspec.Struct, frozen=True, kw_only=True):
+    """The model asks for no turn before something has happened; see `WaitDeclared`."""
+
+    kind: WaitFor
+    seconds: float | None = None
+    pid: int | None = None
+    start_time: str = ""
+    note: str = ""
+
+
+ToolRequest = CreateGoal | GetGoal | ClaimComplete | ClaimBlocked | DeclareWait
 
 
 _EVIDENCE_ITEM: Final[dict[str, Any]] = {
@@ -163,7 +176,43 @@ UPDATE_GOAL: Final = ToolDefinition(
         "additionalProperties": False,
     },
 )
-TOOLS: Final[tuple[ToolDefinition, ...]] = (CREATE_GOAL, GET_GOAL, UPDATE_GOAL)
+WAIT: Final = ToolDefinition(
+    name="wait",
+    description=(
+        "Declare that nothing useful can be done before something outside happens, then end the "
+        "turn: no turn starts and no token is spent before that. Use it in place of polling: for "
+        "a time, the end of a process, an answer of the person, or an event that somebody reports."
+    ),
+    parameters={
+        "type": "object",
+        "properties": {
+            "for": {"type": "string", "enum": [*WAITS_FOR]},
+            "seconds": {
+                "type": ["number", "null"],
+                "exclusiveMinimum": 0,
+                "maximum": MAX_WAIT_S,
+                "description": "When a timer is due; for the others, how long to wait at most.",
+            },
+            "pid": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "description": "The process to wait for; it goes on when the turn ends.",
+            },
+            "start_time": {
+                "type": ["string", "null"],
+                "description": "What tells the process from later ones; null where not known.",
+            },
+            "note": {
+                "type": ["string", "null"],
+                "maxLength": MAX_TEXT_LENGTH,
+                "description": "What people see of it.",
+            },
+        },
+        "required": ["for"],
+        "additionalProperties": False,
+    },
+)
+TOOLS: Final[tuple[ToolDefinition, ...]] = (CREATE_GOAL, GET_GOAL, UPDATE_GOAL, WAIT)
 _BY_NAME: Final[dict[str, ToolDefinition]] = {tool.name: tool for tool in TOOLS}
 
 READ: Final = "goal"
@@ -236,6 +285,45 @@ def _update(given: dict[str, Any]) -> ClaimComplete | ClaimBlocked | Rejected:
     )
 
 
+def _wait(given: dict[str, Any]) -> DeclareWait | Rejected:
+    kind, note, started = given.get("for"), given.get("note", ""), given.get("start_time", "")
+    if kind not in WAITS_FOR:
+        return _invalid("thing to wait for", _listed(dict.fromkeys(WAITS_FOR)))
+    refused = _seconds(given.get("seconds"), kind) or _pid(given.get("pid"), kind)
+    if refused is not None:
+        return refused
+    if not isinstance(note, str) or not isinstance(started, str):
+        return _invalid("note or start time", "texts")
+    said = check_text(note, "note") if note else ""
+    if isinstance(said, Rejected):
+        return said
+    return DeclareWait(
+        kind=kind,
+        seconds=given.get("seconds"),
+        pid=given.get("pid"),
+        start_time=started,
+        note=said,
+    )
+
+
+def _seconds(seconds: Any, kind: WaitFor) -> Rejected | None:
+    if seconds is None:
+        missing = Rejected("argument_missing", "a timer needs its seconds", "give seconds")
+        return missing if kind == "timer" else None
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if number and 0 < seconds <= MAX_WAIT_S:
+        return None
+    return _invalid("number of seconds", f"more than 0, at most {MAX_WAIT_S:,}")
+
+
+def _pid(pid: Any, kind: WaitFor) -> Rejected | None:
+    if (kind == "process") != (pid is not None):
+        return _invalid("pid", "one for a process, and none for anything else")
+    if pid is None or (isinstance(pid, int) and not isinstance(pid, bool) and pid > 0):
+        return None
+    return _invalid("pid", "the number of a process")
+
+
 def _unfit(argument: str, given: Mapping[str, Any], status: str) -> Rejected | None:
     if argument not in given:
         return None
@@ -302,4 +390,5 @@ _PARSERS: Final[dict[ToolName, Callable[[dict[str, Any]], ToolRequest | Rejected
     "create_goal": _create,
     "get_goal": lambda _given: GetGoal(),
     "update_goal": _update,
+    "wait": _wait,
 }

@@ -255,3 +255,13 @@ def test_a_clock_that_was_set_changes_nothing_else() -> None:
     idle = Thread()
     idle.do(e.ClockAdjusted(by_ms=5))
     assert idle.session == Thread().session
+
+
+def test_the_model_declares_a_wait_with_its_tool() -> None:
+    thread = started()
+    thread.dispatch()
+    reply = thread.tool("wait", **{"for": "timer", "seconds": 600, "note": "the build"})
+    assert (reply.ok, reply.code) == (True, "waiting")
+    thread.end()
+    assert thread.wake is not None
+    assert thread.sent() == 1

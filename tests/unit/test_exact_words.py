@@ -41,7 +41,7 @@ NOW_MS = 1_800_000_010_500
             {},
             "unknown_tool",
             "there is no tool goal",
-            "the tools are create_goal, get_goal, update_goal",
+            "the tools are create_goal, get_goal, update_goal, wait",
         ),
         (
             "get_goal",

@@ -81,7 +81,7 @@ def test_policy_unless_changed() -> None:
 
 
 def test_tools() -> None:
-    (said,) = re.findall(r"The model has three tools.*: (.*?)\. ", TEXT)
+    (said,) = re.findall(r"The model has four tools.*: (.*?)\. ", TEXT)
     assert re.findall("`([a-z_]+)`", said) == [tool.name for tool in TOOLS]
 
 

@@ -31,7 +31,9 @@ from goalfsm.session.tools import (
     ClaimBlocked,
     ClaimComplete,
     CreateGoal,
+    DeclareWait,
     GetGoal,
+    ToolRequest,
     canonical,
     parse,
 )
@@ -236,7 +238,48 @@ ARGUMENTS = ["objective", "token_budget", "status", "evidence", "reason", "surpr
 )
 def test_parsing_never_raises(name: str, arguments: dict[str, Any]) -> None:
     parsed = parse(name, arguments)
-    assert isinstance(parsed, Rejected | CreateGoal | GetGoal | ClaimComplete | ClaimBlocked)
+    assert isinstance(parsed, Rejected | ToolRequest)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        ({"for": "timer", "seconds": 90}, DeclareWait(kind="timer", seconds=90)),
+        ({"for": "event", "seconds": 0.5}, DeclareWait(kind="event", seconds=0.5)),
+        ({"for": "person", "note": " a key "}, DeclareWait(kind="person", note="a key")),
+        (
+            {"for": "process", "pid": 12, "start_time": "s"},
+            DeclareWait(kind="process", pid=12, start_time="s"),
+        ),
+    ],
+)
+def test_a_wait_is_parsed(arguments: dict[str, Any], asked: DeclareWait) -> None:
+    assert parse("wait", arguments) == asked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({}, "argument_invalid"),
+        ({"for": "rain"}, "argument_invalid"),
+        ({"for": "timer"}, "argument_missing"),
+        ({"for": "timer", "seconds": 0}, "argument_invalid"),
+        ({"for": "timer", "seconds": True}, "argument_invalid"),
+        ({"for": "timer", "seconds": 1e12}, "argument_invalid"),
+        ({"for": "timer", "seconds": 5, "pid": 7}, "argument_invalid"),
+        ({"for": "process"}, "argument_invalid"),
+        ({"for": "process", "pid": 0}, "argument_invalid"),
+        ({"for": "process", "pid": True}, "argument_invalid"),
+        ({"for": "process", "pid": 7, "start_time": 5}, "argument_invalid"),
+        ({"for": "person", "note": 5}, "argument_invalid"),
+        ({"for": "person", "note": "x" * (MAX_TEXT_LENGTH + 1)}, "text_too_long"),
+    ],
+)
+def test_a_wait_that_says_nothing_sensible_is_refused(arguments: dict[str, Any], code: str) -> None:
+    refused = parse("wait", arguments)
+    assert isinstance(refused, Rejected)
+    assert refused.code == code
+    assert refused.hint
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=NAMES)

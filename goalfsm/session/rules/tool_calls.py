@@ -1,12 +1,12 @@
-"""The goal's tools as the model calls them: create, look, claim; nothing else is the model's."""
+"""The goal's tools as the model calls them: create, look, claim, wait; the rest is not its own."""
 
 from __future__ import annotations
 
 from goalfsm.goal.model import Limits
 from goalfsm.goal.validation import Rejected
 from goalfsm.session import tools
-from goalfsm.session.events import ObjectiveGiven, ToolCalled
-from goalfsm.session.rules import claims
+from goalfsm.session.events import ObjectiveGiven, ToolCalled, WaitDeclared
+from goalfsm.session.rules import claims, waits
 from goalfsm.session.rules import objective as terms
 from goalfsm.session.rules.status_change import refused
 from goalfsm.session.state import Change, Context, Reply, Session
@@ -29,5 +29,19 @@ def called(session: Session, event: ToolCalled, ctx: Context) -> Change:
             return terms.give(session, given, ctx)._replace(decide=engine)
         case tools.ClaimComplete(evidence=evidence, read=read):
             return claims.claim_complete(session, evidence, ctx, read=read)
+        case tools.DeclareWait():
+            return waits.declared(session, _declared(asked, event, ctx), ctx)
         case tools.ClaimBlocked(reason=reason, read=read):  # pragma: no branch - there is no other
             return claims.claim_blocked(session, reason, ctx, read=read)
+
+
+def _declared(asked: tools.DeclareWait, event: ToolCalled, ctx: Context) -> WaitDeclared:
+    return WaitDeclared(
+        kind=asked.kind,
+        until_ms=None if asked.seconds is None else ctx.now_ms + round(asked.seconds * 1000),
+        pid=asked.pid,
+        note=asked.note,
+        run_token=event.run_token,
+        relative=asked.seconds is not None,
+        started=asked.start_time,
+    )
