@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from tests.providers.names import PAUSE, full_name, number
-from tests.providers.responses import fault
+from tests.providers.responses import fault, told_when_cut
 
 if TYPE_CHECKING:
     from tests.providers.script import Reply
     from tests.providers.server import Request
 
-__all__ = ["fault", "stream"]
+__all__ = ["fault", "stream", "told_when_cut"]
 
 
 def stream(answer: Reply, request: Request) -> Iterator[str]:

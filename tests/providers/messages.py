@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.providers.names import PAUSE, full_name, number
+from tests.providers.script import Usage
 
 if TYPE_CHECKING:
     from tests.providers.script import Fault, Reply
@@ -25,6 +26,13 @@ def fault(answer: Fault) -> str:
     """Return the body of an answer that is not 200."""
     error = {"type": _TYPES.get(answer.status, "api_error"), "message": answer.message}
     return json.dumps({"type": "error", "error": error, "request_id": f"req_{number()}"})
+
+
+def told_when_cut(answer: Reply, request: Request) -> Usage:
+    """Return what is known of the usage in the middle of an answer: what was read."""
+    if not request.body.get("stream"):
+        return Usage()
+    return Usage(answer.usage.input_tokens, 0, answer.usage.cached_tokens)
 
 
 def stream(answer: Reply, request: Request) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from tests.providers.names import PAUSE, full_name, number
+from tests.providers.script import Usage
 
 if TYPE_CHECKING:
     from tests.providers.script import Fault, Reply
@@ -18,6 +19,11 @@ def fault(answer: Fault) -> str:
     kind = "insufficient_quota" if answer.code == "insufficient_quota" else answer.code
     error = {"message": answer.message, "type": kind, "code": answer.code, "param": None}
     return json.dumps({"error": {**error, **dict(answer.extra)}})
+
+
+def told_when_cut(_answer: Reply, _request: Request) -> Usage:
+    """Return what is known of the usage in the middle of an answer."""
+    return Usage()
 
 
 def stream(answer: Reply, request: Request) -> Iterator[str]:

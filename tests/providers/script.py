@@ -39,7 +39,8 @@ class Reply:
     """The model answers with a text, with tool calls, or with both.
 
     It waits ``delay`` before the first byte, and ``linger`` after the text; ``cut`` ends the
-    connection there, before anything says that the answer is whole (and before its usage is told).
+    connection there, before anything says that the answer is whole. What its call is charged is
+    what the format has told of it by then.
     """
 
     text: str = ""
@@ -95,7 +96,7 @@ OVERFLOW = Fault(
 UNAUTHORIZED = Fault(401, "invalid_api_key", "Incorrect API key provided.")
 UNAVAILABLE = Fault(503, "server_error", "The server is temporarily unavailable.")
 OVERLOADED = Fault(529, "overloaded_error", "Overloaded")
-CUT = Reply("This answer breaks o", usage=Usage(), cut=True)
+CUT = Reply("This answer breaks o", usage=Usage(100, 0, 20), linger=0.2, cut=True)
 
 
 def says(text: str, usage: Usage | None = None) -> Reply:

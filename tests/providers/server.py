@@ -14,6 +14,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from types import ModuleType
 from typing import Any, Final, Self
 
 from tests.providers import chat, messages, responses
@@ -169,7 +170,7 @@ class Provider:
         if isinstance(answer, Fault):
             await _plain(writer, answer.status, wire.fault(answer), answer.headers)
             return True
-        return await self._stream(writer, wire.stream(answer, request), request, answer, reader)
+        return await self._stream(writer, wire, request, answer, reader)
 
     def _take(self, request: Request) -> Answer:
         with self._arrived:
@@ -187,7 +188,7 @@ class Provider:
     async def _stream(
         self,
         writer: asyncio.StreamWriter,
-        events: Iterable[str],
+        wire: ModuleType,
         request: Request,
         answer: Reply,
         reader: asyncio.StreamReader,
@@ -199,7 +200,7 @@ class Provider:
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
             b"cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n"
         )
-        for event in events:
+        for event in wire.stream(answer, request):
             if event == PAUSE:
                 await asyncio.sleep(answer.linger)
                 continue
@@ -207,7 +208,7 @@ class Provider:
             writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
             await writer.drain()
         if answer.cut:
-            await writer.drain()
+            request.charged = wire.told_when_cut(answer, request)
             writer.transport.abort()
             return False
         request.charged = answer.usage
