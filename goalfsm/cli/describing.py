@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from goalfsm.daemon.config import WorkerConfig
+    from goalfsm.workers.agents.spec import AgentName
 
 _VERIFY_TIMEOUT_S: Final = 600.0
 _OF_A_GOAL = (
@@ -30,6 +31,7 @@ _OF_A_GOAL = (
     "policy",
     "replace",
 )
+_AGENTS: Final = ("codex", "claude", "pi", "acp")
 
 
 def goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,6 +63,11 @@ def goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
             type=arguments.duration,
             metavar="DURATION",
             help="Longest turn; default 24h.",
+        ),
+        click.option(
+            "--agent",
+            type=click.Choice(_AGENTS),
+            help="Who does the work; what follows -- are arguments of its own.",
         ),
         click.option(
             "--prompt-arg", is_flag=True, help="Give the prompt as the last argument, not on stdin."
@@ -155,11 +162,15 @@ def worker(
         decode_config,
     )
 
-    if not program:
+    agent = given["agent"]
+    if agent is not None and given["prompt_arg"]:
+        raise HintedError("--prompt-arg is for programs", f"leave it out: {agent} is an agent")
+    if not program and agent is None:
         described = ("prompt_arg", "turn_timeout", "silence_timeout", "env_names")
         if any(given[name] not in (None, False, ()) for name in described):
             raise HintedError(
-                "these options describe a program, and none was given", "add it: -- PROGRAM ARGS"
+                "these options describe a program, and none was given",
+                "add it: -- PROGRAM ARGS, or --agent NAME",
             )
         if stored is not None:
             decode_config(stored).validate()
@@ -167,11 +178,12 @@ def worker(
             raise GoalError(
                 "no program is known for this thread",
                 code="program_missing",
-                hint="say who does the work: goalfsm run -- PROGRAM ARGS",
+                hint="say who does the work: goalfsm run --agent NAME, or -- PROGRAM ARGS",
             )
         return None
     config = WorkerConfig(
         argv=program,
+        agent=agent,
         cwd=str(places.working_directory()),
         env_names=given["env_names"] or None,
         prompt_arg=given["prompt_arg"],
@@ -179,4 +191,14 @@ def worker(
         silence_timeout_s=given["silence_timeout"] or SILENCE_TIMEOUT_S,
     )
     config.validate()
+    if agent is not None:
+        _warn_of_version(agent)
     return config
+
+
+def _warn_of_version(agent: AgentName) -> None:
+    """Name on stderr a version of the agent that was not tested."""
+    from goalfsm.workers.agents.spec import AGENTS, look  # noqa: PLC0415  only for an agent
+
+    if AGENTS[agent].tested and (warning := look(agent).warning):
+        click.echo(f"goalfsm: {warning}", err=True)

@@ -146,7 +146,7 @@ def set_command(
 ) -> None:
     """Give a thread an objective, and a program for its turns; a daemon or a run drives it.
 
-    Without an objective only the program is stored, for the thread that --thread names.
+    Without an objective only the program or agent is stored, for the thread that --thread names.
     """
     if len(words) > 2:  # noqa: PLR2004  a thread and an objective
         raise HintedError(f"{len(words)} arguments", "put the objective in quotes")
@@ -156,7 +156,7 @@ def set_command(
     program = program_of(ctx)
     if wanted is None:
         describing.refuse_goal_options(given)
-        if not program:
+        if not program and given["agent"] is None:
             raise HintedError("neither an objective nor a program", 'goalfsm set "OBJECTIVE"')
     session, stored = _now(place, given=wanted is not None)
     if wanted is None and session is None:

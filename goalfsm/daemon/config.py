@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from goalfsm.errors import GoalError
+from goalfsm.workers.agents.spec import AgentName, AgentSpec
 from goalfsm.workers.command import CommandWorker
 from goalfsm.workers.lines import OutputMode
 from goalfsm.workers.protocol import Supervised, Worker
@@ -26,11 +27,14 @@ WorkerSource = Worker | Mapping[str, Worker] | Callable[[str], Worker | None]
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The program that runs a thread's turns, as it is stored: names, never values of secrets.
 
+    With an ``agent``, ``argv`` are the arguments that the agent is given.
+
     ``env_names`` are the environment variables that it gets besides a few base ones, None passes
     all on. A timeout of None is no timeout.
     """
 
     argv: tuple[str, ...]
+    agent: AgentName | None = None
     cwd: str | None = None
     env_names: tuple[str, ...] | None = None
     prompt_arg: bool = False
@@ -50,6 +54,12 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             output=self.output,
         )
 
+    def agent_spec(self) -> AgentSpec | None:
+        """Return what starts the agent, None where a plain program does the turns."""
+        if self.agent is None:
+            return None
+        return AgentSpec(agent=self.agent, args=self.argv, cwd=self.cwd, env_names=self.env_names)
+
     def validate(self) -> None:
         """Raise GoalError, with a hint, for a program that cannot be started from here."""
         for seconds in (self.turn_timeout_s, self.silence_timeout_s):
@@ -59,7 +69,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
                     code="timeout_invalid",
                     hint="give a number of seconds above 0",
                 )
-        self.spec().validate()
+        (self.agent_spec() or self.spec()).validate()
 
     def encode(self) -> bytes:
         """Return the bytes that a store keeps."""
@@ -132,8 +142,18 @@ async def assign(
     if config is None:
         return None if worker is None else Assignment(worker)
     if worker is None:
-        worker = CommandWorker(config.spec(), await processes.supervisor())
+        worker = await _stored_worker(config, processes)
     return Assignment(worker, stored, config.turn_timeout_s, config.silence_timeout_s)
+
+
+async def _stored_worker(config: WorkerConfig, processes: Processes) -> Worker:
+    supervisor = await processes.supervisor()
+    agent = config.agent_spec()
+    if agent is None:
+        return CommandWorker(config.spec(), supervisor)
+    from goalfsm.workers.agents.worker import AgentWorker  # noqa: PLC0415  few threads have one
+
+    return AgentWorker(agent, supervisor)
 
 
 def given_worker(thread_id: str, source: WorkerSource | None) -> Worker | None:
