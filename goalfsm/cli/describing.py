@@ -192,13 +192,25 @@ def worker(
     )
     config.validate()
     if agent is not None:
-        _warn_of_version(agent)
+        _ask(agent)
     return config
 
 
-def _warn_of_version(agent: AgentName) -> None:
-    """Name on stderr a version of the agent that was not tested."""
+def _ask(agent: AgentName) -> None:
+    """Name on stderr a version of the agent that was not tested; raise where it does not start."""
     from goalfsm.workers.agents.spec import AGENTS, look  # noqa: PLC0415  only for an agent
 
-    if AGENTS[agent].tested and (warning := look(agent).warning):
-        click.echo(f"goalfsm: {warning}", err=True)
+    if not AGENTS[agent].tested:
+        return
+    found = look(agent)
+    if found.problem:
+        known = AGENTS[agent]
+        raise GoalError(
+            f"{known.title} is installed, but {found.problem}",
+            code="agent_broken",
+            hint=f"{known.needs}; try {agent} --version"
+            if known.needs
+            else f"try {agent} --version",
+        )
+    if found.warning:
+        click.echo(f"goalfsm: {found.warning}", err=True)

@@ -28,13 +28,20 @@ class Known(NamedTuple):
     install: str
     tested: str
     can: tuple[str, ...]
+    needs: str = ""
 
 
 _ALL: Final = ("session", "usage", "goal tools", "steer", "interrupt", "compact")
 AGENTS: Final[Mapping[AgentName, Known]] = {
     "codex": Known("Codex CLI", "npm install -g @openai/codex", "0.171.0", _ALL),
     "claude": Known("Claude Code", "npm install -g @anthropic-ai/claude-code", "2.1.332", _ALL),
-    "pi": Known("pi", "npm install -g @earendil-works/pi-coding-agent", "1.6.0", _ALL),
+    "pi": Known(
+        "pi",
+        "npm install -g @earendil-works/pi-coding-agent",
+        "1.6.0",
+        _ALL,
+        "pi 1.6 needs Node 22.19 or newer",
+    ),
     "acp": Known(
         "any agent that speaks the Agent Client Protocol",
         'pip install "goalfsm[acp]"',
