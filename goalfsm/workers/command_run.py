@@ -14,7 +14,7 @@ import msgspec
 
 from goalfsm.errors import GoalError
 from goalfsm.workers.environment import plain, worker_environment
-from goalfsm.workers.lines import OutputReader
+from goalfsm.workers.lines import OutputReader, other_format
 from goalfsm.workers.output import Tail
 from goalfsm.workers.protocol import (
     ErrorReported,
@@ -40,6 +40,14 @@ if TYPE_CHECKING:
 _MAX_EVENTS_WAITING: Final = 1024
 _MAX_BYTES_WAITING: Final = 4 * 1024 * 1024
 _MESSAGE_TAIL: Final = 2_000
+_WORDS: Final = 4_000
+_MAX_ARGUMENT: Final = 128 * 1024 - 1
+"""Most bytes of one argument on Linux, without the byte that ends it."""
+_ON_STDIN: Final = (
+    "The whole prompt is on standard input: read it to its end, then do what it says."
+)
+REFUSED: Final = 10
+"""The exit status of a program that ended because one of its calls was refused: no failure."""
 
 
 class CommandRun:
@@ -72,8 +80,10 @@ class CommandRun:
         self._wake = asyncio.Event()
         self._over = asyncio.Event()
         self._aborted = False
+        self._too_long = False
         self._late: ErrorReported | None = None
         self._reported = False
+        self._refused = False
         self._unanswered: set[str | int] = set()
         self._kept: set[int] = set()
         self._left: tuple[int, ...] = ()
@@ -114,6 +124,7 @@ class CommandRun:
         if call_id not in self._unanswered:
             return False
         self._unanswered.discard(call_id)
+        self._refused = self._refused or not result.ok
         self._heard = asyncio.get_running_loop().time()
         self._wake.set()
         told = msgspec.to_builtins(result)
@@ -122,6 +133,10 @@ class CommandRun:
     def spare(self, pid: int) -> None:
         """Let a process go on when the turn has ended by itself: the goal waits for it."""
         self._kept.add(pid)
+
+    def refuse(self) -> None:
+        """Note that a goal tool refused a call of the program's: its exit status may say so."""
+        self._refused = True
 
     async def abort(self) -> None:
         """End the run and return when it is over."""
@@ -135,8 +150,12 @@ class CommandRun:
     async def _start(self) -> Child:
         """Start the program and give it its prompt; GoalError when it cannot be started."""
         spec, work = self._spec, self._work
-        argv = [*spec.argv, plain(work.prompt)] if spec.prompt_arg else list(spec.argv)
-        needs_input = spec.keeps_stdin or not spec.prompt_arg
+        argv = list(spec.argv)
+        if spec.prompt_arg:
+            prompt = plain(work.prompt)
+            self._too_long = len(prompt.encode()) > _MAX_ARGUMENT
+            argv.append(_ON_STDIN if self._too_long else prompt)
+        needs_input = spec.keeps_stdin or not spec.prompt_arg or self._too_long
         with contextlib.ExitStack() as opened:
             theirs, ours = self._open(opened, needs_input=needs_input)
             child = await self._supervisor.spawn(
@@ -190,8 +209,8 @@ class CommandRun:
 
     def _give_prompt(self, stdin: InputPipe) -> None:
         prompt = self._work.prompt
-        if self._spec.keeps_stdin:
-            if not self._spec.prompt_arg:
+        if self._spec.keeps_stdin and not (self._too_long and self._spec.stdin == "auto"):
+            if not self._spec.prompt_arg or self._too_long:
                 self.send({"type": "prompt", "text": prompt})
             return
         stdin.write(prompt.encode("utf-8", "replace"))
@@ -205,7 +224,12 @@ class CommandRun:
         hint = f" Hint: {error.hint}" if error.hint else ""
         return (
             ErrorReported(
-                message=f"{error}.{hint}", kind="lost" if lost else "spawn", code=error.code
+                message=f"{error}.{hint}",
+                kind="lost" if lost else "spawn",
+                source="spawn",
+                # Descriptors, processes and memory come back when others let go of them.
+                failure="transient" if error.code == "spawn_unavailable" else None,
+                code=error.code,
             ),
             exited,
         )
@@ -215,6 +239,9 @@ class CommandRun:
     def _output(self, data: bytes) -> None:
         self._heard = asyncio.get_running_loop().time()
         self._take(self._reader.feed(data))
+        for call_id in self._reader.unanswered:
+            self._refuse(call_id)
+        self._reader.unanswered.clear()
         if self._stdin is not None and self._reader.mode == "text":
             # Plain text has no use for lines; a program that reads to the end may go on.
             self._stdin.end()
@@ -222,6 +249,11 @@ class CommandRun:
         full = len(self._events) > _MAX_EVENTS_WAITING or self._backlog > _MAX_BYTES_WAITING
         if self._events and full and self._stdout is not None:
             self._stdout.pause()
+
+    def _refuse(self, call_id: str | int) -> None:
+        """Answer a call that is not carried out: its program may wait for that."""
+        refused = {"ok": False, "error": "this turn reported too much", "code": "too_much"}
+        self.send({"type": "tool_result", "id": call_id, **refused})
 
     def _message(self, data: bytes) -> None:
         self._heard = asyncio.get_running_loop().time()
@@ -312,7 +344,10 @@ class CommandRun:
         messages = self._messages.text()
         failure = self._failure(code, messages)
         exited = Exited(
-            ok=code == 0 and failure is None and not self._reported and not self._aborted,
+            ok=failure is None
+            and (code == 0 or (code == REFUSED and self._refused))
+            and not self._reported
+            and not self._aborted,
             status=code if code is not None and code >= 0 else None,
             signal=-code if code is not None and code < 0 else None,
             aborted=self._aborted,
@@ -327,17 +362,39 @@ class CommandRun:
         if self._late is not None:
             return self._late
         name = Path(self._spec.argv[0]).name
-        tail = f": {messages[-_MESSAGE_TAIL:].strip()}" if messages.strip() else ""
         if code is None:
             return _lost(name, self._left)
-        if code == 0 or self._reported:
+        if self._reported or (code == REFUSED and self._refused):
             # What the program itself reported says more than its status.
             return None
+        if code == 0:
+            return self._misunderstood(name)
+        # The program's own words: what it says to people, or else the end of what it answered.
+        words = (messages.strip() or self._reader.words.strip())[-_WORDS:]
+        tail = f": {words[-_MESSAGE_TAIL:].strip()}" if words else ""
         if code < 0:
-            message = f"{name} was ended by {_signal_name(-code)}{tail}"
-            return ErrorReported(message=message, kind="signal", code=f"signal_{-code}")
-        message = f"{name} exited with status {code}{tail}"
-        return ErrorReported(message=message, kind="exit", code=f"exit_{code}")
+            how, kind, number = f"was ended by {_signal_name(-code)}", "signal", -code
+        else:
+            how, kind, number = f"exited with status {code}", "exit", code
+        return ErrorReported(
+            message=f"{name} {how}{tail}",
+            kind="signal" if code < 0 else "exit",
+            source="exit",
+            text=words or None,
+            code=f"{kind}_{number}",
+        )
+
+    def _misunderstood(self, name: str) -> ErrorReported | None:
+        """Return the refusal of a turn that went well, but in a format that says nothing here."""
+        tongue = self._reader.tongue
+        if tongue is None:
+            return None
+        return ErrorReported(
+            message=f"{name}: {other_format(tongue)}",
+            source="exit",
+            code="other_format",
+            failure="invalid_request",
+        )
 
     async def _dismantle(self) -> None:
         """Leave nothing behind, however the generator ended."""

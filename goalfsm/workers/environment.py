@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import sys
@@ -57,6 +58,9 @@ def worker_environment(
     env["GOALFSM_RUN_TOKEN"] = work.run_token
     env["GOALFSM_TURN"] = str(work.turn)
     env["GOALFSM_OBJECTIVE"] = plain(work.objective, MAX_OBJECTIVE_BYTES)
+    tool = _tool(env["PATH"], tool_directory)
+    if tool is not None:
+        env["GOALFSM_TOOL"] = tool
     env.pop("GOALFSM_SESSION", None)
     if work.session is not None:
         env["GOALFSM_SESSION"] = plain(work.session.decode("utf-8", "replace"))
@@ -85,6 +89,14 @@ def tool_path(path: str, directory: str | None = None) -> str:
     return path if ours.samefile(found) else f"{home}{os.pathsep}{path}"
 
 
+def _tool(path: str, directory: str | None) -> str | None:
+    """Return the absolute path of the ``goalfsm`` of ``directory``, or else of PATH."""
+    home = directory or _script_directory()
+    found = shutil.which(_TOOL, path=path if home is None else home)
+    return None if found is None else os.path.abspath(found)  # noqa: PTH100 - links stay
+
+
+@functools.cache
 def _script_directory() -> str | None:
     """Return where this installation's console script is, None when it has none."""
     places = [str(Path(sys.executable).parent), sysconfig.get_path("scripts")]

@@ -6,15 +6,17 @@ Nothing here does I/O, raises on bad input, or grows with the size of the output
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
-from goalfsm.workers.output import KEEP_TEXT, BoundedText, excerpt
+from goalfsm.workers.output import KEEP_TEXT, BoundedText, Tail, excerpt
 from goalfsm.workers.protocol import (
     MAX_SESSION,
     ErrorReported,
+    ErrorSource,
     ModelTurnEnded,
     ModelTurnStarted,
     ProgressReported,
@@ -31,6 +33,8 @@ from goalfsm.workers.protocol import (
     WaitDeclared,
     WaitFor,
 )
+from goalfsm.workers.tongues import Tongue, tongue_of
+from recovery import Kind
 
 OutputMode = Literal["auto", "lines", "text"]
 """How stdout is read: by its first line, always as JSON lines, or never."""
@@ -39,11 +43,21 @@ MAX_LINE: Final = 1024 * 1024
 """Longest JSON line, in bytes without its newline."""
 MAX_EVENTS: Final = 100_000
 """Most events of one run; usage beyond it is added up, anything else is counted as skipped."""
+MAX_REPORTED: Final = 8 * 1024 * 1024
+"""Most bytes of lines besides text that one run may report; what is beyond is as for events."""
 MAX_SKIPS: Final = 20
-"""Most skipped lines that are reported one by one; the others are counted."""
+"""Most different reasons for skipping a line that are told; what else is skipped is counted."""
 MAX_NAME: Final = 256
 MAX_MESSAGE: Final = 16_000
 _MERGE_EVERY: Final = 1_000
+_WORDS: Final = 4_000
+_HEAD_BYTES: Final = 64
+_USAGE_LINE: Final = re.compile(rb'(?:^|\n)\s*\{\s*"type"\s*:\s*"usage"')
+_AFTER_TEXT: Final = (
+    "JSON lines after plain text are a part of the answer, and their usage does not count; "
+    "--output lines reads them"
+)
+_TOO_MUCH: Final = f"too much: a turn may report {MAX_REPORTED // 1024**2} MiB besides its text"
 
 # A cost in the currency's units that is still an exact number of millionths.
 _MAX_COST: Final = 1e9
@@ -113,6 +127,9 @@ class _Error(_Line, frozen=True, kw_only=True):
     code: str | int | None = None
     # Providers send this header as text; a text that is not a number of seconds says nothing.
     retry_after: Seconds | str | None = None
+    # What is not one of the known words says nothing either: the error counts all the same.
+    source: str | None = None
+    kind: str | None = None
 
 
 class _Wait(_Line, frozen=True, kw_only=True):
@@ -160,6 +177,9 @@ _SHAPES: Final[Mapping[str, type[_Line]]] = {
 _DECODERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     name: msgspec.json.Decoder(shape, strict=shape is not _Usage) for name, shape in _SHAPES.items()
 }
+
+_SOURCES: Final[Mapping[str, ErrorSource]] = {"provider": "provider", "tool": "tool"}
+_KINDS: Final[Mapping[str, Kind]] = {kind: kind for kind in get_args(Kind)}
 
 
 def parse_line(raw: bytes) -> TurnEvent:
@@ -229,6 +249,8 @@ def _event(line: _Shape) -> TurnEvent:  # noqa: C901, PLR0911, PLR0912 - one cas
                 status=line.status,
                 code=None if line.code is None else str(line.code)[:MAX_NAME],
                 retry_after=_seconds(line.retry_after),
+                source=_SOURCES.get(line.source or "", "unknown"),
+                failure=_KINDS.get(line.kind or ""),
             )
         case _Wait():
             return _wait(line)
@@ -279,6 +301,9 @@ class OutputReader:
 
     In ``auto`` mode the first line that is not blank decides for the whole run: a JSON object
     whose ``type`` is a string means JSON lines, anything else means plain text.
+
+    ``tongue`` is whose lines these are, where the first that was not understood shows it.
+    ``unanswered`` are the ids of tool calls that were too much: nobody will answer them.
     """
 
     def __init__(self, mode: OutputMode = "auto", *, keep: int = KEEP_TEXT) -> None:
@@ -293,8 +318,19 @@ class OutputReader:
         self._usage_count = 0
         self._merged: UsageReported | None = None
         self._merged_count = 0
-        self._skipped = 0
+        self._reported = 0
+        self._told: set[str] = set()
         self._withheld = 0
+        self._said = Tail(_WORDS)
+        self._hinted = mode == "text"
+        self._begun = b""
+        self.tongue: Tongue | None = None
+        self.unanswered: list[str | int] = []
+
+    @property
+    def words(self) -> str:
+        """Return the end of what was said: of the answer, or else of the output as it came."""
+        return self._said.text()
 
     def feed(self, data: bytes) -> list[TurnEvent]:
         """Take the next bytes and return the events that they complete."""
@@ -302,6 +338,13 @@ class OutputReader:
             return self._plain(data)
         out: list[TurnEvent] = []
         self._line += data
+        if self.mode == "auto" and not _may_be_object(self._line):
+            # What cannot become an object is shown as it comes, not when its line ends.
+            self.mode = "text"
+            rest = bytes(self._line)
+            self._line.clear()
+            blank = len(rest) - len(rest.lstrip())
+            return self._plain(rest[rest.rfind(b"\n", 0, blank) + 1 :])
         start = 0
         while (end := self._line.find(b"\n", max(start, self._searched))) >= 0:
             line = bytes(self._line[start:end])
@@ -347,7 +390,7 @@ class OutputReader:
             out.append(self._merged)
             self._merged = None
         if self._withheld:
-            out.append(Skipped(reason="more of the same", count=self._withheld))
+            out.append(Skipped(reason="more that was not taken", count=self._withheld))
             self._withheld = 0
         return out
 
@@ -364,45 +407,74 @@ class OutputReader:
         return True
 
     def _plain(self, data: bytes) -> list[TurnEvent]:
+        self._said.add(data)
         text = self._answer.add(self._decode(data))
-        return [Text(text=text)] if text else []
+        out: list[TurnEvent] = [Text(text=text)] if text else []
+        if not self._hinted:
+            # The line that is under way may have begun in an earlier piece.
+            seen = self._begun + data
+            if _USAGE_LINE.search(seen):
+                self._hinted = True
+                out.append(Skipped(reason=_AFTER_TEXT))
+            self._begun = seen[seen.rfind(b"\n") + 1 :][:_HEAD_BYTES]
+        return out
 
     def _take(self, line: bytes, out: list[TurnEvent]) -> None:
         if self._overlong:
             self._overlong = False
             return
         line = _without_mark(line).strip()
-        if line:
-            self._emit(parse_line(line), out)
+        if not line:
+            return
+        event = parse_line(line)
+        if isinstance(event, Skipped):
+            self._said.add(line + b"\n")
+            if self.tongue is None and (tongue := tongue_of(line)) is not None:
+                self.tongue = tongue
+                event = Skipped(reason=f"another format: {other_format(tongue)}")
+        self._emit(event, out, len(line))
 
-    def _emit(self, event: TurnEvent, out: list[TurnEvent]) -> None:
+    def _emit(self, event: TurnEvent, out: list[TurnEvent], size: int = 0) -> None:
         """Append the event, unless its kind has been bounded away."""
         match event:
             case UsageReported():
+                self._reported += size
                 self._usage(event, out)
                 return
             case Skipped():
-                self._skipped += 1
-                if self._skipped > MAX_SKIPS:
-                    self._withheld += 1
-                    return
-                out.append(event)
+                self._skip(event, out)
                 return
             case Text():
+                self._said.add(event.text[-_WORDS:].encode("utf-8", "replace"))
                 text = self._answer.add(event.text)
                 if not text:
                     return
                 event = Text(text=text)
+            case _:
+                self._reported += size
         self._events += 1
-        if self._events > MAX_EVENTS:
+        too_much = self._reported > MAX_REPORTED and not isinstance(event, Text)
+        if self._events > MAX_EVENTS or too_much:
+            if isinstance(event, ToolCalled):
+                self.unanswered.append(event.id)
+            self._skip(Skipped(reason=_TOO_MUCH), out)
+            return
+        out.append(event)
+
+    def _skip(self, event: Skipped, out: list[TurnEvent]) -> None:
+        """Tell each reason once; of an unknown type, also which one it is."""
+        kind = event.reason.partition(":")[0]
+        reason = event.reason if kind == "unknown type" else kind
+        if reason in self._told or len(self._told) >= MAX_SKIPS:
             self._withheld += 1
             return
+        self._told.add(reason)
         out.append(event)
 
     def _usage(self, event: UsageReported, out: list[TurnEvent]) -> None:
         """Give a usage line its key; past the limit, add up: nothing that was reported is lost."""
         self._usage_count += 1
-        if self._usage_count <= MAX_EVENTS:
+        if self._usage_count <= MAX_EVENTS and self._reported <= MAX_REPORTED:
             out.append(msgspec.structs.replace(event, key=str(self._usage_count)))
             return
         before = self._merged or UsageReported(key=str(self._usage_count))
@@ -418,6 +490,20 @@ class OutputReader:
             out.append(self._merged)
             self._merged = None
             self._merged_count = 0
+
+
+def other_format(tongue: Tongue) -> str:
+    """Return what to say of output that is in another program's format."""
+    return (
+        f"this looks like the output of {tongue.name}, of which nothing is read here; "
+        f"--agent {tongue.agent} speaks with that program"
+    )
+
+
+def _may_be_object(begun: bytearray) -> bool:
+    """Return whether the first line is blank so far, or begins as a JSON object."""
+    first = bytes(begun[:_HEAD_BYTES]).removeprefix(codecs.BOM_UTF8).lstrip()
+    return not first or first.startswith(b"{") or codecs.BOM_UTF8.startswith(first)
 
 
 def _without_mark(line: bytes) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from goalfsm.workers import lines
 from goalfsm.workers.command import CommandWorker
 from goalfsm.workers.protocol import (
     ErrorReported,
@@ -31,9 +32,93 @@ def test_another_status_is_an_error_with_the_end_of_stderr(bench: Any) -> None:
     assert failed.kind == "exit"
     assert failed.code == "exit_7"
     assert failed.message == "sh exited with status 7: first\nrate limit: 429"
+    assert (failed.text, failed.source) == ("first\nrate limit: 429", "exit")
     end = ending(events)
     assert (end.ok, end.status, end.stderr_tail) == (False, 7, "first\nrate limit: 429")
     assert answer(events) == "answer\n"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "API Error: 429 too many requests",
+        '{"type":"result","subtype":"success","is_error":true,"api_error_status":429}',
+    ],
+)
+def test_where_stderr_is_empty_the_end_of_the_answer_says_why(bench: Any, said: str) -> None:
+    """Also where it is in a format that is not understood: its words are."""
+    events = bench.turn(["sh", "-c", f"echo working; echo '{said}'; exit 1"])
+    assert error(events).text == f"working\n{said}"
+    events = bench.turn(["sh", "-c", f"echo '{said}'; exit 1"])
+    assert (error(events).text, error(events).kind) == (said, "exit")
+
+
+def test_of_a_turn_that_only_fails_there_are_no_words(bench: Any) -> None:
+    failed = error(bench.turn(["sh", "-c", "exit 3"]))
+    assert (failed.message, failed.text) == ("sh exited with status 3", None)
+
+
+def test_long_words_are_told_from_their_end(bench: Any) -> None:
+    script = "i=0; while [ $i -lt 2000 ]; do echo line $i >&2; i=$((i+1)); done; exit 1"
+    words = error(bench.turn(["sh", "-c", script])).text
+    assert words is not None
+    assert len(words) <= 4_000
+    assert words.endswith("line 1999")
+
+
+def test_another_format_is_refused_where_the_turn_went_well(bench: Any) -> None:
+    said = '{"type":"thread.started","thread_id":"x"}'
+    failed = error(bench.turn(["sh", "-c", f"echo '{said}'"]))
+    assert (failed.code, failed.failure) == ("other_format", "invalid_request")
+    assert "--agent codex" in failed.message
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_program_that_ends_because_it_was_refused_ended_well(bench: Any, refused: bool) -> None:
+    async def main(supervisor: Supervisor) -> list[TurnEvent]:
+        spec = CommandSpec(argv=("sh", "-c", "read line; exit 10"), stdin="lines")
+        worker = CommandWorker(spec, supervisor)
+        worker.refuse("another")
+        events: list[TurnEvent] = []
+        async for event in worker.run(bench.work()):
+            events.append(event)
+            if isinstance(event, Spawned) and refused:
+                worker.refuse("run-1")
+        return events
+
+    events = bench.run(main)
+    assert (ending(events).ok, ending(events).status) == (refused, 10)
+    assert sum(isinstance(event, ErrorReported) for event in events) == (not refused)
+
+
+def test_a_refused_tool_call_is_known_to_be_refused(bench: Any, python: Python) -> None:
+    source = LINES + (
+        'say(type="tool_call", id=1, name="update_goal")\nsys.stdin.readline()\n'
+        "sys.stdin.readline()\nsys.exit(10)"
+    )
+
+    async def main(supervisor: Supervisor) -> list[TurnEvent]:
+        worker = CommandWorker(CommandSpec(argv=tuple(python(source)), stdin="lines"), supervisor)
+        events: list[TurnEvent] = []
+        async for event in worker.run(bench.work()):
+            events.append(event)
+            if isinstance(event, ToolCalled):
+                await worker.tool_result("run-1", 1, ToolResult(ok=False, code="evidence"))
+        return events
+
+    assert ending(bench.run(main)).ok
+
+
+def test_calls_beyond_the_bound_are_answered(
+    bench: Any, python: Python, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "MAX_REPORTED", 0)
+    source = LINES + (
+        'say(type="tool_call", id=7, name="get_goal")\nsys.stdin.readline()\n'
+        'say(type="text", text=sys.stdin.readline())'
+    )
+    events = bench.turn(python(source), spec={"stdin": "lines"})
+    assert '"code":"too_much"' in answer(events)
 
 
 def test_a_good_turn_may_write_to_stderr(bench: Any) -> None:

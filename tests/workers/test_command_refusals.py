@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 
 from goalfsm.errors import GoalError
+from goalfsm.workers import command_run
 from goalfsm.workers.command import CommandWorker
 from goalfsm.workers.protocol import ErrorReported, Exited, Spawned, TurnEvent
 from goalfsm.workers.spec import CommandSpec
 from goalfsm.workers.supervisor.client import Supervisor
 from goalfsm.workers.supervisor.spawning import split_command
+from tests.workers.daemons import spawn
 from tests.workers.reading import answer, ending, error, only
 
 
@@ -79,10 +83,79 @@ def test_a_directory_that_cannot_be_entered_is_refused_and_reported(
     assert error(bench.turn(["cat"], spec={"cwd": str(place)})).code == "directory_unusable"
 
 
-def test_an_argument_that_is_too_long_says_what_to_do(bench: Any) -> None:
-    failed = error(bench.turn(["echo"], prompt="x" * 4_000_000, spec={"prompt_arg": True}))
-    assert failed.code == "arguments_too_long"
+@pytest.mark.parametrize("stdin", ["auto", "close"])
+def test_a_prompt_that_is_too_long_for_an_argument_goes_to_stdin(bench: Any, stdin: str) -> None:
+    """Counted in bytes as they are sent; up to there it stays an argument."""
+    script = 'printf "%s/%s" "${#1}" "$(wc -c)"'
+    spec = {"prompt_arg": True, "stdin": stdin}
+    argv = ["sh", "-c", script, "sh"]
+    whole = 128 * 1024 - 1
+    if stdin == "close":
+        assert answer(bench.turn(argv, prompt="x" * whole, spec=spec)) == f"{whole}/0"
+    told, read = answer(bench.turn(argv, prompt="é" * (whole // 2 + 1), spec=spec)).split("/")
+    assert int(told) < 200
+    assert int(read) == 2 * (whole // 2 + 1)
+
+
+def test_a_prompt_that_is_too_long_is_the_first_line_where_lines_are_read(bench: Any) -> None:
+    spec = {"prompt_arg": True, "stdin": "lines"}
+    first = answer(bench.turn(["sh", "-c", "head -c 27"], prompt="x" * 200_000, spec=spec))
+    assert first == '{"type":"prompt","text":"xx'
+
+
+def test_an_argument_of_the_command_itself_that_is_too_long_says_what_to_do(bench: Any) -> None:
+    failed = error(bench.turn(["echo", "x" * 200_000]))
+    assert (failed.code, failed.source) == ("arguments_too_long", "spawn")
     assert "stdin" in failed.message
+
+
+def test_a_lack_of_descriptors_passes(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def main(supervisor: Supervisor) -> list[TurnEvent]:
+        monkeypatch.setattr(command_run.os, "pipe", lacking)
+        worker = CommandWorker(CommandSpec(argv=("true",)), supervisor)
+        events = [event async for event in worker.run(bench.work())]
+        monkeypatch.undo()
+        return events
+
+    failed = error(bench.run(main))
+    assert (failed.code, failed.failure) == ("spawn_unavailable", "transient")
+
+
+def test_a_lack_of_processes_passes(bench: Any) -> None:
+    """The system's answer to a process too many, as the supervisor meets it."""
+
+    async def main(supervisor: Supervisor) -> list[TurnEvent]:
+        child = await spawn(supervisor, "run-0", ["sleep", "3600"], bench.db)
+        limited = psutil.Process(supervisor.pid)
+        before = limited.rlimit(psutil.RLIMIT_NOFILE)
+        limited.rlimit(psutil.RLIMIT_NOFILE, (limited.num_fds() + 1, before[1]))
+        worker = CommandWorker(CommandSpec(argv=("true",)), supervisor)
+        events = [event async for event in worker.run(bench.work())]
+        limited.rlimit(psutil.RLIMIT_NOFILE, before)
+        events += [event async for event in worker.run(bench.work(run_id="run-2"))]
+        await supervisor.end(child.run_id)
+        return events
+
+    events = bench.run(main)
+    assert (error(events).code, error(events).failure) == ("spawn_unavailable", "transient")
+    assert [event.ok for event in events if isinstance(event, Exited)] == [False, True]
+
+
+def test_a_path_that_is_not_utf_8_is_no_obstacle(bench: Any, tmp_path: Path) -> None:
+    place = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    Path(place).mkdir()
+    script = Path(place, "do\udcfe.sh")
+    script.write_text('#!/bin/sh\nprintf "%s" "$PWD $GOALFSM_DB"\n')
+    script.chmod(0o755)
+    spec = CommandSpec(argv=(str(script),), cwd=place)
+    spec.validate()
+    db = f"{place}/goals.db"
+    events = bench.turn([str(script)], spec={"cwd": place}, db=db)
+    assert ending(events).ok
+    assert answer(events).count("/\N{REPLACEMENT CHARACTER}") == 2
 
 
 @pytest.mark.parametrize("argv", [(), ("",), ("a\0b",)])
@@ -92,10 +165,40 @@ def test_what_is_no_command_is_refused(argv: tuple[str, ...]) -> None:
 
 
 def test_a_command_line_is_split_as_a_shell_would_and_not_run_by_one() -> None:
-    assert split_command("make 'a b' $HOME ;x") == ("make", "a b", "$HOME", ";x")
+    quoted = """make 'a b; $c' "d && e" f\\;g h=i 3~ x! '' """
+    words = ("make", "a b; $c", "d && e", "f;g", "h=i", "3~", "x!", "")
+    assert split_command(quoted) == words
     for bad in ("", "   ", "echo 'open"):
         with pytest.raises(GoalError):
             split_command(bad)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "true && false",
+        "echo build ok ; exit 1",
+        "echo 3 failed | grep -q passed",
+        "make test&",
+        "true > /dev/null",
+        "sort <words",
+        "(make test)",
+        "test $COUNT = 3",
+        "`which make` test",
+        "PYTHONPATH=. python3 -m pytest",
+        "! true",
+        "~/check.sh",
+        "make\ntest",
+    ],
+)
+def test_what_only_a_shell_understands_is_refused(line: str) -> None:
+    """Quoted, it is an argument like any other; bare, a shell was expected, and there is none."""
+    with pytest.raises(GoalError) as caught:
+        split_command(line)
+    assert caught.value.code == "command_needs_shell"
+    assert caught.value.hint is not None
+    assert caught.value.hint.endswith(f"sh -c {shlex.quote(line)}")
+    assert split_command(f"sh -c {shlex.quote(line)}") == ("sh", "-c", line)
 
 
 def test_a_run_id_is_used_once_at_a_time(bench: Any) -> None:

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from goalfsm.workers.lines import MAX_EVENTS, MAX_LINE, MAX_SKIPS, OutputReader, parse_line
+from goalfsm.workers.lines import (
+    MAX_EVENTS,
+    MAX_LINE,
+    MAX_REPORTED,
+    MAX_SKIPS,
+    OutputReader,
+    parse_line,
+)
 from goalfsm.workers.protocol import (
     MAX_SESSION,
     ErrorReported,
@@ -92,6 +99,11 @@ def answer(events: list[TurnEvent]) -> str:
             line(type="error", message="slow down", status=429, code=12, retry_after="30"),
             ErrorReported(message="slow down", status=429, code="12", retry_after=30.0),
         ),
+        (
+            line(type="error", message="m", source="provider", kind="quota"),
+            ErrorReported(message="m", source="provider", failure="quota"),
+        ),
+        (line(type="error", message="m", source="sun", kind="odd"), ErrorReported(message="m")),
         (line(type="error", message="m", retry_after="soon"), ErrorReported(message="m")),
         (line(type="error", message="m", retry_after="nan"), ErrorReported(message="m")),
         (line(type="wait", **{"for": "timer"}, seconds=2), WaitDeclared(for_="timer", seconds=2)),
@@ -211,7 +223,21 @@ def test_the_first_line_that_is_not_blank_decides_for_text() -> None:
     """A JSON line inside a plain answer is a part of the answer, not an instruction."""
     usage = line(type="usage", input_tokens=1, output_tokens=1)
     events = read(b"Done:\n" + usage + b"\n", keep=1000)
-    assert events == [Text(text="Done:\n" + usage.decode() + "\n")]
+    told, hint = events
+    assert told == Text(text="Done:\n" + usage.decode() + "\n")
+    assert isinstance(hint, Skipped)
+    assert "--output lines" in hint.reason
+    assert read(b"Done: " + usage, keep=1000) == [Text(text="Done: " + usage.decode())]
+    assert len(read(b"Done:\n" + usage, "text", keep=1000)) == 1
+
+
+def test_text_is_shown_as_it_comes() -> None:
+    reader = OutputReader()
+    assert reader.feed(b" \n\xef\xbb") == []
+    assert reader.feed(b"\xbf Think") == [Text(text="\ufeff Think")]
+    assert OutputReader().feed(b"\n \n Think") == [Text(text=" Think")]
+    assert reader.feed(b"ing") == [Text(text="ing")]
+    assert OutputReader().feed(b'\xef\xbb\xbf{"type"') == []
 
 
 @pytest.mark.parametrize(
@@ -307,10 +333,60 @@ def test_a_long_answer_keeps_its_ends_and_says_what_is_missing() -> None:
 
 def test_many_bad_lines_are_counted() -> None:
     first = line(type="turn_start") + b"\n"
-    events = read(first + b"bad\n" * (MAX_SKIPS + 5))
+    other = b"".join(line(type=f"t{number}") + b"\n" for number in range(MAX_SKIPS + 5))
+    events = read(first + b"bad\nworse\n" * 3 + other * 2)
     skipped = [event for event in events if isinstance(event, Skipped)]
     assert len(skipped) == MAX_SKIPS + 1
-    assert sum(event.count for event in skipped) == MAX_SKIPS + 5
+    assert sum(event.count for event in skipped) == 6 + 2 * (MAX_SKIPS + 5)
+    assert [event.reason.split(": ")[:2] for event in skipped[1:3]] == [
+        ["unknown type", "t0"],
+        ["unknown type", "t1"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "agent"),
+    [
+        ({"type": "thread.started", "thread_id": "x"}, "codex"),
+        ({"type": "system", "subtype": "init"}, "claude"),
+        ({"type": "result", "subtype": "success", "is_error": False}, "claude"),
+        ({"type": "session", "version": 3, "cwd": "/x"}, "pi"),
+        ({"type": "message_start", "message": {}}, "pi"),
+        ({"type": "dance", "subtype": "init"}, None),
+        ({"type": "system"}, None),
+    ],
+)
+def test_another_program_s_format_is_named_once(said: dict[str, Any], agent: str | None) -> None:
+    reader = OutputReader()
+    events = reader.feed((line(**said) + b"\n") * 3) + reader.finish()
+    assert (None if reader.tongue is None else reader.tongue.agent) == agent
+    first = events[0]
+    assert isinstance(first, Skipped)
+    assert (f"--agent {agent} " in first.reason) is (agent is not None)
+    assert len(events) <= 3
+    assert reader.words.startswith('{"type": ')
+
+
+def test_json_rpc_is_named_where_lines_are_expected() -> None:
+    reader = OutputReader("lines")
+    reader.feed(b'{"jsonrpc":"2.0","id":1}\n[1]\n{"a":1}\n{"type":[]}\n')
+    assert reader.tongue is not None
+    assert reader.tongue.agent == "acp"
+
+
+def test_what_one_turn_reports_is_bounded_in_bytes() -> None:
+    """A flood of calls is cut off, and its calls are known, so that nobody waits for an answer."""
+    call = line(type="tool_call", id=1, name="x", arguments={"a": "y" * 1_000_000}) + b"\n"
+    usage = line(type="usage", input_tokens=1, output_tokens=1) + b"\n"
+    reader = OutputReader()
+    events = [event for _ in range(50) for event in reader.feed(call)]
+    size = sum(len(msgspec.json.encode(event)) for event in events)
+    assert MAX_REPORTED - 2 * len(call) < size < MAX_REPORTED + len(call)
+    assert reader.unanswered == [1] * (50 - sum(isinstance(e, ToolCalled) for e in events))
+    assert sum(isinstance(event, Skipped) for event in events) == 1
+    rest = reader.feed(usage * 3 + line(type="text", text="end") + b"\n") + reader.finish()
+    assert sum(e.input_tokens for e in rest if isinstance(e, UsageReported)) == 3
+    assert reader.words.endswith("end")
 
 
 def test_a_flood_of_usage_loses_no_token() -> None:
@@ -325,8 +401,8 @@ def test_a_flood_of_usage_loses_no_token() -> None:
 def test_a_flood_of_events_is_bounded() -> None:
     out = line(type="turn_start") + b"\n"
     events = read(out * (MAX_EVENTS + 10))
-    assert len(events) == MAX_EVENTS + 1
-    assert events[-1] == Skipped(reason="more of the same", count=10)
+    assert len(events) == MAX_EVENTS + 2
+    assert events[-1] == Skipped(reason="more that was not taken", count=9)
 
 
 @pytest.mark.parametrize("first", [b"", line(type="turn_start") + b"\n"])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from goalfsm.workers import lines
 from goalfsm.workers.command import CommandWorker
+from goalfsm.workers.command_run import REFUSED
 from goalfsm.workers.environment import worker_environment
 from goalfsm.workers.output import KEEP_TAIL, KEEP_TEXT
 from goalfsm.workers.protocol import (
@@ -25,6 +26,7 @@ from goalfsm.workers.protocol import (
 )
 from goalfsm.workers.spec import CommandSpec
 from goalfsm.workers.supervisor.client import Supervisor
+from recovery import Kind
 
 PAGE = Path(__file__).parents[2] / "docs" / "worker-protocol.md"
 
@@ -161,4 +163,7 @@ def test_every_bound_is_as_documented(page: str) -> None:
     assert f"{lines.MAX_EVENTS:,} events" in page
     assert f"{lines.MAX_LINE // 1024**2} MiB" in page
     assert lines.MAX_SKIPS == 20
-    assert "Twenty skipped lines" in page
+    assert "twenty at most" in page
+    assert f"{lines.MAX_REPORTED // 1024**2} MiB of lines besides text" in page
+    assert f"status {REFUSED} " in page
+    assert set(get_args(Kind)) - {"unknown"} <= set(re.findall("`([a-z_]+)`", page))

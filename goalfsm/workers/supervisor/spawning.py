@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno as numbers
 import os
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -14,6 +15,11 @@ from goalfsm.errors import GoalError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+_QUOTED: Final = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\.""", re.DOTALL)
+_SHELL: Final = re.compile(
+    r"[;|&<>()\n`]+|\$[A-Za-z_{(0-9@*#?$!-]|\A![ \t]|\A~[^ \t]*|\A[A-Za-z_][A-Za-z_0-9]*=|[ \t]~/"
+)
+"""What a shell acts upon where it is bare: operators, variables, negation, home, assignments."""
 _BUSY: Final = (numbers.EAGAIN, numbers.ENOMEM, numbers.EMFILE, numbers.ENFILE)
 
 
@@ -98,7 +104,8 @@ def check_program(argv: Sequence[str], cwd: str | None, env: Mapping[str, str]) 
 def split_command(text: str) -> tuple[str, ...]:
     """Return the words of a command line, quoted as in a shell; no shell ever sees it.
 
-    Raises GoalError where quotes are not closed or nothing is there.
+    Raises GoalError where quotes are not closed, nothing is there, or something is not quoted
+    that only a shell would act upon.
     """
     try:
         words = tuple(shlex.split(text))
@@ -111,5 +118,11 @@ def split_command(text: str) -> tuple[str, ...]:
     if not words:
         raise GoalError(
             "the command is empty", code="command_invalid", hint="name a program, with arguments"
+        )
+    if found := _SHELL.search(_QUOTED.sub("Q", text.strip())):
+        raise GoalError(
+            f"no shell reads the command {text!r}, which has a bare {found[0].strip()!r}",
+            code="command_needs_shell",
+            hint=f"let one read it: sh -c {shlex.quote(text)}",
         )
     return words
