@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test quick verify lint types fresh rows coverage diagrams bench containment simulate crash mutants lock clean
+.PHONY: help setup run test quick verify lint types fresh docs man rows coverage floors diagrams bench containment simulate crash mutants lock clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -61,10 +61,25 @@ rows: setup ## Does the suite fire every row of our machines' tables?
 verify: setup ## Everything that has to hold; installs what it needs; no test may skip
 	@sh .ci/tools
 	@status=0; \
-	$(MAKE) --no-print-directory --keep-going lint types fresh rows coverage \
+	$(MAKE) --no-print-directory --keep-going lint types fresh docs man rows coverage floors \
 		PYTEST=--no-skips || status=1; \
 	$(MAKE) --no-print-directory test PYTEST="--no-skips $(PURE:%=--ignore=%)" || status=1; \
 	exit $$status
+
+docs: setup ## Build the documentation site into build/docs; a warning or a dead link fails
+	$(BIN)/sphinx-build -q -W --keep-going -b html -c docs . build/docs
+
+man: setup ## Build the manual page build/man/goalfsm.1
+	$(BIN)/sphinx-build -q -W --keep-going -b man -c docs . build/man
+
+# What touches the dependencies; the rest of the suite is about what is ours.
+FLOORS := tests/unit tests/cli tests/diagram tests/store tests/testing
+
+floors: .venv-floors/.ready ## Run tests with the lowest versions of the dependencies that are allowed
+	.venv-floors/bin/python -m pytest -q $(EACH) $(FLOORS) --ignore=tests/diagram/test_sites.py
+
+.venv-floors/.ready: .ci/floors.lock .ci/setup pyproject.toml
+	@sh .ci/setup .venv-floors .ci/floors.lock
 
 diagrams: setup ## Write diagrams/ and the generated blocks of the docs
 	$(BIN)/python -m goalfsm.diagram.docs.files

@@ -1,4 +1,7 @@
-"""The command line: it reads arguments, asks the engine and shows what comes back."""
+"""The command line: it reads arguments, asks the engine and shows what comes back.
+
+It may use everything below it, through public names; it has no rules of its own.
+"""
 
 from __future__ import annotations
 

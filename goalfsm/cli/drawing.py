@@ -106,7 +106,7 @@ def diagram_command(
 
     In a Markdown file, what is between <!-- goalfsm:diagram MACHINE --> and
     <!-- /goalfsm:diagram --> is generated: --update writes it, --check holds it fresh. Both take
-    many files, and patterns such as 'docs/**/*.md'.
+    many files, and patterns in quotes.
     """
     if checked or updated:
         _refuse_drawing(ctx)

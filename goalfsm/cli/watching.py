@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import time
 from typing import TYPE_CHECKING, Protocol, Self
@@ -95,10 +96,13 @@ class PlainLines:
 
 
 def view(*, as_json: bool) -> View:
-    """Return how to show things here: JSON when asked, live on a terminal, else plain lines."""
+    """Return how to show things here: JSON when asked, live on a terminal, else plain lines.
+
+    The live view draws with rich, which the extra `ui` brings: without it there are plain lines.
+    """
     if as_json:
         return JsonLines()
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and importlib.util.find_spec("rich"):
         from goalfsm.cli.live import LiveView  # noqa: PLC0415  only a terminal needs it
 
         return LiveView()

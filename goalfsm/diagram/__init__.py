@@ -1,5 +1,7 @@
 """Draw state machines: ours, and any ``transitions`` machine.
 
+It may use machines, sessions and stores, to read them; it triggers and writes nothing of theirs.
+
 ``extract()`` reads a live machine into a ``Diagram``; ``render()`` writes that as Mermaid, DOT,
 SVG, Markdown or JSON; ``named()`` gives the machines that goalfsm itself runs. Nothing beyond
 goalfsm has to be installed for any of it.

@@ -1,1 +1,4 @@
-"""Examples that run: goals with workers and verifiers of their own."""
+"""Examples that run: goals with workers and verifiers of their own.
+
+They may use what an embedder may: the public names of goalfsm.
+"""

@@ -1,1 +1,4 @@
-"""What does the work of a turn: programs under a supervisor, functions, and verifiers."""
+"""What does the work of a turn: programs under a supervisor, functions, and verifiers.
+
+They may use errors and text; they know no thread and no goal, only the work of a turn.
+"""

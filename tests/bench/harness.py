@@ -150,7 +150,7 @@ def machine() -> list[str]:
 def markdown(section: Section) -> str:
     """Return the section as a Markdown table."""
     rows = [
-        f"### {section.title}",
+        f"## {section.title}",
         "",
         "| | median | min to max | ratio | |",
         "|---|--:|--:|--:|---|",

@@ -76,7 +76,7 @@ TARGETS: Final = (
 
 def judged(sections: Sequence[Section], targets: Sequence[Target] = TARGETS) -> list[str]:
     """Return the table of targets, as Markdown lines; those that were not measured are left out."""
-    lines = ["### Targets", "", "| | target | measured | |", "|---|--:|--:|---|"]
+    lines = ["## Targets", "", "| | target | measured | |", "|---|--:|--:|---|"]
     for target in targets:
         value = _measured(sections, target)
         if value is None:

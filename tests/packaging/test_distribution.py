@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import tarfile
 import tomllib
@@ -59,7 +60,37 @@ def test_the_metadata_is_that_of_the_project(metadata: Message) -> None:
     assert metadata["Requires-Python"] == PROJECT["requires-python"]
     assert metadata["License-Expression"] == PROJECT["license"]
     assert metadata["Summary"] == PROJECT["description"]
-    assert metadata.get_payload() == (ROOT / "README.md").read_text("utf-8")
+
+
+LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
+
+
+def test_the_readme_s_links_lead_somewhere_from_an_index_page(metadata: Message) -> None:
+    """What is relative in the checkout is absolute there, and nothing else is changed."""
+    here = (ROOT / "README.md").read_text("utf-8")
+    there = metadata.get_payload()
+    assert isinstance(there, str)
+    assert LINK.sub(r"\1[\2]", there) == LINK.sub(r"\1[\2]", here)
+    source = PROJECT["urls"]["Source"]
+    version = PROJECT["version"]
+    bases = {
+        "": f"{source}/blob/v{version}/",
+        "!": f"{source.replace('github.com', 'raw.githubusercontent.com')}/v{version}/",
+    }
+    links = list(zip(LINK.findall(here), LINK.findall(there), strict=True))
+    assert len(links) > 10
+    for (_, _, relative), (kind, _, absolute) in links:
+        if relative.startswith("https://"):
+            assert absolute == relative
+        else:
+            assert absolute == bases[kind] + relative
+            assert (ROOT / relative).exists()
+
+
+def test_the_project_says_where_it_is(metadata: Message) -> None:
+    urls = dict(url.split(", ") for url in metadata.get_all("Project-URL"))
+    assert urls == PROJECT["urls"]
+    assert {"Documentation", "Source", "Changelog", "Issues"} <= urls.keys()
 
 
 def test_the_sdist_holds_what_builds_and_tests_it(dist: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from tests.packaging.conftest import ROOT
 
+FLOORS = ROOT / ".ci" / "floors.lock"
 LOCKS = {
     "dev": ROOT / ".ci" / "requirements.lock",
     "bench": ROOT / ".ci" / "bench.lock",
@@ -61,6 +63,32 @@ def test_every_locked_version_has_hashes(group: str) -> None:
 @pytest.mark.parametrize("group", ["bench", "mutants"])
 def test_what_is_measured_is_what_is_tested(group: str) -> None:
     assert locked("dev").items() <= locked(group).items()
+
+
+def test_the_floors_that_are_tested_are_those_that_are_promised() -> None:
+    """`make floors` runs with exactly the lowest version of each dependency that we ask for."""
+    project = PYPROJECT["project"]
+    needs = [need for extra in project["optional-dependencies"].values() for need in extra]
+    text = FLOORS.read_text("utf-8")
+    tested = dict(re.findall(r"^([a-z0-9-]+)==([\w.]+)", text, re.MULTILINE))
+    for need in (*project["dependencies"], *needs):
+        found = re.match(r"([\w-]+)(?:\[[\w,]+\])?>=([\d.]+)", need)
+        assert found is not None, f"{need} has no floor"
+        name, floor = found[1].lower(), found[2]
+        # 8.2 stands for 8.2.0, and for the first release of 8.2 where that is not there.
+        assert f"{tested[name]}.".startswith(f"{floor}."), need
+
+
+def test_every_package_begins_with_what_it_is_and_what_it_may_touch() -> None:
+    wrong = []
+    for path in (ROOT / "goalfsm").rglob("__init__.py"):
+        first, _, rest = (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").partition(
+            "\n\n"
+        )
+        may = re.match(r"(It|They) may use ", rest)
+        if not first.endswith(".") or (may is None and path.parent != ROOT / "goalfsm"):
+            wrong.append(f"{path.relative_to(ROOT)}: its second paragraph says no `It may use …`")
+    assert wrong == []
 
 
 def committed() -> list[Path]:

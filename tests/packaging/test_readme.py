@@ -1,4 +1,4 @@
-"""Every command of the README runs, in its order, and prints what the README shows.
+"""Every command of the README and of the tutorial runs, in its order, and prints what is shown.
 
 ``…`` on a line of its own stands for any lines, within a line for any text.
 """
@@ -15,6 +15,7 @@ import pytest
 from tests.packaging.conftest import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SAVED = re.compile(r"Save this as `([\w./-]+)`[^\n]*\n*\Z")
 SEPARATOR = "\x1e"
@@ -34,13 +35,13 @@ class Scene(NamedTuple):
     commands: list[Shown]
 
 
-def scenes() -> list[Scene]:
-    """Return the README as a person would follow it."""
+def scenes(page: str) -> list[Scene]:
+    """Return a page as a person would follow it."""
     found: list[Scene] = []
     files: dict[str, str] = {}
-    for block in BLOCK.finditer(README):
+    for block in BLOCK.finditer(page):
         language, text = block.groups()
-        named = SAVED.search(README[: block.start()])
+        named = SAVED.search(page[: block.start()])
         if named is not None:
             files[named[1]] = text
         elif language == "console":
@@ -79,15 +80,17 @@ def pattern(shown: str) -> re.Pattern[str]:
     return re.compile("".join(parts))
 
 
-def test_the_readme_shows_commands() -> None:
-    assert sum(len(scene.commands) for scene in scenes()) >= 5
+@pytest.mark.parametrize("page", [README, TUTORIAL], ids=["readme", "tutorial"])
+def test_a_page_shows_commands(page: str) -> None:
+    assert sum(len(scene.commands) for scene in scenes(page)) >= 5
 
 
-def test_every_command_does_what_the_readme_shows(installed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", [README, TUTORIAL], ids=["readme", "tutorial"])
+def test_every_command_does_what_is_shown(page: str, installed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     folder.mkdir()
     env = {"PATH": f"{installed}:/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path)}
-    for scene in scenes():
+    for scene in scenes(page):
         for name, text in scene.files.items():
             (folder / name).write_text(text, "utf-8")
         script = "".join(f"{shown.command}\nprintf '{SEPARATOR}'\n" for shown in scene.commands)

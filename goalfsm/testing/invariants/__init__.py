@@ -1,5 +1,7 @@
 """What holds after every step of every session, whatever happened: written down once.
 
+It may use sessions, goals and recovery, to read them; it changes nothing.
+
 ``check(before, event, step)`` looks at one step of ``goalfsm.session.rules.handle`` and raises
 AssertionError with a sentence when an invariant is broken. It keeps nothing between calls, so the
 same function serves property tests, simulations and an embedder's own host. Sessions are taken to

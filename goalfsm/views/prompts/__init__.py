@@ -1,4 +1,7 @@
-"""The prompts of a goal's turns: templates and their rendering."""
+"""The prompts of a goal's turns: templates and their rendering.
+
+They may use sessions and goals, to read them; they do no I/O.
+"""
 
 from goalfsm.views.prompts.turn import (
     NothingToDo,

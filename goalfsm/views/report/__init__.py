@@ -1,4 +1,7 @@
-"""The completion record of a goal: gathered from its session and journal, as data and as text."""
+"""The completion record of a goal: gathered from its session and journal, as data and as text.
+
+It may use sessions, goals and rows of a journal, to read them; it does no I/O.
+"""
 
 from goalfsm.views.report.completion import CompletionRecord, NoRecord, record
 from goalfsm.views.report.facts import Facts, gather
