@@ -22,7 +22,7 @@ FAULT_CODE: Final = "internal_error"
 BY_A_FAULT: Final = "could not be decided"
 """What every reason says by which a fault stopped a thread."""
 
-RULES_VERSION: Final = 1
+RULES_VERSION: Final = 2
 """Raised whenever ``handle`` decides differently: replay compares rows of the same version."""
 
 

@@ -5,8 +5,27 @@ from __future__ import annotations
 import pytest
 
 from goalfsm.errors import CannotWrite, Fenced, StoreClosed
-from goalfsm.store.port import Committed, Duplicate, Effect, Process, Store
-from tests.store.handles import ALICE, BOB, MakeStore, commit, everybody_lives, nobody_lives, owned
+from goalfsm.store.port import (
+    KEPT_BYTES,
+    KEPT_TRANSCRIPTS,
+    MAX_ANSWER_BYTES,
+    MAX_STDERR_BYTES,
+    Committed,
+    Duplicate,
+    Effect,
+    Process,
+    Store,
+)
+from tests.store.handles import (
+    ALICE,
+    BOB,
+    MakeStore,
+    commit,
+    everybody_lives,
+    nobody_lives,
+    owned,
+    transcript,
+)
 
 
 class HandlesContract:
@@ -57,6 +76,51 @@ class HandlesContract:
         assert [row.key for row in store.outbox.open()] == ["k2"]
         assert store.commit([first]) == [Duplicate(revision=1)]
 
+    def test_transcripts_are_kept_and_replaced(self, store: Store, make_store: MakeStore) -> None:
+        """What a run said is found by the run, and the newest of a thread first."""
+        for turn in range(1, 4):
+            store.transcripts.put(transcript(turn, answer=f"answer {turn}".encode()))
+        store.transcripts.put(transcript(1, thread_id="u", answer=b"other"))
+        store.transcripts.put(transcript(2, answer=b"again", stderr=b"oh"))
+        reader = make_store(read_only=True).transcripts
+        rows = reader.read("t")
+        assert [(row.turn, row.answer) for row in rows] == [
+            (3, b"answer 3"), (2, b"again"), (1, b"answer 1"),
+        ]  # fmt: skip
+        assert [row.turn for row in reader.read("t", before_turn=3, limit=1)] == [2]
+        assert reader.of_run("t-2") == transcript(
+            2, answer=b"again", stderr=b"oh", answer_bytes=5, stderr_bytes=2
+        )
+
+    def test_transcript_keeps_the_ends(self, store: Store) -> None:
+        """How much there was is told."""
+        answer, stderr = bytes(MAX_ANSWER_BYTES) + b"end", bytes(MAX_STDERR_BYTES) + b"last"
+        store.transcripts.put(transcript(1, answer=answer, stderr=stderr, stderr_bytes=10**9))
+        kept = store.transcripts.of_run("t-1")
+        assert kept is not None
+        assert (len(kept.answer), kept.answer[-3:]) == (MAX_ANSWER_BYTES, b"end")
+        assert (len(kept.stderr), kept.stderr[-4:]) == (MAX_STDERR_BYTES, b"last")
+        assert (kept.answer_bytes, kept.stderr_bytes) == (len(answer), 10**9)
+
+    def test_old_transcripts_go(self, store: Store) -> None:
+        """The newest of each thread stay, by number and by bytes; one in any case."""
+        for turn in range(1, KEPT_TRANSCRIPTS + 3):
+            store.transcripts.put(transcript(turn, answer=b"x"))
+        turns = [row.turn for row in store.transcripts.read("t", limit=10**6)]
+        assert turns == list(range(KEPT_TRANSCRIPTS + 2, 2, -1))
+        large = KEPT_BYTES // MAX_ANSWER_BYTES
+        for turn in range(1, large + 3):
+            answer = bytes(MAX_ANSWER_BYTES)
+            store.transcripts.put(transcript(turn, thread_id="u", answer=answer))
+        turns = [row.turn for row in store.transcripts.read("u", limit=10**6)]
+        assert turns == list(range(large + 2, 2, -1))
+
+    def test_owner_verifies_a_sound_store(self, store: Store) -> None:
+        """A look at a file that nobody harmed finds nothing."""
+        store.commit([commit()])
+        store.verify()
+        store.verify()
+
     def test_sound_store_has_integrity(self, store: Store) -> None:
         """Nothing is wrong after ordinary use."""
         store.commit([commit("a", inbox_id="in", outbox=(Effect(key="k", kind="K"),)), commit("b")])
@@ -67,6 +131,11 @@ class HandlesContract:
         """A row that no commit has consumed is pending."""
         store.inbox.put("in", "a", at_ms=1, event=b"x")
         assert store.facts().pending_inbox == 1
+
+    def test_processes_and_transcripts_are_the_owners(self, make_store: MakeStore) -> None:
+        """Who owns nothing keeps nothing."""
+        with pytest.raises(Fenced):
+            make_store(is_alive=everybody_lives).transcripts.put(transcript(1, answer=b"x"))
 
     def test_worker_is_stored_by_any_process(self, store: Store, make_store: MakeStore) -> None:
         """Who does not own the store may say what runs a thread, and take it back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from goalfsm.errors import Fenced
@@ -57,6 +58,73 @@ class OwnershipContract:
         heir = make_store(is_alive=everybody_lives)
         answer = heir.owner.acquire(BOB, socket="/b", uptime_ms=500 + silent)
         assert isinstance(answer, Acquired) is taken
+
+    @pytest.mark.parametrize(
+        ("unanswered", "taken"), [(0, False), (EXPIRY_MS - 1, False), (EXPIRY_MS, True)]
+    )
+    def test_owner_that_was_asked_is_as_silent_as_its_socket(
+        self, store: Store, make_store: MakeStore, unanswered: int, *, taken: bool
+    ) -> None:
+        """One that answers is left alone however long it could not write its heartbeat."""
+        heir = make_store(is_alive=everybody_lives)
+        answer = heir.owner.acquire(
+            BOB, socket="/b", uptime_ms=3 * EXPIRY_MS, unanswered_ms=unanswered
+        )
+        assert isinstance(answer, Acquired) is taken
+        if isinstance(answer, Held):
+            assert answer.silent_for_ms == unanswered
+            assert store.commit([commit()]) == [Committed(revision=1)]
+
+    def test_resting_owner_owes_no_heartbeat(self, store: Store, make_store: MakeStore) -> None:
+        """Only a socket that does not answer tells that it hangs; a heartbeat ends the rest."""
+        store.owner.rest()
+        store.owner.rest()
+        heir = make_store(is_alive=everybody_lives)
+        for unanswered in (None, 0, EXPIRY_MS - 1):
+            answer = heir.owner.acquire(BOB, socket="", uptime_ms=10**9, unanswered_ms=unanswered)
+            assert isinstance(answer, Held)
+            assert answer.owner is not None
+            assert answer.owner.resting
+        store.owner.heartbeat(uptime_ms=10**9)
+        held = heir.owner.acquire(BOB, socket="", uptime_ms=10**9 + 1)
+        assert isinstance(held, Held)
+        assert held.owner is not None
+        assert (held.owner.resting, held.silent_for_ms) == (False, 1)
+        store.owner.rest()
+        taken = heir.owner.acquire(BOB, socket="", uptime_ms=10**9, unanswered_ms=EXPIRY_MS)
+        assert isinstance(taken, Acquired)
+        with pytest.raises(Fenced):
+            store.owner.rest()
+
+    def test_owner_of_another_boot_is_silent_while_its_row_stays(
+        self, store: Store, make_store: MakeStore
+    ) -> None:
+        """Its clock is another, so what counts is whether anything changes before our eyes."""
+        far = msgspec.structs.replace(BOB, boot_id="another")
+        heir = make_store(is_alive=everybody_lives).owner
+        silent = []
+        for uptime_ms, beat in ((0, 1), (EXPIRY_MS - 1, None), (EXPIRY_MS - 1, 2)):
+            if beat is not None:
+                store.owner.heartbeat(uptime_ms=10**6 * beat)
+            answer = heir.acquire(far, socket="", uptime_ms=uptime_ms)
+            assert isinstance(answer, Held)
+            silent.append(answer.silent_for_ms)
+        assert silent == [0, EXPIRY_MS - 1, 0]
+        answered = heir.acquire(far, socket="", uptime_ms=10**7, unanswered_ms=0)
+        assert isinstance(answered, Held)
+        last = heir.acquire(far, socket="", uptime_ms=2 * EXPIRY_MS - 1, unanswered_ms=5)
+        assert isinstance(last, Acquired)
+
+    def test_confirming_asks_and_writes_nothing(self, store: Store, make_store: MakeStore) -> None:
+        """An owner that stood still learns whether it still is one."""
+        before = store.owner.current()
+        store.owner.confirm()
+        assert store.owner.current() == before
+        owned(make_store(is_alive=nobody_lives), who=BOB)
+        for _ in range(2):
+            with pytest.raises(Fenced):
+                store.owner.confirm()
+        assert store.owner.epoch is None
 
     def test_clock_that_went_back_does_not_depose(
         self, store: Store, make_store: MakeStore

@@ -29,6 +29,8 @@ class ReadingContract:
         assert reading.outbox.open("t") == ()
         assert reading.inbox.answer("in-1") is None
         assert reading.workers.get("t") is None
+        assert reading.transcripts.read("t") == ()
+        assert reading.transcripts.of_run("r") is None
         assert reading.facts().threads == 0
 
     def test_snapshot_is_that_of_the_newest_commit(self, reading: Reading, write: Write) -> None:
@@ -96,6 +98,54 @@ class ReadingContract:
         assert revisions(newest=True, limit=2) == [6, 5]
         assert revisions(newest=True, after=4) == [6, 5]
         assert revisions(after=6) == []
+
+    def test_journal_is_read_between_revisions(self, reading: Reading, write: Write) -> None:
+        """Pages backwards begin before the row that the last one ended with."""
+        write.commits(*(commit(expected=n) for n in range(6)))
+
+        def revisions(**options: Any) -> list[int]:
+            return [row.revision for row in reading.journal.read("t", **options)]
+
+        assert revisions(before=3) == [1, 2]
+        assert revisions(after=2, before=5) == [3, 4]
+        assert revisions(before=5, newest=True, limit=2) == [4, 3]
+        assert revisions(before=1) == []
+        assert revisions(before=0) == []
+
+    def test_page_of_a_journal_ends_by_bytes(self, reading: Reading, write: Write) -> None:
+        """Whatever the rows weigh, a page holds one, and no more than was asked for behind it."""
+        write.commits(*(commit(expected=n, event=bytes(1_000)) for n in range(6)))
+
+        def revisions(**options: Any) -> list[int]:
+            return [row.revision for row in reading.journal.read("t", **options)]
+
+        assert revisions(max_bytes=1) == [1]
+        assert revisions(max_bytes=2_000, after=1) == [2, 3]
+        assert revisions(max_bytes=2_000, newest=True) == [6, 5]
+
+    def test_events_of_a_kind_are_found(self, reading: Reading, write: Write) -> None:
+        """Only what was labelled, in the order of the thread, within the same bounds."""
+        kinds = ("Given", "", "Refused", "Given", "", "Other")
+        write.commits(*(commit(expected=n, kind=kind) for n, kind in enumerate(kinds)))
+        write.commits(commit("other", kind="Given"))
+
+        def revisions(**options: Any) -> list[int]:
+            return [row.revision for row in reading.journal.read("t", **options)]
+
+        assert revisions(kinds=["Given"]) == [1, 4]
+        assert revisions(kinds={"Given", "Refused"}, newest=True) == [4, 3, 1]
+        assert revisions(kinds=["Given", "Other"], after=1, before=6) == [4]
+        assert revisions(kinds=["Given"], limit=1) == [1]
+        assert revisions(kinds=["unknown"]) == []
+        assert len(revisions()) == 6
+
+    def test_moment_in_a_journal_is_found(self, reading: Reading, write: Write) -> None:
+        """What came since begins behind the newest row that is older."""
+        write.commits(*(commit(expected=n, at_ms=10 * n) for n in range(7)))
+        assert [reading.journal.revision_before("t", at) for at in (-1, 0, 1, 30, 31, 99)] == [
+            0, 0, 1, 3, 4, 7,
+        ]  # fmt: skip
+        assert reading.journal.revision_before("unknown", 99) == 0
 
     def test_journal_finds_an_event_by_its_id(self, reading: Reading, write: Write) -> None:
         """An outcome that was not heard can be looked up."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from goalfsm.store.port import Acquired, Commit, Committed, Identity, Store
+from goalfsm.store.port import Acquired, Commit, Committed, Identity, Store, Transcript
 
 AnyStore = TypeVar("AnyStore", bound=Store)
 
@@ -76,6 +76,17 @@ def commit(thread_id: str = "t", expected: int = 0, **changes: Any) -> Commit:
         "digest": b"digest",
     }
     return Commit(**(fields | changes))
+
+
+def transcript(turn: int, *, thread_id: str = "t", **changes: Any) -> Transcript:
+    """Return what a run of a thread said in a turn."""
+    fields: dict[str, Any] = {
+        "thread_id": thread_id,
+        "run_id": f"{thread_id}-{turn}",
+        "turn": turn,
+        "at_ms": turn,
+    }
+    return Transcript(**(fields | changes))
 
 
 def owned(store: AnyStore, *, who: Identity = ALICE, at: int = 0) -> AnyStore:

@@ -9,6 +9,12 @@ from msgspec.structs import replace
 from goalfsm.goal.model import ACTIVE, STATUSES
 from goalfsm.session import codec
 from goalfsm.session.effects import AppendEntry, Effect, SendWork
+from goalfsm.session.events import (
+    DecisionFailed,
+    Expecting,
+    RunInterrupted,
+    VerificationFinished,
+)
 from goalfsm.session.state import RULES_VERSION, Decision, Reply, Session, Step
 from goalfsm.session.wake import next_wake, under_way
 from goalfsm.store import port
@@ -18,6 +24,9 @@ if TYPE_CHECKING:
 
 ACCEPTED: Final = Reply(ok=True)
 """The reply to an event that nobody refuses."""
+
+_LOOKED_UP: Final = (Expecting, RunInterrupted, VerificationFinished, DecisionFailed)
+"""What a journal can be asked for by kind: commands, and what is rare and matters for long."""
 
 _MOVING: Final = "*"
 NEED_ENGINE: Final = frozenset({ACTIVE, *(f"{status}{_MOVING}" for status in ("none", *STATUSES))})
@@ -85,6 +94,7 @@ def prepare(  # noqa: PLR0913 - a row is its columns
         history=tuple(history),
         inbox_id=event_id if outside else None,
         reply=codec.encode_reply(step.reply or ACCEPTED) if outside else None,
+        kind=type(event).__name__ if isinstance(event, _LOOKED_UP) else "",
     )
     return Prepared(commit, event, step, tuple(opened))
 

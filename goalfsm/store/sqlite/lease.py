@@ -153,7 +153,8 @@ class SqliteLease:
 
     def rest(self) -> None:
         """Owe no heartbeat until the next one."""
-        if self._rests and self.epoch is not None:
+        if self._rests:
+            self.confirm()
             return
         self._database.write(lambda cursor: cursor.execute(_REST))
         self._rests = True

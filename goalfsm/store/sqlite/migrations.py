@@ -119,8 +119,12 @@ def m002_index_status(db: apsw.Connection) -> None:
 # An event begins with its type: {"type":"ObjectiveGiven",…
 _OLD_LABELS: Final = """
     SELECT j.thread_id, j.revision, k.value AS kind
-    FROM main.journal j JOIN json_each('["ObjectiveGiven", "GoalCommand", "RunInterrupted",
-        "ClaimRejected", "VerificationFinished", "DecisionFailed"]') k
+    FROM main.journal j JOIN json_each('[
+        "BlockRequested", "BudgetChanged", "ClaimAccepted", "ClaimRejected", "ClearRequested",
+        "CompletionRequested", "DecisionFailed", "EditRequested", "ObjectiveGiven",
+        "PauseRequested", "PolicyChanged", "ResumeRequested", "RunInterrupted",
+        "SteeringDropped", "SteeringReceived", "TriggerFired", "VerificationFinished",
+        "WakeRequested"]') k
     ON substr(j.event, 1, length(k.value) + 10) = CAST('{"type":"' || k.value || '"' AS BLOB)
 """
 """How rows of older files are labelled; what is written later comes with its label."""
