@@ -113,7 +113,7 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
             last = ", to wind the work down" if event.wind_down else ""
             return f"{_run(event.run_id, turn)} starts{last}"
         case events.RunFinished():
-            return f"{_run(event.run_id, turn)} {event.outcome.replace('_', ' ')}"
+            return f"{_run(event.run_id, turn)} {_outcome(event)}"
         case events.RunInterrupted():
             return f"{_run(event.run_id, turn)} interrupted{_because(event.detail)}"
         case events.WindDownDelivered():
@@ -216,6 +216,12 @@ def _ending(message: events.Message) -> str:
         status = "" if message.status is None else f" {message.status}"
         return f" with an error{status}{_because(message.error or '')}"
     return f" ({message.stop_reason})"
+
+
+def _outcome(event: events.RunFinished) -> str:
+    message, outcome = event.message, event.outcome.replace("_", " ")
+    failed = message is not None and message.stop_reason == "error"
+    return f"{outcome}{_ending(message)}" if message is not None and failed else outcome
 
 
 def _host(event: events.HostChanged) -> str:

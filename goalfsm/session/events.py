@@ -13,6 +13,7 @@ from recovery.failures import Kind, Rule, Source
 WorkKind = Literal["continuation", "command_start", "command_resume"]
 Setting = bool | int | float | str | tuple[Rule, ...]
 """One setting of a policy, as a command line or a file gives it."""
+Outcome = Literal["finished", "failed", "aborted", "timed_out"]
 StopReason = Literal["stop", "length", "toolUse", "error", "aborted"]
 LoadReason = Literal["startup", "resume", "new", "fork", "reload"]
 
@@ -263,7 +264,12 @@ class EngineStarted(_Event, frozen=True, kw_only=True):
 
 
 class RunDispatched(_Event, frozen=True, kw_only=True):
-    """A run was decided on; nothing of it has started. ``wind_down`` runs are a goal's last."""
+    """A run was dispatched: it is open, and its worker is to be started.
+
+    It stands for what a host tells of a run's beginning: that it is busy, that an agent starts on
+    the queued work, that a turn has started, that its message has entered and that its context is
+    built. ``wind_down`` runs are a goal's last.
+    """
 
     run_id: str
     token: str
@@ -273,25 +279,34 @@ class RunDispatched(_Event, frozen=True, kw_only=True):
 
 
 class RunFinished(_Event, frozen=True, kw_only=True):
-    """The run's worker ended by itself; what it did, for the progress rules."""
+    """The run's worker ended by itself; what it did, for the progress rules.
+
+    It stands for what a host tells of a run's end: the end of the turn, with ``message``, the end
+    of the agent, and that it is idle unless something of the run is left (``gone`` False). Without
+    a ``message`` the outcome says how the turn stopped.
+    """
 
     run_id: str
-    outcome: Literal["finished", "failed", "aborted", "timed_out"] = "finished"
+    outcome: Outcome = "finished"
+    message: Message | None = None
     answer_digest: str = ""
     answer_length: int = 0
     tools_ok: int = 0
     tools_failed: int = 0
+    gone: bool = True
 
 
 class RunInterrupted(_Event, frozen=True, kw_only=True):
     """The run's end is unknown: the engine or the worker died under it.
 
-    ``ended_ms`` is when it is known to have ended: its time is charged up to then.
+    ``ended_ms`` is when it is known to have ended: its time is charged up to then. ``gone``: the
+    thread is idle, nothing of the run is left.
     """
 
     run_id: str
     detail: str = ""
     ended_ms: int | None = None
+    gone: bool = True
 
 
 class WindDownDelivered(_Event, frozen=True, kw_only=True):

@@ -218,7 +218,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     notices: tuple[str, ...] = ()
     waits_for: str | None = None
     claimed: bool = False
-    started: bool = False
     ending: str | None = None
     ends_ms: int | None = None
 

@@ -8,14 +8,15 @@ events give the same states again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from hashlib import blake2b
 from typing import Final, Literal, NamedTuple, Protocol
 
 from goalfsm.errors import GoalError
 from goalfsm.session import codec
+from goalfsm.session.budgets import answer_digest
 from goalfsm.session.effects import Effect
-from goalfsm.session.events import Event
+from goalfsm.session.events import Event, Message, Outcome, RunDispatched, RunFinished
 from goalfsm.session.policy import Policy
 from goalfsm.session.rules.handle import handle
 from goalfsm.session.state import (
@@ -30,6 +31,7 @@ from goalfsm.session.state import (
     Zones,
 )
 from goalfsm.session.wake import next_wake
+from goalfsm.session.work import queued
 
 __all__ = [
     "DerivedIds",
@@ -230,6 +232,61 @@ class GoalThread:
         session, effects, reply, decision = handle(self._session, event, context)
         self._session = session
         return Ready(event, session, effects, reply, decision, next_wake(session))
+
+    def begin_turn(
+        self,
+        run_id: str,
+        token: str,
+        *,
+        can: Collection[str] = (),
+        id: str,  # noqa: A002  what a row calls it
+        at_ms: int,
+    ) -> Ready:
+        """Dispatch the turn that the thread waits for, its wind-down where one is owed.
+
+        ``run_id`` and ``token`` are new ones; ``token`` authorises what the run reports. ``can``
+        names what its worker can do: ``steer``, ``compact``. A thread has one run at a time:
+        where another one is open the reply is ``run_open``.
+        """
+        waits = queued(self._session)
+        event = RunDispatched(
+            run_id=run_id,
+            token=token,
+            wind_down=waits is not None and waits.wind_down,
+            can_steer="steer" in can,
+            can_compact="compact" in can,
+        )
+        return self.step(event, id=id, at_ms=at_ms)
+
+    def end_turn(  # noqa: PLR0913  what a turn may come to
+        self,
+        outcome: Outcome = "finished",
+        message: Message | None = None,
+        *,
+        answer: str = "",
+        tools_ok: int = 0,
+        tools_failed: int = 0,
+        id: str,  # noqa: A002  what a row calls it
+        at_ms: int,
+    ) -> Ready:
+        """End the open turn; ``message`` is the model's last one, with the error that it ended by.
+
+        ``answer`` and the counts of tools that returned and failed are for the progress rules.
+        Raises ``GoalError`` with the code ``no_run`` where no turn is open.
+        """
+        run = self._session.run
+        if run is None:
+            raise GoalError("no turn is open", code="no_run", hint="begin_turn() opens one")
+        event = RunFinished(
+            run_id=run.run_id,
+            outcome=outcome,
+            message=message,
+            answer_digest=answer_digest(answer),
+            answer_length=len(answer),
+            tools_ok=tools_ok,
+            tools_failed=tools_failed,
+        )
+        return self.step(event, id=id, at_ms=at_ms)
 
     @classmethod
     def replay(

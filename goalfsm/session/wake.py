@@ -1,47 +1,9 @@
-"""What a thread needs of whoever drives it: a turn, a look at a time, or nothing.
-
-All of it follows from the session; nobody has to keep a copy of it.
-"""
+"""When a thread has to be looked at by itself."""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
-
 from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED
 from goalfsm.session.state import Session
-
-
-class QueuedWork(NamedTuple):
-    """A turn that may be dispatched: a continuation of the goal, or the one that winds it down."""
-
-    kind: Literal["continuation", "wind_down"]
-    goal_id: str
-
-
-def queued_work(session: Session) -> QueuedWork | None:
-    """Return the turn that may be dispatched now; None while there is none, or one is running."""
-    goal = session.goal
-    if goal is None or session.run is not None or session.stopping or not session.host.idle:
-        return None
-    if session.wind_down == "owed" and goal.status == LIMITED:
-        return QueuedWork("wind_down", goal.goal_id)
-    if session.continuation.queued == goal.goal_id:
-        return QueuedWork("continuation", goal.goal_id)
-    return None
-
-
-def under_way(session: Session) -> bool:
-    """Tell whether something of the thread goes on or is owed, whatever its goal's status.
-
-    Such a thread, and one with an active goal, needs a look when an engine starts.
-    """
-    return (
-        session.run is not None
-        or session.stopping
-        or not session.host.idle
-        or session.claim is not None
-        or session.wind_down in {"owed", "running"}
-    )
 
 
 def next_wake(session: Session) -> int | None:

@@ -4,8 +4,7 @@ One line is one event: when, what, and the decision that was taken after it::
 
     02:00:00      ObjectiveGiven objective='Fix the tests' => continue [otherwise]
     02:00:00      RunDispatched run-1
-    02:00:00      TurnEnded error '529 overloaded'
-    02:00:00      AgentEnded error '529 overloaded' => wait [recovery] until 02:00:02
+    02:00:00      RunFinished run-1 failed '529 overloaded' => wait [recovery] until 02:00:02
 
 Ids are numbered in the order in which they appear. What a host tells of every turn is left out
 unless a decision followed.
@@ -51,6 +50,7 @@ _HIDDEN: Final = frozenset(
         "can_steer",
         "digest",
         "key",
+        "message",
         "message_id",
         "run_token",
         "started",
@@ -150,6 +150,10 @@ class _Writer:
                 yield from _ended(message)
             case e.AgentStarting() | e.MessageStarted() | e.TurnStarted() | e.AgentEnded():
                 return
+            case e.RunFinished(message=message):
+                yield from self._fields(event)
+                if message is not None and message.error is not None:
+                    yield _plain(message.error)
             case e.ToolCalled(name=name, arguments=arguments):
                 shown = ", ".join(f"{key}={_plain(value)}" for key, value in arguments.items())
                 yield f"{name}({shown})"

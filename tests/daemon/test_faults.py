@@ -22,14 +22,10 @@ from tests.daemon.faults import LOOK, OTHER, Fault, faulty, is_a, journal
 from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, usage, worker
 
 INTERNAL = {
-    "the end of a turn": is_a(e.TurnEnded),
     "the end of a run": is_a(e.RunFinished),
     "usage": is_a(e.UsageReported),
     "a tool call": is_a(e.ToolCalled),
     "a dispatch": is_a(e.RunDispatched),
-    "idleness after a turn": lambda session, event: (
-        isinstance(event, e.HostChanged) and event.idle is True and session.run is None
-    ),
 }
 
 
@@ -70,8 +66,7 @@ def test_a_fault_stops_its_thread_and_no_other(
             session = engine.session(THREAD)
             assert session.goal is not None
             assert (session.goal.status, session.goal.pause_reason) == ("paused", "recovery")
-            if what != "idleness after a turn":
-                assert (session.run, session.host.idle) == (None, True)
+            assert (session.run, session.host.idle) == (None, True)
             status = engine.status(THREAD)
             assert status.status_line is not None
             assert (status.status_line.label, status.status_line.reason) == ("needs_attention", why)
@@ -100,7 +95,7 @@ def test_a_fault_that_cannot_be_recorded_keeps_the_thread_from_being_dispatched(
     """Nothing is tried again by itself; the next engine may do better."""
 
     async def scene(stage: Stage) -> None:
-        every = is_a(e.TurnEnded, e.DecisionFailed, e.RunInterrupted)
+        every = is_a(e.RunFinished, e.DecisionFailed, e.RunInterrupted)
         engine = await stage.engine(worker(steps(["a", COMPLETE]))).__aenter__()
         with faulty(monkeypatch, every) as met:
             told = []
@@ -129,7 +124,7 @@ def test_two_faults_in_a_row_leave_no_run_open(monkeypatch: pytest.MonkeyPatch) 
     """The end of the turn meets one, and what is recorded in its place another."""
 
     async def scene(stage: Stage) -> None:
-        kinds: list[type] = [e.TurnEnded, e.RunInterrupted]
+        kinds: list[type] = [e.RunFinished, e.RunInterrupted]
 
         def when(_session: Any, event: e.Event) -> bool:
             return bool(kinds) and isinstance(event, kinds[0]) and bool(kinds.pop(0))
@@ -138,7 +133,7 @@ def test_two_faults_in_a_row_leave_no_run_open(monkeypatch: pytest.MonkeyPatch) 
             with faulty(monkeypatch, when) as met:
                 await engine.submit(THREAD, OBJECTIVE)
                 await asyncio.sleep(10)
-            assert [type(event) for event in met] == [e.TurnEnded, e.RunInterrupted]
+            assert [type(event) for event in met] == [e.RunFinished, e.RunInterrupted]
             session = engine.session(THREAD)
             assert session.goal is not None
             assert (session.goal.status, session.run, session.host.idle) == ("paused", None, True)

@@ -165,10 +165,10 @@ def test_doctor_tells_of_threads_that_a_fault_has_stopped(
     async def scene(stage: Stage) -> None:
         store = stage.store()
         async with stage.engine(worker(steps(["a"], [COMPLETE])), store=store) as engine:
-            with faulty(monkeypatch, is_a(e.TurnEnded)):
+            with faulty(monkeypatch, is_a(e.RunFinished)):
                 await engine.submit(THREAD, OBJECTIVE)
                 await engine.settled(THREAD)
-            why = f"thread {THREAD}: TurnEnded could not be decided: Fault: no such rule"
+            why = f"thread {THREAD}: RunFinished could not be decided: Fault: no such rule"
             assert findings(store) == [(False, why)]
             await engine.submit(THREAD, e.ResumeRequested())
             await engine.settled(THREAD)

@@ -8,13 +8,9 @@ from typing import Any
 
 import pytest
 
-from goalfsm.daemon.flow.beginnings import Intent, begun
-from goalfsm.daemon.flow.scripts import Marked
 from goalfsm.daemon.stages.subscriptions import Problem
 from goalfsm.goal.model import Limits
 from goalfsm.session import events as e
-from goalfsm.session.effects import AbortRun
-from goalfsm.session.state import Session, Step
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
 from tests.daemon.stage import (
@@ -141,7 +137,8 @@ def test_a_worker_that_breaks_its_protocol_fails_the_turn() -> None:
         async with stage.engine(Scripted([RuntimeError("the plugin is missing")])) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             await engine.settled(THREAD)
-        ended = stage.events(e.TurnEnded)[0]
+        ended = stage.events(e.RunFinished)[0]
+        assert ended.message is not None
         assert ended.message.error == "RuntimeError: the plugin is missing"
 
     play(scene)
@@ -191,32 +188,6 @@ def test_a_flood_of_events_makes_the_worker_wait_and_loses_nothing() -> None:
         assert len(stage.events(e.UsageReported)) == 1_000
 
     play(scene)
-
-
-def test_a_dispatch_that_is_aborted_at_the_last_moment_starts_nothing() -> None:
-    """Superseded work got into the turn: its end is told, and no worker is started."""
-    intent = Intent("run", "token", "goal", wind_down=False, can_steer=True, can_compact=False)
-    script = begun(intent, Session(), done=("key",))
-    said: list[Any] = [next(script)]
-    while len(said) < 6:
-        said.append(script.send(Step(Session())))
-    said.append(script.send(Step(Session(), (AbortRun(),))))
-    said += list(script)
-    names = [type(what.event if isinstance(what, Marked) else what).__name__ for what in said]
-    assert names == [
-        "HostChanged",
-        "AgentStarting",
-        "RunDispatched",
-        "TurnStarted",
-        "MessageStarted",
-        "ContextRequested",
-        "TurnEnded",
-        "RunFinished",
-        "AgentEnded",
-        "HostChanged",
-    ]
-    assert said[2].done == ("key",)
-    assert (said[7].outcome, said[6].message.stop_reason) == ("aborted", "aborted")
 
 
 def test_steering_that_comes_too_late_for_the_turn_goes_into_the_next_prompt() -> None:

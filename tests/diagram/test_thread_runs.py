@@ -21,7 +21,6 @@ from tests.diagram.threads import (
     dispatch,
     given,
     of,
-    stale,
     work,
 )
 
@@ -98,7 +97,7 @@ def test_a_run_whose_end_a_probe_finds_was_reconciled(
         walked.append(counted(of(goals, "run")))
 
     points = crash_points.list(scenario)
-    unrecorded = next(p for p in points if p.what.startswith("before the commit of TurnEnded"))
+    unrecorded = next(p for p in points if p.what.startswith("before the commit of RunFinished"))
     crash_points.run(scenario, unrecorded.number)
     known = "running" if reports else "open"
     crashed = {key: count for key, count in walked[1].items() if "reconciling" in key}
@@ -110,21 +109,14 @@ def test_a_run_whose_end_a_probe_finds_was_reconciled(
     assert walked[1]["running", "Exited", "ended"] == walked[0]["running", "Exited", "ended"] - 1
 
 
-@pytest.mark.parametrize(
-    ("end", "place"),
-    [
-        (e.RunFinished(run_id="run", outcome="aborted"), "recorded"),
-        (e.RunInterrupted(run_id="run", detail="the goal was cleared"), "interrupted"),
-    ],
-)
-def test_a_run_that_was_prevented_had_no_worker(
-    end: e.RunFinished | e.RunInterrupted, place: str
-) -> None:
-    thread = stale()
-    message = e.Message(role="assistant", stop_reason="aborted")
-    thread.take(e.TurnEnded(turn_index=1, message=message), end)
-    prevented = ("open", type(end).__name__, place)
-    assert thread.taken("run") == {("wanted", "RunDispatched", "open"): 1, prevented: 1}
+def test_a_run_that_was_prevented_had_no_worker() -> None:
+    thread = Thread().take(given())
+    dispatch(thread)
+    thread.take(given(), e.RunInterrupted(run_id="run", detail="the goal was replaced"))
+    prevented = ("open", "RunInterrupted", "interrupted")
+    taken = thread.taken("run")
+    assert (taken["wanted", "RunDispatched", "open"], taken[prevented]) == (1, 1)
+    assert not [place for step in taken for place in step if place == "running"]
     assert prevented in {(row.source, row.trigger, row.dest) for row in ROWS}
 
 

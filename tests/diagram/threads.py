@@ -86,32 +86,27 @@ def work_of(thread: Thread) -> e.GoalWork:
     return e.GoalWork(kind="continuation", goal_id=goal.goal_id)
 
 
-def dispatch(thread: Thread) -> e.GoalWork:
-    """Dispatch a run; nothing of it has started."""
-    queued = work_of(thread)
-    thread.take(
-        e.HostChanged(idle=False),
-        e.AgentStarting(work=queued),
-        e.RunDispatched(run_id="run", token="secret"),
-        e.TurnStarted(turn_index=1),
-    )
-    return queued
+def dispatch(thread: Thread) -> None:
+    """Dispatch a run; nothing that its worker reports has come yet."""
+    thread.take(e.RunDispatched(run_id="run", token="secret"))
 
 
 def work(thread: Thread) -> None:
     """Dispatch a run and let it report what it used."""
-    queued = dispatch(thread)
-    thread.take(
-        e.MessageStarted(message=e.Message(role="custom", work=queued)),
-        e.ContextRequested(),
-        e.UsageReported(run_id="run", run_token="secret", key="1", usage=Usage(input_tokens=50)),
-    )
+    dispatch(thread)
+    usage = Usage(input_tokens=50)
+    thread.take(e.UsageReported(run_id="run", run_token="secret", key="1", usage=usage))
 
 
 def stale() -> Thread:
-    """Return a thread whose goal was replaced when its work was queued; the turn is aborted."""
+    """Return a thread whose goal was replaced when a host had its work; the turn is aborted."""
     thread = Thread().take(given())
-    old = dispatch(thread)
+    old = work_of(thread)
     return thread.take(
-        given(), e.MessageStarted(message=e.Message(role="custom", work=old)), e.ContextRequested()
+        given(),
+        e.HostChanged(idle=False),
+        e.AgentStarting(work=old),
+        e.TurnStarted(turn_index=1),
+        e.MessageStarted(message=e.Message(role="custom", work=old)),
+        e.ContextRequested(),
     )

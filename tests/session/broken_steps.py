@@ -11,7 +11,7 @@ from goalfsm.session import events as e
 from goalfsm.session.state import Continuation, Ledger
 from goalfsm.testing.invariants.invariant import Transition
 from tests.session.breaking import LIMIT, WORK, Cases, goal, limited, running, step
-from tests.session.thread import START_MS, started
+from tests.session.thread import START_MS, stale_work, started
 
 CASES = Cases()
 
@@ -201,7 +201,7 @@ def _a_successor_paid_for_the_turn_before_it() -> Transition:
 def _an_owed_end_was_taken_for_a_new_one() -> Transition:
     thread = started()
     thread.give("Another", replace=True)
-    thread.dispatch(goal_id="goal-1")
+    thread.do(*stale_work("goal-1"))
     ended = e.TurnEnded(turn_index=1, message=e.Message(role="assistant", stop_reason="aborted"))
     return step(thread, ended, stale=Session().stale, goal=replace(thread.goal, status="paused"))
 

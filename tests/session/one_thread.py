@@ -12,6 +12,7 @@ from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.thread import handle
 from goalfsm.session.wake import next_wake
+from goalfsm.session.work import can_begin, queued
 from goalfsm.testing.invariants import check
 from goalfsm.views.prompts import render_turn
 from goalfsm.views.prompts.turn import carried
@@ -66,19 +67,16 @@ class OneThread(RuleBasedStateMachine):
                     del self.outbox[key]
                 case f.EndRun(run_id=run_id):
                     del self.outbox[key]
-                    self.do(e.RunInterrupted(run_id=run_id), e.HostChanged(idle=True))
-                case f.AppendEntry() | f.AbortRun() | f.RunCallback() | f.WatchProcess():
+                    self.do(e.RunInterrupted(run_id=run_id))
+                case f.AppendEntry() | f.SendWork() | f.RunCallback() | f.WatchProcess():
                     del self.outbox[key]
                 case _:
                     pass
 
-    def queued(self, kind: str) -> list[tuple[int, f.SendWork]]:
-        """Return the work of this kind that was sent and not dispatched."""
-        return [
-            (key, effect)
-            for key, effect in self.outbox.items()
-            if isinstance(effect, f.SendWork) and effect.kind == kind
-        ]
+    def waits_to_begin(self, *, wind_down: bool) -> bool:
+        """Tell whether a turn of this kind waits, and nothing is against it."""
+        work = queued(self.session)
+        return work is not None and work.wind_down is wind_down and can_begin(self.session)
 
     def asked(self, kind: type[Any]) -> list[tuple[int, Any]]:
         """Return the open effects of one type."""
@@ -128,19 +126,16 @@ class OneThread(RuleBasedStateMachine):
         """End the open run with what its turn said."""
         run = self.session.run
         assert run is not None
-        owner = None if run.goal_id is None else e.GoalWork("continuation", run.goal_id)
         self.do(
-            e.TurnEnded(turn_index=self.session.host.turn_index or 0, message=said),
             e.RunFinished(
                 run_id=run.run_id,
                 outcome=outcome,
+                message=said,
                 answer_digest=answer,
                 answer_length=len(answer),
                 tools_ok=tools[0],
                 tools_failed=tools[1],
-            ),
-            e.AgentEnded(messages=(e.Message(role="custom", work=owner), said)),
-            e.HostChanged(idle=True),
+            )
         )
 
     def ring(self) -> None:

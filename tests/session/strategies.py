@@ -8,6 +8,7 @@ from typing import Any, Final, get_args
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from goalfsm.goal.machine import TRANSITIONS
 from goalfsm.goal.model import (
@@ -168,6 +169,7 @@ FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "expected_goal_id": st.none() | goal_ids,
     "expected_revision": st.none() | few,
     "feedback": texts,
+    "gone": st.booleans(),
     "history": st.lists(entries, max_size=3).map(tuple),
     "idle": st.none() | st.booleans(),
     "index": st.integers(-1, 2),
@@ -241,25 +243,29 @@ expecting: Final = st.builds(
 
 @st.composite
 def turns(draw: st.DrawFn) -> tuple[e.Event, ...]:
-    """Draw a whole turn as an engine reports it, with something that happens in between."""
+    """Draw a whole turn as an engine or a host reports it; something happens in between."""
     run = draw(few)
     owner = draw(st.none() | work)
     message = e.Message(role="custom", work=owner)
     said = draw(answers)
     run_id, token = RUNS[run % 2], TOKENS[run % 2]
     between = draw(st.lists(events, max_size=3))
-    usage = e.UsageReported(run_id=run_id, run_token=token, key="k", usage=draw(usages))
+    if draw(st.booleans()):
+        usage = e.UsageReported(run_id=run_id, run_token=token, key="k", usage=draw(usages))
+        return (
+            e.RunDispatched(run_id=run_id, token=token, wind_down=draw(st.booleans())),
+            usage,
+            *between,
+            replace(draw(events_of(e.RunFinished)), run_id=run_id, message=said),
+        )
     return (
         e.HostChanged(idle=False),
         e.AgentStarting(work=owner),
-        e.RunDispatched(run_id=run_id, token=token, wind_down=draw(st.booleans())),
         e.TurnStarted(turn_index=run),
         e.MessageStarted(message=message),
         e.ContextRequested(),
-        usage,
         *between,
         e.TurnEnded(turn_index=run, message=said),
-        draw(events_of(e.RunFinished)),
         e.AgentEnded(messages=(message, said)),
         e.HostChanged(idle=True),
     )

@@ -71,12 +71,11 @@ def test_an_interrupted_wind_down_is_not_repeated() -> None:
     assert thread.wind_down == "done"
 
 
-def test_a_wind_down_run_that_nobody_owes_is_a_run_like_others() -> None:
+def test_a_wind_down_that_nobody_owes_is_refused() -> None:
     thread = started()
     thread.dispatch(wind_down=True)
-    assert thread.session.run is not None
-    assert not thread.session.run.wind_down
-    assert thread.wind_down == "none"
+    assert (thread.reply.ok, thread.reply.code) == (False, "nothing_queued")
+    assert thread.session.run is None
 
 
 def test_a_used_up_time_budget_winds_down() -> None:

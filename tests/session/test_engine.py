@@ -12,7 +12,7 @@ from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from recovery.stale_work import IDLE
-from tests.session.thread import Thread, started
+from tests.session.thread import Thread, stale_work, started
 
 # Start and stop.
 
@@ -159,7 +159,7 @@ def test_trouble_of_a_goal_that_is_not_active_is_forgotten_at_shutdown() -> None
 def test_shutdown_releases_what_aborted_turns_owe() -> None:
     thread = started()
     thread.give("Another", replace=True)
-    thread.dispatch(goal_id="goal-1")
+    thread.do(*stale_work("goal-1"))
     assert thread.session.stale != IDLE
     thread.do(e.ShutdownStarted())
     assert thread.session.stale == IDLE

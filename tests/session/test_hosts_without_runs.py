@@ -223,10 +223,11 @@ def test_a_compaction_writes_what_was_used() -> None:
 def test_loading_an_unbounded_limited_goal_charges_its_wind_down() -> None:
     """A history may hold a limit whose budget is gone; nothing may raise on it."""
     limited = Goal(goal_id="old", objective="x", status="budgetLimited", created_at=1, updated_at=1)
-    thread = Thread()
+    thread = started()
+    thread.dispatch()
+    limited = replace(limited, goal_id=thread.goal.goal_id)
     thread.do(e.SessionStarted(history=(SetEntry(source="runtime", goal=limited),)))
-    thread.do(e.RunDispatched(run_id="run-1", token="t", wind_down=True))
-    thread.do(e.UsageReported(run_id="run-1", run_token="t", key="k", usage=Usage(input_tokens=7)))
+    thread.use(7)
     assert thread.goal.tokens_used == 7
 
 

@@ -8,7 +8,7 @@ from goalfsm.goal.model import Limits
 from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from goalfsm.session.wake import under_way
+from goalfsm.session.work import under_way
 from tests.session.thread import Thread, started
 
 MINUTE = 60_000

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from goalfsm.goal.model import Usage
+from goalfsm.session import Session
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.budgets import answer_digest
-from tests.session.thread import started
+from tests.session.thread import Thread, started
 
 
 def test_a_dispatch_is_noted_before_its_worker_starts() -> None:
@@ -16,20 +17,10 @@ def test_a_dispatch_is_noted_before_its_worker_starts() -> None:
     thread.do(e.RunDispatched(run_id="r", token="t", can_steer=True, can_compact=True))
     run = thread.session.run
     assert run is not None
-    assert (run.goal_id, run.turn, run.started) == ("goal-1", 1, False)
+    assert (run.goal_id, run.turn) == ("goal-1", 1)
     assert run.can_steer
     assert thread.session.host.can_compact
-    assert not thread.last.effects
-    thread.do(e.ContextRequested())
     assert thread.asked(f.StartRun) == [f.StartRun(run_id="r")]
-    assert thread.goal.continuations == 1
-
-
-def test_a_worker_is_started_once() -> None:
-    thread = started()
-    thread.dispatch()
-    thread.do(e.ContextRequested())
-    assert not thread.last.effects
     assert thread.goal.continuations == 1
 
 
@@ -37,6 +28,18 @@ def test_without_a_run_nothing_is_started() -> None:
     thread = started()
     thread.do(e.ContextRequested())
     assert not thread.last.effects
+
+
+def test_nothing_is_dispatched_that_nobody_queued() -> None:
+    """Without a goal, and where the turn that was queued has begun already."""
+    thread = Thread()
+    thread.do(e.RunDispatched(run_id="r", token="t"))
+    assert (thread.reply.ok, thread.reply.code) == (False, "nothing_queued")
+    assert thread.session == Session()
+    thread.give()
+    thread.turn()
+    thread.do(e.ClearRequested(), e.RunDispatched(run_id="r", token="t"))
+    assert thread.reply.code == "nothing_queued"
 
 
 def test_one_run_at_a_time() -> None:
@@ -58,25 +61,13 @@ def test_a_repeated_dispatch_is_harmless() -> None:
 
 
 def test_no_continuation_is_sent_while_a_run_is_open() -> None:
-    """Even where the host forgot to say that it is busy."""
     thread = started()
-    thread.do(e.TurnStarted(turn_index=1), e.RunDispatched(run_id="r", token="t"))
+    thread.do(e.RunDispatched(run_id="r", token="t"))
     thread.do(e.SteeringReceived(message_id="m", text="hello"))
     assert thread.sent() == 1
     assert thread.session.continuation.wanted == "goal-1"
     thread.do(e.RunFinished(run_id="r"))
     assert thread.sent() == 2
-
-
-def test_queued_work_of_a_replaced_goal_counts_as_nobodys_dispatch() -> None:
-    thread = started()
-    thread.give("Another", replace=True)
-    thread.dispatch(goal_id="goal-1")
-    assert thread.asked(f.AbortRun)
-    assert not thread.asked(f.StartRun)
-    thread.end(outcome="aborted", tools=(0, 0))
-    assert (thread.status, thread.goal.continuations) == ("active", 0)
-    assert thread.session.run is None
 
 
 def test_replacing_the_goal_ends_its_run_once() -> None:
@@ -88,14 +79,6 @@ def test_replacing_the_goal_ends_its_run_once() -> None:
     ]
     thread.do(e.ClearRequested())
     assert not thread.asked(f.EndRun)
-
-
-def test_a_run_that_was_ended_before_its_start_is_not_started() -> None:
-    thread = started()
-    thread.do(e.RunDispatched(run_id="r", token="t"))
-    thread.give("Another", replace=True)
-    thread.do(e.ContextRequested())
-    assert not thread.asked(f.StartRun)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """One thread under an engine that may die at any moment, against a small model of what is owed.
 
-The rules do what the daemon does: an outbox that survives, dispatches as one group of events, ends
-in their order. Crashes replace the session by its snapshot; at the end the journal is replayed.
+The rules do what the daemon does: an outbox that survives, turns that the session waits for.
+Crashes replace the session by its snapshot; at the end the journal is replayed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal, Limits, Usage, Verifier
+from goalfsm.goal.model import ACTIVE, COMPLETE, Goal, Limits, Usage, Verifier
 from goalfsm.session import Policy, Session, codec
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
@@ -97,41 +97,14 @@ class Engine(OneThread):
 
     # The dispatcher.
 
-    @precondition(lambda self: self.queued("continuation") and not self.open)
+    @precondition(lambda self: self.waits_to_begin(wind_down=False))
     @rule(can=st.booleans())
     def dispatch(self, *, can: bool) -> None:
-        key, work = self.queued("continuation")[-1]
-        for older, _ in self.queued("continuation")[:-1]:
-            del self.outbox[older]
-        self.count += 1
-        owner = e.GoalWork("continuation", work.goal_id)
-        message = e.Message(role="custom", work=owner)
-        index = self.count
-        step = self.do(
-            e.HostChanged(idle=False),
-            e.AgentStarting(work=owner),
-            self.dispatched(can=can),
-            e.TurnStarted(turn_index=index),
-            e.MessageStarted(message=message),
-            e.ContextRequested(),
-            done=key,
-        )
-        goal = self.session.goal
-        if goal is not None and goal.goal_id == work.goal_id and goal.status == ACTIVE:
-            self.tell()
-            return
-        assert any(isinstance(effect, f.AbortRun) for effect in step.effects)
-        aborted = e.Message(role="assistant", stop_reason="aborted")
-        run = self.session.run
-        assert run is not None
-        self.do(
-            e.TurnEnded(turn_index=index, message=aborted),
-            e.RunFinished(run_id=run.run_id, outcome="aborted"),
-            e.AgentEnded(messages=(message, aborted)),
-            e.HostChanged(idle=True),
-        )
+        step = self.do(self.dispatched(can=can))
+        assert any(isinstance(effect, f.StartRun) for effect in step.effects)
+        self.tell()
 
-    @precondition(lambda self: self.queued("continuation") and not self.open)
+    @precondition(lambda self: self.waits_to_begin(wind_down=False))
     @rule(actions=st.lists(ACTIONS, max_size=3), ending=ENDINGS, can=st.booleans())
     def turn(self, actions: list[Action], ending: Ending, *, can: bool) -> None:
         """Run one whole turn."""
@@ -142,25 +115,11 @@ class Engine(OneThread):
         if self.open:
             self.end(ending)
 
-    @precondition(lambda self: self.queued("budget_limit") and not self.open)
+    @precondition(lambda self: self.waits_to_begin(wind_down=True))
     @rule()
     def wind_down(self) -> None:
-        key, work = self.queued("budget_limit")[-1]
-        goal = self.session.goal
-        owed = goal is not None and goal.goal_id == work.goal_id and goal.status == LIMITED
-        if not owed or self.session.wind_down != "owed":
-            del self.outbox[key]
-            return
-        self.count += 1
-        self.do(
-            e.HostChanged(idle=False),
-            e.AgentStarting(),
-            self.dispatched(can=False, wind_down=True),
-            e.TurnStarted(turn_index=self.count),
-            e.MessageStarted(message=e.Message(role="custom")),
-            e.ContextRequested(),
-            done=key,
-        )
+        self.do(self.dispatched(can=False, wind_down=True))
+        assert self.session.wind_down == "running"
         self.tell()
 
     # The open run.
@@ -261,7 +220,7 @@ class Engine(OneThread):
             self.do(e.ShutdownStarted())
         self.session = codec.decode(codec.encode(self.session))
         if self.session.run is not None:
-            self.do(e.RunInterrupted(run_id=self.session.run.run_id), e.HostChanged(idle=True))
+            self.do(e.RunInterrupted(run_id=self.session.run.run_id))
         self.do(e.EngineStarted(after_crash=how == "crash"))
 
     def _hear(self, tokens: int) -> None:
@@ -270,13 +229,6 @@ class Engine(OneThread):
         self.do(e.UsageReported(run_id="run-0", run_token="token-0", key="k", usage=usage))
 
     # What has to be true all the time.
-
-    @invariant()
-    def one_continuation_at_most_is_still_meant(self) -> None:
-        goal = self.session.goal
-        meant = [w for _, w in self.queued("continuation") if goal and w.goal_id == goal.goal_id]
-        if self.session.continuation.queued is not None:
-            assert meant, "the session waits for a continuation that nobody holds"
 
     @invariant()
     def nothing_that_can_go_on_stands_still(self) -> None:

@@ -6,7 +6,6 @@ from goalfsm.goal.model import MAX_COUNT, Usage
 from goalfsm.session import Policy
 from goalfsm.session import events as e
 from tests.session.charging import spent
-from tests.session.thread import Thread
 
 
 def test_equal_keys_are_charged_once() -> None:
@@ -55,13 +54,6 @@ def test_the_usage_of_a_replaced_goals_run_is_nobodys() -> None:
     thread.use(99)
     assert thread.goal.tokens_used == 0
     assert thread.session.ledger.uncharged == {"stale_run": 99}
-
-
-def test_usage_before_a_goal_was_given_is_nobodys() -> None:
-    thread = Thread()
-    thread.do(e.RunDispatched(run_id="run-1", token="t"))
-    thread.do(e.UsageReported(run_id="run-1", run_token="t", key="k", usage=Usage(input_tokens=7)))
-    assert thread.session.ledger.uncharged == {"goal_changed": 7}
 
 
 def test_what_a_paused_goals_own_turn_uses_is_charged() -> None:

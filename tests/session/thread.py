@@ -35,7 +35,6 @@ class Thread:
         self.history: list[Entry] = []
         self.last = Step(self.session)
         self._ids = 0
-        self._work: e.GoalWork | None = None
         self._runs = 0
 
     # What the tests look at.
@@ -111,31 +110,19 @@ class Thread:
         return self.do(e.ObjectiveGiven(objective=objective, limits=limits, **fields))
 
     def dispatch(
-        self,
-        *,
-        wind_down: bool = False,
-        can_steer: bool = False,
-        can_compact: bool = False,
-        goal_id: str | None = None,
+        self, *, wind_down: bool = False, can_steer: bool = False, can_compact: bool = False
     ) -> str:
         """Dispatch a run as the daemon does; return its id."""
         self._runs += 1
         run_id = f"run-{self._runs}"
-        work = None if wind_down else e.GoalWork("continuation", goal_id or self.goal.goal_id)
-        self._work = work
         self.do(
-            e.HostChanged(idle=False),
-            e.AgentStarting(work=work),
             e.RunDispatched(
                 run_id=run_id,
                 token=f"token-{self._runs}",
                 wind_down=wind_down,
                 can_steer=can_steer,
                 can_compact=can_compact,
-            ),
-            e.TurnStarted(turn_index=self._runs),
-            e.MessageStarted(message=e.Message(role="custom", work=work)),
-            e.ContextRequested(),
+            )
         )
         return run_id
 
@@ -175,7 +162,7 @@ class Thread:
         tools: tuple[int, int] = (1, 0),
         **message: Any,
     ) -> None:
-        """End the open run as the daemon does, in one go; ``tools`` are (ok, failed)."""
+        """End the open run as the daemon does; ``tools`` are (ok, failed)."""
         run = self.session.run
         assert run is not None
         stops = {"finished": "stop", "aborted": "aborted"}
@@ -183,17 +170,15 @@ class Thread:
             role="assistant", **({"stop_reason": stops.get(outcome, "error")} | message)
         )
         self.do(
-            e.TurnEnded(turn_index=self.session.host.turn_index or 0, message=said),
             e.RunFinished(
                 run_id=run.run_id,
                 outcome=outcome,
+                message=said,
                 answer_digest=answer,
                 answer_length=len(answer),
                 tools_ok=tools[0],
                 tools_failed=tools[1],
-            ),
-            e.AgentEnded(messages=(e.Message(role="custom", work=self._work), said)),
-            e.HostChanged(idle=True),
+            )
         )
 
     def turn(self, answer: str = "", **fields: Any) -> None:
@@ -209,10 +194,7 @@ class Thread:
         """Lose the open run: nobody saw its end."""
         run = self.session.run
         assert run is not None
-        self.do(
-            e.RunInterrupted(run_id=run.run_id, detail=detail, ended_ms=ended_ms),
-            e.HostChanged(idle=True),
-        )
+        self.do(e.RunInterrupted(run_id=run.run_id, detail=detail, ended_ms=ended_ms))
 
     def restart(self, *, after_crash: bool = True) -> None:
         """Start again from the snapshot, as a new engine does."""
@@ -227,6 +209,18 @@ def started(policy: Policy | None = None, **given: Any) -> Thread:
     thread = Thread(policy)
     thread.give(**given)
     return thread
+
+
+def stale_work(goal_id: str) -> tuple[e.Event, ...]:
+    """Return how a host begins a run on the queued work of a goal that is given up."""
+    work = e.GoalWork("continuation", goal_id)
+    return (
+        e.HostChanged(idle=False),
+        e.AgentStarting(work=work),
+        e.TurnStarted(turn_index=1),
+        e.MessageStarted(message=e.Message(role="custom", work=work)),
+        e.ContextRequested(),
+    )
 
 
 def shown(*criteria: int | None) -> tuple[Evidence, ...]:

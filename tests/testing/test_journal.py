@@ -71,12 +71,10 @@ def test_a_whole_thread(
         23:59:00   RunDispatched run-1
         23:59:00   UsageReported output_tokens=10
         23:59:00   WaitDeclared timer until +1d 00:01:00 note='CI' *
-        23:59:00   TurnEnded stop => wait [wait] until +1d 00:01:00
-        23:59:00   AgentEnded stop => wait [wait] until +1d 00:01:00
+        23:59:00   RunFinished run-1 => wait [wait] until +1d 00:01:00
         +1d 00:01:00  TimerFired => continue [otherwise]
         +1d 00:01     RunDispatched run-2
-        RunFinished run-2 failed
-        AgentEnded error 'Overloaded' => wait [recovery] until +1d 01:01:*
+        RunFinished run-2 failed 'Overloaded' => wait [recovery] until +1d 01:01:*
         +1d 01:01     TimerFired => continue [otherwise]
         ...
         """,

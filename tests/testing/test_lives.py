@@ -102,7 +102,7 @@ def test_a_worker_that_remembers_tells_how_the_run_ended(
         runs.append(len([name for name in events(goals) if name == "RunInterrupted"]))
 
     points = crash_points.list(scenario)
-    unrecorded = next(p for p in points if p.what.startswith("before the commit of TurnEnded"))
+    unrecorded = next(p for p in points if p.what.startswith("before the commit of RunFinished"))
     crash_points.run(scenario, unrecorded.number)
     assert runs == [0, 0 if remembers else 1]
 

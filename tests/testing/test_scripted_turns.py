@@ -231,7 +231,7 @@ def test_several_model_calls_make_one_run(
     memory_goals.give("t", "Go on")
     memory_goals.settle("t")
     assert memory_goals.goal("t").tokens_used == 30
-    assert events(memory_goals).count("TurnStarted") == 2
+    assert events(memory_goals).count("UsageReported") == 2
     assert events(memory_goals).count("RunDispatched") == 1
 
 

@@ -1,4 +1,4 @@
-"""What a dispatch is as events: the intent to run, and what a host says before its worker."""
+"""What a dispatch is: the intent to run, and the event that opens the run."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, NamedTuple
 
 from goalfsm.daemon.flow.scripts import Marked
-from goalfsm.daemon.flow.turn import aborted
 from goalfsm.goal.model import LIMITED
 from goalfsm.session import events as e
-from goalfsm.session.effects import AbortRun, SendWork
+from goalfsm.session.effects import SendWork
 
 if TYPE_CHECKING:
     from goalfsm.daemon.flow.scripts import Said
@@ -45,23 +44,11 @@ def intent_for(
 
 def begun(
     intent: Intent,
-    session: Session,
     *,
     done: tuple[str, ...] = (),
     takes: tuple[SendWork, ...] = (),
 ) -> Generator[Said, Step, None]:
-    """Yield the dispatch of ``intent``; the queued work is done with it.
-
-    An abort at the last moment ends it again: nothing is started then.
-    """
-    turn_index = (session.host.turn_index or 0) + 1
-    work = None
-    if not intent.wind_down:
-        work = e.GoalWork(kind="continuation", goal_id=intent.goal_id)
-    message = e.Message(role="custom", work=work)
-    yield e.HostChanged(idle=False)
-    yield e.AgentStarting(work=work)
-    # Commit before StartRun: a crash from here on must reconcile, not repeat.
+    """Yield the dispatch of ``intent``; the queued work is done with it."""
     dispatched = e.RunDispatched(
         run_id=intent.run_id,
         token=intent.token,
@@ -70,12 +57,6 @@ def begun(
         can_compact=intent.can_compact,
     )
     yield Marked(dispatched, done, takes)
-    yield e.TurnStarted(turn_index=turn_index)
-    yield e.MessageStarted(message=message)
-    step = yield e.ContextRequested()
-    if any(isinstance(effect, AbortRun) for effect in step.effects):
-        yield from aborted(intent.run_id, turn_index, message)
-        yield e.HostChanged(idle=True)
 
 
 def is_wanted(session: Session, goal_id: str) -> bool:

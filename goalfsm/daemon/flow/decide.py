@@ -16,7 +16,8 @@ from goalfsm.session.events import (
     VerificationFinished,
 )
 from goalfsm.session.state import RULES_VERSION, Decision, Reply, Session, Step
-from goalfsm.session.wake import next_wake, under_way
+from goalfsm.session.wake import next_wake
+from goalfsm.session.work import under_way
 from goalfsm.store import port
 
 if TYPE_CHECKING:

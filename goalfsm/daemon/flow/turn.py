@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import TYPE_CHECKING, Final, Literal
 
 from goalfsm.goal.model import Usage
@@ -12,8 +11,7 @@ from goalfsm.workers import protocol as w
 from recovery import classify
 
 if TYPE_CHECKING:
-    from goalfsm.daemon.flow.scripts import Said
-    from goalfsm.session.state import Run, Step
+    from goalfsm.session.state import Run
 
 KEEP_ANSWER: Final = 256 * 1024
 KEEP_ERROR: Final = 4_000
@@ -122,44 +120,22 @@ def message_of(seen: Gathered, zone: str | None) -> e.Message:
     )
 
 
-def work_of(run: Run, *, wind_down: bool) -> e.Message:
-    """Return the message that a run began with."""
-    work = None
-    if run.goal_id is not None and not wind_down:
-        work = e.GoalWork(kind="continuation", goal_id=run.goal_id)
-    return e.Message(role="custom", work=work)
-
-
-def ended(
-    run: Run, turn_index: int, seen: Gathered, *, wind_down: bool, zone: str | None = None
-) -> Generator[Said, Step, None]:
-    """Yield the end of a run whose worker told how it went."""
-    message = message_of(seen, zone)
-    yield e.TurnEnded(turn_index=turn_index, message=message)
-    yield e.RunFinished(
+def ended(run: Run, seen: Gathered, *, zone: str | None = None, gone: bool = True) -> e.RunFinished:
+    """Return the end of a run whose worker told how it went."""
+    return e.RunFinished(
         run_id=run.run_id,
         outcome=outcome_of(seen),
+        message=message_of(seen, zone),
         answer_digest=answer_digest("".join(seen.answer)),
         answer_length=seen.answer_length,
         tools_ok=seen.tools_ok,
         tools_failed=seen.tools_failed,
+        gone=gone,
     )
-    yield e.AgentEnded(messages=(work_of(run, wind_down=wind_down), message))
 
 
-def aborted(run_id: str | None, turn_index: int, work: e.Message) -> Generator[Said, Step, None]:
-    """Yield the end of a turn that was aborted because its work is stale."""
-    message = e.Message(role="assistant", stop_reason="aborted")
-    yield e.TurnEnded(turn_index=turn_index, message=message)
-    if run_id is not None:
-        yield e.RunFinished(run_id=run_id, outcome="aborted")
-    yield e.AgentEnded(messages=(work, message))
-
-
-def finished(
-    run: Run, turn_index: int, reported: tuple[w.TurnEvent, ...], zone: str | None = None
-) -> Generator[Said, Step, None]:
-    """Yield what a worker remembers of a run that ended while no engine listened.
+def finished(run: Run, reported: tuple[w.TurnEvent, ...], zone: str | None = None) -> e.RunFinished:
+    """Return what a worker remembers of a run that ended while no engine listened.
 
     Its usage is not among it, see `usages`.
     """
@@ -181,7 +157,7 @@ def finished(
             case _:
                 # Calls and waits were answered or lost with the engine that they were meant for.
                 pass
-    yield from ended(run, turn_index, seen, wind_down=run.wind_down, zone=zone)
+    return ended(run, seen, zone=zone)
 
 
 def usage_id(key: str) -> str:

@@ -120,9 +120,10 @@ class Faults:
         def script(session: Session) -> Generator[Said, Step, None]:
             if self._engine.is_live(actor.thread_id):
                 return
+            gone = not actor.left
             if session.run is not None:
-                yield e.RunInterrupted(run_id=session.run.run_id, detail=_WHY)
-            if not session.host.idle and not actor.left:
+                yield e.RunInterrupted(run_id=session.run.run_id, detail=_WHY, gone=gone)
+            elif gone and not session.host.idle:
                 yield e.HostChanged(idle=True)
 
         thread_id = actor.thread_id

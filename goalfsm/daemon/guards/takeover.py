@@ -125,7 +125,6 @@ async def _ending_of(engine: Hub, actor: Actor, run: Run) -> Script:
 
     def interrupted(_: Session) -> Generator[Said, Step, None]:
         yield e.RunInterrupted(run_id=run.run_id, detail="the engine stopped while it was running")
-        yield e.HostChanged(idle=True)
 
     return interrupted
 
@@ -154,9 +153,8 @@ async def _probe(engine: Hub, thread_id: str, run_id: str) -> w.Probe | None:
 def _result(run: Run, reported: tuple[w.TurnEvent, ...], zone: str | None) -> Script:
     """Return the events of a run that finished while no engine was there."""
 
-    def script(session: Session) -> Generator[Said, Step, None]:
-        yield from finished(run, session.host.turn_index or 0, reported, zone)
-        yield e.HostChanged(idle=True)
+    def script(_: Session) -> Generator[Said, Step, None]:
+        yield finished(run, reported, zone)
 
     return script
 

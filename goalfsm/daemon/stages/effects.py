@@ -64,8 +64,6 @@ class Doer:
                 self._wind_down(actor, opened)
             case f.StartRun(run_id=run_id):
                 self._start(actor, run_id, key)
-            case f.AbortRun():
-                self._abort(actor, key)
             case f.EndRun(run_id=run_id, reason=reason):
                 self._end(actor, run_id, reason, key)
             case f.DeliverSteering(run_id=run_id, message_id=message_id, text=text):
@@ -84,7 +82,8 @@ class Doer:
                     thread_id=actor.thread_id, goal_id=goal_id, name=name, status=status, key=key
                 )
                 self._once(key, partial(self._call, actor, call))
-            case f.AppendEntry():  # pragma: no cover - done by the commit itself
+            # An abort is a host's: work that is queued here is never stale when it is dispatched.
+            case f.AppendEntry() | f.AbortRun():  # pragma: no cover - done by the commit itself
                 self._engine.mark_done(actor, key)
 
     # Queued work.
@@ -158,12 +157,6 @@ class Doer:
         self._engine.run_begins(actor, live)
         live.start(prompt, key)
 
-    def _abort(self, actor: Actor, key: str) -> None:
-        live = self._engine.live(actor.thread_id)
-        if live is not None:
-            live.end("aborted", "its work is stale")
-        self._engine.mark_done(actor, key)
-
     def _end(self, actor: Actor, run_id: str, reason: str, key: str) -> None:
         live = self._engine.live(actor.thread_id)
         if live is not None and live.run_id == run_id:
@@ -174,7 +167,6 @@ class Doer:
         def script(session: Session) -> Generator[Said, Step, None]:
             if session.run is not None and session.run.run_id == run_id:
                 yield e.RunInterrupted(run_id=run_id, detail=reason)
-                yield e.HostChanged(idle=True)
 
         # Nothing of it was started here, and what an earlier engine started is gone by now.
         actor.post(script)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
-from goalfsm.daemon.flow.turn import Gathered, aborted, ended, outcome_of, usage_id, work_of
+from goalfsm.daemon.flow.turn import Gathered, ended, outcome_of, usage_id
 from goalfsm.daemon.stages.subscriptions import Output, Problem
 from goalfsm.daemon.stages.toolcalls import answer
 from goalfsm.errors import GoalError, StoreError, described
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from goalfsm.daemon.hub import Hub
     from goalfsm.session.state import Reply, Run, Session, Step
 
-Ending = Literal["aborted", "interrupted", "killed"]
-"""Why a run is ended early: its work is stale; the thread is needed; we may not write any more."""
+Ending = Literal["interrupted", "killed"]
+"""Why a run is ended early: the thread is needed; we may not write any more."""
 
 _ROOM: Final = 128
 """How many of a run's events may wait to be committed before the worker has to wait."""
@@ -55,8 +55,6 @@ class LiveRun:
         self._detail = ""
         self._recording = False
         self._begun = asyncio.Event()
-        self._turn_index = actor.session.host.turn_index or 0
-        self._model_turns = 0
         self._log = _log.bind(
             thread_id=actor.thread_id, goal_id=run.goal_id, run_id=run.run_id, turn=run.turn
         )
@@ -207,7 +205,7 @@ class LiveRun:
                 seen.tool(ok=ok)
                 await self._tell(e.ToolFinished(name=name, ok=ok))
             case w.ModelTurnStarted():
-                await self._model_turn()
+                seen.next_call()
             case w.ModelTurnEnded(stop_reason=stop_reason):
                 seen.stop_reason = stop_reason
             case w.ToolCalled():
@@ -237,22 +235,6 @@ class LiveRun:
         if followers.has(thread_id):
             shown = self._seen.clean(text)
             followers.give(Output(thread_id=thread_id, run_id=self.run_id, text=shown))
-
-    async def _model_turn(self) -> None:
-        """Another model call begins: the one before it was for tools."""
-        self._model_turns += 1
-        if self._model_turns == 1:
-            return
-        self._seen.next_call()
-        before, self._turn_index = self._turn_index, self._turn_index + 1
-        message = e.Message(role="assistant", stop_reason="toolUse")
-
-        def script(_: Session) -> Generator[Said, Step, None]:
-            yield e.TurnEnded(turn_index=before, message=message)
-            yield e.TurnStarted(turn_index=before + 1)
-            yield e.ContextRequested()
-
-        await self._gently(self._actor.post(script))
 
     async def _tool(self, event: w.ToolCalled) -> None:
         result = await answer(self._actor, event, self._run.token, self._engine.now_ms())
@@ -312,28 +294,23 @@ class LiveRun:
 
     def _script(self) -> Script:
         """Return the end as events, and that the thread is idle when nothing of it is left."""
-        is_aborted, is_interrupted = self._ending == "aborted", self._interrupted()
-        run, turn_index, seen = self._run, self._turn_index, self._seen
+        is_interrupted, run, seen = self._interrupted(), self._run, self._seen
+        gone = not self._actor.left
 
         def script(session: Session) -> Generator[Said, Step, None]:
-            if session.run is not None and session.run.run_id == run.run_id:
-                if is_aborted:
-                    work = work_of(run, wind_down=run.wind_down)
-                    yield from aborted(run.run_id, turn_index, work)
-                elif is_interrupted:
-                    yield e.RunInterrupted(
-                        run_id=run.run_id, detail=self._why(), ended_ms=self._engine.now_ms()
-                    )
-                else:
-                    yield from ended(
-                        run,
-                        turn_index,
-                        seen,
-                        wind_down=run.wind_down,
-                        zone=self._engine.world.zone(),
-                    )
-            if not self._actor.left:
-                step = yield e.HostChanged(idle=True)
+            if session.run is None or session.run.run_id != run.run_id:
+                return
+            if is_interrupted:
+                step = yield e.RunInterrupted(
+                    run_id=run.run_id,
+                    detail=self._why(),
+                    ended_ms=self._engine.now_ms(),
+                    gone=gone,
+                )
+            else:
+                zone = self._engine.world.zone()
+                step = yield ended(run, seen, zone=zone, gone=gone)
+            if gone:
                 yield from self._engine.dispatcher.follow_on(self._actor, self._limits, step)
 
         return script

@@ -194,7 +194,7 @@ class Dispatcher:
             current = actor.wind_down if wind_down else actor.continuation
             fits = (is_owed if wind_down else is_wanted)(session, goal_id)
             if current is work and fits and self._may_begin(actor, session):
-                yield from begun(intent, session, done=(work.key,))
+                yield from begun(intent, done=(work.key,))
 
         await actor.post(script)
 
@@ -218,7 +218,7 @@ class Dispatcher:
         ):
             return
         intent = self._intend(actor, assignment, work.goal_id)
-        yield from begun(intent, session, takes=(work,))
+        yield from begun(intent, takes=(work,))
 
     def _intend(
         self, actor: Actor, assignment: Assignment, goal_id: str, *, wind_down: bool = False

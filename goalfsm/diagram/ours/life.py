@@ -39,7 +39,7 @@ RECONCILING: Final = "reconciling"
 INTERRUPTED: Final = "interrupted"
 
 NOTES: Final = {
-    WANTED: "the outbox holds SendWork",
+    WANTED: "a turn of the goal is queued",
     OPEN: "the run is committed, no process exists",
     RUNNING: "the worker works; usage commits as it arrives",
     ENDED: "the worker is gone, its end is not committed",
@@ -59,8 +59,6 @@ ROWS: Final[tuple[Row, ...]] = (
         reason="The turn's result and the decision after it are one transaction."),
     Row("RunInterrupted", ENDED, INTERRUPTED,
         reason="Nobody knows how the turn went: its supervisor was lost, or it was ended early."),
-    Row("RunFinished", OPEN, RECORDED, do=("decide",),
-        reason="It was aborted before a worker was started: its work was stale by then."),
     Row("RunInterrupted", OPEN, INTERRUPTED,
         reason="It was ended before a worker was started, or a fault kept one from being started."),
     Row(CRASH, WANTED, WANTED,

@@ -29,8 +29,8 @@ _PARTICIPANTS: Final = (
     Participant(name=STORE, label="Store"),
     Participant(name=WORKER, label="Worker"),
 )
-_WORK: Final = e.GoalWork(kind="continuation", goal_id="goal-1")
 _RUN: Final = "run-1"
+_END: Final = e.RunFinished(run_id=_RUN, answer_length=40, tools_ok=1)
 
 
 def session_sequence() -> Drawn:
@@ -41,12 +41,7 @@ def session_sequence() -> Drawn:
     )
     dispatched = play.decided(
         "the run is written down before it starts",
-        e.HostChanged(idle=False),
-        e.AgentStarting(work=_WORK),
         e.RunDispatched(run_id=_RUN, token=_RUN),
-        e.TurnStarted(turn_index=1),
-        e.MessageStarted(message=e.Message(role="custom", work=_WORK)),
-        e.ContextRequested(),
     )
     used = play.decided(
         "usage counts once, by its key",
@@ -55,7 +50,7 @@ def session_sequence() -> Drawn:
         ),
     )
     before_end = play.session
-    ended = play.decided("the end, and what follows from it", *_end(1))
+    ended = play.decided("the end, and what follows from it", _END)
     # The same turn once more, but with a claim in it.
     play.session = before_end
     claimed = play.asked(
@@ -68,7 +63,7 @@ def session_sequence() -> Drawn:
         who=WORKER,
         reply=True,
     )
-    closed = play.decided("the end, and what follows from it", *_end(1))
+    closed = play.decided("the end, and what follows from it", _END)
     return Drawn(
         title="One thread: the loop",
         participants=_PARTICIPANTS,
@@ -96,16 +91,6 @@ def session_sequence() -> Drawn:
             ),
             *closed,
         ),
-    )
-
-
-def _end(turn_index: int) -> tuple[e.Event, ...]:
-    message = e.Message(role="assistant", stop_reason="stop")
-    return (
-        e.TurnEnded(turn_index=turn_index, message=message),
-        e.RunFinished(run_id=_RUN, outcome="finished", answer_length=40, tools_ok=1),
-        e.AgentEnded(messages=(message,)),
-        e.HostChanged(idle=True),
     )
 
 

@@ -92,6 +92,4 @@ def _of_worker(event: e.Event, run: e.RunDispatched) -> bool:
 
 def _tells_of_worker(event: e.RunFinished | e.RunInterrupted) -> bool:
     """Tell whether this end is that of a worker: one that was prevented says neither."""
-    if isinstance(event, e.RunFinished):
-        return event.outcome != "aborted"
-    return event.ended_ms is not None
+    return isinstance(event, e.RunFinished) or event.ended_ms is not None

@@ -52,6 +52,8 @@ def handle(session: Session, event: e.Event, ctx: Context) -> Step:
     leaves the goal as it was and says why in the reply.
     """
     refusal = commands.inadmissible(session, event) if isinstance(event, e.Expecting) else None
+    if refusal is None and session.run is not None and host_events.of_a_host(event):
+        refusal = host_events.RUN_IS_OURS
     if refusal is not None:
         return Step(session, (), refusal)
     change = _react(session, event, ctx)

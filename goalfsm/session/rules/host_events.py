@@ -9,13 +9,19 @@ from goalfsm.session.events import (
     AgentEnded,
     AgentStarting,
     CompactionEnded,
+    ContextRequested,
     EngineStarted,
+    Event,
+    GoalWork,
     HostChanged,
     InputReceived,
+    Message,
     MessageStarted,
+    Outcome,
     RunDispatched,
     RunFinished,
     RunInterrupted,
+    StopReason,
     TurnEnded,
     TurnStarted,
 )
@@ -30,7 +36,8 @@ from goalfsm.session.rules import (
     word,
 )
 from goalfsm.session.rules.change import extend
-from goalfsm.session.state import Change, Context, Reply, Session
+from goalfsm.session.state import Change, Context, Reply, Run, Session
+from goalfsm.session.work import queued
 from recovery.stale_work import ContextAbort, TurnEnd
 
 HANDLED = Reply(ok=True, code="handled", message="stale work is swallowed")
@@ -94,9 +101,8 @@ def message_started(session: Session, event: MessageStarted) -> Change:
 
 
 def context_requested(session: Session) -> Change:
-    """Abort stale work at the last moment, or start the run that was dispatched."""
-    change = stale.screen(session, ContextAbort(turn_index=session.host.turn_index))
-    return change if change.effects else runs.started(change.session)
+    """Abort stale work at the last moment."""
+    return stale.screen(session, ContextAbort(turn_index=session.host.turn_index))
 
 
 def tool_finished(session: Session, ctx: Context) -> Change:
@@ -126,8 +132,13 @@ def turn_ended(session: Session, event: TurnEnded, ctx: Context) -> Change:
     return change._replace(decide=message.stop_reason in {"stop", "length"})
 
 
-def agent_ended(session: Session, event: AgentEnded, ctx: Context) -> Change:  # noqa: PLR0911  one return an ending
-    """Charge what is left of the run, then see what it ended with."""
+def agent_ended(  # noqa: PLR0911  one return an ending
+    session: Session, event: AgentEnded, ctx: Context, *, gone: bool = True
+) -> Change:
+    """Charge what is left of the run, then see what it ended with.
+
+    What it claimed is verified once nothing of the run is left: when it is ``gone``.
+    """
     change = stale.screen_agent_end(session, event)
     if change.skipped:
         return change
@@ -135,7 +146,7 @@ def agent_ended(session: Session, event: AgentEnded, ctx: Context) -> Change:  #
     last = turns.last_answer(event.messages)
     failed_turn = last is not None and last.stop_reason in {"error", "aborted"}
     session = claims.turn_over(change.session, counts=not failed_turn)
-    change = extend(change, _over(session, ctx, well=not failed_turn))
+    change = extend(change, _over(session, ctx, well=not failed_turn, gone=gone))
     session = change.session
     if not session.policy.idle_time_counts and session.clock.goal_id is not None:
         session = replace(session, clock=stopped(session.clock))
@@ -158,7 +169,7 @@ def agent_ended(session: Session, event: AgentEnded, ctx: Context) -> Change:  #
     return change._replace(decide=True)
 
 
-def _over(session: Session, ctx: Context, *, well: bool) -> Change:
+def _over(session: Session, ctx: Context, *, well: bool, gone: bool) -> Change:
     """Let go of the run that has ended: what it was told, and what it claimed."""
     if session.host.in_run:
         session = replace(session, host=replace(session.host, in_run=False))
@@ -166,7 +177,7 @@ def _over(session: Session, ctx: Context, *, well: bool) -> Change:
         session = word.settled(session, word.HOST_RUN, taken=well)
         if not well:
             session = claims.void(session, ctx)
-    return claims.ask(session, over=True)
+    return claims.ask(session, over=True) if gone else Change(session)
 
 
 def _not_ours(session: Session) -> bool:
@@ -197,12 +208,30 @@ def shutdown_started(session: Session, ctx: Context) -> Change:
     return lifecycle.stopping(stale.screen(session, stale.SHUTDOWN).session, ctx)
 
 
+def of_a_host(event: Event) -> bool:
+    """Tell whether ``event`` is what a host tells of its own runs."""
+    if isinstance(event, HostChanged):
+        return event.idle is not None
+    return isinstance(event, _HOSTS)
+
+
 def run_dispatched(session: Session, event: RunDispatched, ctx: Context) -> Change:
-    """Open the run; its prompt carries every message that waits."""
-    change = runs.dispatched(session, event, ctx)
-    if change.reply is not None:
-        return change
-    return change._replace(session=word.carried(change.session, event.run_id))
+    """Open the run on the work that is queued; its prompt carries every message that waits."""
+    if session.run is not None:
+        return Change(session, (), runs.open_already(session.run, event))
+    waits = queued(session)
+    if waits is None or waits.wind_down is not event.wind_down:
+        return Change(session, (), _NOTHING_QUEUED)
+    work = None if waits.wind_down else GoalWork(kind="continuation", goal_id=waits.goal_id)
+    change = agent_starting(session, AgentStarting(work=work))
+    session = word.carried(runs.dispatched(change.session, event, ctx), event.run_id)
+    index = (session.host.turn_index or 0) + 1
+    change = extend(change, turn_started(session, TurnStarted(turn_index=index), ctx))
+    message = Message(role="custom", work=work)
+    change = extend(change, message_started(change.session, MessageStarted(message=message)))
+    change = extend(change, context_requested(change.session))
+    # Commit before StartRun: a crash from here on must reconcile, not repeat.
+    return extend(change, runs.started(change.session))
 
 
 def run_finished(session: Session, event: RunFinished, ctx: Context) -> Change:
@@ -210,24 +239,47 @@ def run_finished(session: Session, event: RunFinished, ctx: Context) -> Change:
 
     Where it did not, what it claimed is void.
     """
-    change = runs.finished(session, event)
-    taken = event.outcome == "finished"
-    settled = word.settled(change.session, event.run_id, taken=taken)
-    claim = settled.claim
-    if not taken and claim is not None and claim.run_id == event.run_id:
-        settled = claims.void(settled, ctx)
-    change = extend(change._replace(session=settled), claims.ask(settled))
-    settled = change.session
-    # A host that is idle by now will not say so again.
-    waits_for_it = settled.host.idle and settled.continuation.wanted is not None
-    return change._replace(decide=waits_for_it)
+    run = session.run
+    if run is None or run.run_id != event.run_id:
+        return Change(session)
+    message = event.message or Message(role="assistant", stop_reason=_STOPS[event.outcome])
+    index = session.host.turn_index or 0
+    change = turn_ended(session, TurnEnded(turn_index=index, message=message), ctx)
+    session, taken = runs.finished(change.session, event), event.outcome == "finished"
+    session = word.settled(session, event.run_id, taken=taken)
+    if not taken and session.claim is not None and session.claim.run_id == event.run_id:
+        session = claims.void(session, ctx)
+    change = extend(change, Change(session))
+    begun = Message(role="custom", work=_work_of(run))
+    ended = AgentEnded(messages=(begun, message))
+    change = extend(change, agent_ended(session, ended, ctx, gone=event.gone))
+    return _idle(change, gone=event.gone)
+
+
+def _work_of(run: Run) -> GoalWork | None:
+    if run.goal_id is None or run.wind_down:
+        return None
+    return GoalWork(kind="continuation", goal_id=run.goal_id)
+
+
+def _idle(change: Change, *, gone: bool) -> Change:
+    """Note that the thread is idle again; what was wanted while it was busy may leave now."""
+    session = change.session
+    if not gone:
+        return change._replace(skipped=False)
+    wanted = session.continuation.wanted is not None
+    session = replace(session, host=replace(session.host, idle=True, in_run=False))
+    change = extend(change, claims.ask(session))
+    return change._replace(decide=change.decide or wanted, skipped=False)
 
 
 def run_interrupted(session: Session, event: RunInterrupted, ctx: Context) -> Change:
     """Close the run; what its prompt carried is sent again."""
+    if session.run is None or session.run.run_id != event.run_id:
+        return Change(session)
     change = runs.interrupted(session, event, ctx)
     settled = word.settled(change.session, event.run_id, taken=False)
-    return extend(change._replace(session=settled), claims.ask(settled))
+    return _idle(change._replace(session=settled), gone=event.gone)
 
 
 def host_changed(session: Session, event: HostChanged, ctx: Context) -> Change:
@@ -245,3 +297,24 @@ def engine_started(session: Session, event: EngineStarted, ctx: Context) -> Chan
     """Take the thread over; an open claim is verified, whatever became of its run."""
     change = lifecycle.started(session, event, ctx)
     return extend(change, claims.ask(change.session))
+
+
+_HOSTS = (AgentStarting, TurnStarted, MessageStarted, ContextRequested, TurnEnded, AgentEnded)
+_STOPS: dict[Outcome, StopReason] = {
+    "finished": "stop",
+    "failed": "error",
+    "timed_out": "error",
+    "aborted": "aborted",
+}
+_NOTHING_QUEUED = Reply(
+    ok=False,
+    code="nothing_queued",
+    message="no such turn of the thread waits to be begun",
+    hint="the last decision says why: goalfsm explain THREAD",
+)
+RUN_IS_OURS = Reply(
+    ok=False,
+    code="run_is_ours",
+    message="the open run was opened by RunDispatched: a host has nothing to tell of it",
+    hint="report its end by RunFinished or RunInterrupted",
+)

@@ -64,39 +64,32 @@ def fenced(session: Session, token: str | None) -> Change | None:
     return None if refusal is None else Change(session, (), refusal, skipped=True)
 
 
-def dispatched(session: Session, event: RunDispatched, ctx: Context) -> Change:
-    """Note the intent to run: from here on a crash reconciles and never repeats.
-
-    A thread has one run at a time: another one is refused, the same one once more is harmless.
-    """
-    if session.run is not None:
-        return Change(session, (), _open_already(session.run, event))
+def dispatched(session: Session, event: RunDispatched, ctx: Context) -> Session:
+    """Note the intent to run: from here on a crash reconciles and never repeats."""
     goal = session.goal
-    wind_down = event.wind_down and session.wind_down == "owed"
     run = Run(
         run_id=event.run_id,
         token=event.token,
         goal_id=None if goal is None else goal.goal_id,
         turn=session.next_turn,
         started_ms=ctx.now_ms,
-        wind_down=wind_down,
+        wind_down=event.wind_down,
         can_steer=event.can_steer,
         can_compact=event.can_compact,
         notices=session.notices,
-        ends_ms=overrun_ends(session, ctx) if wind_down else None,
+        ends_ms=overrun_ends(session, ctx) if event.wind_down else None,
     )
-    return Change(
-        replace(
-            session,
-            run=run,
-            notices=(),
-            host=replace(session.host, can_compact=event.can_compact),
-            wind_down="running" if wind_down else session.wind_down,
-        )
+    return replace(
+        session,
+        run=run,
+        notices=(),
+        host=replace(session.host, idle=False, can_compact=event.can_compact),
+        wind_down="running" if event.wind_down else session.wind_down,
     )
 
 
-def _open_already(run: Run, event: RunDispatched) -> Reply:
+def open_already(run: Run, event: RunDispatched) -> Reply:
+    """Return the reply to a dispatch while ``run`` is open: the same one once more is harmless."""
     if run.run_id == event.run_id:
         return Reply(ok=True, code="dispatched", message="the run is open already")
     return Reply(
@@ -108,21 +101,17 @@ def _open_already(run: Run, event: RunDispatched) -> Reply:
 
 
 def started(session: Session) -> Change:
-    """Start the worker of a run that was dispatched and whose work is not stale.
-
-    Here it counts as a dispatch of its goal: work that was aborted before counts for nobody.
-    """
+    """Start the worker of the run that has been dispatched: a dispatch of its goal counts."""
     run, goal = session.run, session.goal
-    if run is None or run.started or run.ending is not None:
-        return Change(session)
+    assert run is not None  # noqa: S101  a dispatch opened it
     if goal is not None and goal.goal_id == run.goal_id:
         flush = replace(session.flush, dirty=True)
-        # A history that was loaded since the dispatch may know of more turns.
+        # A history that was loaded since the last dispatch may know of more turns.
         goal = replace(goal, continuations=max(goal.continuations, run.turn))
         session = replace(session, goal=goal, flush=flush)
         if session.retry.owed:
             session = replace(session, retry=replace(session.retry, owed=False))
-    return Change(replace(session, run=replace(run, started=True)), (StartRun(run_id=run.run_id),))
+    return Change(session, (StartRun(run_id=run.run_id),))
 
 
 def session_saved(session: Session, event: SessionSaved) -> Change:
@@ -142,30 +131,27 @@ def usage_reported(session: Session, event: UsageReported, ctx: Context) -> Chan
     usage = counted(event.usage)
     run, goal = session.run, session.goal
     stale = stale_token(session, event.run_token)
-    if stale is not None or run is None:
+    if stale is not None or run is None or goal is None or goal.goal_id != run.goal_id:
         return Change(book(session, usage, unless="stale_run"), (), stale)
     if event.key in run.charged:
         return Change(session, (), Reply(ok=True, code="charged_before"))
     session = replace(session, run=replace(run, charged=(*run.charged, event.key)[-KEYS_KEPT:]))
-    if goal is None or goal.goal_id != run.goal_id:
-        return Change(book(session, usage, unless="goal_changed"))
     if goal.status != ACTIVE:
         return Change(charge_late(session, usage, ctx))
     change = charge_usage(session, usage, ctx)
     return extend(change, announce_limit(change.session, ctx))
 
 
-def finished(session: Session, event: RunFinished) -> Change:
-    """Close the run and count what it says about progress."""
+def finished(session: Session, event: RunFinished) -> Session:
+    """Close the open run and count what its end says about progress."""
     run = session.run
-    if run is None or run.run_id != event.run_id:
-        return Change(session)
+    assert run is not None  # noqa: S101  only an open run ends
     closed = _closed(session, run)
     if not _own(session, run):
-        return Change(closed)
+        return closed
     if event.outcome != "finished":
-        return Change(_told_again(closed, run))
-    return Change(replace(closed, progress=_progress(closed, run, event)))
+        return _told_again(closed, run)
+    return replace(closed, progress=_progress(closed, run, event))
 
 
 def _own(session: Session, run: Run) -> bool:
@@ -212,10 +198,9 @@ def _progress(session: Session, run: Run, event: RunFinished) -> Progress:
 
 
 def interrupted(session: Session, event: RunInterrupted, ctx: Context) -> Change:
-    """Close a run whose end nobody saw; the next prompt says so. It counts for no rule."""
+    """Close the open run, whose end nobody saw; the next prompt says so. It counts for no rule."""
     run = session.run
-    if run is None or run.run_id != event.run_id:
-        return Change(session)
+    assert run is not None  # noqa: S101  only an open run is interrupted
     change = Change(session)
     if event.ended_ms is not None:
         change = charge(session, ctx._replace(now_ms=min(event.ended_ms, ctx.now_ms)))

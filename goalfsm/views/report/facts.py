@@ -108,6 +108,8 @@ class _Journal:
         elif isinstance(event, RunFinished):
             self.finished += event.outcome == "finished"
             self._end(event.run_id, event.outcome, at_ms)
+            if event.message is not None:
+                self._add(None, event.message.usage)
         elif isinstance(event, RunInterrupted):
             self.interrupted += 1
             ended_ms = at_ms if event.ended_ms is None else event.ended_ms

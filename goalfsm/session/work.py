@@ -1,0 +1,46 @@
+"""What of a thread is under way, and which turn waits to be begun."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from goalfsm.goal.model import LIMITED
+from goalfsm.session.state import Session
+
+
+class Queued(NamedTuple):
+    """A turn that a thread waits for: the goal's next one, or its last one to wind down."""
+
+    goal_id: str
+    wind_down: bool
+
+
+def queued(session: Session) -> Queued | None:
+    """Return the turn that waits to be begun, None where none does.
+
+    Only an active goal has a continuation queued, and only a limited one owes a wind-down.
+    """
+    goal = session.goal
+    if goal is None:
+        return None
+    if session.wind_down == "owed" and goal.status == LIMITED:
+        return Queued(goal.goal_id, wind_down=True)
+    if session.continuation.queued == goal.goal_id:
+        return Queued(goal.goal_id, wind_down=False)
+    return None
+
+
+def can_begin(session: Session) -> bool:
+    """Tell whether the thread itself is free for a turn: idle, without a run, not stopping."""
+    return session.host.idle and session.run is None and not session.stopping
+
+
+def under_way(session: Session) -> bool:
+    """Tell whether something of the thread is going on, whatever its goal's status."""
+    return (
+        session.run is not None
+        or session.stopping
+        or not session.host.idle
+        or session.claim is not None
+        or session.wind_down in {"owed", "running"}
+    )
