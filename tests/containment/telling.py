@@ -89,7 +89,7 @@ def _lines(story: Story) -> list[Line]:
 
     The journal is decided again, event by event: what the status said at each is told with it.
     """
-    session, error = Session(policy=story.policy), ""
+    session = Session(policy=story.policy)
     begun: dict[str, tuple[int, int]] = {}
     found: list[tuple[int, Line]] = []
     for row in story.journal(THREAD):
@@ -99,18 +99,16 @@ def _lines(story: Story) -> list[Line]:
         match event:
             case e.RunDispatched():
                 begun[event.run_id] = row.revision, row.at_ms
-            case e.TurnEnded(message=message):
-                error = message.error or ""
             case e.RunFinished() | e.RunInterrupted():
                 revision, begun_ms = begun[event.run_id]
-                found.append((revision, _turn(story, event, error, begun_ms, row.at_ms)))
+                found.append((revision, _turn(story, event, begun_ms, row.at_ms)))
         told = [*_told(event), *_refused(reply), *_stands(before, session)]
         found += [(row.revision, Line(row.at_ms, who, words)) for who, words in told]
     return [line for _, line in sorted(found, key=lambda each: each[0])]
 
 
 def _turn(
-    story: Story, event: e.RunFinished | e.RunInterrupted, error: str, begun_ms: int, ended_ms: int
+    story: Story, event: e.RunFinished | e.RunInterrupted, begun_ms: int, ended_ms: int
 ) -> Line:
     played = next(run for run in story.worker.runs if run.work.run_id == event.run_id)
     who = f"turn {played.work.turn}"
@@ -123,6 +121,7 @@ def _turn(
     )
     cost = f" ({tokens:,} tokens, {(ended_ms - begun_ms) // 60_000} min)" if tokens else ""
     if event.outcome != "finished":
+        error = "" if event.message is None else event.message.error or ""
         return Line(begun_ms, who, f"Failed: {error}{cost}")
     text = "".join(told.text for told in played.told if isinstance(told, Text))
     wind_down = "To wind down. " if played.work.kind == "wind_down" else ""

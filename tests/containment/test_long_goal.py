@@ -63,14 +63,12 @@ def test_active_time_is_that_of_the_turns(story: Story, journal: list[tuple[int,
     for at_ms, event in journal:
         match event:
             case e.RunDispatched():
-                wind_down = event.wind_down
-            case e.TurnStarted():
-                begun_ms = at_ms
+                begun_ms, wind_down = at_ms, event.wind_down
             case e.ToolFinished():
                 seen_ms = at_ms
             case e.RunInterrupted():
                 total_ms += seen_ms - begun_ms  # nobody knows how long it lived after that
-            case e.TurnEnded() if not wind_down:
+            case e.RunFinished() if not wind_down:
                 total_ms += at_ms - begun_ms
     assert story.goal(THREAD).active_seconds == total_ms // 1000
 

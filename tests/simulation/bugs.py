@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from goalfsm.daemon.flow import mailbox as actors
 from goalfsm.daemon.flow.decide import reopened
 from goalfsm.daemon.flow.mailbox import Actor
-from goalfsm.daemon.flow.turn import aborted, work_of
 from goalfsm.daemon.guards import takeover as reconcile
 from goalfsm.daemon.guards.quarantine import Faults
 from goalfsm.daemon.hub import Hub
@@ -200,12 +199,7 @@ def forget_open_runs() -> Patches:
 @_bug("an interrupted run is recorded as one that somebody aborted", 20)
 def crash_is_an_abort() -> Patches:
     async def abort(_engine: Any, _actor: Any, run: Any) -> Any:
-        def script(session: Any) -> Any:
-            turn_index = session.host.turn_index or 0
-            yield from aborted(run.run_id, turn_index, work_of(run, wind_down=run.wind_down))
-            yield e.HostChanged(idle=True)
-
-        return script
+        return lambda _session: iter([e.RunFinished(run_id=run.run_id, outcome="aborted")])
 
     yield patch.object(reconcile, "_ending_of", abort)
 
