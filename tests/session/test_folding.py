@@ -14,7 +14,7 @@ from goalfsm.goal.model import Limits, Usage
 from goalfsm.session import Context, Policy, Session
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from goalfsm.session.rules import runs, steering
+from goalfsm.session.rules import claims, runs, word
 from goalfsm.session.state import Run
 from goalfsm.session.thread import GoalThread, handle
 from goalfsm.session.work import can_begin, queued
@@ -52,7 +52,7 @@ class Host:
         index = (self.session.host.turn_index or 0) + 1
         self.says(e.HostChanged(idle=False), e.AgentStarting(work=work))
         session = runs.dispatched(self.session, event, self.ctx)
-        self.session = steering.carried(session, event.run_id)
+        self.session = word.carried(session, event.run_id)
         message = e.Message(role="custom", work=work)
         self.says(e.TurnStarted(turn_index=index), e.MessageStarted(message=message))
         self.says(e.ContextRequested())
@@ -67,7 +67,10 @@ class Host:
         self.says(e.TurnEnded(turn_index=index, message=event.message))
         self.session = runs.finished(self.session, event)
         taken = event.outcome == "finished"
-        self.session = steering.settled(self.session, run.run_id, taken=taken)
+        self.session = word.settled(self.session, run.run_id, taken=taken)
+        claim = self.session.claim
+        if not taken and claim is not None and claim.run_id == run.run_id:
+            self.session = claims.void(self.session, self.ctx)
         begun = e.Message(role="custom", work=work)
         self.says(e.AgentEnded(messages=(begun, event.message)))
         self.says(e.HostChanged(idle=True))

@@ -106,6 +106,9 @@ def test_what_a_turn_acknowledged_that_died_is_told_again(how: str) -> None:
     else:
         thread.end(outcome=how, error="503")  # type: ignore[arg-type]
     assert waiting(thread) == ["m1"]
+    if thread.wake is not None:
+        thread.wait(seconds=thread.wake / 1000)
+        thread.do(e.TimerFired())
     thread.dispatch()
     assert thread.session.steering[0].carried_by == "run-2"
 

@@ -85,7 +85,8 @@ def _counted(before: Session, after: Session) -> Session:
         return after
     if was is None or goal is None or (was.goal_id, was.revision) != (goal.goal_id, goal.revision):
         return after
-    return replace(after, goal=replace(goal, revision=goal.revision + 1))
+    goal, flush = replace(goal, revision=goal.revision + 1), replace(after.flush, dirty=True)
+    return replace(after, goal=goal, flush=flush)
 
 
 def _crossed(before: Goal | None, after: Goal | None) -> bool:
