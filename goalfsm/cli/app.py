@@ -105,7 +105,10 @@ SECTIONS: Final = (
     ),
     Section(
         "From inside a turn",
-        (Entry("tool", "tool", "The goal's tools: get_goal, create_goal, update_goal, wait."),),
+        (
+            Entry("tool", "tool", "The goal's tools: get_goal, create_goal, update_goal, wait."),
+            Entry("serving_tools", "mcp", "The same tools for an agent that speaks MCP."),
+        ),
     ),
 )
 _SPACE: Final = "df shows whether that disk is full; goalfsm status tells how the thread stands"

@@ -9,17 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from goalfsm.cli import arguments, asking, exits, options
-from goalfsm.cli.reading import now_ms, print_json
-from goalfsm.errors import GoalError
-from goalfsm.goal.validation import Rejected
-from goalfsm.session.events import ToolCalled, WaitDeclared
-from goalfsm.session.state import Session
-from goalfsm.session.tools import parse
-from goalfsm.views.tool_answers import respond
+from goalfsm.cli.reading import print_json
 
 if TYPE_CHECKING:
     from goalfsm.cli.places import Place
-    from goalfsm.session.state import Reply
     from goalfsm.workers.protocol import WaitFor
 
 TOKEN = "GOALFSM_RUN_TOKEN"  # noqa: S105  the name of a variable
@@ -101,7 +94,6 @@ def update_goal(
     as_json: bool,
 ) -> int:
     """Claim that the goal is complete, or blocked; nothing else can be set."""
-    _token()
     given: dict[str, Any] = {"status": status, "reason": reason}
     given["evidence"] = _paired(evidence, criteria)
     return _call(place, "update_goal", given, as_json=as_json)
@@ -134,49 +126,8 @@ def wait(place: Place, kind: WaitFor, seconds: float | None, pid: int | None, no
 
     No turn starts and no token is spent before that.
     """
-    if (kind == "process") != (pid is not None):
-        raise arguments.HintedError("a process, and nothing else, has a --pid", "add or drop it")
-    if kind == "timer" and seconds is None:
-        raise arguments.HintedError("a timer needs its time", "add --seconds DURATION")
-    started = "" if pid is None else _started(pid)
-    declared = WaitDeclared(
-        kind=kind,
-        until_ms=None if seconds is None else now_ms() + round(seconds * 1000),
-        pid=pid,
-        note=arguments.text(note, "note") if note else "",
-        run_token=_token(),
-        relative=True,
-        started=started,
-    )
-    with asking.reading(place) as store:
-        asking.require_thread(store, place)
-    reply = asking.post(place, declared)
-    click.echo(asking.told(place, reply), err=not reply.ok)
-    return exits.OK if reply.ok else exits.FAILED
-
-
-def _started(pid: int) -> str:
-    """Return what tells the process from later ones with its number."""
-    from goalfsm.workers.supervisor.identity import start_time  # noqa: PLC0415  one command needs it
-
-    started = start_time(pid)
-    if not started:
-        raise GoalError(
-            f"there is no process {pid}", code="no_process", hint="it may have ended already: go on"
-        )
-    return started
-
-
-def _token() -> str:
-    """Return the token of the run that asks."""
-    token = os.environ.get(TOKEN)
-    if not token:
-        raise GoalError(
-            "only a run can claim something about its goal or wait, and this is not one",
-            code="not_in_a_run",
-            hint="goalfsm complete, goalfsm block and goalfsm pause are for people",
-        )
-    return token
+    given = {"for": kind, "seconds": seconds, "pid": pid, "note": note}
+    return _call(place, "wait", given, as_json=False)
 
 
 def _paired(evidence: tuple[str, ...], criteria: tuple[int, ...]) -> list[dict[str, Any]]:
@@ -195,26 +146,13 @@ def _paired(evidence: tuple[str, ...], criteria: tuple[int, ...]) -> list[dict[s
 
 
 def _call(place: Place, name: str, given: dict[str, Any], *, as_json: bool) -> int:
-    request = parse(name, given)
-    if isinstance(request, Rejected):
-        raise GoalError(request.message, code=request.code, hint=request.hint)
+    """Call the tool and show what the model is told, on stderr when it was refused."""
+    from goalfsm.daemon.remote.tool_client import call_tool  # noqa: PLC0415  --help needs no engine
+
     if name != "create_goal":
         with asking.reading(place) as store:
             asking.require_thread(store, place)
-    call = ToolCalled(
-        name=name,
-        arguments={key: value for key, value in given.items() if value not in (None, [])},
-        run_token=os.environ.get(TOKEN) or None,
-    )
-    return _answer(place, asking.post(place, call), as_json=as_json)
-
-
-def _answer(place: Place, reply: Reply, *, as_json: bool) -> int:
-    """Show what the model is told, on stderr when it was refused."""
-    with asking.reading(place) as store:
-        stored = store.sessions.load(place.thread_id)
-    session = Session() if stored is None else asking.session_of(stored)
-    response = respond(reply, session, now_ms())
+    response = call_tool(place.db, place.thread_id, name, given, os.environ.get(TOKEN) or None)
     if as_json:
         print_json({"ok": response.ok, "text": response.text, "data": response.data})
     else:

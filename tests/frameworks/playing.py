@@ -16,14 +16,14 @@ THREAD = "thread-1"
 EVIDENCE = {"status": "complete", "evidence": ["report.md holds the figures"]}
 
 
-def achieve(folder: Path, worker: TurnWorker, objective: str = "Write the report") -> Session:
+def achieve(folder: Path, worker: TurnWorker, *, serve: bool = False) -> Session:
     """Give the worker a goal; return where its thread stands when it has settled."""
 
     async def main() -> Session:
         store = SqliteStore.open(folder / "goals.db")
         try:
-            async with Engine(store, workers=worker, serve=False) as engine:
-                await engine.submit(THREAD, e.ObjectiveGiven(objective=objective))
+            async with Engine(store, workers=worker, serve=serve) as engine:
+                await engine.submit(THREAD, e.ObjectiveGiven(objective="Write the report"))
                 return await engine.settled(THREAD)
         finally:
             store.close()

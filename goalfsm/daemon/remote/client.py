@@ -19,6 +19,7 @@ from goalfsm.session import codec
 from goalfsm.session.events import Event, ObjectiveGiven, ToolCalled
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply
+from goalfsm.session.tools import CREATE_GOAL
 from goalfsm.store.owner import is_alive
 from goalfsm.store.port import Held, Owner, Store
 
@@ -64,7 +65,10 @@ def request(  # noqa: PLR0913 - the last two have their defaults
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415 - an embedder may have another
 
     starts = isinstance(event, ObjectiveGiven | ToolCalled)
-    store = SqliteStore.open(Path(db), create=isinstance(event, ObjectiveGiven))
+    creates = isinstance(event, ObjectiveGiven) or (
+        isinstance(event, ToolCalled) and event.name == CREATE_GOAL.name
+    )
+    store = SqliteStore.open(Path(db), create=creates)
     try:
         deadline = time.monotonic() + timeout_s
         while True:

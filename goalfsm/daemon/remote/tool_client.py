@@ -1,0 +1,63 @@
+"""Call a goal's tools from another process, and return what the model is told."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from goalfsm.daemon.host.clock import SystemClock
+from goalfsm.daemon.remote.client import request
+from goalfsm.errors import GoalError
+from goalfsm.goal.validation import Rejected
+from goalfsm.session import codec
+from goalfsm.session.events import ToolCalled
+from goalfsm.session.state import Session
+from goalfsm.session.tools import DeclareWait, canonical, parse
+from goalfsm.store.sqlite import SqliteStore
+from goalfsm.views.tool_answers import ToolResponse, respond
+from goalfsm.workers.supervisor.identity import start_time
+
+_OF_A_RUN = ("update_goal", "wait")
+
+
+def call_tool(
+    db: Path, thread_id: str, name: str, arguments: Mapping[str, Any], token: str | None
+) -> ToolResponse:
+    """Have a tool's call decided for the run that ``token`` authorises.
+
+    Raises GoalError when the call makes no sense, when it needs a run and there is none, and when
+    nothing can be written.
+    """
+    asked = parse(name, arguments)
+    if isinstance(asked, Rejected):
+        raise GoalError(asked.message, code=asked.code, hint=asked.hint)
+    if token is None and canonical(name) in _OF_A_RUN:
+        raise GoalError(
+            "only a run can claim something about its goal or wait, and this is not one",
+            code="not_in_a_run",
+            hint="goalfsm complete, goalfsm block and goalfsm pause are for people",
+        )
+    given = {key: value for key, value in arguments.items() if value not in (None, [])}
+    if isinstance(asked, DeclareWait) and asked.pid is not None and not asked.start_time:
+        given["start_time"] = _started(asked.pid)
+    event = ToolCalled(name=canonical(name), arguments=given, run_token=token)
+    reply = request(db, thread_id, event, uuid.uuid4().hex)
+    store = SqliteStore.open(db, read_only=True)
+    try:
+        stored = store.sessions.load(thread_id)
+    finally:
+        store.close()
+    session = Session() if stored is None else codec.decode(stored.state)
+    return respond(reply, session, SystemClock().wall_ms())
+
+
+def _started(pid: int) -> str:
+    """Return what tells the process from later ones with its number."""
+    started = start_time(pid)
+    if not started:
+        raise GoalError(
+            f"there is no process {pid}", code="no_process", hint="it may have ended already: go on"
+        )
+    return started
