@@ -205,6 +205,9 @@ def _edited(event: events.EditRequested) -> str:
 
 def _tool(event: events.ToolCalled) -> str:
     claimed = event.arguments.get("status")
+    awaits = event.arguments.get("for")
+    if event.name == "wait" and isinstance(awaits, str):
+        return f"the model waits for {awaited(line(awaits))}"
     if event.name != "update_goal" or not isinstance(claimed, str):
         return f"the model called {line(event.name)}"
     reason = event.arguments.get("reason")

@@ -12,7 +12,7 @@ from goalfsm.daemon.remote.client import request
 from goalfsm.errors import GoalError
 from goalfsm.goal.validation import Rejected
 from goalfsm.session import codec
-from goalfsm.session.events import ToolCalled
+from goalfsm.session.events import ToolCalled, WaitDeclared
 from goalfsm.session.state import Session
 from goalfsm.session.tools import DeclareWait, canonical, parse
 from goalfsm.store.sqlite import SqliteStore
@@ -39,10 +39,11 @@ def call_tool(
             code="not_in_a_run",
             hint="goalfsm complete, goalfsm block and goalfsm pause are for people",
         )
-    given = {key: value for key, value in arguments.items() if value not in (None, [])}
-    if isinstance(asked, DeclareWait) and asked.pid is not None and not asked.start_time:
-        given["start_time"] = _started(asked.pid)
-    event = ToolCalled(name=canonical(name), arguments=given, run_token=token)
+    event = (
+        _declared(asked, token)
+        if isinstance(asked, DeclareWait)
+        else _called(name, arguments, token)
+    )
     reply = request(db, thread_id, event, uuid.uuid4().hex)
     store = SqliteStore.open(db, read_only=True)
     try:
@@ -51,6 +52,28 @@ def call_tool(
         store.close()
     session = Session() if stored is None else codec.decode(stored.state)
     return respond(reply, session, SystemClock().wall_ms())
+
+
+def _called(name: str, arguments: Mapping[str, Any], token: str | None) -> ToolCalled:
+    given = {key: value for key, value in arguments.items() if value not in (None, [])}
+    return ToolCalled(name=canonical(name), arguments=given, run_token=token)
+
+
+def _declared(asked: DeclareWait, token: str | None) -> WaitDeclared:
+    """Return the wait; its process is told apart from later ones by when it started."""
+    started = asked.start_time
+    if asked.pid is not None and not started:
+        started = _started(asked.pid)
+    now_ms = SystemClock().wall_ms()
+    return WaitDeclared(
+        kind=asked.kind,
+        until_ms=None if asked.seconds is None else now_ms + round(asked.seconds * 1000),
+        pid=asked.pid,
+        note=asked.note,
+        run_token=token,
+        relative=asked.seconds is not None,
+        started=started,
+    )
 
 
 def _started(pid: int) -> str:
