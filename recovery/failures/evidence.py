@@ -69,6 +69,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     given_status: int | None = None
     given_codes: frozenset[str] = frozenset()
     headers: Mapping[str, str] = {}
+    answered: bool = False
+    """An exception that has a server's answer: its text is no tool's output."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,6 +226,7 @@ def _of_exception(error: object) -> Evidence:
         given_status=status,
         given_codes=frozenset(code(name) for name in names if name),
         headers=headers,
+        answered=status is not None or bool(grpc_name),
     )
 
 
@@ -357,6 +360,7 @@ _HIDDEN: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _SPACE: Final = re.compile(r"(?:\s|\\{1,7}[nrt](?![a-z]{2}))+")
+_UNICODE: Final = re.compile(r"\\{1,7}u([0-9a-f]{4})", re.IGNORECASE)
 _ESCAPED: Final = re.compile(r"\\{1,15}(?=[\"'])")
 
 
@@ -396,7 +400,8 @@ def _bare(line: str) -> str:
 
 def folded(text: str) -> str:
     """Return ``text`` on one line, as it was before somebody wrapped, quoted or indented it."""
-    return _ESCAPED.sub("", _SPACE.sub(" ", text)).strip()
+    plain = _UNICODE.sub(lambda match: chr(int(match[1], 16)), text)
+    return _ESCAPED.sub("", _SPACE.sub(" ", plain)).strip()
 
 
 # Statuses and codes as they stand in a text.

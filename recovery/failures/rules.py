@@ -394,7 +394,7 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         "(?:country|region|location) (?:is )?not supported|only authorized for use|not eligible",
         "authentication fails",
         unless_statuses=_SERVERS,
-        unless="model_not_found|does not exist or you|(?:model|deployment|publisher"
+        unless=r"model_not_found|does not exist \(?or (?:you|perhaps)|(?:model|deployment|publisher"
         r"|endpoint)\b.{0,120}(?:not found|does not exist|is not supported)|max_?tokens"
         "|unexpected token|unsupported|tool_?use|<html",
         example="key_not_found: no such API key",

@@ -253,7 +253,7 @@ class Classifier:
             found = self._first(evidence, message, sifted=False)
             return found if found.place < len(self._table) else found._replace(why=_NOT_ASKED)
         found = self._first(evidence, message)
-        if source == "provider" or not self._is_sifted(found):
+        if source == "provider" or evidence.answered or not self._is_sifted(found):
             return found
         without = self._first(evidence, "")
         given = evidence.given_status is not None or evidence.given_codes
