@@ -340,12 +340,13 @@ _LOG_START: Final = re.compile(
 )
 _LOG_MORE: Final = re.compile(
     r"[\s|:-]{1,20}|\[[\w./:-]{1,80}\](?=[\s:-])|stderr(?= \|)"
-    r"|[\w.]{3,80}(?::[\w<>]{1,60})?(?::\d{1,6})?(?= - | \| )"
+    r"|[\w.]{3,80}(?::[\w<>]{1,60})?(?::\d{1,6})?(?= - | \| )|\w{1,40}(?:::\w{1,40}){1,6}(?=: )"
 )
 _ENDED: Final = re.compile(r"\s{0,8}[^\s:]{1,200} (?:exited with status|was ended by) \S{1,20}:\s")
 _FRAME: Final = re.compile(
     r"^\s{1,12}at (?:async )?\S.{0,400}$|^\s{0,12}File \".{1,400}\", line \d+.{0,200}$"
     r"|^\s{0,40}[~^]{1,200}\s{0,8}$|^Node\.js v\d.{0,40}$|^\s{0,8}\.\.\. \d+ more$"
+    r"|^\s{0,12}(?:at )?\S{1,200}\.rs:\d+(?::\d+)?\s{0,8}$|^\s{0,8}(?:Location|Backtrace):\s{0,8}$"
 )
 _TRACEBACK: Final = re.compile(r"Traceback \(most recent call last\)|^ {0,12}File \"", re.MULTILINE)
 _RAISED: Final = re.compile(r"^((?:\w{1,60}\.){0,8}\w{1,60})(?::|$)", re.MULTILINE)
@@ -381,7 +382,11 @@ def unwrapped(text: str) -> str:
     if _TRACEBACK.search(text) is not None:
         # The frames quote source that names other errors: only what was raised last counts.
         raised = [m for m in _RAISED.finditer(message) if m.group(1).endswith(ERROR_NAMES)]
-        message = message[raised[-1].start() :] if raised else message
+        if raised:
+            last = message[raised[-1].start() :]
+            # A class without a word says less than what stands above its traceback.
+            above = message.partition("Traceback (")[0] if last == raised[-1][1] else ""
+            message = f"{last}\n{above}"
     page = _PAGE.search(message)
     if page is not None:
         message = message[: page.start()] + _HIDDEN.sub(" ", message[page.start() :])

@@ -140,7 +140,8 @@ SHAPES: Final[tuple[Shape, ...]] = (
         r"^(?:make(?:\[\d+\])?|ninja|cmake|gmake): |^npm (?:ERR!|error|WARN|warn) ",
         r"^(?:E|W|Err):\d? |^\s{0,20}> Could not |\.(?:pom|jar)\b|^Execution failed for task",
         "^(?:yarn|pnpm|pip3?|cargo|gradle|mvn|poetry|uv|brew|apt(?:-get)?|dpkg|bundler|gem): ",
-        "^ERROR: (?:Could not (?:find|install)|No matching|Failed building|Cannot install|Command)",
+        r"^error: failed to (?:fetch|get|download|compile|select|run custom|load manifest)\b"
+        "|^ERROR: (?:Could not (?:find|install)|No matching|Failed building|Cannot install|Command)",
         r"\b(?:pypi|pythonhosted|npmjs|yarnpkg)\b"
         r"|\bregistry(?:-\d)?\.(?!ollama)[\w-]{1,40}\.|\b(?:index\.crates|proxy\.golang"
         r"|deb\.debian|pip\._vendor)\b",
@@ -229,7 +230,8 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "^(?:ldap|SMTP|S?FTP|IMAP|POP3|Selenium|Cypress|Playwright|Puppeteer|JDBC|ODBC"
         r"|MQTT|AMQP|Redis|Kafka|Postgres\w{0,6}|MySQL|Mongo\w{0,4}|Elasticsearch"
         r"|Cassandra|NFS)(?:: | \d{3} )",
-        r"Content Security Policy|\bCORS\b|^(?:vault|consul|nomad|[a-z]{2,20}-cli): ",
+        r"\bkubelet\b|\b(?:ErrImage|ImagePull|CrashLoop)\w{0,8}\b|[Ff]ailed to pull image"
+        r"|Content Security Policy|\bCORS\b|^(?:vault|consul|nomad|[a-z]{2,20}-cli): ",
         r"waiting for (?:selector|locator)|\b(?:page|locator|browser|frame)\.\w{1,40}: ",
         r"(?::|\bport )(?:5432|3306|6379|27017|1433|5672|9092|9200)\b",
         example="Selenium: invalid session id",
@@ -281,7 +283,6 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "a line of a log that is no error",
         r"^(?:WARNING|INFO|DEBUG):[\w.]{1,80}:",
         r"^(?:\S{1,40} ){0,3}[\[(<]?(?:INFO|DEBUG|TRACE|NOTICE)[\])>]?[ :|-]",
-        r"^[\[(]?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\S{1,20} .{0,40}\bWARN(?:ING)?\b",
         r"\[(?:info|debug|trace|warn|warning)\]|\blevel=(?:info|debug|warn)",
         r"\"level\": ?\"(?:info|debug|warn)",
         example="10:00:01 [DEBUG] http: 429 from /v1/charges",
@@ -291,6 +292,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "a log",
         r"^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S{1,80} \S{1,80}: ",
         r"^\[\d{4}-\d\d-\d\d[T ][\d:.,Z+-]{5,24}\] [\w-]{1,40}\.[A-Z]{4,9}: ",
+        r"^[\[(]?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\S{1,20} .{0,40}\bWARN(?:ING)?\b",
         r"^[a-z][\w.-]{1,40} +\| |^(?:django|werkzeug|flask|tornado|bottle"
         r"|rest_framework)\.\w",
         r"^(?:ERROR|CRITICAL):[\w.]{1,80}:|(?:^[\[(]?\d{4}-\d\d-\d\d[T ]\d\d:\d\d.{0,400}\n){2}",
@@ -384,7 +386,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         r"|[Bb]ug) #?\d{1,6}\b",
         r"\A\s{0,8}\Z|\b(?:pytest|jest|vitest|mocha|unittest|rspec|junit|cypress"
         r"|webpack)\b",
-        r"\A(?:[-*\u2022] .{1,400}(?:\n|\Z)){2}|\A\W{0,8}status(?: code)?:? 200\b",
+        r"\A(?:\s{0,8}[-*\u2022] .{1,400}(?:\n|\Z)){2}|\A\W{0,8}status(?: code)?:? 200\b",
         yields="provider",
         example="### Rate limit exceeded",
     ),
@@ -408,7 +410,9 @@ _SDK: Final = re.compile(
 )
 """The mark of a client library of a provider, or of a provider's envelope for errors."""
 _PROVIDER: Final = re.compile(
-    r"\b[A-Z]{3,20}_API_KEY\b|\$bunfs/root/|\b[Gg]rpc(?:\.\w{1,40}){1,4}Exception\b|RpcError\b"
+    r"\b[A-Z]{3,20}_API_KEY\b|\$bunfs/root/|\baws_request_id\b|\breq_\w{8}"
+    r"|\b(?:GenerateContent|GenerateAssistant|InvokeModel|Converse|ChatCompletion)\w{0,40}\b"
+    r"|\b[Gg]rpc(?:\.\w{1,40}){1,4}Exception\b|RpcError\b"
     r"|\bgrpc_(?:status|message)\b"
     r"|\b(?:httpx|httpcore|h11|aiohttp|websockets)\.(?:\w{1,40}\.){0,3}"
     r"(?!ConnectError)\w{1,40}(?:Error|Timeout|ClosedOK)\b"
@@ -422,7 +426,7 @@ _PROVIDER: Final = re.compile(
     r"|Connection error\.|Request timed out\.|read ECONN|connect E|getaddrinfo |socket hang up"
     r"|Premature close)"
     r"|\A(?:ValueError: )?Error (?:raised by|from (?:provider|model|LLM))"
-    r"|\AValueError: (?:Requested tokens|Model \S{1,80} |.{0,80}(?:context (?:window|length)"
+    r"|^ValueError: (?:Requested tokens|Model \S{1,80} |.{0,80}(?:context (?:window|length)"
     r"|[Aa][Pp][Ii].?[Kk][Ee][Yy])|.{0,400}finish_reason)",
     re.MULTILINE,
 )

@@ -136,7 +136,8 @@ _LIMITS: Final[tuple[Rule, ...]] = (
         user_global_rate_limited_weekly MONTHLY_REQUEST_COUNT
         subscription_sharing_usage_limit_exceeded free_tier_limit daily_limit_exceeded
         monthly_limit_exceeded out_of_quota quota_exhausted quota_limit_exceeded
-        insufficient_user_quota arrearage account_deactivated_billing
+        insufficient_user_quota arrearage account_deactivated_billing credits_exhausted
+        CreditsExhausted balance_exhausted
         """,
         example="OpenAI API error: billing_hard_limit_reached",
     ),
@@ -182,6 +183,7 @@ _LIMITS: Final[tuple[Rule, ...]] = (
         "|messages)",
         r"out of (?:premium|free) requests|free allocation|free tier .{0,30}\bexhausted",
         "(?:limit|quota) (?:will )?(?:be )?resets? (?:at|on|in|after)|regain access",
+        r"\blimit reached\W{1,6}resets\b|\breached for this (?:month|week|day)\b",
         r"exhausted your (?:\w{1,20} ){0,2}(?:quota|capacity|limit|credits)",
         unless="context|rate limit(?! per day)|concurren|requests? per|tokens? per|prompt is"
         "|rate_limit_exceeded|input (?:token|length)|max(?:imum)? tokens|limit_requests"
@@ -529,7 +531,7 @@ _CODES: Final[tuple[Rule, ...]] = (
         "a certificate that is not trusted stays untrusted",
         "certificate.verify.failed|certificate_verify_failed|self.signed certificate",
         "unable to verify the first certificate|unable to get local issuer",
-        "certificate has expired",
+        "certificate has expired|certificate verification",
         example="[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed (_ssl.c:1000)",
     ),
     coded("transient", "transient_codes",
