@@ -386,7 +386,7 @@ def unwrapped(text: str) -> str:
             last = message[raised[-1].start() :]
             # A class without a word says less than what stands above its traceback.
             above = message.partition("Traceback (")[0] if last == raised[-1][1] else ""
-            message = f"{last}\n{above}"
+            message = f"{last}\n{above}".rstrip()
     page = _PAGE.search(message)
     if page is not None:
         message = message[: page.start()] + _HIDDEN.sub(" ", message[page.start() :])

@@ -93,7 +93,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "javascript_tests",
         "a JavaScript test run",
         r"^\s{0,8}\d{1,4}\) \S.{0,200}\n|^\s{0,8}>?\s{0,8}\d{1,6} \| ",
-        r"^\s{0,8}[\u25cf\u2715\u2717\u00d7] (?!\[?API|Error|You|Model|Request|Rate|\d{3} )\S"
+        r"^\s{0,8}\u25cf .{1,200} \u203a |^\s{0,8}[\u2715\u2717\u00d7] .{1,200}\(\d{1,6} ?m?s\)$"
         r"|^Tests?:? {1,8}\d+ (?:failed|passed)|\bexpect\(",
         r"^\s{0,8}(?:FAIL|PASS) {1,4}\S|\bdone\(\)|[Aa]sync callback|[Tt]est timed out",
         r"[Ee]xceeded timeout of \d+ ?ms for a (?:test|hook)",
@@ -141,7 +141,8 @@ SHAPES: Final[tuple[Shape, ...]] = (
         r"^(?:E|W|Err):\d? |^\s{0,20}> Could not |\.(?:pom|jar)\b|^Execution failed for task",
         "^(?:yarn|pnpm|pip3?|cargo|gradle|mvn|poetry|uv|brew|apt(?:-get)?|dpkg|bundler|gem): ",
         r"^error: failed to (?:fetch|get|download|compile|select|run custom|load manifest)\b"
-        "|^ERROR: (?:Could not (?:find|install)|No matching|Failed building|Cannot install|Command)",
+        "|^ERROR: (?:Could not (?:find|install)|No matching|Failed building|Cannot install"
+        "|Command)",
         r"\b(?:pypi|pythonhosted|npmjs|yarnpkg)\b"
         r"|\bregistry(?:-\d)?\.(?!ollama)[\w-]{1,40}\.|\b(?:index\.crates|proxy\.golang"
         r"|deb\.debian|pip\._vendor)\b",
@@ -282,7 +283,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "log_of_no_error",
         "a line of a log that is no error",
         r"^(?:WARNING|INFO|DEBUG):[\w.]{1,80}:",
-        r"^(?:\S{1,40} ){0,3}[\[(<]?(?:INFO|DEBUG|TRACE|NOTICE)[\])>]?[ :|-]",
+        r"^(?:\S{1,40} {1,4}){0,3}[\[(<]?(?:INFO|DEBUG|TRACE|NOTICE)[\])>]?[ :|-]",
         r"\[(?:info|debug|trace|warn|warning)\]|\blevel=(?:info|debug|warn)",
         r"\"level\": ?\"(?:info|debug|warn)",
         example="10:00:01 [DEBUG] http: 429 from /v1/charges",
@@ -402,7 +403,7 @@ _SDK: Final = re.compile(
     r"(?:site-packages|dist-packages|node_modules)[/\\](?:openai|anthropic|@anthropic-ai|litellm"
     r"|cohere|@?mistralai|groq|together|google[/\\]genai|google[/\\]api_core|@google[/\\]gen"
     r"|@google-cloud|botocore|@aws-sdk|ollama|@ai-sdk|ai[/\\]dist|@openrouter|xai_sdk"
-    r"|huggingface_hub)|\bAI_\w{1,40}Error\b|\bAPICallError\b"
+    r"|huggingface_hub)|@ai-sdk/|\bAI_\w{1,40}Error\b|(?<!`)\bAPICallError\b"
     r"|An error occurred \(\w{1,80}\)\s{1,40}when calling the (?:Invoke|Converse)"
     r"|[{,]\s{0,40}\\{0,7}[\"']type\\{0,7}[\"']\s{0,2}:\s{0,2}\\{0,7}[\"']error"
     r"|\{\s{0,40}(?:\\n\s{0,40})?\\{0,7}[\"']error\\{0,7}[\"']\s{0,2}:\s{0,2}\\{0,7}[{\"']"
