@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from recovery import classify
-from tests.recovery.recorded import recorded, rebuilt
+from tests.recovery.recorded import rebuilt, recorded
 
 RECORDS = recorded()
 
