@@ -268,6 +268,10 @@ class Checkpointer(Protocol):
         """Return how many frames the log holds, 0 when it is free to start over."""
         ...
 
+    def room(self) -> int:
+        """Return how many frames the log may hold before it takes too much of a small disk."""
+        ...
+
     def run(self) -> bool:
         """Move what can be moved; return True when the log is free to start over.
 
@@ -340,7 +344,11 @@ class Store(Reading, Protocol):
         ...
 
     def release_reserve(self) -> bool:
-        """Give back the space kept for the last words on a full disk; True when there was some."""
+        """Make room on a full disk: move the log and cut it, give back the space kept for this.
+
+        True when there was space kept. Call it again before each new try: what could not be moved
+        before may be by now.
+        """
         ...
 
     def restore_reserve(self) -> bool:

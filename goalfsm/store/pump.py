@@ -314,6 +314,8 @@ class _LogKeeper:
         self._checkpointer = checkpointer
         self._frames = frames
         self._due = frames
+        self._left = 0
+        """What the last run could not move."""
         self._running: asyncio.Task[None] | None = None
         self._executor: ThreadPoolExecutor | None = None
         if checkpointer is not None:
@@ -330,7 +332,8 @@ class _LogKeeper:
             # The commits are durable, whatever is wrong with the log's length.
             self._pump.checkpoint_error = error
             return
-        if frames >= self._due:
+        # Sooner on a small disk; what a reader holds back is tried less often there, too.
+        if frames >= min(self._due, max(checkpointer.room(), 2 * self._left)):
             # While a reader holds the log back, try less and less often.
             self._due = frames * 2
             self._running = asyncio.get_running_loop().create_task(self._run(checkpointer, frames))
@@ -342,7 +345,9 @@ class _LogKeeper:
             await loop.run_in_executor(self._executor, checkpointer.run)
             async with pump.held():
                 begun = loop.time()
-                if await loop.run_in_executor(self._executor, checkpointer.run):
+                moved = await loop.run_in_executor(self._executor, checkpointer.run)
+                self._left = 0 if moved else frames
+                if moved:
                     self._due = self._frames
                 pump.stats.held_s += loop.time() - begun
             pump.stats.checkpoints += 1

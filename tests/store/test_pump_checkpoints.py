@@ -23,11 +23,16 @@ class Keeper:
         self.store = store
         self.moved = 0
         self.works = True
+        self.most = 10**6
         self.lost = False
         self.failure: BaseException | None = None
         self.runs: list[tuple[int, str]] = []
         self.closed_on = ""
         self.during: Callable[[int], None] = lambda _run: None
+
+    def room(self) -> int:
+        """Return how long the log may grow on this disk."""
+        return self.most
 
     def backlog(self) -> int:
         """Return how many commits were not moved."""
@@ -67,6 +72,38 @@ async def _settled(pump: Pump) -> None:
     running = pump._log._running
     if running is not None:
         await running
+
+
+def test_log_is_moved_sooner_on_a_small_disk() -> None:
+    """What the disk has room for ends it, however long it might grow elsewhere."""
+
+    async def work() -> None:
+        store, keeper = _kept()
+        keeper.most = 16
+        pump = Pump(store, checkpoint_frames=1_000, look_every=1)
+        for expected in range(40):
+            await _commits(pump, 1, begin=expected)
+            await _settled(pump)
+        await pump.close()
+        assert [at for at, _ in keeper.runs] == [16, 16, 32, 32]
+
+    run(work)
+
+
+def test_small_disk_that_is_held_back_is_not_tried_at_every_look() -> None:
+    """Each try would hold the commits for nothing; the log doubles between two."""
+
+    async def work() -> None:
+        store, keeper = _kept()
+        keeper.most, keeper.works = 16, False
+        pump = Pump(store, checkpoint_frames=1_000, look_every=1)
+        for expected in range(70):
+            await _commits(pump, 1, begin=expected)
+            await _settled(pump)
+        await pump.close()
+        assert [at for at, _ in keeper.runs] == [16, 16, 32, 32, 64, 64]
+
+    run(work)
 
 
 def test_long_log_is_moved_off_the_loop() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import Final
 
@@ -18,6 +19,15 @@ CHECKPOINT_FRAMES: Final = 1_000
 _TRUNCATE_BYTES: Final = 64 * 1024 * 1024
 """A log that a long reader made this large is cut; below, its space is kept to be written over."""
 
+LEAST_FRAMES: Final = 64
+"""A log of this length is never too long: it is what a few commits take."""
+
+_SHARE: Final = 8
+"""The part of the free space that the log takes before it is moved: it grows while it is moved, and
+moving it may make the database grow."""
+
+_FRAME_BYTES: Final = 4096 + 24
+
 _READ: Final = "SELECT count(*) FROM sqlite_schema"
 
 
@@ -33,6 +43,10 @@ class SqliteCheckpointer:
     def backlog(self) -> int:
         """Return how many frames the log holds."""
         return self._database.log_frames()
+
+    def room(self) -> int:
+        """Return how many frames the log may hold: an eighth of what is free without it."""
+        return room(self._database)
 
     def run(self) -> bool:
         """Move what can be moved; return True when the log is free to start over."""
@@ -80,11 +94,27 @@ class InlineCheckpoint:
         """Checkpoint when one is due. The commit is durable already: failure here is no harm."""
         with suppress(apsw.Error, StoreError):
             frames = self._database.log_frames()
-            if frames >= self._due:
+            if frames >= min(self._due, room(self._database)):
                 # While a reader holds the log back, try less and less often.
                 self._due = frames * 2
                 if move(self._database.connection(), self._database):
                     self._due = CHECKPOINT_FRAMES
+
+
+def room(database: Database) -> int:
+    """Return how many frames of its log the disk of a database has room for."""
+    try:
+        disk = os.statvfs(database.path.parent)
+    except OSError:
+        return LEAST_FRAMES
+    free = disk.f_bavail * disk.f_frsize + _wal_size(database)
+    return max(LEAST_FRAMES, free // (_SHARE * _FRAME_BYTES))
+
+
+def cut(db: apsw.Connection, database: Database) -> None:
+    """Move the whole log and give its space back, where nobody is in the way."""
+    if move(db, database):
+        _truncate(db, database.settings.busy_ms)
 
 
 def move(db: apsw.Connection, database: Database) -> bool:

@@ -17,6 +17,8 @@ from goalfsm.errors import CannotWrite, DatabaseReplaced, DiskFull, NoDatabase
 from goalfsm.store.sqlite.safety import refuse_unsafe
 
 RESERVE_BYTES: Final = 1024 * 1024
+LEAST_RESERVE: Final = 64 * 1024
+"""What the last words take on the smallest disk."""
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -189,6 +191,15 @@ class Reserve:
         except OSError:
             return 0
 
+    def _wanted(self) -> int:
+        """Return how much is to be set aside: a quarter of what is free on a small disk."""
+        try:
+            disk = os.statvfs(self._path.parent)
+        except OSError:
+            return self._bytes
+        free = disk.f_bavail * disk.f_frsize + self.size()
+        return min(self._bytes, max(LEAST_RESERVE, free // 4))
+
     def release(self) -> bool:
         """Give the space back; True when there was some."""
         if self.size() == 0:
@@ -202,7 +213,8 @@ class Reserve:
 
     def restore(self) -> bool:
         """Set the space aside; False when there is no room for it."""
-        if self._bytes == 0 or self.size() >= self._bytes:
+        size = self._wanted()
+        if self.size() >= size:
             return True
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -212,7 +224,7 @@ class Reserve:
         try:
             if not _is_ours(descriptor):
                 return False
-            _allocate(descriptor, self._bytes)
+            _allocate(descriptor, size)
         except OSError:
             os.ftruncate(descriptor, 0)
             return False

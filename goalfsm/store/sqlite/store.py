@@ -12,7 +12,7 @@ import apsw
 from goalfsm.errors import Busy
 from goalfsm.store.owner import is_alive as process_is_alive
 from goalfsm.store.port import Checkpointer, Commit, Done, Facts, Identity, Outcome
-from goalfsm.store.sqlite.checkpoint import InlineCheckpoint, SqliteCheckpointer, move
+from goalfsm.store.sqlite.checkpoint import InlineCheckpoint, SqliteCheckpointer, cut
 from goalfsm.store.sqlite.commits import Commits
 from goalfsm.store.sqlite.database import BUSY_MS, Database, Settings
 from goalfsm.store.sqlite.inspect import backup, facts, integrity
@@ -126,13 +126,10 @@ class SqliteStore:
         return SqliteCheckpointer(self._database)
 
     def release_reserve(self) -> bool:
-        """Give back the space kept for the last words on a full disk; True when there was some.
-
-        A log that can be moved now starts over in the space that it has, which is room, too.
-        """
+        """Make room on a full disk: move the log and cut it, give back the space kept for this."""
         released = self._reserve.release()
         with suppress(apsw.Error, Busy):
-            move(self._database.connection(), self._database)
+            cut(self._database.connection(), self._database)
         return released
 
     def restore_reserve(self) -> bool:
