@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -57,6 +58,23 @@ asyncio.run(main(sys.argv[1], float(sys.argv[2]), sys.argv[3:]))
 """
 
 
+def keepers_of(supervisor: int) -> set[int]:
+    """Return the children of a supervisor that run the same program."""
+    process = psutil.Process(supervisor)
+    found: set[int] = set()
+    for child in process.children():
+        with contextlib.suppress(psutil.Error):
+            if child.cmdline() == process.cmdline():
+                found.add(child.pid)
+    return found
+
+
+def keeper_of(supervisor: int) -> int:
+    """Return the keeper of a supervisor."""
+    (keeper,) = keepers_of(supervisor)
+    return keeper
+
+
 class Daemon:
     """A daemon in a process of its own, its supervisor and its run."""
 
@@ -75,8 +93,8 @@ class Daemon:
 
     @property
     def keeper(self) -> int:
-        """Return the supervisor's parent, which ends what a dead supervisor leaves."""
-        return psutil.Process(self.supervisor).ppid()
+        """Return the supervisor's child that ends what a dead supervisor leaves."""
+        return keeper_of(self.supervisor)
 
     def kill_all(self) -> None:
         """Kill daemon, keeper and supervisor so that none of them can do anything about it."""

@@ -16,7 +16,7 @@ from goalfsm.workers.protocol import ErrorReported, Exited, Spawned, TurnEvent
 from goalfsm.workers.spec import CommandSpec
 from goalfsm.workers.supervisor import client, identity, process_tree
 from goalfsm.workers.supervisor.client import Supervisor
-from tests.workers.daemons import LINUX, spawn
+from tests.workers.daemons import LINUX, keeper_of, keepers_of, spawn
 from tests.workers.reading import Python
 
 pytestmark = LINUX
@@ -91,16 +91,18 @@ def test_a_terminal_server_that_a_turn_starts_ends_with_it(bench: Any, tmp_path:
     assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
-@pytest.mark.parametrize("who", ["supervisor", "keeper"])
-def test_whichever_of_the_two_is_killed_nothing_is_left(
-    start_daemon: Any, python: Python, lifeline: Any, who: str
+def test_when_the_supervisor_is_killed_its_keeper_leaves_nothing(
+    start_daemon: Any, python: Python, lifeline: Any
 ) -> None:
-    daemon = start_daemon(hiding(python, lifeline, WAITS, unmarked=True))
+    daemon = start_daemon(hiding(python, lifeline, WAITS))
     lifeline.wait_for(b"h")
     # So that it can do nothing about it.
     daemon.process.send_signal(signal.SIGSTOP)
-    os.kill(daemon.keeper if who == "keeper" else daemon.supervisor, signal.SIGKILL)
+    keeper = daemon.keeper
+    started = identity.start_time(keeper)
+    os.kill(daemon.supervisor, signal.SIGKILL)
     lifeline.wait_end()
+    asyncio.run(asyncio.wait_for(identity.wait_gone(keeper, started), 60))
 
 
 def test_a_stopped_supervisor_does_not_outlive_its_daemon(
@@ -172,7 +174,7 @@ def test_closing_does_not_wait_for_the_stopped(bench: Any, who: str) -> None:
         child = await spawn(supervisor, "run-1", ["sleep", "3600"], bench.db)
         serving = supervisor.pid
         assert serving is not None
-        keeper = psutil.Process(serving).ppid()
+        keeper = keeper_of(serving)
         for name, pid in (("supervisor", serving), ("keeper", keeper)):
             if who in {name, "both"}:
                 os.kill(pid, signal.SIGSTOP)
@@ -183,18 +185,28 @@ def test_closing_does_not_wait_for_the_stopped(bench: Any, who: str) -> None:
     bench.run(main)
 
 
-def test_the_processes_that_runs_descend_from_are_named(bench: Any) -> None:
+def test_a_run_s_processes_carry_its_mark(bench: Any) -> None:
     async def main(supervisor: Supervisor) -> None:
         child = await spawn(supervisor, "run-1", ["sleep", "3600"], bench.db)
-        above = {process.pid for process in psutil.Process(child.pid).parents()}
-        named = supervisor.processes
-        assert len(named) == 2
-        assert {pid for pid, _ in named} == above - {
-            process.pid for process in [psutil.Process(), *psutil.Process().parents()]
-        }
-        assert all(identity.is_running(pid, started) for pid, started in named)
-        assert process_tree.marked(child.pid) == process_tree.mark_of(supervisor._db, "run-1")
-        assert process_tree.marked(os.getpid()) == 0
+        part = process_tree.mark_of(supervisor._db, "run-1")
+        assert process_tree.run_part(process_tree.marked(child.pid)) == part
+        assert psutil.Process(child.pid).ppid() == supervisor.pid
+        assert psutil.Process(supervisor.pid).ppid() == os.getpid()
         await supervisor.end("run-1")
+
+    bench.run(main)
+
+
+def test_a_keeper_that_is_killed_is_replaced(bench: Any) -> None:
+    async def main(supervisor: Supervisor) -> None:
+        await spawn(supervisor, "run-1", ["sleep", "3600"], bench.db)
+        assert supervisor.pid is not None
+        first = keeper_of(supervisor.pid)
+        os.kill(first, signal.SIGKILL)
+        await identity.wait_gone(first, identity.start_time(first))
+        while not (now := keepers_of(supervisor.pid) - {first}):  # noqa: ASYNC110 - until it is there
+            await asyncio.sleep(0.001)
+        assert len(now) == 1
+        assert await supervisor.end("run-1") == ()
 
     bench.run(main)

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -24,7 +25,7 @@ from goalfsm.workers.supervisor.orphans import (
     same_database,
 )
 from goalfsm.workers.supervisor.process import GIVE_UP_AFTER_S
-from goalfsm.workers.supervisor.process_tree import RUN_ID, SUPERVISOR_OF, children, mark_of
+from goalfsm.workers.supervisor.process_tree import PART_BITS, RUN_ID, SUPERVISOR_OF, mark_of
 from goalfsm.workers.supervisor.spawning import spawn_error
 
 if TYPE_CHECKING:
@@ -109,20 +110,8 @@ class Supervisor:
 
     @property
     def pid(self) -> int | None:
-        """Return the supervisor's process id, None while there is none.
-
-        Until it has started, and where the system cannot adopt processes, that of its keeper.
-        """
-        if self._process is None:
-            return None
-        return next(iter(children(self._process.pid)), self._process.pid)
-
-    @property
-    def processes(self) -> tuple[tuple[int, str], ...]:
-        """Return pid and start of the processes that all runs descend from; see `start_time`."""
-        keeper = None if self._process is None else self._process.pid
-        pids = {pid for pid in (keeper, self.pid) if pid is not None}
-        return tuple((pid, identity.start_time(pid)) for pid in sorted(pids))
+        """Return the supervisor's process id, None while there is none."""
+        return None if self._process is None else self._process.pid
 
     @property
     def runs(self) -> frozenset[str]:
@@ -232,6 +221,7 @@ class Supervisor:
                     [
                         *(sys.executable, "-I", "-S", "-c", _PROGRAM, _ROOT),
                         *(str(theirs.fileno()), str(self._grace)),
+                        str(secrets.randbits(PART_BITS)),
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -441,28 +431,21 @@ def _resolve(future: asyncio.Future[_T], value: _T) -> None:
 
 
 async def _ended(process: subprocess.Popen[bytes], patience: float) -> bool:
-    """Return when the supervisor and its keeper are gone; False when they had to be killed.
+    """Return when the supervisor is gone; False when it had to be killed after so many seconds.
 
-    After ``patience`` seconds the supervisor is killed, and the keeper ends what is left; after
-    some more, the keeper too. One that was stopped is let go on: else it could not end.
+    One that was stopped is let go on first: else it could not end.
     """
     started = identity.begun(process.pid) or identity.start_time(process.pid)
-    for below, seconds in ((False, patience), (True, GIVE_UP_AFTER_S + _LATE_S)):
-        for pid in children(process.pid) if below or not patience else ():
-            _signal(pid, signal.SIGKILL)
-        for pid in (process.pid, *children(process.pid)):
-            _signal(pid, signal.SIGCONT)
+    if patience:
+        process.send_signal(signal.SIGCONT)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(patience):
                 await identity.wait_gone(process.pid, started)
                 process.wait(_LATE_S)
-                return not below or not patience
+                return process.returncode == 0
     process.kill()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_LATE_S)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LATE_S):
+            await identity.wait_gone(process.pid, started)
+            process.wait(_LATE_S)
     return False
-
-
-def _signal(pid: int, number: int) -> None:
-    with contextlib.suppress(OSError):
-        os.kill(pid, number)

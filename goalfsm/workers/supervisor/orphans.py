@@ -17,7 +17,7 @@ import msgspec
 import psutil
 
 from goalfsm.workers.supervisor import identity
-from goalfsm.workers.supervisor.process_tree import RUN_ID, SUPERVISOR_OF, mark_of, marked
+from goalfsm.workers.supervisor.process_tree import RUN_ID, SUPERVISOR_OF, mark_of, marked, run_part
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -150,7 +150,7 @@ class _Search:
             if (
                 self._named(environment, process.pid in spared)
                 or _session(process.pid) in sessions
-                or marked(process.pid) in marks
+                or run_part(marked(process.pid)) in marks
             ):
                 found[process.pid] = process
                 with contextlib.suppress(psutil.Error):
@@ -180,12 +180,11 @@ class _Search:
         )
 
     def _own_supervisor(self) -> set[int]:
-        """Return our own supervisor and its keeper: each is the other's parent or child."""
+        """Return our own supervisor and its keeper, which is a child of it."""
         if self.own is None:
             return set()
         with contextlib.suppress(psutil.Error):
-            process = psutil.Process(self.own)
-            return {self.own, process.ppid(), *(child.pid for child in process.children())}
+            return {self.own, *(child.pid for child in psutil.Process(self.own).children())}
         return {self.own}
 
     def _own_descendants(self) -> set[int]:

@@ -2,7 +2,7 @@
 
 It holds one end of a socket pair whose other end is the daemon's. When that end closes, by
 whatever death, it ends every run's processes and exits. On Linux it also adopts what a run
-detaches from itself. Its own parent, the keeper, does the same when this process dies.
+detaches from itself. When this process itself dies, its keeper ends what is left.
 
 This module and those that it imports need the standard library only: it starts fast and stays
 small.
@@ -22,6 +22,7 @@ A run whose first process has ended, and that left nothing, is gone without bein
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import json
 import os
@@ -30,12 +31,11 @@ import signal
 import socket
 import time
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from goalfsm.workers.supervisor import identity
 from goalfsm.workers.supervisor.identity import LINUX
-from goalfsm.workers.supervisor.process_tree import Lineage, Run, mark_children
+from goalfsm.workers.supervisor.process_tree import Lineage, Run, mark_children, unmark
 
 GIVE_UP_AFTER_S: Final = 10.0
 """How long after SIGKILL a process may take to go before it is reported as left."""
@@ -48,22 +48,21 @@ _DEFAULT_AGAIN: Final = (*IGNORED, signal.SIGCHLD, signal.SIGUSR2, signal.SIGXFS
 _FDS: Final = 3
 
 
-def adopt() -> None:
-    """Become the parent of every process below whose own parent dies, where Linux allows it."""
-    if LINUX:
-        import ctypes  # noqa: PLC0415 - nobody else needs it
-
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
 class Supervisor:
     """Spawn, watch and end processes for the daemon at the other end of ``channel``."""
 
-    def __init__(self, channel: socket.socket, grace: float, daemon: int) -> None:
+    def __init__(
+        self,
+        channel: socket.socket,
+        grace: float,
+        daemon: int,
+        mark: int,
+        fork_keeper: Callable[[], int],
+    ) -> None:
         """Serve ``channel``; give runs ``grace`` seconds after SIGTERM when the daemon dies.
 
         ``daemon`` is a pidfd of it, -1 where there is none: the closed channel says the same,
-        unless somebody else inherited the other end.
+        unless somebody else inherited the other end. ``mark`` is our part of the marks.
         """
         self.channel = channel
         self.channel.setblocking(False)  # noqa: FBT003
@@ -75,7 +74,13 @@ class Supervisor:
         self.unsent = bytearray()
         self.orphaned = False
         self.give_up_at: float | None = None
-        adopt()
+        # In a run of another's, our own mark would be that run's, and so would our keeper's.
+        unmark()
+        self.mark = mark
+        self.fork_keeper = fork_keeper
+        self.lineage.keeper = fork_keeper()
+        if LINUX:
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.poller = select.poll()
         self.woken, waker = socket.socketpair()
         for end in (self.woken, waker):
@@ -87,11 +92,9 @@ class Supervisor:
         # A successor of our daemon asks a supervisor that it cannot reach to finish up.
         signal.signal(signal.SIGUSR2, self._told_to_finish)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-        self.above = tuple(
-            fd for fd in (daemon, identity.open_pidfd(os.getppid()) if LINUX else -1) if fd >= 0
-        )
-        for fd in self.above:
-            self.poller.register(fd, select.POLLIN)
+        self.daemon = daemon
+        if daemon >= 0:
+            self.poller.register(daemon, select.POLLIN)
 
     def _told_to_finish(self, *_: object) -> None:
         self.orphaned = True
@@ -102,10 +105,7 @@ class Supervisor:
         self.poller.register(self.woken, select.POLLIN)
         while True:
             ready = dict(self.poller.poll(self._patience()))
-            if (
-                any(fd in ready for fd in self.above)
-                or ready.get(self.channel.fileno(), 0) & select.POLLHUP
-            ):
+            if self.daemon in ready or ready.get(self.channel.fileno(), 0) & select.POLLHUP:
                 # Before anything is read: a daemon that died has no more wishes.
                 self.orphaned = True
             if self.woken.fileno() in ready:
@@ -121,6 +121,10 @@ class Supervisor:
             if not self.orphaned:
                 self._send()
             elif self._nothing_left():
+                if self.lineage.keeper:
+                    # What was let go is none of its business.
+                    os.kill(self.lineage.keeper, signal.SIGKILL)
+                    os.waitpid(self.lineage.keeper, 0)
                 return
 
     def _patience(self) -> int | None:
@@ -210,6 +214,7 @@ class Supervisor:
         except ValueError:
             number = errno.EINVAL
         finally:
+            unmark()
             os.chdir("/")
             for fd in fds:
                 if fd >= 0:
@@ -220,7 +225,7 @@ class Supervisor:
         """Start the program here, as cheaply as the system can; OSError when it cannot be."""
         if min(fds) < 0:
             raise OSError(errno.EMFILE, "")
-        mark = mark_children(packet["mark"])
+        mark = mark_children(self.mark, packet["mark"])
         argv, env = packet["argv"], packet["env"]
         refused: OSError = FileNotFoundError(errno.ENOENT, "")
         for program in _candidates(argv[0], env):
@@ -258,6 +263,8 @@ class Supervisor:
                 return
             if pid == 0:
                 return
+            if pid == self.lineage.keeper:
+                self.lineage.keeper = 0 if self.orphaned else self.fork_keeper()
             run = self.lineage.reaped(pid)
             if run is None:
                 continue
@@ -311,8 +318,9 @@ class Supervisor:
         if self.give_up_at is None:
             self.give_up_at = time.monotonic() + self.grace + 2 * GIVE_UP_AFTER_S
             # They would report the same for ever.
-            for fd in (self.channel.fileno(), *self.above):
-                self.poller.unregister(fd)
+            for fd in (self.channel.fileno(), self.daemon):
+                if fd >= 0:
+                    self.poller.unregister(fd)
         for run in self.runs.values():
             self._end(run, self.grace, [])
 

@@ -23,7 +23,8 @@ SUPERVISOR_OF: Final = "GOALFSM_SUPERVISOR"
 
 # RLIMIT_LOCKS: Linux enforces it no more, but keeps it, and hands it to every child.
 _UNUSED_LIMIT: Final = 10
-_MARK_BITS: Final = 60
+PART_BITS: Final = 30
+"""Bits of each part of a mark: the supervisor's, and the run's."""
 
 
 def children(pid: int) -> list[int]:
@@ -62,15 +63,15 @@ def variable(pid: int, name: str) -> str | None:
 
 
 def mark_of(db: str, run_id: str) -> int:
-    """Return the number that marks a run's processes; every other run has another."""
+    """Return a run's part of the mark of its processes; every other run has another."""
     from hashlib import sha256  # noqa: PLC0415 - the supervisor is told it
 
     digest = sha256(f"{db}\0{run_id}".encode("utf-8", "surrogateescape")).digest()
-    return 1 << _MARK_BITS | int.from_bytes(digest[:8], "big") >> 64 - _MARK_BITS
+    return int.from_bytes(digest[:8], "big") % (1 << PART_BITS)
 
 
-def mark_children(mark: int) -> int:
-    """Mark what this process starts from here on; return the mark that it can have, 0 for none.
+def mark_children(supervisor: int, run: int) -> int:
+    """Mark what this process starts until `unmark`; return the mark that it has, 0 for none.
 
     The mark survives exec, a new session and an emptied environment. A process that takes it off
     on purpose is nobody's, and is ended as such.
@@ -79,12 +80,23 @@ def mark_children(mark: int) -> int:
         return 0
     import resource  # noqa: PLC0415 - not there on every system
 
+    mark = 1 << 2 * PART_BITS | supervisor << PART_BITS | run
     with contextlib.suppress(OSError, ValueError):
         _, most = resource.getrlimit(_UNUSED_LIMIT)
-        if most in (-1, resource.RLIM_INFINITY) or mark <= most:
+        if most in {-1, resource.RLIM_INFINITY} or mark <= most:
             resource.setrlimit(_UNUSED_LIMIT, (mark, most))
             return mark
     return 0
+
+
+def unmark() -> None:
+    """Take the mark off this process: it is no run's."""
+    if LINUX:
+        import resource  # noqa: PLC0415 - not there on every system
+
+        with contextlib.suppress(OSError, ValueError):
+            _, most = resource.getrlimit(_UNUSED_LIMIT)
+            resource.setrlimit(_UNUSED_LIMIT, (most, most))
 
 
 def marked(pid: int) -> int:
@@ -95,8 +107,26 @@ def marked(pid: int) -> int:
 
     with contextlib.suppress(OSError):
         mark, _ = resource.prlimit(pid, _UNUSED_LIMIT)
-        return mark if mark >> _MARK_BITS == 1 else 0
+        return mark if mark >> 2 * PART_BITS == 1 else 0
     return 0
+
+
+def run_part(mark: int) -> int:
+    """Return a run's part of a mark, -1 of none."""
+    return mark % (1 << PART_BITS) if mark else -1
+
+
+def of_supervisor(part: int) -> set[int]:
+    """Return the live processes that carry a supervisor's part of the mark."""
+    wanted = 1 << PART_BITS | part
+    found = {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208
+    return {
+        pid
+        for pid in found
+        if marked(pid) >> PART_BITS == wanted
+        and (stat := identity.stat(pid)) is not None
+        and not stat.zombie
+    }
 
 
 class Run:
@@ -123,6 +153,8 @@ class Lineage:
     def __init__(self) -> None:
         """Begin without runs."""
         self.runs: dict[str, Run] = {}
+        self.keeper = 0
+        """A child of ours that is no run's; 0 where there is none."""
         self._released: dict[int, tuple[str, int]] = {}
 
     def release(self, run: Run, pids: Iterable[int]) -> None:
@@ -158,7 +190,9 @@ class Lineage:
         found: dict[int, int] = {}
         if LINUX:
             for child in children(os.getpid()):
-                if not self._is_released(child) and self._owner(child) is None:
+                if child == self.keeper or self._is_released(child):
+                    continue
+                if self._owner(child) is None:
                     self._collect(child, found)
         return found
 
