@@ -10,31 +10,25 @@ import psutil
 import pytest
 
 from goalfsm.workers import protocol as w
+from tests.agents import tools
 from tests.agents.driving import Agent
-from tests.providers.script import Reply, Usage, calls, says
+from tests.providers.script import Reply, Usage, says
 from tests.providers.server import Provider
 
 pytestmark = pytest.mark.asyncio
 
-_SHELL = {"codex": "exec_command", "claude": "Bash", "pi": "bash"}
-_ARGUMENT = {"codex": "cmd", "claude": "command", "pi": "command"}
-
 
 def shell(agent: Agent, command: str) -> Reply:
     """Return an answer that runs a command with the agent's own tool."""
-    name = agent.worker.spec.agent
-    return calls(_SHELL[name], **{_ARGUMENT[name]: command})
+    return tools.shell(agent.worker.spec.agent, command)
 
 
 def with_shell(agent: Agent) -> None:
     """Let the agent run every command: a test has no sandbox, and its commands are harmless."""
-    args = {
-        "codex": ("--sandbox", "danger-full-access"),
-        "claude": ("--allowedTools", "Bash"),
-        "pi": (),
-    }[agent.worker.spec.agent]
     agent.worker.spec = type(agent.worker.spec)(
-        agent=agent.worker.spec.agent, cwd=agent.worker.spec.cwd, args=args
+        agent=agent.worker.spec.agent,
+        cwd=agent.worker.spec.cwd,
+        args=tools.ARGS[agent.worker.spec.agent],
     )
 
 

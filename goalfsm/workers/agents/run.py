@@ -31,6 +31,7 @@ from goalfsm.workers.protocol import (
     UsageReported,
     Work,
 )
+from goalfsm.workers.supervisor import identity
 from goalfsm.workers.supervisor.spawning import SpawnError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ MAX_LINE: Final = 16 * 1024 * 1024
 _MAX_EVENTS_WAITING: Final = 1024
 _MESSAGE_TAIL: Final = 2_000
 _ATTEMPTS: Final = 2
+_WAIT: Final = "wait"
 
 
 class AgentRun:
@@ -229,10 +231,20 @@ class AgentRun:
                     self._heard += seconds
                 case ToolCalled(id=call_id):
                     self._unanswered.add(call_id)
+                    event = self._named(event)  # noqa: PLW2901
                 case ErrorReported():
                     self._failed = True
             self._events.append(event)
         self._wake.set()
+
+    def _named(self, call: ToolCalled) -> ToolCalled:
+        """Say which process a declared wait is for, and let it go on when the turn ends."""
+        pid = call.arguments.get("pid")
+        if call.name != _WAIT or not isinstance(pid, int) or pid <= 1:
+            return call
+        self.spare(pid)
+        started = {"start_time": identity.start_time(pid) or None}
+        return msgspec.structs.replace(call, arguments={**call.arguments, **started})
 
     def _write(self) -> bool:
         lines = self._dialect.take_lines()

@@ -1,0 +1,200 @@
+"""A goal from the command line to its end, by a real agent."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from goalfsm.cli import exits
+from tests.agents import homes
+from tests.agents.tools import ARGS, shell
+from tests.providers.script import (
+    OVERFLOW,
+    UNAUTHORIZED,
+    Usage,
+    calls,
+    quota_used_up,
+    says,
+)
+from tests.providers.server import Provider
+
+_LIMIT_S = 90
+DONE = calls("update_goal", status="complete", evidence=["the tree stands"])
+
+
+class Terminal:
+    """The command line in the agent's working directory."""
+
+    def __init__(self, agent: str, place: Path) -> None:
+        self.agent = agent
+        self.place = place
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start a command; its output is one text."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "goalfsm.cli", *words],
+            cwd=self.place,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def goal(self, *words: str) -> subprocess.Popen[str]:
+        """Start ``goalfsm run`` with the agent."""
+        program = (*words, "--agent", self.agent, "--", *ARGS[self.agent])
+        return self.start("run", *(program if ARGS[self.agent] else program[:-1]))
+
+    def end(self, process: subprocess.Popen[str]) -> str:
+        """Return what it wrote, when it has ended."""
+        said, _ = process.communicate(timeout=_LIMIT_S)
+        return said
+
+    def status(self) -> dict[str, Any]:
+        """Return the thread's status."""
+        process = self.start("status", "--json")
+        said = self.end(process)
+        found: dict[str, Any] = json.loads(said)
+        return found
+
+    def used(self) -> Usage:
+        """Return what was charged."""
+        found = self.status()["usage"]
+        return Usage(found["input_tokens"], found["output_tokens"], found["cached_tokens"])
+
+
+@pytest.fixture
+def terminal(name: str, place: Path) -> Terminal:
+    if not homes.installed(name):
+        pytest.skip(f"{name} is not installed: sh .ci/tools")
+    return Terminal(name, place)
+
+
+@contextlib.contextmanager
+def marked() -> Iterator[str]:
+    """Yield a command that takes long, and kill what is left of it."""
+    command = f"sleep 6{time.monotonic_ns() % 10**9 / 10**9:.9f}"
+    try:
+        yield command
+    finally:
+        for process in running(command):
+            process.kill()
+
+
+def running(command: str) -> list[psutil.Process]:
+    """Return the processes of a command."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        words = " ".join(process.info["cmdline"] or ())
+        if command in words and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+def test_a_refused_claim_goes_on_and_an_accepted_one_ends(
+    terminal: Terminal, provider: Provider
+) -> None:
+    provider.rewrite(
+        [DONE, says("I claim it."), shell(terminal.agent, "touch tree"), DONE, says("Now.")]
+    )
+    process = terminal.goal("Plant a tree", "--verify", "test -e tree")
+    said = terminal.end(process)
+    assert process.returncode == exits.OK, said
+    assert "test -e tree" in provider.requests[2].text
+    assert terminal.used() == provider.charged
+
+
+def test_a_wait_starts_no_turn_before_it_is_over(terminal: Terminal, provider: Provider) -> None:
+    waits = calls("wait", **{"for": "timer", "seconds": 1.5, "note": "the rain"})
+    provider.rewrite([waits, says("I wait."), DONE, says("Done.")])
+    process = terminal.goal("Plant a tree")
+    said = terminal.end(process)
+    assert process.returncode == exits.OK, said
+    assert provider.requests[2].at - provider.requests[1].at >= 1.4
+    assert terminal.used() == provider.charged
+
+
+def test_a_used_up_quota_pauses_until_its_reset(terminal: Terminal, provider: Provider) -> None:
+    resets = (int(time.time()) // 60 + 90) * 60
+    provider.rewrite([quota_used_up(resets)])
+    process = terminal.goal("Plant a tree")
+    said = terminal.end(process)
+    assert process.returncode == exits.GOAL_LIMITED, said
+    goal = terminal.status()["goal"]
+    assert (goal["status"], goal["pause_reason"]) == ("paused", "usage_limit")
+
+
+def test_a_rejected_key_pauses_with_attention(terminal: Terminal, provider: Provider) -> None:
+    provider.rewrite([UNAUTHORIZED])
+    process = terminal.goal("Plant a tree")
+    said = terminal.end(process)
+    assert process.returncode == exits.ATTENTION, said
+    assert terminal.status()["goal"]["status"] == "paused"
+
+
+def test_an_overflow_is_compacted_and_the_goal_goes_on(
+    terminal: Terminal, provider: Provider
+) -> None:
+    long = "The tree is tall. " * 6_000
+    summary = says("<summary>The tree is tall.</summary>", Usage(500, 50, 5))
+    provider.rewrite([says(long), says(long), OVERFLOW, summary, DONE, says("Done.")])
+    process = terminal.goal("Plant a tree")
+    said = terminal.end(process)
+    assert process.returncode == exits.OK, said
+    assert terminal.used() == provider.charged
+
+
+def test_a_message_from_another_terminal_reaches_the_running_turn(
+    terminal: Terminal, provider: Provider, place: Path
+) -> None:
+    waiting = shell(terminal.agent, "touch begun; while [ ! -e go ]; do sleep 0.02; done")
+    provider.rewrite([waiting, says("Ok."), DONE, says("Done.")])
+    process = terminal.goal("Plant a tree")
+    wait_for(place / "begun")
+    terminal.end(terminal.start("steer", "Use the green door."))
+    (place / "go").touch()
+    said = terminal.end(process)
+    assert process.returncode == exits.OK, said
+    assert provider.requests[1].text.count("Use the green door.") == 1
+    assert provider.requests[-1].text.count("Use the green door.") == 1
+
+
+def test_a_killed_engine_leaves_no_process_and_the_next_goes_on_in_the_session(
+    terminal: Terminal, provider: Provider, place: Path
+) -> None:
+    with marked() as command:
+        provider.rewrite(
+            [says("I know the apple."), shell(terminal.agent, f"touch begun; {command}")]
+        )
+        process = terminal.goal("Plant a tree")
+        wait_for(place / "begun")
+        os.kill(process.pid, signal.SIGKILL)
+        terminal.end(process)
+        deadline = time.monotonic() + 10
+        while running(command) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not running(command)
+    provider.rewrite([DONE, says("Done.")])
+    process = terminal.start("run")
+    said = terminal.end(process)
+    assert process.returncode == exits.OK, said
+    assert "I know the apple." in provider.requests[-1].text
+
+
+def wait_for(path: Path) -> None:
+    """Return when the file is there."""
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
