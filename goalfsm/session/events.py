@@ -227,9 +227,16 @@ class CompactionStarted(_Event, frozen=True, kw_only=True):
 
 
 class CompactionEnded(_Event, frozen=True, kw_only=True):
-    """The host compacted the context; ``ok`` False when it could not."""
+    """The host compacted the context; ``ok`` False when it could not.
+
+    ``usage`` is what that consumed, for the goal ``goal_id``; ``data`` is what its worker saved of
+    its own session meanwhile, None where that stays as it is.
+    """
 
     ok: bool = True
+    goal_id: str | None = None
+    usage: Usage = Usage()
+    data: bytes | None = None
 
 
 class SessionStarted(_Event, frozen=True, kw_only=True):

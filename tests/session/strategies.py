@@ -167,6 +167,7 @@ FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "ended_ms": st.none() | moments | st.just(0),
     "evidence": evidence,
     "expected_goal_id": st.none() | goal_ids,
+    "goal_id": st.none() | goal_ids,
     "expected_revision": st.none() | few,
     "feedback": texts,
     "gone": st.booleans(),

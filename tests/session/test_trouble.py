@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from goalfsm.goal.model import Usage
+from goalfsm.goal.model import Limits, Usage
 from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
@@ -240,6 +240,46 @@ def test_a_worker_that_can_compact_is_asked_to_once() -> None:
     thread.dispatch(can_compact=True)
     thread.fail(OVERFLOW)
     assert (thread.status, thread.goal.pause_reason) == ("paused", "recovery")
+
+
+USED = Usage(input_tokens=100, output_tokens=10, cached_tokens=5)
+
+
+def test_what_a_compaction_used_is_charged_and_what_its_worker_saved_is_kept() -> None:
+    thread = started()
+    thread.dispatch(can_compact=True)
+    thread.fail(OVERFLOW)
+    before = thread.goal.tokens_used
+    thread.do(e.CompactionEnded(goal_id="goal-1", usage=USED, data=b"shorter"))
+    assert thread.goal.tokens_used == before + 110
+    assert thread.session.ledger.reported.cached_tokens == 5
+    assert thread.session.worker_session == b"shorter"
+    assert thread.session.clock.goal_id is None
+    assert thread.sent() == 2
+
+
+def test_a_compaction_can_use_a_budget_up() -> None:
+    thread = started(limits=Limits(tokens=50))
+    thread.dispatch(can_compact=True)
+    thread.fail(OVERFLOW)
+    thread.do(e.CompactionEnded(goal_id="goal-1", usage=USED))
+    assert thread.status == "budgetLimited"
+
+
+def test_a_compaction_for_another_goal_is_booked_and_charged_to_nobody() -> None:
+    thread = started()
+    thread.do(e.CompactionEnded(goal_id="goal-0", usage=USED, data=b"of another goal"))
+    assert thread.goal.tokens_used == 0
+    assert thread.session.ledger.uncharged == {"goal_changed": 110}
+    assert thread.session.worker_session is None
+
+
+def test_a_compaction_during_a_run_leaves_its_clock_alone() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.do(e.CompactionEnded(goal_id="goal-1", usage=USED))
+    assert thread.session.clock.goal_id == "goal-1"
+    assert thread.goal.tokens_used == 110
 
 
 def test_a_context_that_nobody_can_compact_pauses() -> None:

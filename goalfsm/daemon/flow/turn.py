@@ -91,6 +91,17 @@ def outcome_of(seen: Gathered) -> Literal["finished", "failed", "timed_out"]:
     return "finished" if seen.exited is not None and seen.exited.ok else "failed"
 
 
+def compaction_ended(goal_id: str, done: w.Compaction) -> e.CompactionEnded:
+    """Return what a worker's attempt to shorten its context means for the thread."""
+    usage = Usage(
+        input_tokens=sum(each.input_tokens for each in done.usage),
+        output_tokens=sum(each.output_tokens for each in done.usage),
+        cached_tokens=sum(each.cached_tokens for each in done.usage),
+        cost=sum(each.cost for each in done.usage),
+    )
+    return e.CompactionEnded(ok=done.changed, goal_id=goal_id, usage=usage, data=done.session)
+
+
 def message_of(seen: Gathered, zone: str | None) -> e.Message:
     """Return the turn's last message; its usage is zero, for it was charged as it came.
 

@@ -13,13 +13,14 @@ import structlog
 
 from goalfsm.daemon.flow.beginnings import is_owed, is_wanted
 from goalfsm.daemon.flow.scripts import Marked
+from goalfsm.daemon.flow.turn import compaction_ended
 from goalfsm.daemon.stages.live_run import LiveRun
 from goalfsm.errors import GoalError
 from goalfsm.goal.model import LIMITED, Status
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.views.prompts import render_turn, steering_text, wind_down_text
-from goalfsm.workers.protocol import Work
+from goalfsm.workers.protocol import Compaction, Work
 
 if TYPE_CHECKING:
     from goalfsm.daemon.flow.decide import Opened
@@ -191,18 +192,18 @@ class Doer:
 
     async def _compact(self, actor: Actor, goal_id: str, key: str) -> None:
         goal = actor.session.goal
-        ok = False
+        done = Compaction(changed=False)
         if goal is not None and goal.goal_id == goal_id:
             await actor.tell(e.CompactionStarted())
-            ok = await self._compacted(actor, goal_id, key)
-        await actor.tell(e.CompactionEnded(ok=ok), done=(key,))
+            done = await self._compacted(actor, goal_id, key)
+        await actor.tell(compaction_ended(goal_id, done), done=(key,))
 
-    async def _compacted(self, actor: Actor, goal_id: str, key: str) -> bool:
+    async def _compacted(self, actor: Actor, goal_id: str, key: str) -> Compaction:
         goal = actor.session.goal
         try:
             assignment = await self._engine.assignment(actor.thread_id)
             if assignment is None or "compact" not in assignment.worker.capabilities:
-                return False
+                return Compaction(changed=False)
             work = Work(
                 db=self._engine.db,
                 thread_id=actor.thread_id,
@@ -213,13 +214,16 @@ class Doer:
                 objective="" if goal is None else goal.objective,
                 prompt="",
                 kind="compact",
+                turn_timeout_s=assignment.turn_timeout_s,
+                silence_timeout_s=assignment.silence_timeout_s,
+                session=actor.session.worker_session,
             )
-            return (await assignment.worker.compact(work)).changed
+            return await assignment.worker.compact(work)
         except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001 - a worker of the embedder's may raise anything
             _log.exception("compaction failed", thread_id=actor.thread_id, goal_id=goal_id)
-            return False
+            return Compaction(changed=False)
 
     async def _call(self, actor: Actor, call: CallbackCall) -> None:
         callback = self._callbacks.get(call.name)

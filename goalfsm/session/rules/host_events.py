@@ -196,10 +196,11 @@ def compaction_started(session: Session, ctx: Context) -> Change:
 
 def compaction_ended(session: Session, event: CompactionEnded, ctx: Context) -> Change:
     """Go on with the shorter context."""
-    change = stale.screen(session, stale.COMPACT)
+    used = runs.compaction_used(session, event, ctx)
+    change = extend(used, stale.screen(used.session, stale.COMPACT))
     if change.skipped:
         return change
-    change = turns.written(change.session, ctx)
+    change = extend(change, turns.written(change.session, ctx))
     return extend(change, recovering.compacted(change.session, event, ctx))
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from goalfsm.goal.accounting import counted, stopped
-from goalfsm.goal.model import ACTIVE
+from goalfsm.goal.model import ACTIVE, Goal, Usage
 from goalfsm.session import prompt_notices as notices
 from goalfsm.session.budgets import answer_digest
 from goalfsm.session.effects import StartRun
 from goalfsm.session.events import (
+    CompactionEnded,
     RunDispatched,
     RunFinished,
     RunInterrupted,
@@ -136,6 +137,31 @@ def usage_reported(session: Session, event: UsageReported, ctx: Context) -> Chan
     if event.key in run.charged:
         return Change(session, (), Reply(ok=True, code="charged_before"))
     session = replace(session, run=replace(run, charged=(*run.charged, event.key)[-KEYS_KEPT:]))
+    return _used(session, goal, usage, ctx)
+
+
+def compaction_used(session: Session, event: CompactionEnded, ctx: Context) -> Change:
+    """Charge what a compaction consumed, and keep what the worker saved of its session by then.
+
+    Where no run is open, no time is charged for it.
+    """
+    goal, usage = session.goal, counted(event.usage)
+    if goal is None or goal.goal_id != event.goal_id:
+        return Change(book(session, usage, unless="goal_changed"))
+    if event.data is not None:
+        saved = WorkerSession(goal_id=goal.goal_id, data=event.data)
+        session = replace(session, worker=saved)
+    if usage == Usage():
+        return Change(session)
+    clock = session.clock
+    change = _used(session, goal, usage, ctx)
+    if clock.goal_id is not None:
+        return change
+    return change._replace(session=replace(change.session, clock=stopped(change.session.clock)))
+
+
+def _used(session: Session, goal: Goal, usage: Usage, ctx: Context) -> Change:
+    """Charge the usage to the thread's goal, also to one that has stopped meanwhile."""
     if goal.status != ACTIVE:
         return Change(charge_late(session, usage, ctx))
     change = charge_usage(session, usage, ctx)
