@@ -1,6 +1,8 @@
 # `make run` and `make test` need Python 3.11 or newer and nothing else.
 PYTHON ?= python3
-BIN := .venv/bin
+# Another Python has another environment: `make test PYTHON=python3.12` leaves the usual one alone.
+VENV := .venv$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON))))
+BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
@@ -9,10 +11,10 @@ export PYTHON
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
-setup: .venv/.ready ## Create .venv with everything, or bring it up to date
+setup: $(VENV)/.ready ## Create .venv with everything, or bring it up to date
 
-.venv/.ready: .ci/requirements.lock .ci/setup pyproject.toml
-	@sh .ci/setup
+$(VENV)/.ready: .ci/requirements.lock .ci/setup pyproject.toml
+	@sh .ci/setup $(VENV)
 
 run: setup ## Drive this project's own release check, through a kill -9, to completion
 	@$(BIN)/python -m goalfsm.examples.release_run

@@ -7,16 +7,17 @@ import errno
 import glob
 import re
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 from click.core import ParameterSource
 
 from goalfsm.cli import asking, exits, places
 from goalfsm.cli.arguments import HintedError
-from goalfsm.diagram import BUILTINS, DIRECTIONS, FORMATS, named, render
+from goalfsm.diagram import BUILTINS, DIRECTIONS, FORMATS, named, render, render_png
 from goalfsm.diagram.docs import blocks
 from goalfsm.diagram.docs.writing import write_whole
 from goalfsm.diagram.ours.thread import of_thread
@@ -27,10 +28,14 @@ if TYPE_CHECKING:
     from goalfsm.diagram.render import Format
 
 
-_ENDINGS: Final[Mapping[str, Format]] = {
+PNG: Final = "png"
+_ENDINGS: Final[Mapping[str, Format | Literal["png"]]] = {
     ".svg": "svg",
     ".dot": "dot",
     ".gv": "dot",
+    ".puml": "plantuml",
+    ".plantuml": "plantuml",
+    ".png": "png",
     ".json": "json",
     ".md": "md",
     ".mmd": "mermaid",
@@ -63,7 +68,7 @@ _BAD_PLACES: Final = frozenset(
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(FORMATS),
+    type=click.Choice((*FORMATS, PNG)),
     help="What to write; default: what the ending of -o FILE says, or mermaid.",
 )
 @click.option("--guards/--no-guards", default=True, help="Guards on the labels; default: yes.")
@@ -90,7 +95,7 @@ _BAD_PLACES: Final = frozenset(
 def diagram_command(
     ctx: click.Context,
     targets: tuple[str, ...],
-    format_: Format | None,
+    format_: Format | Literal["png"] | None,
     guards: bool,
     effects: bool,
     highlight: tuple[str, ...],
@@ -124,16 +129,18 @@ def diagram_command(
         )
     (machine,) = targets
     drawing = named(machine) if thread is None and db is None else _thread(machine, db, thread)
-    text = render(
-        drawing,
-        format=format_ or _format_of(output),
-        guards=guards,
-        effects=effects,
-        highlight=highlight or None,
-        direction=direction,
-        title=title,
-    )
-    _write(text, output)
+    options: dict[str, Any] = {
+        "guards": guards,
+        "effects": effects,
+        "highlight": highlight or None,
+        "direction": direction,
+        "title": title,
+    }
+    chosen = format_ or _format_of(output)
+    if chosen == PNG:
+        _write_picture(render_png(drawing, **options), output)
+    else:
+        _write(render(drawing, format=chosen, **options), output)
     return exits.OK
 
 
@@ -148,7 +155,7 @@ def _refuse_drawing(ctx: click.Context) -> None:
             )
 
 
-def _format_of(output: str | None) -> Format:
+def _format_of(output: str | None) -> Format | Literal["png"]:
     """Return the format that a file's name asks for; raise where it asks for one there is not."""
     ending = Path(output or "").suffix.lower()
     if ending not in _ENDINGS:
@@ -225,6 +232,17 @@ def _tell_of_none(files: tuple[Path, ...]) -> None:
     click.echo(
         "Hint: put <!-- goalfsm:diagram goal --> and <!-- /goalfsm:diagram --> in it", err=True
     )
+
+
+def _write_picture(data: bytes, output: str | None) -> None:
+    """Write bytes to a file, or to stdout where that is no terminal."""
+    if output is not None:
+        with _writing(output):
+            write_whole(Path(output), data)
+    elif sys.stdout.isatty():
+        raise HintedError("a terminal shows no PNG", "name a file, as goalfsm diagram -o FILE does")
+    else:
+        click.echo(data, nl=False)
 
 
 def _write(text: str, output: str | None) -> None:

@@ -3,8 +3,8 @@
 It may use machines, sessions and stores, to read them; it triggers and writes nothing of theirs.
 
 ``extract()`` reads a live machine into a ``Diagram``; ``render()`` writes that as Mermaid, DOT,
-SVG, Markdown or JSON; ``named()`` gives the machines that goalfsm itself runs. Nothing beyond
-goalfsm has to be installed for any of it.
+PlantUML, SVG, Markdown or JSON; ``named()`` gives the machines that goalfsm itself runs. Nothing
+beyond goalfsm has to be installed for any of it, but for ``render_png()``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from goalfsm.diagram.model import (
     Sequence,
 )
 from goalfsm.diagram.ours.machines import BUILTINS, named
+from goalfsm.diagram.png import render_png
 from goalfsm.diagram.render import DIRECTIONS, FORMATS, render, with_path
 from goalfsm.diagram.rows import from_rows
 
@@ -42,5 +43,6 @@ __all__ = [
     "from_rows",
     "named",
     "render",
+    "render_png",
     "with_path",
 ]

@@ -12,12 +12,13 @@ from goalfsm.diagram.extract import extract
 from goalfsm.diagram.mermaid import render_mermaid
 from goalfsm.diagram.model import Diagram, DiagramError, Direction, Drawing, Edge
 from goalfsm.diagram.model import Sequence as Steps
+from goalfsm.diagram.plantuml import render_plantuml
 from goalfsm.diagram.table import render_markdown, render_table
 
 if TYPE_CHECKING:
     from transitions import Machine
 
-Format: TypeAlias = Literal["mermaid", "dot", "svg", "md", "table", "json"]
+Format: TypeAlias = Literal["mermaid", "dot", "plantuml", "svg", "md", "table", "json"]
 """``md`` is the Mermaid picture with its table, ``table`` the table alone."""
 
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
@@ -149,6 +150,7 @@ class _Writer(Protocol):
 _WRITERS: Final[dict[str, _Writer]] = {
     "mermaid": render_mermaid,
     "dot": render_dot,
+    "plantuml": render_plantuml,
     "svg": _svg,
     "md": render_markdown,
     "table": render_table,

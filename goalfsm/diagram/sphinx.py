@@ -31,7 +31,7 @@ from goalfsm.diagram.render import DIRECTIONS, render
 from goalfsm.diagram.table import NOTHING, Cell, Table, states_of, table_of
 
 MERMAID: Final = "sphinxcontrib.mermaid"
-SHOWN: Final = ("svg", "table", "mermaid", "dot", "json")
+SHOWN: Final = ("svg", "table", "mermaid", "dot", "plantuml", "json")
 
 
 WIDEST: Final = 40

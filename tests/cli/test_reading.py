@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -210,7 +211,7 @@ def test_a_diagram_shows_where_the_thread_is(cli: Cli) -> None:
 @pytest.mark.parametrize(
     "name", ["goal", "recovery", "stale-work", "continuation", "run", "session"]
 )
-@pytest.mark.parametrize("format_", ["mermaid", "dot", "svg", "md", "json"])
+@pytest.mark.parametrize("format_", ["mermaid", "dot", "plantuml", "svg", "md", "json"])
 def test_every_machine_is_drawn_in_every_format(cli: Cli, name: str, format_: str) -> None:
     result = cli("diagram", name, "--format", format_, "-o", "drawn.txt")
     assert result.status == exits.OK, result
@@ -224,6 +225,7 @@ def test_every_machine_is_drawn_in_every_format(cli: Cli, name: str, format_: st
         ("drawn.svg", "<svg "),
         ("drawn.SVG", "<svg "),
         ("drawn.gv", "digraph"),
+        ("drawn.puml", "@startuml"),
         ("drawn.json", "{"),
         ("drawn.md", "## The goal machine"),
         ("drawn.mmd", "---\ntitle"),
@@ -240,11 +242,27 @@ def test_a_drawing_is_of_the_kind_that_its_file_s_name_says(
 
 
 def test_a_picture_of_a_kind_that_there_is_not_is_refused(cli: Cli) -> None:
-    refused = cli("diagram", "goal", "-o", "drawn.png")
+    refused = cli("diagram", "goal", "-o", "drawn.gif")
     assert refused.status == exits.USAGE
     assert "end it in .svg" in refused.err
+    assert not Path("drawn.gif").exists()
+    assert cli("diagram", "goal", "--format", "mermaid", "-o", "drawn.gif").status == exits.OK
+
+
+def test_a_png_is_written_to_a_file_and_into_a_pipe(cli: Cli) -> None:
+    pytest.importorskip("resvg_py", reason="resvg-py is not installed")
+    assert cli("diagram", "goal", "-o", "drawn.png").status == exits.OK
+    assert Path("drawn.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_resvg_a_png_is_refused_with_what_brings_it(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    refused = cli("diagram", "goal", "-o", "drawn.png")
+    assert refused.status == exits.USAGE
+    assert "pip install 'goalfsm[png]'" in refused.err
     assert not Path("drawn.png").exists()
-    assert cli("diagram", "goal", "--format", "mermaid", "-o", "drawn.png").status == exits.OK
 
 
 @pytest.mark.parametrize(

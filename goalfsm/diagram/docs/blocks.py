@@ -190,6 +190,6 @@ def block_body(order: Order, drawings: dict[str, Drawing] | None = None) -> str:
         # The document has headings of its own.
         order = msgspec.structs.replace(order, title="")
     body = fulfil(order, drawings=drawings)
-    if order.format in {"mermaid", "dot", "json"}:
+    if order.format in {"mermaid", "dot", "plantuml", "json"}:
         body = fence(order.format, body)
     return f"\n{body}\n"
