@@ -180,13 +180,20 @@ def program_of(ctx: click.Context) -> tuple[str, ...]:
     return program
 
 
-def thread_and_text(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return an argument ``[THREAD] TEXT``: one word is the text, two are thread and text."""
+def thread_and_text(
+    what: str, *, required: bool = True
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return an argument ``[THREAD] TEXT``: one word is the text, two are thread and text.
+
+    One that is not ``required`` may be left out: then the text is None.
+    """
 
     def split(
         ctx: click.Context, param: click.Parameter, given: tuple[str, ...]
-    ) -> tuple[str | None, str]:
+    ) -> tuple[str | None, str | None]:
         del ctx, param
+        if not given and not required:
+            return None, None
         if len(given) == 1:
             return None, given[0]
         if len(given) == 2:  # noqa: PLR2004  a thread and a text
@@ -198,7 +205,7 @@ def thread_and_text(what: str) -> Callable[[Callable[..., Any]], Callable[..., A
             f"put the {what} in quotes",
         )
 
-    metavar = f"[THREAD] {what.upper()}"
+    metavar = f"[THREAD] {what.upper() if required else f'[{what.upper()}]'}"
     return click.argument("thread_and_text", nargs=-1, callback=split, metavar=metavar)
 
 

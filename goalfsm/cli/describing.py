@@ -115,11 +115,30 @@ def objective(text: str, given: dict[str, Any]) -> ObjectiveGiven:
             cost=given["cost"],
             continuations=given["max_continuations"],
         ),
-        criteria=tuple(Criterion(text=arguments.text(t, "criterion")) for t in given["criteria"]),
+        criteria=_criteria(given),
         verifiers=_verifiers(given, cwd),
         replace=given["replace"],
         policy=dict(given["policy"]),
     )
+
+
+def edited(given: dict[str, Any]) -> dict[str, Any]:
+    """Return what changes of a goal's criteria and of what completion is checked by."""
+    for drop, names in (("no_criteria", "criteria"), ("no_verify", "verifiers")):
+        if given[drop] and given[names]:
+            flag = f"--{drop.replace('_', '-')}"
+            raise HintedError(f"{flag} and others in their place", f"leave {flag} out")
+    fields: dict[str, Any] = {"acceptance": given["acceptance"]}
+    if given["criteria"] or given["no_criteria"]:
+        fields["criteria"] = _criteria(given)
+    if given["verifiers"] or given["no_verify"] or given["verify_timeout"] is not None:
+        cwd = str(places.working_directory())
+        fields["verifiers"] = _verifiers({**given, "ask_person": False}, cwd)
+    return fields
+
+
+def _criteria(given: dict[str, Any]) -> tuple[Criterion, ...]:
+    return tuple(Criterion(text=arguments.text(t, "criterion")) for t in given["criteria"])
 
 
 def _verifiers(given: dict[str, Any], cwd: str) -> tuple[Verifier, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from goalfsm.goal.model import BLOCKED, COMPLETE, LIMITED
+from goalfsm.session.tools import REFUSED_STATUS
 
 OK: Final = 0
 """Done; of ``run``: the goal is complete."""
@@ -18,6 +19,8 @@ ATTENTION: Final = 4
 """The goal is paused, or needs a person."""
 GOAL_LIMITED: Final = 5
 """A budget or a provider's quota is used up."""
+REFUSED_CALL: Final = REFUSED_STATUS
+"""Of ``goalfsm tool``: the call was refused, and says why; a turn that ends so has not failed."""
 INTERRUPTED: Final = 130
 """Stopped with Ctrl-C or a signal; the goal stays resumable."""
 

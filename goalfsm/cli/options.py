@@ -67,24 +67,31 @@ def placed_by_argument(function: _Function) -> _Function:
     return command  # type: ignore[return-value]
 
 
-def placed_with_text(what: str) -> Callable[[_Function], _Function]:
-    """Do as `placed_by_argument`, with a text behind the thread, given as ``text``."""
+def placed_with_text(what: str, *, required: bool = True) -> Callable[[_Function], _Function]:
+    """Do as `placed_by_argument`, with a text behind the thread, given as ``text``.
+
+    One that is not ``required`` is None where it is left out; a lone word that is the name of a
+    thread is that thread.
+    """
 
     def decorate(function: _Function) -> _Function:
         @_DB
         @_THREAD
-        @arguments.thread_and_text(what)
+        @arguments.thread_and_text(what, required=required)
         @functools.wraps(function)
         def command(
             *args: Any,
             db: str | None,
             thread_option: str | None,
-            thread_and_text: tuple[str | None, str],
+            thread_and_text: tuple[str | None, str | None],
             **kwargs: Any,
         ) -> Any:
             thread, text = thread_and_text
             place = places.find(db, one_thread(thread, thread_option))
-            if not place.given and asking.is_thread(place.db, text):
+            if text is not None and not place.given and asking.is_thread(place.db, text):
+                if not required:
+                    place = places.find(db, text)
+                    return function(*args, place=place, text=None, **kwargs)
                 raise arguments.HintedError(
                     f"the {what} is missing: {text} is the name of a thread",
                     f"give the {what} behind it; for the words themselves name the thread too",
@@ -130,6 +137,52 @@ def expecting(function: _Function) -> _Function:
         return function(*args, expected=expected, **kwargs)
 
     return command  # type: ignore[return-value]
+
+
+def editing(function: _Function) -> _Function:
+    """Give a command the options that change what completion hangs on."""
+    for option in (
+        click.option(
+            "--no-accept",
+            "acceptance",
+            flag_value=False,
+            type=bool,
+            default=None,
+            help="Nobody has to accept completion any more.",
+        ),
+        click.option(
+            "--accept",
+            "acceptance",
+            flag_value=True,
+            type=bool,
+            default=None,
+            help="A person has to accept completion: goalfsm accept.",
+        ),
+        click.option("--no-verify", is_flag=True, help="Drop the verifiers."),
+        click.option(
+            "--verify-timeout",
+            type=arguments.duration,
+            metavar="DURATION",
+            help="Longest run of a verifier; default 10m.",
+        ),
+        click.option(
+            "--verify",
+            "verifiers",
+            multiple=True,
+            metavar="CMD",
+            help="In place of the verifiers so far; repeatable.",
+        ),
+        click.option("--no-criteria", is_flag=True, help="Drop the criteria."),
+        click.option(
+            "--criterion",
+            "criteria",
+            multiple=True,
+            metavar="TEXT",
+            help="In place of the criteria so far; repeatable.",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 def budgets(function: _Function) -> _Function:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from goalfsm.cli import arguments, options
+from goalfsm.cli import arguments, describing, options
 from goalfsm.cli.arguments import NO_LIMIT, HintedError
 from goalfsm.cli.asking import ask
 from goalfsm.goal.model import Evidence, Limits
@@ -16,6 +16,11 @@ from goalfsm.session import events
 if TYPE_CHECKING:
     from goalfsm.cli.options import Expected
     from goalfsm.cli.places import Place
+
+
+_EXPECT_CLAIM = click.option(
+    "--expect-claim", metavar="ID", help="Refuse when the open claim is another one by now."
+)
 
 
 @click.command("pause")
@@ -46,28 +51,32 @@ def clear_command(place: Place, expected: Expected) -> None:
 
 
 @click.command("edit")
-@options.placed_with_text("objective")
+@options.placed_with_text("objective", required=False)
+@options.editing
 @options.expecting
-def edit_command(place: Place, text: str, expected: Expected) -> None:
-    """Reword the objective; id, usage and budgets stay.
+def edit_command(place: Place, text: str | None, expected: Expected, **given: Any) -> None:
+    """Change the objective, its criteria, or what completion is checked by; the rest stays.
 
-    The next turn is told that the objective was updated.
+    A turn that has not read it cannot claim completion, and an open claim is set aside.
     """
-    objective = arguments.objective(text)
-    ask(
-        place,
-        events.EditRequested(objective=objective, **expected),
-    )
+    objective = None if text is None else arguments.objective(text)
+    ask(place, events.EditRequested(objective=objective, **describing.edited(given), **expected))
 
 
 @click.command("steer")
-@options.placed_with_text("text")
+@options.placed_with_text("text", required=False)
+@click.option("--drop", metavar="ID", help="Take a message back that no turn has got yet.")
 @options.expecting
-def steer_command(place: Place, text: str, expected: Expected) -> None:
+def steer_command(place: Place, text: str | None, drop: str | None, expected: Expected) -> None:
     """Tell the work something that it should take into account.
 
     It goes into the running turn where the worker can take it, else to the head of the next.
     """
+    if (text is None) == (drop is None):
+        raise HintedError("a message, or --drop and which one", "say what the work should know")
+    if drop is not None or text is None:
+        ask(place, events.SteeringDropped(message_id=drop or "", **expected))
+        return
     ask(
         place,
         events.SteeringReceived(
@@ -93,22 +102,26 @@ def wake_command(place: Place, note: str, expected: Expected) -> None:
 
 @click.command("accept")
 @options.placed_by_argument
+@_EXPECT_CLAIM
 @options.expecting
-def accept_command(place: Place, expected: Expected) -> None:
+def accept_command(place: Place, expect_claim: str | None, expected: Expected) -> None:
     """Accept the open completion claim."""
-    ask(place, events.ClaimAccepted(**expected))
+    ask(place, events.ClaimAccepted(expected_claim=expect_claim, **expected))
 
 
 @click.command("reject")
 @options.placed_by_argument
+@_EXPECT_CLAIM
 @click.option("--feedback", default="", help="What is missing; the next turn is told.")
 @options.expecting
-def reject_command(place: Place, feedback: str, expected: Expected) -> None:
+def reject_command(
+    place: Place, feedback: str, expect_claim: str | None, expected: Expected
+) -> None:
     """Reject the open completion claim; the goal stays active."""
     feedback = arguments.text(feedback, "feedback") if feedback else ""
     ask(
         place,
-        events.ClaimRejected(feedback=feedback, **expected),
+        events.ClaimRejected(feedback=feedback, expected_claim=expect_claim, **expected),
     )
 
 

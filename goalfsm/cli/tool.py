@@ -36,7 +36,8 @@ class ToolGroup(click.Group):
 def tool_command() -> None:
     """Call one of the goal's tools, as the model does from inside a turn.
 
-    The environment of the turn says which goal. A call that is refused exits with 1 and says why.
+    The environment of the turn says which goal. A call that is refused exits with 10 and
+    says why; a turn that ends with that has not failed.
     """
 
 
@@ -84,6 +85,12 @@ def create_goal(place: Place, objective: str, token_budget: int | None, as_json:
     help="Which criterion the evidence is for, from 1: one for each --evidence, or none.",
 )
 @click.option("--reason", metavar="TEXT", help="With blocked: the obstacle, who can remove it how.")
+@click.option(
+    "--read",
+    type=arguments.count("word"),
+    metavar="WORD",
+    help="After a call was refused as unread: the number that it named.",
+)
 @options.JSON
 def update_goal(
     place: Place,
@@ -91,10 +98,11 @@ def update_goal(
     evidence: tuple[str, ...],
     criteria: tuple[int, ...],
     reason: str | None,
+    read: int | None,
     as_json: bool,
 ) -> int:
     """Claim that the goal is complete, or blocked; nothing else can be set."""
-    given: dict[str, Any] = {"status": status, "reason": reason}
+    given: dict[str, Any] = {"status": status, "reason": reason, "read": read}
     given["evidence"] = _paired(evidence, criteria)
     return _call(place, "update_goal", given, as_json=as_json)
 
@@ -121,12 +129,18 @@ def update_goal(
     help="The process; it goes on when the turn ends.",
 )
 @click.option("--note", default="", metavar="TEXT", help="What people see.")
-def wait(place: Place, kind: WaitFor, seconds: float | None, pid: int | None, note: str) -> int:
+@click.option(
+    "--any", "first", is_flag=True, help="Its end is enough, whatever else is waited for."
+)
+def wait(
+    place: Place, kind: WaitFor, seconds: float | None, pid: int | None, note: str, first: bool
+) -> int:
     """Declare that nothing can be done before something happens; then end the turn.
 
-    No turn starts and no token is spent before that.
+    No turn starts and no token is spent before that. Several may be declared: then all have to be
+    over, or the first of those that say --any.
     """
-    given = {"for": kind, "seconds": seconds, "pid": pid, "note": note}
+    given = {"for": kind, "seconds": seconds, "pid": pid, "note": note, "any": first or None}
     return _call(place, "wait", given, as_json=False)
 
 
@@ -157,4 +171,4 @@ def _call(place: Place, name: str, given: dict[str, Any], *, as_json: bool) -> i
         print_json({"ok": response.ok, "text": response.text, "data": response.data})
     else:
         click.echo(response.text, file=sys.stdout if response.ok else sys.stderr)
-    return exits.OK if response.ok else exits.FAILED
+    return exits.OK if response.ok else exits.REFUSED_CALL

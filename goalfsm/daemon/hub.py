@@ -378,6 +378,6 @@ def _is_timed(session: Session) -> bool:
         session.clock.last_ms is not None
         or session.retry.first_failure_ms is not None
         or session.quota.relative
-        or session.wait is not None
+        or bool(session.waits)
         or session.run is not None
     )

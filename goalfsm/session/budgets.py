@@ -5,9 +5,10 @@ Seconds are active ones; costs are integer millionths of the account's currency.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -16,6 +17,18 @@ from goalfsm.text import compact_tokens, duration
 
 if TYPE_CHECKING:
     from goalfsm.session.policy import Policy
+
+
+_VARYING: Final = re.compile(
+    r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b"
+    r"|\b(?:0x)?(?=[a-f]*[0-9])[0-9a-f]{7,}\b"
+    r"|\d+(?:[.,:/-]\d+)*",
+    re.IGNORECASE | re.ASCII,
+)
+"""Ids, times and numbers: what differs between two answers that say the same."""
+_STEP: Final = re.compile(
+    r"(?<![\d/])(\d{1,9})\s?(?:/|(?:out\s+)?of(?:\s+the)?)\s?(\d{1,9})(?![\d/])", re.IGNORECASE
+)
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,3 +102,16 @@ def answer_digest(text: str) -> str:
     """Return what identical answers have in common: the digest of the text without its spacing."""
     squeezed = " ".join(text.split())
     return sha256(squeezed.encode()).hexdigest()[:16] if squeezed else ""
+
+
+def answer_shape(text: str) -> str:
+    """Return what answers have in common that differ in numbers, times and ids only: a digest."""
+    return answer_digest(_VARYING.sub("_", text))
+
+
+def answer_step(text: str) -> tuple[int, int] | None:
+    """Return the n and m of the first "n of m" in an answer; None where there is none."""
+    for n, m in _STEP.findall(text):
+        if int(n) <= int(m):
+            return int(n), int(m)
+    return None

@@ -291,12 +291,18 @@ class RunFinished(_Event, frozen=True, kw_only=True):
     It stands for what a host tells of a run's end: the end of the turn, with ``message``, the end
     of the agent, and that it is idle unless something of the run is left (``gone`` False). Without
     a ``message`` the outcome says how the turn stopped.
+    ``answer_shape`` is the digest of the answer without its numbers, times and ids, and
+    ``answer_step`` the n and m of an "n of m" in it. ``said_progress``: the worker itself said that
+    it got somewhere.
     """
 
     run_id: str
     outcome: Outcome = "finished"
     message: Message | None = None
     answer_digest: str = ""
+    answer_shape: str = ""
+    answer_step: tuple[int, int] | None = None
+    said_progress: bool = False
     answer_length: int = 0
     tools_ok: int = 0
     tools_failed: int = 0
@@ -365,7 +371,8 @@ class WaitDeclared(_Event, frozen=True, kw_only=True):
 
     ``until_ms`` is when a timer is due, or when anything else is given up waiting for;
     ``relative``: it was asked for as a duration, so it moves with a wall clock that is set.
-    ``started`` tells the process ``pid`` from others that have its number later.
+    ``started`` tells the process ``pid`` from others that have its number later. A turn may declare
+    several waits: work goes on when all are over, or the first of those that say ``any``.
     """
 
     kind: Literal["timer", "process", "person", "event"]
@@ -375,6 +382,7 @@ class WaitDeclared(_Event, frozen=True, kw_only=True):
     run_token: str | None = None
     relative: bool = False
     started: str = ""
+    any: bool = False
 
 
 class ProcessEnded(_Event, frozen=True, kw_only=True):

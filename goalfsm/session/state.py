@@ -146,6 +146,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """What the no-progress rules count over consecutive turns.
 
     ``gaps_in`` is the run whose claim was counted last: a turn may claim more than once.
+    ``shapes`` are the last answers without their numbers, times and ids, of turns that did nothing
+    else; ``step`` is the n of m that the last one named.
     """
 
     empty: int = 0
@@ -155,13 +157,15 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     last_answer: str = ""
     last_gaps: str = ""
     gaps_in: str = ""
+    shapes: tuple[str, ...] = ()
+    step: tuple[int, int] | None = None
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """What the work waits for; ``until_ms`` None waits for the event alone.
 
     ``relative``: the time was asked for as a duration. ``held``: somebody asked for a pause that a
-    rule refused; nothing but a wake or a resume ends it.
+    rule refused; nothing but a wake or a resume ends it. ``any``: its end ends the others too.
     """
 
     kind: Literal["timer", "process", "person", "event"]
@@ -171,6 +175,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: int = 0
     relative: bool = False
     held: bool = False
+    any: bool = False
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,6 +209,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     ``charged`` holds the latest usage keys, ``notices`` what its prompt carries and the session
     has given up for it, ``waits_for`` the note of the wait that it declared, ``ending`` why it is
     being ended early. ``ends_ms`` is when it has to be over: a budget of its goal is used up.
+    ``refused``: a goal tool that it called was refused.
     """
 
     run_id: str
@@ -218,6 +224,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     notices: tuple[str, ...] = ()
     waits_for: str | None = None
     claimed: bool = False
+    refused: bool = False
     ending: str | None = None
     ends_ms: int | None = None
 
@@ -280,7 +287,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     completion: Completion | None = None
     blocking: Blocking = Blocking()
     progress: Progress = Progress()
-    wait: Wait | None = None
+    waits: tuple[Wait, ...] = ()
     retry: Retry = Retry()
     quota: Quota = Quota()
     overflow_noted: bool = False
@@ -313,7 +320,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def held(self) -> bool:
         """Return whether a pause that a rule refused keeps further turns from starting."""
-        return self.wait is not None and self.wait.held
+        return any(wait.held for wait in self.waits)
 
 
 class Ids(Protocol):

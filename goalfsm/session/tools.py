@@ -215,6 +215,8 @@ WAIT: Final = ToolDefinition(
 TOOLS: Final[tuple[ToolDefinition, ...]] = (CREATE_GOAL, GET_GOAL, UPDATE_GOAL, WAIT)
 _BY_NAME: Final[dict[str, ToolDefinition]] = {tool.name: tool for tool in TOOLS}
 
+REFUSED_STATUS: Final = 10
+"""What a program exits with when a call was refused: a run that ends so has not failed."""
 READ: Final = "goal"
 """The code of the reply to ``get_goal``: its answer describes the goal."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED
-from goalfsm.session.state import Session
+from goalfsm.session.state import Session, Wait
+from goalfsm.text import awaited
 
 
 def next_wake(session: Session) -> int | None:
@@ -17,7 +18,7 @@ def next_wake(session: Session) -> int | None:
         return overrun_ends(session)
     times = (
         session.retry.at_ms,
-        None if session.wait is None else session.wait.until_ms,
+        min((w.until_ms for w in session.waits if w.until_ms is not None), default=None),
         _time_budget_ends(session),
     )
     return min((time for time in times if time is not None), default=None)
@@ -41,3 +42,28 @@ def overrun_ends(session: Session) -> int | None:
     if goal is None or goal.status != LIMITED or run is None or run.ending is not None:
         return None
     return run.ends_ms if run.goal_id == goal.goal_id else None
+
+
+def waiting_on(waits: tuple[Wait, ...]) -> str | None:
+    """Return in words what the work waits for; None when for nothing."""
+    if not waits:
+        return None
+    if len(waits) == 1:
+        only = waits[0]
+        return only.note or f"waiting on {awaited(only.kind, only.pid)}"
+    named = [awaited(wait.kind, wait.pid) + (" (any)" if wait.any else "") for wait in waits]
+    return f"waiting on {', '.join(named)}"
+
+
+def waits_end(waits: tuple[Wait, ...]) -> int | None:
+    """Return when (unix ms) work goes on by itself at the latest; None when that is not known.
+
+    All waits have to be over, or the first that ends the others.
+    """
+    if not waits:
+        return None
+    first = min((w.until_ms for w in waits if w.any and w.until_ms is not None), default=None)
+    ends = [wait.until_ms for wait in waits]
+    last = None if None in ends else max(end for end in ends if end is not None)
+    known = [end for end in (first, last) if end is not None]
+    return min(known, default=None)

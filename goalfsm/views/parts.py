@@ -50,13 +50,14 @@ class OpenClaim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenWait(msgspec.Struct, frozen=True, kw_only=True):
-    """What the work waits for, and since when."""
+    """One thing that the work waits for, and since when; ``any``: its end is enough."""
 
     kind: Literal["timer", "process", "person", "event"]
     since_ms: int
     until_ms: int | None = None
     pid: int | None = None
     note: str = ""
+    any: bool = False
 
 
 class NextAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,17 +127,18 @@ def open_claim(session: Session) -> OpenClaim | None:
     )
 
 
-def open_wait(session: Session) -> OpenWait | None:
-    """Return what the work waits for, None when for nothing."""
-    wait = session.wait
-    if wait is None:
-        return None
-    return OpenWait(
-        kind=wait.kind,
-        since_ms=wait.since_ms,
-        until_ms=wait.until_ms,
-        pid=wait.pid,
-        note=wait.note,
+def open_waits(session: Session) -> tuple[OpenWait, ...]:
+    """Return all that the work waits for, in the order in which it was declared."""
+    return tuple(
+        OpenWait(
+            kind=wait.kind,
+            since_ms=wait.since_ms,
+            until_ms=wait.until_ms,
+            pid=wait.pid,
+            note=wait.note,
+            any=wait.any,
+        )
+        for wait in session.waits
     )
 
 

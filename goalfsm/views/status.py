@@ -13,6 +13,7 @@ import msgspec
 from goalfsm.goal.accounting import live
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, Goal, Usage
 from goalfsm.session.budgets import Progress, budget_lines, max_continuations, progress
+from goalfsm.session.wake import waits_end
 from goalfsm.text import awaited, line
 from goalfsm.views.parts import (
     BlockedClaims,
@@ -25,7 +26,7 @@ from goalfsm.views.parts import (
     next_attempt,
     open_claim,
     open_run,
-    open_wait,
+    open_waits,
 )
 from recovery.machine import blocks_continuation
 from recovery.state import Attention
@@ -91,7 +92,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     last_decision: LastDecision | None
     run: OpenRun | None
     claim: OpenClaim | None
-    wait: OpenWait | None
+    waits: tuple[OpenWait, ...]
     retry: NextAttempt | None
     blocked_claims: BlockedClaims
     attention: Attention | None
@@ -143,7 +144,7 @@ def project(session: Session, now_ms: int, *, thread_id: str = "") -> Status:
         last_decision=last_decision(session),
         run=open_run(session, now_ms),
         claim=open_claim(session),
-        wait=open_wait(session),
+        waits=open_waits(session),
         retry=next_attempt(session),
         blocked_claims=BlockedClaims(
             count=session.blocking.count,
@@ -243,8 +244,8 @@ def _active(session: Session, goal: Goal) -> Activity:
 
 
 def _idle(session: Session) -> Activity:
-    if session.wait is not None:
-        return _waiting(session.wait)
+    if session.waits:
+        return _waiting(session.waits)
     if session.host.pending_messages:
         return Activity(kind="waiting", text="waiting on a person's messages")
     if session.stopping:
@@ -257,11 +258,22 @@ def _running(run: Run) -> str:
     return f"turn {run.turn}{ending}"
 
 
-def _waiting(wait: Wait) -> Activity:
-    on = awaited(wait.kind, wait.pid)
-    return Activity(
-        kind="waiting", text=f"waiting on {on}", detail=wait.note, until_ms=wait.until_ms
-    )
+def _waiting(waits: tuple[Wait, ...]) -> Activity:
+    first, *others = waits
+    until_ms = waits_end(waits)
+    if not others:
+        on = awaited(first.kind, first.pid)
+        text, detail = f"waiting on {on}", first.note
+    else:
+        how = "the first of" if any(wait.any for wait in waits) else "all of"
+        text = f"waiting on {how} {len(waits)}"
+        named = [awaited(wait.kind, wait.pid) + _note(wait) for wait in waits]
+        detail = ", ".join(named)
+    return Activity(kind="waiting", text=text, detail=detail, until_ms=until_ms)
+
+
+def _note(wait: Wait) -> str:
+    return f" ({wait.note})" if wait.note else ""
 
 
 def hint(session: Session) -> str:
@@ -278,7 +290,7 @@ def hint(session: Session) -> str:
     if session.claim is not None:
         asks = _asks_person(goal, session.claim)
         return "goalfsm accept THREAD, or goalfsm reject THREAD" if asks else ""
-    return "goalfsm wake THREAD" if session.wait is not None else ""
+    return "goalfsm wake THREAD" if session.waits else ""
 
 
 def summary(status: Status) -> str:

@@ -148,6 +148,10 @@ settings_of_a_policy: Final = st.dictionaries(
 FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "acceptance": st.none() | st.booleans(),
     "after_crash": st.booleans(),
+    "any": st.booleans(),
+    "answer_shape": st.sampled_from(["", "s1", "s2"]),
+    "answer_step": st.none() | st.sampled_from([(1, 3), (2, 3)]),
+    "said_progress": st.booleans(),
     "answer_digest": st.sampled_from(["", "d1", "d2"]),
     "answer_length": few,
     "arguments": arguments,

@@ -47,8 +47,8 @@ def test_the_policy_may_ask_before_the_work_goes_on() -> None:
     thread.do(e.HostChanged(pending_messages=True))
     thread.dispatch()
     thread.restart()
-    assert thread.session.wait is not None
-    assert thread.session.wait.kind == "person"
+    assert thread.session.waits
+    assert thread.session.waits[0].kind == "person"
     assert thread.decision == ("wait", "wait")
     sent = thread.sent()
     thread.do(e.WakeRequested())
@@ -73,7 +73,7 @@ def test_a_goal_that_somebody_stopped_stays_stopped(on_start: Any) -> None:
         before = thread.goal
         thread.restart(after_crash=False)
         assert thread.goal == before
-        assert thread.session.wait is None
+        assert not thread.session.waits
 
 
 def test_an_engine_forgets_what_the_host_was_doing() -> None:

@@ -56,8 +56,8 @@ def test_a_rule_that_keeps_the_goal_active_does_not_keep_it_going(rule: str) -> 
     thread.do(e.AgentStarting(), FAULT)
     assert thread.status == "active"
     assert thread.session.held
-    assert thread.session.wait is not None
-    assert thread.session.wait.note == WHY
+    assert thread.session.waits
+    assert thread.session.waits[0].note == WHY
     assert thread.session.continuation.queued is None
     sent = thread.sent()
     thread.do(e.HostChanged(idle=True), e.TimerFired())

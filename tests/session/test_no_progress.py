@@ -8,6 +8,7 @@ import pytest
 
 from goalfsm.session import Policy
 from goalfsm.session import events as e
+from goalfsm.session.budgets import answer_step
 from goalfsm.session.entries import SetEntry
 from tests.session.thread import Thread, started
 
@@ -73,7 +74,7 @@ def test_a_claim_or_a_wait_that_somebody_ended_is_progress() -> None:
             e.WaitDeclared(kind="event", run_token=f"token-{thread.goal.continuations}")
         )
         thread.end(tools=(0, 0))
-        if thread.session.wait:
+        if thread.session.waits:
             thread.do(e.WakeRequested())
     assert thread.status == "active"
 
@@ -203,3 +204,93 @@ def test_the_same_gaps_three_times_pause_the_goal() -> None:
         )
     assert thread.goal.pause_reason == "no_progress"
     assert thread.goal.note == "3 turns in a row left the same gaps in verification"
+
+
+# Circles.
+
+
+def says(thread: Thread, *answers: str, tools: tuple[int, int] = (0, 0)) -> None:
+    """Let turns give answers."""
+    for answer in answers:
+        thread.turn(answer, tools=tools)
+
+
+LOOPS = {
+    "a counter": [f"Still paused as you asked (check {n}, 12:0{n}:07)." for n in range(6)],
+    "ids": [f"Job {n}f3a9c1e is not ready, nor is 0x{n}0ab77ff." for n in range(6)],
+    "two by turns": ["absolute fails, now relative", "relative fails, now absolute"] * 3,
+    "three by turns": ["one way", "another way", "a third way"] * 2,
+}
+
+
+@pytest.mark.parametrize("answers", LOOPS.values(), ids=LOOPS)
+def test_six_turns_that_go_round_in_a_circle_are_enough(answers: list[str]) -> None:
+    thread = started()
+    says(thread, *answers[:5])
+    assert thread.status == "active"
+    says(thread, answers[5])
+    assert (thread.status, thread.goal.pause_reason) == ("paused", "no_progress")
+    assert "but for numbers, times and ids" in (thread.goal.note or "")
+
+
+@pytest.mark.parametrize("answers", LOOPS.values(), ids=LOOPS)
+@pytest.mark.parametrize("how", ["tool", "claim", "progress"])
+def test_a_turn_that_did_something_ends_the_circle(answers: list[str], how: str) -> None:
+    thread = started()
+    says(thread, *answers[:5])
+    thread.dispatch()
+    if how == "claim":
+        thread.blocked()
+    thread.end(answer=answers[5], tools=(int(how == "tool"), 0), progress=how == "progress")
+    assert thread.status == "active"
+    says(thread, *answers[:5])
+    assert thread.status == "active"
+
+
+def test_a_count_that_grows_is_progress() -> None:
+    thread = started()
+    says(thread, *(f"{n} of 40 files are done" for n in range(1, 20)))
+    assert thread.status == "active"
+    says(thread, *(f"{n} of 40 files are done" for n in (19, 18, 17, 16, 15, 14)))
+    assert thread.goal.pause_reason == "no_progress"
+
+
+def test_another_whole_is_no_growth() -> None:
+    thread = started()
+    says(thread, *(f"{n} of {n + 1} checks" for n in range(1, 7)))
+    assert thread.goal.pause_reason == "no_progress"
+
+
+def test_answers_that_do_not_come_round_are_no_circle() -> None:
+    thread = started()
+    says(thread, "a", "b", "c", "d", "a", "b", "c", "e")
+    assert thread.status == "active"
+
+
+def test_a_longer_patience_waits_longer_for_a_circle() -> None:
+    thread = started(Policy(no_progress=8))
+    says(thread, *(f"check {n}" for n in range(7)))
+    assert thread.status == "active"
+    says(thread, "check 7")
+    assert thread.goal.pause_reason == "no_progress"
+
+
+def test_without_the_rule_a_circle_is_never_one() -> None:
+    thread = started(Policy(no_progress=0))
+    says(thread, *(f"check {n}" for n in range(12)))
+    assert thread.status == "active"
+
+
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [
+        ("3 of 10 done", (3, 10)),
+        ("7/10 tests", (7, 10)),
+        ("4 out of 5", (4, 5)),
+        ("12/30/2026", None),
+        ("9 of 3, then 1 of the 3", (1, 3)),
+        ("nothing", None),
+    ],
+)
+def test_a_step_is_read_from_an_answer(text: str, step: tuple[int, int] | None) -> None:
+    assert answer_step(text) == step

@@ -97,4 +97,4 @@ def test_a_start_that_asks_does_not_take_its_place() -> None:
 def test_a_goal_that_is_not_active_is_refused_in_words(thread: Thread) -> None:
     thread.do(e.BlockRequested())
     thread.do(e.PauseRequested())
-    assert (thread.reply.ok, thread.session.wait) == (False, None)
+    assert (thread.reply.ok, thread.session.waits) == (False, ())

@@ -116,8 +116,7 @@ def test_a_persons_message_lets_the_model_give_goals_again() -> None:
 def test_a_goal_that_may_not_be_paused_is_held_with_a_reason() -> None:
     thread = at_work("pause")
     thread.do(e.PauseRequested())
-    wait = thread.session.wait
-    assert wait is not None
+    (wait,) = thread.session.waits
     assert (wait.kind, wait.held) == ("person", True)
     assert wait.note == "a pause was asked for, and a rule of the machine is against it"
     assert (wait.since_ms, wait.until_ms) == (thread.now_ms, None)
@@ -128,8 +127,7 @@ def test_a_start_that_asks_first_gives_up_what_was_queued() -> None:
     assert thread.session.continuation.queued == "goal-1"
     thread.restart()
     assert thread.session.continuation.queued is None
-    wait = thread.session.wait
-    assert wait is not None
+    (wait,) = thread.session.waits
     question = "the engine was restarted; somebody has to say that the work goes on"
     assert (wait.kind, wait.note, wait.since_ms) == ("person", question, thread.now_ms)
     thread.do(e.WakeRequested())

@@ -241,7 +241,7 @@ class Engine(OneThread):
         waits = (
             session.continuation.queued is not None,
             session.claim is not None and self.is_settled_some_time(session.claim, goal),
-            session.wait is not None,
+            session.waits,
             session.retry.at_ms is not None,
             recovering is not None and compacting,
             recovering is not None and session.policy.retries == "host",

@@ -195,7 +195,7 @@ def test_a_message_ends_the_wait_for_a_person() -> None:
     thread.end()
     assert thread.decision == ("wait", "wait")
     say(thread, text="blue")
-    assert thread.session.wait is None
+    assert not thread.session.waits
     assert thread.sent() == 2
 
 
@@ -203,7 +203,7 @@ def test_a_message_ends_every_wait() -> None:
     thread = started()
     thread.do(e.WaitDeclared(kind="process", pid=7))
     say(thread)
-    assert thread.session.wait is None
+    assert not thread.session.waits
 
 
 def test_a_message_to_a_stopped_goal_waits_with_it() -> None:

@@ -9,6 +9,7 @@ from goalfsm.goal.model import Evidence, Goal, Limits, Usage
 from goalfsm.session import Context, Decision, Policy, Reply, Session, Step, codec
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
+from goalfsm.session.budgets import answer_shape, answer_step
 from goalfsm.session.entries import Entry
 from goalfsm.session.state import Rules
 from goalfsm.session.thread import handle
@@ -160,6 +161,7 @@ class Thread:
         outcome: Literal["finished", "failed", "aborted", "timed_out"] = "finished",
         answer: str = "",
         tools: tuple[int, int] = (1, 0),
+        progress: bool = False,
         **message: Any,
     ) -> None:
         """End the open run as the daemon does; ``tools`` are (ok, failed)."""
@@ -175,6 +177,9 @@ class Thread:
                 outcome=outcome,
                 message=said,
                 answer_digest=answer,
+                answer_shape=answer_shape(answer),
+                answer_step=answer_step(answer),
+                said_progress=progress,
                 answer_length=len(answer),
                 tools_ok=tools[0],
                 tools_failed=tools[1],

@@ -92,7 +92,7 @@ def _rested(session: Session, *, halted: bool) -> bool:
         verifiers, results = goal.verifiers, session.claim.results
         automatic = sum(verifier.kind != "person" for verifier in verifiers)
         return len(results) == automatic and len(verifiers) > automatic
-    wait = session.wait
+    wait = session.waits
     return wait is not None and wait.kind in {"person", "event"} and wait.until_ms is None
 
 

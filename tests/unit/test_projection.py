@@ -41,7 +41,7 @@ def test_projection_has_what_every_surface_needs() -> None:
         clock=Clock(goal_id="g", last_ms=1_800_000_000_000),
         run=RUN,
         claim=replace(CLAIM, results=(VerifierResult(index=0, outcome="failed"),)),
-        wait=Wait(kind="process", pid=4, since_ms=2, until_ms=3, note="n"),
+        waits=(Wait(kind="process", pid=4, since_ms=2, until_ms=3, note="n"),),
         retry=Retry(attempts=1, first_failure_ms=1, at_ms=2, reason="r"),
         blocking=Blocking(count=1, reason="b"),
         recovery=PENDING,
@@ -122,7 +122,16 @@ def test_projection_has_what_every_surface_needs() -> None:
             "passed": 0,
             "verifiers": 2,
         },
-        "wait": {"kind": "process", "since_ms": 2, "until_ms": 3, "pid": 4, "note": "n"},
+        "waits": [
+            {
+                "kind": "process",
+                "since_ms": 2,
+                "until_ms": 3,
+                "pid": 4,
+                "note": "n",
+                "any": False,
+            }
+        ],
         "retry": {"attempts": 1, "reason": "r", "first_failure_ms": 1, "at_ms": 2},
         "blocked_claims": {"count": 1, "needed": 3, "reason": "b"},
         "attention": {"kind": "pending", "reason": "provider error (503)"},
@@ -137,7 +146,7 @@ def test_projection_has_what_every_surface_needs() -> None:
 
 def test_projection_of_an_empty_thread() -> None:
     shown = msgspec.to_builtins(project(Session(), NOW_MS))
-    empty = ("goal", "progress", "last_decision", "run", "claim", "wait", "retry", "attention")
+    empty = ("goal", "progress", "last_decision", "run", "claim", "retry", "attention")
     assert {name: shown[name] for name in empty} == dict.fromkeys(empty)
     assert (shown["activity"], shown["thread_id"]) == ("no goal", "")
 

@@ -84,23 +84,25 @@ ACTIVITIES: list[tuple[Session, str, str, str, int | None]] = [
         5,
     ),
     (
-        active(recovery=RecoveryState(phase="host_overflow_recovering"), wait=Wait(kind="timer")),
+        active(
+            recovery=RecoveryState(phase="host_overflow_recovering"), waits=(Wait(kind="timer"),)
+        ),
         "recovering",
         "recovering",
         "",
         None,
     ),
-    (active(wait=Wait(kind="timer", until_ms=9)), "waiting", "waiting on a timer", "", 9),
+    (active(waits=(Wait(kind="timer", until_ms=9),)), "waiting", "waiting on a timer", "", 9),
     (
-        active(wait=Wait(kind="process", pid=77, note="the build")),
+        active(waits=(Wait(kind="process", pid=77, note="the build"),)),
         "waiting",
         "waiting on process 77",
         "the build",
         None,
     ),
-    (active(wait=Wait(kind="person")), "waiting", "waiting on a person", "", None),
+    (active(waits=(Wait(kind="person"),)), "waiting", "waiting on a person", "", None),
     (
-        active(wait=Wait(kind="event", note="CI"), host=Host(pending_messages=True)),
+        active(waits=(Wait(kind="event", note="CI"),), host=Host(pending_messages=True)),
         "waiting",
         "waiting on an event",
         "CI",
@@ -212,7 +214,7 @@ def test_last_turn_of_a_limited_goal_is_told(wind_down: Any, told: bool) -> None
             with_goal(status="budgetLimited", limited_by="continuations"),
             "goalfsm budget THREAD --max-continuations N",
         ),
-        (active(wait=Wait(kind="event")), "goalfsm wake THREAD"),
+        (active(waits=(Wait(kind="event"),)), "goalfsm wake THREAD"),
         (with_goal(active(claim=CLAIM), verifiers=(COMMAND,)), ""),
         (
             with_goal(active(claim=CLAIM), verifiers=(COMMAND, PERSON)),

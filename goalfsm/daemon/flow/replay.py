@@ -69,7 +69,7 @@ def stopped_by_faults(store: Store) -> Iterator[tuple[str, str]]:
         session = None if stored is None else codec.decode(stored.state)
         if session is None or session.goal is None:
             continue
-        held = session.wait.note if session.wait is not None and session.wait.held else ""
+        held = next((wait.note for wait in session.waits if wait.held), "")
         note = session.goal.note if session.goal.status == PAUSED else held
         if note and BY_A_FAULT in note:
             yield row.thread_id, note

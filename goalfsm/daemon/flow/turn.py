@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
+from msgspec.structs import replace
+
 from goalfsm.goal.model import Usage
 from goalfsm.session import events as e
-from goalfsm.session.budgets import answer_digest
+from goalfsm.session.budgets import answer_digest, answer_shape, answer_step
+from goalfsm.session.tools import REFUSED_STATUS
 from goalfsm.workers import protocol as w
-from recovery import classify
+from recovery import classify, only_error
 
 if TYPE_CHECKING:
     from goalfsm.session.state import Run
@@ -27,6 +30,8 @@ class Gathered:
         "answer_length",
         "error",
         "exited",
+        "progress",
+        "refused",
         "stop_reason",
         "tools_failed",
         "tools_ok",
@@ -45,6 +50,36 @@ class Gathered:
         self.stop_reason: w.StopReason = "stop"
         self.error: w.ErrorReported | None = None
         self.exited: w.Exited | None = None
+        self.progress = False
+        self.refused = False
+
+    @property
+    def went_well(self) -> bool:
+        """Return whether the turn ended well: also where a refused call of its own ended it."""
+        exited = self.exited
+        if exited is None:
+            return False
+        return exited.ok or (
+            self.refused and exited.status == REFUSED_STATUS and not exited.aborted
+        )
+
+    def settle(self, *, refused: bool) -> None:
+        """Take stock at the end: an answer that is nothing but a provider's error is that error.
+
+        ``refused``: a goal tool that the run called was refused.
+        """
+        self.refused = refused
+        if not self.went_well:
+            return
+        answer = "".join(self.answer)
+        if self.tools_ok or self.tools_failed or only_error(answer) is None:
+            if self.exited is not None and not self.exited.ok:
+                self.error = None
+            return
+        self.error = w.ErrorReported(message=answer, source="provider", text=answer)
+        if self.exited is not None:
+            self.exited = replace(self.exited, ok=False)
+        self.refused = False
 
     def clean(self, text: str) -> str:
         """Return text without the run's token, which a program may have printed."""
@@ -88,7 +123,7 @@ def outcome_of(seen: Gathered) -> Literal["finished", "failed", "timed_out"]:
     """Return how the run ended."""
     if seen.error is not None and seen.error.kind == "timeout":
         return "timed_out"
-    return "finished" if seen.exited is not None and seen.exited.ok else "failed"
+    return "finished" if seen.went_well else "failed"
 
 
 def compaction_ended(goal_id: str, done: w.Compaction) -> e.CompactionEnded:
@@ -107,7 +142,7 @@ def message_of(seen: Gathered, zone: str | None) -> e.Message:
 
     ``zone`` is where the worker runs: its provider may name a time of day there.
     """
-    if seen.exited is not None and seen.exited.ok:
+    if seen.went_well:
         stop: w.StopReason = "length" if seen.stop_reason == "length" else "stop"
         return e.Message(role="assistant", stop_reason=stop)
     error = seen.error or w.ErrorReported(message="the worker failed without saying why")
@@ -133,11 +168,16 @@ def message_of(seen: Gathered, zone: str | None) -> e.Message:
 
 def ended(run: Run, seen: Gathered, *, zone: str | None = None, gone: bool = True) -> e.RunFinished:
     """Return the end of a run whose worker told how it went."""
+    seen.settle(refused=run.refused)
+    answer = "".join(seen.answer)
     return e.RunFinished(
         run_id=run.run_id,
         outcome=outcome_of(seen),
         message=message_of(seen, zone),
-        answer_digest=answer_digest("".join(seen.answer)),
+        answer_digest=answer_digest(answer),
+        answer_shape=answer_shape(answer),
+        answer_step=answer_step(answer),
+        said_progress=seen.progress,
         answer_length=seen.answer_length,
         tools_ok=seen.tools_ok,
         tools_failed=seen.tools_failed,
@@ -159,6 +199,8 @@ def finished(run: Run, reported: tuple[w.TurnEvent, ...], zone: str | None = Non
                 seen.tool(ok=ok)
             case w.ErrorReported():
                 seen.error = event
+            case w.ProgressReported():
+                seen.progress = True
             case w.ModelTurnStarted():
                 seen.next_call()
             case w.ModelTurnEnded(stop_reason=stop_reason):

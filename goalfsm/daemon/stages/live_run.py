@@ -219,6 +219,8 @@ class LiveRun:
                 await self._tell(e.SteeringAcknowledged(message_id=message_id, run_token=token))
             case w.Skipped(reason=reason, excerpt=excerpt, count=count):
                 self._skipped(reason, excerpt, count)
+            case w.ProgressReported():
+                seen.progress = True
             case w.Exited():
                 seen.exited = event
 
@@ -309,7 +311,7 @@ class LiveRun:
                 )
             else:
                 zone = self._engine.world.zone()
-                step = yield ended(run, seen, zone=zone, gone=gone)
+                step = yield ended(session.run, seen, zone=zone, gone=gone)
             if gone:
                 yield from self._engine.dispatcher.follow_on(self._actor, self._limits, step)
 

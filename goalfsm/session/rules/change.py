@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from goalfsm.goal import accounting
 from goalfsm.goal.accounting import Clock, apply_usage, elapsed, tokens_of
 from goalfsm.goal.machine import CALLBACK_PREFIX, FORGET, used_up
-from goalfsm.goal.model import LIMITED, MAX_COUNT, PAUSED, Goal, Usage
+from goalfsm.goal.model import ACTIVE, LIMITED, MAX_COUNT, PAUSED, Goal, Usage
 from goalfsm.goal.transition import Plan, Rejection, Request, ResumeActive, RuntimeAccounting, plan
 from goalfsm.session import prompt_notices as notices
 from goalfsm.session.budgets import max_continuations
@@ -30,9 +30,12 @@ from goalfsm.session.state import (
     Retry,
     Run,
     Session,
+    Wait,
 )
 from recovery import machine as recovery
 
+CIRCLE: Final = 6
+"""How many turns have to show that answers go round in a circle."""
 FLUSH_AFTER_MS = 60_000
 """How long usage may go unwritten while tools run."""
 
@@ -53,7 +56,7 @@ def request(session: Session, asked: Request, ctx: Context) -> Change | Rejectio
 def apply(session: Session, planned: Plan, ctx: Context) -> Change:
     """Return the session after ``planned``: effects, the goal and its entry, effects after."""
     goal = _stamped(session.goal, planned)
-    fields: dict[str, Any] = {"goal": goal}
+    fields: dict[str, Any] = {"goal": goal, "waits": _still_waited_for(session, goal)}
     effects: list[Effect] = []
     for name in planned.before:
         _EFFECTS[name](session, planned, fields) if name in _EFFECTS else effects.append(
@@ -83,6 +86,11 @@ def apply(session: Session, planned: Plan, ctx: Context) -> Change:
     return Change(replace(session, **fields), tuple(effects))
 
 
+def _still_waited_for(session: Session, goal: Goal | None) -> tuple[Wait, ...]:
+    """Return what is waited for: nothing by a goal that stopped, for a person takes that up."""
+    return session.waits if goal is not None and goal.status == ACTIVE else ()
+
+
 def _stamped(before: Goal | None, planned: Plan) -> Goal | None:
     """Return the planned goal with the revision of a mutation; usage alone is none."""
     goal = planned.next_goal
@@ -100,7 +108,7 @@ NOTHING_YET: dict[str, Any] = {
     "completion": None,
     "blocking": Blocking(),
     "progress": Progress(),
-    "wait": None,
+    "waits": (),
     "retry": Retry(),
     "quota": Quota(),
     "notices": (),

@@ -111,7 +111,7 @@ def _inadmissible(session: Session, read: int | None) -> tuple[Session, Reply] |
 
 def _too_early(session: Session) -> tuple[Session, Reply] | None:
     """Return why a completion claim has to wait for something else; None lets it through."""
-    if session.wait is not None:
+    if session.waits:
         reply = Reply(
             ok=False,
             code="waiting",
@@ -227,7 +227,7 @@ def _accept(session: Session, claim: Claim, ctx: Context, *, by: str) -> Change:
         at_ms=ctx.now_ms,
     )
     done = replace(
-        change.session, claim=None, set_aside=None, completion=record, wait=None, steering=()
+        change.session, claim=None, set_aside=None, completion=record, waits=(), steering=()
     )
     return change._replace(
         session=done, reply=Reply(ok=True, code="marked", message="the goal is complete")

@@ -114,7 +114,7 @@ def _held(change: Change, ctx: Context) -> Change:
         message="no turn follows, though a rule of the machine keeps the goal active",
         hint="goalfsm wake THREAD takes the work up again",
     )
-    session = replace(session, wait=wait, continuation=kept)
+    session = replace(session, waits=(wait,), continuation=kept)
     return change._replace(session=session, reply=reply, decide=True)
 
 
@@ -184,7 +184,7 @@ def complete(session: Session, event: CompletionRequested, ctx: Context) -> Chan
         at_ms=ctx.now_ms,
     )
     done = replace(
-        change.session, completion=record, claim=None, set_aside=None, wait=None, steering=()
+        change.session, completion=record, claim=None, set_aside=None, waits=(), steering=()
     )
     reply = change.reply
     if record.unread:

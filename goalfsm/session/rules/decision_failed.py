@@ -65,5 +65,5 @@ def _paused(session: Session, reason: str, ctx: Context) -> Change:
     # A rule of the embedder's keeps the goal active: it waits for a person all the same.
     wait = Wait(kind="person", note=reason, since_ms=ctx.now_ms, held=True)
     kept = Continuation(warned=change.session.continuation.warned)
-    waiting = replace(change.session, wait=wait, continuation=kept)
+    waiting = replace(change.session, waits=(wait,), continuation=kept)
     return change._replace(session=waiting, decide=True)

@@ -50,7 +50,8 @@ def input_received(session: Session, event: InputReceived, ctx: Context) -> Chan
         if event.source == "extension":
             return Change(session)
         host = replace(session.host, inputs=session.host.inputs + 1)
-        session = replace(word.raised(session), host=host, model_goals=0)
+        waits = session.waits if session.held else ()
+        session = replace(word.raised(session), host=host, model_goals=0, waits=waits)
         if session.policy.unread_claims == "refuse":
             session = word.set_aside(session, "message", ctx)
         return recovering.user_input(stale.screen(session, stale.USER_INPUT).session)
@@ -68,7 +69,9 @@ def agent_starting(session: Session, event: AgentStarting) -> Change:
     host = before.session.host
     if not host.in_run:
         host = replace(host, in_run=True)
-    session = replace(before.session, host=host, told_word=None)
+    # A turn begins without the waits of those before it.
+    waits = tuple(wait for wait in before.session.waits if wait.held)
+    session = replace(before.session, host=host, told_word=None, waits=waits)
     if event.work is not None and stale.is_stale(session, event.work):
         return before._replace(session=session)
     return extend(before, stale.screen(session, stale.AGENT_STARTS))

@@ -40,7 +40,7 @@ def started(session: Session, _event: EngineStarted, ctx: Context) -> Change:
             # What was queued before is given up: it would start a turn without the answer.
             kept = Continuation(warned=session.continuation.warned)
             wait = Wait(kind="person", note=question, since_ms=ctx.now_ms)
-            return Change(replace(session, wait=wait, continuation=kept))
+            return Change(replace(session, waits=(wait,), continuation=kept))
         case "pause" if goal.status == ACTIVE:
             return _paused(session, ctx)
         case _:

@@ -246,9 +246,7 @@ def _rebudgeted(before: Session, allowed: Change, source: Source, ctx: Context) 
     if reopened:
         reply = Reply(ok=True, code="reopened", message="the goal is active again")
         change = restate(allowed, **RESUMED)
-        fresh = afresh(change.session, "budget_raised")
-        # What the work waits for has nothing to do with what it may cost.
-        return change._replace(session=replace(fresh, wait=session.wait), reply=reply)
+        return change._replace(session=afresh(change.session, "budget_raised"), reply=reply)
     by = used_up(goal) or goal.limited_by
     goal = replace(goal, updated_at=now, limited_by=by if goal.status == LIMITED else None)
     stored = request(replace(session, goal=before.goal), Set(goal, source), ctx)

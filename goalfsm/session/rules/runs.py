@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from goalfsm.goal.accounting import counted, stopped
 from goalfsm.goal.model import ACTIVE, Goal, Usage
 from goalfsm.session import prompt_notices as notices
-from goalfsm.session.budgets import answer_digest
+from goalfsm.session.budgets import answer_digest, answer_shape
 from goalfsm.session.effects import StartRun
 from goalfsm.session.events import (
     CompactionEnded,
@@ -19,6 +19,7 @@ from goalfsm.session.events import (
     WindDownDelivered,
 )
 from goalfsm.session.rules.change import (
+    CIRCLE,
     announce_limit,
     book,
     charge,
@@ -84,6 +85,7 @@ def dispatched(session: Session, event: RunDispatched, ctx: Context) -> Session:
         session,
         run=run,
         notices=(),
+        waits=tuple(wait for wait in session.waits if wait.held),
         host=replace(session.host, idle=False, can_compact=event.can_compact),
         wind_down="running" if event.wind_down else session.wind_down,
     )
@@ -206,12 +208,15 @@ def _progress(session: Session, run: Run, event: RunFinished) -> Progress:
     over: one that was over at once is no better than looking again and again.
     """
     before = session.progress
-    if run.claimed:
-        return replace(before, empty=0, same_answer=0, failing_tools=0, last_answer="")
+    if run.claimed or event.said_progress:
+        fresh = replace(before, empty=0, same_answer=0, failing_tools=0, last_answer="")
+        return replace(fresh, shapes=(), step=event.answer_step)
     said, used_tools = event.answer_digest, event.tools_ok + event.tools_failed
     empty = not event.answer_length and not used_tools and run.waits_for is None
+    shape = event.answer_shape or said
     if run.waits_for is not None:
         said = answer_digest(f"{said} waits for {run.waits_for}")
+        shape = answer_shape(f"{shape} waits for {run.waits_for}")
     same = bool(said) and said == before.last_answer
     only_failing = event.tools_failed > 0 and event.tools_ok == 0
     return replace(
@@ -220,7 +225,23 @@ def _progress(session: Session, run: Run, event: RunFinished) -> Progress:
         same_answer=before.same_answer + 1 if same else int(bool(said)),
         failing_tools=before.failing_tools + 1 if only_failing else 0,
         last_answer=said or before.last_answer,
+        shapes=_shapes(session, event, shape),
+        step=event.answer_step,
     )
+
+
+def _shapes(session: Session, event: RunFinished, shape: str) -> tuple[str, ...]:
+    """Return the last answers as far as they may be going round in a circle."""
+    before, step = session.progress, event.answer_step
+    grew = (
+        step is not None
+        and before.step is not None
+        and step[1] == before.step[1]
+        and step[0] > before.step[0]
+    )
+    if event.tools_ok or grew or not shape:
+        return ()
+    return (*before.shapes, shape)[-max(CIRCLE, session.policy.no_progress) :]
 
 
 def interrupted(session: Session, event: RunInterrupted, ctx: Context) -> Change:

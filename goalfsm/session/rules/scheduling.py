@@ -10,9 +10,9 @@ from goalfsm.goal.transition import Fire, Rejection
 from goalfsm.session.continuation import Continue, Situation, Stop, Verdict, Wait, decide
 from goalfsm.session.effects import SendWork
 from goalfsm.session.events import HostChanged
-from goalfsm.session.rules.change import announce_limit, charge, extend, request, restate
+from goalfsm.session.rules.change import CIRCLE, announce_limit, charge, extend, request, restate
 from goalfsm.session.state import Change, Context, Continuation, Decision, Session
-from goalfsm.text import awaited
+from goalfsm.session.wake import waiting_on, waits_end
 from recovery import machine as recovery
 from recovery.stale_work import AbortingTurn
 
@@ -22,7 +22,6 @@ def situation(session: Session) -> Situation:
     goal = session.goal
     if goal is None:
         return Situation(None)
-    wait = session.wait
     most = goal.max_continuations
     return Situation(
         status=goal.status,
@@ -35,8 +34,8 @@ def situation(session: Session) -> Situation:
         verifying=session.claim is not None,
         recovering=_recovering(session),
         retry_at_ms=session.retry.at_ms,
-        waiting=None if wait is None else wait.note or f"waiting on {awaited(wait.kind, wait.pid)}",
-        wait_until_ms=None if wait is None else wait.until_ms,
+        waiting=waiting_on(session.waits),
+        wait_until_ms=waits_end(session.waits),
         continuations=session.next_turn - 1,
         max_continuations=session.policy.max_continuations if most is None else most,
         used_up=used_up(goal),
@@ -67,7 +66,21 @@ def stuck(session: Session) -> str:
     for count, what in counts:
         if most and count >= most:
             return f"{count} turns in a row {what}"
-    return ""
+    period = _period(progress.shapes, max(CIRCLE, most)) if most else 0
+    if not period:
+        return ""
+    same = "the same answer" if period == 1 else f"the same {period} answers by turns"
+    return f"{len(progress.shapes)} turns in a row gave {same}, but for numbers, times and ids"
+
+
+def _period(shapes: tuple[str, ...], turns: int) -> int:
+    """Return after how many answers they come round again in so many turns; 0 where they do not."""
+    if len(shapes) < turns:
+        return 0
+    for period in (1, 2, 3):
+        if shapes[period:] == shapes[:-period]:
+            return period
+    return 0
 
 
 def schedule(session: Session, ctx: Context) -> Change:

@@ -65,6 +65,6 @@ def afresh(session: Session, notice: NoticeKind, text: str = "") -> Session:
     if claim is not None and any(known.outcome == "unverifiable" for known in claim.results):
         claim = None
     session = replace(
-        session, blocking=Blocking(), progress=Progress(), wait=None, claim=claim, wind_down="none"
+        session, blocking=Blocking(), progress=Progress(), waits=(), claim=claim, wind_down="none"
     )
     return notify(session, notice, text)

@@ -49,7 +49,7 @@ def received(session: Session, event: SteeringReceived, ctx: Context) -> Change:
     session = replace(
         session,
         steering=(*session.steering, said),
-        wait=session.wait if session.held else None,
+        waits=session.waits if session.held else (),
         progress=Progress(),
         model_goals=0,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from goalfsm.goal.model import Limits
 from goalfsm.goal.validation import Rejected
 from goalfsm.session import tools
@@ -13,6 +15,15 @@ from goalfsm.session.state import Change, Context, Reply, Session
 
 
 def called(session: Session, event: ToolCalled, ctx: Context) -> Change:
+    """Carry the call out, and note with its run when it was refused."""
+    change = _called(session, event, ctx)
+    run, reply = change.session.run, change.reply
+    if run is None or reply is None or reply.ok or run.refused:
+        return change
+    return change._replace(session=replace(change.session, run=replace(run, refused=True)))
+
+
+def _called(session: Session, event: ToolCalled, ctx: Context) -> Change:
     """Parse the call and carry it out; what is malformed is refused in the reply."""
     asked = tools.parse(event.name, event.arguments)
     match asked:

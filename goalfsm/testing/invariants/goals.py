@@ -78,7 +78,7 @@ def _successors_start_clean(t: Transition) -> None:
     if before is None or (after is not None and after.goal_id == before.goal_id):
         return
     session = t.after
-    inherited = (session.claim, session.completion, session.wait, session.retry.at_ms)
+    inherited = (session.claim, session.completion, session.waits, session.retry.at_ms)
     hold(not any(inherited), f"inherited: {inherited}")
     hold(not (session.blocking.count or session.steering), "inherited counts or messages")
     hold(session.run is None or session.run.ending is not None, "the old run goes on")

@@ -33,7 +33,7 @@ def _continuations_are_due(t: Transition) -> None:
     hold(after.host.idle and after.run is None, "the host is busy")
     hold(not after.host.pending_messages, "a person's messages come first")
     hold(after.claim is None, "a claim is being verified")
-    hold(after.wait is None, "the work waits for something")
+    hold(not after.waits, "the work waits for something")
     hold(not after.stopping, "the engine is shutting down")
     attention = after.recovery.attention
     hold(attention is None or attention.kind != "pending", "recovery is pending")
