@@ -58,10 +58,26 @@ def get_goal(place: Place, as_json: bool) -> int:
     metavar="N",
     help="Token budget, only where the person named one.",
 )
+@click.option(
+    "--criterion",
+    "criteria",
+    multiple=True,
+    metavar="TEXT",
+    help="What must be shown before it is complete; repeatable.",
+)
 @options.JSON
-def create_goal(place: Place, objective: str, token_budget: int | None, as_json: bool) -> int:
-    """Give this thread a goal; refused while it has an unfinished one."""
-    given = {"objective": objective, "token_budget": token_budget}
+def create_goal(
+    place: Place,
+    objective: str,
+    token_budget: int | None,
+    criteria: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Give this thread a goal; refused while it has an unfinished one.
+
+    Only the first goal of a thread is the model's to give, unless a person allows more.
+    """
+    given = {"objective": objective, "token_budget": token_budget, "criteria": list(criteria)}
     return _call(place, "create_goal", given, as_json=as_json)
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from goalfsm.goal.model import MAX_COUNT
 from recovery.failures import Rule, classifier
 
 
@@ -17,10 +18,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     Durations are in seconds. ``max_continuations`` 0 is unlimited. ``overrun_s`` is how long a turn
     may go on after a budget was used up under it, and how long the turn that winds down may take.
     ``model_goals`` is how many goals in a row the model may give without a word of a person's
-    between them; 0 is any number. ``short_wait_s``: what the work waited for less long than that
-    does not count as progress; 0 takes every wait as such. ``unread_claims``: what becomes of a
-    claim from a run that has not read a person's last word. ``failure_rules`` are asked of a failed
-    turn before the rules of `recovery.RULES`.
+    between them; 0 is none but for a thread without any goal. ``inherit_limits``: such a goal
+    stands under what is left of the last person's limits, and under their checks.
+    ``short_wait_s``: what the work waited for less long than that does not count as progress; 0
+    takes every wait as such. ``unread_claims``: what becomes of a claim from a run that has not
+    read a person's last word. ``failure_rules`` are asked of a
+    failed turn before the rules of `recovery.RULES`.
     """
 
     blocked_after: int = 3
@@ -28,7 +31,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     no_progress: int = 3
     short_wait_s: float = 600.0
     steering_limit: int = 100
-    model_goals: int = 10
+    model_goals: int = 0
+    inherit_limits: bool = True
     unread_claims: Literal["refuse", "allow"] = "refuse"
     max_continuations: int = 100
     retries: Literal["engine", "host"] = "engine"
@@ -81,7 +85,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             evidence_required=False,
             no_progress=0,
             max_continuations=0,
-            model_goals=0,
+            model_goals=MAX_COUNT,
+            inherit_limits=False,
             unread_claims="allow",
             retries="host",
             compacts="host",

@@ -9,7 +9,7 @@ import msgspec
 
 from goalfsm.goal.accounting import STOPPED_CLOCK, Clock
 from goalfsm.goal.machine import GoalMachine, default_machine
-from goalfsm.goal.model import Evidence, Goal, Usage
+from goalfsm.goal.model import Evidence, Goal, Limits, Usage
 from goalfsm.session.effects import Effect
 from goalfsm.session.policy import Policy
 from recovery.stale_work import IDLE as STALE_IDLE
@@ -266,8 +266,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     ``first_policy`` is what the thread began with, once that was changed: a replay starts there.
     ``model_goals`` is how many goals in a row the model has given without a word of a person's.
-    ``told_word`` is the word up to which a refused claim has shown the run what it had not read;
-    ``set_aside`` is the last claim that came to nothing in that way.
+    ``grant`` is what a person's limits had left for the goal that the model gave last, before any
+    number of its own. ``told_word`` is the word up to which a refused claim has shown the run what
+    it had not read; ``set_aside`` is the last claim that came to nothing in that way.
     """
 
     policy: Policy = Policy()
@@ -298,11 +299,17 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     decision: Decision | None = None
     stopping: bool = False
     model_goals: int = 0
+    grant: Limits | None = None
 
     @property
     def began_with(self) -> Policy:
         """Return the policy that the thread began with: a replay of its journal starts there."""
         return self.policy if self.first_policy is None else self.first_policy
+
+    @property
+    def model_may_create(self) -> bool:
+        """Return whether the model may give this thread a goal, once none is unfinished."""
+        return self.goal is None or self.model_goals < self.policy.model_goals
 
     @property
     def next_turn(self) -> int:

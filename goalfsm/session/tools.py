@@ -8,7 +8,7 @@ or empty counts as left out, because some providers make the model fill in every
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -18,10 +18,14 @@ from goalfsm.goal.model import (
     MAX_ITEMS,
     MAX_OBJECTIVE_LENGTH,
     MAX_TEXT_LENGTH,
+    Criterion,
     Evidence,
 )
 from goalfsm.goal.validation import Rejected, check_budget, check_objective, check_text
 from goalfsm.text import line, shortened
+
+if TYPE_CHECKING:
+    from goalfsm.session.state import Session
 
 ToolName = Literal["create_goal", "get_goal", "update_goal", "wait"]
 WaitFor = Literal["timer", "process", "person", "event"]
@@ -42,6 +46,7 @@ class CreateGoal(msgspec.Struct, frozen=True, kw_only=True):
 
     objective: str
     token_budget: int | None = None
+    criteria: tuple[Criterion, ...] = ()
 
 
 class GetGoal(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +75,7 @@ class DeclareWait(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None = None
     start_time: str = ""
     note: str = ""
+    any: bool = False
 
 
 ToolRequest = CreateGoal | GetGoal | ClaimComplete | ClaimBlocked | DeclareWait
@@ -117,6 +123,12 @@ CREATE_GOAL: Final = ToolDefinition(
                 "minimum": 1,
                 "maximum": MAX_COUNT,
                 "description": "Most tokens that the goal may use; null for no limit.",
+            },
+            "criteria": {
+                "type": ["array", "null"],
+                "maxItems": MAX_ITEMS,
+                "items": {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_LENGTH},
+                "description": "What must each be shown before the goal is complete.",
             },
         },
         "required": ["objective"],
@@ -207,12 +219,25 @@ WAIT: Final = ToolDefinition(
                 "maxLength": MAX_TEXT_LENGTH,
                 "description": "What people see of it.",
             },
+            "any": {
+                "type": ["boolean", "null"],
+                "description": (
+                    "Several waits may be declared: all have to be over, or the first with true."
+                ),
+            },
         },
         "required": ["for"],
         "additionalProperties": False,
     },
 )
 TOOLS: Final[tuple[ToolDefinition, ...]] = (CREATE_GOAL, GET_GOAL, UPDATE_GOAL, WAIT)
+
+
+def offered(session: Session) -> tuple[ToolDefinition, ...]:
+    """Return the tools that the model of a thread is shown: none that it may not use."""
+    return TOOLS if session.model_may_create else TOOLS[1:]
+
+
 _BY_NAME: Final[dict[str, ToolDefinition]] = {tool.name: tool for tool in TOOLS}
 
 REFUSED_STATUS: Final = 10
@@ -265,7 +290,25 @@ def _create(given: dict[str, Any]) -> CreateGoal | Rejected:
     refused = check_budget(budget)
     if refused is not None:
         return refused
-    return CreateGoal(objective=objective, token_budget=None if budget is None else int(budget))
+    criteria = _criteria(given.get("criteria", ()))
+    if isinstance(criteria, Rejected):
+        return criteria
+    tokens = None if budget is None else int(budget)
+    return CreateGoal(objective=objective, token_budget=tokens, criteria=criteria)
+
+
+def _criteria(items: Any) -> tuple[Criterion, ...] | Rejected:
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+        return _invalid("criteria", "a list of texts")
+    if len(items) > MAX_ITEMS:
+        return Rejected(
+            "too_many_items",
+            f"{len(items):,} criteria, {MAX_ITEMS} are allowed",
+            "sum some of them up",
+        )
+    checked = [check_text(item, "criterion") for item in items]
+    refused = next((text for text in checked if isinstance(text, Rejected)), None)
+    return refused or tuple(Criterion(text=text) for text in checked if isinstance(text, str))
 
 
 def _update(given: dict[str, Any]) -> ClaimComplete | ClaimBlocked | Rejected:
@@ -296,6 +339,8 @@ def _wait(given: dict[str, Any]) -> DeclareWait | Rejected:
         return refused
     if not isinstance(note, str) or not isinstance(started, str):
         return _invalid("note or start time", "texts")
+    if not isinstance(given.get("any", False), bool):
+        return _invalid("any", "true or false")
     said = check_text(note, "note") if note else ""
     if isinstance(said, Rejected):
         return said
@@ -305,6 +350,7 @@ def _wait(given: dict[str, Any]) -> DeclareWait | Rejected:
         pid=given.get("pid"),
         start_time=started,
         note=said,
+        any=given.get("any", False),
     )
 
 

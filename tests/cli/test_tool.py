@@ -61,7 +61,7 @@ def test_a_second_goal_is_refused_to_the_model() -> None:
         COMPLETE,
     )
     assert goalfsm("run", "the first", "--", program).status == exits.OK
-    assert Path("status.txt").read_text() == "1\n"
+    assert Path("status.txt").read_text() == "10\n"
     assert Path("out.txt").read_text() == ""
     assert "unfinished goal" in Path("refusal.txt").read_text()
 
@@ -69,6 +69,9 @@ def test_a_second_goal_is_refused_to_the_model() -> None:
 def test_a_model_may_give_a_goal_to_a_thread_that_has_none(cli: Cli) -> None:
     cli("set", "the first")
     cli("complete")
+    refused = cli("tool", "create_goal", "--objective", "the second")
+    assert refused.status == exits.REFUSED_CALL
+    cli("policy", "--set", "model_goals=1")
     made = cli("tool", "create_goal", "--objective", "the second", "--token-budget", "5k")
     assert made.status == exits.OK, made
     goal = json.loads(cli("status", "--json").out)["goal"]
@@ -86,7 +89,7 @@ def test_a_token_of_an_old_run_is_refused() -> None:
     )
     result = goalfsm("run", "do it", "--", program)
     assert result.status == exits.ATTENTION, result
-    assert Path("status.txt").read_text() == "1\n"
+    assert Path("status.txt").read_text() == "10\n"
     assert "run is over" in Path("refusal.txt").read_text()
 
 
@@ -160,7 +163,7 @@ def test_a_wait_of_an_old_run_is_refused_as_any_call_is(
     cli("set", "do it", "--", "true")
     monkeypatch.setenv("GOALFSM_RUN_TOKEN", "old")
     result = cli("tool", "wait", "--for", "person")
-    assert result.status == exits.FAILED
+    assert result.status == exits.REFUSED_CALL
     assert not result.out
     assert "run is over" in result.err
     assert '"wait":null' in cli("status", "--json").out

@@ -172,6 +172,47 @@ def selfmade(stage: Stage) -> Iterator[Row]:
     varied(stage, uses_tool(), claims_complete("it is polished"), more)
     stage.give(THREAD, OBJECTIVE)
     stage.clock.advance("8h")
+    yield stage.row("in 8 hours", "complete", most=1)
+    assert stage.worker.results[-1].code == "origin_not_allowed"
+
+
+@scenario(
+    "A model that may give itself two goals more",
+    "It gives itself as many as it likes, each with a limit of its own.",
+    policy=Policy(model_goals=2),
+)
+def selfmade_twice(stage: Stage) -> Iterator[Row]:
+    more = calls("create_goal", objective="Polish it once more", token_budget=10**9)
+    varied(stage, uses_tool(), claims_complete("it is polished"), more)
+    stage.give(THREAD, OBJECTIVE, continuations=5)
+    stage.clock.advance("8h")
     # The one that was given, and as many as the model may give itself.
-    yield stage.row("in 8 hours", "complete", most=1 + Policy().model_goals)
+    yield stage.row("in 8 hours", "complete", most=3)
+    assert stage.goal(THREAD).max_continuations == 3
     assert stage.worker.results[-1].code == "model_goals_spent"
+
+
+@scenario(
+    "Answers A, B, A, B",
+    "One turn undoes what the one before did, and neither notices.",
+)
+def by_turns(stage: Stage) -> Iterator[Row]:
+    for number in range(6):
+        tried, next_try = ("absolute", "relative") if number % 2 else ("relative", "absolute")
+        words = f"The {tried} import fails; the {next_try} one comes next."
+        stage.worker.turn(turn_tokens(), says(words))
+    stage.give(THREAD, OBJECTIVE)
+    stage.clock.advance("8h")
+    yield stage.row("in 8 hours", "paused (no_progress)", most=6)
+
+
+@scenario(
+    "The same answer with a counter in it",
+    "A number or a clock in the text makes every answer another one.",
+)
+def counting(stage: Stage) -> Iterator[Row]:
+    for number in range(6):
+        stage.worker.turn(turn_tokens(), says(f"Still nothing (check {number}, 12:0{number}:30)."))
+    stage.give(THREAD, OBJECTIVE)
+    stage.clock.advance("8h")
+    yield stage.row("in 8 hours", "paused (no_progress)", most=6)

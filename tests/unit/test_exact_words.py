@@ -55,7 +55,7 @@ NOW_MS = 1_800_000_010_500
             {"x": 1},
             "unknown_argument",
             "create_goal has no argument x",
-            "it takes objective, token_budget",
+            "it takes objective, token_budget, criteria",
         ),
         (
             "create_goal",

@@ -14,7 +14,7 @@ from goalfsm.daemon.stages.subscriptions import Output, Problem
 from goalfsm.daemon.stages.toolcalls import answer
 from goalfsm.errors import GoalError, StoreError, described
 from goalfsm.session import events as e
-from goalfsm.session.tools import TOOLS
+from goalfsm.session.tools import TOOLS, offered
 from goalfsm.workers import protocol as w
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ Ending = Literal["interrupted", "killed"]
 _ROOM: Final = 128
 """How many of a run's events may wait to be committed before the worker has to wait."""
 _SHOWN: Final = 500
-_TOOLS: Final = tuple(
-    w.Tool(name=tool.name, description=tool.description, parameters=tool.parameters)
+_TOOLS: Final = {
+    tool.name: w.Tool(name=tool.name, description=tool.description, parameters=tool.parameters)
     for tool in TOOLS
-)
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -138,7 +138,7 @@ class LiveRun:
             turn_timeout_s=self._limits.turn_timeout_s,
             silence_timeout_s=self._limits.silence_timeout_s,
             session=self._actor.session.worker_session,
-            tools=_TOOLS,
+            tools=tuple(_TOOLS[tool.name] for tool in offered(self._actor.session)),
         )
 
     async def _abort(self, task: asyncio.Task[None]) -> None:

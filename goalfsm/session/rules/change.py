@@ -112,6 +112,7 @@ NOTHING_YET: dict[str, Any] = {
     "retry": Retry(),
     "quota": Quota(),
     "notices": (),
+    "grant": None,
     "wind_down": "none",
 }
 """What a goal starts with, besides its own fields."""

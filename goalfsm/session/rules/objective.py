@@ -12,6 +12,7 @@ from goalfsm.goal.machine import used_up
 from goalfsm.goal.model import ACTIVE, LIMITED, MAX_ITEMS, Criterion, Goal, Limit, Limits, Verifier
 from goalfsm.goal.transition import Fire, Rejection, Set, Source
 from goalfsm.goal.validation import Rejected, check_budget, check_objective, check_text, create
+from goalfsm.session.budgets import max_continuations
 from goalfsm.session.events import BudgetChanged, EditRequested, ObjectiveGiven, PolicyChanged
 from goalfsm.session.rules import word
 from goalfsm.session.rules.change import (
@@ -52,6 +53,9 @@ def give(session: Session, event: ObjectiveGiven, ctx: Context) -> Change:
     if fault is not None:
         return Change(session, (), refused(fault))
     assert isinstance(created, Goal)  # noqa: S101  a refusal is a fault
+    left = _left(session) if by_model else None
+    if isinstance(left, Rejected):
+        return Change(session, (), refused(left))
     settled = _settled(session, event.policy)
     if isinstance(settled, Rejected):
         return Change(session, (), refused(settled))
@@ -60,25 +64,68 @@ def give(session: Session, event: ObjectiveGiven, ctx: Context) -> Change:
         model_goals=settled.model_goals + 1 if by_model else 0,
         host=replace(settled.host, inputs=0),  # they were about what there was before
     )
-    goal = replace(
-        created, **_limits(event.limits), criteria=event.criteria, verifiers=event.verifiers
-    )
+    verifiers, limits = event.verifiers, event.limits
+    if left is not None and session.goal is not None:
+        verifiers, limits = session.goal.verifiers, _lower(limits, left)
+    goal = replace(created, **_limits(limits), criteria=event.criteria, verifiers=verifiers)
     change = request(session, Set(goal, SOURCES[event.origin]), ctx)
     assert isinstance(change, Change)  # noqa: S101  a decided goal is always stored
     reply = Reply(ok=True, code="created", message=f"goal {goal.goal_id} is active")
-    return change._replace(reply=reply)
+    return change._replace(session=replace(change.session, grant=left), reply=reply)
 
 
 def _too_many(session: Session) -> Rejected | None:
     """Return why the model may not go on giving itself goals; None while it may."""
-    most = session.policy.model_goals
-    if not most or session.model_goals < most:
+    if session.model_may_create:
         return None
+    if not session.policy.model_goals:
+        return Rejected(
+            "origin_not_allowed",
+            "the next goal of this thread is a person's to give",
+            "a person gives it, or lets the model: goalfsm policy THREAD --set model_goals=N",
+        )
     return Rejected(
         "model_goals_spent",
         f"the model has given this thread {session.model_goals} goals in a row",
         "a person has to say how it goes on, by an objective or a message",
     )
+
+
+def _left(session: Session) -> Limits | Rejected | None:
+    """Return what the last person's limits have left for a goal that the model gives.
+
+    None where no person has limited anything; a limit that is spent refuses the goal.
+    """
+    before = session.goal
+    if before is None or not session.policy.inherit_limits:
+        return None
+    grant = session.grant or Limits()
+    limited = {
+        "tokens": (grant.tokens or before.token_budget, before.tokens_used),
+        "seconds": (grant.seconds or before.time_budget_seconds, before.active_seconds),
+        "cost": (grant.cost or before.cost_budget, before.cost_used),
+        "continuations": (
+            grant.continuations or max_continuations(before, session.policy),
+            before.continuations,
+        ),
+    }
+    left = {name: most - used for name, (most, used) in limited.items() if most is not None}
+    for name, rest in left.items():
+        if rest <= 0:
+            what = "turns" if name == "continuations" else name
+            return Rejected(
+                "limit_spent",
+                f"nothing is left of the {what} that a person allowed",
+                "a person gives the next goal, with limits of its own",
+            )
+    return Limits(**left)
+
+
+def _lower(asked: Limits, left: Limits) -> Limits:
+    """Return the limits that are left, or what the model itself named where that is less."""
+    pairs = zip(msgspec.structs.astuple(asked), msgspec.structs.astuple(left), strict=True)
+    lowest = (min((one for one in pair if one is not None), default=None) for pair in pairs)
+    return Limits(**dict(zip(Limits.__struct_fields__, lowest, strict=True)))
 
 
 def _fault(event: ObjectiveGiven) -> Rejected | None:
@@ -228,6 +275,10 @@ def change_budget(session: Session, event: BudgetChanged, ctx: Context) -> Chang
     goal = session.goal
     if goal is None:
         return Change(session, (), refused(Rejection("no_goal", "raise_budget", "absent")))
+    if session.grant is not None:
+        given = msgspec.structs.asdict(event.limits).items()
+        named = dict.fromkeys(event.unlimited) | {k: v for k, v in given if v is not None}
+        session = replace(session, grant=replace(session.grant, **named))
     freed = {
         _LIMIT_FIELDS[name]: 0 if name == "continuations" else None for name in event.unlimited
     }

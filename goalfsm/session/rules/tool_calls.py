@@ -31,9 +31,12 @@ def _called(session: Session, event: ToolCalled, ctx: Context) -> Change:
             return Change(session, (), refused(asked))
         case tools.GetGoal():
             return Change(session, (), Reply(ok=True, code=tools.READ))
-        case tools.CreateGoal(objective=objective, token_budget=budget):
+        case tools.CreateGoal(objective=objective, token_budget=budget, criteria=criteria):
             given = ObjectiveGiven(
-                objective=objective, limits=Limits(tokens=budget), origin="model"
+                objective=objective,
+                limits=Limits(tokens=budget),
+                criteria=criteria,
+                origin="model",
             )
             # A host that drives its turns itself decides when the model's turn has ended.
             engine = session.policy.retries == "engine"
@@ -55,4 +58,5 @@ def _declared(asked: tools.DeclareWait, event: ToolCalled, ctx: Context) -> Wait
         run_token=event.run_token,
         relative=asked.seconds is not None,
         started=asked.start_time,
+        any=asked.any,
     )
