@@ -92,8 +92,8 @@ def _rested(session: Session, *, halted: bool) -> bool:
         verifiers, results = goal.verifiers, session.claim.results
         automatic = sum(verifier.kind != "person" for verifier in verifiers)
         return len(results) == automatic and len(verifiers) > automatic
-    wait = session.waits
-    return wait is not None and wait.kind in {"person", "event"} and wait.until_ms is None
+    by_people = [wait for wait in session.waits if wait.kind in {"person", "event"}]
+    return any(wait.until_ms is None for wait in by_people)
 
 
 def _answer(world: World) -> bool:
