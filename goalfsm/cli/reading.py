@@ -37,7 +37,12 @@ _WIDTH = 40
 
 def print_json(value: object) -> None:
     """Write a value as one line of JSON."""
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    sys.stdout.write(json_text(value) + "\n")
+
+
+def json_text(value: object) -> str:
+    """Return a value as one line of JSON."""
+    return msgspec.json.encode(value).decode()
 
 
 def now_ms() -> int:
@@ -102,29 +107,24 @@ def log_command(place: Place, limit: int, everything: bool, as_json: bool) -> No
     With --json every event is shown, one object a line.
     """
     with asking.reading(place) as store:
-        asking.require_thread(store, place)
-        rows = list(_newest(store, place.thread_id, limit, quiet_too=everything or as_json))
-    for row in reversed(rows):
-        if as_json:
-            print_json(notice_of(row))
-        else:
-            click.echo(row_text(row))
+        if not store.journal.read(place.thread_id, limit=1):
+            raise asking.unknown_thread(place)
+        # A line is kept of each row, not the row: one may carry megabytes.
+        rows = _newest(store, place.thread_id, limit, quiet_too=everything or as_json)
+        lines = [json_text(notice_of(row)) if as_json else row_text(row) for row in rows]
+    for line in reversed(lines):
+        click.echo(line)
 
 
 def _newest(store: Store, thread_id: str, limit: int, *, quiet_too: bool) -> Iterator[JournalRow]:
     """Yield the newest ``limit`` rows, newest first."""
-    wanted = limit
-    page = store.journal.read(thread_id, limit=_PAGE, newest=True)
-    while page and wanted:
+    wanted, before = limit, None
+    while wanted and (page := store.journal.read(thread_id, before=before, newest=True)):
         for row in page:
             if wanted and (quiet_too or not is_quiet(codec.decode_event(row.event))):
                 wanted -= 1
                 yield row
-        first = page[-1].revision
-        if first <= 1:
-            return
-        start = max(0, first - 1 - _PAGE)
-        page = tuple(reversed(store.journal.read(thread_id, after=start, limit=first - 1 - start)))
+        before = page[-1].revision
 
 
 def events_of(store: Store, thread_id: str) -> Iterator[tuple[int, Event]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -70,6 +71,34 @@ def test_it_is_migrated_with_all_that_is_in_it(path: Path) -> None:
     for thread in rows:
         assert replay(store, thread).ok
     store.close()
+
+
+def test_a_copy_of_it_is_kept(path: Path) -> None:
+    """What was there before a migration can be had back, once, with the old version."""
+    SqliteStore.open(path, is_alive=nobody_lives).close()
+    kept = path.with_name("goals.db.version-2")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    copy = SqliteStore.open(kept, read_only=True)
+    assert copy.facts().schema_version == 2
+    assert [row.thread_id for row in copy.sessions.threads()] == ["cut", "done", "held"]
+    assert copy.integrity() == ()
+    copy.close()
+    before = kept.read_bytes()
+    SqliteStore.open(path, is_alive=nobody_lives).close()
+    assert kept.read_bytes() == before
+    assert not list(path.parent.glob("*.part*"))
+
+
+def test_a_disk_without_room_for_a_copy_is_migrated_all_the_same(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A migration loses nothing, so nobody has to make room for a copy first."""
+    usage = shutil.disk_usage(path.parent)
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: usage._replace(free=100_000))
+    store = SqliteStore.open(path, is_alive=nobody_lives)
+    assert store.facts().schema_version == len(MIGRATIONS)
+    store.close()
+    assert not path.with_name("goals.db.version-2").exists()
 
 
 def test_its_goals_go_on(path: Path) -> None:

@@ -57,12 +57,18 @@ class Settings:
         vfs: str | None = None,
         migrations: tuple[Migration, ...] = MIGRATIONS,
         owner_lives: Callable[[apsw.Connection], bool] = lambda _db: False,
+        before_migration: Callable[[Path, int], None] = lambda _path, _version: None,
     ) -> None:
-        """Keep the settings; ``owner_lives`` tells whether an owner uses the open database."""
+        """Keep the settings; ``owner_lives`` tells whether an owner uses the open database.
+
+        ``before_migration`` is called with the path and the version of a database that is going to
+        be migrated.
+        """
         self.busy_ms = busy_ms
         self.vfs = vfs
         self.migrations = migrations
         self.owner_lives = owner_lives
+        self.before_migration = before_migration
 
 
 class Database:
@@ -75,6 +81,9 @@ class Database:
         self.given = path.expanduser().absolute()
         self.path = resolve(self.given, create=create)
         self.settings = settings
+        self._begin()
+
+    def _begin(self) -> None:
         self.epoch: int | None = None
         self._broken: StoreError | None = None
         self._seen: Stamp | None = None
@@ -88,8 +97,10 @@ class Database:
         try:
             fresh = recognise(db, self.path, len(self.settings.migrations))
             _configure(db, self.settings, self.path)
-            if not fresh and _version(db) < len(self.settings.migrations):
+            before = _version(db)
+            if not fresh and before < len(self.settings.migrations):
                 self._refuse_migration_under_owner(db)
+                self.settings.before_migration(self.path, before)
             migrate(db, self.settings.migrations)
             place.check()
         except apsw.CantOpenError as error:

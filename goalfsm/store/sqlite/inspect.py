@@ -10,10 +10,11 @@ from typing import Final
 
 import apsw
 
-from goalfsm.errors import Busy, StoreUnavailable
+from goalfsm.errors import Busy, StoreError, StoreUnavailable
 from goalfsm.store.port import Facts
-from goalfsm.store.sqlite.database import Database, shut
+from goalfsm.store.sqlite.database import Database, Settings, connect, shut
 from goalfsm.store.sqlite.failures import translated
+from goalfsm.store.sqlite.in_memory import MemoryDatabase
 from goalfsm.store.sqlite.place import Reserve, claim_copy, publish_copy, wal_of
 from goalfsm.store.sqlite.reader import ReadOnlyDatabase, connect_to_read
 
@@ -66,19 +67,24 @@ _SHOWN: Final = ("journal_mode", "synchronous", "page_size", "wal_autocheckpoint
 
 def integrity(database: Database) -> tuple[str, ...]:
     """Return what is wrong: with the pages, and with what must agree between the tables."""
-    problems: list[str] = []
+    if isinstance(database, MemoryDatabase):
+        return _problems(database.connection())
     with closing(ReadOnlyDatabase(database.path, database.settings)) as reader:
-        try:
-            db = reader.connection()
-            found = db.execute(f"PRAGMA integrity_check({MAX_PROBLEMS})").fetchall()
-            problems += [str(text) for (text,) in found if text != "ok"]
-            for sentence, query in _CHECKS:
-                rows = db.execute(query, (MAX_PROBLEMS,)).fetchall()
-                problems += [sentence.format(*row) for row in rows]
-        except (apsw.CorruptError, apsw.NotADBError) as error:
-            problems.append(f"the file is corrupt: {error}")
-        except apsw.Error as error:
-            raise translated(error, "checking") from error
+        return _problems(reader.connection())
+
+
+def _problems(db: apsw.Connection) -> tuple[str, ...]:
+    problems: list[str] = []
+    try:
+        found = db.execute(f"PRAGMA integrity_check({MAX_PROBLEMS})").fetchall()
+        problems += [str(text) for (text,) in found if text != "ok"]
+        for sentence, query in _CHECKS:
+            rows = db.execute(query, (MAX_PROBLEMS,)).fetchall()
+            problems += [sentence.format(*row) for row in rows]
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        problems.append(f"the file is corrupt: {error}")
+    except apsw.Error as error:
+        raise translated(error, "checking") from error
     return tuple(problems)
 
 
@@ -97,6 +103,32 @@ def backup(database: Database, target: Path) -> None:
             _remove(part)
     finally:
         shut(source)
+
+
+def keep_copy(path: Path, version: int) -> Path | None:
+    """Keep a copy of a database of an older version beside it; None where there is no room.
+
+    A migration is one transaction and loses nothing, so one without a copy is no reason to refuse
+    work on a disk that has little room.
+    """
+    kept = path.with_name(f"{path.name}.version-{version}")
+    if kept.exists():
+        return kept
+    if shutil.disk_usage(path.parent).free < 2 * (_size(path) + _size(wal_of(path))):
+        return None
+    part = claim_copy(kept)
+    try:
+        source = connect(path, Settings(), apsw.SQLITE_OPEN_READWRITE)
+        try:
+            _copy(source, part)
+        finally:
+            shut(source)
+        publish_copy(part, kept)
+    except (apsw.Error, StoreError):
+        return None
+    finally:
+        _remove(part)
+    return kept
 
 
 def _copy(source: apsw.Connection, part: Path) -> None:
@@ -123,6 +155,8 @@ def _remove(part: Path) -> None:
 def facts(database: Database, reserve: Reserve) -> Facts:
     """Return what `doctor` shows."""
     path = database.path
+    if isinstance(database, MemoryDatabase):
+        return _without_a_file(database)
     threads, journal, effects, inbox = database.rows(_COUNTS)[0]
     settings = [(name, str(database.rows(f"PRAGMA {name}")[0][0])) for name in _SHOWN]
     return Facts(
@@ -138,6 +172,19 @@ def facts(database: Database, reserve: Reserve) -> Facts:
         free_space=shutil.disk_usage(path.parent).free,
         mode=stat.S_IMODE(path.stat().st_mode),
         directory_mode=stat.S_IMODE(path.parent.stat().st_mode),
+        threads=threads,
+        journal_rows=journal,
+        open_effects=effects,
+        pending_inbox=inbox,
+    )
+
+
+def _without_a_file(database: Database) -> Facts:
+    threads, journal, effects, inbox = database.rows(_COUNTS)[0]
+    return Facts(
+        backend="sqlite",
+        version=apsw.sqlite_lib_version(),
+        schema_version=database.rows("PRAGMA user_version")[0][0],
         threads=threads,
         journal_rows=journal,
         open_effects=effects,

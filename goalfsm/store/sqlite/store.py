@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import Final, Self
 
 import apsw
 
-from goalfsm.errors import Busy
+from goalfsm.errors import Busy, CannotWrite
 from goalfsm.store.owner import is_alive as process_is_alive
 from goalfsm.store.port import Checkpointer, Commit, Done, Facts, Identity, Outcome
 from goalfsm.store.sqlite.checkpoint import InlineCheckpoint, SqliteCheckpointer, cut
 from goalfsm.store.sqlite.commits import Commits
 from goalfsm.store.sqlite.database import BUSY_MS, Database, Settings
-from goalfsm.store.sqlite.inspect import backup, facts, integrity
+from goalfsm.store.sqlite.in_memory import NAME, MemoryDatabase
+from goalfsm.store.sqlite.inspect import backup, facts, integrity, keep_copy
 from goalfsm.store.sqlite.journal import SqliteHistory, SqliteJournal, SqliteTranscripts
 from goalfsm.store.sqlite.lease import SqliteLease, lives
 from goalfsm.store.sqlite.migrations import MIGRATIONS, Migration
@@ -35,6 +37,15 @@ _PRUNE: Final = (
        AND seq < (SELECT max(seq) FROM inbox)""",
     "DELETE FROM outbox WHERE done_at_ms < ? AND seq < (SELECT max(seq) FROM outbox)",
 )
+
+
+def _before_migration(path: Path, version: int) -> None:
+    """Keep a copy of a database as it was, and have room for its migration."""
+    keep_copy(path, version)
+    # What was set aside is for moments like this; it is set aside again once the store is open.
+    if shutil.disk_usage(path.parent).free < RESERVE_BYTES:
+        with suppress(CannotWrite):
+            Reserve(path).release()
 
 
 class SqliteStore:
@@ -73,7 +84,10 @@ class SqliteStore:
     ) -> Self:
         """Open the database at ``path``, creating and migrating it where that is needed.
 
-        ``read_only`` changes nothing on the disk, and needs an existing, migrated database.
+        ``read_only`` changes nothing on the disk, and needs an existing database; one that waits
+        for a migration is read as it is. Before a migration a copy is made beside the database,
+        named after its version, where the disk has room for it. ``:memory:`` is a database of this
+        handle alone, which ends with it.
         ``busy_ms`` bounds every wait for another process's lock. Raises `NoDatabase`,
         `NotOurDatabase`, `NewerDatabase`, `OlderDatabase`, `CannotWrite`, `Busy`, `Corrupt`,
         `DiskFull`, `StoreUnavailable`.
@@ -83,8 +97,11 @@ class SqliteStore:
             vfs=vfs,
             migrations=migrations,
             owner_lives=lambda db: lives(db, is_alive),
+            before_migration=_before_migration,
         )
         database: Database
+        if str(path) == NAME:
+            return cls(MemoryDatabase(settings), is_alive, Reserve(Path(NAME), 0))
         if read_only:
             database = ReadOnlyDatabase(Path(path), settings)
         else:
@@ -120,7 +137,7 @@ class SqliteStore:
 
     def checkpointer(self) -> Checkpointer | None:
         """Return a checkpointer; from then on this handle runs none itself."""
-        if self._database.read_only:
+        if self._database.read_only or isinstance(self._database, MemoryDatabase):
             return None
         self._inline = None
         return SqliteCheckpointer(self._database)
@@ -138,6 +155,9 @@ class SqliteStore:
 
     def backup(self, path: Path) -> None:
         """Write a consistent copy to a path that does not exist."""
+        if isinstance(self._database, MemoryDatabase):
+            msg = f"a store in memory cannot be written to {path}"
+            raise CannotWrite(msg)
         backup(self._database, path)
 
     def verify(self) -> None:

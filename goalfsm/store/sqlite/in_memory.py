@@ -1,0 +1,65 @@
+"""A database in memory: the same tables and queries, no file, no log, nothing to lose it to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from goalfsm.errors import StoreClosed
+from goalfsm.store.sqlite.database import Database, Settings
+from goalfsm.store.sqlite.migrations import migrate
+from goalfsm.store.sqlite.place import Place
+
+NAME: Final = ":memory:"
+"""What SQLite calls a database in memory."""
+
+
+class _Nowhere(Place):
+    """A place where nothing is deleted, replaced or locked."""
+
+    def __init__(self) -> None:
+        """Look at nothing."""
+
+    def check_database(self) -> None:
+        """Find nothing."""
+
+    def check(self, *, afresh: bool = True) -> None:
+        """Find nothing."""
+
+    def verify(self) -> None:
+        """Find nothing."""
+
+    def close(self) -> None:
+        """Give nothing back."""
+
+
+class MemoryDatabase(Database):
+    """The connection of a handle on a database of its own in memory; it ends with the handle."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open an empty one."""
+        self.settings = settings
+        self.given = self.path = Path(NAME)
+        self._begin()
+
+    def _open(self) -> tuple[apsw.Connection, Place]:
+        db = apsw.Connection(NAME)
+        db.pragma("trusted_schema", 0)
+        migrate(db, self.settings.migrations)
+        return db, _Nowhere()
+
+    def log_frames(self) -> int:
+        """Return 0: there is no log."""
+        return 0
+
+    def verify(self) -> None:
+        """Raise `StoreClosed` on a closed handle: nothing else happens to memory."""
+        self.connection()
+
+    def reopen(self) -> None:
+        """Keep what there is: a connection to memory cannot be had twice."""
+        if self._db is None:
+            msg = "the store handle was closed"
+            raise StoreClosed(msg)
