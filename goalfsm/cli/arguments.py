@@ -26,7 +26,6 @@ _SECONDS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1, "bare": 1}
 _COUNT: Final = re.compile(r"(\d+(?:[_,]\d{3})*|\d+(?:\.\d+)?)([kmg]?)", re.IGNORECASE | re.ASCII)
 _SCALE: Final = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 NO_LIMIT: Final = "none"
-_PROGRAM: Final = "goalfsm.program"
 _HOSTS: Final = ("retries", "compacts")
 """Settings that leave a recovery to the host: here that is an engine, and nobody else."""
 
@@ -148,36 +147,6 @@ def _kind(name: str) -> str:
         return f"one of {', '.join(choices)}"
     words = {bool: "true or false", int: "a whole number", float: "a number"}
     return f"{words[kind]}, like {name}={str(getattr(Policy(), name)).lower()}"
-
-
-class ProgramCommand(click.Command):
-    """A command that may end in ``-- PROGRAM ARGS``; that is the program's alone."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Set the program aside, then parse the rest."""
-        if "--" in args:
-            cut = args.index("--")
-            program = tuple(args[cut + 1 :])
-            if not program:
-                raise HintedError("no program behind --", "put it there: -- PROGRAM ARGS")
-            ctx.meta[_PROGRAM] = program
-            args = args[:cut]
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            hint = "words may begin with a dash behind a space: ' -like this'"
-            said = error.format_message()
-            raise HintedError(said, f"{ctx.command_path} --help lists them; {hint}") from None
-
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        """Return the pieces of the usage line, the program last."""
-        return [*super().collect_usage_pieces(ctx), "[-- PROGRAM ARGS…]"]
-
-
-def program_of(ctx: click.Context) -> tuple[str, ...]:
-    """Return the program given behind ``--``, empty when there was none."""
-    program: tuple[str, ...] = ctx.meta.get(_PROGRAM, ())
-    return program
 
 
 def thread_and_text(

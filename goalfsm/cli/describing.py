@@ -8,6 +8,7 @@ import click
 
 from goalfsm.cli import arguments, options, places, programs
 from goalfsm.cli.arguments import HintedError
+from goalfsm.cli.templating import FLAGS
 from goalfsm.errors import GoalError
 from goalfsm.goal.model import Criterion, Limits, Verifier
 from goalfsm.session.events import ObjectiveGiven
@@ -37,6 +38,12 @@ _AGENTS: Final = ("codex", "claude", "pi", "acp")
 def goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command everything that a goal and its worker are described by."""
     for option in (
+        click.option(
+            *FLAGS,
+            expose_value=False,
+            metavar="NAME",
+            help="Objective and options of a template; its inputs follow as NAME=VALUE.",
+        ),
         click.option("--replace", is_flag=True, help="Give an unfinished goal up for this one."),
         click.option(
             "--policy",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, overload
 import click
 
 from goalfsm.cli import arguments, asking, describing, exits, options, places, programs
-from goalfsm.cli.arguments import HintedError, ProgramCommand, program_of
+from goalfsm.cli.arguments import HintedError
+from goalfsm.cli.program_command import ProgramCommand, program_of
 from goalfsm.cli.signals import interrupting
 from goalfsm.errors import NoDatabase
 from goalfsm.goal.model import COMPLETE, LIMITED

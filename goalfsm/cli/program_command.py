@@ -1,0 +1,45 @@
+"""Commands that name a program behind ``--``, or a template in place of an objective."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from goalfsm.cli.arguments import HintedError
+from goalfsm.cli.templating import expand
+
+_PROGRAM: Final = "goalfsm.program"
+
+
+class ProgramCommand(click.Command):
+    """A command that may end in ``-- PROGRAM ARGS``; that is the program's alone."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Set the program aside, then parse the rest."""
+        if "--" in args:
+            cut = args.index("--")
+            program = tuple(args[cut + 1 :])
+            if not program:
+                raise HintedError("no program behind --", "put it there: -- PROGRAM ARGS")
+            ctx.meta[_PROGRAM] = program
+            args = args[:cut]
+        args, program = expand(self, args)
+        if program:
+            ctx.meta.setdefault(_PROGRAM, program)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            hint = "words may begin with a dash behind a space: ' -like this'"
+            said = error.format_message()
+            raise HintedError(said, f"{ctx.command_path} --help lists them; {hint}") from None
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Return the pieces of the usage line, the program last."""
+        return [*super().collect_usage_pieces(ctx), "[-- PROGRAM ARGS…]"]
+
+
+def program_of(ctx: click.Context) -> tuple[str, ...]:
+    """Return the program given behind ``--``, empty when there was none."""
+    program: tuple[str, ...] = ctx.meta.get(_PROGRAM, ())
+    return program

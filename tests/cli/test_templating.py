@@ -1,0 +1,82 @@
+"""Templates on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from goalfsm.cli import exits
+from tests.cli.conftest import Cli
+from tests.cli.processes import goalfsm
+from tests.cli.workers import COMPLETE, worker
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+def test_a_goal_is_run_from_a_template() -> None:
+    Path(".goalfsm/templates").mkdir(parents=True)
+    Path(".goalfsm/templates/write.md").write_text(
+        '+++\ntokens = "5k"\n[inputs.what]\n+++\nWrite {{what}}.\n- [ ] {{what}} is written\n'
+    )
+    run = goalfsm("run", "-t", "write", "what=the report", "--tokens", "7k", "--", worker(COMPLETE))
+    assert run.status == exits.OK, run
+    goal = json.loads(goalfsm("status", "--json").out)["goal"]
+    assert goal["objective"] == "Write the report."
+    assert goal["token_budget"] == 7_000
+    assert [one["text"] for one in goal["criteria"]] == ["the report is written"]
+
+
+def test_a_thread_is_set_from_a_template(cli: Cli) -> None:
+    made = cli("set", "books", "--template=fix-issue", "issue=12", "check=true")
+    assert made.status == exits.OK, made
+    goal = json.loads(cli("status", "books", "--json").out)["goal"]
+    assert goal["objective"].startswith("Fix this fault: 12")
+
+
+def test_programs_of_a_repository_need_trust(cli: Cli) -> None:
+    Path(".goalfsm/templates").mkdir(parents=True)
+    Path(".goalfsm/templates/mine.md").write_text('+++\nverify = ["true"]\n+++\nDo it.\n')
+    refused = cli("set", "books", "-t", "mine")
+    assert refused.status != exits.OK
+    assert "goalfsm templates trust mine" in refused.err
+    assert cli("templates", "trust", "mine").status == exits.OK
+    assert cli("set", "books", "-t", "mine").status == exits.OK
+
+
+def test_a_missing_input_is_named(cli: Cli) -> None:
+    refused = cli("set", "-t", "fix-issue")
+    assert "needs issue" in refused.err
+    assert "-t needs a name" in cli("set", "-t").err
+
+
+def test_templates_are_listed_shown_made_and_checked(cli: Cli) -> None:
+    assert "make-green" in cli("templates", "list").out
+    made = cli("templates", "new", "mine")
+    assert Path(made.out.strip()).is_file()
+    assert "exists" in cli("templates", "new", "mine").err
+    assert "no name" in cli("templates", "new", "../mine").err
+    assert "mine: well formed, takes what" in cli("templates", "check", "mine").out
+    assert "{{what}}" in cli("templates", "show", "mine").out
+    shown = cli("templates", "show", "mine", "what=a test").out
+    assert shown.startswith("goalfsm run --criterion")
+    assert "a test" in shown
+    assert "write INPUT=VALUE" in cli("templates", "show", "mine", "what").err
+
+
+def test_what_is_wrong_is_said_for_each(cli: Cli) -> None:
+    Path(".goalfsm/templates").mkdir(parents=True)
+    Path(".goalfsm/templates/bad.md").write_text("Do {{it}}.")
+    checked = cli("templates", "check")
+    assert checked.status == exits.FAILED
+    assert "bad: the template bad uses it" in checked.err
+    assert "unusable" in cli("templates", "list").out
+
+
+def test_an_own_template_goes_into_the_users_folder(cli: Cli, tmp_path: Path) -> None:
+    made = Path(cli("templates", "new", "mine", "--user").out.strip())
+    assert made.is_relative_to(tmp_path / "config")
