@@ -28,18 +28,15 @@ _EVENTS: Final = 20_000
 def explain_command(place: Place, as_json: bool) -> None:
     """Say why the thread last continued, waited or stopped: the chain of guards.
 
-    The decisions before that follow, newest first, those of the newest 20,000 events; goalfsm log
-    has all of them.
+    The decisions before that follow, newest first, those of the newest 20,000 events, or fewer
+    where these are very large; goalfsm log has all of them.
     """
     with asking.reading(place) as store:
         session = asking.require_thread(store, place)
         newest = store.journal.read(place.thread_id, limit=1, newest=True)
-        older = any(row.revision > _EVENTS for row in newest)
-        explanation = explain(
-            session,
-            decisions_of(store, place.thread_id, _EVENTS),
-            of_newest=_EVENTS if older else None,
-        )
+        decisions, seen = decisions_of(store, place.thread_id, _EVENTS)
+        older = any(row.revision > seen for row in newest)
+        explanation = explain(session, decisions, of_newest=seen if older else None)
     if as_json:
         print_json(explanation)
         return

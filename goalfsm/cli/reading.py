@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from goalfsm.store.port import JournalRow, Store
 
 _PAGE = 500
+_DECISION_BYTES = 32 * 1024 * 1024
 _WIDTH = 40
 """Most columns of a list that a thread's name widens for all."""
 
@@ -145,13 +146,22 @@ def _is_refused(row: JournalRow) -> bool:
     return row.decision is not None and codec.decode_decision(row.decision).decision == "refused"
 
 
-def decisions_of(store: Store, thread_id: str, events: int) -> Iterator[Decision]:
-    """Yield what was decided about a thread in its newest ``events``, newest first."""
+def decisions_of(store: Store, thread_id: str, events: int) -> tuple[list[Decision], int]:
+    """Return what was decided about a thread, newest first, and in how many of its newest events.
+
+    These are ``events``, or fewer where they carry more than `_DECISION_BYTES`.
+    """
+    found: list[Decision] = []
+    seen, left = 0, _DECISION_BYTES
     for row in _newest(store, thread_id, events, quiet_too=True):
+        seen, left = seen + 1, left - len(row.event)
         if row.decision is not None:
             decision = codec.decode_decision(row.decision)
             if decision.at_ms == row.at_ms:
-                yield decision
+                found.append(decision)
+        if left <= 0:
+            break
+    return found, seen
 
 
 def notice_of(row: JournalRow) -> Happened:
