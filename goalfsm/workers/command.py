@@ -5,12 +5,14 @@ The protocol is written down for authors of workers in ``docs/worker-protocol.md
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.workers.command_run import CommandRun
 from goalfsm.workers.output import KEEP_TEXT
 from goalfsm.workers.protocol import Capability, RunOnly, ToolResult, TurnEvent, Work
-from goalfsm.workers.spec import CommandSpec
+from goalfsm.workers.spec import CommandSpec, Isolation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -19,11 +21,14 @@ if TYPE_CHECKING:
 
 GRACE_S: Final = 5.0
 
+IsolationOf = Callable[[Work], contextlib.AbstractAsyncContextManager[Isolation]]
+"""Makes what one isolated run needs, and takes it away when the run is over."""
+
 
 class CommandWorker(RunOnly):
     """Runs a program for each turn, under a supervisor. One worker may serve many runs."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first two are optional, by name
         self,
         spec: CommandSpec,
         supervisor: Supervisor,
@@ -31,13 +36,16 @@ class CommandWorker(RunOnly):
         grace_s: float = GRACE_S,
         keep_output: int = KEEP_TEXT,
         tool_directory: str | None = None,
+        isolation: IsolationOf | None = None,
     ) -> None:
         """Run ``spec``; a run that is ended has ``grace_s`` seconds after SIGTERM.
 
         ``keep_output`` characters are kept of the beginning and of the end of an answer.
         ``tool_directory`` holds the ``goalfsm`` that the program calls, by default this
-        installation's.
+        installation's. ``isolation`` says, and provides while a run lasts, what an isolated one
+        sees: its private socket is listened on for just as long.
         """
+        self._isolation = isolation
         self.spec = spec
         self._supervisor = supervisor
         self._grace = grace_s
@@ -54,6 +62,17 @@ class CommandWorker(RunOnly):
 
     async def run(self, work: Work) -> AsyncGenerator[TurnEvent, None]:
         """Run the program for one turn and yield what it reports, `Exited` last."""
+        async with contextlib.AsyncExitStack() as around:
+            isolation = None
+            if self.spec.isolate and self._isolation is not None:
+                isolation = await around.enter_async_context(self._isolation(work))
+            async with contextlib.aclosing(self._run(work, isolation)) as events:
+                async for event in events:
+                    yield event
+
+    async def _run(
+        self, work: Work, isolation: Isolation | None
+    ) -> AsyncGenerator[TurnEvent, None]:
         run = CommandRun(
             self.spec,
             self._supervisor,
@@ -61,6 +80,7 @@ class CommandWorker(RunOnly):
             grace_s=self._grace,
             keep_output=self._keep,
             tool_directory=self._tool_directory,
+            isolation_of=isolation,
         )
         self._runs[work.run_id] = run
         events = run.events()

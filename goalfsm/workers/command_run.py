@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
+import sys
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,6 +22,7 @@ from goalfsm.workers.protocol import (
     ErrorReported,
     Exited,
     ModelTurnStarted,
+    Skipped,
     Spawned,
     ToolCalled,
     ToolResult,
@@ -27,14 +30,15 @@ from goalfsm.workers.protocol import (
     WaitDeclared,
     Work,
 )
-from goalfsm.workers.supervisor import identity
+from goalfsm.workers.supervisor import identity, isolation
+from goalfsm.workers.supervisor.client import ROOT
 from goalfsm.workers.supervisor.pipes import InputPipe, OutputPipe
-from goalfsm.workers.supervisor.spawning import SpawnError, spawn_error
+from goalfsm.workers.supervisor.spawning import SpawnError, check_program, spawn_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from goalfsm.workers.spec import CommandSpec
+    from goalfsm.workers.spec import CommandSpec, Isolation
     from goalfsm.workers.supervisor.client import Child, Supervisor
 
 _MAX_EVENTS_WAITING: Final = 1024
@@ -62,6 +66,7 @@ class CommandRun:
         grace_s: float,
         keep_output: int,
         tool_directory: str | None,
+        isolation_of: Isolation | None = None,
     ) -> None:
         """Prepare; nothing is started before `events` is iterated."""
         self._spec = spec
@@ -69,6 +74,7 @@ class CommandRun:
         self._work = work
         self._grace = grace_s
         self._tool_directory = tool_directory
+        self._isolation = isolation_of
         self._reader = OutputReader(spec.output, keep=keep_output)
         self._messages = Tail()
         self._stdin: InputPipe | None = None
@@ -155,6 +161,11 @@ class CommandRun:
             prompt = plain(work.prompt)
             self._too_long = len(prompt.encode()) > _MAX_ARGUMENT
             argv.append(_ON_STDIN if self._too_long else prompt)
+        env = worker_environment(
+            work, names=spec.env_names, cwd=spec.cwd, tool_directory=self._tool_directory
+        )
+        if spec.isolate:
+            argv, env = self._isolated(argv, env)
         needs_input = spec.keeps_stdin or not spec.prompt_arg or self._too_long
         with contextlib.ExitStack() as opened:
             theirs, ours = self._open(opened, needs_input=needs_input)
@@ -162,9 +173,7 @@ class CommandRun:
                 work.run_id,
                 argv,
                 cwd=spec.cwd,
-                env=worker_environment(
-                    work, names=spec.env_names, cwd=spec.cwd, tool_directory=self._tool_directory
-                ),
+                env=env,
                 stdin=theirs[0],
                 stdout=theirs[1],
                 stderr=theirs[2],
@@ -183,6 +192,27 @@ class CommandRun:
         if self._aborted:
             self._supervisor.end_soon(work.run_id, grace_s=self._grace)
         return child
+
+    def _isolated(self, argv: list[str], env: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+        """Return what starts the program in namespaces of its own; GoalError where it cannot be."""
+        given, place = self._isolation, os.path.realpath(self._spec.cwd or os.curdir)
+        if given is None:
+            raise GoalError(
+                "nobody says what an isolated worker may see",
+                code="isolation_unavailable",
+                hint="give its worker an isolation, or run it without",
+            )
+        for path in given.hide:
+            if place == path or place.startswith(path.rstrip("/") + "/"):
+                raise GoalError(
+                    f"an isolated worker cannot work in {place}: the goals are kept in {path}",
+                    code="isolation_impossible",
+                    hint="keep the database elsewhere (--db), or work elsewhere (--cwd)",
+                )
+        check_program(argv, self._spec.cwd, env)
+        arranged = json.dumps({"hide": given.hide, "bind": given.bind, "readonly": given.readonly})
+        starter = [sys.executable, "-I", "-S", "-c", isolation.PROGRAM, ROOT, arranged]
+        return [*starter, *argv], {**env, **given.env}
 
     def _open(
         self, opened: contextlib.ExitStack, *, needs_input: bool
@@ -268,6 +298,9 @@ class CommandRun:
                 self._reported = False
             elif isinstance(event, ToolCalled) and self._spec.keeps_stdin:
                 self._unanswered.add(event.id)
+            elif isinstance(event, WaitDeclared) and event.pid is not None and self._isolation:
+                # Its numbers are those of its own namespace, which ends with the turn.
+                event = Skipped(reason="invalid wait: nothing of an isolated turn outlives it")  # noqa: PLW2901
             elif isinstance(event, WaitDeclared) and event.pid is not None:
                 self.spare(event.pid)
                 started = identity.start_time(event.pid) or None
@@ -357,10 +390,8 @@ class CommandRun:
         return (exited,) if failure is None else (failure, exited)
 
     def _failure(self, code: int | None, messages: str) -> ErrorReported | None:
-        if self._aborted:
-            return None
-        if self._late is not None:
-            return self._late
+        if self._aborted or self._late is not None:
+            return None if self._aborted else self._late
         name = Path(self._spec.argv[0]).name
         if code is None:
             return _lost(name, self._left)
@@ -369,6 +400,14 @@ class CommandRun:
             return None
         if code == 0:
             return self._misunderstood(name)
+        if self._spec.isolate and code == isolation.CANNOT:
+            return ErrorReported(
+                message=messages.strip() or "cannot isolate the worker",
+                kind="spawn",
+                source="spawn",
+                code="isolation_unavailable",
+                failure="invalid_request",
+            )
         # The program's own words: what it says to people, or else the end of what it answered.
         words = (messages.strip() or self._reader.words.strip())[-_WORDS:]
         tail = f": {words[-_MESSAGE_TAIL:].strip()}" if words else ""

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
+from goalfsm.errors import GoalError
 from goalfsm.workers.environment import tool_path
 from goalfsm.workers.lines import OutputMode
+from goalfsm.workers.supervisor.isolation import is_possible
 from goalfsm.workers.supervisor.spawning import check_program
 
 StdinMode = Literal["auto", "close", "lines"]
+
+
+class Isolation(msgspec.Struct, frozen=True, kw_only=True):
+    """What one isolated run sees and does not see; absolute paths.
+
+    ``hide`` are directories that it finds empty, ``bind`` what it sees in them all the same (the
+    directory of its private socket), ``readonly`` what it cannot change. ``env`` is added to its
+    environment.
+    """
+
+    hide: tuple[str, ...]
+    bind: tuple[str, ...] = ()
+    readonly: tuple[str, ...] = ()
+    env: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +38,9 @@ class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
     name; None passes all on. ``prompt_arg`` gives the prompt as the last argument instead of
     on stdin. ``stdin``: ``close`` ends it after the prompt; ``lines`` keeps it open for JSON
     lines, the prompt first unless it is an argument; ``auto`` is ``lines`` with
-    ``prompt_arg`` and ``close`` without. ``output`` says how stdout is read.
+    ``prompt_arg`` and ``close`` without. ``output`` says how stdout is read. ``isolate`` starts
+    it in namespaces of its own, without privileges, where it does not see what an `Isolation`
+    hides; a worker that is given none for it runs nothing.
     """
 
     argv: tuple[str, ...]
@@ -30,6 +49,7 @@ class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
     prompt_arg: bool = False
     stdin: StdinMode = "auto"
     output: OutputMode = "auto"
+    isolate: bool = False
 
     @property
     def keeps_stdin(self) -> bool:
@@ -42,3 +62,9 @@ class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
         What only starting it can tell comes as an `ErrorReported` of the run.
         """
         check_program(self.argv, self.cwd, {"PATH": tool_path(os.environ.get("PATH", os.defpath))})
+        if self.isolate and (why := is_possible()):
+            raise GoalError(
+                f"this machine cannot isolate a worker: {why}",
+                code="isolation_unavailable",
+                hint="allow user namespaces (sysctl user.max_user_namespaces), or run without it",
+            )

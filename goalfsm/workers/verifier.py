@@ -11,12 +11,14 @@ import msgspec
 
 from goalfsm.errors import GoalError
 from goalfsm.workers.output import KEEP_TAIL, Tail
+from goalfsm.workers.sealing import changed
 from goalfsm.workers.supervisor.orphans import VERIFY_PREFIX
 from goalfsm.workers.supervisor.pipes import OutputPipe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from goalfsm.workers.sealing import Sealed
     from goalfsm.workers.supervisor.client import Child, Supervisor
 
 GRACE_S: Final = 2.0
@@ -47,8 +49,11 @@ async def run_verifier(  # noqa: PLR0913 - what a program is run with
     run_id: str | None = None,
     keep: int = KEEP_TAIL,
     grace_s: float = GRACE_S,
+    sealed: Collection[Sealed] = (),
 ) -> VerifierResult:
     """Run a program and return its verdict; nothing of it is left afterwards.
+
+    Where something of it is not as it was ``sealed``, it is not run: ``unverifiable``.
 
     It reads nothing, runs without a shell, and dies with the daemon. ``env`` is its whole
     environment, by default this process's. Never raises for what the program does.
@@ -56,6 +61,13 @@ async def run_verifier(  # noqa: PLR0913 - what a program is run with
     run_id = run_id or f"{VERIFY_PREFIX}{uuid.uuid4().hex}"
     loop = asyncio.get_running_loop()
     begun = loop.time()
+    if sealed:
+        path = (os.environ if env is None else env).get("PATH")
+        differing = await asyncio.to_thread(changed, sealed, argv, cwd, path=path)
+        if differing:
+            reason = f"changed since it was sealed: {', '.join(differing)}"
+            spent = loop.time() - begun
+            return VerifierResult(status="unverifiable", reason=reason, duration_s=spent)
     tail = Tail(keep)
     output: OutputPipe | None = None
     try:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from goalfsm.workers.sealing import seal
 from goalfsm.workers.supervisor.client import Supervisor
 from goalfsm.workers.verifier import VerifierResult, run_verifier
 
@@ -115,3 +116,18 @@ def test_it_gets_its_environment_and_an_empty_stdin(bench: Any, tmp_path: Path) 
         run_id="verify-7",
     )
     assert result.output_tail.splitlines() == ["red none", str(tmp_path.resolve()), "verify-7"]
+
+
+def test_a_verifier_that_was_changed_since_it_was_sealed_is_not_run(
+    bench: Any, tmp_path: Path
+) -> None:
+    check, ran = tmp_path / "check.sh", tmp_path / "ran"
+    check.write_text("exit 1\n")
+    argv = ["sh", str(check)]
+    sealed = seal(argv)
+    assert verify(bench, argv, sealed=sealed).status == "failed"
+    check.write_text(f"touch {ran}\n")
+    result = verify(bench, argv, sealed=sealed)
+    assert result.status == "unverifiable"
+    assert str(check) in result.reason
+    assert not ran.exists()

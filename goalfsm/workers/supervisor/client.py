@@ -40,7 +40,8 @@ SILENT_PINGS: Final = 10
 STOPPED_PINGS: Final = 2
 """The same for one that somebody has stopped: it will not answer."""
 _LATE_S: Final = 5.0
-_ROOT: Final = str(Path(__file__).parents[3])
+ROOT: Final = str(Path(__file__).parents[3])
+"""Where goalfsm is found by an interpreter without site-packages."""
 _PROGRAM: Final = (
     "import sys; sys.path.append(sys.argv.pop(1)); "
     "from goalfsm.workers.supervisor.keeper import main; sys.exit(main(sys.argv))"
@@ -219,7 +220,7 @@ class Supervisor:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own program
                     [
-                        *(sys.executable, "-I", "-S", "-c", _PROGRAM, _ROOT),
+                        *(sys.executable, "-I", "-S", "-c", _PROGRAM, ROOT),
                         *(str(theirs.fileno()), str(self._grace)),
                         str(secrets.randbits(PART_BITS)),
                     ],

@@ -1,0 +1,194 @@
+"""What a verifier is made of, by digest: a verifier that was changed since proves nothing.
+
+Sealed are the program as PATH resolves it, regular files among its arguments, the makefile that
+make would read, and what was named. A shell's or a makefile's own inclusions are not followed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Collection, Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from goalfsm.errors import GoalError
+
+MAX_FILES: Final = 10_000
+"""Most files that one sealed directory may hold."""
+_MAKES: Final = frozenset({"make", "gmake", "bmake"})
+_MAKEFILES: Final = ("GNUmakefile", "makefile", "Makefile")
+_CHUNK: Final = 1 << 20
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+    """A file or directory as it was; ``digest`` is SHA-256 of what it holds.
+
+    ``role`` says why it is sealed: it is the program, an argument, the makefile, or was named.
+    """
+
+    role: Literal["program", "argument", "makefile", "named"]
+    path: str
+    digest: str
+
+
+def seal(
+    argv: Sequence[str],
+    cwd: str | None = None,
+    *,
+    path: str | None = None,
+    named: Collection[str] = (),
+    unsealed: Collection[str] = (),
+) -> tuple[Sealed, ...]:
+    """Return what a command is made of now, each path once and absolute.
+
+    ``path`` is the PATH that it will be started with, by default this process's. ``unsealed`` are
+    paths that the goal is meant to change. Raises GoalError where something named to be sealed
+    cannot be read.
+    """
+    place = Path(cwd or os.curdir).absolute()
+    free = tuple(Path(os.path.normpath(place / each)) for each in unsealed)
+    found: dict[str, Sealed] = {}
+    for each in named:
+        target = place / each
+        try:
+            _add(found, "named", target, _digest(target), ())
+        except OSError as error:
+            raise GoalError(
+                f"cannot seal {each}: {error.strerror}",
+                code="seal_unreadable",
+                hint="name a file or a directory that exists and may be read",
+            ) from error
+    for role, target in _parts(argv, place, path):
+        # What cannot be read now cannot be told apart later; it is not sealed.
+        try:
+            digest = _digest(target)
+        except OSError:
+            continue
+        _add(found, role, target, digest, free)
+    return tuple(found.values())
+
+
+def changed(
+    sealed: Collection[Sealed],
+    argv: Sequence[str],
+    cwd: str | None = None,
+    *,
+    path: str | None = None,
+) -> tuple[str, ...]:
+    """Return the paths that are not as they were when ``sealed`` was made; empty when all are.
+
+    A program or makefile that another one now comes before counts as changed; a file that was not
+    there when the seal was made does not.
+    """
+    differing: list[str] = []
+    place = Path(cwd or os.curdir).absolute()
+    now = {role: str(target) for role, target in _parts(argv, place, path) if role != "argument"}
+    for each in sealed:
+        moved = each.role in {"program", "makefile"} and now.get(each.role) != each.path
+        try:
+            if moved or _digest(Path(each.path)) != each.digest:
+                differing.append(each.path)
+        except OSError:
+            differing.append(each.path)
+    return tuple(differing)
+
+
+def _add(
+    found: dict[str, Sealed],
+    role: Literal["program", "argument", "makefile", "named"],
+    target: Path,
+    digest: str,
+    free: tuple[Path, ...],
+) -> None:
+    if not any(target == each or each in target.parents for each in free):
+        found.setdefault(str(target), Sealed(role=role, path=str(target), digest=digest))
+
+
+def _parts(
+    argv: Sequence[str], place: Path, path: str | None
+) -> Iterator[tuple[Literal["program", "argument", "makefile"], Path]]:
+    """Yield the regular files that a command is made of, with normal absolute paths."""
+    program = argv[0]
+    resolved: str | None = program
+    if "/" not in program:
+        resolved = shutil.which(program, path=path)
+    if resolved is not None and (place / resolved).is_file():
+        yield "program", Path(os.path.normpath(place / resolved))
+    for argument in argv[1:]:
+        for text in (argument, argument.partition("=")[2]):
+            if text and "\0" not in text and _is_regular(place / text):
+                yield "argument", Path(os.path.normpath(place / text))
+    if Path(program).name in _MAKES:
+        makefile = _makefile(argv[1:], place)
+        if makefile is not None:
+            yield "makefile", Path(os.path.normpath(makefile))
+
+
+def _makefile(arguments: Sequence[str], place: Path) -> Path | None:
+    """Return the makefile that make would read first, None where there is none yet."""
+    given: str | None = None
+    following = iter(arguments)
+    for argument in following:
+        for short, long in (("-C", "--directory"), ("-f", "--file"), ("-f", "--makefile")):
+            value = None
+            if argument in {short, long}:
+                value = next(following, "")
+            elif argument.startswith(f"{long}="):
+                value = argument.partition("=")[2]
+            elif argument.startswith(short) and not argument.startswith("--"):
+                value = argument[2:]
+            if value is None:
+                continue
+            if short == "-C":
+                place /= value
+            else:
+                given = value
+            break
+    names = _MAKEFILES if given is None else (given,)
+    return next((place / name for name in names if _is_regular(place / name)), None)
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _digest(path: Path) -> str:
+    """Return the digest of a regular file, or of all of a directory's, with their names."""
+    if not path.is_dir():
+        return _content(path)
+    total = sha256()
+    count = 0
+    for top, directories, names in os.walk(path):
+        directories.sort()
+        for name in sorted(names):
+            file = Path(top, name)
+            if not _is_regular(file):
+                continue
+            count += 1
+            if count > MAX_FILES:
+                raise GoalError(
+                    f"{path} holds more than {MAX_FILES:,} files",
+                    code="seal_too_large",
+                    hint="seal the files that matter by themselves",
+                )
+            relative = os.fsencode(file.relative_to(path))
+            total.update(relative + b"\0" + _content(file).encode() + b"\n")
+    return total.hexdigest()
+
+
+def _content(path: Path) -> str:
+    if not _is_regular(path):
+        raise FileNotFoundError(2, "no such regular file", str(path))
+    total = sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            total.update(chunk)
+    return total.hexdigest()

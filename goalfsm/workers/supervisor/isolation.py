@@ -1,0 +1,189 @@
+"""Start a program where it cannot see what it does not need: namespaces of its own, no privileges.
+
+A program of its own, for an interpreter without site-packages (``python -I -S``): it puts itself
+into new namespaces, hides directories, forbids new privileges, and becomes the first process of
+a pid namespace that starts the worker and ends with it, and everything in it does too.
+
+It is started with this module, so that imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import signal
+import sys
+from typing import Any, Final
+
+CANNOT: Final = 125
+"""The exit status of a start that the machine does not allow; stderr says why."""
+PROGRAM: Final = (
+    "import sys; sys.path.append(sys.argv.pop(1)); "
+    "from goalfsm.workers.supervisor.isolation import main; sys.exit(main(sys.argv))"
+)
+
+_NEWNS: Final = 0x00020000
+_NEWUSER: Final = 0x10000000
+_NEWPID: Final = 0x20000000
+_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND = 1, 2, 4, 8, 32, 4096
+_PRIVATE_ALL: Final = 0x40000 | 0x4000
+_SET_PDEATHSIG, _CAPBSET_DROP, _SET_NO_NEW_PRIVS, _CAP_AMBIENT = 1, 24, 38, 47
+_LAST_CAPABILITY: Final = 63
+_CAPABILITIES_3: Final = 0x20080522
+
+
+class _Libc:
+    """The system calls that Python has no names for; OSError where one fails."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+
+    def unshare(self, flags: int) -> None:
+        self._check("unshare", self._libc.unshare(flags))
+
+    def mount(self, source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+        names = [os.fsencode(text) for text in (source, target, kind, options)]
+        result = self._libc.mount(*names[:3], ctypes.c_ulong(flags), names[3])
+        self._check(f"mount {target}", result)
+
+    def prctl(self, option: int, value: int = 0) -> None:
+        self._check("prctl", self._libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0))
+
+    def drop_capabilities(self) -> None:
+        """Give up all of them, for this process and whatever it may become."""
+        for capability in range(_LAST_CAPABILITY + 1):
+            with contextlib.suppress(OSError):
+                self.prctl(_CAPBSET_DROP, capability)
+        header = (ctypes.c_uint32 * 2)(_CAPABILITIES_3, 0)
+        self._check("capset", self._libc.capset(header, (ctypes.c_uint32 * 6)()))
+
+    @staticmethod
+    def _check(what: str, result: int) -> None:
+        if result != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), what)
+
+
+def main(argv: list[str]) -> int:
+    """Start the program of ``argv[2:]``; the first argument is a JSON object.
+
+    ``hide`` are directories to make empty, ``bind`` what is still to be seen in them, ``readonly``
+    files and directories that must not be changed.
+    """
+    given: dict[str, Any] = json.loads(argv[1])
+    libc = _Libc()
+    user, group = os.getuid(), os.getgid()
+    try:
+        _enter(libc, user, group)
+        _arrange(libc, given)
+    except OSError as error:
+        what = f" ({error.filename})" if error.filename else ""
+        sys.stderr.write(f"cannot isolate the worker: {error.strerror}{what}\n")
+        return CANNOT
+    first = os.fork()
+    if first == 0:
+        try:
+            _first(libc, argv[2:])
+        except OSError as error:
+            sys.stderr.write(f"cannot isolate the worker: {error.strerror}\n")
+        finally:
+            os._exit(CANNOT)
+    # Whatever is asked of the run's group, the worker hears it itself; this only tells its end.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    _, status = os.waitpid(first, 0)
+    return _like(status)
+
+
+def _enter(libc: _Libc, user: int, group: int) -> None:
+    """Enter new namespaces, as the same user; in a user namespace where that is no root."""
+    try:
+        libc.unshare(_NEWNS | _NEWPID)
+    except PermissionError:
+        libc.unshare(_NEWUSER | _NEWNS | _NEWPID)
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{user} {user} 1"),
+            ("gid_map", f"{group} {group} 1"),
+        ):
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
+                file.write(text)
+
+
+def _arrange(libc: _Libc, given: dict[str, Any]) -> None:
+    """Hide directories, and protect what must not be changed."""
+    libc.mount("none", "/", "none", _PRIVATE_ALL)
+    for path in given["readonly"]:
+        libc.mount(path, path, "none", _BIND)
+        _protect(libc, path)
+    kept = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in given["bind"]}
+    for path in given["hide"]:
+        libc.mount("tmpfs", path, "tmpfs", _NOSUID | _NODEV | _NOEXEC, "size=64k,mode=0700")
+    for path, fd in kept.items():
+        os.makedirs(path, mode=0o700, exist_ok=True)  # noqa: PTH103 - pathlib is slow to import
+        libc.mount(f"/proc/self/fd/{fd}", path, "none", _BIND)
+        os.close(fd)
+    for path in given["hide"]:
+        _protect(libc, path)
+    # Where the program was started is looked up again: it may be hidden now.
+    os.chdir(os.getcwd())  # noqa: PTH109
+
+
+def _protect(libc: _Libc, path: str) -> None:
+    """Make a mount read-only, with the restrictions that it already has."""
+    flags = os.statvfs(path).f_flag & (os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC)
+    libc.mount("none", path, "none", _REMOUNT | _BIND | _RDONLY | flags)
+
+
+def _first(libc: _Libc, argv: list[str]) -> None:
+    """Be the first process of the pid namespace: start the worker, collect all, end with it."""
+    libc.prctl(_SET_PDEATHSIG, signal.SIGKILL)
+    libc.mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
+    libc.prctl(_SET_NO_NEW_PRIVS, 1)
+    libc.drop_capabilities()
+    worker = os.fork()
+    if worker == 0:
+        try:
+            os.execvp(argv[0], argv)  # noqa: S606
+        except OSError as error:
+            sys.stderr.write(f"cannot start {argv[0]}: {error.strerror}\n")
+        finally:
+            os._exit(126 if os.path.exists(argv[0]) else 127)  # noqa: PTH110
+    # A pid namespace's first process is sent nothing that it did not ask for.
+    status = 0
+    while True:
+        with contextlib.suppress(InterruptedError):
+            pid, status = os.waitpid(-1, 0)
+            if pid == worker:
+                break
+    os._exit(_like(status))
+
+
+def _like(status: int) -> int:
+    """Return the exit status that a shell gives to a wait status."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def is_possible() -> str:
+    """Return "" where this machine can isolate a program, else why it cannot."""
+    if sys.platform != "linux":
+        return "only Linux has the namespaces for it"
+    nothing = json.dumps({"hide": [], "bind": [], "readonly": []})
+    root = os.path.dirname(os.path.abspath(__file__)).removesuffix("goalfsm/workers/supervisor")  # noqa: PTH100, PTH120
+    import subprocess  # noqa: PLC0415 - the program itself starts nothing that way
+
+    try:
+        tried = subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, "-I", "-S", "-c", PROGRAM, root, nothing, "true"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return "" if tried.returncode == 0 else tried.stderr.strip() or os.strerror(errno.EPERM)

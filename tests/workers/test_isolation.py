@@ -1,0 +1,143 @@
+"""An isolated worker: what it does not see, cannot change, and takes along when it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goalfsm.errors import GoalError
+from goalfsm.workers import spec as specs
+from goalfsm.workers.command import CommandWorker
+from goalfsm.workers.protocol import Skipped, TurnEvent, Work
+from goalfsm.workers.spec import CommandSpec, Isolation
+from goalfsm.workers.supervisor import isolation
+from goalfsm.workers.supervisor.client import ROOT, Supervisor
+from tests.workers.reading import HOLD, LINES, Python, answer, ending, error
+
+pytestmark = pytest.mark.skipif(
+    isolation.is_possible() != "", reason="this machine allows no namespaces"
+)
+
+
+@pytest.fixture
+def goals(tmp_path: Path) -> Path:
+    """Return a directory that holds a database, and a run's own directory in it."""
+    place = tmp_path / "state"
+    (place / "run").mkdir(parents=True)
+    (place / "goals.db").write_text("secret")
+    (place / "run" / "socket").write_text("mine")
+    return place
+
+
+def isolated(
+    bench: Any, argv: list[str], goals: Path, *, cwd: Path | None = None, **given: Any
+) -> list[TurnEvent]:
+    opened: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def around(work: Work) -> AsyncIterator[Isolation]:
+        opened.append(work.run_id)
+        yield Isolation(hide=(str(goals),), bind=(str(goals / "run"),), **given)
+        opened.append("closed")
+
+    async def main(supervisor: Supervisor) -> list[TurnEvent]:
+        spec = CommandSpec(argv=tuple(argv), isolate=True, cwd=str(cwd) if cwd else None)
+        worker = CommandWorker(spec, supervisor, isolation=around)
+        return [event async for event in worker.run(bench.work())]
+
+    events: list[TurnEvent] = bench.run(main)
+    assert opened == ["run-1", "closed"]
+    return events
+
+
+def test_it_sees_neither_the_database_nor_other_processes(bench: Any, goals: Path) -> None:
+    script = f"ls {goals}; cat {goals}/run/socket; echo; ls -d /proc/[0-9]* | wc -l; echo $A"
+    events = isolated(bench, ["sh", "-c", script], goals, env={"A": "b"})
+    listed, own, processes, added = answer(events).split()
+    assert (listed, own, added) == ("run", "mine", "b")
+    assert int(processes) < 8
+    assert ending(events).ok
+
+
+def test_it_can_change_nothing_of_what_is_hidden_or_protected(
+    bench: Any, goals: Path, tmp_path: Path
+) -> None:
+    check = tmp_path / "check.sh"
+    check.write_text("exit 1")
+    script = (
+        f"echo x > {goals}/goals.db; umount {goals}; umount -l {goals}; echo 'exit 0' > {check}; "
+        f"rm -f {check}; cat {goals}/goals.db; grep -c NoNewPrivs:.1 /proc/self/status; exit 0"
+    )
+    events = isolated(bench, ["sh", "-c", script], goals, readonly=(str(check),))
+    assert answer(events) == "1\n"
+    assert (goals / "goals.db").read_text() == "secret"
+    assert check.read_text() == "exit 1"
+
+
+def test_what_it_detaches_ends_with_it(
+    bench: Any, python: Python, goals: Path, lifeline: Any
+) -> None:
+    source = HOLD.format(path=str(lifeline.path)) + (
+        "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
+        "        os.write(line, b'up')\n        while True: time.sleep(3600)\n    os._exit(0)\n"
+        "os.wait(); sys.exit(3)\n"
+    )
+    events = isolated(bench, python("import sys\n" + source), goals)
+    assert ending(events).status == 3
+    lifeline.wait_end()
+
+
+def test_a_wait_for_one_of_its_processes_is_refused(
+    bench: Any, python: Python, goals: Path
+) -> None:
+    source = LINES + 'say(type="wait", **{"for": "process"}, pid=2)'
+    events = isolated(bench, python(source), goals)
+    assert [event.reason for event in events if isinstance(event, Skipped)] == [
+        "invalid wait: nothing of an isolated turn outlives it"
+    ]
+
+
+def test_it_cannot_work_where_the_goals_are_kept(bench: Any, goals: Path) -> None:
+    failed = error(isolated(bench, ["true"], goals, cwd=goals / "run"))
+    assert failed.code == "isolation_impossible"
+    assert "--db" in failed.message
+
+
+def test_without_anybody_who_says_what_it_sees_it_does_not_run(bench: Any) -> None:
+    failed = error(bench.turn(["true"], spec={"isolate": True}))
+    assert (failed.code, failed.kind) == ("isolation_unavailable", "spawn")
+
+
+def test_a_machine_that_cannot_says_so(
+    bench: Any, goals: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = isolated(bench, ["true"], goals, readonly=("/nowhere/at/all",))
+    assert (error(events).code, error(events).kind) == ("isolation_unavailable", "spawn")
+    assert "/nowhere/at/all" in error(events).message
+    monkeypatch.setattr(specs, "is_possible", lambda: "no namespaces")
+    with pytest.raises(GoalError, match="no namespaces"):
+        CommandSpec(argv=("true",), isolate=True).validate()
+
+
+def test_anybody_may_isolate_where_user_namespaces_are_allowed() -> None:
+    """As a user without privileges: still the same user inside, and without any."""
+    setpriv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+    if subprocess.run([*setpriv, "unshare", "-Um", "true"], check=False).returncode:
+        pytest.skip("only for root, where user namespaces are allowed")
+    nothing = '{"hide": [], "bind": [], "readonly": []}'
+    starter = ["-I", "-S", "-c", isolation.PROGRAM, ROOT, nothing]
+    script = "id -u; grep -c 'CapEff:.0000000000000000' /proc/self/status"
+    done = subprocess.run(
+        [*setpriv, "/usr/bin/python3", *starter, "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "Permission denied" in done.stderr or "No module" in done.stderr:
+        pytest.skip("this user may not read the program")
+    assert (done.stdout.split(), done.stderr) == (["65534", "1"], "")

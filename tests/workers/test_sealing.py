@@ -1,0 +1,129 @@
+"""A verifier is sealed by what it is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goalfsm.errors import GoalError
+from goalfsm.workers import sealing
+from goalfsm.workers.sealing import changed, seal
+
+
+def program(path: Path, text: str = "#!/bin/sh\nexit 0\n") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def roles(argv: list[str], cwd: Path, **given: Any) -> dict[str, str]:
+    return {
+        str(Path(each.path).relative_to(cwd)): each.role
+        for each in seal(argv, str(cwd), **given)
+        if Path(each.path).is_relative_to(cwd)
+    }
+
+
+def test_the_program_and_files_among_its_arguments_are_sealed(tmp_path: Path) -> None:
+    program(tmp_path / "bin" / "check")
+    (tmp_path / "rules.txt").write_text("a")
+    (tmp_path / "more.txt").write_text("a")
+    argv = ["check", "rules.txt", "--with=more.txt", "missing.txt", "bin", "a\0b"]
+    found = roles(argv, tmp_path, path=str(tmp_path / "bin"))
+    assert found == {"bin/check": "program", "rules.txt": "argument", "more.txt": "argument"}
+    found = roles(argv, tmp_path, path=str(tmp_path / "bin"), unsealed=["./rules.txt"])
+    assert set(found) == {"bin/check", "more.txt"}
+    assert roles(["./bin/check"], tmp_path, unsealed=["bin"]) == {}
+
+
+def test_what_is_as_it_was_is_not_changed(tmp_path: Path) -> None:
+    check = program(tmp_path / "check.sh")
+    argv = ["./check.sh", "result.txt"]
+    sealed = seal(argv, str(tmp_path))
+    # What the goal makes is no part of the verifier.
+    (tmp_path / "result.txt").write_text("ok")
+    assert changed(sealed, argv, str(tmp_path)) == ()
+    check.write_text("#!/bin/sh\nexit 0 # always\n")
+    assert changed(sealed, argv, str(tmp_path)) == (str(check),)
+    check.unlink()
+    assert changed(sealed, argv, str(tmp_path)) == (str(check),)
+
+
+def test_a_program_that_comes_before_the_sealed_one_is_a_change(tmp_path: Path) -> None:
+    program(tmp_path / "b" / "check")
+    path = f"{tmp_path}/a:{tmp_path}/b"
+    sealed = seal(["check"], str(tmp_path), path=path)
+    assert changed(sealed, ["check"], str(tmp_path), path=path) == ()
+    program(tmp_path / "a" / "check")
+    assert changed(sealed, ["check"], str(tmp_path), path=path) == (str(tmp_path / "b" / "check"),)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "makefile"),
+    [
+        (["test"], "Makefile"),
+        (["-C", "sub", "test"], "sub/makefile"),
+        (["-Csub"], "sub/makefile"),
+        (["--directory=sub"], "sub/makefile"),
+        (["-f", "other.mk"], "other.mk"),
+        (["--file=other.mk"], "other.mk"),
+        (["--makefile", "other.mk"], "other.mk"),
+        (["-f"], None),
+        (["-C", "nowhere"], None),
+    ],
+)
+def test_the_makefile_that_make_would_read_is_sealed(
+    tmp_path: Path, arguments: list[str], makefile: str | None
+) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("Makefile", "sub/makefile", "other.mk"):
+        (tmp_path / name).write_text("test:\n")
+    found = roles(["make", *arguments], tmp_path)
+    assert set(found) == ({makefile} if makefile else set())
+
+
+def test_a_makefile_that_comes_before_the_sealed_one_is_a_change(tmp_path: Path) -> None:
+    argv = ["make", "test"]
+    assert [each.role for each in seal(argv, str(tmp_path))] in ([], ["program"])
+    (tmp_path / "Makefile").write_text("test:\n")
+    sealed = [each for each in seal(argv, str(tmp_path)) if each.role == "makefile"]
+    assert changed(sealed, argv, str(tmp_path)) == ()
+    (tmp_path / "GNUmakefile").write_text("test: ; true\n")
+    assert changed(sealed, argv, str(tmp_path)) == (str(tmp_path / "Makefile"),)
+
+
+def test_a_directory_that_is_named_is_sealed_with_all_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tests" / "deep").mkdir(parents=True)
+    (tmp_path / "tests" / "deep" / "a.py").write_text("assert x")
+    (tmp_path / "tests" / "link").symlink_to("/dev/null")
+    given: dict[str, Any] = {"named": ["tests"], "path": ""}
+    sealed = seal(["pytest"], str(tmp_path), **given)
+    assert [(each.role, each.path) for each in sealed] == [("named", str(tmp_path / "tests"))]
+    assert changed(sealed, ["pytest"], str(tmp_path), path="") == ()
+    (tmp_path / "tests" / "conftest.py").write_text("")
+    assert changed(sealed, ["pytest"], str(tmp_path), path="") == (str(tmp_path / "tests"),)
+    monkeypatch.setattr(sealing, "MAX_FILES", 1)
+    with pytest.raises(GoalError, match="more than 1 files"):
+        seal(["pytest"], str(tmp_path), **given)
+
+
+def test_what_is_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(GoalError) as caught:
+        seal(["true"], str(tmp_path), named=["missing"])
+    assert caught.value.code == "seal_unreadable"
+    assert caught.value.hint
+
+
+def test_what_cannot_be_read_is_not_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path / "check.sh")
+
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(sealing, "_content", refuse)
+    assert seal(["./check.sh"], str(tmp_path)) == ()
