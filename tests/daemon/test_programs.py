@@ -17,7 +17,7 @@ from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.guards.drain import stopping_on_signals
 from goalfsm.daemon.guards.ownership import Owned, acquire
 from goalfsm.daemon.host.platform import Machine, recorded_identity, started_text
-from goalfsm.errors import DatabaseReplaced
+from goalfsm.errors import Corrupt, DatabaseReplaced
 from goalfsm.goal.model import Verifier
 from goalfsm.session import events as e
 from goalfsm.store.owner import own_identity, uptime_ms
@@ -222,6 +222,29 @@ def test_a_lock_without_an_owner_is_not_waited_for_for_ever(
     with pytest.raises(Owned, match="another process is using"):
         asyncio.run(acquire(Always(), Harmless(), socket=""))  # type: ignore[arg-type]
     assert uptime_ms() > 0
+
+
+@pytest.mark.parametrize("harm", ["deleted", "emptied"])
+def test_a_file_that_is_taken_from_an_idle_engine_ends_it(
+    db: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    """It has nothing to commit, and would serve a file that nobody finds for ever."""
+    monkeypatch.setattr("goalfsm.daemon.guards.ownership.HEARTBEAT_S", 0.01)
+
+    async def main() -> None:
+        store = SqliteStore.open(db)
+        async with Engine(store, serve=False) as engine:
+            if harm == "deleted":
+                db.unlink()  # noqa: ASYNC240 - nothing else has to run
+            else:
+                # What is in the log is not in the file; so that nothing hides the harm.
+                store.release_reserve()
+                os.truncate(db, 0)
+            with pytest.raises((DatabaseReplaced, Corrupt)):
+                await engine.wait()
+        store.close()
+
+    asyncio.run(main())
 
 
 def test_a_file_that_is_taken_away_ends_the_engine_and_its_workers(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from goalfsm.errors import Fenced, GoalError, StoreError
+from goalfsm.errors import Corrupt, DatabaseReplaced, Fenced, GoalError, StoreError
 from goalfsm.store.port import EXPIRY_MS, Acquired, Held
 
 if TYPE_CHECKING:
@@ -133,8 +133,9 @@ class Heartbeat:
         self._arm()
         try:
             self._say()
+            self._store.verify()
             self._look()
-        except Fenced as error:
+        except (Fenced, DatabaseReplaced, Corrupt) as error:
             self.stop()
             self._failed(error)
         except StoreError as error:
