@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from goalfsm.cli import asking, exits, programs
 from goalfsm.cli.places import speak
-from goalfsm.cli.reading import notice_of
+from goalfsm.cli.reading import notice_of, now_ms
 from goalfsm.daemon.engine import Engine
-from goalfsm.daemon.guards.drain import stopping_on_signals
 from goalfsm.daemon.guards.ownership import Owned
 from goalfsm.daemon.remote import client
 from goalfsm.daemon.remote.client import NoEngine
+from goalfsm.daemon.signals import stopping_on_signals
 from goalfsm.daemon.stages.subscriptions import Ended, Settled, StatusChanged
 from goalfsm.errors import DatabaseReplaced, GoalError, NoDatabase
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, PAUSED
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from goalfsm.daemon.config import WorkerConfig
     from goalfsm.session.events import Event
     from goalfsm.session.state import Reply, Session
-    from goalfsm.store.port import Owner, Stored
+    from goalfsm.store.port import Owner, Store, Stored
     from goalfsm.views.status import Status
 
 _ATTEMPTS: Final = 40
@@ -113,19 +113,19 @@ class Drive:
             before = store.sessions.load(self._place.thread_id)
             async with Engine(store) as engine:
                 with stopping_on_signals(engine):
-                    return await self._watch(engine, before)
+                    return await self._watch(store, engine, before)
         finally:
             store.close()
 
-    async def _watch(self, engine: Engine, before: Stored | None) -> Status | None:
+    async def _watch(self, store: Store, engine: Engine, before: Stored | None) -> Status | None:
         thread_id = self._place.thread_id
         async with contextlib.aclosing(engine.follow(thread_id)) as notices:
             first = await anext(notices)
             if before is not None:
-                self._catch_up(engine, before)
+                self._catch_up(store, before)
             self._view.show(first)
             event = self._opening(engine.session(thread_id))
-            program = programs.stored_by_engine(engine.store.workers, *self._program())
+            program = programs.stored_by_engine(store.workers, *self._program())
             async with program:
                 if event is not None:
                     self._check(await engine.submit(thread_id, event, self._event_id))
@@ -144,12 +144,12 @@ class Drive:
                     self._tell_who_is_asked(now)
         return None
 
-    def _catch_up(self, engine: Engine, before: Stored) -> None:
+    def _catch_up(self, store: Store, before: Stored) -> None:
         """Show what the engine did when it took over, before anybody could follow it."""
         thread_id = before.thread_id
-        stood = project(asking.session_of(before), engine.now_ms(), thread_id=thread_id)
+        stood = project(asking.session_of(before), now_ms(), thread_id=thread_id)
         self._view.show(StatusChanged(thread_id=thread_id, status=stood))
-        for row in engine.store.journal.read(thread_id, after=before.revision):
+        for row in store.journal.read(thread_id, after=before.revision):
             self._view.show(notice_of(row))
 
     def _ended(self, notice: Ended) -> None:

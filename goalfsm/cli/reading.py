@@ -166,7 +166,8 @@ def decisions_of(store: Store, thread_id: str, events: int) -> tuple[list[Decisi
 
 def notice_of(row: JournalRow) -> Happened:
     """Return a journal row in the form in which an engine tells its followers."""
-    from goalfsm.daemon.stages.subscriptions import Happened, public  # noqa: PLC0415  only for programs
+    from goalfsm.daemon.flow.decide import public  # noqa: PLC0415  only for programs
+    from goalfsm.daemon.stages.subscriptions import Happened  # noqa: PLC0415  the same
 
     return Happened(
         thread_id=row.thread_id,

@@ -116,7 +116,7 @@ def daemon_command(db: Path, max_runs: int, grace: float, log_json: bool, log_le
 
 async def _serve(db: Path, max_runs: int, grace: float) -> None:
     from goalfsm.daemon.engine import Engine  # noqa: PLC0415  it loads the whole engine
-    from goalfsm.daemon.guards.drain import stopping_on_signals  # noqa: PLC0415  the same
+    from goalfsm.daemon.signals import stopping_on_signals  # noqa: PLC0415  the same
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  the same
 
     store = SqliteStore.open(db)

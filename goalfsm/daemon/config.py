@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -14,6 +17,9 @@ from goalfsm.workers.lines import OutputMode
 from goalfsm.workers.protocol import Supervised, Worker
 from goalfsm.workers.spec import CommandSpec, StdinMode
 from goalfsm.workers.supervisor.client import Supervisor
+
+if TYPE_CHECKING:
+    from goalfsm.store.port import WorkerConfigs
 
 SILENCE_TIMEOUT_S: Final = 1_800.0
 """How long a program may say nothing before its turn counts as hanging."""
@@ -105,13 +111,13 @@ class Processes:
 
     def __init__(self, db: str) -> None:
         """Look after processes that belong to the database ``db``."""
-        self._db = db
+        self.db = db
         self._supervisor: Supervisor | None = None
 
     async def supervisor(self) -> Supervisor:
         """Return the running supervisor; GoalError when it cannot be started."""
         if self._supervisor is None:
-            self._supervisor = await Supervisor.start(db=self._db)
+            self._supervisor = await Supervisor.start(db=self.db)
         return self._supervisor
 
     @property
@@ -125,25 +131,60 @@ class Processes:
         if supervisor is not None:
             await supervisor.close()
 
+    def kill(self) -> None:
+        """Kill the supervisor, with which its processes die; it may not answer any more."""
+        pid = None if self._supervisor is None else self._supervisor.pid
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
-async def assign(
-    thread_id: str, source: WorkerSource | None, stored: bytes | None, processes: Processes
-) -> Assignment | None:
-    """Return the worker for a thread's next run, None when nobody said who runs it.
 
-    The limits that are stored with a thread hold for an embedder's worker as well. Where none are,
-    its turn may be silent for as long as it may last: a function that returns its answer says
-    nothing before. Raises GoalError when what is stored cannot be used.
-    """
-    config = None if stored is None else decode_config(stored)
-    worker = given_worker(thread_id, source)
-    if isinstance(worker, Supervised):
-        worker.bind(processes.supervisor)
-    if config is None:
-        return None if worker is None else Assignment(worker)
-    if worker is None:
-        worker = await _stored_worker(config, processes)
-    return Assignment(worker, stored, config.turn_timeout_s, config.silence_timeout_s)
+class Workers:
+    """Who runs each thread's turns."""
+
+    def __init__(
+        self, source: WorkerSource | None, configs: WorkerConfigs, processes: Processes
+    ) -> None:
+        """Ask ``source`` first, then for the programs in ``configs``, run under ``processes``."""
+        self._source = source
+        self._configs = configs
+        self._processes = processes
+
+    async def assignment(self, thread_id: str) -> Assignment | None:
+        """Return the worker for a thread's next run, None when nobody said who runs it.
+
+        The limits that are stored with a thread hold for an embedder's worker as well. Where none
+        are, its turn may be silent for as long as it may last: a function that returns its answer
+        says nothing before. Raises GoalError when what is stored cannot be used, `StoreError`
+        when it cannot be read.
+        """
+        stored = self._configs.get(thread_id)
+        config = None if stored is None else decode_config(stored)
+        worker = given_worker(thread_id, self._source)
+        if isinstance(worker, Supervised):
+            worker.bind(self._processes.supervisor)
+        if config is None:
+            return None if worker is None else Assignment(worker)
+        if worker is None:
+            worker = await _stored_worker(config, self._processes)
+        return Assignment(worker, stored, config.turn_timeout_s, config.silence_timeout_s)
+
+    def stored(self, thread_id: str) -> bytes | None:
+        """Return what is stored as the thread's worker. Raises `StoreError`."""
+        return self._configs.get(thread_id)
+
+    def is_current(self, thread_id: str, assignment: Assignment) -> bool:
+        """Tell whether the thread's next turn would be run by the same worker."""
+        given = given_worker(thread_id, self._source)
+        same = given is assignment.worker or given is None
+        return same and self._configs.get(thread_id) == assignment.stored
+
+    def has_other(self, thread_id: str, stored: bytes | None) -> bool:
+        """Tell whether somebody runs the thread now that ``stored`` could not."""
+        return (
+            given_worker(thread_id, self._source) is not None
+            or self._configs.get(thread_id) != stored
+        )
 
 
 async def _stored_worker(config: WorkerConfig, processes: Processes) -> Worker:

@@ -1,172 +1,309 @@
-"""The engine: threads of work on one store, driven turn after turn until each goal stops."""
+"""The engine: threads of work on one store, driven turn after turn until each goal stops.
+
+This module composes and nothing else: it makes each part with what that part needs, and says in
+which order the stages follow a commit.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping
-from functools import partial
-from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import structlog
 
-from goalfsm.daemon.config import Processes, WorkerSource
-from goalfsm.daemon.flow.mailbox import Actor
-from goalfsm.daemon.flow.threads import Actors
-from goalfsm.daemon.guards.drain import GRACE_S, wind_up
-from goalfsm.daemon.guards.outage import Trouble
+from goalfsm.daemon.config import Processes, Workers, WorkerSource
+from goalfsm.daemon.flow.holds import OVER, STARTING, Holds
+from goalfsm.daemon.flow.inbox import InboxRows
+from goalfsm.daemon.flow.threads import Threads
+from goalfsm.daemon.guards.drain import RECORDED_S, Drain
+from goalfsm.daemon.guards.outage import StoreOutage
 from goalfsm.daemon.guards.ownership import Heartbeat, acquire
-from goalfsm.daemon.guards.quarantine import HINT, Faults
-from goalfsm.daemon.guards.takeover import reconcile
-from goalfsm.daemon.host.clock import World
-from goalfsm.daemon.host.platform import Machine, System
-from goalfsm.daemon.hub import Hub
+from goalfsm.daemon.guards.quarantine import Quarantine
+from goalfsm.daemon.guards.takeover import Takeover
+from goalfsm.daemon.guards.upkeep import Upkeep
+from goalfsm.daemon.host.clock import Clock, IdSource
+from goalfsm.daemon.host.platform import LocalPlatform, Platform
+from goalfsm.daemon.host.tasks import Tasks
 from goalfsm.daemon.logs import be_quiet
 from goalfsm.daemon.remote.server import Server
 from goalfsm.daemon.remote.socket_path import socket_for
-from goalfsm.daemon.stages.effects import Callback, Doer
-from goalfsm.daemon.stages.process_watch import Watchers
-from goalfsm.daemon.stages.quiescence import Settling
-from goalfsm.daemon.stages.scheduler import MAX_RUNS, Dispatcher
-from goalfsm.daemon.stages.subscriptions import Followers, Notice, StatusChanged
-from goalfsm.daemon.stages.verifiers import Verification, VerifierFunction
-from goalfsm.daemon.stages.wakeups import Timers
+from goalfsm.daemon.service import Service
+from goalfsm.daemon.signals import GRACE_S
+from goalfsm.daemon.stages.callbacks import Callbacks
+from goalfsm.daemon.stages.compaction import Compaction
+from goalfsm.daemon.stages.effects import Effects
+from goalfsm.daemon.stages.live_run import LiveRun, LiveRuns, RunPorts
+from goalfsm.daemon.stages.process_watch import ProcessWatch
+from goalfsm.daemon.stages.quiescence import Quiescence
+from goalfsm.daemon.stages.run_control import RunControl, RunRecords
+from goalfsm.daemon.stages.scheduler import MAX_RUNS, Scheduler
+from goalfsm.daemon.stages.subscriptions import Subscriptions
+from goalfsm.daemon.stages.verifiers import Verifiers
+from goalfsm.daemon.stages.wakeups import Wakeups
 from goalfsm.errors import Fenced, StoreClosed, StoreError
-from goalfsm.goal.machine import GoalMachine
-from goalfsm.goal.model import ACTIVE
-from goalfsm.session import events as e
+from goalfsm.session import effects as f
 from goalfsm.session.policy import Policy
-from goalfsm.session.state import Reply, Session
-from goalfsm.store.port import Store
+from goalfsm.session.work import queued
 from goalfsm.store.pump import Pump
 
-_GOES_ON: Final = (e.ResumeRequested, e.ObjectiveGiven)
-_STARTING: Final = "starting"
-_OVER: Final = "over"
-_SUSPENDED: Final = Reply(
-    ok=True,
-    code="suspended",
-    message="no turn follows; this is recorded as soon as the store can commit again",
-)
-_HALTED: Final = Reply(
-    ok=True,
-    code="suspended",
-    message="no turn follows; the stop itself met a fault and could not be decided",
-    hint=HINT,
-)
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from goalfsm.daemon.flow.ports import Landed, Performer, Stage, Undecided
+    from goalfsm.daemon.stages.callbacks import Callback
+    from goalfsm.daemon.stages.subscriptions import Notice
+    from goalfsm.daemon.stages.verifiers import VerifierFunction
+    from goalfsm.goal.machine import GoalMachine
+    from goalfsm.session.events import Event
+    from goalfsm.session.state import Reply, Session
+    from goalfsm.store.port import Store
+    from goalfsm.views.status import Status
+
+_LAST_S: Final = 60.0
+"""How long stopping may take beyond the grace; after it what still runs is killed."""
 
 _log = structlog.get_logger(__name__)
 
 
-class Engine(Hub):
-    """Owns a store while it is entered, and works on every goal in it.
+class _Options(NamedTuple):
+    """What an embedder has said."""
 
-    ``async with Engine(store, workers=worker) as engine`` takes over what an earlier engine left
-    and lets everything go at the end. All methods belong to the loop that entered it.
-    """
+    workers: WorkerSource | None
+    policy: Policy
+    machine: GoalMachine | None
+    callbacks: Mapping[str, Callback]
+    verifiers: Mapping[str, VerifierFunction]
+    performers: Mapping[type[f.Effect], Performer]
+    on_fault: Callable[[str, Exception], None] | None
+    max_runs: int
 
-    def __init__(  # noqa: PLR0913 - what an embedder may say
-        self,
-        store: Store,
-        *,
-        workers: WorkerSource | None = None,
-        policy: Policy | None = None,
-        machine: GoalMachine | None = None,
-        callbacks: Mapping[str, Callback] | None = None,
-        verifiers: Mapping[str, VerifierFunction] | None = None,
-        max_runs: int = MAX_RUNS,
-        grace_s: float = GRACE_S,
-        wait_s: float = 0.0,
-        serve: bool | None = None,
-        system: System | None = None,
+
+class _Parts:
+    """Every part of a running engine, each made with what it needs, and who follows whom."""
+
+    def __init__(
+        self, store: Store, platform: Platform, options: _Options, *, db: str, socket: Path | None
     ) -> None:
-        """Prepare an engine; nothing is opened or started before it is entered.
-
-        ``workers`` run the turns; a thread that they do not run is run by the program stored for
-        it. ``policy`` and ``machine`` are for new threads and for all. ``callbacks`` and
-        ``verifiers`` are called by the names that machine and goals use. At most ``max_runs``
-        turns run at once. ``grace_s``: how long they may go on when the engine is left.
-        ``wait_s``: how long to wait for another owner to leave. ``serve``: whether other
-        processes reach the engine over a socket, by default where the store is a file.
-        """
-        super().__init__(workers)
-        path = getattr(store, "path", None)
+        """Make the parts; nothing is read or started. The store is owned already."""
         self.store = store
-        self.db = "" if path is None else str(path)
-        self.machine = machine
-        self.system: System = system or Machine()
-        self.followers = Followers()
+        self.platform = platform
         self.over = asyncio.Event()
-        self.inbox_seen = 0
-        self.taken_over = False
-        self._policy = policy or Policy()
-        self._callbacks = dict(callbacks or {})
-        self._verifiers = dict(verifiers or {})
-        self._max_runs = max_runs
-        self._grace_s = grace_s
-        self._wait_s = wait_s
-        self._serve = bool(self.db) if serve is None else serve
-        self._error: StoreError | None = None
-        self._stopping: asyncio.Task[None] | None = None
+        self.error: StoreError | None = None
         self._closing: asyncio.Task[None] | None = None
+        self.tasks = Tasks(self.over)
+        spawn = self.tasks.spawn
+        self.clock = Clock(platform.clock)
+        self.ids = IdSource(platform.entropy)
+        self.pump = Pump(store)
+        self.processes = Processes(db)
+        self.workers = Workers(options.workers, store.workers, self.processes)
+        self.subscriptions = Subscriptions(self.clock)
+        report = self.subscriptions.report
+        self.threads = Threads(
+            store,
+            self.pump,
+            self.clock,
+            self.ids,
+            policy=options.policy,
+            machine=options.machine,
+            aftermath=self,
+            report=report,
+        )
+        self.holds = Holds(self._held)
+        self.runs = LiveRuns()
+        self.wakeups = Wakeups(self.clock, self.threads)
+        self.effects = Effects(
+            self.threads, spawn, mark=self._mark, changed=self._look, failed=self.failed
+        )
+        self.scheduler = Scheduler(
+            self.threads,
+            self.holds,
+            self.runs,
+            self.workers,
+            self.ids,
+            spawn,
+            report=report,
+            stuck=lambda error: self.stuck(None, error),
+            considered=self._consider,
+            max_runs=options.max_runs,
+        )
+        self.quiescence = Quiescence(
+            self.threads, self.effects, self.runs, self.scheduler, self.wakeups, self.subscriptions
+        )
+        self.outage = StoreOutage(
+            store, self.threads, self.holds, self.subscriptions, spawn, self.give_up
+        )
+        self.quarantine = Quarantine(
+            self.threads,
+            self.holds,
+            self.runs,
+            self.effects,
+            report,
+            over=self.over,
+            on_fault=options.on_fault,
+        )
+        self.service = Service(
+            self.threads,
+            self.holds,
+            self.subscriptions,
+            self.quiescence,
+            self.clock,
+            self.ids,
+            over=self.over,
+            ended_by=lambda: self.error,
+        )
+        self.rows = InboxRows(store.inbox, self.service.take_row, report)
+        self.upkeep = Upkeep(
+            store, self.pump, self.clock, self.threads, self.rows, self.wakeups, self.scheduler
+        )
+        self.heartbeat = Heartbeat(store, platform, failed=self.give_up, look=self._look_around)
+        self.watch = ProcessWatch(self.runs, platform.wait_gone)
+        records = RunRecords(store.processes, self.clock, lambda error: self.stuck(None, error))
+        ports = RunPorts(
+            db=db,
+            inbox=self.threads,
+            sessions=self.threads,
+            clock=self.clock,
+            holds=self.holds,
+            subscriptions=self.subscriptions,
+            spawn=spawn,
+            report=report,
+            confirm=self.heartbeat.confirm,
+            stuck=lambda error: self.stuck(None, error),
+            follow_on=self.scheduler.follow_on,
+            gone=self.watch.gone,
+            spawned=records.spawned,
+            recorded=records.gone,
+            over=self._run_over,
+        )
+        run_control = RunControl(ports, self.runs, self.effects, self.scheduler.take_assignment)
+        # The order is the contract: when the next turn is considered, everything else knows of
+        # what has landed, and only then is the thread asked whether it has come to rest.
+        self.stages: tuple[Stage, ...] = (
+            self.wakeups,
+            self.subscriptions,
+            self.effects,
+            self.quarantine,
+            self.scheduler,
+            self.quiescence,
+        )
+        self.effects.perform_by(
+            {
+                f.StartRun: run_control,
+                f.EndRun: run_control,
+                f.DeliverSteering: run_control,
+                f.RunVerifier: Verifiers(
+                    self.threads.session, self.processes, options.verifiers, most=options.max_runs
+                ),
+                f.CompactContext: Compaction(self.threads, self.workers, db=db),
+                f.WatchProcess: self.watch,
+                f.RunCallback: Callbacks(options.callbacks),
+                **options.performers,
+            }
+        )
+        self.drain = Drain(self.threads, self.holds, self.runs, self.wakeups, self.over)
+        self.server = None if socket is None else Server(self.service, socket)
+        self.taken_over = False
+
+    # What follows a decision.
+
+    def landed(self, landed: Landed) -> None:
+        """Have every stage follow what is durable."""
+        self.outage.past(landed.thread_id)
+        for stage in self.stages:
+            stage.committed(landed)
+
+    def stuck(self, thread_id: str | None, error: StoreError) -> None:
+        """Deal with a store that cannot read or commit."""
+        self.outage.met(thread_id, error)
+
+    def failed(self, thread_id: str, error: Exception, undecided: Undecided | None = None) -> None:
+        """Deal with a fault."""
+        self.quarantine.met(thread_id, error, undecided)
+
+    def quiet(self, thread_id: str) -> None:
+        """Take note that a thread has nothing more to decide."""
+        # Also where the store's answer was that there is nothing to commit.
+        self.outage.past(thread_id)
+        self.quiescence.look(thread_id)
+        self.threads.quiet(thread_id)
+
+    def is_needed(self, thread_id: str) -> bool:
+        """Tell whether a quiet thread has to stay in memory."""
+        session = self.threads.known(thread_id)
+        return bool(
+            (session is not None and queued(session) is not None)
+            or self.effects.any_open(thread_id)
+            or self.holds.of(thread_id)
+            or self.runs.has(thread_id)
+            or self.subscriptions.has(thread_id)
+            or self.quiescence.is_watched(thread_id)
+        )
+
+    def _held(self, thread_id: str | None, held: bool) -> None:  # noqa: FBT001  as `Holds` says it
+        if thread_id is None:
+            if not held:
+                self.scheduler.consider_all()
+        elif held:
+            self.scheduler.consider(thread_id)
+        else:
+            self._consider(thread_id)
+
+    def _consider(self, thread_id: str) -> None:
+        self.scheduler.consider(thread_id)
+        self.quiescence.look(thread_id)
+
+    def _look(self, thread_id: str) -> None:
+        self.quiescence.look(thread_id)
+
+    def _mark(self, key: str) -> None:
+        if not self.over.is_set():
+            self.pump.mark_done(key, at_ms=self.clock.now_ms())
+
+    def _run_over(self, run: LiveRun) -> None:
+        self.runs.remove(run)
+        self.quarantine.run_over(run.thread_id)
+        self._consider(run.thread_id)
+
+    def _look_around(self) -> None:
+        # Not before every thread was taken over: what is said to a thread while its last run
+        # still goes on somewhere would be decided as if that was over.
+        if self.taken_over:
+            self.upkeep.look()
 
     # Its life.
 
-    async def __aenter__(self) -> Self:
-        """Own the store, take over what is in it, and begin to work.
-
-        Raises `goalfsm.daemon.guards.ownership.Owned` when another engine does, and `StoreError`.
-        """
-        be_quiet()
-        self.world = World(self.system.clock, self.system.entropy)
-        socket = socket_for(self.db) if self._serve else None
-        claimed = await acquire(
-            self.store,
-            self.system,
-            socket="" if socket is None else str(socket),
-            wait_s=self._wait_s,
-        )
-        self.pump = Pump(self.store)
-        self.processes = Processes(self.db)
-        self.threads = Actors(self, self.store, self._policy, self.is_needed)
-        self.timers = Timers(self.world, self.wake)
-        self.trouble = Trouble(self)
-        self.settling = Settling(self)
-        self.faults = Faults(self)
-        self.dispatcher = Dispatcher(self, self._max_runs)
-        self.doer = Doer(self, self._callbacks)
-        self.watchers = Watchers(self, self.system.wait_gone)
-        self.verification = Verification(self, self.processes, self._verifiers, most=self._max_runs)
-        self.server = None if socket is None else Server(self, socket)
-        self.heartbeat = Heartbeat(
-            self.store, self.system, failed=self.give_up, look=self.look_around
-        )
-        try:
-            await self._begin(after_crash=claimed.previous is not None)
-        except BaseException as error:
-            _log.debug("the engine did not start", error=repr(error))
-            await self.stop(0.0)
-            raise
-        _log.info("engine started", epoch=claimed.epoch, after_crash=claimed.previous is not None)
-        return self
-
-    async def _begin(self, *, after_crash: bool) -> None:
-        self.dispatcher.pause(_STARTING)
+    async def begin(self, *, supervised: bool, after_crash: bool) -> None:
+        """Take over what is stored, then answer and dispatch; raise what ended that."""
+        self.holds.add(STARTING)
         self.heartbeat.start()
-        if self._workers is None:
+        if supervised:
             # Before any thread exists: the supervisor is a fork of this process.
             await self.processes.supervisor()
         if self.server is not None:
             await self.server.start()
-        await self._take_over(after_crash=after_crash)
-        self.dispatcher.resume(_STARTING)
-        if self.server is not None:
-            self.server.ready()
-
-    async def _take_over(self, *, after_crash: bool) -> None:
-        """Go on from where the store stands; raise what ended the engine meanwhile."""
-        going_on = asyncio.ensure_future(reconcile(self, after_crash=after_crash))
+        takeover = Takeover(
+            self.store,
+            self.platform,
+            self.clock,
+            db=self.processes.db,
+            threads=self.threads,
+            holds=self.holds,
+            rows=self.rows,
+            workers=self.workers,
+            processes=self.processes,
+            wakeups=self.wakeups,
+            effects=self.effects,
+            watch=self.watch,
+            quarantine=self.quarantine,
+            heartbeat=self.heartbeat,
+            spawn=self.tasks.spawn,
+            considered=self._consider,
+        )
+        going_on = asyncio.ensure_future(takeover.reconcile(after_crash=after_crash))
         over = asyncio.ensure_future(self.over.wait())
         try:
             await asyncio.wait({going_on, over}, return_when=asyncio.FIRST_COMPLETED)
@@ -175,9 +312,171 @@ class Engine(Hub):
             if not going_on.done():
                 going_on.cancel()
                 await asyncio.wait({going_on})
-        self._check_open()
+        self.service.check_open()
         going_on.result()
         self.taken_over = True
+        self.holds.release(STARTING)
+        if self.server is not None:
+            self.server.ready()
+
+    def give_up(self, error: StoreError) -> None:
+        """End at once, without another write: the store is another's, or cannot be trusted."""
+        if self.over.is_set():
+            return
+        fenced = isinstance(error, Fenced)
+        _log.error(
+            "another engine has taken over" if fenced else "the store failed for good",
+            code=error.code,
+            error=error.message,
+        )
+        self.error = error
+        self._end(error)
+        self.subscriptions.end("fenced" if fenced else "failed", error.message)
+        self._closing = asyncio.get_running_loop().create_task(self._close())
+
+    def crash(self) -> None:
+        """End as a killed process would, for tests: nothing more is written or told."""
+        if not self.over.is_set():
+            self._end(StoreClosed("the engine crashed"))
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+
+    async def stop(self, grace_s: float) -> None:
+        """Stop in order; what does not end within its bound is killed."""
+        try:
+            async with asyncio.timeout(grace_s + _LAST_S):
+                await self._stop(grace_s)
+        except TimeoutError:
+            _log.error("stopping took too long; what still runs is killed")
+            self.processes.kill()
+            if not self.over.is_set():
+                self._end(StoreClosed("the engine did not stop in time"))
+            self.subscriptions.end("stopped")
+
+    async def closed(self) -> None:
+        """Return when an engine that has given up has closed everything."""
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+
+    async def _stop(self, grace_s: float) -> None:
+        await self.drain.finish(grace_s)
+        if self.over.is_set():
+            return
+        _log.info("engine stopped")
+        stopped = StoreClosed("the engine has stopped", hint="Start it again.")
+        with contextlib.suppress(StoreError, TimeoutError):
+            await asyncio.wait_for(self.pump.drain(), RECORDED_S)
+        self._end(stopped)
+        await self._close_parts()
+        with contextlib.suppress(StoreError):
+            self.store.owner.release()
+        self.subscriptions.end("stopped")
+        await self._hang_up()
+
+    def _end(self, error: StoreError) -> None:
+        self.over.set()
+        self.holds.add(OVER)
+        self.heartbeat.stop()
+        self.wakeups.close()
+        for run in self.runs.all():
+            run.end("killed")
+        self.threads.abandon(error)
+        self.quiescence.fail(error)
+
+    async def _close(self) -> None:
+        await self._hang_up()
+        await self._close_parts()
+
+    async def _hang_up(self) -> None:
+        if self.server is not None:
+            await self.server.close()
+
+    async def _close_parts(self) -> None:
+        await self.tasks.cancel(RECORDED_S)
+        gone = [asyncio.ensure_future(run.wait()) for run in self.runs.all()]
+        if gone:
+            await asyncio.wait(gone, timeout=RECORDED_S)
+        with contextlib.suppress(StoreError):
+            await self.pump.close()
+        await self.processes.close()
+
+
+class Engine:
+    """Owns a store while it is entered, and works on every goal in it.
+
+    ``async with Engine(store, workers=worker) as engine`` takes over what an earlier engine left
+    and lets everything go at the end. All methods belong to the loop that entered it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        workers: WorkerSource | None = None,
+        policy: Policy | None = None,
+        machine: GoalMachine | None = None,
+        callbacks: Mapping[str, Callback] | None = None,
+        verifiers: Mapping[str, VerifierFunction] | None = None,
+        performers: Mapping[type[f.Effect], Performer] | None = None,
+        on_fault: Callable[[str, Exception], None] | None = None,
+        max_runs: int = MAX_RUNS,
+        grace_s: float = GRACE_S,
+        wait_s: float = 0.0,
+        serve: bool | None = None,
+        platform: Platform | None = None,
+    ) -> None:
+        """Prepare an engine; nothing is opened or started before it is entered.
+
+        ``workers`` run the turns; a thread that they do not run is run by the program stored for
+        it. ``policy`` and ``machine`` are for new threads and for all. ``callbacks`` and
+        ``verifiers`` are called by the names that machine and goals use. ``performers`` do the
+        effects of a kind in place of the engine's own. ``on_fault`` is called with a thread and
+        an exception that nobody expects and nobody else is told of; the thread waits for a
+        person then. At most ``max_runs`` turns run at once. ``grace_s``: how many seconds they
+        may go on when the engine is left. ``wait_s``: how many seconds to wait for another owner
+        to leave. ``serve``: whether other processes reach the engine over a socket, by default
+        where the store is a file. ``platform``: time, chance and processes, by default the
+        machine's.
+        """
+        path = getattr(store, "path", None)
+        self._store = store
+        self._db = "" if path is None else str(path)
+        self._platform: Platform = platform or LocalPlatform()
+        self._options = _Options(
+            workers=workers,
+            policy=policy or Policy(),
+            machine=machine,
+            callbacks=dict(callbacks or {}),
+            verifiers=dict(verifiers or {}),
+            performers=dict(performers or {}),
+            on_fault=on_fault,
+            max_runs=max_runs,
+        )
+        self._grace_s = grace_s
+        self._wait_s = wait_s
+        self._serve = bool(self._db) if serve is None else serve
+        self._made: _Parts | None = None
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Own the store, take over what is in it, and begin to work.
+
+        Raises `goalfsm.daemon.guards.ownership.Owned` when another engine does, and `StoreError`.
+        """
+        be_quiet()
+        socket = socket_for(self._db) if self._serve else None
+        address = "" if socket is None else str(socket)
+        claimed = await acquire(self._store, self._platform, socket=address, wait_s=self._wait_s)
+        after_crash = claimed.previous is not None
+        parts = self._made = self._compose(socket)
+        supervised = self._options.workers is None
+        try:
+            await parts.begin(supervised=supervised, after_crash=after_crash)
+        except BaseException as error:
+            _log.debug("the engine did not start", error=repr(error))
+            await self.stop(0.0)
+            raise
+        _log.info("engine started", epoch=claimed.epoch, after_crash=after_crash)
+        return self
 
     async def __aexit__(
         self,
@@ -196,99 +495,27 @@ class Engine(Hub):
         self.stop_soon(grace_s)
         if self._stopping is not None:
             await asyncio.shield(self._stopping)
-        if self._closing is not None:
-            await asyncio.shield(self._closing)
+        await self._parts.closed()
 
     def stop_soon(self, grace_s: float = GRACE_S) -> None:
         """Begin to stop; see `stop`."""
+        parts = self._parts
         if self._stopping is not None:
             if grace_s <= 0:
-                for run in self.live_runs():
-                    run.end("interrupted", "the engine shut down")
+                parts.drain.end_runs()
             return
-        if not self.over.is_set():
-            self._stopping = asyncio.get_running_loop().create_task(self._stop(grace_s))
+        if not parts.over.is_set():
+            self._stopping = asyncio.get_running_loop().create_task(parts.stop(grace_s))
 
     async def wait(self) -> None:
         """Return when the engine has stopped; raise what ended it when that was a failure."""
-        await self.over.wait()
-        if self._closing is not None:
-            await asyncio.shield(self._closing)
-        if self._error is not None:
-            raise self._error
+        parts = self._parts
+        await parts.over.wait()
+        await parts.closed()
+        if parts.error is not None:
+            raise parts.error
 
-    def give_up(self, error: StoreError) -> None:
-        """End at once, without another write: the store is another's, or cannot be trusted."""
-        if self.over.is_set():
-            return
-        fenced = isinstance(error, Fenced)
-        _log.error(
-            "another engine has taken over" if fenced else "the store failed for good",
-            code=error.code,
-            error=error.message,
-        )
-        self._error = error
-        self._end(error)
-        self.followers.end("fenced" if fenced else "failed", error.message)
-        self._closing = asyncio.get_running_loop().create_task(self._close())
-
-    def crash(self) -> None:
-        """End as a killed process would, for tests: nothing more is written or told."""
-        if not self.over.is_set():
-            self._end(StoreClosed("the engine crashed"))
-            self._closing = asyncio.get_running_loop().create_task(self._close())
-
-    async def _stop(self, grace_s: float) -> None:
-        await wind_up(self, grace_s)
-        if self.over.is_set():
-            return
-        _log.info("engine stopped")
-        stopped = StoreClosed("the engine has stopped", hint="Start it again.")
-        with contextlib.suppress(StoreError):
-            await self.pump.drain()
-        self._end(stopped)
-        await self._close_parts()
-        with contextlib.suppress(StoreError):
-            self.store.owner.release()
-        self.followers.end("stopped")
-        await self._hang_up()
-
-    def _end(self, error: StoreError) -> None:
-        self.over.set()
-        self.dispatcher.pause(_OVER)
-        self.heartbeat.stop()
-        self.timers.close()
-        self.trouble.close()
-        for run in self.live_runs():
-            run.end("killed")
-        for actor in self.threads.all():
-            actor.abandon(error)
-        self.settling.fail(error)
-
-    async def _close(self) -> None:
-        await self._hang_up()
-        await self._close_parts()
-
-    async def _hang_up(self) -> None:
-        if self.server is not None:
-            await self.server.close()
-
-    async def _close_parts(self) -> None:
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for run in self.live_runs():
-            await run.wait()
-        with contextlib.suppress(StoreError):
-            await self.pump.close()
-        await self.processes.close()
-
-    # What people ask.
-
-    async def submit(
-        self, thread_id: str, event: e.Event, event_id: str | None = None, *, inbox: bool = False
-    ) -> Reply:
+    async def submit(self, thread_id: str, event: Event, event_id: str | None = None) -> Reply:
         """Decide an event from outside; return the reply when both are durable.
 
         An ``event_id`` that was used before changes nothing and gets the first reply again. A
@@ -296,102 +523,43 @@ class Engine(Hub):
         any more, and the reply's code is ``suspended``. Otherwise raises a `StoreError`, or what a
         rule of the embedder's raised.
         """
-        self._check_open()
-        actor = self.threads.get(thread_id)
-        event_id = event_id or self.world.new_id()
-        stop = isinstance(event, e.PauseRequested | e.ClearRequested)
-        was_active = _is_active(actor)
-        asked = partial(actor.tell, event, event_id=event_id, outside=True, from_inbox=inbox)
-        told = asked()
-        if stop:
-            self._suspend(actor, asked, told)
-        try:
-            reply = await asyncio.shield(told)
-        except Exception as error:
-            if not stop or self.over.is_set():
-                raise
-            return _SUSPENDED if isinstance(error, StoreError) else _HALTED
-        if reply.ok and not stop and isinstance(event, e.Expecting) and event.origin == "person":
-            again = isinstance(event, _GOES_ON) or (_is_active(actor) and not was_active)
-            if actor.halted and again:
-                actor.halted = False
-                self.faults.again(actor)
-                self.reconsider(actor)
-        return reply
+        return await self._parts.service.submit(thread_id, event, event_id)
 
     async def halt(self, thread_id: str) -> Reply:
         """Pause the thread's goal in a way that cannot fail: no turn follows, whatever is said.
 
-        Where the pause is refused, dispatch stays suspended until a person resumes, replaces or
-        reopens the goal, or the engine is started again. Where it cannot be committed, see
-        `submit`.
+        Where the pause is refused, no turn starts until a person resumes, replaces or reopens the
+        goal, or the engine is started again. Where it cannot be committed, see `submit`.
         """
-        reply = await self.submit(thread_id, e.PauseRequested())
-        if not reply.ok:
-            actor = self.threads.get(thread_id)
-            actor.halted = True
-            self.dispatcher.consider(actor)
-        return reply
+        return await self._parts.service.halt(thread_id)
 
-    def _suspend(
-        self,
-        actor: Actor,
-        asked: Callable[..., asyncio.Future[Reply]],
-        told: asyncio.Future[Reply],
-    ) -> None:
-        """Dispatch nothing for the thread before its stop is recorded, whoever waits for that."""
-        actor.stops += 1
-        self.dispatcher.consider(actor)
-
-        def follow(done: asyncio.Future[Reply]) -> None:
-            failed = not done.cancelled() and isinstance(done.exception(), StoreError)
-            if failed and not self.over.is_set():
-                self.spawn(self._record_stop(actor, asked), f"stop {actor.thread_id}")
-            else:
-                self._stopped(actor)
-
-        told.add_done_callback(follow)
-
-    async def _record_stop(self, actor: Actor, asked: Callable[..., asyncio.Future[Reply]]) -> None:
-        """Ask for the stop once more, and keep it until the store takes it."""
-        await asked(kept=True)
-        self._stopped(actor)
-
-    def _stopped(self, actor: Actor) -> None:
-        """Leave it to the goal's status again whether turns follow: the stop is in there."""
-        actor.stops -= 1
-        self.reconsider(actor)
-
-    async def follow(self, thread_id: str) -> AsyncGenerator[Notice, None]:
+    def follow(self, thread_id: str) -> AsyncGenerator[Notice, None]:
         """Yield what happens to the thread from now on: first where it stands; `Ended` is last."""
-        self._check_open()
-        follower = self.followers.follow(thread_id)
-        try:
-            yield StatusChanged(thread_id=thread_id, status=self.status(thread_id))
-            async for notice in follower:
-                yield notice
-        finally:
-            self.followers.leave(follower)
+        return self._parts.service.follow(thread_id)
 
     async def settled(self, thread_id: str) -> Session:
         """Return the session when its goal has left active, or nothing follows by itself.
 
         Raises a `StoreError` when the engine ends before.
         """
-        self._check_open()
-        actor = self.threads.get(thread_id)
-        future = self.settling.wait(actor)
-        try:
-            await future
-        finally:
-            self.settling.forget(thread_id, future)
-        return actor.session
+        return await self._parts.service.settled(thread_id)
 
-    def _check_open(self) -> None:
-        if self.over.is_set():
-            raise self._error or StoreClosed("the engine has stopped", hint="Start it again.")
+    def session(self, thread_id: str) -> Session:
+        """Return the thread's committed session; a new one when there is none.
 
+        Raises a `StoreError` where it cannot be read.
+        """
+        return self._parts.service.session(thread_id)
 
-def _is_active(actor: Actor) -> bool:
-    goal = actor.session.goal
-    return goal is not None and goal.status == ACTIVE
+    def status(self, thread_id: str) -> Status:
+        """Return the thread as every surface shows it. Raises a `StoreError` as `session` does."""
+        return self._parts.service.status(thread_id)
+
+    def _compose(self, socket: Path | None) -> _Parts:
+        return _Parts(self._store, self._platform, self._options, db=self._db, socket=socket)
+
+    @property
+    def _parts(self) -> _Parts:
+        if self._made is None:
+            raise StoreClosed("the engine has not been entered", hint="Use it by `async with`.")
+        return self._made

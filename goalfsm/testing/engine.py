@@ -1,19 +1,16 @@
-"""The engine as the kit runs it: it tells of its own faults, and starts no process."""
+"""What an engine under test is made with: it tells of its own faults, and starts no process."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 import msgspec
 
-from goalfsm.daemon.engine import Engine
-from goalfsm.daemon.flow.mailbox import Actor
-from goalfsm.daemon.guards.quarantine import Undecided
-from goalfsm.daemon.stages.verifiers import Answer, Verdict, Verification
+from goalfsm.daemon.config import Processes
+from goalfsm.daemon.stages.verifiers import Answer, Verdict, VerifierFunction, Verifiers
 from goalfsm.errors import GoalError
 from goalfsm.goal.model import Goal, Verifier
-from goalfsm.session.state import Claim
+from goalfsm.session.state import Claim, Session
 
 Program = Callable[[tuple[str, ...]], Answer | Awaitable[Answer]]
 """Stands for a program that verifies: gets its arguments, answers as a callable verifier does."""
@@ -25,46 +22,19 @@ class EngineFault(GoalError, AssertionError):
     code = "engine_fault"
 
 
-class WatchedEngine(Engine):
-    """An engine whose faults fail the test; a real one survives and logs them."""
+class SimulatedVerifiers(Verifiers):
+    """The performer of `RunVerifier` that runs a function where a verifier names a program."""
 
     def __init__(
         self,
-        *args: Any,
-        faults: list[Exception],
+        session: Callable[[str], Session],
+        registered: Mapping[str, VerifierFunction],
         programs: Mapping[str, Program],
-        **options: Any,
+        *,
+        most: int,
     ) -> None:
-        """Add to ``faults`` what goes wrong inside; let ``programs`` verify, by their names."""
-        super().__init__(*args, **options)
-        self._faults = faults
-        self._programs = programs
-
-    @property
-    def verification(self) -> Verification:
-        """Return what runs verifiers."""
-        return self._verification
-
-    @verification.setter
-    def verification(self, made: Verification) -> None:
-        del made
-        self._verification = SimulatedVerification(
-            self, self.processes, self._verifiers, most=self._max_runs, programs=self._programs
-        )
-
-    def mishap(self, actor: Actor, error: Exception, undecided: Undecided | None = None) -> None:
-        """Take note of a fault of the engine's own."""
-        if undecided is None or not undecided.only_asked:
-            self._faults.append(error)
-        super().mishap(actor, error, undecided)
-
-
-class SimulatedVerification(Verification):
-    """Runs a function where a verifier names a program."""
-
-    def __init__(self, *args: Any, programs: Mapping[str, Program], **options: Any) -> None:
-        """Let ``programs`` stand for the programs of these names."""
-        super().__init__(*args, **options)
+        """Let ``programs`` stand for the programs of these names; see `Verifiers` for the rest."""
+        super().__init__(session, Processes(""), registered, most=most)
         self._programs = programs
 
     async def _run(self, goal: Goal, claim: Claim, verifier: Verifier) -> Verdict:

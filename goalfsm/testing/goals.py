@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from goalfsm.daemon.config import WorkerConfig
 from goalfsm.daemon.engine import Engine
-from goalfsm.daemon.guards.drain import GRACE_S
-from goalfsm.daemon.stages.effects import Callback
+from goalfsm.daemon.signals import GRACE_S
+from goalfsm.daemon.stages.callbacks import Callback
 from goalfsm.daemon.stages.scheduler import MAX_RUNS
 from goalfsm.daemon.stages.verifiers import VerifierFunction
 from goalfsm.errors import GoalError
@@ -15,13 +15,14 @@ from goalfsm.goal.machine import GoalMachine
 from goalfsm.goal.model import Criterion, Goal, Limits, Verifier
 from goalfsm.session import codec
 from goalfsm.session import events as e
+from goalfsm.session.effects import RunVerifier
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply, Session
 from goalfsm.store.memory import MemoryDisk
 from goalfsm.store.port import JournalRow
 from goalfsm.testing.clock import Crashed, GoalClock
 from goalfsm.testing.crashing import CrashingStore, CrashPlan, silence, telling
-from goalfsm.testing.engine import EngineFault, Program, WatchedEngine
+from goalfsm.testing.engine import EngineFault, Program, SimulatedVerifiers
 from goalfsm.testing.loop import DAY_S
 from goalfsm.testing.moments import Duration, seconds_of
 from goalfsm.testing.scripted import ScriptedWorker, WorkerProcess
@@ -140,17 +141,19 @@ class MemoryGoals:
         self.system.boot()
         self._store = self._handle()
         self._process = self.worker.process(self.plan.reach)
-        engine = WatchedEngine(
+        verifiers = telling(self.verifiers, "verifier", self.plan.reach)
+        programs = telling(self.programs, "program", self.plan.reach)
+        simulated = SimulatedVerifiers(self.session, verifiers, programs, most=self.max_runs)
+        engine = Engine(
             self._store,
-            faults=self.faults,
             workers=self._process,
             policy=self.policy,
             machine=self.machine,
             callbacks=telling(self.callbacks, "callback", self.plan.reach),
-            verifiers=telling(self.verifiers, "verifier", self.plan.reach),
-            programs=telling(self.programs, "program", self.plan.reach),
+            performers={RunVerifier: simulated},
+            on_fault=lambda _thread_id, error: self.faults.append(error),
             max_runs=self.max_runs,
-            system=self.system,
+            platform=self.system,
         )
         self._engine = await engine.__aenter__()
         return engine

@@ -147,7 +147,9 @@ def test_a_turn_costs_few_syncs_and_statements(tmp_path: Path) -> None:
         return f"answer {turns}"
 
     policy = Policy(no_progress=0, max_continuations=0)
-    engine = Engine(store, workers=CallableWorker(turn), policy=policy, serve=False, system=system)
+    engine = Engine(
+        store, workers=CallableWorker(turn), policy=policy, serve=False, platform=system
+    )
     clock.run(engine.__aenter__())
     clock.run(engine.submit("one", ObjectiveGiven(objective="go on")))
     clock.run_until(lambda: turns == 5)

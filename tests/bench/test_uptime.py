@@ -107,7 +107,7 @@ def test_an_hour_of_load_leaves_the_memory_of_its_first_minutes(tmp_path: Path) 
     system = SimulatedSystem(clock)
     system.boot()
     engine = Engine(
-        store, workers=CallableWorker(load.turn), policy=POLICY, serve=False, system=system
+        store, workers=CallableWorker(load.turn), policy=POLICY, serve=False, platform=system
     )
     figures: list[tuple[int, int, Counter[str]]] = []
     clock.run(engine.__aenter__())

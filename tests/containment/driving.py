@@ -33,7 +33,7 @@ def rival(stage: Stage) -> Engine:
         return system.is_alive(one) or stage.system.is_alive(one)
 
     store = MemoryStore(stage.disk, is_alive=is_alive)
-    return Engine(store, workers=stage.worker.process(lambda _: None), system=system)
+    return Engine(store, workers=stage.worker.process(lambda _: None), platform=system)
 
 
 @scenario(
@@ -61,7 +61,7 @@ def fenced(stage: Stage) -> Iterator[Row]:
     stage.give(THREAD, OBJECTIVE)
     stage.clock.advance("1m")
     yield stage.row("the first engine's turn", "running a turn", most=1)
-    stage.engine.heartbeat.stop()
+    stage.engine._parts.heartbeat.stop()
     stage.clock.advance("30s")
     other = rival(stage)
     stage.clock.run(other.__aenter__())
@@ -69,7 +69,7 @@ def fenced(stage: Stage) -> Iterator[Row]:
     yield stage.row("the second engine takes over", "running a turn", most=1)
     # The first engine's turn ends; what it says is refused, and the engine gives up.
     stage.clock.advance("9m")
-    assert stage.engine.over.is_set()
+    assert stage.engine._parts.over.is_set()
     assert "was cut off" in stage.worker.prompts[1]
     stage.clock.run(other.settled(THREAD))
     stage.clock.run(other.stop())

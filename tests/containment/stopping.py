@@ -85,7 +85,7 @@ class Disk:
     def __init__(self, stage: Stage) -> None:
         """Stand between the running engine and its store."""
         self.full = False
-        store: Any = stage.engine.store
+        store: Any = stage.engine._parts.store
         self._commit = store.commit
         store.commit = self._write
 

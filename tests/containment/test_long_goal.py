@@ -113,7 +113,7 @@ def test_nothing_runs_while_something_is_waited_for(
 
 
 def test_the_journal_replays_to_the_snapshot(story: Story) -> None:
-    told = replay(story.engine.store, THREAD)
+    told = replay(story.engine._parts.store, THREAD)
     assert told.ok
     assert not told.skipped
     assert told.rows == len(story.journal(THREAD))

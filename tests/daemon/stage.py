@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 from goalfsm.daemon.engine import Engine
 from goalfsm.session import codec
 from goalfsm.session import events as e
+from goalfsm.session.effects import Effect
 from goalfsm.session.policy import Policy
 from goalfsm.store.memory import MemoryDisk, MemoryStore
-from goalfsm.store.port import Held, Identity, JournalRow, Process
+from goalfsm.store.port import Held, Identity, JournalRow, OpenEffect, Process
 from goalfsm.testing.loop import VirtualLoop
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
@@ -106,14 +107,14 @@ class Stage:
         return Engine(
             self.store() if store is None else store,
             workers=worker,
-            system=StageSystem(self, self.pids),
+            platform=StageSystem(self, self.pids),
             **options,
         )
 
     async def crash(self, engine: Engine) -> None:
         """End an engine as a killed process ends."""
-        self.dead.add(engine.system.identity().pid)
-        engine.crash()
+        self.dead.add(engine._platform.identity().pid)
+        engine._parts.crash()
         await engine.stop()
 
     def process(self, pid: int) -> asyncio.Future[None]:
@@ -126,6 +127,19 @@ class Stage:
         """Return the committed events, those of ``kinds`` where some are given."""
         every = [codec.decode_event(row.event) for row in self.journal(thread_id)]
         return [event for event in every if not kinds or isinstance(event, kinds)]
+
+    def leave(self, effect: Effect | None, thread_id: str = THREAD) -> None:
+        """Leave an effect undone, as an earlier engine may have; None is one that is unreadable."""
+        number = len(self.disk.open_effects) + 1
+        self.disk.open_effects[f"left/{number}"] = OpenEffect(
+            key=f"left/{number}",
+            thread_id=thread_id,
+            revision=1,
+            at_ms=START_MS,
+            kind=type(effect).__name__,
+            payload=b"{" if effect is None else codec.encode_effect(effect),
+            seq=number,
+        )
 
     def open_effects(self) -> list[str]:
         return [row.kind for row in self.disk.open_effects.values()]
@@ -187,6 +201,11 @@ def steps(*turns: Sequence[w.TurnEvent | str | float]) -> Callable[[w.Work], Any
 
 def usage(tokens: int, key: str = "") -> w.UsageReported:
     return w.UsageReported(key=key, input_tokens=tokens)
+
+
+def inside(engine: Engine) -> Any:
+    """Return the parts of an engine, for what nobody outside may touch."""
+    return engine._parts
 
 
 PATIENT = Policy(no_progress=0)

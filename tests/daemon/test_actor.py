@@ -11,7 +11,7 @@ import pytest
 from goalfsm.daemon.flow.threads import KEEP_QUIET
 from goalfsm.session import events as e
 from goalfsm.session.state import Session
-from tests.daemon.stage import OBJECTIVE, THREAD, Stage, play
+from tests.daemon.stage import OBJECTIVE, THREAD, Stage, inside, play
 
 
 def test_the_same_event_id_changes_nothing_and_gets_the_first_reply() -> None:
@@ -57,7 +57,7 @@ def test_a_refusal_in_a_thread_that_exists_is_recorded() -> None:
     play(scene)
 
 
-def test_a_script_is_one_transaction_however_busy_the_store_is() -> None:
+def test_a_batch_is_one_transaction_however_busy_the_store_is() -> None:
     """Its commits are never spread over two, also where a thread is alone."""
 
     async def scene(stage: Stage) -> None:
@@ -71,17 +71,18 @@ def test_a_script_is_one_transaction_however_busy_the_store_is() -> None:
 
         store.commit = watch  # type: ignore[method-assign]
 
-        def script(_: Session) -> Generator[e.Event, Any, None]:
+        def batch(_: Session) -> Generator[e.Event, Any, None]:
             for _number in range(3):
                 yield e.HostChanged(pending_messages=True)
 
         async with stage.engine({}, store=store) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             batches.clear()
-            others = [engine.actor(f"t{number}") for number in range(30)]
+            threads = inside(engine).threads
+            others = [f"t{number}" for number in range(30)]
             for other in others:
-                other.tell(e.HostChanged(idle=True))
-            replies = [actor.post(script) for actor in [engine.actor(THREAD), *others]]
+                threads.send(other, e.HostChanged(idle=True))
+            replies = [threads.run(thread, batch) for thread in [THREAD, *others]]
             await asyncio.gather(*replies)
             sizes = [len(batch) for batch in batches]
             assert sum(sizes) == 30 + 31 * 3
@@ -95,18 +96,18 @@ def test_a_script_is_one_transaction_however_busy_the_store_is() -> None:
     play(scene)
 
 
-def test_a_script_that_fails_writes_nothing_and_others_go_on() -> None:
+def test_a_batch_that_fails_writes_nothing_and_others_go_on() -> None:
     async def scene(stage: Stage) -> None:
-        def script(_: Session) -> Generator[e.Event, Any, None]:
+        def batch(_: Session) -> Generator[e.Event, Any, None]:
             yield e.HostChanged(pending_messages=True)
             raise LookupError("a bug")
 
         async with stage.engine({}) as engine:
             await engine.submit(THREAD, OBJECTIVE)
-            actor = engine.actor(THREAD)
+            threads = inside(engine).threads
             before = len(stage.journal())
-            failing = actor.post(script)
-            fine = actor.tell(e.HostChanged(pending_messages=True))
+            failing = threads.run(THREAD, batch)
+            fine = threads.send(THREAD, e.HostChanged(pending_messages=True))
             with pytest.raises(LookupError):
                 await failing
             assert (await fine).ok
@@ -121,10 +122,10 @@ def test_what_another_wrote_behind_our_back_is_reloaded() -> None:
     async def scene(stage: Stage) -> None:
         async with stage.engine({}) as engine:
             await engine.submit(THREAD, OBJECTIVE)
-            actor = engine.actor(THREAD)
-            stale = actor.session, actor.revision
+            mailbox = inside(engine).threads._all[THREAD]
+            stale = mailbox.session, mailbox.revision
             await engine.submit(THREAD, e.EditRequested(objective="another"))
-            actor.session, actor.revision = stale
+            mailbox._session, mailbox.revision = stale
             reply = await engine.submit(THREAD, e.PauseRequested())
             assert reply.ok
             goal = engine.session(THREAD).goal
@@ -153,8 +154,8 @@ def test_quiet_threads_are_let_go_and_loaded_again() -> None:
                 await engine.submit(f"t{number}", OBJECTIVE)
                 await engine.submit(f"t{number}", e.ClearRequested())
             await asyncio.sleep(1)
-            assert len(engine.actors()) <= KEEP_QUIET
-            assert engine.known("t0") is None
+            assert len(inside(engine).threads.ids()) <= KEEP_QUIET
+            assert inside(engine).threads.known("t0") is None
             assert engine.session("t0").goal is None
             assert (await engine.submit("t0", OBJECTIVE)).ok
 
@@ -167,7 +168,7 @@ def test_commands_that_expect_another_revision_are_refused() -> None:
             await engine.submit(THREAD, OBJECTIVE)
             reply = await engine.submit(THREAD, e.PauseRequested(expected_revision=99))
             assert not reply.ok
-            assert not engine.actor(THREAD).suspended
+            assert not inside(engine).holds.stops(THREAD)
             assert engine.session(THREAD).goal is not None
 
     play(scene)

@@ -29,7 +29,7 @@ from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.port import Answer
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.views.status import Status
-from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, steps, worker
+from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, inside, steps, worker
 
 T = TypeVar("T")
 
@@ -290,7 +290,7 @@ def test_what_fails_in_the_engine_is_told_with_its_hint(db: Path) -> None:
         async def fail(*_: object, **__: object) -> None:
             raise GoalError("no", code="some_code", hint="do this")
 
-        engine.submit = fail  # type: ignore[assignment,method-assign]
+        inside(engine).service.submit = fail
         with pytest.raises(GoalError, match="no") as raised:
             request(db, THREAD, OBJECTIVE, "one")
         assert (raised.value.code, raised.value.hint) == ("some_code", "do this")
@@ -303,7 +303,7 @@ def test_an_engine_that_is_leaving_is_asked_again(db: Path) -> None:
     asked: list[str] = []
 
     def ask(engine: Engine) -> None:
-        real = engine.submit
+        real = inside(engine).service.submit
 
         async def leaving(thread_id: str, event: Any, event_id: str) -> Any:
             asked.append(event_id)
@@ -311,7 +311,7 @@ def test_an_engine_that_is_leaving_is_asked_again(db: Path) -> None:
                 raise GoalError("the engine has stopped", code="store_closed")
             return await real(thread_id, event, event_id)
 
-        engine.submit = leaving  # type: ignore[assignment,method-assign]
+        inside(engine).service.submit = leaving
         assert request(db, THREAD, OBJECTIVE, "one").code == "created"
 
     beside(db, {}, ask)

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
-from goalfsm.daemon.host.clock import World, decision_context
-from goalfsm.daemon.stages.wakeups import Timers
+from goalfsm.daemon.host.clock import Clock, decision_context
+from goalfsm.daemon.stages.wakeups import Wakeups
 from goalfsm.goal.model import Limits
 from goalfsm.session import events as e
 from goalfsm.session.thread import DerivedIds
 from tests.daemon.stage import START_MS, THREAD, Stage, play, steps, worker
 
 HOUR_MS = 3_600_000
+
+
+def fires(fire: Callable[[str], None]) -> Any:
+    """Return an inbox that calls ``fire`` with the thread of each wake-up."""
+
+    class Woken:
+        def send(self, thread_id: str, event: e.Event) -> None:
+            assert event == e.TimerFired()
+            fire(thread_id)
+
+    return Woken()
 
 
 def test_a_time_budget_ends_a_goal_while_its_turn_runs() -> None:
@@ -31,32 +44,32 @@ def test_a_time_budget_ends_a_goal_while_its_turn_runs() -> None:
     play(scene)
 
 
-def test_the_world_follows_a_little_drift_without_a_step() -> None:
+def test_the_clock_follows_a_little_drift_without_a_step() -> None:
     async def scene(stage: Stage) -> None:
-        world = World(stage.clock, stage.entropy)
-        before = world.now_ms()
+        clock = Clock(stage.clock)
+        before = clock.now_ms()
         stage.clock.skew_ms = 900
-        assert world.step_ms() == 0
-        assert world.now_ms() == before + 900
+        assert clock.step_ms() == 0
+        assert clock.now_ms() == before + 900
         stage.clock.skew_ms = 100
-        assert world.step_ms() == 0
-        assert world.now_ms() == before + 900
+        assert clock.step_ms() == 0
+        assert clock.now_ms() == before + 900
         await asyncio.sleep(2)
-        assert world.now_ms() == before + 2_100
+        assert clock.now_ms() == before + 2_100
 
     play(scene)
 
 
-def test_the_world_goes_back_only_by_adopting_a_step() -> None:
+def test_the_clock_goes_back_only_by_adopting_a_step() -> None:
     async def scene(stage: Stage) -> None:
-        world = World(stage.clock, stage.entropy)
-        before = world.now_ms()
+        clock = Clock(stage.clock)
+        before = clock.now_ms()
         stage.clock.skew_ms = -HOUR_MS
-        assert world.step_ms() == -HOUR_MS
-        assert world.now_ms() == before
-        world.adopt(-HOUR_MS)
-        assert world.now_ms() == before - HOUR_MS
-        assert world.step_ms() == 0
+        assert clock.step_ms() == -HOUR_MS
+        assert clock.now_ms() == before
+        clock.adopt(-HOUR_MS)
+        assert clock.now_ms() == before - HOUR_MS
+        assert clock.step_ms() == 0
 
     play(scene)
 
@@ -64,8 +77,10 @@ def test_the_world_goes_back_only_by_adopting_a_step() -> None:
 def test_timers_fire_once_for_each_time_and_in_order() -> None:
     async def scene(stage: Stage) -> None:
         fired: list[tuple[str, int]] = []
-        world = World(stage.clock, stage.entropy)
-        timers = Timers(world, lambda thread: fired.append((thread, world.now_ms() - START_MS)))
+        clock = Clock(stage.clock)
+        timers = Wakeups(
+            clock, fires(lambda thread: fired.append((thread, clock.now_ms() - START_MS)))
+        )
         for thread, at in (("c", 300), ("a", 100), ("b", 200), ("x", 150)):
             timers.set(thread, START_MS + at)
         timers.set("x", None)
@@ -83,13 +98,13 @@ def test_timers_fire_once_for_each_time_and_in_order() -> None:
 def test_a_time_in_the_past_that_is_asked_for_again_does_not_spin() -> None:
     async def scene(stage: Stage) -> None:
         fired: list[float] = []
-        world = World(stage.clock, stage.entropy)
+        clock = Clock(stage.clock)
 
         def fire(thread: str) -> None:
             fired.append(stage.loop.time())
             timers.set(thread, START_MS - 1)
 
-        timers = Timers(world, fire)
+        timers = Wakeups(clock, fires(fire))
         timers.set("a", START_MS - 1)
         await asyncio.sleep(5)
         timers.close()
@@ -101,11 +116,11 @@ def test_a_time_in_the_past_that_is_asked_for_again_does_not_spin() -> None:
 def test_timers_far_away_are_looked_at_again_after_a_jump() -> None:
     async def scene(stage: Stage) -> None:
         fired: list[float] = []
-        world = World(stage.clock, stage.entropy)
-        timers = Timers(world, lambda _: fired.append(stage.loop.time()))
+        clock = Clock(stage.clock)
+        timers = Wakeups(clock, fires(lambda _: fired.append(stage.loop.time())))
         timers.set("a", START_MS + 10 * HOUR_MS)
         await asyncio.sleep(1)
-        world.adopt(10 * HOUR_MS)
+        clock.adopt(10 * HOUR_MS)
         timers.again()
         await asyncio.sleep(1)
         assert len(fired) == 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from goalfsm.daemon.stages.effects import CallbackCall
+from goalfsm.daemon.stages.callbacks import CallbackCall
 from goalfsm.daemon.stages.scheduler import Slots
 from goalfsm.daemon.stages.verifiers import Verdict
 from goalfsm.goal.machine import goal_machine
@@ -15,7 +15,7 @@ from goalfsm.goal.model import Verifier
 from goalfsm.session import events as e
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
-from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, worker
+from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, inside, play, steps, worker
 
 
 def given(*names: str, timeout_s: float = 600.0) -> e.ObjectiveGiven:
@@ -287,10 +287,10 @@ def test_a_worker_config_that_cannot_be_read_is_told_once() -> None:
         store = stage.store()
         store.workers.put(THREAD, b"not json")
         async with stage.engine({}, store=store) as engine:
-            follower = engine.followers.follow(THREAD)
+            follower = inside(engine).subscriptions.follow(THREAD)
             await engine.submit(THREAD, OBJECTIVE)
             await asyncio.sleep(20)
-            engine.followers.leave(follower)
+            inside(engine).subscriptions.leave(follower)
             told = [type(notice).__name__ async for notice in follower]
             assert told.count("Problem") == 1
 

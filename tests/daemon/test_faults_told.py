@@ -20,7 +20,7 @@ from goalfsm.store.port import Store
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers import protocol as w
 from tests.daemon.faults import OTHER, Fault, faulty, is_a, journal
-from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, worker
+from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, inside, play, steps, worker
 
 
 def test_who_asks_is_told_of_a_fault_and_the_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +55,7 @@ def test_a_stop_that_meets_a_fault_stops_all_the_same(
                 assert (reply.ok, reply.code) == (True, "suspended")
                 await asyncio.sleep(300)
             assert len(stage.events(e.RunDispatched)) == 1
-            assert engine.live(THREAD) is None
+            assert not inside(engine).runs.has(THREAD)
             session = engine.session(THREAD)
             assert session.goal is not None
             assert session.goal.status == "paused"

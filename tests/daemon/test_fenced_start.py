@@ -7,13 +7,23 @@ from typing import Any
 
 import pytest
 
-from goalfsm.daemon.stages import effects as doing
+from goalfsm.daemon.stages import run_control as doing
 from goalfsm.errors import Busy, Fenced, GoalError
 from goalfsm.session import events as e
 from goalfsm.store.port import Identity
 from goalfsm.workers import protocol as w
 from goalfsm.workers.supervisor.orphans import Orphans
-from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, StageSystem, play, steps, worker
+from tests.daemon.stage import (
+    COMPLETE,
+    OBJECTIVE,
+    THREAD,
+    Stage,
+    StageSystem,
+    inside,
+    play,
+    steps,
+    worker,
+)
 
 
 class Slow(StageSystem):
@@ -36,7 +46,7 @@ def test_an_engine_that_is_fenced_while_it_starts_does_not_hang() -> None:
             await engine.submit(THREAD, OBJECTIVE)
             await stage.crash(engine)
         late = stage.engine(worker(steps([1000.0])))
-        late.system = Slow(stage, stage.pids)
+        late._platform = Slow(stage, stage.pids)
         with pytest.raises(Fenced):
             async with late:
                 pytest.fail("it does not own the store")
@@ -84,15 +94,15 @@ def test_an_engine_that_cannot_ask_starts_nothing_and_goes_on(
 
     async def scene(stage: Stage) -> None:
         async with stage.engine(worker(steps([COMPLETE]))) as engine:
-            beat, failures = engine.store.owner.heartbeat, [Busy("locked")]
+            beat, failures = inside(engine).store.owner.heartbeat, [Busy("locked")]
 
             def busy(*, uptime_ms: int) -> None:
                 if failures:
                     raise failures.pop()
                 beat(uptime_ms=uptime_ms)
 
-            monkeypatch.setattr(engine.store.owner, "heartbeat", busy)
-            engine.heartbeat._beaten_ms = None
+            monkeypatch.setattr(inside(engine).store.owner, "heartbeat", busy)
+            inside(engine).heartbeat._beaten_ms = None
             await engine.submit(THREAD, OBJECTIVE)
             session = await engine.settled(THREAD)
             assert session.goal is not None
@@ -112,21 +122,21 @@ def test_an_engine_that_stood_still_ends_no_supervisor_of_its_successor() -> Non
         await first.submit(THREAD, OBJECTIVE)
         await stage.crash(first)
         late = stage.engine({})
-        take = late.store.owner.acquire
+        take = late._store.owner.acquire
 
         def claim_and_stand_still(identity: Identity, **asked: Any) -> Any:
             claimed = take(identity, **asked)
             later = stage.clock.uptime_ms() + 20_000
             stage.clock.uptime_ms = lambda: later  # type: ignore[method-assign]
-            late.store.owner.acquire = take  # type: ignore[method-assign]
+            late._store.owner.acquire = take  # type: ignore[method-assign]
             successor = Identity(pid=99, start_time=1, boot_id="boot")
             stage.store().owner.acquire(successor, socket="", uptime_ms=later)
             return claimed
 
-        late.store.owner.acquire = claim_and_stand_still  # type: ignore[method-assign]
+        late._store.owner.acquire = claim_and_stand_still  # type: ignore[method-assign]
         with pytest.raises(Fenced):
             async with late:
                 pytest.fail("it does not own the store")
-        assert late.system.asked_to_end == []  # type: ignore[attr-defined]
+        assert late._platform.asked_to_end == []  # type: ignore[attr-defined]
 
     play(scene, within=120)

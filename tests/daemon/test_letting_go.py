@@ -1,4 +1,4 @@
-"""Threads that nothing goes on in are let go of, and are one and the same when they come back."""
+"""Threads that nothing goes on in are let go of, and read again when they come back."""
 
 from __future__ import annotations
 
@@ -8,35 +8,22 @@ import weakref
 
 from goalfsm.daemon.flow.threads import KEEP_QUIET
 from goalfsm.session.events import ClearRequested
-from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, worker
+from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, inside, play, steps, worker
 
 OTHERS = [f"other {number}" for number in range(KEEP_QUIET + 1)]
 
 
-def test_whoever_holds_a_thread_that_was_let_go_holds_the_one_that_comes_back() -> None:
-    """Two of one thread would decide on two states, of which only one is stored."""
-
-    async def scene(stage: Stage) -> None:
-        async with stage.engine(worker(steps([COMPLETE]))) as engine:
-            held = engine.actor(THREAD)
-            for thread in (THREAD, *OTHERS):
-                await engine.submit(thread, ClearRequested(), inbox=True)
-            assert engine.known(THREAD) is None
-            assert engine.actor(THREAD) is held
-
-    play(scene)
-
-
-def test_a_thread_that_was_let_go_works_on_for_its_holder() -> None:
+def test_a_thread_that_was_let_go_works_on_when_it_is_told_something() -> None:
     """What it commits is done, and it stays for as long as it has something to do."""
 
     async def scene(stage: Stage) -> None:
         async with stage.engine(worker(steps([COMPLETE]))) as engine:
-            held = engine.actor(THREAD)
+            threads = inside(engine).threads
             for thread in (THREAD, *OTHERS):
-                await engine.submit(thread, ClearRequested(), inbox=True)
-            assert engine.known(THREAD) is None
-            await held.tell(OBJECTIVE)
+                await engine.submit(thread, ClearRequested())
+                await asyncio.sleep(0)
+            assert THREAD not in threads.ids()
+            await threads.send(THREAD, OBJECTIVE)
             session = await engine.settled(THREAD)
             assert session.goal is not None
             assert session.goal.status == "complete"
@@ -44,7 +31,7 @@ def test_a_thread_that_was_let_go_works_on_for_its_holder() -> None:
     play(scene)
 
 
-def test_a_thread_that_nobody_holds_leaves_memory() -> None:
+def test_a_thread_that_has_nothing_to_do_leaves_memory() -> None:
     """It is loaded again from what is stored."""
 
     async def scene(stage: Stage) -> None:
@@ -53,11 +40,12 @@ def test_a_thread_that_nobody_holds_leaves_memory() -> None:
             goal = (await engine.settled(THREAD)).goal
             # Until its last effect is marked there is something left to do.
             await asyncio.sleep(1)
-            held = weakref.ref(engine.actor(THREAD))
+            held = weakref.ref(inside(engine).threads._all[THREAD])
             for thread in (THREAD, *OTHERS):
-                await engine.submit(thread, ClearRequested(expected_goal_id="none"), inbox=True)
+                await engine.submit(thread, ClearRequested(expected_goal_id="none"))
+                await asyncio.sleep(0)
             gc.collect()
             assert held() is None
-            assert engine.actor(THREAD).session.goal == goal
+            assert engine.session(THREAD).goal == goal
 
     play(scene)

@@ -24,6 +24,7 @@ from tests.daemon.stage import (
     START_MS,
     THREAD,
     Stage,
+    inside,
     play,
     steps,
     usage,
@@ -89,14 +90,17 @@ def test_a_timer_survives_a_store_that_cannot_be_read_when_it_is_due() -> None:
             await engine.submit(THREAD, OBJECTIVE)
             await asyncio.sleep(5)
             assert engine.session(THREAD).goal is not None
-            get, failures = engine.threads.get, [Busy("locked"), StoreUnavailable("broken")]
+            failures = [Busy("locked"), StoreUnavailable("broken")]
+            sessions = store._inner.sessions
+            load = sessions.load
 
             def unreadable(thread_id: str) -> Any:
                 if failures and stage.clock.wall_ms() > START_MS + 30_000:
                     raise failures.pop()
-                return get(thread_id)
+                return load(thread_id)
 
-            engine.threads.get = unreadable  # type: ignore[method-assign]
+            sessions.load = unreadable
+            inside(engine).threads._all.clear()
             await asyncio.sleep(300)
             assert not failures
             session = await engine.settled(THREAD)
@@ -132,7 +136,7 @@ def test_what_is_asked_while_an_engine_starts_is_decided_after_the_open_runs() -
         instead = e.ObjectiveGiven(objective="something else", replace=True)
         stage.store().inbox.put("said", THREAD, at_ms=START_MS, event=codec.encode_event(instead))
         second = stage.engine(Remote(steps([COMPLETE]), probe=probe))
-        second.system.end_orphans = search  # type: ignore[method-assign]
+        second._platform.end_orphans = search  # type: ignore[method-assign]
         async with second:
             session = await second.settled(THREAD)
         assert session.goal is not None
@@ -153,14 +157,14 @@ def test_a_stopped_thread_waits_for_its_processes_through_two_starts() -> None:
             run = engine.session(THREAD).run
             assert run is not None
             child = Identity(pid=99, start_time=1, boot_id="boot")
-            engine.store.processes.put(
+            inside(engine).store.processes.put(
                 Process(run_id=run.run_id, thread_id=THREAD, identity=child, pgid=99, at_ms=1)
             )
             await engine.submit(THREAD, e.PauseRequested())
             await stage.crash(engine)
         for _ in range(2):
             engine = stage.engine(worker(steps([COMPLETE])))
-            engine.system.left = (99,)  # type: ignore[attr-defined]
+            engine._platform.left = (99,)  # type: ignore[attr-defined]
             async with engine:
                 await asyncio.sleep(1)
                 goal = engine.session(THREAD).goal
@@ -215,7 +219,7 @@ def test_a_stop_from_the_inbox_of_an_unknown_thread_is_consumed_when_the_store_f
             cleared = codec.encode_event(e.ClearRequested())
             stage.store().inbox.put("said", THREAD, at_ms=START_MS, event=cleared)
             await asyncio.sleep(30)
-            assert engine.store.inbox.pending() == ()
+            assert inside(engine).store.inbox.pending() == ()
             assert len(stage.events(e.ClearRequested)) == 1
 
     play(scene)

@@ -13,11 +13,11 @@ import structlog
 
 from goalfsm.daemon import logs
 from goalfsm.daemon.config import WorkerConfig, decode_config
-from goalfsm.daemon.flow.decide import label, needs_engine, status_of
+from goalfsm.daemon.flow.decide import label, needs_engine, public, status_of
+from goalfsm.daemon.host.clock import Clock
 from goalfsm.daemon.stages.subscriptions import (
     Ended,
     Follower,
-    Followers,
     Happened,
     Missed,
     Notice,
@@ -25,7 +25,7 @@ from goalfsm.daemon.stages.subscriptions import (
     Problem,
     Settled,
     StatusChanged,
-    public,
+    Subscriptions,
 )
 from goalfsm.errors import GoalError
 from goalfsm.session import events as e
@@ -133,8 +133,8 @@ def test_a_slow_follower_loses_text_first_and_is_told_how_much() -> None:
 
 
 def test_a_follower_that_left_is_told_nothing() -> None:
-    async def scene(_: Stage) -> None:
-        followers = Followers()
+    async def scene(stage: Stage) -> None:
+        followers = Subscriptions(Clock(stage.clock))
         one, other = followers.follow(THREAD), followers.follow(THREAD)
         followers.leave(one)
         followers.leave(one)

@@ -14,9 +14,9 @@ import pytest
 
 from goalfsm.daemon.config import WorkerConfig
 from goalfsm.daemon.engine import Engine
-from goalfsm.daemon.guards.drain import stopping_on_signals
 from goalfsm.daemon.guards.ownership import Owned, acquire
-from goalfsm.daemon.host.platform import Machine, recorded_identity, started_text
+from goalfsm.daemon.host.platform import LocalPlatform, recorded_identity, started_text
+from goalfsm.daemon.signals import stopping_on_signals
 from goalfsm.errors import Corrupt, DatabaseReplaced
 from goalfsm.goal.model import Verifier
 from goalfsm.session import events as e
@@ -24,7 +24,7 @@ from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.port import Acquired, Held, Process
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers.supervisor import identity
-from tests.daemon.stage import THREAD
+from tests.daemon.stage import THREAD, inside
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_a_signal_stops_the_engine_and_a_second_one_does_not_wait(tmp_path: Path
                 async for notice in notices:
                     if type(notice).__name__ == "Output":
                         break
-                supervisor = engine.processes.started
+                supervisor = inside(engine).processes.started
                 assert supervisor is not None
                 assert supervisor.pid is not None
                 pids = [p.pid for p in psutil.Process(supervisor.pid).children(recursive=True)]
@@ -145,11 +145,11 @@ def test_an_engine_finds_and_ends_what_a_dead_one_left(db: Path) -> None:
             pgid=orphan.pid,
             at_ms=1,
         )
-        found = await Machine().end_orphans(str(db), ["old-run"], [process], None)
+        found = await LocalPlatform().end_orphans(str(db), ["old-run"], [process], None)
         assert found.ended == (orphan.pid,)
         assert found.left == ()
         assert await orphan.wait() == -signal.SIGKILL
-        nothing = await Machine().end_orphans("", [], [], None)
+        nothing = await LocalPlatform().end_orphans("", [], [], None)
         assert nothing.ended == ()
         store.close()
 
@@ -178,7 +178,7 @@ class Answers:
         return self.answers.pop(0)
 
 
-class Killer(Machine):
+class Killer(LocalPlatform):
     """A machine that notes whom it was to kill."""
 
     def __init__(self) -> None:
@@ -262,7 +262,7 @@ def test_a_file_that_is_taken_away_ends_the_engine_and_its_workers(
             async for notice in notices:
                 if type(notice).__name__ == "Output":
                     break
-            supervisor = engine.processes.started
+            supervisor = inside(engine).processes.started
             assert supervisor is not None
             assert supervisor.pid is not None
             pids = [p.pid for p in psutil.Process(supervisor.pid).children(recursive=True)]

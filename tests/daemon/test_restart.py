@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
 import pytest
 
 from goalfsm.daemon.guards.ownership import Owned
 from goalfsm.errors import Fenced
 from goalfsm.session import codec
 from goalfsm.session import events as e
+from goalfsm.session.effects import SendWork
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
 from tests.daemon.stage import (
@@ -20,6 +20,7 @@ from tests.daemon.stage import (
     PATIENT,
     THREAD,
     Stage,
+    inside,
     play,
     steps,
     usage,
@@ -110,17 +111,19 @@ def test_a_silent_owner_is_replaced_and_gives_up_when_it_stirs() -> None:
         first = await stage.engine(worker(steps([500, "a", COMPLETE]))).__aenter__()
         await first.submit(THREAD, OBJECTIVE)
         await asyncio.sleep(5)
-        first.heartbeat.stop()
+        inside(first).heartbeat.stop()
         await asyncio.sleep(8)
         second = await stage.engine(worker(steps(["b", COMPLETE]))).__aenter__()
         assert 14 <= stage.loop.time() < 18
-        notices = [notice async for notice in first.follow(THREAD)] if first.over.is_set() else []
+        notices = (
+            [notice async for notice in first.follow(THREAD)] if inside(first).over.is_set() else []
+        )
         assert notices == []
         with pytest.raises(Fenced):
             await first.submit(THREAD, e.PauseRequested())
         with pytest.raises(Fenced):
             await first.wait()
-        assert first.live_runs() == []
+        assert inside(first).runs.all() == []
         session = await second.settled(THREAD)
         assert session.goal is not None
         assert session.goal.status == "complete"
@@ -189,11 +192,11 @@ def test_nothing_runs_before_what_could_not_be_ended_is_gone() -> None:
         await asyncio.sleep(1)
         await stage.crash(first)
         second = stage.engine(worker(steps(["b", COMPLETE])))
-        second.system.left = (99,)  # type: ignore[attr-defined]
+        second._platform.left = (99,)  # type: ignore[attr-defined]
         async with second:
             await asyncio.sleep(100)
             (dispatched,) = stage.events(e.RunDispatched)
-            assert second.system.asked_to_end == [dispatched.run_id]  # type: ignore[attr-defined]
+            assert second._platform.asked_to_end == [dispatched.run_id]  # type: ignore[attr-defined]
             stage.process(99).set_result(None)
             session = await second.settled(THREAD)
             assert session.goal is not None
@@ -224,21 +227,24 @@ def test_a_run_that_its_worker_remembers_is_taken_as_finished() -> None:
     play(scene)
 
 
-def test_an_older_effect_that_is_done_again_does_not_replace_the_newer() -> None:
-    """Its mark was lost in the crash: the work that the thread waits for is kept."""
+def test_a_turn_that_an_earlier_version_wrote_down_to_be_sent_is_begun_once() -> None:
+    """The session says which turn waits; the row is marked as done, also of an older goal."""
 
     async def scene(stage: Stage) -> None:
         first = await stage.engine({}).__aenter__()
         await first.submit(THREAD, OBJECTIVE)
         await first.submit(THREAD, e.ObjectiveGiven(objective="other", replace=True))
-        older, newer = [row for row in stage.disk.effects.values() if row.row.kind == "SendWork"]
+        goal = first.session(THREAD).goal
+        assert goal is not None
         await stage.crash(first)
-        stage.disk.open_effects = {older.row.key: older.row, newer.row.key: newer.row}
-        # Done again in the order of their numbers, the older one last.
-        stage.disk.open_effects[older.row.key] = msgspec.structs.replace(older.row, seq=10_000)
+        for goal_id in ("older", goal.goal_id):
+            work = SendWork(kind="continuation", goal_id=goal_id, deliver_as="follow_up")
+            stage.leave(work)
         async with stage.engine(worker(steps(["b", COMPLETE]))) as second:
             session = await second.settled(THREAD)
             assert session.goal is not None
             assert (session.goal.objective, session.goal.status) == ("other", "complete")
+        assert len(stage.events(e.RunDispatched)) == 1
+        assert stage.open_effects() == []
 
     play(scene)

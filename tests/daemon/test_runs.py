@@ -19,6 +19,7 @@ from tests.daemon.stage import (
     PATIENT,
     THREAD,
     Stage,
+    inside,
     play,
     steps,
     usage,
@@ -151,12 +152,12 @@ def test_skipped_output_is_told_and_harmless() -> None:
             w.Skipped(reason="too long", count=3),
         ]
         async with stage.engine(Scripted([*skipped, *DONE])) as engine:
-            follower = engine.followers.follow(THREAD)
+            follower = inside(engine).subscriptions.follow(THREAD)
             await engine.submit(THREAD, OBJECTIVE)
             session = await engine.settled(THREAD)
             assert session.goal is not None
             assert session.goal.status == "complete"
-            engine.followers.leave(follower)
+            inside(engine).subscriptions.leave(follower)
             notices = [notice async for notice in follower]
         seen = [notice.message for notice in notices if isinstance(notice, Problem)]
         assert seen == ["not JSON: {oops", "too long (3 times)"]

@@ -6,7 +6,17 @@ import asyncio
 
 from goalfsm.goal.model import Limits
 from goalfsm.session import events as e
-from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, usage, worker
+from tests.daemon.stage import (
+    COMPLETE,
+    OBJECTIVE,
+    THREAD,
+    Stage,
+    inside,
+    play,
+    steps,
+    usage,
+    worker,
+)
 
 
 def test_another_pause_does_not_lift_a_halt() -> None:
@@ -16,7 +26,7 @@ def test_another_pause_does_not_lift_a_halt() -> None:
         async with stage.engine(worker(steps(["a", COMPLETE]))) as engine:
             assert not (await engine.halt(THREAD)).ok
             assert not (await engine.submit(THREAD, e.PauseRequested())).ok
-            assert engine.actor(THREAD).suspended
+            assert inside(engine).holds.stops(THREAD)
 
     play(scene)
 
@@ -52,7 +62,7 @@ def test_who_asks_for_a_pause_and_goes_away_suspends_nothing_for_ever() -> None:
             asked.cancel()
             await asyncio.sleep(10)
             assert len(stage.events(e.PauseRequested)) == 1
-            assert not engine.actor(THREAD).suspended
+            assert not inside(engine).holds.stops(THREAD)
             await engine.submit(THREAD, e.ResumeRequested())
             session = await engine.settled(THREAD)
             assert session.goal is not None

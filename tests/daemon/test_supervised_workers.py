@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from goalfsm.daemon.config import Processes, assign
+from goalfsm.daemon.config import Processes, Workers
 from goalfsm.daemon.flow.turn import Gathered, message_of
+from goalfsm.store.memory import MemoryStore
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
 from goalfsm.workers.supervisor.client import Supervisor
@@ -31,7 +32,8 @@ async def nothing(_: w.Work) -> str:
 def test_a_worker_that_starts_processes_gets_the_supervisor() -> None:
     async def main() -> None:
         processes, starting = Processes(""), Starting()
-        assigned = await assign("t", {"t": starting}, None, processes)
+        workers = Workers({"t": starting}, MemoryStore().workers, processes)
+        assigned = await workers.assignment("t")
         assert assigned is not None
         assert assigned.worker is starting
         assert starting.supervisor == processes.supervisor

@@ -20,7 +20,17 @@ from goalfsm.errors import (
 from goalfsm.session import events as e
 from goalfsm.workers import protocol as w
 from tests.daemon.failing import Failing, times
-from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, usage, worker
+from tests.daemon.stage import (
+    COMPLETE,
+    OBJECTIVE,
+    THREAD,
+    Stage,
+    inside,
+    play,
+    steps,
+    usage,
+    worker,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +47,7 @@ def test_what_a_worker_reports_survives_a_store_that_fails_for_a_while(error: An
             yield usage(2)
             yield usage(4)
             await asyncio.sleep(60)
-            assert engine.trouble.present is not None
+            assert inside(engine).outage.present is not None
             store.failing = lambda: None
             yield COMPLETE
 
@@ -48,7 +58,7 @@ def test_what_a_worker_reports_survives_a_store_that_fails_for_a_while(error: An
             assert session.goal is not None
             assert (session.goal.status, session.goal.tokens_used) == ("complete", 7)
             await asyncio.sleep(10)
-            assert engine.trouble.present is None
+            assert inside(engine).outage.present is None
             assert store.reserve
         assert stage.open_effects() == []
 
@@ -147,12 +157,12 @@ def test_halt_keeps_a_goal_from_running_even_where_the_pause_is_refused() -> Non
         async with stage.engine(worker(steps(["a", COMPLETE]))) as engine:
             reply = await engine.halt(THREAD)
             assert not reply.ok
-            engine.dispatcher.pause("test")
+            inside(engine).holds.add("test")
             await engine.submit(THREAD, OBJECTIVE)
             assert (await engine.halt(THREAD)).ok
             refused = await engine.halt(THREAD)
             assert not refused.ok
-            engine.dispatcher.resume("test")
+            inside(engine).holds.release("test")
             await asyncio.sleep(10)
             assert stage.events(e.RunDispatched) == []
             await engine.submit(THREAD, e.ResumeRequested())
@@ -173,10 +183,10 @@ def test_nothing_is_dispatched_while_the_store_cannot_commit() -> None:
             yield COMPLETE
 
         async with stage.engine(worker(turn), store=store) as engine:
-            engine.dispatcher.pause("test")
+            inside(engine).holds.add("test")
             await engine.submit(THREAD, OBJECTIVE)
             store.failing = lambda: DiskFull("no room")
-            engine.dispatcher.resume("test")
+            inside(engine).holds.release("test")
             await asyncio.sleep(30)
             assert started == []
             store.failing = lambda: None
@@ -202,7 +212,7 @@ def test_a_store_that_cannot_be_trusted_ends_the_engine(error: Any) -> None:
                 await settled
             with pytest.raises(error):
                 await engine.wait()
-            assert engine.live_runs() == []
+            assert inside(engine).runs.all() == []
 
     play(scene)
 
@@ -211,11 +221,11 @@ def test_an_event_too_large_is_refused_and_the_thread_goes_on() -> None:
     async def scene(stage: Stage) -> None:
         async with stage.engine(worker(steps(["a", COMPLETE]))) as engine:
             huge = e.TriggerFired(trigger="x" * (9 * 1024 * 1024))
-            engine.dispatcher.pause("test")
+            inside(engine).holds.add("test")
             await engine.submit(THREAD, OBJECTIVE)
             reply = await engine.submit(THREAD, huge)
             assert not reply.ok
-            engine.dispatcher.resume("test")
+            inside(engine).holds.release("test")
             session = await engine.settled(THREAD)
             assert session.goal is not None
             assert session.goal.status == "complete"

@@ -12,13 +12,15 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from goalfsm.daemon.flow import mailbox as actors
+from goalfsm.daemon.flow import mailbox
 from goalfsm.daemon.flow.decide import reopened
-from goalfsm.daemon.flow.mailbox import Actor
-from goalfsm.daemon.guards import takeover as reconcile
-from goalfsm.daemon.guards.quarantine import Faults
-from goalfsm.daemon.hub import Hub
+from goalfsm.daemon.flow.inbox import InboxRows
+from goalfsm.daemon.flow.mailbox import Mailbox
+from goalfsm.daemon.guards import takeover
+from goalfsm.daemon.guards.quarantine import Quarantine
+from goalfsm.daemon.guards.takeover import Takeover
 from goalfsm.daemon.stages import live_run as live
+from goalfsm.daemon.stages.effects import Effects
 from goalfsm.session import continuation
 from goalfsm.session import events as e
 from goalfsm.session.rules import runs, scheduling, word
@@ -75,32 +77,33 @@ def switched_on(name: str) -> Iterator[None]:
 
 @_bug("an effect is marked as done before it is done", 10)
 def mark_before_doing() -> Patches:
-    do = Hub.do
+    perform = Effects._perform
 
-    def mark_and_do(self: Any, actor: Any, opened: Any) -> None:
-        self.store.commit([], done=[Done(key=opened.key, at_ms=self.now_ms())])
-        do(self, actor, opened)
+    def mark_and_perform(self: Any, task: Any) -> None:
+        parts = self._mark.__self__
+        parts.store.commit([], done=[Done(key=task.key, at_ms=parts.clock.now_ms())])
+        perform(self, task)
 
-    yield patch.object(Hub, "do", mark_and_do)
+    yield patch.object(Effects, "_perform", mark_and_perform)
 
 
 @_bug("effects are done before their commit", 10)
 def commit_after_the_effect() -> Patches:
-    submit = Actor._submit
+    submit = Mailbox._submit
 
     def _submit(self: Any, commits: Any) -> None:
-        for part in self._chain:
-            for prepared in part.prepared:
-                for opened in prepared.opened:
-                    self._host.doer.do(self, opened)
+        for pending in self._chain:
+            for decided in pending.decided:
+                for task in decided.outbox:
+                    self._deciding.aftermath.effects.take_over(task)
         submit(self, commits)
 
-    yield patch.object(Actor, "_submit", _submit)
+    yield patch.object(Mailbox, "_submit", _submit)
 
 
 @_bug("what an earlier engine left undone stays undone", 20)
 def redo_nothing() -> Patches:
-    yield patch.object(reconcile, "_redo", lambda _engine, _undone: None)
+    yield patch.object(Takeover, "_redo", lambda _self, _undone: None)
 
 
 @_bug("a continuation is sent while one is queued", 20)
@@ -128,26 +131,26 @@ def ignore_the_epoch() -> Patches:
 
 @_bug("an inbox row that came in bad company is dropped", 20)
 def drop_an_inbox_row() -> Patches:
-    take = Hub.take_inbox
+    take = InboxRows._take
 
-    def take_inbox(self: Any, row: Any) -> None:
+    def _take(self: Any, row: Any) -> None:
         if row.seq % 3:
             take(self, row)
 
-    yield patch.object(Hub, "take_inbox", take_inbox)
+    yield patch.object(InboxRows, "_take", _take)
 
 
 @_bug("a person is answered before the commit", 30)
 def answer_before_the_commit() -> Patches:
-    decide = Actor._decide
+    decide = Mailbox._decide
 
-    def _decide(self: Any, post: Any, session: Any, revision: int) -> Any:
-        part = decide(self, post, session, revision)
-        if part is not None and not post.future.done():
-            post.future.set_result(part.reply)
-        return part
+    def _decide(self: Any, envelope: Any, session: Any, revision: int) -> Any:
+        pending = decide(self, envelope, session, revision)
+        if pending is not None:
+            envelope.answer(pending.reply)
+        return pending
 
-    yield patch.object(Actor, "_decide", _decide)
+    yield patch.object(Mailbox, "_decide", _decide)
 
 
 # Runs.
@@ -168,48 +171,49 @@ def charge_twice() -> Patches:
         return reported(session, event, ctx)
 
     yield patch.object(runs, "usage_reported", usage_reported)
-    yield patch.object(live, "usage_id", lambda _key: None)
+    yield patch.object(live, "usage_id", lambda _key: "")
 
 
 @_bug("usage under an old key is charged again when a finished run is taken over", 600)
 def charge_again_after_a_crash() -> Patches:
-    yield patch.object(reconcile, "usage_id", lambda _key: None)
+    yield patch.object(takeover, "usage_id", lambda _key: "")
 
 
 @_bug("a worker is started twice for one dispatch", 10)
 def start_twice() -> Patches:
     start = live.LiveRun.start
 
-    def start_both(self: Any, prompt: str, key: str) -> None:
-        start(self, prompt, key)
-        again = live.LiveRun(self._engine, self._actor, self._run, self._limits)
-        start(again, prompt, key)
+    def start_both(self: Any, prompt: str) -> None:
+        start(self, prompt)
+        session = self._ports.sessions.session(self.thread_id)
+        again = live.LiveRun(self._ports, self.thread_id, session, self._run, self._limits)
+        start(again, prompt)
 
     yield patch.object(live.LiveRun, "start", start_both)
 
 
 @_bug("open runs are not looked at when an engine takes over", 20)
 def forget_open_runs() -> Patches:
-    async def nothing(_engine: Any, _actor: Any, _run: Any) -> Any:
+    async def nothing(_self: Any, _thread_id: str, _run: Any) -> Any:
         return lambda _session: iter(())
 
-    yield patch.object(reconcile, "_ending_of", nothing)
+    yield patch.object(Takeover, "_ending_of", nothing)
 
 
 @_bug("an interrupted run is recorded as one that somebody aborted", 20)
 def crash_is_an_abort() -> Patches:
-    async def abort(_engine: Any, _actor: Any, run: Any) -> Any:
+    async def abort(_self: Any, _thread_id: str, run: Any) -> Any:
         return lambda _session: iter([e.RunFinished(run_id=run.run_id, outcome="aborted")])
 
-    yield patch.object(reconcile, "_ending_of", abort)
+    yield patch.object(Takeover, "_ending_of", abort)
 
 
 @_bug("work is dispatched while processes of an old run live", 80)
 def leave_orphans() -> Patches:
-    async def nobody(_engine: Any, _actors: Any) -> Any:
+    async def nobody(_self: Any, _runs: Any) -> Any:
         return {}
 
-    yield patch.object(reconcile, "_end_runs", nobody)
+    yield patch.object(Takeover, "_end_runs", nobody)
 
 
 @_bug("an engine that was fenced leaves its workers running", 60, first=560)
@@ -236,24 +240,24 @@ def lose_steering() -> Patches:
 
 @_bug("timers of threads that rest are not set again at a start", 200)
 def forget_timers() -> Patches:
-    threads = reconcile._threads
+    threads = Takeover._threads_of_engines
 
-    def without(engine: Any) -> Any:
-        with patch.object(engine.timers, "set", lambda _thread_id, _at_ms: None):
-            return threads(engine)
+    def without(self: Any) -> Any:
+        with patch.object(self._wakeups, "set", lambda _thread_id, _at_ms: None):
+            return threads(self)
 
-    yield patch.object(reconcile, "_threads", without)
+    yield patch.object(Takeover, "_threads_of_engines", without)
 
 
 @_bug("a decision draws its jitter itself", 30)
 def decide_by_chance() -> Patches:
-    given = actors.decision_context
+    given = mailbox.decision_context
     drawn = iter(range(1, 10**9))
 
     def context(*asked: Any) -> Any:
         return given(*asked)._replace(jitter=next(drawn) % 97 / 97)
 
-    yield patch.object(actors, "decision_context", context)
+    yield patch.object(mailbox, "decision_context", context)
 
 
 # Faults in decisions.
@@ -261,17 +265,17 @@ def decide_by_chance() -> Patches:
 
 @_bug("a decision that meets a fault is dropped, and its thread left as it is", 60, first=200)
 def drop_what_meets_a_fault() -> Patches:
-    yield patch.object(Faults, "met", lambda _self, _actor, _error, _undecided: None)
+    yield patch.object(Quarantine, "met", lambda _self, _thread_id, _error, _undecided: None)
 
 
 @_bug("an open run stays open when its end meets a fault", 60)
 def leave_the_run_open() -> Patches:
     async def record(self: Any) -> None:
         with suppress(Exception):
-            await self._actor.post(self._script())
+            await self._ports.inbox.run(self.thread_id, self._end_batch())
 
     yield patch.object(live.LiveRun, "_record_end", record)
-    yield patch.object(Faults, "close_run", lambda _self, _actor: None)
+    yield patch.object(Quarantine, "close_run", lambda _self, _thread_id: None)
 
 
 # A bug that this simulation has found.
@@ -279,13 +283,13 @@ def leave_the_run_open() -> Patches:
 
 @_bug("what an engine has committed while it starts is taken for what is left of another", 600)
 def redo_what_is_new() -> Patches:
-    def redo(engine: Any, _undone: Any) -> None:
-        for row in engine.store.outbox.open():
-            actor = engine.actor(row.thread_id)
-            if row.key not in actor.open:
-                actor.open[row.key] = opened = reopened(row)
-                engine.doer.do(actor, opened)
-        for actor in engine.actors():
-            engine.reconsider(actor)
+    def redo(self: Any, _undone: Any) -> None:
+        for row in self._store.outbox.open():
+            self._threads.open(row.thread_id)
+            task = reopened(row)
+            if not self._effects.is_open(task):
+                self._effects.take_over(task)
+        for thread_id in self._threads.ids():
+            self._considered(thread_id)
 
-    yield patch.object(reconcile, "_redo", redo)
+    yield patch.object(Takeover, "_redo", redo)

@@ -40,6 +40,8 @@ class Child:
         self.heard: list[str] = []
         self.deaf = False
         self.answers = 0
+        self.undecided = 0
+        """How many of the answers say that their call was not decided."""
         self.reports: set[str] = set()
         """Under which keys the turn reported usage: all of it counts when the turn ends well."""
         self.said: dict[str, list[w.UsageReported]] = {}

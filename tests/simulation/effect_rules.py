@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from goalfsm.daemon.stages.effects import CallbackCall
+from goalfsm.daemon.stages.callbacks import CallbackCall
 from goalfsm.goal.model import Goal
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
@@ -16,6 +16,10 @@ from tests.simulation.records import Open, Records
 if TYPE_CHECKING:
     from tests.simulation.children import Child
     from tests.simulation.process import Process
+
+
+_UNDECIDED: Final = frozenset({"fenced", "internal_error"})
+"""Codes of answers to calls that were not decided: no commit stands for them."""
 
 
 class EffectRules(Records):
@@ -73,11 +77,10 @@ class EffectRules(Records):
                 case f.DeliverSteering():
                     named = (opened.effect.run_id, opened.effect.message_id)
                     return named == (run_id, message_id)
-                case f.SendWork(kind="budget_limit", goal_id=goal_id):
-                    return message_id == f"wind-down-{goal_id}"
             return False
 
-        if not self._is_due(engine, wanted):
+        wound_down = message_id.removeprefix("wind-down-") in self.wound_down
+        if not wound_down and not self._is_due(engine, wanted):
             self.fail("a worker is steered without a commit, or after its mark", message_id)
 
     def compacts(self, engine: Process, work: w.Work) -> None:
@@ -104,9 +107,11 @@ class EffectRules(Records):
 
     def tool_answered(self, child: Child, result: w.ToolResult) -> None:
         """Look at the answer to a tool call: it was decided before it is given."""
+        if result.code in _UNDECIDED:
+            child.undecided += 1
+            return
         calls = self.thread(child.thread).tool_calls.get(child.token, 0)
-        undecided = result.code in {"fenced", "internal_error"}
-        if child.answers > calls and not undecided and not child.engine.dead:
+        if child.answers - child.undecided > calls and not child.engine.dead:
             if child.engine.deposed:
                 return
             self.fail("a tool call is answered before it is durable", f"{result}")
@@ -132,19 +137,7 @@ class EffectRules(Records):
                 missing = waits and not known
             case f.CompactContext():
                 missing = not isinstance(by, e.CompactionEnded)
-            case f.SendWork(kind="continuation", goal_id=goal_id):
-                queued = session.continuation.queued == goal_id
-                missing = queued and not isinstance(by, e.RunDispatched | e.TurnStarted)
-                missing = missing and not self._newer(key, opened)
             case _:
                 pass
         if missing:
             self.fail("something is marked as done that was not done", f"{key}: {effect}")
-
-    def _newer(self, key: str, than: Open) -> bool:
-        """Tell whether the same work was sent again: then one of both is enough."""
-        return any(
-            other is not than and not other.done and other.effect == than.effect
-            for name, other in self.effects.items()
-            if name != key and other.thread == than.thread
-        )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from goalfsm.daemon.stages.effects import CallbackCall
+from goalfsm.daemon.stages.callbacks import CallbackCall
 from goalfsm.daemon.stages.verifiers import Answer, Verdict
 from goalfsm.errors import GoalError, StoreError
 from goalfsm.goal.model import Goal, Usage
@@ -91,7 +91,7 @@ class People:
 
     def _submit(self, process: Process, asked: Asked) -> None:
         engine = process.engine
-        if engine is None or engine.over.is_set():
+        if engine is None or engine._parts.over.is_set():
             self._world.after(RESEND_MS, lambda: self._again(asked))
             return
         if asked.by == "halt":
@@ -147,7 +147,7 @@ class People:
 
         def tell() -> None:
             engine = process.engine
-            if engine is None or engine.over.is_set():
+            if engine is None or engine._parts.over.is_set():
                 return
             told = process.loop.create_task(engine.submit(ghost.thread, event, event_id))
             told.add_done_callback(lambda done: done.cancelled() or done.exception())

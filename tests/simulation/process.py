@@ -17,8 +17,7 @@ from tests.simulation.faulty import FaultyStore
 from tests.simulation.workers import SimWorker
 
 if TYPE_CHECKING:
-    from goalfsm.daemon.flow.decide import Opened
-    from goalfsm.daemon.flow.mailbox import Actor
+    from goalfsm.daemon.flow.ports import Task
     from tests.simulation.world import World
 
 BOOT: Final = "boot"
@@ -85,16 +84,17 @@ class SimEngine(Engine):
 
     sim: Process
 
-    async def _begin(self, *, after_crash: bool) -> None:
-        do = self.doer.do
+    def _compose(self, socket: Any) -> Any:
+        parts = super()._compose(socket)
+        perform = parts.effects._perform
 
-        def told(actor: Actor, opened: Opened) -> None:
-            self.sim.point("effect.before", type(opened.effect).__name__)
-            do(actor, opened)
-            self.sim.point("effect.after", type(opened.effect).__name__)
+        def told(task: Task) -> None:
+            self.sim.point("effect.before", type(task.effect).__name__)
+            perform(task)
+            self.sim.point("effect.after", type(task.effect).__name__)
 
-        self.doer.do = told  # type: ignore[method-assign]
-        await super()._begin(after_crash=after_crash)
+        parts.effects._perform = told  # type: ignore[method-assign]
+        return parts
 
 
 class Process:
@@ -156,7 +156,7 @@ class Process:
             callbacks={"told": world.people.called_back(self)},
             verifiers={"check": world.people.verifier(self)},
             max_runs=world.plan.max_runs,
-            system=ProcessSystem(self),
+            platform=ProcessSystem(self),
         )
         engine.sim = self
         try:

@@ -61,6 +61,8 @@ class Records:
         self._replies: dict[str, Reply] = {}
         self._started: set[str] = set()
         self._callbacks: dict[str, int] = {}
+        self.wound_down: set[str] = set()
+        """Goals of which it was committed that their work is to be wound down."""
         self._goal_threads: dict[str, str] = {}
 
     def fail(self, rule: str, detail: str = "") -> None:

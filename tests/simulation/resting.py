@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from goalfsm.daemon.flow.holds import HALTED
 from goalfsm.daemon.flow.replay import replay
 from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED
 from goalfsm.session import effects as f
@@ -73,8 +74,9 @@ def _unrest(world: World) -> str:
 def _is_halted(world: World, thread: str) -> bool:
     """Tell whether a person has halted the thread: nothing runs before they say so."""
     process = world.serving()
-    actor = None if process is None or process.engine is None else process.engine.known(thread)
-    return actor is not None and actor.halted
+    if process is None or process.engine is None:
+        return False
+    return bool(process.engine._parts.holds.has(HALTED, thread))
 
 
 def _rested(session: Session, *, halted: bool) -> bool:

@@ -118,8 +118,8 @@ def test_a_fault_inside_the_engine_fails_the_test(goal_clock: GoalClock) -> None
     goals.worker.turn(hangs())
     goals.give("t", "Go on")
     goals.check()
-    tell = goals.engine.actor("t").tell
-    goal_clock.loop.call_soon(tell, e.TriggerFired(trigger="escalate"))
+    send = goals.engine._parts.threads.send
+    goal_clock.loop.call_soon(send, "t", e.TriggerFired(trigger="escalate"))
     goal_clock.settle()
     with pytest.raises(EngineFault, match="ZeroDivisionError inside the engine: a guard"):
         goals.check()

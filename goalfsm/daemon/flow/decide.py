@@ -2,65 +2,64 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from msgspec.structs import replace
+import msgspec
 
+from goalfsm.daemon.flow.ports import Decided, Task, WithDone
+from goalfsm.errors import described
 from goalfsm.goal.model import ACTIVE, STATUSES
 from goalfsm.session import codec
-from goalfsm.session.effects import AppendEntry, Effect, SendWork
-from goalfsm.session.events import (
-    DecisionFailed,
-    Expecting,
-    RunInterrupted,
-    VerificationFinished,
-)
+from goalfsm.session import events as e
+from goalfsm.session.effects import AppendEntry, SendWork
 from goalfsm.session.state import RULES_VERSION, Decision, Reply, Session, Step
 from goalfsm.session.wake import next_wake
 from goalfsm.session.work import under_way
 from goalfsm.store import port
 
 if TYPE_CHECKING:
-    from goalfsm.session.events import Event
+    from collections.abc import Generator
+
+    from goalfsm.daemon.flow.ports import EventBatch, Said, Undecided
 
 ACCEPTED: Final = Reply(ok=True)
 """The reply to an event that nobody refuses."""
 
-_LOOKED_UP: Final = (Expecting, RunInterrupted, VerificationFinished, DecisionFailed)
+FAULT_HINT: Final = "The log says where; goalfsm explain THREAD, then goalfsm resume THREAD."
+KEEP_ERROR: Final = 1_000
+_LOOKED_UP: Final = (
+    e.Expecting,
+    e.RunInterrupted,
+    e.VerificationFinished,
+    e.DecisionFailed,
+)
 """What a journal can be asked for by kind: commands, and what is rare and matters for long."""
-
+_SECRETS: Final = ("token", "run_token")
 _MOVING: Final = "*"
 NEED_ENGINE: Final = frozenset({ACTIVE, *(f"{status}{_MOVING}" for status in ("none", *STATUSES))})
 """The labels of threads that an engine has to look at when it starts."""
 
 
-class Opened(NamedTuple):
-    """An effect that was committed and is not marked done."""
+def single(event: e.Event, done: tuple[str, ...] = ()) -> EventBatch:
+    """Return the batch of one event, which reports ``done``."""
 
-    key: str
-    effect: Effect
+    def batch(_: Session) -> Generator[Said, Step, None]:
+        yield WithDone(event, done) if done else event
 
-
-class Prepared(NamedTuple):
-    """One event with what was decided about it, ready to be committed."""
-
-    commit: port.Commit
-    event: Event
-    step: Step
-    opened: tuple[Opened, ...]
+    return batch
 
 
-def prepare(  # noqa: PLR0913 - a row is its columns
+def prepare(
     thread_id: str,
     revision: int,
-    event: Event,
+    event: e.Event,
     step: Step,
     *,
     event_id: str,
     at_ms: int,
     outside: bool = False,
     done: tuple[str, ...] = (),
-) -> Prepared:
+) -> Decided:
     """Return the commit of ``step``, which ``event`` made of the state at ``revision``.
 
     ``outside``: the event came from another process or an API call, so its reply is kept for
@@ -68,13 +67,14 @@ def prepare(  # noqa: PLR0913 - a row is its columns
     """
     session = step.session
     state = codec.encode(session)
-    opened: list[Opened] = []
+    outbox: list[Task] = []
     history: list[bytes] = []
     for index, effect in enumerate(step.effects):
         if isinstance(effect, AppendEntry):
             history.append(codec.encode_entry(effect.entry))
-        else:
-            opened.append(Opened(f"{thread_id}/{revision + 1}/{index}", effect))
+        elif not isinstance(effect, SendWork):
+            # A turn that waits to be begun is told by the session itself, see `session.work`.
+            outbox.append(Task(thread_id, f"{thread_id}/{revision + 1}/{index}", effect))
     commit = port.Commit(
         thread_id=thread_id,
         expected_revision=revision,
@@ -89,7 +89,7 @@ def prepare(  # noqa: PLR0913 - a row is its columns
         status=label(session),
         outbox=tuple(
             port.Effect(key=key, kind=type(effect).__name__, payload=codec.encode_effect(effect))
-            for key, effect in opened
+            for _, key, effect in outbox
         ),
         outbox_done=done,
         history=tuple(history),
@@ -97,7 +97,7 @@ def prepare(  # noqa: PLR0913 - a row is its columns
         reply=codec.encode_reply(step.reply or ACCEPTED) if outside else None,
         kind=type(event).__name__ if isinstance(event, _LOOKED_UP) else "",
     )
-    return Prepared(commit, event, step, tuple(opened))
+    return Decided(commit, event, step, tuple(outbox))
 
 
 def _decided(step: Step, at_ms: int) -> bytes | None:
@@ -113,19 +113,33 @@ def _decided(step: Step, at_ms: int) -> bytes | None:
     return codec.encode_decision(refused)
 
 
-def without(prepared: Prepared, taken: Effect) -> Prepared:
-    """Return the record without the effect ``taken``: a later event of the same commit did it."""
-    left = tuple(opened for opened in prepared.opened if opened.effect is not taken)
-    if len(left) == len(prepared.opened):
-        return prepared
-    keys = {opened.key for opened in left}
-    outbox = tuple(effect for effect in prepared.commit.outbox if effect.key in keys)
-    return prepared._replace(commit=replace(prepared.commit, outbox=outbox), opened=left)
+def public(event: e.Event) -> dict[str, Any]:
+    """Return an event's fields without those that authorise anybody to act as a run."""
+    fields: dict[str, Any] = msgspec.to_builtins(event)
+    for name in _SECRETS:
+        fields.pop(name, None)
+    return fields
 
 
-def reopened(row: port.OpenEffect) -> Opened:
-    """Return an open outbox row as what it asks for."""
-    return Opened(row.key, codec.decode_effect(row.payload))
+def failure_of(undecided: Undecided | None, error: Exception) -> e.DecisionFailed:
+    """Return a fault as an event: what could not be decided, without secrets, and why.
+
+    None stands for an effect that could not be done.
+    """
+    text = described(error)[:KEEP_ERROR]
+    if undecided is None or undecided.event is None:
+        return e.DecisionFailed(kind="an effect" if undecided is None else "an event", error=text)
+    return e.DecisionFailed(
+        kind=type(undecided.event).__name__,
+        error=text,
+        event_id=undecided.event_id,
+        event=public(undecided.event),
+    )
+
+
+def reopened(row: port.OpenEffect) -> Task:
+    """Return an open outbox row as what is to be done."""
+    return Task(row.thread_id, row.key, codec.decode_effect(row.payload))
 
 
 def decode_reply(reply: bytes | None) -> Reply:
@@ -150,8 +164,3 @@ def status_of(listed: str) -> str:
 def needs_engine(listed: str) -> bool:
     """Tell from its label whether a thread has to be looked at when an engine starts."""
     return listed in NEED_ENGINE
-
-
-def is_continuation(effect: Effect) -> bool:
-    """Tell whether an effect hands the next continuation to the host."""
-    return isinstance(effect, SendWork) and effect.kind == "continuation"

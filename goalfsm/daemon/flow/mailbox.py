@@ -1,180 +1,98 @@
-"""One thread of work: its events one after the other, each decided on the state before it.
+"""One thread's events, one after the other, each decided on the state that the last one left.
 
-An actor has a mailbox and no task. Whatever is in the mailbox is decided at once, as a chain of
-commits; while they are being made durable, more gathers. Only then is the new state installed
-and are the effects handed on, so that nothing is done that a crash could take back.
+A mailbox has no task. Whatever is in it is decided at once, as a chain of commits; while they are
+made durable, more gathers. Only then is the new state installed and are the effects handed on, so
+that nothing is done that a crash could take back.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from goalfsm.daemon.flow.decide import Opened, Prepared, decode_reply, prepare, without
-from goalfsm.daemon.flow.posts import Part, Post
-from goalfsm.daemon.flow.scripts import Marked, Script, following, single
-from goalfsm.daemon.guards.quarantine import Undecided
+from goalfsm.daemon.flow.decide import decode_reply, prepare
+from goalfsm.daemon.flow.envelopes import Envelope, PendingCommit
+from goalfsm.daemon.flow.ports import Landed, Undecided, WithDone
 from goalfsm.daemon.host.clock import decision_context
 from goalfsm.errors import GoalError, OutcomeUnknown, StoreError, StoreUnavailable, described
-from goalfsm.session.state import Reply, Session
+from goalfsm.session.state import Reply
 from goalfsm.session.thread import handle
 from goalfsm.store.port import Committed, Conflict, Duplicate, Refused
 
 if TYPE_CHECKING:
-    from goalfsm.daemon.host.clock import World
+    import asyncio
+
+    from goalfsm.daemon.flow.ports import Aftermath, Decided
+    from goalfsm.daemon.host.clock import Clock, IdSource
     from goalfsm.goal.machine import GoalMachine
     from goalfsm.session.events import Event
+    from goalfsm.session.state import Session
     from goalfsm.store.port import Commit, Outcome
+    from goalfsm.store.pump import Pump
 
 _PATIENCE: Final = 3
 _CHAIN: Final = 64
 """Most events decided in one go, so that no thread keeps the others waiting."""
 
 
-class Host(Protocol):
-    """What an actor needs of its engine."""
+class Deciding(NamedTuple):
+    """What every mailbox of an engine decides and commits with."""
 
-    @property
-    def world(self) -> World:
-        """Time and ids."""
-        ...
-
-    @property
-    def machine(self) -> GoalMachine | None:
-        """The goal machine, None for the default one."""
-        ...
-
-    def submit_commits(self, commits: Sequence[Commit]) -> list[asyncio.Future[Outcome]]:
-        """Make commits of one thread durable, all together."""
-        ...
-
-    def load(self, thread_id: str) -> tuple[Session, int]:
-        """Return the stored session and its revision."""
-        ...
-
-    def committed(self, actor: Actor, landed: tuple[Prepared, ...]) -> None:
-        """Take note of what became durable, and do its effects."""
-        ...
-
-    def store_failed(self, actor: Actor, error: StoreError) -> None:
-        """Take note that the store failed; `Actor.again` ends the wait."""
-        ...
-
-    def mishap(self, actor: Actor, error: Exception, undecided: Undecided | None = None) -> None:
-        """Take note that an event could not be decided, or an effect not be done."""
-        ...
-
-    def quiet(self, actor: Actor) -> None:
-        """Take note that the actor has nothing more to decide."""
-        ...
+    clock: Clock
+    ids: IdSource
+    machine: GoalMachine | None
+    pump: Pump
+    load: Callable[[str], tuple[Session, int]]
+    """Returns what is stored of a thread and its revision, 0 where nothing is."""
+    aftermath: Aftermath
 
 
-class Actor:
-    """One thread's committed state and what waits to be decided about it."""
+class Mailbox:
+    """One thread's committed session and what waits to be decided about it."""
 
     __slots__ = (
         "__weakref__",
         "_chain",
         "_conflicts",
+        "_deciding",
         "_futures",
-        "_host",
         "_mail",
         "_over",
+        "_session",
         "_troubled",
         "_unknown",
-        "continuation",
-        "halted",
-        "left",
-        "open",
         "revision",
-        "session",
-        "stops",
         "thread_id",
-        "wind_down",
     )
 
-    def __init__(self, host: Host, thread_id: str, session: Session, revision: int) -> None:
-        """Go on from ``session``, which is committed as ``revision`` (0: nothing is)."""
-        self._host = host
+    def __init__(self, deciding: Deciding, thread_id: str) -> None:
+        """Begin with nothing read; the first event, or `load`, reads what is stored."""
+        self._deciding = deciding
         self.thread_id = thread_id
-        self.session = session
-        self.revision = revision
-        self.open: dict[str, Opened] = {}
-        """Effects that are committed and not marked done."""
-        self.continuation: Opened | None = None
-        self.wind_down: Opened | None = None
-        self.stops = 0
-        """How many stops of a person's are being recorded: nothing may be dispatched meanwhile."""
-        self.halted = False
-        """Whether no turn may follow although the goal is not paused: a person wants that, or a
-        fault kept something from being decided."""
-        self.left: tuple[int, ...] = ()
-        """Processes of the last run that could not be ended."""
-        self._mail: deque[Post] = deque()
-        self._chain: list[Part] = []
+        self.revision = 0
+        self._session: Session | None = None
+        self._mail: deque[Envelope] = deque()
+        self._chain: list[PendingCommit] = []
         self._futures: list[asyncio.Future[Outcome]] = []
         self._conflicts = 0
         self._troubled = False
         self._unknown = False
         self._over: GoalError | None = None
 
-    def post(  # noqa: PLR0913 - the marks of a post
-        self,
-        script: Script,
-        *,
-        event_id: str | None = None,
-        outside: bool = False,
-        from_inbox: bool = False,
-        first: bool = False,
-        kept: bool = False,
-    ) -> asyncio.Future[Reply]:
-        """Decide ``script`` after all that came before; return a future of its last reply.
+    def load(self) -> Session:
+        """Return the committed session, read where that has not been done.
 
-        ``first``: before all that waits. ``from_inbox``: its row is waiting to be consumed.
-
-        The future raises a `StoreError` only for an event from ``outside`` that is not to be
-        ``kept``: what the engine itself has to say is kept until the store takes it.
+        Raises `StoreError` where it cannot be read now, `CodecError` where it never can.
         """
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        post = Post(
-            script, future, event_id=event_id, outside=outside, from_inbox=from_inbox, kept=kept
-        )
-        if self._over is not None:
-            post.fail(self._over)
-        elif first:
-            self._mail.appendleft(post)
-        else:
-            self._mail.append(post)
-        self._advance()
-        return future
-
-    def tell(  # noqa: PLR0913 - what `post` takes, and the marks
-        self,
-        event: Event,
-        *,
-        event_id: str | None = None,
-        outside: bool = False,
-        from_inbox: bool = False,
-        first: bool = False,
-        kept: bool = False,
-        done: tuple[str, ...] = (),
-    ) -> asyncio.Future[Reply]:
-        """Decide one event, which reports ``done``, after all that came before; see `post`."""
-        return self.post(
-            single(event, done),
-            event_id=event_id,
-            outside=outside,
-            from_inbox=from_inbox,
-            first=first,
-            kept=kept,
-        )
+        if self._session is None:
+            self._session, self.revision = self._deciding.load(self.thread_id)
+        return self._session
 
     @property
-    def suspended(self) -> bool:
-        """Return whether a person's stop keeps the thread from being dispatched."""
-        return self.halted or self.stops > 0
+    def session(self) -> Session | None:
+        """Return the committed session, None while it could not be read."""
+        return self._session
 
     @property
     def busy(self) -> bool:
@@ -183,8 +101,22 @@ class Actor:
 
     @property
     def waiting(self) -> int:
-        """Return how many posts wait to be decided."""
+        """Return how many envelopes wait to be decided."""
         return len(self._mail)
+
+    def take(self, envelope: Envelope, *, first: bool = False) -> asyncio.Future[Reply]:
+        """Decide ``envelope`` after all that came before, or ``first``; return its future.
+
+        The future raises a `StoreError` only for an envelope that is not to be kept.
+        """
+        if self._over is not None:
+            envelope.fail(self._over)
+        elif first:
+            self._mail.appendleft(envelope)
+        else:
+            self._mail.append(envelope)
+        self._advance()
+        return envelope.future
 
     def again(self) -> None:
         """Go on after the store failed: submit what has an unknown outcome, decide the rest."""
@@ -192,8 +124,8 @@ class Actor:
             return
         self._troubled = False
         if self._chain:
-            rest = [p for part in self._chain for p in part.prepared[part.landed :]]
-            self._submit([prepared.commit for prepared in rest])
+            rest = [d for pending in self._chain for d in pending.decided[pending.landed :]]
+            self._submit([decided.commit for decided in rest])
         else:
             self._advance()
 
@@ -201,78 +133,122 @@ class Actor:
         """Fail everything that waits or comes: this engine may not write any more."""
         self._troubled = True
         self._over = error
-        waiting = [part.post for part in self._chain] + list(self._mail)
+        waiting = [pending.envelope for pending in self._chain] + list(self._mail)
         self._chain = []
         self._mail.clear()
-        for post in waiting:
-            post.fail(error)
+        for envelope in waiting:
+            envelope.fail(error)
 
     def _advance(self) -> None:
         if self._chain or self._troubled:
             return
-        session, revision = self.session, self.revision
-        commits: list[Commit] = []
-        while self._mail and len(commits) < _CHAIN:
-            post = self._mail.popleft()
-            if post.future.cancelled():
-                continue
-            part = self._decide(post, session, revision)
-            if part is None:
-                continue
-            self._chain.append(part)
-            commits += [prepared.commit for prepared in part.prepared]
-            if part.prepared:
-                session = part.prepared[-1].step.session
-                revision += len(part.prepared)
+        if self._mail:
+            session = self._read()
+            if session is None:
+                return
+            self._decide_all(session)
+        commits = [each.commit for pending in self._chain for each in pending.decided]
         if commits:
             self._submit(commits)
         elif self._chain:
             self._land([])
-        else:
-            self._host.quiet(self)
+        elif not self._troubled:
+            self._deciding.aftermath.quiet(self.thread_id)
 
-    def _decide(self, post: Post, session: Session, revision: int) -> Part | None:
-        """Run a post's script on ``session``; None when it failed, which its future then says."""
-        host = self._host
-        prepared: list[Prepared] = []
-        script = post.script(session)
-        event: Event | None = None
-        event_id = post.event_id or ""
+    def _decide_all(self, session: Session) -> None:
+        """Decide what waits, as one chain, up to so many events."""
+        revision, events = self.revision, 0
+        while self._mail and events < _CHAIN:
+            envelope = self._mail.popleft()
+            if envelope.future.cancelled():
+                continue
+            try:
+                pending = self._decide(envelope, session, revision)
+            except StoreError as error:
+                # A batch that reads the store met trouble: nothing of it has been decided. What
+                # was decided before it is committed first; then it is tried again.
+                self._mail.appendleft(envelope)
+                if not self._chain:
+                    self._trouble(error)
+                return
+            if pending is None:
+                continue
+            self._chain.append(pending)
+            if pending.decided:
+                session = pending.decided[-1].step.session
+                revision += len(pending.decided)
+                events += len(pending.decided)
+
+    def _read(self) -> Session | None:
+        """Return the committed session, None where it cannot be read."""
         try:
-            said = next(script, None)
+            return self.load()
+        except StoreError as error:
+            self._trouble(error)
+        except GoalError as error:
+            waiting = list(self._mail)
+            self._mail.clear()
+            for envelope in waiting:
+                envelope.fail(error)
+        return None
+
+    def _trouble(self, error: StoreError) -> None:
+        """Keep what is to be kept until the store works again, and tell everybody else."""
+        self._troubled = True
+        kept = deque(envelope for envelope in self._mail if not _failed_outside(envelope, error))
+        self._mail = kept
+        self._deciding.aftermath.stuck(self.thread_id, error)
+
+    def _decide(self, envelope: Envelope, session: Session, revision: int) -> PendingCommit | None:
+        """Decide an envelope's events; None when that failed, which its future then says.
+
+        Raises the `StoreError` of a batch that reads the store.
+        """
+        deciding = self._deciding
+        every: list[Decided] = []
+        event: Event | None = None
+        event_id = envelope.event_id
+        try:
+            batch = envelope.batch(session)
+            said = next(batch, None)
             while said is not None:
-                event, done, takes = said if isinstance(said, Marked) else (said, (), ())
-                event_id = (post.event_id if not prepared else None) or host.world.event_id()
-                at_ms = host.world.now_ms()
-                context = decision_context(self.thread_id, event_id, at_ms, host.machine)
+                event, done = said if isinstance(said, WithDone) else (said, ())
+                event_id = (not every and envelope.event_id) or deciding.ids.event_id()
+                at_ms = deciding.clock.now_ms()
+                context = decision_context(self.thread_id, event_id, at_ms, deciding.machine)
                 step = handle(session, event, context)
                 refused = step.reply is not None and not step.reply.ok
-                if refused and revision == 0 and not post.from_inbox:
+                if refused and revision == 0 and not envelope.from_inbox:
                     # A thread begins with something that was accepted.
-                    return Part(post, [], step.reply)
-                record = prepare(
+                    return PendingCommit(envelope, [], step.reply)
+                decided = prepare(
                     self.thread_id,
                     revision,
                     event,
                     step,
                     event_id=event_id,
                     at_ms=at_ms,
-                    outside=post.outside,
+                    outside=envelope.outside,
                     done=done,
                 )
-                for effect in takes:
-                    prepared = [without(earlier, effect) for earlier in prepared]
-                prepared.append(record)
+                every.append(decided)
                 session, revision = step.session, revision + 1
-                said = following(script, step)
-        except Exception as error:  # noqa: BLE001 - whoever posted it is told; others go on
-            host.mishap(self, error, Undecided(event, event_id, post.outside, post.from_inbox))
-            post.fail(error)
+                try:
+                    said = batch.send(step)
+                except StopIteration:
+                    said = None
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  whoever sent it is told; others go on
+            outside, from_inbox = envelope.outside, envelope.from_inbox
+            undecided = Undecided(event, event_id, outside, from_inbox)
+            deciding.aftermath.failed(self.thread_id, error, undecided)
+            envelope.fail(error)
             return None
-        return Part(post, prepared, None)
+        return PendingCommit(envelope, every, None)
 
     def _submit(self, commits: list[Commit]) -> None:
-        self._futures = self._host.submit_commits(commits)
+        self._futures = self._deciding.pump.submit_together(commits)
         # Commits are applied in order: when the last is settled, all are.
         self._futures[-1].add_done_callback(self._settled)
 
@@ -294,37 +270,44 @@ class Actor:
     def _land(self, results: list[Outcome | StoreError]) -> None:
         """Install what became durable, answer, and put back what did not."""
         following = iter(results)
-        answered: list[Part] = []
-        landed: list[Prepared] = []
+        answered: list[PendingCommit] = []
+        landed: list[Decided] = []
         stopped: Outcome | StoreError | None = None
         chain, self._chain = self._chain, []
-        for part in chain:
-            before = part.landed
-            stopped = part.land(following, again=self._unknown)
-            landed += part.prepared[before : part.landed]
+        for pending in chain:
+            first = pending.landed
+            stopped = pending.land(following, again=self._unknown)
+            landed += pending.decided[first : pending.landed]
             if stopped is not None:
                 break
-            answered.append(part)
+            answered.append(pending)
+        before = self._session
         if landed:
-            self.session = landed[-1].step.session
+            self._session = landed[-1].step.session
             self.revision += len(landed)
         rest = chain[len(answered) :]
         if stopped is not None:
             stopped = self._stop(stopped, rest)
         if not isinstance(stopped, StoreError):
             self._unknown = False
-        if landed:
+        if landed and before is not None:
             self._conflicts = 0
-            self._host.committed(self, tuple(landed))
-        for part in answered:
-            part.post.answer(part.reply)
+            self._landed(before, landed)
+        for pending in answered:
+            pending.envelope.answer(pending.reply)
         if isinstance(stopped, StoreError):
-            self._host.store_failed(self, stopped)
+            self._deciding.aftermath.stuck(self.thread_id, stopped)
         else:
             self._advance()
 
-    def _stop(  # noqa: C901 - one case an outcome
-        self, why: Outcome | StoreError, rest: list[Part]
+    def _landed(self, before: Session, decided: list[Decided]) -> None:
+        done = tuple(key for each in decided for key in each.commit.outbox_done)
+        session = decided[-1].step.session
+        landed = Landed(self.thread_id, before, session, tuple(decided), done)
+        self._deciding.aftermath.landed(landed)
+
+    def _stop(  # noqa: C901  one case an outcome
+        self, why: Outcome | StoreError, rest: list[PendingCommit]
     ) -> Outcome | StoreError:
         """Decide what becomes of a chain whose first part did not become durable as a whole.
 
@@ -344,37 +327,37 @@ class Actor:
                     self._chain = [first]
                 else:
                     others = rest
-                others = [part for part in others if not _failed_outside(part, why)]
+                others = [each for each in others if not _failed_outside(each.envelope, why)]
             case Duplicate(revision=revision, reply=reply):
                 if revision > self.revision and (failed := self._reload(first)):
                     return self._stop(failed, rest)
-                first.post.answer(decode_reply(reply))
+                first.envelope.answer(decode_reply(reply))
             case Refused(reason=reason):
-                first.post.answer(Reply(ok=False, code="too_large", message=reason))
+                first.envelope.answer(Reply(ok=False, code="too_large", message=reason))
             case Conflict():
                 others = rest
                 if failed := self._reload(first):
                     return self._stop(failed, rest)
                 if self._conflicts > _PATIENCE:
-                    first.post.fail(StoreUnavailable(f"thread {self.thread_id} conflicts"))
+                    first.envelope.fail(StoreUnavailable(f"thread {self.thread_id} conflicts"))
                     others = rest[1:]
             case Committed():  # pragma: no cover - what is committed stops nothing
                 return why
-        self._mail.extendleft(part.post for part in reversed(others))
+        self._mail.extendleft(pending.envelope for pending in reversed(others))
         return why
 
-    def _reload(self, part: Part) -> StoreError | None:
+    def _reload(self, pending: PendingCommit) -> StoreError | None:
         """Go on from what is stored: somebody wrote the thread behind this engine's back."""
         try:
-            self.session, self.revision = self._host.load(self.thread_id)
+            self._session, self.revision = self._deciding.load(self.thread_id)
         except StoreError as error:
             return error
-        self._conflicts = _PATIENCE + 1 if part.landed else self._conflicts + 1
+        self._conflicts = _PATIENCE + 1 if pending.landed else self._conflicts + 1
         return None
 
 
-def _failed_outside(part: Part, error: StoreError) -> bool:
-    if part.post.kept:
+def _failed_outside(envelope: Envelope, error: StoreError) -> bool:
+    if envelope.kept:
         return False
-    part.post.fail(error)
+    envelope.fail(error)
     return True

@@ -1,81 +1,177 @@
-"""The threads that an engine has in memory: loaded when needed, let go when nothing is going on."""
+"""The threads that an engine has in memory: read when needed, let go when nothing is going on."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
-from weakref import WeakValueDictionary
 
-from goalfsm.daemon.flow.mailbox import Actor, Host
+import structlog
+
+from goalfsm.daemon.flow.decide import single
+from goalfsm.daemon.flow.envelopes import Envelope
+from goalfsm.daemon.flow.mailbox import Deciding, Mailbox
+from goalfsm.errors import StoreError, described
 from goalfsm.session import codec
 from goalfsm.session.state import Session
 
 if TYPE_CHECKING:
+    import asyncio
+
+    from goalfsm.daemon.flow.ports import Aftermath, EventBatch, Report
+    from goalfsm.daemon.host.clock import Clock, IdSource
+    from goalfsm.goal.machine import GoalMachine
+    from goalfsm.session.events import Event
     from goalfsm.session.policy import Policy
+    from goalfsm.session.state import Reply
     from goalfsm.store.port import Store
+    from goalfsm.store.pump import Pump
 
 KEEP_QUIET: Final = 256
-"""How many quiet threads stay in memory, so that the next event need not load them."""
+"""How many quiet threads stay in memory, so that the next event need not read them."""
+
+_log = structlog.get_logger(__name__)
 
 
-class Actors:
-    """All actors of an engine, by thread."""
+class Threads:
+    """All mailboxes of an engine, by thread; the inbox and the sessions of every other part."""
 
     def __init__(
-        self, host: Host, store: Store, policy: Policy, needed: Callable[[Actor], bool]
+        self,
+        store: Store,
+        pump: Pump,
+        clock: Clock,
+        ids: IdSource,
+        *,
+        policy: Policy,
+        machine: GoalMachine | None,
+        aftermath: Aftermath,
+        report: Report,
     ) -> None:
-        """Load from ``store``; a new thread gets ``policy``; keep what is ``needed``."""
-        self._host = host
+        """Read from ``store``, commit by ``pump``; a new thread gets ``policy``."""
         self._store = store
         self._policy = policy
-        self._needed = needed
-        self._all: dict[str, Actor] = {}
-        # Whoever still holds one that was let go has to meet it again: two for one thread would
-        # decide on states of which only one is stored.
-        self._held: WeakValueDictionary[str, Actor] = WeakValueDictionary()
+        self._aftermath = aftermath
+        self._report = report
+        self._deciding = Deciding(clock, ids, machine, pump, self.stored, aftermath)
+        self._all: dict[str, Mailbox] = {}
         self._quiet: OrderedDict[str, None] = OrderedDict()
+        self._unreadable: set[str] = set()
+        """Threads of which it was said that what is stored cannot be decoded."""
 
-    def get(self, thread_id: str) -> Actor:
-        """Return the thread's actor; load it where it is not in memory."""
-        actor = self._all.get(thread_id)
-        if actor is None:
-            actor = self._all[thread_id] = self._held.get(thread_id) or self._loaded(thread_id)
-        self._quiet.pop(thread_id, None)
-        return actor
+    # What the stages ask.
 
-    def _loaded(self, thread_id: str) -> Actor:
-        session, revision = self.load(thread_id)
-        actor = self._held[thread_id] = Actor(self._host, thread_id, session, revision)
-        return actor
+    def send(
+        self, thread_id: str, event: Event, *, done: tuple[str, ...] = (), event_id: str = ""
+    ) -> asyncio.Future[Reply]:
+        """Decide one event of the engine's own, which reports ``done``; it is always kept."""
+        return self.take(thread_id, Envelope(single(event, done), event_id=event_id))
 
-    def back(self, actor: Actor) -> None:
-        """Keep an actor that was let go, and had more to do for somebody who still held it."""
-        self._all.setdefault(actor.thread_id, actor)
+    def run(self, thread_id: str, batch: EventBatch) -> asyncio.Future[Reply]:
+        """Decide and commit the events of ``batch`` as one piece; they are always kept."""
+        return self.take(thread_id, Envelope(batch))
 
-    def known(self, thread_id: str) -> Actor | None:
-        """Return the thread's actor if it is in memory."""
-        return self._all.get(thread_id)
+    def take(
+        self, thread_id: str, envelope: Envelope, *, first: bool = False
+    ) -> asyncio.Future[Reply]:
+        """Decide ``envelope`` after all that waits for the thread, or ``first``."""
+        return self._mailbox(thread_id).take(envelope, first=first)
 
-    def all(self) -> list[Actor]:
-        """Return every actor in memory."""
-        return list(self._all.values())
+    def session(self, thread_id: str) -> Session:
+        """Return the thread's committed session, a new one when there is none.
 
-    def load(self, thread_id: str) -> tuple[Session, int]:
+        Raises `StoreError` where it cannot be read now, `CodecError` where it never can.
+        """
+        known = self._all.get(thread_id)
+        return self.stored(thread_id)[0] if known is None else known.load()
+
+    def known(self, thread_id: str) -> Session | None:
+        """Return the committed session of a thread in memory, None of any other."""
+        known = self._all.get(thread_id)
+        return None if known is None else known.session
+
+    def busy(self, thread_id: str) -> bool:
+        """Tell whether something of the thread is being decided or made durable."""
+        known = self._all.get(thread_id)
+        return known is not None and known.busy
+
+    def waiting(self, thread_id: str) -> int:
+        """Return how many events of the thread wait to be decided."""
+        known = self._all.get(thread_id)
+        return 0 if known is None else known.waiting
+
+    # What the guards ask.
+
+    def open(self, thread_id: str) -> Session:
+        """Return the thread's session and keep it in memory; raise as `session` does."""
+        session = self._mailbox(thread_id).load()
+        self._quiet[thread_id] = None
+        return session
+
+    def readable(self, thread_id: str) -> Session | None:
+        """Return the thread's session; None, and say why, where it cannot be read."""
+        try:
+            return self.open(thread_id)
+        except codec.CodecError as error:
+            if thread_id not in self._unreadable:
+                self._unreadable.add(thread_id)
+                _log.exception("thread cannot be read", thread_id=thread_id)
+                self._report(thread_id, error.code, error.message, error.hint)
+        except StoreError as error:
+            _log.debug("thread cannot be read now", thread_id=thread_id, error=described(error))
+            self._aftermath.stuck(None, error)
+        return None
+
+    def is_stored(self, thread_id: str) -> bool:
+        """Tell whether anything was ever committed of a thread in memory."""
+        known = self._all.get(thread_id)
+        return known is not None and known.revision > 0
+
+    def ids(self) -> list[str]:
+        """Return the threads in memory."""
+        return list(self._all)
+
+    def again(self, thread_id: str) -> bool:
+        """Have a thread go on after the store failed; return whether it is at work now."""
+        known = self._all.get(thread_id)
+        if known is None:
+            return False
+        known.again()
+        return known.busy
+
+    def abandon(self, error: StoreError) -> None:
+        """Fail everything that waits or comes: this engine may not write any more."""
+        for mailbox in list(self._all.values()):
+            mailbox.abandon(error)
+
+    def stored(self, thread_id: str) -> tuple[Session, int]:
         """Return what is stored of the thread, and its revision; a new session at 0."""
         stored = self._store.sessions.load(thread_id)
         if stored is None:
             return Session(policy=self._policy), 0
         return codec.decode(stored.state), stored.revision
 
-    def quiet(self, actor: Actor) -> None:
-        """Take note that the actor has nothing to decide; let the longest quiet ones go."""
-        thread_id = actor.thread_id
-        if self._all.get(thread_id) is not actor:
+    # What is in memory.
+
+    def quiet(self, thread_id: str) -> None:
+        """Take note that a thread has nothing to decide; let the longest quiet ones go."""
+        if thread_id not in self._all:
             return
         self._quiet[thread_id] = None
         self._quiet.move_to_end(thread_id)
-        while len(self._quiet) > KEEP_QUIET:
+        # Two for one that came, so that those which are needed now go one day, and none costs more.
+        for _ in range(min(2, len(self._quiet) - KEEP_QUIET)):
             oldest, _ = self._quiet.popitem(last=False)
-            if not self._needed(self._all[oldest]):
+            mailbox = self._all.get(oldest)
+            if mailbox is None:
+                continue
+            if mailbox.busy or self._aftermath.is_needed(oldest):
+                self._quiet[oldest] = None
+            else:
                 del self._all[oldest]
+
+    def _mailbox(self, thread_id: str) -> Mailbox:
+        mailbox = self._all.get(thread_id)
+        if mailbox is None:
+            mailbox = self._all[thread_id] = Mailbox(self._deciding, thread_id)
+        self._quiet.pop(thread_id, None)
+        return mailbox

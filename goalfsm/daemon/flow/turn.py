@@ -1,4 +1,4 @@
-"""What a worker's end means for its thread: the last message, the outcome, the answer's digest."""
+"""A turn as events: its dispatch, what a worker reports of it, and what its end means."""
 
 from __future__ import annotations
 
@@ -15,9 +15,25 @@ from recovery import classify, only_error
 
 if TYPE_CHECKING:
     from goalfsm.session.state import Run
+    from goalfsm.session.work import Queued
 
 KEEP_ANSWER: Final = 256 * 1024
 KEEP_ERROR: Final = 4_000
+
+
+def dispatched(worker: w.Worker, work: Queued, *, run_id: str, token: str) -> e.RunDispatched:
+    """Return the event that has ``worker`` run the turn that waits.
+
+    The run is open from there on: a crash reconciles it and never repeats it.
+    """
+    can = worker.capabilities
+    return e.RunDispatched(
+        run_id=run_id,
+        token=token,
+        wind_down=work.wind_down,
+        can_steer="steer" in can,
+        can_compact="compact" in can,
+    )
 
 
 class Gathered:

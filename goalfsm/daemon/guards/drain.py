@@ -1,96 +1,97 @@
-"""Stop in order: dispatch nothing, let turns finish for a while, end the rest, let the store go."""
+"""Stop in order: dispatch nothing, let turns finish for a while, end the rest."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from goalfsm.daemon.flow.decide import label, needs_engine
+from goalfsm.daemon.flow.holds import SHUTDOWN
 from goalfsm.session import events as e
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from goalfsm.daemon.engine import Engine
-    from goalfsm.daemon.flow.mailbox import Actor
+    from goalfsm.daemon.flow.holds import Holds
+    from goalfsm.daemon.flow.threads import Threads
+    from goalfsm.daemon.stages.live_run import LiveRuns
+    from goalfsm.daemon.stages.wakeups import Wakeups
+    from goalfsm.session.state import Reply
 
-GRACE_S: Final = 10.0
-"""How long running turns may go on after a request to stop, unless the caller says otherwise."""
-REASON: Final = "shutdown"
-"""Why the dispatcher pauses."""
-
-_RECORDED_S: Final = 15.0
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+RECORDED_S: Final = 15.0
+"""How long the end of a run, or of the engine, may take to be recorded."""
 
 _log = structlog.get_logger(__name__)
 
 
-async def wind_up(engine: Engine, grace_s: float) -> None:
-    """Bring every thread to where a later engine takes it up again."""
-    engine.dispatcher.pause(REASON)
-    told = [actor.tell(e.ShutdownStarted()) for actor in _unfinished(engine)]
-    runs = engine.live_runs()
-    if runs:
-        _log.info("waiting for running turns", runs=len(runs), grace_s=grace_s)
-    await _all(engine, [asyncio.ensure_future(run.wait()) for run in runs], grace_s)
-    for run in engine.live_runs():
-        run.end("interrupted", "the engine shut down")
-    ending = [asyncio.ensure_future(run.wait()) for run in engine.live_runs()]
-    await _all(engine, ending, _RECORDED_S)
-    await _all(engine, told, _RECORDED_S)
+class Drain:
+    """Brings every thread to where a later engine takes it up again."""
 
+    def __init__(
+        self,
+        threads: Threads,
+        holds: Holds,
+        runs: LiveRuns,
+        wakeups: Wakeups,
+        over: asyncio.Event,
+    ) -> None:
+        """Wait for nothing beyond ``over``, when nothing can be recorded any more."""
+        self._threads = threads
+        self._holds = holds
+        self._runs = runs
+        self._wakeups = wakeups
+        self._over = over
 
-def _unfinished(engine: Engine) -> list[Actor]:
-    """Return the threads that the next engine takes up: what they wait for must not be lost."""
-    threads = {actor.thread_id for actor in engine.actors()} | {*engine.timers.threads()}
-    actors = [engine.readable(thread_id) for thread_id in sorted(threads)]
-    return [a for a in actors if a is not None and a.revision and needs_engine(label(a.session))]
+    async def finish(self, grace_s: float) -> None:
+        """Begin no turn; give those that run ``grace_s`` seconds, then end and record them."""
+        self._holds.add(SHUTDOWN)
+        told = self._tell()
+        runs = self._runs.all()
+        if runs:
+            _log.info("waiting for running turns", runs=len(runs), grace_s=grace_s)
+        await self._all([asyncio.ensure_future(run.wait()) for run in runs], grace_s)
+        self.end_runs()
+        ending = [asyncio.ensure_future(run.wait()) for run in self._runs.all()]
+        await self._all(ending, RECORDED_S)
+        await self._all(told, RECORDED_S)
 
+    def end_runs(self) -> None:
+        """End the turns that run, at once."""
+        for run in self._runs.all():
+            run.end("interrupted", "the engine shut down")
 
-async def _all(engine: Engine, waiting: Sequence[asyncio.Future[Any]], most_s: float) -> None:
-    """Wait for all of these, no longer than ``most_s`` and not beyond the end of the engine."""
-    if not waiting:
-        return
-    over = asyncio.ensure_future(engine.over.wait())
-    everything = asyncio.ensure_future(asyncio.wait(waiting))
-    try:
-        await asyncio.wait({over, everything}, timeout=most_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (over, everything):
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await everything
-    for future in waiting:
-        if future.done() and not future.cancelled():
-            # What went wrong has been said; it keeps nobody from stopping.
-            future.exception()
+    def _tell(self) -> list[asyncio.Future[Reply]]:
+        """Tell the threads that the next engine takes up: what they wait for must not be lost.
 
+        One that cannot be read now is left as it stands: that engine looks at it as after a crash.
+        """
+        told = []
+        for thread_id in sorted({*self._threads.ids(), *self._wakeups.threads()}):
+            session = self._threads.readable(thread_id)
+            stored = self._threads.is_stored(thread_id)
+            if session is not None and stored and needs_engine(label(session)):
+                told.append(self._threads.send(thread_id, e.ShutdownStarted()))
+        return told
 
-@contextlib.contextmanager
-def stopping_on_signals(engine: Engine, grace_s: float = GRACE_S) -> Iterator[None]:
-    """Stop the engine on SIGTERM, SIGINT or SIGHUP; a second one ends running turns at once.
-
-    A SIGHUP that is ignored stays so: under nohup work outlives its terminal.
-    """
-    loop = asyncio.get_running_loop()
-    received = 0
-
-    def stop(number: signal.Signals) -> None:
-        nonlocal received
-        received += 1
-        _log.info("stopping", signal=number.name)
-        engine.stop_soon(grace_s if received == 1 else 0.0)
-
-    hung_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
-    heeded = [number for number in _SIGNALS if number is not signal.SIGHUP or hung_up]
-    for number in heeded:
-        loop.add_signal_handler(number, stop, number)
-    try:
-        yield
-    finally:
-        for number in heeded:
-            loop.remove_signal_handler(number)
+    async def _all(self, waiting: Sequence[asyncio.Future[Any]], most_s: float) -> None:
+        """Wait for all of these, ``most_s`` seconds at most and not beyond the engine's end."""
+        if not waiting:
+            return
+        over = asyncio.ensure_future(self._over.wait())
+        everything = asyncio.ensure_future(asyncio.wait(waiting))
+        try:
+            await asyncio.wait(
+                {over, everything}, timeout=most_s, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for task in (over, everything):
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await everything
+        for future in waiting:
+            if future.done() and not future.cancelled():
+                # What went wrong has been said; it keeps nobody from stopping.
+                future.exception()

@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from tenacity import AsyncRetrying, retry_if_result, wait_exponential
 
+from goalfsm.daemon.flow.holds import OUTAGE
 from goalfsm.errors import (
     Corrupt,
     DatabaseReplaced,
@@ -18,105 +20,129 @@ from goalfsm.errors import (
 )
 
 if TYPE_CHECKING:
-    from goalfsm.daemon.flow.mailbox import Actor
-    from goalfsm.daemon.hub import Hub
+    from collections.abc import Callable
 
-REASON: Final = "store"
-"""Why the dispatcher pauses."""
+    from goalfsm.daemon.flow.holds import Holds
+    from goalfsm.daemon.flow.ports import Spawn
+    from goalfsm.daemon.flow.threads import Threads
+    from goalfsm.daemon.stages.subscriptions import Subscriptions
+    from goalfsm.store.port import Store
+
 FIRST_RETRY_S: Final = 0.05
 LONGEST_RETRY_S: Final = 5.0
 
 _log = structlog.get_logger(__name__)
 
 
-class Trouble:
-    """Keeps an engine safe while its store cannot commit.
+class StoreOutage:
+    """Keeps an engine safe while its store cannot commit or read.
 
     Nothing is dispatched, what workers report is kept in memory, and every retry submits it
     again; who asks from outside is told at once that nothing was written.
     """
 
-    def __init__(self, engine: Hub) -> None:
-        """Look after ``engine``."""
-        self._engine = engine
-        self._waiting: dict[str, Actor] = {}
+    def __init__(
+        self,
+        store: Store,
+        threads: Threads,
+        holds: Holds,
+        subscriptions: Subscriptions,
+        spawn: Spawn,
+        give_up: Callable[[StoreError], None],
+    ) -> None:
+        """End the engine by ``give_up`` where the store is another's or cannot be trusted."""
+        self._store = store
+        self._threads = threads
+        self._holds = holds
+        self._subscriptions = subscriptions
+        self._spawn = spawn
+        self._give_up = give_up
+        self._waiting: set[str] = set()
+        """Threads with something that the store has not taken yet."""
+        self._asked: set[str] = set()
+        """Threads that were asked to try again and have not met the store yet."""
+        self._answered = asyncio.Event()
         self._unknown = False
-        self._retry: asyncio.TimerHandle | None = None
-        self._delay = FIRST_RETRY_S
-        self._since: StoreError | None = None
+        self._failed = False
+        self._retrying = False
+        self._error: StoreError | None = None
 
     @property
     def present(self) -> StoreError | None:
         """Return what keeps the store from committing, None while nothing does."""
-        return self._since
+        return self._error
 
-    def met(self, actor: Actor | None, error: StoreError) -> None:
-        """Deal with a failure; ``actor`` waits until it is over."""
-        if actor is not None:
-            self._waiting[actor.thread_id] = actor
+    def met(self, thread_id: str | None, error: StoreError) -> None:
+        """Deal with a failure; what the thread has to say waits until it is over."""
+        self._failed = True
+        if thread_id is not None:
+            self._waiting.add(thread_id)
+            self._answer(thread_id)
         match error:
             case Fenced() | DatabaseReplaced() | Corrupt() | StoreClosed():
-                self._engine.give_up(error)
+                self._give_up(error)
             case OutcomeUnknown():
                 self._unknown = True
                 self._suspend(error)
             case _:
                 self._suspend(error)
 
-    def past(self, actor: Actor) -> None:
-        """Take note that the store committed something of this thread's."""
-        self._waiting.pop(actor.thread_id, None)
-        if self._since is not None and not self._waiting and self._retry is None:
-            self._recovered()
+    def past(self, thread_id: str) -> None:
+        """Take note that the store has answered for this thread."""
+        self._waiting.discard(thread_id)
+        self._answer(thread_id)
 
-    def close(self) -> None:
-        """Try no more."""
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+    def _answer(self, thread_id: str) -> None:
+        self._asked.discard(thread_id)
+        if not self._asked:
+            self._answered.set()
 
     def _suspend(self, error: StoreError) -> None:
-        if self._since is None:
-            self._engine.dispatcher.pause(REASON)
+        if self._error is None:
+            self._holds.add(OUTAGE)
             _log.error("the store cannot commit", code=error.code, error=error.message)
-            self._engine.followers.problem(error.code, error.message, error.hint)
-            if isinstance(error, DiskFull) and self._engine.store.release_reserve():
+            self._subscriptions.problem(error.code, error.message, error.hint)
+            if isinstance(error, DiskFull) and self._store.release_reserve():
                 _log.warning("the space kept for a full disk was released")
-        self._since = error
-        if self._retry is None:
-            loop = asyncio.get_running_loop()
-            self._retry = loop.call_later(self._delay, self._again)
-            self._delay = min(LONGEST_RETRY_S, self._delay * 2)
+        self._error = error
+        if not self._retrying:
+            self._retrying = True
+            self._spawn(self._retry(), "store outage")
 
-    def _again(self) -> None:
-        self._retry = None
-        if self._unknown:
-            try:
-                self._engine.store.reopen()
-            except StoreError as error:
-                self.met(None, error)
-                return
-            self._unknown = False
-        waiting, self._waiting = self._waiting, {}
-        if not waiting:
-            self._recovered()
-        for actor in waiting.values():
-            # Each comes back by `met`, or by `past` when it has committed.
-            self._waiting.setdefault(actor.thread_id, actor)
-            actor.again()
-            if not actor.busy:
-                self.past(actor)
-
-    def _recovered(self) -> None:
-        """Go on, once there is room again for the last words of the next time."""
-        try:
-            restored = self._engine.store.restore_reserve()
-        except StoreError:
-            restored = False
-        if not restored:
-            self._retry = asyncio.get_running_loop().call_later(self._delay, self._again)
-            self._delay = min(LONGEST_RETRY_S, self._delay * 2)
-            return
-        self._since, self._delay = None, FIRST_RETRY_S
+    async def _retry(self) -> None:
+        """Try until every thread has said what it had to say, waiting longer each time."""
+        waits = wait_exponential(FIRST_RETRY_S, max=LONGEST_RETRY_S)
+        retrying = AsyncRetrying(wait=waits, retry=retry_if_result(lambda over: not over))
+        await asyncio.sleep(FIRST_RETRY_S)
+        await retrying(self._try)
+        self._retrying, self._error = False, None
         _log.info("the store commits again")
-        self._engine.dispatcher.resume(REASON)
+        self._holds.release(OUTAGE)
+
+    async def _try(self) -> bool:
+        """Have everything that waits tried again; tell whether nothing failed."""
+        self._failed = False
+        try:
+            if self._unknown:
+                self._store.reopen()
+                self._unknown = False
+        except StoreError as error:
+            self.met(None, error)
+            return False
+        waiting, self._waiting = self._waiting, set()
+        self._asked = set(waiting)
+        self._answered.clear()
+        for thread_id in sorted(waiting):
+            # Each answers by `met`, or by `past` when it has committed.
+            if not self._threads.again(thread_id):
+                self.past(thread_id)
+        if self._asked:
+            await self._answered.wait()
+        return not self._failed and self._has_room()
+
+    def _has_room(self) -> bool:
+        """Tell whether there is room again for the last words of the next time."""
+        try:
+            return self._store.restore_reserve()
+        except StoreError:
+            return False

@@ -13,7 +13,7 @@ from goalfsm.store.port import EXPIRY_MS, Acquired, Held
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from goalfsm.daemon.host.platform import System
+    from goalfsm.daemon.host.platform import Platform
     from goalfsm.store.port import Store
 
 HEARTBEAT_S: Final = 2.0
@@ -33,7 +33,9 @@ class Owned(GoalError):
     hint = "goalfsm doctor names it: talk to it with the same commands, or stop it first."
 
 
-async def acquire(store: Store, system: System, *, socket: str, wait_s: float = 0.0) -> Acquired:
+async def acquire(
+    store: Store, platform: Platform, *, socket: str, wait_s: float = 0.0
+) -> Acquired:
     """Become the store's owner; raise `Owned` when another is alive.
 
     A dead owner is replaced at once, a silent one at its expiry, and one that was stopped inside
@@ -42,15 +44,15 @@ async def acquire(store: Store, system: System, *, socket: str, wait_s: float = 
     """
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    identity = system.identity()
+    identity = platform.identity()
     while True:
-        answer = store.owner.acquire(identity, socket=socket, uptime_ms=system.clock.uptime_ms())
+        answer = store.owner.acquire(identity, socket=socket, uptime_ms=platform.clock.uptime_ms())
         if isinstance(answer, Acquired):
             return answer
         passed = loop.time() - begun
         if not _worth_waiting(answer, passed, wait_s):
             raise _owned(answer)
-        if system.end_stalled(answer):
+        if platform.end_stalled(answer):
             _log.warning("a stalled owner was ended", pid=_pid(answer))
             continue
         await asyncio.sleep(_RETRY_S)
@@ -85,14 +87,14 @@ class Heartbeat:
     def __init__(
         self,
         store: Store,
-        system: System,
+        platform: Platform,
         *,
         failed: Callable[[StoreError], None],
         look: Callable[[], None],
     ) -> None:
         """Tell ``failed`` what went wrong; call ``look`` after each beat."""
         self._store = store
-        self._system = system
+        self._platform = platform
         self._failed = failed
         self._look = look
         self._handle: asyncio.TimerHandle | None = None
@@ -110,7 +112,7 @@ class Heartbeat:
         Raises any other `StoreError`: then nobody knows.
         """
         beaten_ms = self._beaten_ms
-        if beaten_ms is not None and self._system.clock.uptime_ms() - beaten_ms < EXPIRY_MS:
+        if beaten_ms is not None and self._platform.clock.uptime_ms() - beaten_ms < EXPIRY_MS:
             return True
         try:
             self._say()
@@ -143,6 +145,6 @@ class Heartbeat:
             _log.warning("heartbeat failed", code=error.code, error=error.message)
 
     def _say(self) -> None:
-        now_ms = self._system.clock.uptime_ms()
+        now_ms = self._platform.clock.uptime_ms()
         self._store.owner.heartbeat(uptime_ms=now_ms)
         self._beaten_ms = now_ms

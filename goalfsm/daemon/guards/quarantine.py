@@ -1,131 +1,177 @@
 """What cannot be decided or done because of a fault: the thread stops, the others go on.
 
 A fault is an exception that nobody expects: of this program, or of a rule or a prompt of the
-embedder's. The same event on the same state would raise it again, so nothing is tried again by
-itself. What could not be decided is kept in the journal, with the error (`DecisionFailed`).
+embedder's. The same event on the same state would raise it again, so the event is not tried again
+by itself. What could not be decided is kept in the journal, with the error (`DecisionFailed`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from goalfsm.daemon.stages.subscriptions import public
-from goalfsm.errors import described
+from goalfsm.daemon.flow.decide import FAULT_HINT, failure_of, single
+from goalfsm.daemon.flow.envelopes import Envelope
+from goalfsm.daemon.flow.holds import HALTED, PROCESSES
+from goalfsm.goal.model import ACTIVE
 from goalfsm.session import events as e
 from goalfsm.session.state import FAULT_CODE
 
 if TYPE_CHECKING:
-    from goalfsm.daemon.flow.mailbox import Actor
-    from goalfsm.daemon.flow.scripts import Said
-    from goalfsm.daemon.hub import Hub
-    from goalfsm.session.events import Event
+    from collections.abc import Callable, Generator
+
+    from goalfsm.daemon.flow.holds import Holds
+    from goalfsm.daemon.flow.ports import Landed, Report, Said, Undecided
+    from goalfsm.daemon.flow.threads import Threads
+    from goalfsm.daemon.stages.effects import Effects
+    from goalfsm.daemon.stages.live_run import LiveRuns
     from goalfsm.session.state import Session, Step
 
-HINT: Final = "The log says where; goalfsm explain THREAD, then goalfsm resume THREAD."
-KEEP_ERROR: Final = 1_000
+FIRST_RETRY_S: Final = 1.0
+RETRIES: Final = 3
+"""How often the record of a fault, and the end of its run, are tried where a fault meets these."""
 _WHY: Final = "a fault kept an event of its thread from being decided"
+_GOES_ON: Final = (e.ResumeRequested, e.ObjectiveGiven)
+_STOPS: Final = (e.PauseRequested, e.ClearRequested)
 
 _log = structlog.get_logger(__name__)
 
 
-class Undecided(NamedTuple):
-    """An event that could not be decided, and who waits for it."""
+class Quarantine:
+    """Holds the threads that met a fault until a person takes them up again."""
 
-    event: Event | None
-    event_id: str
-    outside: bool
-    from_inbox: bool
-
-    @property
-    def only_asked(self) -> bool:
-        """Return whether it is nothing but somebody's wish, who is told that nothing was done.
-
-        A stop is more than that: no turn follows, whatever becomes of it.
-        """
-        stops = isinstance(self.event, e.PauseRequested | e.ClearRequested)
-        return self.outside and not self.from_inbox and not stops
-
-
-def failure_of(undecided: Undecided | None, error: Exception) -> e.DecisionFailed:
-    """Return the fault as an event: what could not be decided, without secrets, and why."""
-    text = described(error)[:KEEP_ERROR]
-    if undecided is None or undecided.event is None:
-        return e.DecisionFailed(kind="an effect" if undecided is None else "an event", error=text)
-    return e.DecisionFailed(
-        kind=type(undecided.event).__name__,
-        error=text,
-        event_id=undecided.event_id,
-        event=public(undecided.event),
-    )
-
-
-class Faults:
-    """Stops threads that met a fault."""
-
-    def __init__(self, engine: Hub) -> None:
-        """Look after the threads of ``engine``."""
-        self._engine = engine
+    def __init__(
+        self,
+        threads: Threads,
+        holds: Holds,
+        runs: LiveRuns,
+        effects: Effects,
+        report: Report,
+        *,
+        over: asyncio.Event,
+        on_fault: Callable[[str, Exception], None] | None,
+    ) -> None:
+        """Stop threads by ``holds``; tell ``on_fault`` of what nobody else is told."""
+        self._threads = threads
+        self._holds = holds
+        self._runs = runs
+        self._effects = effects
+        self._report = report
+        self._over = over
+        self._on_fault = on_fault
         self._closing: set[str] = set()
-        """Threads whose run is being closed: where that meets a fault it is not tried again."""
+        """Threads whose run is being closed."""
+        self._tried: dict[str, int] = {}
+        """How often the record of a fault met another one, by thread."""
 
-    def met(self, actor: Actor, error: Exception, undecided: Undecided | None) -> None:
-        """Say what happened; let no turn of the thread follow before a person resumes it."""
+    def committed(self, landed: Landed) -> None:
+        """Go on with a thread that a person has taken up again: do what was left undone."""
+        thread_id = landed.thread_id
+        if self._holds.has(HALTED, thread_id) and _is_taken_up(landed):
+            self._tried.pop(thread_id, None)
+            self.close_run(thread_id)
+            self._effects.again(thread_id)
+            self._holds.release(HALTED, thread_id)
+
+    def met(self, thread_id: str, error: Exception, undecided: Undecided | None = None) -> None:
+        """Say what happened; let no turn of the thread follow before a person resumes it.
+
+        ``undecided`` is the event that met the fault, None for an effect.
+        """
         failed = failure_of(undecided, error)
         _log.error(
             "event failed",
-            thread_id=actor.thread_id,
+            thread_id=thread_id,
             event_kind=failed.kind,
             event_id=failed.event_id,
             exc_info=error,
         )
         message = f"{failed.kind} met a fault: {failed.error}"
-        self._engine.problem(actor.thread_id, FAULT_CODE, message, HINT)
+        self._report(thread_id, FAULT_CODE, message, FAULT_HINT)
         if undecided is not None and undecided.only_asked:
             return
-        actor.halted = True
-        if not self._engine.over.is_set():
+        if self._on_fault is not None:
+            self._on_fault(thread_id, error)
+        self._holds.add(HALTED, thread_id)
+        if not self._over.is_set():
             # Not from inside of the decision: it is one of several that are made in one go.
-            asyncio.get_running_loop().call_soon(self._stop, actor, failed, undecided)
+            asyncio.get_running_loop().call_soon(self._stop, thread_id, failed, undecided)
 
-    def _stop(self, actor: Actor, failed: e.DecisionFailed, undecided: Undecided | None) -> None:
-        """Record the fault, end the running turn, and close a run that nothing else ends."""
-        engine = self._engine
-        engine.dispatcher.consider(actor)
-        event = None if undecided is None else undecided.event
-        if isinstance(event, e.DecisionFailed):
-            return  # not even that: the thread stands until a person or another engine comes
-        row = undecided is not None and undecided.from_inbox
-        # In the place of a row of the inbox: it is consumed, and its sender gets the reply.
-        event_id = failed.event_id if row else None
-        actor.tell(failed, event_id=event_id, outside=row, from_inbox=row, kept=True, first=True)
-        live = engine.live(actor.thread_id)
-        if live is not None:
-            live.end("interrupted", _WHY)
-        elif actor.thread_id not in self._closing:
-            self.close_run(actor)
+    def run_over(self, thread_id: str) -> None:
+        """Close the run of a thread whose worker is gone, where a fault kept its end out."""
+        if self._holds.has(HALTED, thread_id):
+            self.close_run(thread_id)
 
-    def again(self, actor: Actor) -> None:
-        """Go on with a thread that a person has taken up again: do what was left undone."""
-        self.close_run(actor)
-        for opened in list(actor.open.values()):
-            self._engine.do(actor, opened)
-
-    def close_run(self, actor: Actor) -> None:
+    def close_run(self, thread_id: str) -> None:
         """End a run that is open and that no worker of this engine will tell of."""
 
-        def script(session: Session) -> Generator[Said, Step, None]:
-            if self._engine.is_live(actor.thread_id):
+        def batch(session: Session) -> Generator[Said, Step, None]:
+            if self._runs.has(thread_id):
                 return
-            gone = not actor.left
+            gone = not self._holds.has(PROCESSES, thread_id)
             if session.run is not None:
                 yield e.RunInterrupted(run_id=session.run.run_id, detail=_WHY, gone=gone)
             elif gone and not session.host.idle:
                 yield e.HostChanged(idle=True)
 
-        thread_id = actor.thread_id
         self._closing.add(thread_id)
-        actor.post(script).add_done_callback(lambda _: self._closing.discard(thread_id))
+        closed = self._threads.run(thread_id, batch)
+        closed.add_done_callback(lambda _: self._closing.discard(thread_id))
+
+    def _stop(self, thread_id: str, failed: e.DecisionFailed, undecided: Undecided | None) -> None:
+        """Record the fault, end the running turn, and close a run that nothing else ends."""
+        event = None if undecided is None else undecided.event
+        row = undecided is not None and undecided.from_inbox
+        if isinstance(event, e.DecisionFailed):
+            # Not even that could be decided: once more in a while, with the same words.
+            self._later(thread_id, lambda: self._record(thread_id, event, undecided))
+            return
+        # In the place of a row of the inbox: it is consumed, and its sender gets the reply.
+        self._record(thread_id, failed, undecided if row else None)
+        live = self._runs.get(thread_id)
+        if live is not None:
+            live.end("interrupted", _WHY)
+        elif thread_id in self._closing:
+            self._later(thread_id, lambda: self.close_run(thread_id))
+        else:
+            self.close_run(thread_id)
+
+    def _record(self, thread_id: str, failed: e.DecisionFailed, of: Undecided | None) -> None:
+        row = of is not None and of.from_inbox
+        event_id = of.event_id if of is not None and row else ""
+        envelope = Envelope(
+            single(failed), event_id=event_id, outside=row, from_inbox=row, kept=True
+        )
+        self._threads.take(thread_id, envelope, first=True)
+
+    def _later(self, thread_id: str, what: Callable[[], None]) -> None:
+        """Try something again, later each time; in the end the thread stands as it is."""
+        tried = self._tried[thread_id] = self._tried.get(thread_id, 0) + 1
+
+        def again() -> None:
+            if not self._over.is_set() and self._holds.has(HALTED, thread_id):
+                what()
+
+        if tried <= RETRIES:
+            delay = FIRST_RETRY_S * 2 ** (tried - 1)
+            asyncio.get_running_loop().call_later(delay, again)
+
+
+def _is_taken_up(landed: Landed) -> bool:
+    """Tell whether a person has said that the thread's goal is to go on."""
+    before = landed.before
+    for decided in landed.decided:
+        event, reply, after = decided.event, decided.step.reply, decided.step.session
+        accepted = reply is not None and reply.ok
+        if accepted and isinstance(event, e.Expecting) and event.origin == "person":
+            begins = _is_active(after) and not _is_active(before)
+            if isinstance(event, _GOES_ON) or (begins and not isinstance(event, _STOPS)):
+                return True
+        before = after
+    return False
+
+
+def _is_active(session: Session) -> bool:
+    return session.goal is not None and session.goal.status == ACTIVE

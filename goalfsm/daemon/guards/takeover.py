@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from goalfsm.daemon.flow.decide import NEED_ENGINE, reopened
+from goalfsm.daemon.flow.holds import HALTED, PROCESSES
 from goalfsm.daemon.flow.turn import finished, usage_id, usages
-from goalfsm.errors import GoalError
+from goalfsm.errors import GoalError, StoreError
 from goalfsm.session import events as e
 from goalfsm.session.codec import CodecError
 from goalfsm.workers import protocol as w
 
 if TYPE_CHECKING:
-    from goalfsm.daemon.flow.mailbox import Actor
-    from goalfsm.daemon.flow.scripts import Said, Script
-    from goalfsm.daemon.hub import Hub
+    from collections.abc import Callable, Generator
+
+    from goalfsm.daemon.config import Processes, Workers
+    from goalfsm.daemon.flow.holds import Holds
+    from goalfsm.daemon.flow.inbox import InboxRows
+    from goalfsm.daemon.flow.ports import EventBatch, Said, Spawn
+    from goalfsm.daemon.flow.threads import Threads
+    from goalfsm.daemon.guards.ownership import Heartbeat
+    from goalfsm.daemon.guards.quarantine import Quarantine
+    from goalfsm.daemon.host.clock import Clock
+    from goalfsm.daemon.host.platform import Platform
+    from goalfsm.daemon.stages.effects import Effects
+    from goalfsm.daemon.stages.process_watch import ProcessWatch
+    from goalfsm.daemon.stages.wakeups import Wakeups
     from goalfsm.session.state import Reply, Run, Session, Step
-    from goalfsm.store.port import OpenEffect
+    from goalfsm.store.port import OpenEffect, Store
 
 PAGE: Final = 1_000
 _EVER: Final = 2**62
@@ -31,167 +42,201 @@ LEFT_RETRY_S: Final = 2.0
 _log = structlog.get_logger(__name__)
 
 
-async def reconcile(engine: Hub, *, after_crash: bool) -> None:
-    """Make the engine's threads go on from where the store says they are.
+class Takeover:
+    """Makes the threads of a store go on from where an earlier engine left them."""
 
-    Nothing is dispatched before every process of an earlier engine's runs is gone.
-    """
-    # Before anything of ours is committed: what we commit from here on is done as it lands.
-    undone = _undone(engine)
-    threads = _threads(engine)
-    actors = [actor for thread_id in threads if (actor := engine.readable(thread_id)) is not None]
-    blocked = await _end_runs(engine, actors)
-    for thread_id, left in blocked.items():
-        # Also a thread that has stopped waits for them: it may be resumed before they are gone.
-        actor = engine.actor(thread_id)
-        actor.left = left
-        engine.spawn(_free(engine, actor, left), f"left of {thread_id}")
-    waiting = [_take_over(engine, actor, after_crash=after_crash) for actor in actors]
-    replies = await asyncio.gather(*waiting, return_exceptions=True)
-    for actor, reply in zip(actors, replies, strict=True):
-        if isinstance(reply, GoalError | asyncio.CancelledError):
-            raise reply
-        if isinstance(reply, Exception) and not actor.halted:
-            # One thread that meets a fault must not keep the others from going on.
-            engine.mishap(actor, reply)
-    _redo(engine, undone)
-    consume_inbox(engine)
+    def __init__(
+        self,
+        store: Store,
+        platform: Platform,
+        clock: Clock,
+        *,
+        db: str,
+        threads: Threads,
+        holds: Holds,
+        rows: InboxRows,
+        workers: Workers,
+        processes: Processes,
+        wakeups: Wakeups,
+        effects: Effects,
+        watch: ProcessWatch,
+        quarantine: Quarantine,
+        heartbeat: Heartbeat,
+        spawn: Spawn,
+        considered: Callable[[str], None],
+    ) -> None:
+        """Prepare; ``considered`` is told of threads that may have a turn to begin."""
+        self._store = store
+        self._platform = platform
+        self._clock = clock
+        self._db = db
+        self._threads = threads
+        self._holds = holds
+        self._rows = rows
+        self._workers = workers
+        self._processes = processes
+        self._wakeups = wakeups
+        self._effects = effects
+        self._watch = watch
+        self._quarantine = quarantine
+        self._heartbeat = heartbeat
+        self._spawn = spawn
+        self._considered = considered
 
+    async def reconcile(self, *, after_crash: bool) -> None:
+        """Settle every run that is open, then do what was left undone.
 
-def _threads(engine: Hub) -> list[str]:
-    """Return the threads that need an engine, and set the timers of all others."""
-    sessions = engine.store.sessions
-    found = [row.thread_id for row in sessions.threads(NEED_ENGINE)]
-    # The timers of those that were found are set when they have been taken over.
-    for row in sessions.due(_EVER, limit=_ALL):
-        if row.status not in NEED_ENGINE:
-            engine.timers.set(row.thread_id, row.wake_at_ms)
-    return found
-
-
-async def _end_runs(engine: Hub, actors: list[Actor]) -> dict[str, tuple[int, ...]]:
-    """End what is left of open runs; return by thread what could not be ended."""
-    recorded = engine.store.processes.open()
-    open_runs = {a.session.run.run_id: a.thread_id for a in actors if a.session.run is not None}
-    run_ids = sorted({*open_runs, *(process.run_id for process in recorded)})
-    supervisor = engine.processes.started
-    pid = None if supervisor is None else supervisor.pid
-    if not engine.heartbeat.confirm():
-        return {}  # a successor has the store, and a supervisor that is not to be ended
-    orphans = await engine.system.end_orphans(engine.db, run_ids, recorded, pid)
-    if orphans.ended:
-        _log.warning("processes of an earlier engine were ended", pids=orphans.ended)
-    if orphans.left:
-        _log.error("processes of an earlier engine cannot be ended", pids=orphans.left)
-        # Nobody can tell whose they are, so whoever had a run waits for all of them.
-        had_runs = {*open_runs.values(), *(process.thread_id for process in recorded)}
-        return dict.fromkeys(sorted(had_runs), orphans.left)
-    for process in recorded:
-        engine.store.processes.end(process.run_id)
-    return {}
-
-
-async def _take_over(engine: Hub, actor: Actor, *, after_crash: bool) -> Reply:
-    run = actor.session.run
-    ending = None if run is None else await _ending_of(engine, actor, run)
-
-    def script(session: Session) -> Generator[Said, Step, None]:
-        if session.run is not None and ending is not None:
-            yield from ending(session)
-        yield e.EngineStarted(after_crash=after_crash)
-
-    return await actor.post(script)
-
-
-async def _free(engine: Hub, actor: Actor, left: tuple[int, ...]) -> None:
-    """Let the thread run again when the processes that were left are gone."""
-    await engine.watchers.gone(left)
-    actor.left = ()
-    engine.reconsider(actor)
-
-
-async def _ending_of(engine: Hub, actor: Actor, run: Run) -> Script:
-    """Find out how an open run ended; where nobody can tell, it was interrupted."""
-    probe = await _probe(engine, actor.thread_id, run.run_id)
-    if probe is not None and probe.state == "finished":
-        _log.info("run had finished", thread_id=actor.thread_id, run_id=run.run_id)
-        # The journal refuses what was charged before; the session forgets keys after a while.
-        told = [
-            actor.tell(usage, event_id=usage_id(usage.key)) for usage in usages(run, probe.events)
+        Nothing is dispatched before every process of an earlier engine's runs is gone.
+        """
+        # Before anything of ours is committed: what we commit from here on is done as it lands.
+        undone = self._undone()
+        found = [
+            (thread_id, session)
+            for thread_id in self._threads_of_engines()
+            if (session := self._readable(thread_id)) is not None
         ]
-        await asyncio.gather(*told)
-        return _result(run, probe.events, engine.world.zone())
-    _log.warning("run was interrupted", thread_id=actor.thread_id, run_id=run.run_id, turn=run.turn)
+        runs = {thread_id: session.run for thread_id, session in found if session.run is not None}
+        blocked = await self._end_runs(runs)
+        for thread_id, left in blocked.items():
+            # Also a thread that has stopped waits for them: it may be resumed before they are gone.
+            self._holds.add(PROCESSES, thread_id)
+            self._spawn(self._free(thread_id, left), f"left of {thread_id}")
+        threads = [thread_id for thread_id, _ in found]
+        waiting = [self._take_over(t, runs.get(t), after_crash=after_crash) for t in threads]
+        replies = await asyncio.gather(*waiting, return_exceptions=True)
+        for thread_id, reply in zip(threads, replies, strict=True):
+            if isinstance(reply, GoalError | asyncio.CancelledError):
+                raise reply
+            if isinstance(reply, Exception) and not self._holds.has(HALTED, thread_id):
+                # One thread that meets a fault must not keep the others from going on.
+                self._quarantine.met(thread_id, reply)
+        self._redo(undone)
+        self._rows.take()
 
-    def interrupted(_: Session) -> Generator[Said, Step, None]:
+    def _readable(self, thread_id: str) -> Session | None:
+        """Return a thread's session, None of one that never can be read. Raises `StoreError`."""
+        try:
+            return self._threads.open(thread_id)
+        except CodecError:
+            return self._threads.readable(thread_id)
+
+    def _threads_of_engines(self) -> list[str]:
+        """Return the threads that need an engine, and set the wake-ups of all others."""
+        sessions = self._store.sessions
+        found = [row.thread_id for row in sessions.threads(NEED_ENGINE)]
+        # The wake-ups of those that were found are set when they have been taken over.
+        for row in sessions.due(_EVER, limit=_ALL):
+            if row.status not in NEED_ENGINE:
+                self._wakeups.set(row.thread_id, row.wake_at_ms)
+        return found
+
+    async def _end_runs(self, runs: dict[str, Run]) -> dict[str, tuple[int, ...]]:
+        """End what is left of open runs; return by thread what could not be ended."""
+        recorded = self._store.processes.open()
+        run_ids = {run.run_id for run in runs.values()}
+        ends = sorted({*run_ids, *(process.run_id for process in recorded)})
+        supervisor = self._processes.started
+        pid = None if supervisor is None else supervisor.pid
+        if not self._heartbeat.confirm():
+            return {}  # a successor has the store, and a supervisor that is not to be ended
+        orphans = await self._platform.end_orphans(self._db, ends, recorded, pid)
+        if orphans.ended:
+            _log.warning("processes of an earlier engine were ended", pids=orphans.ended)
+        if orphans.left:
+            _log.error("processes of an earlier engine cannot be ended", pids=orphans.left)
+            # Nobody can tell whose they are, so whoever had a run waits for all of them.
+            had_runs = {*runs, *(process.thread_id for process in recorded)}
+            return dict.fromkeys(sorted(had_runs), orphans.left)
+        for process in recorded:
+            self._store.processes.end(process.run_id)
+        return {}
+
+    async def _take_over(self, thread_id: str, run: Run | None, *, after_crash: bool) -> Reply:
+        ending = None if run is None else await self._ending_of(thread_id, run)
+
+        def batch(session: Session) -> Generator[Said, Step, None]:
+            if session.run is not None and ending is not None:
+                yield from ending(session)
+            yield e.EngineStarted(after_crash=after_crash)
+
+        return await self._threads.run(thread_id, batch)
+
+    async def _free(self, thread_id: str, left: tuple[int, ...]) -> None:
+        """Let the thread run again when the processes that were left are gone."""
+        await self._watch.gone(left)
+        self._holds.release(PROCESSES, thread_id)
+
+    async def _ending_of(self, thread_id: str, run: Run) -> EventBatch:
+        """Find out how an open run ended; where nobody can tell, it was interrupted."""
+        probe = await self._probe(thread_id, run.run_id)
+        if probe is not None and probe.state == "finished":
+            _log.info("run had finished", thread_id=thread_id, run_id=run.run_id)
+            # The journal refuses what was charged before; the session forgets keys after a while.
+            charges = usages(run, probe.events)
+            sent = [
+                self._threads.send(thread_id, usage, event_id=usage_id(usage.key))
+                for usage in charges
+            ]
+            await asyncio.gather(*sent)
+            return _result(run, probe.events, self._clock.zone())
+        _log.warning("run was interrupted", thread_id=thread_id, run_id=run.run_id, turn=run.turn)
+        return _interrupted(run)
+
+    async def _probe(self, thread_id: str, run_id: str) -> w.Probe | None:
+        """Ask the worker, and have it end the run when it goes on somewhere."""
+        try:
+            assignment = await self._workers.assignment(thread_id)
+            if assignment is None or "probe" not in assignment.worker.capabilities:
+                return None
+            worker = assignment.worker
+            probe = await worker.probe(run_id)
+            while probe.state == "running":
+                await worker.abort(run_id)
+                probe = await worker.probe(run_id)
+                if probe.state == "running":
+                    await asyncio.sleep(LEFT_RETRY_S)
+        except (asyncio.CancelledError, StoreError):
+            raise
+        except Exception:  # noqa: BLE001  a worker of the embedder's may raise anything
+            _log.exception("probe failed", thread_id=thread_id, run_id=run_id)
+            return None
+        return probe
+
+    def _undone(self) -> list[OpenEffect]:
+        """Return the effects that an earlier engine left open, in the order of their commits."""
+        found: list[OpenEffect] = []
+        while True:
+            rows = self._store.outbox.open(after=found[-1].seq if found else 0, limit=PAGE)
+            found += rows
+            if len(rows) < PAGE:
+                return found
+
+    def _redo(self, undone: list[OpenEffect]) -> None:
+        """Do what an earlier engine left undone."""
+        for row in undone:
+            if self._readable(row.thread_id) is None:
+                continue
+            try:
+                task = reopened(row)
+            except CodecError as error:
+                self._quarantine.met(row.thread_id, error)
+                continue
+            self._effects.take_over(task)
+        for thread_id in self._threads.ids():
+            self._considered(thread_id)
+
+
+def _interrupted(run: Run) -> EventBatch:
+    def batch(_: Session) -> Generator[Said, Step, None]:
         yield e.RunInterrupted(run_id=run.run_id, detail="the engine stopped while it was running")
 
-    return interrupted
+    return batch
 
 
-async def _probe(engine: Hub, thread_id: str, run_id: str) -> w.Probe | None:
-    """Ask the worker, and have it end the run when it goes on somewhere."""
-    try:
-        assignment = await engine.assignment(thread_id)
-        if assignment is None or "probe" not in assignment.worker.capabilities:
-            return None
-        worker = assignment.worker
-        probe = await worker.probe(run_id)
-        while probe.state == "running":
-            await worker.abort(run_id)
-            probe = await worker.probe(run_id)
-            if probe.state == "running":
-                await asyncio.sleep(LEFT_RETRY_S)
-    except asyncio.CancelledError:
-        raise
-    except Exception:  # noqa: BLE001 - a worker of the embedder's may raise anything
-        _log.exception("probe failed", thread_id=thread_id, run_id=run_id)
-        return None
-    return probe
+def _result(run: Run, reported: tuple[w.TurnEvent, ...], zone: str | None) -> EventBatch:
+    """Return the end of a run that finished while no engine was there."""
 
-
-def _result(run: Run, reported: tuple[w.TurnEvent, ...], zone: str | None) -> Script:
-    """Return the events of a run that finished while no engine was there."""
-
-    def script(_: Session) -> Generator[Said, Step, None]:
+    def batch(_: Session) -> Generator[Said, Step, None]:
         yield finished(run, reported, zone)
 
-    return script
-
-
-def _undone(engine: Hub) -> list[OpenEffect]:
-    """Return the effects that an earlier engine left open, in the order of their commits."""
-    found: list[OpenEffect] = []
-    while True:
-        rows = engine.store.outbox.open(after=found[-1].seq if found else 0, limit=PAGE)
-        found += rows
-        if len(rows) < PAGE:
-            return found
-
-
-def _redo(engine: Hub, undone: list[OpenEffect]) -> None:
-    """Do what an earlier engine left undone."""
-    for row in undone:
-        actor = engine.readable(row.thread_id)
-        if actor is None:
-            continue
-        try:
-            opened = reopened(row)
-        except CodecError as error:
-            engine.mishap(actor, error)
-            continue
-        actor.open[row.key] = opened
-        engine.do(actor, opened)
-    for actor in engine.actors():
-        engine.reconsider(actor)
-
-
-def consume_inbox(engine: Hub) -> None:
-    """Decide what was left in the inbox while nobody answered."""
-    while True:
-        rows = engine.store.inbox.pending(after=engine.inbox_seen, limit=PAGE)
-        for row in rows:
-            engine.inbox_seen = row.seq
-            engine.take_inbox(row)
-        if len(rows) < PAGE:
-            return
+    return batch

@@ -1,8 +1,9 @@
 """The one place where the daemon touches time and chance, so that a simulation can give both.
 
-Everything else in this package takes the time from `World`, waits on the running loop, and draws
-nothing by itself. What one decision gets (`decision_context`) is a function of the thread, the
-event's id and the time in its journal row, so that a replay of the journal gets the same.
+Everything else in this package takes the time from `Clock`, ids from `IdSource`, waits on the
+running loop, and draws nothing by itself. What one decision gets (`decision_context`) is a
+function of the thread, the event's id and the time in its journal row, so that a replay of the
+journal gets the same.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ SMALL_STEP_MS: Final = 1_000
 """A wall clock that differs by less is slewed after, by more it has been set."""
 
 
-class Clock(Protocol):
-    """What the world says of time: unix milliseconds that people may set at any moment."""
+class TimeSource(Protocol):
+    """A machine's clocks: unix milliseconds that people may set at any moment, and an uptime."""
 
     def wall_ms(self) -> int:
         """Return the wall clock, in unix milliseconds."""
@@ -85,23 +86,20 @@ class SystemEntropy:
         return secrets.token_hex(24)
 
 
-class World:
-    """Time and ids for one engine. Belongs to the running loop.
+class Clock:
+    """The time of one engine. Belongs to the running loop.
 
     `now_ms` runs with the loop's own clock, so that nobody who sets the wall clock makes a
     duration longer or shorter unseen: `step_ms` says by how much it was set, and `adopt` goes on
     from there.
     """
 
-    def __init__(self, clock: Clock | None = None, entropy: Entropy | None = None) -> None:
-        """Take the time from ``clock`` and ids from ``entropy``, by default the machine's."""
-        self._clock: Clock = clock or SystemClock()
-        self._entropy: Entropy = entropy or SystemEntropy()
+    def __init__(self, source: TimeSource | None = None) -> None:
+        """Take the time from ``source``, by default from the machine."""
+        self._source: TimeSource = source or SystemClock()
         self._loop = asyncio.get_running_loop()
-        self._offset_ms = self._clock.wall_ms() - self._loop_ms()
+        self._offset_ms = self._source.wall_ms() - self._loop_ms()
         self._latest_ms = 0
-        self._prefix = self._entropy.new_id()
-        self._events = 0
 
     def now_ms(self) -> int:
         """Return the time in unix milliseconds; it goes back only by `adopt`."""
@@ -111,18 +109,18 @@ class World:
 
     def uptime_ms(self) -> int:
         """Return milliseconds of a clock that all processes of this boot share."""
-        return self._clock.uptime_ms()
+        return self._source.uptime_ms()
 
     def zone(self) -> str | None:
         """Return the name of the time zone that people here mean by a time of day, if known."""
-        return self._clock.zone() if isinstance(self._clock, Local) else None
+        return self._source.zone() if isinstance(self._source, Local) else None
 
     def step_ms(self) -> int:
         """Return by how much the wall clock was set since it was adopted; 0 for a little drift.
 
         Drift is followed without a step, and never backwards.
         """
-        drift = self._clock.wall_ms() - self._loop_ms() - self._offset_ms
+        drift = self._source.wall_ms() - self._loop_ms() - self._offset_ms
         if abs(drift) >= SMALL_STEP_MS:
             return drift
         self._offset_ms += drift
@@ -133,8 +131,21 @@ class World:
         self._offset_ms += step_ms
         self._latest_ms = self._loop_ms() + self._offset_ms
 
+    def _loop_ms(self) -> int:
+        return int(self._loop.time() * 1000)
+
+
+class IdSource:
+    """The ids and secrets of one engine."""
+
+    def __init__(self, entropy: Entropy | None = None) -> None:
+        """Draw from ``entropy``, by default from the machine."""
+        self._entropy: Entropy = entropy or SystemEntropy()
+        self._prefix = self._entropy.new_id()
+        self._events = 0
+
     def new_id(self) -> str:
-        """Return a new id: of a run, of a message."""
+        """Return a new id: of a run, of an event from outside that came without one."""
         return self._entropy.new_id()
 
     def token(self) -> str:
@@ -145,9 +156,6 @@ class World:
         """Return the id of an event that the engine itself makes."""
         self._events += 1
         return f"{self._prefix}.{self._events:x}"
-
-    def _loop_ms(self) -> int:
-        return int(self._loop.time() * 1000)
 
 
 def decision_context(

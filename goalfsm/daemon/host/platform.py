@@ -7,7 +7,7 @@ import functools
 from collections.abc import Sequence
 from typing import Protocol
 
-from goalfsm.daemon.host.clock import Clock, Entropy, SystemClock, SystemEntropy
+from goalfsm.daemon.host.clock import Entropy, SystemClock, SystemEntropy, TimeSource
 from goalfsm.store.owner import (
     end_stalled,
     identity_of,
@@ -42,11 +42,11 @@ def started_text(identity: Identity) -> str:
     return text_of(identity.boot_id, identity.start_time)
 
 
-class System(Protocol):
+class Platform(Protocol):
     """Time, chance and processes."""
 
     @property
-    def clock(self) -> Clock:
+    def clock(self) -> TimeSource:
         """The clocks."""
         ...
 
@@ -74,12 +74,12 @@ class System(Protocol):
         ...
 
 
-class Machine:
+class LocalPlatform:
     """The machine that this process runs on."""
 
-    def __init__(self, clock: Clock | None = None, entropy: Entropy | None = None) -> None:
+    def __init__(self, clock: TimeSource | None = None, entropy: Entropy | None = None) -> None:
         """Use the machine's clocks and randomness unless others are given."""
-        self.clock: Clock = clock or SystemClock()
+        self.clock: TimeSource = clock or SystemClock()
         self.entropy: Entropy = entropy or SystemEntropy()
 
     def identity(self) -> Identity:

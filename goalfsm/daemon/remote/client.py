@@ -46,7 +46,7 @@ class _Leaving(Exception):
     """The engine is letting the store go: look again who owns it."""
 
 
-def request(  # noqa: PLR0913 - the last two have their defaults
+def request(
     db: str | Path,
     thread_id: str,
     event: Event,

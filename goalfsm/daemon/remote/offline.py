@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.daemon.flow.decide import ACCEPTED, decode_reply, prepare
+from goalfsm.daemon.flow.decide import ACCEPTED, decode_reply, failure_of, prepare
+from goalfsm.daemon.flow.ports import Undecided
 from goalfsm.daemon.host.clock import SystemClock, SystemEntropy, decision_context
 from goalfsm.errors import GoalError, OutcomeUnknown, StoreUnavailable
 from goalfsm.session import codec
@@ -52,8 +53,6 @@ def _decide_row(store: Store, row: InboxRow, policy: Policy | None) -> None:
     except GoalError:
         raise
     except Exception as error:  # noqa: BLE001 - a fault takes its place, and tells of it
-        from goalfsm.daemon.guards.quarantine import Undecided, failure_of  # noqa: PLC0415 - hardly ever
-
         failed = failure_of(Undecided(event, row.inbox_id, outside=True, from_inbox=True), error)
         _decide(store, row.thread_id, failed, row.inbox_id, policy)
 
@@ -72,10 +71,10 @@ def _decide(
         reply = step.reply or ACCEPTED
         if revision == 0 and not reply.ok and store.inbox.answer(event_id) is None:
             return reply
-        prepared = prepare(
+        decided = prepare(
             thread_id, revision, event, step, event_id=event_id, at_ms=at_ms, outside=True
         )
-        match _commit(store, prepared.commit):
+        match _commit(store, decided.commit):
             case Committed():
                 return reply
             case Duplicate(revision=known, reply=kept):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
-from goalfsm.daemon.guards.quarantine import HINT
+from goalfsm.daemon.flow.decide import FAULT_HINT
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.socket_path import remove_stale
 from goalfsm.errors import GoalError, described
@@ -21,7 +21,7 @@ from goalfsm.session.state import FAULT_CODE
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from goalfsm.daemon.engine import Engine
+    from goalfsm.daemon.flow.ports import Serving
 
 MAX_CONNECTIONS: Final = 256
 
@@ -34,9 +34,9 @@ _log = structlog.get_logger(__name__)
 class Server:
     """Listens while the engine lives; asks are answered as soon as it has taken over."""
 
-    def __init__(self, engine: Engine, place: Path) -> None:
-        """Serve ``engine`` at ``place``."""
-        self._engine = engine
+    def __init__(self, serving: Serving, place: Path) -> None:
+        """Have ``serving`` answer what comes in at ``place``."""
+        self._serving = serving
         self._place = place
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -126,16 +126,18 @@ class Server:
         except Exception as error:  # noqa: BLE001 - whoever asked must not take it for silence
             _log.debug("a request failed", error=described(error))
             message = f"it could not be decided, nothing was done: {described(error)}"
-            writer.write(wire.encode(wire.Failed(code=FAULT_CODE, message=message, hint=HINT)))
+            writer.write(
+                wire.encode(wire.Failed(code=FAULT_CODE, message=message, hint=FAULT_HINT))
+            )
         await writer.drain()
 
     async def _do(self, request: wire.Request, writer: asyncio.StreamWriter) -> None:
         match request:
             case wire.Submit(thread_id=thread_id, event_id=event_id, event=event):
-                reply = await self._engine.submit(thread_id, event, event_id)
+                reply = await self._serving.submit(thread_id, event, event_id)
                 writer.write(wire.encode(wire.Replied(reply=reply)))
             case wire.AskStatus(thread_id=thread_id):
-                writer.write(wire.encode(wire.Told(status=self._engine.status(thread_id))))
+                writer.write(wire.encode(wire.Told(status=self._serving.status(thread_id))))
             case wire.Follow(thread_id=thread_id):
                 await self._follow(thread_id, writer)
 
@@ -149,7 +151,7 @@ class Server:
             self._following.discard(telling)
 
     async def _tell(self, thread_id: str, writer: asyncio.StreamWriter) -> None:
-        notices = self._engine.follow(thread_id)
+        notices = self._serving.follow(thread_id)
         async with contextlib.aclosing(notices):
             async for notice in notices:
                 writer.write(wire.encode(wire.Noticed(notice=notice)))

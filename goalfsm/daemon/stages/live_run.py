@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Generator
-from typing import TYPE_CHECKING, Final, Literal
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+import msgspec
 import structlog
 
+from goalfsm.daemon.flow.holds import PROCESSES
 from goalfsm.daemon.flow.turn import Gathered, ended, outcome_of, usage_id
-from goalfsm.daemon.stages.subscriptions import Output, Problem
-from goalfsm.daemon.stages.toolcalls import answer
+from goalfsm.daemon.stages.subscriptions import Output
 from goalfsm.errors import GoalError, StoreError, described
+from goalfsm.goal.model import LIMITED
 from goalfsm.session import events as e
+from goalfsm.session.state import FAULT_CODE
 from goalfsm.session.tools import TOOLS, offered
+from goalfsm.views.prompts import steering_text, wind_down_text
+from goalfsm.views.tool_answers import respond
 from goalfsm.workers import protocol as w
 
 if TYPE_CHECKING:
     from goalfsm.daemon.config import Assignment
-    from goalfsm.daemon.flow.mailbox import Actor
-    from goalfsm.daemon.flow.scripts import Said, Script
-    from goalfsm.daemon.hub import Hub
+    from goalfsm.daemon.flow.holds import Holds
+    from goalfsm.daemon.flow.ports import EventBatch, Inbox, Report, Said, Sessions, Spawn
+    from goalfsm.daemon.host.clock import Clock
+    from goalfsm.daemon.stages.subscriptions import Subscriptions
     from goalfsm.session.state import Reply, Run, Session, Step
 
 Ending = Literal["interrupted", "killed"]
@@ -38,14 +44,73 @@ _TOOLS: Final = {
 _log = structlog.get_logger(__name__)
 
 
+class RunPorts(NamedTuple):
+    """What every run of an engine reports to, and asks."""
+
+    db: str
+    """The path of the store's file, empty where it has none."""
+    inbox: Inbox
+    sessions: Sessions
+    clock: Clock
+    holds: Holds
+    subscriptions: Subscriptions
+    spawn: Spawn
+    report: Report
+    confirm: Callable[[], bool]
+    """Tells whether the store is still this engine's. Raises `StoreError` where nobody knows."""
+    stuck: Callable[[StoreError], None]
+    """Is told of a store that cannot be read or written."""
+    follow_on: Callable[[str, Assignment, Session], Generator[Said, Step, None]]
+    """Yields the dispatch of the turn that the run's end leaves queued."""
+    gone: Callable[[Iterable[int]], Awaitable[None]]
+    """Returns when all of these processes have ended."""
+    spawned: Callable[[str, str, w.Spawned], None]
+    """Is told the thread and the run of a process that has started."""
+    recorded: Callable[[str], None]
+    """Is told of a run with processes whose end is recorded, and of which nothing is left."""
+    over: Callable[[LiveRun], None]
+    """Is told of a run whose worker is gone and whose end is recorded."""
+
+
+class LiveRuns:
+    """The runs whose workers this engine has started and that are not over, by thread."""
+
+    def __init__(self) -> None:
+        """Start without runs."""
+        self._live: dict[str, LiveRun] = {}
+
+    def get(self, thread_id: str) -> LiveRun | None:
+        """Return the thread's run."""
+        return self._live.get(thread_id)
+
+    def has(self, thread_id: str) -> bool:
+        """Tell whether a worker of the thread is running."""
+        return thread_id in self._live
+
+    def all(self) -> list[LiveRun]:
+        """Return every run."""
+        return list(self._live.values())
+
+    def add(self, run: LiveRun) -> None:
+        """Take note of a run whose worker is about to start."""
+        self._live[run.thread_id] = run
+
+    def remove(self, run: LiveRun) -> None:
+        """Forget a run that is over; another one of its thread stays."""
+        if self._live.get(run.thread_id) is run:
+            del self._live[run.thread_id]
+
+
 class LiveRun:
     """A run whose worker this engine has started."""
 
-    def __init__(self, engine: Hub, actor: Actor, run: Run, assignment: Assignment) -> None:
-        """Prepare; `start` starts the worker."""
+    def __init__(
+        self, ports: RunPorts, thread_id: str, session: Session, run: Run, assignment: Assignment
+    ) -> None:
+        """Prepare the ``run`` of ``session``; `start` starts the worker."""
         self.run_id = run.run_id
-        self._engine = engine
-        self._actor = actor
+        self.thread_id = thread_id
+        self._ports = ports
         self._run = run
         self._worker = assignment.worker
         self._limits = assignment
@@ -54,15 +119,21 @@ class LiveRun:
         self._ending: Ending | None = None
         self._detail = ""
         self._recording = False
+        self._spawned = False
+        self._winding_down = run.wind_down
         self._begun = asyncio.Event()
+        goal = session.goal
+        self._objective = "" if goal is None else goal.objective
+        self._saved = session.worker_session
+        self._tools = tuple(_TOOLS[tool.name] for tool in offered(session))
         self._log = _log.bind(
-            thread_id=actor.thread_id, goal_id=run.goal_id, run_id=run.run_id, turn=run.turn
+            thread_id=thread_id, goal_id=run.goal_id, run_id=run.run_id, turn=run.turn
         )
 
-    def start(self, prompt: str, started_key: str) -> None:
-        """Start the worker; ``started_key`` is the effect that is done when it has started."""
+    def start(self, prompt: str) -> None:
+        """Start the worker: from here on the open run says that there may be something to end."""
         self._log.info("run started", wind_down=self._run.wind_down)
-        driving = self._drive(self._work(prompt), started_key)
+        driving = self._drive(self._work(prompt))
         self._task = asyncio.get_running_loop().create_task(driving)
         self._task.add_done_callback(self._over)
 
@@ -82,7 +153,7 @@ class LiveRun:
             self._task.cancel()
         elif first:
             # In a task of its own: the run's task has then begun, and can record its end.
-            self._engine.spawn(self._abort(self._task), f"abort {self.run_id}")
+            self._ports.spawn(self._abort(self._task), f"abort {self.run_id}")
         if first:
             self._log.info("run is being ended", how=how, detail=detail)
 
@@ -111,6 +182,35 @@ class LiveRun:
             return False
         return await self._worker.steer(self.run_id, message_id, text)
 
+    def wind_down(self, session: Session) -> None:
+        """Have the running turn wind its work down, once, where the goal has come to owe that.
+
+        Where the worker does not take it, or ends before, a turn of its own follows.
+        """
+        goal, run = session.goal, session.run
+        owed = session.wind_down == "owed" and goal is not None and goal.status == LIMITED
+        mine = run is not None and run.run_id == self.run_id and run.can_steer
+        if goal is not None and owed and mine and not self._winding_down:
+            self._winding_down = True
+            told = self._wind_down(goal.goal_id, wind_down_text(session))
+            self._ports.spawn(told, f"wind down {self.run_id}")
+
+    async def _wind_down(self, goal_id: str, text: str) -> None:
+        if not await self.steer(f"wind-down-{goal_id}", text):
+            return
+
+        def batch(session: Session) -> Generator[Said, Step, None]:
+            # A turn that has ended meanwhile may not have seen it: then it gets one of its own.
+            if session.run is not None and session.run.run_id == self.run_id:
+                yield e.WindDownDelivered(run_id=self.run_id)
+
+        await _quietly(self._ports.inbox.run(self.thread_id, batch))
+
+    async def deliver(self, message_id: str, text: str) -> None:
+        """Hand a person's message to the running turn; the thread keeps one that is not taken."""
+        sent = await self.steer(message_id, steering_text(message_id, text))
+        self._log.info("steering", message_id=message_id, sent=sent)
+
     def spare(self, pid: int) -> None:
         """Keep a process that the goal waits for from being ended with the run."""
         if isinstance(self._worker, w.Sparing):
@@ -124,21 +224,21 @@ class LiveRun:
     # The worker's life.
 
     def _work(self, prompt: str) -> w.Work:
-        goal, run = self._actor.session.goal, self._run
+        run = self._run
         return w.Work(
-            db=self._engine.db,
-            thread_id=self._actor.thread_id,
+            db=self._ports.db,
+            thread_id=self.thread_id,
             goal_id=run.goal_id or "",
             run_id=run.run_id,
             run_token=run.token,
             turn=run.turn,
-            objective="" if goal is None else goal.objective,
+            objective=self._objective,
             prompt=prompt,
             kind="wind_down" if run.wind_down else "continuation",
             turn_timeout_s=self._limits.turn_timeout_s,
             silence_timeout_s=self._limits.silence_timeout_s,
-            session=self._actor.session.worker_session,
-            tools=tuple(_TOOLS[tool.name] for tool in offered(self._actor.session)),
+            session=self._saved,
+            tools=self._tools,
         )
 
     async def _abort(self, task: asyncio.Task[None]) -> None:
@@ -147,9 +247,7 @@ class LiveRun:
             # Closing the worker's iterator ends the run as well.
             task.cancel()
 
-    async def _drive(self, work: w.Work, started_key: str) -> None:
-        # From here on the open run says that there may be something to end, not the effect.
-        self._engine.mark_done(self._actor, started_key)
+    async def _drive(self, work: w.Work) -> None:
         try:
             if self._is_ours():
                 await self._listen(work)
@@ -162,14 +260,15 @@ class LiveRun:
             self._seen.error = w.ErrorReported(message=why, kind="exception")
         if self._ending != "killed":
             await self._record()
-            self._engine.process_gone(self.run_id)
+            if self._spawned:
+                self._ports.recorded(self.run_id)
 
     def _is_ours(self) -> bool:
         """Tell whether a worker may start; where the store cannot say, no other one may either."""
         try:
-            return self._engine.heartbeat.confirm()
+            return self._ports.confirm()
         except StoreError as error:
-            self._engine.trouble.met(None, error)
+            self._ports.stuck(error)
             return False
 
     async def _listen(self, work: w.Work) -> None:
@@ -185,7 +284,8 @@ class LiveRun:
     def _note_started(self, event: w.TurnEvent) -> None:
         """Write down what a crash would have to end."""
         if isinstance(event, w.Spawned):
-            self._engine.process_spawned(self._actor.thread_id, self.run_id, event)
+            self._spawned = True
+            self._ports.spawned(self.thread_id, self.run_id, event)
         self._begun.set()
 
     async def _take(self, event: w.TurnEvent) -> None:  # noqa: C901, PLR0912 - one case an event
@@ -198,12 +298,12 @@ class LiveRun:
                 self._show(text)
             case w.UsageReported():
                 usage = seen.usage(self._run, event)
-                await self._tell(usage, event_id=usage_id(usage.key))
+                await self._send(usage, event_id=usage_id(usage.key))
             case w.SessionSaved(session=data):
-                await self._tell(e.SessionSaved(run_token=self._run.token, data=data))
+                await self._send(e.SessionSaved(run_token=self._run.token, data=data))
             case w.ToolEnded(name=name, ok=ok):
                 seen.tool(ok=ok)
-                await self._tell(e.ToolFinished(name=name, ok=ok))
+                await self._send(e.ToolFinished(name=name, ok=ok))
             case w.ModelTurnStarted():
                 seen.next_call()
             case w.ModelTurnEnded(stop_reason=stop_reason):
@@ -216,7 +316,7 @@ class LiveRun:
                 await self._wait(event)
             case w.SteeringAcknowledged(id=message_id):
                 token = self._run.token
-                await self._tell(e.SteeringAcknowledged(message_id=message_id, run_token=token))
+                await self._send(e.SteeringAcknowledged(message_id=message_id, run_token=token))
             case w.Skipped(reason=reason, excerpt=excerpt, count=count):
                 self._skipped(reason, excerpt, count)
             case w.ProgressReported():
@@ -224,29 +324,47 @@ class LiveRun:
             case w.Exited():
                 seen.exited = event
 
-    async def _tell(self, event: e.Event, *, event_id: str | None = None) -> None:
-        await self._gently(self._actor.tell(event, event_id=event_id))
+    async def _send(self, event: e.Event, *, event_id: str = "") -> None:
+        await self._gently(self._ports.inbox.send(self.thread_id, event, event_id=event_id))
 
     async def _gently(self, reply: asyncio.Future[Reply]) -> None:
         """Wait for a commit only when too many wait already: then the worker has to wait too."""
-        if self._actor.waiting > _ROOM:
+        if self._ports.inbox.waiting(self.thread_id) > _ROOM:
             await _quietly(reply)
 
     def _show(self, text: str) -> None:
-        followers, thread_id = self._engine.followers, self._actor.thread_id
-        if followers.has(thread_id):
+        subscriptions, thread_id = self._ports.subscriptions, self.thread_id
+        if subscriptions.has(thread_id):
             shown = self._seen.clean(text)
-            followers.give(Output(thread_id=thread_id, run_id=self.run_id, text=shown))
+            subscriptions.give(Output(thread_id=thread_id, run_id=self.run_id, text=shown))
 
     async def _tool(self, event: w.ToolCalled) -> None:
-        result = await answer(self._actor, event, self._run.token, self._engine.now_ms())
+        result = await self._answer(event)
         self._log.info("goal tool", tool=event.name, ok=result.ok, code=result.code)
         await self._worker.tool_result(self.run_id, event.id, result)
+
+    async def _answer(self, call: w.ToolCalled) -> w.ToolResult:
+        """Decide a goal tool's call after everything before it; return what the model is told."""
+        arguments, token = dict(call.arguments), self._run.token
+        event = e.ToolCalled(name=call.name, arguments=arguments, run_token=token)
+        try:
+            reply = await asyncio.shield(self._ports.inbox.send(self.thread_id, event))
+            session = self._ports.sessions.session(self.thread_id)
+        except GoalError as error:
+            return w.ToolResult(ok=False, error=error.message, code=error.code)
+        except Exception as error:  # noqa: BLE001  the quarantine has said so; the model is told
+            why = f"the call could not be decided: {described(error)}"
+            return w.ToolResult(ok=False, error=why, code=FAULT_CODE)
+        response = respond(reply, session, self._ports.clock.now_ms())
+        if not response.ok:
+            return w.ToolResult(ok=False, error=response.text, code=reply.code)
+        result = {"text": response.text, "data": msgspec.to_builtins(response.data)}
+        return w.ToolResult(ok=True, result=result, code=reply.code)
 
     async def _wait(self, event: w.WaitDeclared) -> None:
         until_ms = None
         if event.seconds is not None:
-            until_ms = self._engine.now_ms() + int(event.seconds * 1000)
+            until_ms = self._ports.clock.now_ms() + int(event.seconds * 1000)
         elif event.until is not None:
             until_ms = int(event.until * 1000)
         declared = e.WaitDeclared(
@@ -258,64 +376,61 @@ class LiveRun:
             relative=event.seconds is not None,
             started=event.start_time or "",
         )
-        await self._tell(declared)
+        await self._send(declared)
 
     def _skipped(self, reason: str, excerpt: str, count: int) -> None:
         shown = self._seen.clean(excerpt)
         self._log.warning("output skipped", reason=reason, excerpt=shown, count=count)
         message = reason if count == 1 else f"{reason} ({count:,} times)"
         message += f": {shown}" if shown else ""
-        self._engine.followers.give(
-            Problem(thread_id=self._actor.thread_id, code="output_skipped", message=message)
-        )
+        self._ports.report(self.thread_id, "output_skipped", message, "")
 
     # Its end.
 
     async def _record(self) -> None:
         """Commit what the end means; let the thread go on once nothing of the run is left."""
         self._recording = True
-        actor, exited = self._actor, self._seen.exited
+        exited, ports, thread_id = self._seen.exited, self._ports, self.thread_id
         left = () if exited is None else exited.left
         if left:
-            actor.left = left
+            ports.holds.add(PROCESSES, thread_id)
             self._log.error("processes could not be ended", pids=left)
         await self._record_end()
         if left:
-            await self._engine.watchers.gone(left)
-            actor.left = ()
-            await _quietly(actor.tell(e.HostChanged(idle=True)))
+            await ports.gone(left)
+            ports.holds.release(PROCESSES, thread_id)
+            await _quietly(ports.inbox.send(thread_id, e.HostChanged(idle=True)))
 
     async def _record_end(self) -> None:
         """Commit how the turn went; where that meets a fault, that it is over."""
         try:
-            await _quietly(self._actor.post(self._script()))
-        except Exception as error:  # noqa: BLE001 - the actor has said what it was
+            await _quietly(self._ports.inbox.run(self.thread_id, self._end_batch()))
+        except Exception as error:  # noqa: BLE001 - the quarantine has said what it was
             self._ending = "interrupted"
             self._detail = f"its end could not be decided: {described(error)}"
-            await _quietly(self._actor.post(self._script()))
+            await _quietly(self._ports.inbox.run(self.thread_id, self._end_batch()))
 
-    def _script(self) -> Script:
-        """Return the end as events, and that the thread is idle when nothing of it is left."""
-        is_interrupted, run, seen = self._interrupted(), self._run, self._seen
-        gone = not self._actor.left
+    def _end_batch(self) -> EventBatch:
+        """Return the end as an event, and the next dispatch when nothing of the run is left."""
+        is_interrupted, run, seen, ports = self._interrupted(), self._run, self._seen, self._ports
+        gone = not ports.holds.has(PROCESSES, self.thread_id)
 
-        def script(session: Session) -> Generator[Said, Step, None]:
+        def batch(session: Session) -> Generator[Said, Step, None]:
             if session.run is None or session.run.run_id != run.run_id:
                 return
             if is_interrupted:
                 step = yield e.RunInterrupted(
                     run_id=run.run_id,
                     detail=self._why(),
-                    ended_ms=self._engine.now_ms(),
+                    ended_ms=ports.clock.now_ms(),
                     gone=gone,
                 )
             else:
-                zone = self._engine.world.zone()
-                step = yield ended(session.run, seen, zone=zone, gone=gone)
+                step = yield ended(session.run, seen, zone=ports.clock.zone(), gone=gone)
             if gone:
-                yield from self._engine.dispatcher.follow_on(self._actor, self._limits, step)
+                yield from ports.follow_on(self.thread_id, self._limits, step.session)
 
-        return script
+        return batch
 
     def _interrupted(self) -> bool:
         """Tell whether nobody knows how the turn went: then it is not the worker's failure."""
@@ -340,7 +455,7 @@ class LiveRun:
             answer_length=self._seen.answer_length,
             error=None if failure is None else self._seen.clean(failure.message)[:_SHOWN],
         )
-        self._engine.run_over(self._actor, self)
+        self._ports.over(self)
 
 
 async def _quietly(reply: asyncio.Future[Reply]) -> None:

@@ -5,72 +5,96 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from goalfsm.daemon.flow.decide import is_continuation
 from goalfsm.goal.model import ACTIVE
+from goalfsm.session.work import queued
 
 if TYPE_CHECKING:
-    from goalfsm.daemon.flow.mailbox import Actor
-    from goalfsm.daemon.hub import Hub
+    from goalfsm.daemon.flow.ports import Landed, Sessions
+    from goalfsm.daemon.stages.effects import Effects
+    from goalfsm.daemon.stages.live_run import LiveRuns
+    from goalfsm.daemon.stages.scheduler import Scheduler
+    from goalfsm.daemon.stages.subscriptions import Subscriptions
+    from goalfsm.daemon.stages.wakeups import Wakeups
+    from goalfsm.session.state import Session
 
 
-class Settling:
+class Quiescence:
     """Answers those who wait for a thread to come to rest."""
 
-    def __init__(self, engine: Hub) -> None:
-        """Look at the threads of ``engine``."""
-        self._engine = engine
+    def __init__(
+        self,
+        sessions: Sessions,
+        effects: Effects,
+        runs: LiveRuns,
+        scheduler: Scheduler,
+        wakeups: Wakeups,
+        subscriptions: Subscriptions,
+    ) -> None:
+        """Ask each of these whether it has something going on."""
+        self._sessions = sessions
+        self._effects = effects
+        self._runs = runs
+        self._scheduler = scheduler
+        self._wakeups = wakeups
+        self._subscriptions = subscriptions
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
         self._told: dict[str, tuple[str, str] | None] = {}
         """Which goal, in which status, a thread was said to have settled with."""
 
-    def is_settled(self, actor: Actor) -> bool:
+    def committed(self, landed: Landed) -> None:
+        """Look whether the thread has come to rest."""
+        self.look(landed.thread_id)
+
+    def is_settled(self, thread_id: str, session: Session) -> bool:
         """Tell whether nothing follows by itself: nothing runs, is due or is still to be done.
 
         A goal that is not active any more has settled even when it resumes by itself one day.
         """
-        session, thread_id = actor.session, actor.thread_id
-        if actor.busy or session.run is not None or self._engine.live(thread_id) is not None:
+        if (
+            self._sessions.busy(thread_id)
+            or session.run is not None
+            or self._runs.has(thread_id)
+            or self._effects.any_open(thread_id)
+        ):
             return False
-        unserved = thread_id in self._engine.dispatcher.unserved
-        for opened in actor.open.values():
-            if not (unserved and is_continuation(opened.effect)):
-                return False
+        if queued(session) is not None and not self._scheduler.is_unserved(thread_id):
+            return False
         if session.goal is None or session.goal.status != ACTIVE:
             return True
-        return self._engine.timers.get(thread_id) is None
+        return self._wakeups.get(thread_id) is None
 
-    def wait(self, actor: Actor) -> asyncio.Future[None]:
+    def wait(self, thread_id: str, session: Session) -> asyncio.Future[None]:
         """Return a future that is done when the thread has settled."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self.is_settled(actor):
+        if self.is_settled(thread_id, session):
             future.set_result(None)
         else:
-            self._waiting.setdefault(actor.thread_id, set()).add(future)
+            self._waiting.setdefault(thread_id, set()).add(future)
         return future
 
     def is_watched(self, thread_id: str) -> bool:
         """Tell whether anybody waits for the thread."""
         return thread_id in self._waiting
 
-    def look(self, actor: Actor) -> bool:
-        """Answer those who wait, when the thread has settled; return whether that is news."""
-        thread_id = actor.thread_id
-        if thread_id not in self._waiting and not self._engine.followers.has(thread_id):
+    def look(self, thread_id: str) -> None:
+        """Answer those who wait, and tell followers, when the thread has settled."""
+        if thread_id not in self._waiting and not self._subscriptions.has(thread_id):
             self._told.pop(thread_id, None)
-            return False
-        if not self.is_settled(actor):
+            return
+        session = self._sessions.known(thread_id)
+        if session is None or not self.is_settled(thread_id, session):
             self._told.pop(thread_id, None)
-            return False
+            return
         for future in self._waiting.pop(thread_id, ()):
             if not future.done():
                 future.set_result(None)
         # A goal that waited for somebody, and was then stopped, has settled a second time.
-        goal = actor.session.goal
+        goal = session.goal
         now = None if goal is None else (goal.goal_id, goal.status)
         if thread_id in self._told and self._told[thread_id] == now:
-            return False
+            return
         self._told[thread_id] = now
-        return True
+        self._subscriptions.settled(thread_id, session)
 
     def forget(self, thread_id: str, future: asyncio.Future[None]) -> None:
         """Take back a wait."""

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.daemon.flow.beginnings import (
-    Intent,
-    begun,
-    intent_for,
-    is_owed,
-    is_wanted,
-)
-from goalfsm.daemon.flow.decide import is_continuation
-from goalfsm.errors import GoalError
-from goalfsm.session.effects import SendWork
+from goalfsm.daemon.flow.turn import dispatched
+from goalfsm.errors import GoalError, StoreError
+from goalfsm.session.work import Queued, can_begin, queued
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
-    from goalfsm.daemon.config import Assignment
-    from goalfsm.daemon.flow.mailbox import Actor
-    from goalfsm.daemon.flow.scripts import Said
-    from goalfsm.daemon.hub import Hub
+    from goalfsm.daemon.config import Assignment, Workers
+    from goalfsm.daemon.flow.holds import Holds
+    from goalfsm.daemon.flow.ports import Landed, Report, Said, Spawn
+    from goalfsm.daemon.flow.threads import Threads
+    from goalfsm.daemon.host.clock import IdSource
+    from goalfsm.daemon.stages.live_run import LiveRuns
+    from goalfsm.session.events import RunDispatched
     from goalfsm.session.state import Session, Step
 
 MAX_RUNS: Final = 8
@@ -91,148 +86,101 @@ class Slots:
             self._granting = False
 
 
-class Dispatcher:
-    """Turns queued goal work into runs."""
+class Scheduler:
+    """Turns the turns that threads wait for into runs."""
 
-    def __init__(self, engine: Hub, max_runs: int) -> None:
-        """Dispatch for ``engine``, at most ``max_runs`` at once."""
-        self._engine = engine
+    def __init__(
+        self,
+        threads: Threads,
+        holds: Holds,
+        runs: LiveRuns,
+        workers: Workers,
+        ids: IdSource,
+        spawn: Spawn,
+        *,
+        report: Report,
+        stuck: Callable[[StoreError], None],
+        considered: Callable[[str], None],
+        max_runs: int,
+    ) -> None:
+        """Dispatch at most ``max_runs`` at once, of threads that nothing in ``holds`` is against.
+
+        ``stuck`` is told of a store that cannot be read, ``considered`` of a thread whose dispatch
+        is over, with a run or without.
+        """
+        self._threads = threads
+        self._holds = holds
+        self._runs = runs
+        self._workers = workers
+        self._ids = ids
+        self._spawn = spawn
+        self._report = report
+        self._stuck = stuck
+        self._considered = considered
         self.slots = Slots(max_runs, self._granted)
-        self.paused: set[str] = set()
-        """Why nothing may be dispatched at all: shutting down, a full disk."""
-        self.unserved: dict[str, bytes | None] = {}
+        self._unserved: dict[str, bytes | None] = {}
         """Threads with work that nobody can run, and what was stored as their worker."""
         self._dispatching: set[str] = set()
         self._assigned: dict[str, tuple[str, Assignment]] = {}
 
-    def pause(self, why: str) -> None:
-        """Dispatch nothing until `resume` is called with the same reason."""
-        self.paused.add(why)
+    def committed(self, landed: Landed) -> None:
+        """See whether a turn may start now, or has to be wound down."""
+        live = self._runs.get(landed.thread_id)
+        if live is not None:
+            live.wind_down(landed.session)
+        self.consider(landed.thread_id)
 
-    def resume(self, why: str) -> None:
-        """Dispatch again, when no other reason is against it."""
-        self.paused.discard(why)
-        if not self.paused:
-            for actor in self._engine.actors():
-                self.consider(actor)
-
-    def consider(self, actor: Actor) -> None:
-        """Queue the thread for a place when it has work to run; call it after every change.
+    def consider(self, thread_id: str) -> None:
+        """Queue the thread for a place when a turn waits that may start; call it after each change.
 
         A place that is not needed any more is given back.
         """
-        thread_id = actor.thread_id
-        needed = actor.session.run is not None or self._engine.is_live(thread_id)
+        session = self._threads.known(thread_id)
+        needed = (session is not None and session.run is not None) or self._runs.has(thread_id)
         if thread_id not in self._dispatching and not needed:
             self.slots.release(thread_id)
-        self._forget_unwanted(actor)
-        if self._may(actor):
+        if session is not None and self._may(thread_id, session):
             self.slots.ask(thread_id)
         else:
             self.slots.withdraw(thread_id)
 
+    def consider_all(self) -> None:
+        """Look at every thread in memory."""
+        for thread_id in self._threads.ids():
+            self.consider(thread_id)
+
+    def is_unserved(self, thread_id: str) -> bool:
+        """Tell whether nobody can run the turn that the thread waits for."""
+        return thread_id in self._unserved
+
     def retry_unserved(self) -> None:
-        """Look again for workers: somebody may have stored one."""
-        for thread_id, stored in list(self.unserved.items()):
-            if self._engine.has_other_worker(thread_id, stored):
-                del self.unserved[thread_id]
-                self.consider(self._engine.actor(thread_id))
-
-    def _forget_unwanted(self, actor: Actor) -> None:
-        """Drop queued work that the thread does not wait for any more."""
-        session = actor.session
-        for work, fits in ((actor.continuation, is_wanted), (actor.wind_down, is_owed)):
-            if (
-                work is not None
-                and isinstance(work.effect, SendWork)
-                and not fits(session, work.effect.goal_id)
-            ):
-                self._engine.mark_done(actor, work.key)
-
-    def _may(self, actor: Actor) -> bool:
-        session = actor.session
-        return (
-            not self.paused
-            and not actor.suspended
-            and not actor.left
-            and session.host.idle
-            and session.run is None
-            and not session.stopping
-            and (actor.continuation is not None or actor.wind_down is not None)
-            and actor.thread_id not in self.unserved
-        )
-
-    def _granted(self, thread_id: str) -> None:
-        actor = self._engine.known(thread_id)
-        if actor is None or not self._may(actor):
-            self.slots.release(thread_id)
-            return
-        self._dispatching.add(thread_id)
-        self._engine.spawn(self._dispatch(actor), f"dispatch {thread_id}")
-
-    async def _dispatch(self, actor: Actor) -> None:
-        """Dispatch one run, or find that there is none to dispatch."""
-        try:
-            await self._try(actor)
-        finally:
-            # Where a run was opened, its end gives the place back.
-            self._dispatching.discard(actor.thread_id)
-            self._engine.reconsider(actor)
-
-    async def _try(self, actor: Actor) -> None:
-        wind_down = actor.wind_down is not None
-        work = actor.wind_down or actor.continuation
-        if work is None or not isinstance(work.effect, SendWork):
-            return
-        goal_id = work.effect.goal_id
-        assignment = await self._assignment(actor)
-        if assignment is None:
-            return
-        intent = self._intend(actor, assignment, goal_id, wind_down=wind_down)
-
-        def script(session: Session) -> Generator[Said, Step, None]:
-            current = actor.wind_down if wind_down else actor.continuation
-            fits = (is_owed if wind_down else is_wanted)(session, goal_id)
-            if current is work and fits and self._may_begin(actor, session):
-                yield from begun(intent, done=(work.key,))
-
-        await actor.post(script)
+        """Look again for workers: somebody may have stored one. Raises `StoreError`."""
+        for thread_id, stored in list(self._unserved.items()):
+            if self._workers.has_other(thread_id, stored):
+                self._threads.open(thread_id)
+                del self._unserved[thread_id]
+                self.consider(thread_id)
 
     def follow_on(
-        self, actor: Actor, assignment: Assignment, step: Step
+        self, thread_id: str, assignment: Assignment, session: Session
     ) -> Generator[Said, Step, None]:
-        """Yield the dispatch of the turn that ``step``, the end of the last one, asks for.
+        """Yield the dispatch of the turn that waits in ``session``, which the last one has left.
 
         So the end and the next beginning are one commit. Only where nobody else waits for the
         place, or has something to say first; otherwise the turn is dispatched as any other.
         """
-        session = step.session
-        work = next((effect for effect in step.effects if is_continuation(effect)), None)
+        work = queued(session)
         if (
-            not isinstance(work, SendWork)
-            or actor.waiting
-            or actor.wind_down is not None
+            work is None
+            or work.wind_down
+            or not can_begin(session)
+            or self._threads.waiting(thread_id)
             or self.slots.waiting
-            or not self._may_begin(actor, session)
-            or not self._engine.is_current(actor.thread_id, assignment)
+            or self._holds.stops(thread_id)
+            or not self._workers.is_current(thread_id, assignment)
         ):
             return
-        intent = self._intend(actor, assignment, work.goal_id)
-        yield from begun(intent, takes=(work,))
-
-    def _intend(
-        self, actor: Actor, assignment: Assignment, goal_id: str, *, wind_down: bool = False
-    ) -> Intent:
-        world = self._engine.world
-        intent = intent_for(
-            assignment.worker,
-            goal_id,
-            run_id=world.new_id(),
-            token=world.token(),
-            wind_down=wind_down,
-        )
-        self._assigned[actor.thread_id] = (intent.run_id, assignment)
-        return intent
+        yield self._intend(thread_id, assignment, work)
 
     def take_assignment(self, thread_id: str, run_id: str) -> Assignment | None:
         """Return who runs a run that was dispatched here and has not been started, once."""
@@ -242,32 +190,71 @@ class Dispatcher:
         del self._assigned[thread_id]
         return assignment
 
-    async def _assignment(self, actor: Actor) -> Assignment | None:
-        thread_id = actor.thread_id
+    def _may(self, thread_id: str, session: Session) -> bool:
+        return (
+            can_begin(session)
+            and queued(session) is not None
+            and not self._holds.stops(thread_id)
+            and thread_id not in self._unserved
+        )
+
+    def _granted(self, thread_id: str) -> None:
+        session = self._threads.known(thread_id)
+        if session is None or not self._may(thread_id, session):
+            self.slots.release(thread_id)
+            return
+        self._dispatching.add(thread_id)
+        self._spawn(self._dispatch(thread_id), f"dispatch {thread_id}")
+
+    async def _dispatch(self, thread_id: str) -> None:
+        """Dispatch one run, or find that there is none to dispatch."""
         try:
-            assignment = await self._engine.assignment(thread_id)
+            await self._try(thread_id)
+        except StoreError as error:
+            self._stuck(error)
+        finally:
+            # Where a run was opened, its end gives the place back.
+            self._dispatching.discard(thread_id)
+            self._considered(thread_id)
+
+    async def _try(self, thread_id: str) -> None:
+        work = queued(self._threads.session(thread_id))
+        if work is None:
+            return
+        assignment = await self._assignment(thread_id)
+        if assignment is None:
+            return
+        intended = self._intend(thread_id, assignment, work)
+
+        def batch(session: Session) -> Generator[Said, Step, None]:
+            if queued(session) == work and can_begin(session) and not self._holds.stops(thread_id):
+                yield intended
+
+        await self._threads.run(thread_id, batch)
+
+    def _intend(self, thread_id: str, assignment: Assignment, work: Queued) -> RunDispatched:
+        run_id, token = self._ids.new_id(), self._ids.token()
+        self._assigned[thread_id] = (run_id, assignment)
+        return dispatched(assignment.worker, work, run_id=run_id, token=token)
+
+    async def _assignment(self, thread_id: str) -> Assignment | None:
+        try:
+            assignment = await self._workers.assignment(thread_id)
+        except StoreError:
+            raise
         except GoalError as error:
             # What may pass by itself is tried again at the next beat.
             passes = error.code == "supervisor_unavailable"
-            stored = self._engine.store.workers.get(thread_id)
-            self.unserved[thread_id] = b"" if passes else stored
-            self._engine.problem(thread_id, error.code, error.message, error.hint)
+            stored = self._workers.stored(thread_id)
+            self._unserved[thread_id] = b"" if passes else stored
+            self._report(thread_id, error.code, error.message, error.hint)
             return None
         if assignment is None:
-            self.unserved[thread_id] = None
-            self._engine.problem(
+            self._unserved[thread_id] = None
+            self._report(
                 thread_id,
                 "no_worker",
                 "nobody said which program works on this thread",
                 "goalfsm run --thread NAME -- PROGRAM ARGS",
             )
         return assignment
-
-    def _may_begin(self, actor: Actor, session: Session) -> bool:
-        return (
-            session.host.idle
-            and session.run is None
-            and not session.stopping
-            and not actor.suspended
-            and not self.paused
-        )

@@ -8,18 +8,21 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
+import structlog
 
+from goalfsm.daemon.flow.decide import public
 from goalfsm.session.state import Decision, Reply
-from goalfsm.views.status import Status
+from goalfsm.views.status import Status, project
 
 if TYPE_CHECKING:
-    from goalfsm.daemon.flow.decide import Prepared
-    from goalfsm.session.events import Event
+    from goalfsm.daemon.flow.ports import Decided, Landed
+    from goalfsm.daemon.host.clock import Clock
+    from goalfsm.session.state import Session
 
 BACKLOG: Final = 1_000
 """Most notices that wait for one follower; text that it is too slow for is dropped first."""
 
-_SECRETS: Final = ("token", "run_token")
+_log = structlog.get_logger(__name__)
 
 
 class _Notice(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -79,25 +82,17 @@ class Ended(_Notice, frozen=True, kw_only=True, tag="ended"):
 Notice = Happened | StatusChanged | Output | Problem | Missed | Settled | Ended
 
 
-def happened(thread_id: str, prepared: Prepared) -> Happened:
+def happened(thread_id: str, decided: Decided) -> Happened:
     """Return the notice of a committed event."""
-    commit, step = prepared.commit, prepared.step
+    commit, step = decided.commit, decided.step
     return Happened(
         thread_id=thread_id,
         revision=commit.expected_revision + 1,
         at_ms=commit.at_ms,
-        event=public(prepared.event),
+        event=public(decided.event),
         reply=step.reply,
         decision=step.decision,
     )
-
-
-def public(event: Event) -> dict[str, Any]:
-    """Return an event's fields without those that authorise anybody to act as a run."""
-    fields: dict[str, Any] = msgspec.to_builtins(event)
-    for name in _SECRETS:
-        fields.pop(name, None)
-    return fields
 
 
 class Follower:
@@ -155,12 +150,31 @@ class Follower:
         self._missed += 1
 
 
-class Followers:
+class Subscriptions:
     """Who follows which thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         """Start without any."""
+        self._clock = clock
         self._of: dict[str, set[Follower]] = {}
+
+    def committed(self, landed: Landed) -> None:
+        """Tell the thread's followers of each event, and where the thread stands now."""
+        thread_id = landed.thread_id
+        if self.has(thread_id):
+            for decided in landed.decided:
+                self.give(happened(thread_id, decided))
+            self.give(
+                StatusChanged(thread_id=thread_id, status=self._status(landed.session, thread_id))
+            )
+
+    def settled(self, thread_id: str, session: Session) -> None:
+        """Tell the thread's followers that nothing more happens by itself."""
+        status = self._status(session, thread_id)
+        self.give(Settled(thread_id=thread_id, status=status))
+
+    def _status(self, session: Session, thread_id: str) -> Status:
+        return project(session, self._clock.now_ms(), thread_id=thread_id)
 
     def follow(self, thread_id: str) -> Follower:
         """Add a follower; `leave` removes it."""
@@ -185,6 +199,11 @@ class Followers:
         """Tell all who follow the notice's thread."""
         for follower in self._of.get(notice.thread_id, ()):
             follower.give(notice)
+
+    def report(self, thread_id: str, code: str, message: str, hint: str = "") -> None:
+        """Tell the log and the thread's followers of something that went wrong."""
+        _log.warning(message, thread_id=thread_id, code=code)
+        self.give(Problem(thread_id=thread_id, code=code, message=message, hint=hint))
 
     def problem(self, code: str, message: str, hint: str = "") -> None:
         """Tell all followers of all threads of a problem of the engine's."""

@@ -13,14 +13,15 @@ import structlog
 
 from goalfsm.errors import GoalError, described
 from goalfsm.goal.model import Goal, Verifier
+from goalfsm.session.effects import RunVerifier
 from goalfsm.session.events import VerificationFinished
 from goalfsm.session.state import Claim
 from goalfsm.workers.verifier import run_verifier
 
 if TYPE_CHECKING:
     from goalfsm.daemon.config import Processes
-    from goalfsm.daemon.flow.mailbox import Actor
-    from goalfsm.daemon.hub import Hub
+    from goalfsm.daemon.flow.ports import Task
+    from goalfsm.session.state import Session
 
 MAX_DETAIL: Final = 4_000
 """Most characters of what a verifier said that are kept: its end."""
@@ -41,56 +42,50 @@ VerifierFunction = Callable[[Goal, Claim], Answer | Awaitable[Answer]]
 """Gets the goal and the claim; may be a coroutine function. What it raises is unverifiable."""
 
 
-class Verification:
-    """Runs verifiers beside the actors, a bounded number at once."""
+class Verifiers:
+    """The performer of `RunVerifier`: a bounded number of verifiers at once."""
 
     def __init__(
         self,
-        engine: Hub,
+        session: Callable[[str], Session],
         processes: Processes,
         registered: Mapping[str, VerifierFunction],
         *,
         most: int,
     ) -> None:
-        """Run programs under ``processes`` and callables by their ``registered`` names."""
-        self._engine = engine
+        """Run programs under ``processes`` and callables by their ``registered`` names.
+
+        ``session(thread_id)`` is asked whether the claim is still open when its turn comes.
+        """
+        self._session = session
         self._processes = processes
         self._registered = dict(registered)
         self._places = asyncio.Semaphore(most)
-        self._running: set[str] = set()
 
-    def begin(self, actor: Actor, claim_id: str, index: int, key: str) -> None:
-        """Run a verifier, unless that is going on already; ``key`` is done with its outcome."""
-        if key in self._running:
-            return
-        self._running.add(key)
-        self._engine.spawn(self._verify(actor, claim_id, index, key), f"verify {key}")
-
-    async def _verify(self, actor: Actor, claim_id: str, index: int, key: str) -> None:
-        try:
-            async with self._places:
-                goal, claim = actor.session.goal, actor.session.claim
-                if goal is None or claim is None or claim.claim_id != claim_id:
-                    self._engine.mark_done(actor, key)
-                    return
-                verdict = await self._run(goal, claim, goal.verifiers[index])
-            _log.info(
-                "verifier finished",
-                thread_id=actor.thread_id,
-                goal_id=goal.goal_id,
-                verifier=index + 1,
-                outcome=verdict.outcome,
-            )
-            finished = VerificationFinished(
-                claim_id=claim_id,
-                index=index,
-                outcome=verdict.outcome,
-                detail=verdict.detail[-MAX_DETAIL:],
-                digest=sha256(verdict.detail.encode()).hexdigest() if verdict.detail else "",
-            )
-            await actor.tell(finished, done=(key,))
-        finally:
-            self._running.discard(key)
+    async def perform(self, task: Task, session: Session) -> VerificationFinished | None:
+        """Run the verifier and return its outcome; None for a claim that is not open any more."""
+        effect = task.effect
+        assert isinstance(effect, RunVerifier)  # noqa: S101  performers are chosen by the effect
+        async with self._places:
+            session = self._session(task.thread_id)
+            goal, claim = session.goal, session.claim
+            if goal is None or claim is None or claim.claim_id != effect.claim_id:
+                return None
+            verdict = await self._run(goal, claim, goal.verifiers[effect.index])
+        _log.info(
+            "verifier finished",
+            thread_id=task.thread_id,
+            goal_id=goal.goal_id,
+            verifier=effect.index + 1,
+            outcome=verdict.outcome,
+        )
+        return VerificationFinished(
+            claim_id=effect.claim_id,
+            index=effect.index,
+            outcome=verdict.outcome,
+            detail=verdict.detail[-MAX_DETAIL:],
+            digest=sha256(verdict.detail.encode()).hexdigest() if verdict.detail else "",
+        )
 
     async def _run(self, goal: Goal, claim: Claim, verifier: Verifier) -> Verdict:
         match verifier.kind:

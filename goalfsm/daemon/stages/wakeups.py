@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from goalfsm.session.events import TimerFired
+from goalfsm.session.wake import next_wake
+
 if TYPE_CHECKING:
-    from goalfsm.daemon.host.clock import World
+    from goalfsm.daemon.flow.ports import Inbox, Landed
+    from goalfsm.daemon.host.clock import Clock
 
 REPEAT_MS: Final = 1_000
 """How long a wake-up that was fired and is asked for again at once has to wait."""
@@ -16,19 +19,23 @@ REPEAT_MS: Final = 1_000
 _LONGEST_S: Final = 3_600.0
 
 
-class Timers:
-    """Calls ``fire(thread_id)`` when the thread's time has come, once for each time asked for."""
+class Wakeups:
+    """Tells each thread when the time has come that it asked for, once for each time."""
 
-    def __init__(self, world: World, fire: Callable[[str], None]) -> None:
+    def __init__(self, clock: Clock, inbox: Inbox) -> None:
         """Start with no wake-up."""
-        self._world = world
-        self._fire = fire
+        self._clock = clock
+        self._inbox = inbox
         self._due: dict[str, int] = {}
         self._fired: dict[str, int] = {}
         self._heap: list[tuple[int, str]] = []
         self._handle: asyncio.TimerHandle | None = None
         self._armed_for: int | None = None
         self._closed = False
+
+    def committed(self, landed: Landed) -> None:
+        """Wake the thread when its session says so now."""
+        self.set(landed.thread_id, next_wake(landed.session))
 
     def set(self, thread_id: str, at_ms: int | None) -> None:
         """Wake the thread at ``at_ms`` (unix ms), in place of what was asked for before."""
@@ -37,7 +44,7 @@ class Timers:
             self._fired.pop(thread_id, None)
             return
         fired_at = self._fired.get(thread_id)
-        if fired_at is not None and at_ms <= self._world.now_ms():
+        if fired_at is not None and at_ms <= self._clock.now_ms():
             # Whoever was woken still wants that time, which has passed: no busy loop.
             at_ms = max(at_ms, fired_at + REPEAT_MS)
         if self._due.get(thread_id) == at_ms:
@@ -75,7 +82,7 @@ class Timers:
             return
         self._disarm()
         self._armed_for = at_ms
-        delay = max(0.0, (at_ms - self._world.now_ms()) / 1000)
+        delay = max(0.0, (at_ms - self._clock.now_ms()) / 1000)
         self._handle = asyncio.get_running_loop().call_later(min(delay, _LONGEST_S), self._ring)
 
     def _disarm(self) -> None:
@@ -85,12 +92,12 @@ class Timers:
 
     def _ring(self) -> None:
         self._handle, self._armed_for = None, None
-        now_ms = self._world.now_ms()
+        now_ms = self._clock.now_ms()
         while self._heap and self._heap[0][0] <= now_ms:
             at_ms, thread_id = heapq.heappop(self._heap)
             if self._due.get(thread_id) != at_ms:
                 continue
             del self._due[thread_id]
             self._fired[thread_id] = now_ms
-            self._fire(thread_id)
+            self._inbox.send(thread_id, TimerFired())
         self._arm()

@@ -1,0 +1,62 @@
+"""Why no turn may start: the one place that says so, for a thread or for all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STARTING: Final = "starting"
+"""The engine has not yet taken over what an earlier one left."""
+SHUTDOWN: Final = "shutdown"
+"""The engine lets running turns finish and begins no other."""
+OVER: Final = "over"
+"""The engine commits nothing more."""
+OUTAGE: Final = "store"
+"""The store cannot commit."""
+HALTED: Final = "halted"
+"""A fault met the thread, or a person's stop was refused: a person has to take it up again."""
+PROCESSES: Final = "processes"
+"""Processes of the thread's last run live and cannot be ended."""
+
+
+class Holds:
+    """The reasons that are there now; a turn may start when none is against it."""
+
+    def __init__(self, changed: Callable[[str | None, bool], None]) -> None:
+        """Call ``changed(thread_id, held)`` for each change; the id is None for all threads."""
+        self._changed = changed
+        self._all: set[str] = set()
+        self._of: dict[str, set[str]] = {}
+
+    def add(self, reason: str, thread_id: str | None = None) -> None:
+        """Let no turn start, of the thread or of any."""
+        reasons = self._all if thread_id is None else self._of.setdefault(thread_id, set())
+        if reason not in reasons:
+            reasons.add(reason)
+            self._changed(thread_id, True)  # noqa: FBT003  held, as the callback's second word
+
+    def release(self, reason: str, thread_id: str | None = None) -> bool:
+        """Take a reason back; return whether it was there."""
+        reasons = self._all if thread_id is None else self._of.get(thread_id, set())
+        if reason not in reasons:
+            return False
+        reasons.remove(reason)
+        if thread_id is not None and not reasons:
+            del self._of[thread_id]
+        self._changed(thread_id, False)  # noqa: FBT003  not held any more
+        return True
+
+    def has(self, reason: str, thread_id: str | None = None) -> bool:
+        """Tell whether that very reason is there, for the thread or for all."""
+        reasons = self._all if thread_id is None else self._of.get(thread_id, ())
+        return reason in reasons
+
+    def stops(self, thread_id: str) -> bool:
+        """Tell whether anything is against a turn of the thread."""
+        return bool(self._all) or thread_id in self._of
+
+    def of(self, thread_id: str) -> frozenset[str]:
+        """Return the reasons that hold this thread alone."""
+        return frozenset(self._of.get(thread_id, ()))

@@ -1,0 +1,95 @@
+"""What nobody tells an engine: the clock was set, a row was left, a worker came, rows are old."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from goalfsm.daemon.flow.decide import single
+from goalfsm.daemon.flow.envelopes import Envelope
+from goalfsm.session import events as e
+
+if TYPE_CHECKING:
+    from goalfsm.daemon.flow.inbox import InboxRows
+    from goalfsm.daemon.flow.threads import Threads
+    from goalfsm.daemon.host.clock import Clock
+    from goalfsm.daemon.stages.scheduler import Scheduler
+    from goalfsm.daemon.stages.wakeups import Wakeups
+    from goalfsm.session.state import Session
+    from goalfsm.store.port import Store
+    from goalfsm.store.pump import Pump
+
+PRUNE_EVERY_MS: Final = 3_600_000
+KEEP_DONE_MS: Final = 7 * 86_400_000
+"""How long consumed inbox rows and done effects are kept; their events stay in the journal."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Upkeep:
+    """Looks around at every beat."""
+
+    def __init__(
+        self,
+        store: Store,
+        pump: Pump,
+        clock: Clock,
+        threads: Threads,
+        rows: InboxRows,
+        wakeups: Wakeups,
+        scheduler: Scheduler,
+    ) -> None:
+        """Look at each of these."""
+        self._store = store
+        self._pump = pump
+        self._clock = clock
+        self._threads = threads
+        self._rows = rows
+        self._wakeups = wakeups
+        self._scheduler = scheduler
+        self._prune_at_ms = 0
+        self._log_grows = False
+
+    def look(self) -> None:
+        """See what has changed. Raises `StoreError` where the store cannot be read."""
+        step_ms = self._clock.step_ms()
+        if step_ms:
+            self._adopt(step_ms)
+        self._rows.take()
+        self._scheduler.retry_unserved()
+        self._prune()
+
+    def _adopt(self, step_ms: int) -> None:
+        _log.warning("the wall clock was set", by_ms=step_ms)
+        self._clock.adopt(step_ms)
+        adjusted = e.ClockAdjusted(by_ms=step_ms)
+        for thread_id in sorted({*self._threads.ids(), *self._wakeups.threads()}):
+            session = self._threads.readable(thread_id)
+            if session is not None and _is_timed(session):
+                self._threads.take(thread_id, Envelope(single(adjusted)), first=True)
+        self._wakeups.again()
+
+    def _prune(self) -> None:
+        """Forget now and then what is done and old; say once that the log cannot be shortened."""
+        now_ms = self._clock.now_ms()
+        if now_ms >= self._prune_at_ms:
+            self._prune_at_ms = now_ms + PRUNE_EVERY_MS
+            pruned = self._store.prune(before_ms=now_ms - KEEP_DONE_MS)
+            if pruned:
+                _log.info("old rows were deleted", rows=pruned)
+        error = self._pump.checkpoint_error
+        if error is not None and not self._log_grows:
+            _log.warning("the log cannot be shortened", code=error.code, error=error.message)
+        self._log_grows = error is not None
+
+
+def _is_timed(session: Session) -> bool:
+    """Tell whether anything in the session is measured from a moment."""
+    return (
+        session.clock.last_ms is not None
+        or session.retry.first_failure_ms is not None
+        or session.quota.relative
+        or bool(session.waits)
+        or session.run is not None
+    )

@@ -1,0 +1,172 @@
+"""What people and other processes ask of an engine."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from goalfsm.daemon.flow.decide import FAULT_HINT, single
+from goalfsm.daemon.flow.envelopes import Envelope
+from goalfsm.daemon.flow.holds import HALTED
+from goalfsm.daemon.stages.subscriptions import StatusChanged
+from goalfsm.errors import StoreClosed, StoreError
+from goalfsm.session import events as e
+from goalfsm.session.codec import CodecError
+from goalfsm.session.state import Reply
+from goalfsm.views.status import project
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from goalfsm.daemon.flow.holds import Holds
+    from goalfsm.daemon.flow.threads import Threads
+    from goalfsm.daemon.host.clock import Clock, IdSource
+    from goalfsm.daemon.stages.quiescence import Quiescence
+    from goalfsm.daemon.stages.subscriptions import Notice, Subscriptions
+    from goalfsm.session.state import Session
+    from goalfsm.views.status import Status
+
+_SUSPENDED: Final = Reply(
+    ok=True,
+    code="suspended",
+    message="no turn follows; this is recorded as soon as the store can commit again",
+)
+_HALTED: Final = Reply(
+    ok=True,
+    code="suspended",
+    message="no turn follows; the stop itself met a fault and could not be decided",
+    hint=FAULT_HINT,
+)
+
+
+class Service:
+    """Answers from outside; it dispatches and performs nothing itself."""
+
+    def __init__(
+        self,
+        threads: Threads,
+        holds: Holds,
+        subscriptions: Subscriptions,
+        quiescence: Quiescence,
+        clock: Clock,
+        ids: IdSource,
+        *,
+        over: asyncio.Event,
+        ended_by: Callable[[], StoreError | None],
+    ) -> None:
+        """Refuse everything once ``over`` is set, with what ``ended_by`` says."""
+        self._threads = threads
+        self._holds = holds
+        self._subscriptions = subscriptions
+        self._quiescence = quiescence
+        self._clock = clock
+        self._ids = ids
+        self._over = over
+        self._ended_by = ended_by
+        self._stops = 0
+
+    async def submit(self, thread_id: str, event: e.Event, event_id: str | None = None) -> Reply:
+        """Decide an event from outside; return the reply when both are durable.
+
+        An ``event_id`` that was used before changes nothing and gets the first reply again. A
+        pause or a clear cannot fail: where it cannot be committed or decided, nothing is dispatched
+        any more, and the reply's code is ``suspended``. Otherwise raises a `StoreError`, or what a
+        rule of the embedder's raised.
+        """
+        self.check_open()
+        stop = _is_stop(event)
+        envelope = Envelope(single(event), event_id=event_id or self._ids.new_id(), outside=True)
+        try:
+            return await asyncio.shield(self._take(thread_id, envelope, stop=stop))
+        except CodecError:
+            raise
+        except Exception as error:
+            if not stop or self._over.is_set():
+                raise
+            return _SUSPENDED if isinstance(error, StoreError) else _HALTED
+
+    def take_row(self, thread_id: str, envelope: Envelope, event: e.Event) -> None:
+        """Have ``event``, which was left in the inbox, decided by ``envelope``."""
+        self._take(thread_id, envelope, stop=_is_stop(event))
+
+    def _take(self, thread_id: str, envelope: Envelope, *, stop: bool) -> asyncio.Future[Reply]:
+        """Have an envelope from outside decided; no turn starts before a ``stop`` is recorded."""
+        if not stop:
+            return self._threads.take(thread_id, envelope)
+        self._stops += 1
+        reason = f"stop {self._stops}"
+        self._holds.add(reason, thread_id)
+        told = self._threads.take(thread_id, envelope)
+
+        def follow(done: asyncio.Future[Reply]) -> None:
+            failed = not done.cancelled() and isinstance(done.exception(), StoreError)
+            if failed and not self._over.is_set():
+                again = Envelope(
+                    envelope.batch, event_id=envelope.event_id, outside=True, kept=True
+                )
+                self._threads.take(thread_id, again).add_done_callback(recorded)
+            else:
+                recorded(done)
+
+        def recorded(done: asyncio.Future[Reply]) -> None:
+            if not done.cancelled():
+                done.exception()
+            # Whether turns follow is left to the goal's status again: the stop is in there.
+            self._holds.release(reason, thread_id)
+
+        told.add_done_callback(follow)
+        return told
+
+    async def halt(self, thread_id: str) -> Reply:
+        """Pause the thread's goal in a way that cannot fail: no turn follows, whatever is said.
+
+        Where the pause is refused, dispatch stays suspended until a person resumes, replaces or
+        reopens the goal, or the engine is started again. Where it cannot be committed, see
+        `submit`.
+        """
+        reply = await self.submit(thread_id, e.PauseRequested())
+        if not reply.ok:
+            self._holds.add(HALTED, thread_id)
+        return reply
+
+    async def follow(self, thread_id: str) -> AsyncGenerator[Notice, None]:
+        """Yield what happens to the thread from now on: first where it stands; `Ended` is last."""
+        self.check_open()
+        follower = self._subscriptions.follow(thread_id)
+        try:
+            yield StatusChanged(thread_id=thread_id, status=self.status(thread_id))
+            async for notice in follower:
+                yield notice
+        finally:
+            self._subscriptions.leave(follower)
+
+    async def settled(self, thread_id: str) -> Session:
+        """Return the session when its goal has left active, or nothing follows by itself.
+
+        Raises a `StoreError` when the engine ends before.
+        """
+        self.check_open()
+        future = self._quiescence.wait(thread_id, self._threads.open(thread_id))
+        try:
+            await future
+        finally:
+            self._quiescence.forget(thread_id, future)
+        return self._threads.session(thread_id)
+
+    def session(self, thread_id: str) -> Session:
+        """Return the thread's committed session; a new one when there is none."""
+        return self._threads.session(thread_id)
+
+    def status(self, thread_id: str) -> Status:
+        """Return the thread as every surface shows it."""
+        return project(self.session(thread_id), self._clock.now_ms(), thread_id=thread_id)
+
+    def check_open(self) -> None:
+        """Raise what has ended the engine."""
+        if self._over.is_set():
+            stopped = StoreClosed("the engine has stopped", hint="Start it again.")
+            raise self._ended_by() or stopped
+
+
+def _is_stop(event: e.Event) -> bool:
+    return isinstance(event, e.PauseRequested | e.ClearRequested)

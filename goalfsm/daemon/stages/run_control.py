@@ -1,0 +1,123 @@
+"""Starts, ends and steers runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from goalfsm.daemon.host.platform import recorded_identity
+from goalfsm.daemon.stages.live_run import LiveRun
+from goalfsm.errors import StoreError
+from goalfsm.session import effects as f
+from goalfsm.session import events as e
+from goalfsm.store.port import Process
+from goalfsm.views.prompts import render_turn
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
+
+    from goalfsm.daemon.config import Assignment
+    from goalfsm.daemon.flow.ports import Outbox, Said, Task
+    from goalfsm.daemon.host.clock import Clock
+    from goalfsm.daemon.stages.live_run import LiveRuns, RunPorts
+    from goalfsm.session.state import Session, Step
+    from goalfsm.store.port import Processes
+    from goalfsm.workers.protocol import Spawned
+
+
+class RunControl:
+    """The performer of `StartRun`, `EndRun` and `DeliverSteering`."""
+
+    def __init__(
+        self,
+        ports: RunPorts,
+        runs: LiveRuns,
+        outbox: Outbox,
+        take_assignment: Callable[[str, str], Assignment | None],
+    ) -> None:
+        """Keep what is started in ``runs``.
+
+        ``take_assignment(thread_id, run_id)`` returns who runs what was dispatched here.
+        """
+        self._ports = ports
+        self._runs = runs
+        self._outbox = outbox
+        self._take_assignment = take_assignment
+
+    def perform(self, task: Task, session: Session) -> Awaitable[None] | None:
+        """Start, end or steer the thread's run."""
+        match task.effect:
+            case f.StartRun(run_id=run_id):
+                self._start(task, session, run_id)
+            case f.EndRun(run_id=run_id, reason=reason):
+                self._end(task.thread_id, run_id, reason)
+            case f.DeliverSteering(run_id=run_id, message_id=message_id, text=text):
+                live = self._runs.get(task.thread_id)
+                # Where it is over the thread keeps the message: the next prompt carries it.
+                if live is not None and live.run_id == run_id:
+                    return live.deliver(message_id, text)
+            case _:  # pragma: no cover - performers are chosen by the effect
+                raise TypeError(task.effect)
+        return None
+
+    def _start(self, task: Task, session: Session, run_id: str) -> None:
+        run, thread_id = session.run, task.thread_id
+        assignment = self._take_assignment(thread_id, run_id)
+        if run is None or run.run_id != run_id or run.ending is not None or assignment is None:
+            # It has been reconciled, or is being ended: what was not started never will be.
+            return
+        try:
+            prompt = render_turn(session, self._ports.clock.now_ms())
+        except Exception:
+            # The open run says what there is to settle; nothing of it will be started.
+            self._outbox.done(task)
+            raise
+        live = LiveRun(self._ports, thread_id, session, run, assignment)
+        self._runs.add(live)
+        live.start(prompt)
+
+    def _end(self, thread_id: str, run_id: str, reason: str) -> None:
+        live = self._runs.get(thread_id)
+        if live is not None and live.run_id == run_id:
+            live.end("interrupted", reason)
+            return
+
+        def batch(session: Session) -> Generator[Said, Step, None]:
+            if session.run is not None and session.run.run_id == run_id:
+                yield e.RunInterrupted(run_id=run_id, detail=reason)
+
+        # Nothing of it was started here, and what an earlier engine started is gone by now.
+        self._ports.inbox.run(thread_id, batch)
+
+
+class RunRecords:
+    """What is written down of the processes of runs, so that a later engine finds what is left."""
+
+    def __init__(
+        self, processes: Processes, clock: Clock, stuck: Callable[[StoreError], None]
+    ) -> None:
+        """Write to ``processes``; ``stuck`` is told of a store that cannot."""
+        self._processes = processes
+        self._clock = clock
+        self._stuck = stuck
+
+    def spawned(self, thread_id: str, run_id: str, spawned: Spawned) -> None:
+        """Write down the process of a run."""
+        process = Process(
+            run_id=run_id,
+            thread_id=thread_id,
+            identity=recorded_identity(spawned.pid, spawned.start_time),
+            pgid=spawned.pgid,
+            at_ms=self._clock.now_ms(),
+        )
+        try:
+            self._processes.put(process)
+        except StoreError as error:
+            # Its environment names it as well; the next commit meets the same trouble.
+            self._stuck(error)
+
+    def gone(self, run_id: str) -> None:
+        """Forget the process of a run: nothing of it is left."""
+        try:
+            self._processes.end(run_id)
+        except StoreError as error:
+            self._stuck(error)
