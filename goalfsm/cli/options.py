@@ -71,7 +71,7 @@ def placed_with_text(what: str, *, required: bool = True) -> Callable[[_Function
     """Do as `placed_by_argument`, with a text behind the thread, given as ``text``.
 
     One that is not ``required`` is None where it is left out; a lone word that is the name of a
-    thread is that thread.
+    thread is that thread where other options say what is asked for.
     """
 
     def decorate(function: _Function) -> _Function:
@@ -89,7 +89,8 @@ def placed_with_text(what: str, *, required: bool = True) -> Callable[[_Function
             thread, text = thread_and_text
             place = places.find(db, one_thread(thread, thread_option))
             if text is not None and not place.given and asking.is_thread(place.db, text):
-                if not required:
+                others = (value for name, value in kwargs.items() if name != "expected")
+                if not required and any(value not in (None, (), False) for value in others):
                     place = places.find(db, text)
                     return function(*args, place=place, text=None, **kwargs)
                 raise arguments.HintedError(

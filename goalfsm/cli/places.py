@@ -108,10 +108,14 @@ def check_thread(name: str) -> str:
 def speak(hint: str, place: Place) -> str:
     """Return a hint with the thread's name and the database in it, where they have to be said."""
     words = []
+    option = ["--thread"] if " --thread THREAD" in hint and place.given else []
+    hint = hint.replace(" --thread THREAD", " THREAD")
     if place.given:
         # A name that begins with a dash would be taken for an option.
         dash = "--thread=" if place.thread_id.startswith("-") else ""
         words.append(dash + shlex.quote(place.thread_id))
+    if option and not words[0].startswith("--thread="):
+        words = [*option, *words]
     if place.db_given:
         words += ["--db", shlex.quote(os.fspath(place.db))]
     return hint.replace(" THREAD", "".join(f" {word}" for word in words))

@@ -59,7 +59,8 @@ def status_command(place: Place, as_json: bool) -> None:
     with asking.reading(place) as store:
         session = asking.require_thread(store, place)
         has_program = store.workers.get(place.thread_id) is not None
-    status = project(session, now_ms(), thread_id=place.thread_id)
+        driver = asking.driver_of(store)
+    status = project(session, now_ms(), thread_id=place.thread_id, driver=driver)
     if as_json:
         print_json(status)
         return
@@ -79,8 +80,9 @@ def list_command(db: Path, as_json: bool) -> None:
     """List the threads of the database, one a line."""
     store = asking.open_existing(db)
     try:
+        driver = asking.driver_of(store)
         rows = [
-            project(codec.decode(stored.state), now_ms(), thread_id=row.thread_id)
+            project(codec.decode(stored.state), now_ms(), thread_id=row.thread_id, driver=driver)
             for row in store.sessions.threads()
             if (stored := store.sessions.load(row.thread_id)) is not None
         ]

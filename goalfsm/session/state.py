@@ -106,6 +106,16 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 SetAsideBy = Literal["message", "edit", "verifiers", "block", "failed_run"]
 
 
+SET_ASIDE_BY: Final[dict[SetAsideBy, str]] = {
+    "message": "a person's message came",
+    "edit": "a person changed the objective or its criteria",
+    "verifiers": "a person changed what completion is checked by",
+    "block": "a person declared the goal blocked",
+    "failed_run": "the turn that had made it failed",
+}
+"""What sets a claim aside, in words."""
+
+
 class SetAside(msgspec.Struct, frozen=True, kw_only=True):
     """The claim that no longer counts, and what set it aside: ``by``, and its words."""
 

@@ -10,8 +10,8 @@ import msgspec
 
 from goalfsm.session.continuation import GUARDS, OTHERWISE
 from goalfsm.text import line
-from goalfsm.views.parts import LastDecision, last_decision, told
-from goalfsm.views.status import activity, hint
+from goalfsm.views.parts import Driver, LastDecision, last_decision, told
+from goalfsm.views.status import TAKES_UP, activity, hint, unattended
 
 if TYPE_CHECKING:
     from goalfsm.session.state import Decision, Session
@@ -65,20 +65,27 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explain(
-    session: Session, decisions: Iterable[Decision] = (), *, of_newest: int | None = None
+    session: Session,
+    decisions: Iterable[Decision] = (),
+    *,
+    of_newest: int | None = None,
+    driver: Driver | None = None,
 ) -> Explanation:
     """Return why work on ``session`` last went on, waited or stopped.
 
     ``decisions`` are those of its journal, newest first; no more are read than it takes. Where
-    they are not of the whole journal, ``of_newest`` says of how many events they are.
+    they are not of the whole journal, ``of_newest`` says of how many events they are. ``driver`` is
+    the process that works on the thread; without it one is taken to.
     """
-    now = activity(session)
+    now, advice = activity(session), hint(session)
+    if driver is not None and not driver.alive and (left := unattended(session, driver)):
+        now, advice = left, TAKES_UP
     made = last_decision(session)
     chain = () if made is None else chain_of(made.guard)
-    advice = hint(session)
     words = [f"Now: {now.text}{_because(now.detail)}{_until(now.until_ms)}."]
     words.append("Nothing was decided yet." if made is None else sentence(made))
-    words += [f"  {answer.answer:<9} {answer.asks}" for answer in chain]
+    # What was not asked says nothing: the guard that decided comes last.
+    words += [f"  {one.answer:<4} {one.asks}" for one in chain if one.answer != "not asked"]
     before = tuple(_earlier(made, decisions))
     if before:
         words.append("Before that:")

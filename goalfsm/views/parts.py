@@ -60,6 +60,29 @@ class OpenWait(msgspec.Struct, frozen=True, kw_only=True):
     any: bool = False
 
 
+class OpenWord(msgspec.Struct, frozen=True, kw_only=True):
+    """A word of a person's that is not taken into account yet; ``got``: the running turn has it."""
+
+    message_id: str
+    kind: Literal["message", "edit"]
+    text: str
+    at_ms: int
+    got: bool = False
+
+
+class Driver(msgspec.Struct, frozen=True, kw_only=True):
+    """The process that works on a database; ``pid`` None is nobody, and never was.
+
+    ``alive`` False: it has ended. ``since_ms`` is when it began, ``seen_ms`` when it was last seen
+    alive; None where nobody can tell.
+    """
+
+    pid: int | None = None
+    alive: bool = False
+    since_ms: int | None = None
+    seen_ms: int | None = None
+
+
 class NextAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """The retries since the last success, and when the next one is due."""
 
@@ -139,6 +162,20 @@ def open_waits(session: Session) -> tuple[OpenWait, ...]:
             any=wait.any,
         )
         for wait in session.waits
+    )
+
+
+def open_words(session: Session) -> tuple[OpenWord, ...]:
+    """Return what a person has said and no turn has taken into account yet, oldest first."""
+    return tuple(
+        OpenWord(
+            message_id=kept.message_id,
+            kind=kept.kind,
+            text=kept.text,
+            at_ms=kept.at_ms,
+            got=kept.carried_by is not None,
+        )
+        for kept in session.steering
     )
 
 

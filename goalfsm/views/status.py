@@ -13,26 +13,30 @@ import msgspec
 from goalfsm.goal.accounting import live
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, Goal, Usage
 from goalfsm.session.budgets import Progress, budget_lines, max_continuations, progress
+from goalfsm.session.state import SET_ASIDE_BY
 from goalfsm.session.wake import waits_end
 from goalfsm.text import awaited, line
 from goalfsm.views.parts import (
     BlockedClaims,
+    Driver,
     LastDecision,
     NextAttempt,
     OpenClaim,
     OpenRun,
     OpenWait,
+    OpenWord,
     last_decision,
     next_attempt,
     open_claim,
     open_run,
     open_waits,
+    open_words,
 )
 from recovery.machine import blocks_continuation
 from recovery.state import Attention
 
 if TYPE_CHECKING:
-    from goalfsm.session.state import Claim, Run, Session, Wait
+    from goalfsm.session.state import Claim, Run, Session, SetAside, Wait
 
 ActivityKind = Literal[
     "none",
@@ -45,6 +49,7 @@ ActivityKind = Literal[
     "blocked",
     "limited",
     "complete",
+    "unattended",
 ]
 Label = Literal[
     "pursuing",
@@ -77,7 +82,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """One thread, as every surface shows it.
 
     ``usage`` is all that workers reported, charged or not; ``uncharged`` counts the rest of its
-    tokens by reason. ``hint`` is the command that takes the work on.
+    tokens by reason. ``hint`` is the command that takes the work on. ``driver`` is the process that
+    works on the database, None where nobody has asked; when it is dead no turn runs and no time
+    passes. ``toothless`` names the budgets that can never be used up, because the worker reports
+    no such use. ``set_aside`` says which claim came to nothing, and why.
     """
 
     thread_id: str
@@ -97,12 +105,18 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     blocked_claims: BlockedClaims
     attention: Attention | None
     steering_pending: int
+    words: tuple[OpenWord, ...]
+    set_aside: str
+    toothless: tuple[str, ...]
+    driver: Driver | None
     notices: tuple[str, ...]
     usage: Usage
     uncharged: dict[str, int]
     shutting_down: bool
 
 
+TAKES_UP: Final = "goalfsm run --thread THREAD"
+"""The command that takes up what nobody works on."""
 NO_GOAL: Final = Activity(kind="none", text="no goal")
 _WHY_PAUSED: Final = {
     "user": "somebody asked for it",
@@ -127,10 +141,18 @@ _RAISE: Final = {
 }
 
 
-def project(session: Session, now_ms: int, *, thread_id: str = "") -> Status:
-    """Return everything that a surface may show of ``session`` at ``now_ms``."""
-    goal = live(session.goal, session.clock, now_ms)
-    now = activity(session)
+def project(
+    session: Session, now_ms: int, *, thread_id: str = "", driver: Driver | None = None
+) -> Status:
+    """Return everything that a surface may show of ``session`` at ``now_ms``.
+
+    ``driver`` says which process works on the thread; without it one is taken to.
+    """
+    dead = driver is not None and not driver.alive
+    goal = session.goal if dead else live(session.goal, session.clock, now_ms)
+    now, advice = activity(session), hint(session)
+    if dead and (left := unattended(session, driver)) is not None:
+        now, advice = left, TAKES_UP
     return Status(
         thread_id=thread_id,
         goal=None if goal is None else _with_limit(goal, session),
@@ -138,11 +160,11 @@ def project(session: Session, now_ms: int, *, thread_id: str = "") -> Status:
         activity_kind=now.kind,
         detail=now.detail,
         until_ms=now.until_ms,
-        hint=hint(session),
+        hint=advice,
         status_line=status_line(session),
         progress=None if goal is None else progress(goal, session.policy),
         last_decision=last_decision(session),
-        run=open_run(session, now_ms),
+        run=None if dead else open_run(session, now_ms),
         claim=open_claim(session),
         waits=open_waits(session),
         retry=next_attempt(session),
@@ -153,6 +175,10 @@ def project(session: Session, now_ms: int, *, thread_id: str = "") -> Status:
         ),
         attention=session.recovery.attention,
         steering_pending=len(session.steering),
+        words=open_words(session),
+        set_aside="" if session.set_aside is None else why_set_aside(session.set_aside),
+        toothless=toothless(session),
+        driver=driver,
         notices=session.notices,
         usage=session.ledger.reported,
         uncharged=session.ledger.uncharged,
@@ -207,6 +233,48 @@ def activity(session: Session) -> Activity:
     return _active(session, goal)
 
 
+def unattended(session: Session, driver: Driver | None) -> Activity | None:
+    """Return what a thread is whose engine is dead; None where it waits for nobody's work."""
+    goal = session.goal
+    if goal is None:
+        return None
+    going = goal.status == ACTIVE and not _asks_only_a_person(session, goal)
+    if not going and not (goal.status == LIMITED and session.wind_down in {"owed", "running"}):
+        return None
+    gone = "" if driver is None or driver.pid is None else f"process {driver.pid} has ended"
+    cut_off = f"turn {session.run.turn} was running" if session.run is not None else ""
+    was = cut_off or ("" if goal.status == LIMITED else _active(session, goal).text)
+    detail = ", ".join(part for part in (gone, was) if part)
+    return Activity(kind="unattended", text="nobody works on this", detail=detail)
+
+
+def _asks_only_a_person(session: Session, goal: Goal) -> bool:
+    """Tell whether nothing but a person's answer to the open claim is waited for."""
+    claim = session.claim
+    if claim is None:
+        return False
+    automatic = sum(verifier.kind != "person" for verifier in goal.verifiers)
+    return len(claim.results) >= automatic and _asks_person(goal, claim)
+
+
+def toothless(session: Session) -> tuple[str, ...]:
+    """Return the budgets that can never be used up: turns are over, and none reported such use."""
+    goal, reported = session.goal, session.ledger.reported
+    if goal is None or goal.continuations - (session.run is not None) < 1:
+        return ()
+    used = (
+        ("tokens", goal.token_budget, reported.input_tokens + reported.output_tokens),
+        ("cost", goal.cost_budget, reported.cost),
+    )
+    return tuple(name for name, budget, use in used if budget is not None and not use)
+
+
+def why_set_aside(aside: SetAside) -> str:
+    """Return in words which claim was set aside, and by what."""
+    said = f": {aside.text}" if aside.text else ""
+    return f"claim {aside.claim_id}, when {SET_ASIDE_BY[aside.by]}{said}"
+
+
 def _limited(session: Session, goal: Goal) -> Activity:
     limit = goal.limited_by or "tokens"
     detail = _WHY_LIMITED[limit]
@@ -229,6 +297,9 @@ def _paused(session: Session, goal: Goal) -> Activity:
 
 def _active(session: Session, goal: Goal) -> Activity:
     claim = session.claim
+    if claim is not None and session.run is not None and not claim.results:
+        detail = f"{_running(session.run)}, which has claimed completion"
+        return Activity(kind="running", text="running a turn", detail=detail)
     if claim is not None:
         answered = f"{len(claim.results)} of {len(goal.verifiers)} verifiers have answered"
         return Activity(kind="verifying", text="verifying", detail=answered)

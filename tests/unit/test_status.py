@@ -7,12 +7,32 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from goalfsm.goal.model import STATUSES
+from goalfsm.goal.accounting import Clock
+from goalfsm.goal.model import STATUSES, Usage
 from goalfsm.session import Session
-from goalfsm.session.state import Blocking, Host, Retry, VerifierResult, Wait
-from goalfsm.views.status import activity, hint, status_line
+from goalfsm.session.state import (
+    Blocking,
+    Host,
+    Ledger,
+    Retry,
+    SetAside,
+    VerifierResult,
+    Wait,
+)
+from goalfsm.views.parts import Driver
+from goalfsm.views.status import activity, hint, project, status_line, unattended
 from recovery.state import Attention, RecoveryState
-from tests.unit.sessions import ACTIVE, CLAIM, COMMAND, PENDING, PERSON, RUN, active, with_goal
+from tests.unit.sessions import (
+    ACTIVE,
+    CLAIM,
+    COMMAND,
+    NOW_MS,
+    PENDING,
+    PERSON,
+    RUN,
+    active,
+    with_goal,
+)
 
 ASKS = RecoveryState(attention=Attention(kind="paused", reason="invalid api key"))
 
@@ -62,6 +82,13 @@ ACTIVITIES: list[tuple[Session, str, str, str, int | None]] = [
     (active(host=Host(idle=False)), "running", "running a turn", "", None),
     (
         with_goal(active(claim=CLAIM, run=RUN), verifiers=(COMMAND, PERSON)),
+        "running",
+        "running a turn",
+        "turn 3, which has claimed completion",
+        None,
+    ),
+    (
+        with_goal(active(claim=CLAIM), verifiers=(COMMAND, PERSON)),
         "verifying",
         "verifying",
         "0 of 2 verifiers have answered",
@@ -231,3 +258,81 @@ def test_last_turn_of_a_limited_goal_is_told(wind_down: Any, told: bool) -> None
 )
 def test_hint_is_what_takes_the_work_on(session: Session, advice: str) -> None:
     assert hint(session) == advice
+
+
+# Who works on it.
+
+GONE = Driver(pid=41, seen_ms=5)
+
+
+def test_a_dead_engine_shows_no_running_turn_and_no_ticking_clock() -> None:
+    session = replace(
+        active(run=RUN, clock=Clock(goal_id="g", last_ms=NOW_MS - 60_000)),
+        notices=(),
+    )
+    told = project(session, NOW_MS, driver=GONE)
+    assert (told.activity_kind, told.activity) == ("unattended", "nobody works on this")
+    assert told.detail == "process 41 has ended, turn 3 was running"
+    assert (told.run, told.hint) == (None, "goalfsm run --thread THREAD")
+    assert told.goal is not None
+    assert told.goal.active_seconds == 0
+    alive = project(session, NOW_MS, driver=Driver(pid=41, alive=True))
+    assert alive.activity == "running a turn"
+    assert alive.goal is not None
+    assert alive.goal.active_seconds == 60
+
+
+@pytest.mark.parametrize(
+    ("session", "detail"),
+    [
+        (active(), "process 41 has ended, continuing"),
+        (active(waits=(Wait(kind="event"),)), "process 41 has ended, waiting on an event"),
+        (with_goal(active(claim=CLAIM), verifiers=(COMMAND,)), "process 41 has ended, verifying"),
+        (
+            with_goal(Session(wind_down="owed"), status="budgetLimited", limited_by="tokens"),
+            "process 41 has ended",
+        ),
+    ],
+)
+def test_what_waits_for_an_engine_says_so_without_one(session: Session, detail: str) -> None:
+    told = project(session, NOW_MS, driver=GONE)
+    assert (told.activity_kind, told.detail) == ("unattended", detail)
+    assert project(session, NOW_MS, driver=Driver()).detail == detail.removeprefix(
+        "process 41 has ended"
+    ).removeprefix(", ")
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        Session(),
+        with_goal(status="paused", pause_reason="user"),
+        with_goal(status="budgetLimited", limited_by="tokens"),
+        with_goal(active(claim=CLAIM), verifiers=(PERSON,)),
+    ],
+)
+def test_what_waits_for_a_person_needs_no_engine(session: Session) -> None:
+    assert project(session, NOW_MS, driver=GONE).activity_kind != "unattended"
+    assert unattended(session, None) is None
+
+
+def test_a_budget_that_can_never_be_used_up_is_named() -> None:
+    silent = with_goal(token_budget=10, cost_budget=10, continuations=1)
+    assert project(silent, NOW_MS).toothless == ("tokens", "cost")
+    reports = replace(silent, ledger=Ledger(reported=Usage(output_tokens=1)))
+    assert project(reports, NOW_MS).toothless == ("cost",)
+    first = replace(silent, run=RUN)
+    assert project(first, NOW_MS).toothless == ()
+    assert project(Session(), NOW_MS).toothless == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("more", "claim c, when a person's message came: more"),
+        ("", "claim c, when a person's message came"),
+    ],
+)
+def test_a_claim_that_was_set_aside_is_named(text: str, told: str) -> None:
+    aside = SetAside(claim_id="c", by="message", text=text, at_ms=1)
+    assert project(Session(set_aside=aside), NOW_MS).set_aside == told

@@ -11,20 +11,21 @@ from msgspec.structs import replace
 
 from goalfsm.session.effects import DeliverSteering
 from goalfsm.session.rules.change import notify
-from goalfsm.session.state import Change, Context, Reply, Session, SetAside, SetAsideBy, Steering
+from goalfsm.session.state import (
+    SET_ASIDE_BY,
+    Change,
+    Context,
+    Reply,
+    Session,
+    SetAside,
+    SetAsideBy,
+    Steering,
+)
 from goalfsm.text import shortened
 
 HOST_RUN: Final = "host"
 """What stands for the run of a host that drives its turns itself and gives them no ids."""
 _SHOWN: Final = 200
-
-_ASIDE: Final[dict[SetAsideBy, str]] = {
-    "message": "a person's message came",
-    "edit": "a person changed the objective or its criteria",
-    "verifiers": "a person changed what completion is checked by",
-    "block": "a person declared the goal blocked",
-    "failed_run": "the turn that had made it failed",
-}
 
 
 def raised(session: Session) -> Session:
@@ -82,13 +83,13 @@ def set_aside(session: Session, by: SetAsideBy, ctx: Context, text: str = "") ->
     if claim is None:
         return session
     why = SetAside(claim_id=claim.claim_id, by=by, text=shortened(text, _SHOWN), at_ms=ctx.now_ms)
-    return notify(replace(session, claim=None, set_aside=why), "set_aside", _ASIDE[by])
+    return notify(replace(session, claim=None, set_aside=why), "set_aside", SET_ASIDE_BY[by])
 
 
 def why_set_aside(aside: SetAside) -> str:
     """Return in words which claim was set aside, and by what."""
     said = f": {aside.text}" if aside.text else ""
-    return f"claim {aside.claim_id} was set aside when {_ASIDE[aside.by]}{said}"
+    return f"claim {aside.claim_id} was set aside when {SET_ASIDE_BY[aside.by]}{said}"
 
 
 def carried(session: Session, run_id: str) -> Session:
