@@ -50,10 +50,27 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The base of all events; the tag is the class name."""
 
 
+class By(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who asked, as the receiver found out: never what the sender says of itself.
+
+    ``run_id`` is the run that the asker was inside of. What could not be found out is left empty.
+    """
+
+    uid: int | None = None
+    pid: int | None = None
+    program: str = ""
+    terminal: str = ""
+    run_id: str | None = None
+
+
 class Expecting(_Event, frozen=True, kw_only=True):
-    """What somebody asked for; the optional expectations refuse it when they do not hold."""
+    """What somebody asked for; the optional expectations refuse it when they do not hold.
+
+    ``by`` is filled in by whoever receives it.
+    """
 
     origin: Origin = "person"
+    by: By | None = None
     expected_goal_id: str | None = None
     expected_revision: int | None = None
 

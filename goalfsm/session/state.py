@@ -11,6 +11,7 @@ from goalfsm.goal.accounting import STOPPED_CLOCK, Clock
 from goalfsm.goal.machine import GoalMachine, default_machine
 from goalfsm.goal.model import Evidence, Goal, Limits, Usage
 from goalfsm.session.effects import Effect
+from goalfsm.session.events import By
 from goalfsm.session.policy import Policy
 from recovery.stale_work import IDLE as STALE_IDLE
 from recovery.stale_work import State as StaleState
@@ -128,7 +129,8 @@ class SetAside(msgspec.Struct, frozen=True, kw_only=True):
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
     """Why a goal counts as complete: the claim, what the verifiers said, who accepted it.
 
-    ``unread`` are the messages that no turn had taken into account by then.
+    ``unread`` are the messages that no turn had taken into account by then. ``by`` is who accepted
+    it, where the receiver found that out.
     """
 
     goal_id: str
@@ -138,6 +140,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str | None = None
     accepted_by: Literal["engine", "person"] = "engine"
     unread: tuple[str, ...] = ()
+    by: By | None = None
     at_ms: int
 
 

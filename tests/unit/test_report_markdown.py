@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from goalfsm.goal.model import Criterion, Evidence, Goal, Usage, Verifier
 from goalfsm.session import Session
+from goalfsm.session.events import By
 from goalfsm.session.state import VerifierResult
 from goalfsm.views.report import CompletionRecord, Facts, markdown, record
 from goalfsm.views.report.facts import RunRecord
@@ -23,7 +24,7 @@ MARKDOWN = """\
 - Goal: `goal-1`
 - Status: complete
 - Given: 2027-01-15 08:00:00 UTC
-- Completed: 2027-01-15 08:08:20 UTC, accepted by a person
+- Completed: 2027-01-15 08:08:20 UTC, accepted by somebody of whom nothing is recorded
 - Note: `well done`
 
 ## Objective
@@ -179,3 +180,21 @@ def test_hostile_text_stays_in_code(text: str) -> None:
 @given(st.text(alphabet="`~#|@<>\n a\x1b\r", min_size=1).filter(str.strip))
 def test_no_text_leaves_its_code(text: str) -> None:
     assert skeleton(markdown(hostile_record(text))) == PLAIN
+
+
+@pytest.mark.parametrize(
+    ("by", "told"),
+    [
+        (None, "somebody of whom nothing is recorded"),
+        (By(), "somebody of whom nothing is recorded"),
+        (By(uid=0, pid=7, program="goalfsm", terminal="/dev/pts/1"), "a person (user `0`, "),
+        (By(pid=7, run_id="r"), "a process inside a run (process `7`, inside run `r`)"),
+    ],
+)
+def test_a_person_is_named_only_where_somebody_found_out_who_asked(
+    by: By | None, told: str
+) -> None:
+    done = replace(COMPLETION, accepted_by="person", by=by, unread=("mind the tests",))
+    text = markdown(record(Session(goal=DONE, completion=done), FACTS, NOW_MS))
+    assert f"accepted by {told}" in text
+    assert "Said, and taken into account by no turn: `mind the tests`" in text

@@ -408,7 +408,12 @@ def accepted(session: Session, event: ClaimAccepted, ctx: Context) -> Change:
     if refused is not None or session.claim is None:
         return refused or Change(session)
     change = charge(session, ctx)
-    return extend(change, _accept(change.session, session.claim, ctx, by="person"))
+    done = _accept(change.session, session.claim, ctx, by="person")
+    record = done.session.completion
+    if event.by is not None and record is not None:
+        record = replace(record, by=event.by)
+        done = done._replace(session=replace(done.session, completion=record))
+    return extend(change, done)
 
 
 def rejected(session: Session, event: ClaimRejected, ctx: Context) -> Change:

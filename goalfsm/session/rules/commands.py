@@ -180,6 +180,7 @@ def complete(session: Session, event: CompletionRequested, ctx: Context) -> Chan
         goal_id=change.session.goal.goal_id,
         evidence=event.evidence,
         accepted_by="person",
+        by=event.by,
         unread=word.left_unread(session),
         at_ms=ctx.now_ms,
     )

@@ -15,6 +15,7 @@ from goalfsm.errors import GoalError
 from goalfsm.goal.accounting import live
 from goalfsm.goal.model import Evidence, Goal, Status, Usage, Verifier
 from goalfsm.session.budgets import Progress, progress
+from goalfsm.session.events import By
 from goalfsm.views.report.facts import Facts, RunRecord
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class CompletionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A goal with everything that its completion rests on.
 
     Of a goal that is not complete, ``accepted_by`` and ``completed_at`` are None and the evidence
-    is that of the open claim, if there is one. ``evidence`` speaks for the whole goal.
+    is that of the open claim, if there is one. ``evidence`` speaks for the whole goal. ``unread``
+    are a person's messages that no turn took into account. ``by`` is who accepted it, where known.
     """
 
     thread_id: str
@@ -67,6 +69,8 @@ class CompletionRecord(msgspec.Struct, frozen=True, kw_only=True):
     interrupted: int
     refused_claims: int
     final_run: RunRecord | None
+    unread: tuple[str, ...] = ()
+    by: By | None = None
     note: str | None = None
 
 
@@ -112,8 +116,17 @@ def record(session: Session, facts: Facts, now_ms: int, *, thread_id: str = "") 
         interrupted=facts.interrupted,
         refused_claims=facts.refused_claims,
         final_run=_final_run(facts.final_run, session, goal),
+        unread=_unread(session, accepted),
+        by=None if accepted is None else accepted.by,
         note=goal.note,
     )
+
+
+def _unread(session: Session, accepted: Completion | None) -> tuple[str, ...]:
+    """Return what a person said and no turn took into account, so far or in the end."""
+    if accepted is not None:
+        return accepted.unread
+    return tuple(kept.text for kept in session.steering if kept.kind == "message")
 
 
 def _final_run(run: RunRecord | None, session: Session, goal: Goal) -> RunRecord | None:

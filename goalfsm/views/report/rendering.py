@@ -14,6 +14,7 @@ import msgspec
 
 from goalfsm.goal.model import COMPLETE
 from goalfsm.session.budgets import Spent, money
+from goalfsm.session.events import By
 from goalfsm.text import duration, visible
 from goalfsm.views.explain import moment
 from goalfsm.views.report.completion import CompletionRecord, VerifierRecord
@@ -48,11 +49,30 @@ def _head(record: CompletionRecord) -> tuple[str, ...]:
     lines.append(f"- Status: {record.status}")
     lines.append(f"- Given: {moment(record.created_at * 1000)}")
     if record.completed_at is not None:
-        by = "a person" if record.accepted_by == "person" else "the engine"
+        by = _person(record.by) if record.accepted_by == "person" else "the engine"
         lines.append(f"- Completed: {moment(record.completed_at * 1000)}, accepted by {by}")
     if record.note:
         lines += _item("- Note: ", record.note)
+    for text in record.unread:
+        lines += _item("- Said, and taken into account by no turn: ", text)
     return tuple(lines)
+
+
+def _person(by: By | None) -> str:
+    """Return who accepted it: a person only where it was found out who asked."""
+    if by is None:
+        return "somebody of whom nothing is recorded"
+    known = (
+        ("user", by.uid),
+        ("process", by.pid),
+        ("program", by.program),
+        ("terminal", by.terminal),
+        ("inside run", by.run_id),
+    )
+    named = ((name, value) for name, value in known if value not in (None, ""))
+    told = ", ".join(f"{name} {_code(str(value))}" for name, value in named)
+    who = "a process inside a run" if by.run_id else "a person"
+    return f"{who} ({told})" if told else "somebody of whom nothing is recorded"
 
 
 def _criteria(record: CompletionRecord) -> Iterator[str]:
