@@ -113,12 +113,6 @@ class CommandWorker(RunOnly):
         if run is not None:
             run.spare(pid)
 
-    def refuse(self, run_id: str) -> None:
-        """Note that a goal tool refused a call of the run's, wherever it came in."""
-        run = self._runs.get(run_id)
-        if run is not None:
-            run.refuse()
-
     async def tool_result(self, run_id: str, call_id: str | int, result: ToolResult) -> bool:
         """Send a ``tool_result`` line; False when nobody waits for it any more."""
         run = self._runs.get(run_id)

@@ -50,8 +50,6 @@ _MAX_ARGUMENT: Final = 128 * 1024 - 1
 _ON_STDIN: Final = (
     "The whole prompt is on standard input: read it to its end, then do what it says."
 )
-REFUSED: Final = 10
-"""The exit status of a program that ended because one of its calls was refused: no failure."""
 
 
 class CommandRun:
@@ -89,7 +87,6 @@ class CommandRun:
         self._too_long = False
         self._late: ErrorReported | None = None
         self._reported = False
-        self._refused = False
         self._unanswered: set[str | int] = set()
         self._kept: set[int] = set()
         self._left: tuple[int, ...] = ()
@@ -130,7 +127,6 @@ class CommandRun:
         if call_id not in self._unanswered:
             return False
         self._unanswered.discard(call_id)
-        self._refused = self._refused or not result.ok
         self._heard = asyncio.get_running_loop().time()
         self._wake.set()
         told = msgspec.to_builtins(result)
@@ -139,10 +135,6 @@ class CommandRun:
     def spare(self, pid: int) -> None:
         """Let a process go on when the turn has ended by itself: the goal waits for it."""
         self._kept.add(pid)
-
-    def refuse(self) -> None:
-        """Note that a goal tool refused a call of the program's: its exit status may say so."""
-        self._refused = True
 
     async def abort(self) -> None:
         """End the run and return when it is over."""
@@ -377,10 +369,7 @@ class CommandRun:
         messages = self._messages.text()
         failure = self._failure(code, messages)
         exited = Exited(
-            ok=failure is None
-            and (code == 0 or (code == REFUSED and self._refused))
-            and not self._reported
-            and not self._aborted,
+            ok=code == 0 and failure is None and not self._reported and not self._aborted,
             status=code if code is not None and code >= 0 else None,
             signal=-code if code is not None and code < 0 else None,
             aborted=self._aborted,
@@ -395,7 +384,7 @@ class CommandRun:
         name = Path(self._spec.argv[0]).name
         if code is None:
             return _lost(name, self._left)
-        if self._reported or (code == REFUSED and self._refused):
+        if self._reported:
             # What the program itself reported says more than its status.
             return None
         if code == 0:

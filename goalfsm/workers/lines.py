@@ -429,7 +429,11 @@ class OutputReader:
         event = parse_line(line)
         if isinstance(event, Skipped):
             self._said.add(line + b"\n")
-            if self.tongue is None and (tongue := tongue_of(line)) is not None:
+            if self.tongue is not None:
+                # Of a format that was named, no line is news.
+                self._withheld += 1
+                return
+            if (tongue := tongue_of(line)) is not None:
                 self.tongue = tongue
                 event = Skipped(reason=f"another format: {other_format(tongue)}")
         self._emit(event, out, len(line))

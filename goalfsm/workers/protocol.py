@@ -342,18 +342,6 @@ class Sparing(Protocol):
 
 
 @runtime_checkable
-class Refusable(Protocol):
-    """A worker whose program may end early because one of its calls was refused."""
-
-    def refuse(self, run_id: str) -> None:
-        """Note that a goal tool refused a call of the run's, wherever it came in.
-
-        A run that then says so by its exit status (10) ended well.
-        """
-        ...
-
-
-@runtime_checkable
 class Supervised(Protocol):
     """A worker that starts processes, and wants them to end with whoever runs it."""
 

@@ -165,6 +165,29 @@ def test_skipped_output_is_told_and_harmless() -> None:
     play(scene)
 
 
+def test_a_worker_s_own_retry_is_shown_and_no_failure() -> None:
+    async def scene(stage: Stage) -> None:
+        retries = [
+            w.RetryReported(message="529 overloaded", seconds=90.0, attempt=2),
+            w.RetryReported(message="again"),
+        ]
+        async with stage.engine(Scripted([*retries, *DONE])) as engine:
+            follower = inside(engine).subscriptions.follow(THREAD)
+            await engine.submit(THREAD, OBJECTIVE)
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "complete"
+            inside(engine).subscriptions.leave(follower)
+            notices = [notice async for notice in follower]
+        seen = [notice.message for notice in notices if isinstance(notice, Problem)]
+        assert seen == [
+            "the worker tries again in 1m 30s (try 2): 529 overloaded",
+            "the worker tries again: again",
+        ]
+
+    play(scene)
+
+
 def test_an_answer_of_any_length_is_measured_and_not_kept_whole() -> None:
     async def scene(stage: Stage) -> None:
         async with stage.engine(

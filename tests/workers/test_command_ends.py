@@ -73,42 +73,6 @@ def test_another_format_is_refused_where_the_turn_went_well(bench: Any) -> None:
     assert "--agent codex" in failed.message
 
 
-@pytest.mark.parametrize("refused", [True, False])
-def test_a_program_that_ends_because_it_was_refused_ended_well(bench: Any, refused: bool) -> None:
-    async def main(supervisor: Supervisor) -> list[TurnEvent]:
-        spec = CommandSpec(argv=("sh", "-c", "read line; exit 10"), stdin="lines")
-        worker = CommandWorker(spec, supervisor)
-        worker.refuse("another")
-        events: list[TurnEvent] = []
-        async for event in worker.run(bench.work()):
-            events.append(event)
-            if isinstance(event, Spawned) and refused:
-                worker.refuse("run-1")
-        return events
-
-    events = bench.run(main)
-    assert (ending(events).ok, ending(events).status) == (refused, 10)
-    assert sum(isinstance(event, ErrorReported) for event in events) == (not refused)
-
-
-def test_a_refused_tool_call_is_known_to_be_refused(bench: Any, python: Python) -> None:
-    source = LINES + (
-        'say(type="tool_call", id=1, name="update_goal")\nsys.stdin.readline()\n'
-        "sys.stdin.readline()\nsys.exit(10)"
-    )
-
-    async def main(supervisor: Supervisor) -> list[TurnEvent]:
-        worker = CommandWorker(CommandSpec(argv=tuple(python(source)), stdin="lines"), supervisor)
-        events: list[TurnEvent] = []
-        async for event in worker.run(bench.work()):
-            events.append(event)
-            if isinstance(event, ToolCalled):
-                await worker.tool_result("run-1", 1, ToolResult(ok=False, code="evidence"))
-        return events
-
-    assert ending(bench.run(main)).ok
-
-
 def test_calls_beyond_the_bound_are_answered(
     bench: Any, python: Python, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from goalfsm.goal.model import LIMITED
 from goalfsm.session import events as e
 from goalfsm.session.state import FAULT_CODE
 from goalfsm.session.tools import TOOLS, offered
+from goalfsm.text import duration
 from goalfsm.views.prompts import steering_text, wind_down_text
 from goalfsm.views.tool_answers import respond
 from goalfsm.workers import protocol as w
@@ -321,6 +322,8 @@ class LiveRun:
                 self._skipped(reason, excerpt, count)
             case w.ProgressReported():
                 seen.progress = True
+            case w.RetryReported():
+                self._retrying(event)
             case w.Exited():
                 seen.exited = event
 
@@ -384,6 +387,15 @@ class LiveRun:
         message = reason if count == 1 else f"{reason} ({count:,} times)"
         message += f": {shown}" if shown else ""
         self._ports.report(self.thread_id, "output_skipped", message, "")
+
+    def _retrying(self, event: w.RetryReported) -> None:
+        """Say that the worker itself tries again: its silence may take minutes."""
+        shown = self._seen.clean(event.message)[:_SHOWN]
+        self._log.info("worker retries", message=shown, seconds=event.seconds)
+        when = f" in {duration(event.seconds)}" if event.seconds else ""
+        which = "" if event.attempt is None else f" (try {event.attempt:,})"
+        message = f"the worker tries again{when}{which}: {shown}"
+        self._ports.report(self.thread_id, "worker_retries", message, "")
 
     # Its end.
 
