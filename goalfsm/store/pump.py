@@ -46,6 +46,9 @@ Pages that were written again meanwhile are moved once, so a longer log costs le
 still opens in no time."""
 
 
+LEAST_FRAMES: Final = 64
+"""A log of this length fills no disk."""
+
 _Group = list[tuple[Commit, asyncio.Future[Outcome]]]
 
 
@@ -316,6 +319,8 @@ class _LogKeeper:
         self._due = frames
         self._left = 0
         """What the last run could not move."""
+        self._look_at = LEAST_FRAMES
+        """From which length on the disk is asked whether it has room for more."""
         self._running: asyncio.Task[None] | None = None
         self._executor: ThreadPoolExecutor | None = None
         if checkpointer is not None:
@@ -332,11 +337,18 @@ class _LogKeeper:
             # The commits are durable, whatever is wrong with the log's length.
             self._pump.checkpoint_error = error
             return
-        # Sooner on a small disk; what a reader holds back is tried less often there, too.
-        if frames >= min(self._due, max(checkpointer.room(), 2 * self._left)):
+        if frames >= self._due or (frames >= self._look_at and self._fills(checkpointer, frames)):
             # While a reader holds the log back, try less and less often.
             self._due = frames * 2
             self._running = asyncio.get_running_loop().create_task(self._run(checkpointer, frames))
+
+    def _fills(self, checkpointer: Checkpointer, frames: int) -> bool:
+        """Tell whether the log takes too much of a small disk, which is asked once in a while.
+
+        What a reader holds back is tried less and less often there, too.
+        """
+        self._look_at = frames + LEAST_FRAMES
+        return frames >= max(checkpointer.room(), 2 * self._left)
 
     async def _run(self, checkpointer: Checkpointer, frames: int) -> None:
         pump = self._pump
@@ -347,6 +359,7 @@ class _LogKeeper:
                 begun = loop.time()
                 moved = await loop.run_in_executor(self._executor, checkpointer.run)
                 self._left = 0 if moved else frames
+                self._look_at = LEAST_FRAMES
                 if moved:
                     self._due = self._frames
                 pump.stats.held_s += loop.time() - begun

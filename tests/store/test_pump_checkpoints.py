@@ -79,13 +79,13 @@ def test_log_is_moved_sooner_on_a_small_disk() -> None:
 
     async def work() -> None:
         store, keeper = _kept()
-        keeper.most = 16
+        keeper.most = 100
         pump = Pump(store, checkpoint_frames=1_000, look_every=1)
-        for expected in range(40):
+        for expected in range(300):
             await _commits(pump, 1, begin=expected)
             await _settled(pump)
         await pump.close()
-        assert [at for at, _ in keeper.runs] == [16, 16, 32, 32]
+        assert [at for at, _ in keeper.runs] == [128, 128, 256, 256]
 
     run(work)
 
@@ -95,13 +95,13 @@ def test_small_disk_that_is_held_back_is_not_tried_at_every_look() -> None:
 
     async def work() -> None:
         store, keeper = _kept()
-        keeper.most, keeper.works = 16, False
+        keeper.most, keeper.works = 100, False
         pump = Pump(store, checkpoint_frames=1_000, look_every=1)
-        for expected in range(70):
+        for expected in range(600):
             await _commits(pump, 1, begin=expected)
             await _settled(pump)
         await pump.close()
-        assert [at for at, _ in keeper.runs] == [16, 16, 32, 32, 64, 64]
+        assert [at for at, _ in keeper.runs] == [128, 128, 256, 256, 512, 512]
 
     run(work)
 

@@ -89,16 +89,23 @@ class InlineCheckpoint:
         """Wait for `CHECKPOINT_FRAMES`."""
         self._database = database
         self._due = CHECKPOINT_FRAMES
+        self._look = LEAST_FRAMES
+        """From which length on the disk is asked whether it has room for more."""
 
     def after_commit(self) -> None:
         """Checkpoint when one is due. The commit is durable already: failure here is no harm."""
         with suppress(apsw.Error, StoreError):
             frames = self._database.log_frames()
-            if frames >= min(self._due, room(self._database)):
+            if frames >= self._due or (frames >= self._look and self._fills(frames)):
                 # While a reader holds the log back, try less and less often.
                 self._due = frames * 2
                 if move(self._database.connection(), self._database):
-                    self._due = CHECKPOINT_FRAMES
+                    self._due, self._look = CHECKPOINT_FRAMES, LEAST_FRAMES
+
+    def _fills(self, frames: int) -> bool:
+        """Tell whether the log takes too much of the disk; it is asked once in a while."""
+        self._look = frames + LEAST_FRAMES
+        return frames >= room(self._database)
 
 
 def room(database: Database) -> int:
