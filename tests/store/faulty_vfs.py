@@ -93,6 +93,16 @@ class FaultyVfs(apsw.VFS):
         super().xDelete(filename, syncdir)
         self.files.pop(filename, None)
 
+    def xAccess(self, pathname: str, flags: int) -> bool:  # noqa: N802
+        """Tell whether a file is there, or fail."""
+        self.reach("access")
+        return super().xAccess(pathname, flags)
+
+    def xFullPathname(self, name: str) -> str:  # noqa: N802
+        """Make a path absolute, or fail."""
+        self.reach("path")
+        return super().xFullPathname(name)
+
     def reach(self, kind: str) -> float | None:
         """Count an operation; raise when it fails outright, return how much of it is done else."""
         if self.dead:
@@ -153,6 +163,16 @@ class FaultyFile(apsw.VFSFile):
         self._note(offset, content)
         if done is not None and self._vfs.fault is not None:
             raise apsw.exception_for(self._vfs.fault.code)
+
+    def xFileSize(self) -> int:  # noqa: N802
+        """Tell the size, or fail."""
+        self._vfs.reach("size")
+        return super().xFileSize()
+
+    def xLock(self, level: int) -> None:  # noqa: N802
+        """Lock the file, or fail."""
+        self._vfs.reach("lock")
+        super().xLock(level)
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
         """Truncate, or fail."""

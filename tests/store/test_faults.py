@@ -27,6 +27,10 @@ FAULTS = {
     "truncate fails": ("truncate", apsw.SQLITE_IOERR_TRUNCATE, 0.0),
     "read fails": ("read", apsw.SQLITE_IOERR_READ, 0.0),
     "delete fails": ("delete", apsw.SQLITE_IOERR_DELETE, 0.0),
+    "size cannot be had": ("size", apsw.SQLITE_IOERR_FSTAT, 0.0),
+    "lock cannot be had": ("lock", apsw.SQLITE_IOERR_LOCK, 0.0),
+    "looking for a file fails": ("access", apsw.SQLITE_IOERR_ACCESS, 0.0),
+    "path cannot be followed": ("path", apsw.SQLITE_CANTOPEN_FULLPATH, 0.0),
     "open fails": ("open", apsw.SQLITE_CANTOPEN, 0.0),
 }
 
@@ -64,6 +68,7 @@ def test_script_covers_every_kind(counts: dict[str, int]) -> None:
     assert counts["sync"] > 20
     assert counts["read"] > 20
     assert counts["open"] >= 4
+    assert min(counts[kind] for kind in ("size", "lock", "access", "path")) >= 2
     assert counts["delete"] >= 1
 
 
