@@ -195,6 +195,6 @@ def test_a_person_is_named_only_where_somebody_found_out_who_asked(
     by: By | None, told: str
 ) -> None:
     done = replace(COMPLETION, accepted_by="person", by=by, unread=("mind the tests",))
-    text = markdown(record(Session(goal=DONE, completion=done), FACTS, NOW_MS))
+    text = markdown(record(replace(DONE, completion=done), FACTS, NOW_MS))
     assert f"accepted by {told}" in text
     assert "Said, and taken into account by no turn: `mind the tests`" in text
