@@ -79,6 +79,16 @@ def goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--prompt-arg", is_flag=True, help="Give the prompt as the last argument, not on stdin."
         ),
+        click.option(
+            "--stdin",
+            type=click.Choice(("auto", "close", "lines")),
+            help="Whether stdin ends after the prompt, or carries JSON lines.",
+        ),
+        click.option(
+            "--output",
+            type=click.Choice(("auto", "lines", "text")),
+            help="How stdout is read: by its first line, as JSON lines, or as plain text.",
+        ),
         options.budgets,
         click.option(
             "--criterion",
@@ -189,10 +199,19 @@ def worker(
     )
 
     agent = given["agent"]
-    if agent is not None and given["prompt_arg"]:
-        raise HintedError("--prompt-arg is for programs", f"leave it out: {agent} is an agent")
+    for name in ("prompt_arg", "stdin", "output"):
+        if agent is not None and given[name]:
+            option = f"--{name.replace('_', '-')}"
+            raise HintedError(f"{option} is for programs", f"leave it out: {agent} is an agent")
     if not program and agent is None:
-        described = ("prompt_arg", "turn_timeout", "silence_timeout", "env_names")
+        described = (
+            "prompt_arg",
+            "stdin",
+            "output",
+            "turn_timeout",
+            "silence_timeout",
+            "env_names",
+        )
         if any(given[name] not in (None, False, ()) for name in described):
             raise HintedError(
                 "these options describe a program, and none was given",
@@ -213,6 +232,8 @@ def worker(
         cwd=str(places.working_directory()),
         env_names=given["env_names"] or None,
         prompt_arg=given["prompt_arg"],
+        stdin=given["stdin"] or "auto",
+        output=given["output"] or "auto",
         turn_timeout_s=given["turn_timeout"] or TURN_TIMEOUT_S,
         silence_timeout_s=given["silence_timeout"] or SILENCE_TIMEOUT_S,
     )

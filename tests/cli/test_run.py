@@ -280,6 +280,17 @@ def test_the_prompt_can_be_an_argument(run: Run) -> None:
     assert "do it by argument" in Path("prompt.txt").read_text()
 
 
+def test_a_banner_before_json_lines_does_not_hide_their_usage(run: Run) -> None:
+    usage = '{"type":"usage","input_tokens":15000.0,"output_tokens":"5"}'
+    program = worker("echo Welcome", f"echo '{usage}'", "[ -t 0 ] || read rest; :", COMPLETE)
+    given = ("--output", "lines", "--stdin", "close")
+    result = run("run", "do it", *given, "--", program)
+    assert result.status == exits.OK, result
+    assert goal(run)["tokens_used"] == 15_005
+    refused = run("run", "do it", "--agent", "codex", "--output", "lines")
+    assert "--output is for programs" in refused.err
+
+
 def test_only_named_variables_are_passed_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANTED", "1")
     monkeypatch.setenv("UNWANTED", "1")
