@@ -253,9 +253,10 @@ def _plan_set(machine: GoalMachine, goal: Goal | None, request: Set, _now: int) 
     next_goal, source = request.next_goal, request.source
     if goal is None or goal.goal_id != next_goal.goal_id:
         return Plan("set", next_goal, source, FORGET, (), "", "set")
-    # A person's pause also ends recovery, once the pause is stored.
-    person_pauses = source == "command" and next_goal.status == PAUSED
-    after = ("reset_recovery",) if person_pauses else ()
+    # Who pauses a goal by a command, or takes a stopped one up, has looked: recovery is over.
+    taken_up = goal.status in _STOPPED and next_goal.status == ACTIVE
+    looked = source == "command" and (next_goal.status == PAUSED or taken_up)
+    after = ("reset_recovery",) if looked else ()
     if goal == next_goal:
         return Plan("skip", next_goal, source, (), after, "", "set")
     entered = machine.on_enter.get(next_goal.status, ())
@@ -269,11 +270,15 @@ def _plan_accounting(
     code, guard = _accounting_fault(goal, next_goal)
     if code is not None:
         return _reject(code, "account", goal, guard)
+    assert goal is not None  # noqa: S101  without one there is a fault
     entered = machine.on_enter.get(next_goal.status, ())
-    return Plan("defer", next_goal, "runtime", entered, (), "", "account")
+    # A budget that was used up before is no news of usage that a later entry could tell.
+    late = goal.status == ACTIVE and next_goal.status == LIMITED and used_up(goal) is not None
+    return Plan("set" if late else "defer", next_goal, "runtime", entered, (), "", "account")
 
 
 _ACCOUNTED: Final = (ACTIVE, LIMITED)
+_STOPPED: Final = (PAUSED, BLOCKED)
 
 
 def _accounting_fault(goal: Goal | None, after: Goal) -> tuple[str | None, str | None]:
@@ -292,7 +297,7 @@ def _accounting_fault(goal: Goal | None, after: Goal) -> tuple[str | None, str |
         (after.tokens_used < goal.tokens_used, "tokens_decreased", "tokens_used"),
         (after.active_seconds < goal.active_seconds, "seconds_decreased", "active_seconds"),
         (after.cost_used < goal.cost_used, "cost_decreased", "cost_used"),
-        (goal == after, "nothing_changed", "tokens_used"),
+        (_unchanged(goal, after), "nothing_changed", "tokens_used"),
     )
     for broken, code, field in rules:
         if broken:
@@ -304,6 +309,11 @@ def _accounting_fault(goal: Goal | None, after: Goal) -> tuple[str | None, str |
     if not _limit_holds(after):
         return "limited_under_budget", "tokens_used"
     return None, None
+
+
+def _unchanged(goal: Goal, after: Goal) -> bool:
+    """Tell whether accounting has nothing to say but the time at which it looked."""
+    return goal == after or replace(goal, updated_at=after.updated_at) == after
 
 
 def _budgets(goal: Goal) -> tuple[Any, ...]:

@@ -17,7 +17,6 @@ from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.state import Claim
 from goalfsm.session.wake import next_wake
-from goalfsm.views.prompts.turn import carried
 from goalfsm.views.status import project
 from tests.session.one_thread import OneThread
 from tests.session.strategies import ERRORS, policies, tries, verifiers
@@ -157,9 +156,6 @@ class Engine(OneThread):
         run = self.session.run
         del self.outbox[key]
         if acknowledged and run is not None and run.run_id == effect.run_id:
-            waiting = {kept.message_id for kept in self.session.steering}
-            if effect.message_id in waiting and run.ending is None:
-                self.taken.add(effect.message_id)
             self.do(e.SteeringAcknowledged(message_id=effect.message_id, run_token=run.token))
 
     @precondition(lambda self: self.open)
@@ -168,7 +164,9 @@ class Engine(OneThread):
         """End the running turn."""
         outcome, text, tools = ending
         if outcome == "finished":
-            self.taken |= {kept.message_id for kept in carried(self.session)}
+            run = self.session.run
+            got = [kept for kept in self.session.steering if run and kept.carried_by == run.run_id]
+            self.taken |= {kept.message_id for kept in got}
             said = e.Message(role="assistant", stop_reason="stop")
         elif outcome == "failed":
             after = 30.0 if tools[0] else None

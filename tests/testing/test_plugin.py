@@ -145,7 +145,7 @@ def test_coverage_is_printed(pytester: pytest.Pytester) -> None:
             r"machine +rows +fired +missed +cover",
             r"goal +\d+ +[2-9] +\d+ +\d+(\.\d)? %",
             r"recovery +12 +0 +12 +0 %",
-            r"stale-work +32 +\d+ +\d+ +.* %",
+            r"stale-work +33 +\d+ +\d+ +.* %",
             r"lamp +2 +2 +0 +100 %",
             r"all +\d+ +\d+ +\d+ +.* %",
             r"rows that never fired:",

@@ -43,11 +43,13 @@ def read(entries: tuple[Entry, ...]) -> Past:
 def load(session: Session, event: SessionStarted | TreeChanged, ctx: Context) -> Change:
     """Return the session that the history gives, with fresh recovery and nothing scheduled."""
     past = read(event.history)
+    same = _id(session.goal) == _id(past.goal)
+    before = session.recovery if same else recovery.reset(session.recovery)
     loaded = replace(
         session,
         goal=past.goal,
         clock=STOPPED_CLOCK,
-        recovery=recovery.sync_user_start(session.recovery, active=past.user_start_required),
+        recovery=recovery.sync_user_start(before, active=past.user_start_required),
         stale=IDLE,
         continuation=Continuation(),
         flush=Flush(),
@@ -65,6 +67,10 @@ def load(session: Session, event: SessionStarted | TreeChanged, ctx: Context) ->
         return Change(_clocked(loaded, ctx), tuple(effects))
     resumed = _resumed(loaded, ctx)
     return resumed._replace(effects=(*effects, *resumed.effects))
+
+
+def _id(goal: Goal | None) -> str | None:
+    return None if goal is None else goal.goal_id
 
 
 def _resumed(session: Session, ctx: Context) -> Change:

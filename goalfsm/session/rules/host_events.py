@@ -72,6 +72,9 @@ def agent_starting(session: Session, event: AgentStarting) -> Change:
     # A turn begins without the waits of those before it.
     waits = tuple(wait for wait in before.session.waits if wait.held)
     session = replace(before.session, host=host, told_word=None, waits=waits)
+    if event.work is None and session.continuation.queued is not None:
+        # A person's run came first: what was queued is asked for again when that is over.
+        session = replace(session, continuation=replace(session.continuation, queued=None))
     if event.work is not None and stale.is_stale(session, event.work):
         return before._replace(session=session)
     return extend(before, stale.screen(session, stale.AGENT_STARTS))
@@ -121,23 +124,23 @@ def turn_ended(session: Session, event: TurnEnded, ctx: Context) -> Change:
     if change.skipped:
         return change._replace(session=turns.unused(change.session, message.usage))
     change = turns.ended(change.session, event, ctx)
-    change = extend(change, recovering.turn_ended(change.session, message))
     if message.stop_reason == "aborted":
-        if _not_ours(change.session):
+        if turns.superseded(change.session):
             return change
         return extend(change, turns.aborted(change.session, ctx))
-    overflowed = recovering.overflowed(change.session, message)
     session = change.session
+    overflowed = recovering.overflowed(session, message)
+    recovers = recovering.is_recovering(session)
     if session.overflow_noted is not overflowed:
         change = change._replace(session=replace(session, overflow_noted=overflowed))
     if overflowed:
-        return extend(change, recovering.silent_overflow(change.session, ctx))
-    return change._replace(decide=message.stop_reason in {"stop", "length"})
+        return extend(change, recovering.overflow_seen(change.session, ctx))
+    change = extend(change, recovering.turn_ended(change.session, message))
+    # The turn that ends a recovery leaves it to the end of its run whether work goes on.
+    return change._replace(decide=message.stop_reason in {"stop", "length"} and not recovers)
 
 
-def agent_ended(  # noqa: PLR0911  one return an ending
-    session: Session, event: AgentEnded, ctx: Context, *, gone: bool = True
-) -> Change:
+def agent_ended(session: Session, event: AgentEnded, ctx: Context, *, gone: bool = True) -> Change:
     """Charge what is left of the run, then see what it ended with.
 
     What it claimed is verified once nothing of the run is left: when it is ``gone``.
@@ -157,7 +160,7 @@ def agent_ended(  # noqa: PLR0911  one return an ending
     if noted:
         session = replace(session, overflow_noted=False)
     change = change._replace(session=session)
-    if last is None or (failed_turn and _not_ours(session)):
+    if last is None or (failed_turn and _not_ours(session, last)):
         return change._replace(decide=True)
     if last.stop_reason == "error":
         # The host's own retry follows by itself; where the engine retries, say what it waits for.
@@ -165,9 +168,7 @@ def agent_ended(  # noqa: PLR0911  one return an ending
         return extend(change, failed)._replace(decide=session.policy.retries == "engine")
     if last.stop_reason == "aborted":
         return extend(change, turns.aborted(session, ctx))
-    if noted:
-        return change
-    if recovering.overflowed(session, last):
+    if noted or recovering.overflowed(session, last):
         return extend(change, recovering.silent_overflow(session, ctx))
     return change._replace(decide=True)
 
@@ -183,12 +184,14 @@ def _over(session: Session, ctx: Context, *, well: bool, gone: bool) -> Change:
     return claims.ask(session, over=True) if gone else Change(session)
 
 
-def _not_ours(session: Session) -> bool:
+def _not_ours(session: Session, last: Message) -> bool:
     """Tell whether what went wrong was the turn of a goal that was replaced meanwhile.
 
     A host that retries by itself tells of its own turns; whichever goal there is has the trouble.
+    An interruption was meant for the goal that there was.
     """
-    return session.policy.retries == "engine" and turns.superseded(session)
+    mends_itself = session.policy.retries == "host" and last.stop_reason == "error"
+    return turns.superseded(session) and not mends_itself
 
 
 def compaction_started(session: Session, ctx: Context) -> Change:

@@ -21,7 +21,7 @@ from recovery import failures
 from recovery import machine as recovery
 from recovery.failures import Failure, assistant_overflow, classifier
 from recovery.retry import GiveUp, RetryPolicy, next_attempt
-from recovery.state import Action, Pause, Pending, RecoveryState
+from recovery.state import Action, Noop, Pause, Pending, RecoveryState
 
 _FAR_MS: Final = 366 * 86_400_000
 """A reset later than that is no reset that anybody waits for: somebody has to look."""
@@ -54,8 +54,20 @@ def turn_ended(session: Session, message: Message) -> Change:
     return Change(session)
 
 
+def is_recovering(session: Session) -> bool:
+    """Tell whether an overflow is being recovered from."""
+    return recovery.blocks_continuation(session.recovery)
+
+
+def overflow_seen(session: Session, ctx: Context) -> Change:
+    """Show at once that a host recovers from an overflow; the end of the run counts it."""
+    if session.policy.compacts == "engine":
+        return Change(session)
+    return _overflow(session, Noop(), ctx)
+
+
 def silent_overflow(session: Session, ctx: Context) -> Change:
-    """Handle an overflow that no provider reported."""
+    """Count and handle an overflow that no provider reported."""
     state, action = recovery.silent_overflow(session.recovery)
     return _overflow(replace(session, recovery=state), action, ctx)
 

@@ -20,12 +20,10 @@ from goalfsm.session.events import (
 )
 from goalfsm.session.rules.change import (
     CIRCLE,
-    announce_limit,
     book,
     charge,
     charge_late,
     charge_usage,
-    extend,
     notify,
     overrun_ends,
 )
@@ -166,8 +164,7 @@ def _used(session: Session, goal: Goal, usage: Usage, ctx: Context) -> Change:
     """Charge the usage to the thread's goal, also to one that has stopped meanwhile."""
     if goal.status != ACTIVE:
         return Change(charge_late(session, usage, ctx))
-    change = charge_usage(session, usage, ctx)
-    return extend(change, announce_limit(change.session, ctx))
+    return charge_usage(session, usage, ctx)
 
 
 def finished(session: Session, event: RunFinished) -> Session:

@@ -33,11 +33,24 @@ def screen(session: Session, event: stale_work.Event) -> Change:
 
 
 def screen_agent_end(session: Session, event: AgentEnded) -> Change:
-    """Run the reducer over the end of a run; its messages matter only when an end is owed."""
-    if session.stale is stale_work.IDLE:
-        return Change(session)
+    """Run the reducer over the end of a run; its messages matter only when an end is owed.
+
+    The end of an aborted run that had only work of goals that are given up is nobody's: it may
+    come once more, or after the history was loaded, when no end is owed any more.
+    """
+    if session.stale == stale_work.IDLE:
+        return Change(session, skipped=_is_nobodys(session, event.messages))
     messages = tuple(_run_message(message) for message in event.messages)
     return screen(session, stale_work.AgentEnd(messages=messages))
+
+
+def _is_nobodys(session: Session, messages: tuple[Message, ...]) -> bool:
+    works = [message.work for message in messages if message.work is not None]
+    if not works or messages[-1].stop_reason != "aborted":
+        return False
+    goal_id = None if session.goal is None else session.goal.goal_id
+    others = all(work.goal_id != goal_id for work in works)
+    return others and all(message.role != "user" for message in messages)
 
 
 def _run_message(message: Message) -> stale_work.RunMessage:

@@ -10,7 +10,6 @@ from goalfsm.goal.transition import AbortPause, Rejection
 from goalfsm.session.events import AgentEnded, Message, TurnEnded, TurnStarted
 from goalfsm.session.rules.change import (
     FLUSH_AFTER_MS,
-    announce_limit,
     book,
     charge,
     charge_usage,
@@ -41,7 +40,6 @@ def tool_finished(session: Session, ctx: Context) -> Change:
     if _unmeasured(session):
         change = change._replace(session=replace(change.session, clock=start_clock(session, ctx)))
     written = change.session.flush.written_ms
-    change = extend(change, announce_limit(change.session, ctx))
     if written is not None and ctx.now_ms - written < FLUSH_AFTER_MS:
         return change
     return extend(change, flush(change.session, ctx))
@@ -64,7 +62,6 @@ def ended(session: Session, event: TurnEnded, ctx: Context) -> Change:
     else:
         change = charge(session, ctx)
         change = change._replace(session=book(change.session, usage, unless=unless))
-    change = extend(change, announce_limit(change.session, ctx))
     return extend(change, flush(change.session, ctx))
 
 
@@ -76,7 +73,6 @@ def agent_ended(session: Session, event: AgentEnded, ctx: Context) -> Change:
         change = charge_usage(session, _aborted_usage(event.messages), ctx)
     else:
         change = charge(session, ctx)
-    change = extend(change, announce_limit(change.session, ctx))
     return extend(change, flush(change.session, ctx))
 
 

@@ -68,7 +68,9 @@ def _loaded_before(t: Transition) -> bool:
 def _bounded(t: Transition) -> None:
     after = t.after
     room = max(after.policy.steering_limit, len(t.before.steering))
-    hold(len(after.steering) <= room, f"{len(after.steering)} steering messages")
+    messages = [kept for kept in after.steering if kept.kind == "message"]
+    hold(len(messages) <= room, f"{len(messages)} steering messages")
+    hold(len(after.steering) <= len(messages) + 1, "more than one edit is queued")
     sent = [kept.message_id for kept in after.steering]
     hold(len(sent) == len(set(sent)), "a steering message is queued twice")
     kinds = [notices.parse(text).kind for text in after.notices]
