@@ -431,16 +431,17 @@ _REASON: Final = (
 _REASON_AFTER: Final = re.compile(r"\W{1,4}" + _REASON)
 _REASON_BEFORE: Final = re.compile(_REASON + r"[a-z ]{0,12}\s?[(\[]$")
 _KEY_BEFORE: Final = re.compile(
-    r"(?:^|[^a-z])(?:http(?:/\d(?:\.\d)?)?|(?:http[ _-]?)?(?:error |response )?status"
+    r"(?:^|[^a-z])(?:http(?:/\d(?:\.\d)?)?|(?:http[ _-]?)?(?:error[ _-]?|response[ _-]?)?status"
     r"(?: ?text)?|(?:(?:http|error|response|status)[ _-]?)*code|httpstatus(?:code)?"
     r"|statuscode|(?:http|api|server|client|upstream|provider|request)? ?(?:error|exception)"
     r"|return(?:ed|s|ing)?|respon[ds]\w*(?: with)?|receiv(?:ed|ing)|got|failed(?: with)?)"
-    r"(?:\\*[\"'])?\s{0,2}(?:[:=(\[]|is|was)?\s{0,2}(?:an? )?(?:http )?(?:status )?(?:code )?"
+    r"(?:\\*[\"'])?\s{0,2}(?:[:=(\[]|is|was|of)?\s{0,2}(?:an? )?(?:http )?(?:status )?(?:code )?"
     r"(?:error )?(?:\\*[\"'])?$"
 )
 _NOT_BEFORE: Final = re.compile(
     r"(?:\bexit(?:ed)?(?: with)?(?: status| code)?|\b(?:lines?|ports?|pages?|pid|rows?|col(?:umn)?"
-    r"|issues?|pr|ticket|bug|step|items?|ids?|of|in|total|count|took|size|offset|position|version"
+    r"|issues?|pr|ticket|bug|step|items?|ids?|(?<!status )(?<!code )of|in|total|count"
+    r"|took|size|offset|position|version"
     r"|build|job|user|limit|after|processed|added|removed|changed|found|only|about|than|by))"
     r"[\s:=(#\"']{0,3}$"
 )

@@ -45,12 +45,12 @@ def _either(words: str) -> str:
 
 # What people and agents open a report of their work with, and providers do not.
 _OPENINGS: Final = (
-    "I(?!'m_sorry),I've,Let,Let's,Now,Next,Then,First,Finally,Here,He,She,They,These,Those,My,How"
+    "I(?!'m_sorry|_(?:can't|cannot)_(?:help|assist)),I've,Let,Let's,Now,Next,Then,First,Finally,Here,He,She,They,These,Those,My,How"
     ",What,Why,When,Where,Who,Which,Should,Does,Do,Is,Are,Remember,Note:,Can_you,Could_you,Would_you"
     ",Returns:,Raises:,Args:,Parameters:,Question,Background,Context:,README"
     ",Maybe,Perhaps,Users,Customers,People,Someone,Nobody,Everyone,Comment,Mail,Email,CHANGELOG"
     ",Sprint,Roadmap,Agenda,Meeting,Story,User_story,Status_codes,HTTP_status_codes,TODO,FIXME"
-    ",NOTE,HACK,XXX,Summary"
+    ",NOTE,HACK,XXX,Summary,Done,Finished,Completed"
     ",Documentation,Description"
 )
 _DEEDS: Final = (
@@ -143,7 +143,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         r"^error: failed to (?:fetch|get|download|compile|select|run custom|load manifest)\b"
         "|^ERROR: (?:Could not (?:find|install)|No matching|Failed building|Cannot install"
         "|Command)",
-        r"\b(?:pypi|pythonhosted|npmjs|yarnpkg)\b"
+        r"\b(?:pypi|pythonhosted|npmjs|yarnpkg)\b|\borg\.(?:gradle|apache\.maven)\."
         r"|\bregistry(?:-\d)?\.(?!ollama)[\w-]{1,40}\.|\b(?:index\.crates|proxy\.golang"
         r"|deb\.debian|pip\._vendor)\b",
         example="npm ERR! 429 Too Many Requests - GET https://npm.example.com/left-pad",
@@ -200,7 +200,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     _shape(
         "access_log",
         "an access log, or that of a server of the work's own",
-        r"\d#\d{1,8}: \*\d",
+        r"\d#\d{1,8}: \*\d|\bAH\d{5}\b|\[\w{1,20}:(?:error|notice)\] ",
         r"\"(?:GET|POST|PUT|DELETE|PATCH|HEAD"
         r"|OPTIONS) \S{1,400} HTTP/\d(?:\.\d)?\" \d{3}\b",
         r"^(?:GET|POST|PUT|DELETE|PATCH|HEAD|OPTIONS) /\S{0,400} \d{3}\b",
@@ -217,7 +217,8 @@ SHAPES: Final[tuple[Shape, ...]] = (
         r"|List(?:Buckets|Objects\w{0,4})|CreateBucket|Describe\w{1,40}|RunInstances"
         r"|(?:Get|Put|Update|Delete)Item|Query|Scan|SendMessage\w{0,6}|ReceiveMessage"
         r"|Publish|GetSecretValue|GetParameters?\w{0,8}) operation",
-        r"\b(?:ActiveRecord|PG|Mysql2|Redis|Net)::\w|^ERROR \d{4} \(|pull rate limit",
+        r"\b(?:ActiveRecord|PG|Mysql2|Redis|Net|Github|Octokit)::\w|^ERROR \d{4} \("
+        "|pull rate limit",
         r"\b(?:psycopg2?|sqlalchemy|sqlite3|pymongo|pymysql|MySQLdb|asyncpg|redis|celery"
         "|kafka|pika|selenium|playwright|puppeteer|paramiko|smtplib"
         r"|docker)\.[.\w]{0,80}(?:Error|Exception|Timeout|Refused|Expired)\b",
@@ -231,7 +232,8 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "^(?:ldap|SMTP|S?FTP|IMAP|POP3|Selenium|Cypress|Playwright|Puppeteer|JDBC|ODBC"
         r"|MQTT|AMQP|Redis|Kafka|Postgres\w{0,6}|MySQL|Mongo\w{0,4}|Elasticsearch"
         r"|Cassandra|NFS)(?:: | \d{3} )",
-        r"\bkubelet\b|\b(?:ErrImage|ImagePull|CrashLoop)\w{0,8}\b|[Ff]ailed to pull image"
+        r"\b(?:kubelet|kubernetes|helm_release)\b|kube_apiserver|\(local-exec\): |\bORA-\d{5}\b"
+        r"|\b(?:ErrImage|ImagePull|CrashLoop)\w{0,8}\b|[Ff]ailed to pull image"
         r"|Content Security Policy|\bCORS\b|^(?:vault|consul|nomad|[a-z]{2,20}-cli): ",
         r"waiting for (?:selector|locator)|\b(?:page|locator|browser|frame)\.\w{1,40}: ",
         r"(?::|\bport )(?:5432|3306|6379|27017|1433|5672|9092|9200)\b",
@@ -284,8 +286,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "a line of a log that is no error",
         r"^(?:WARNING|INFO|DEBUG):[\w.]{1,80}:",
         r"^(?:\S{1,40} {1,4}){0,3}[\[(<]?(?:INFO|DEBUG|TRACE|NOTICE)[\])>]?[ :|-]",
-        r"\[(?:info|debug|trace|warn|warning)\]|\blevel=(?:info|debug|warn)",
-        r"\"level\": ?\"(?:info|debug|warn)",
+        r"\[(?:info|debug|trace)\]|\blevel=(?:info|debug)|\"level\": ?\"(?:info|debug)",
         example="10:00:01 [DEBUG] http: 429 from /v1/charges",
     ),
     _shape(
@@ -294,6 +295,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         r"^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S{1,80} \S{1,80}: ",
         r"^\[\d{4}-\d\d-\d\d[T ][\d:.,Z+-]{5,24}\] [\w-]{1,40}\.[A-Z]{4,9}: ",
         r"^[\[(]?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\S{1,20} .{0,40}\bWARN(?:ING)?\b",
+        r"\[warn(?:ing)?\]|\blevel=warn|\"level\": ?\"warn",
         r"^[a-z][\w.-]{1,40} +\| |^(?:django|werkzeug|flask|tornado|bottle"
         r"|rest_framework)\.\w",
         r"^(?:ERROR|CRITICAL):[\w.]{1,80}:|(?:^[\[(]?\d{4}-\d\d-\d\d[T ]\d\d:\d\d.{0,400}\n){2}",
@@ -380,7 +382,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "a count of things, a heading or a list",
         r"\A\W{0,4}\d{1,9} (?:\w{1,20} ){0,2}(?:files?|tests?|items?|rows?|records?|lines?"
         r"|errors|users?|invoices?|orders?|packages?|warnings|results?|entries|commits?)\b",
-        r"^[-*] \[[ xX]\] |^\|.{1,200}\|\s{0,4}$|\A<(?!html|HTML|!|head|title|body|center"
+        r"^(?:Cause|Solution|Symptoms?|Fix)\b:?(?: [A-Z]|$)|^[-*] \[[ xX]\] |^\|.{1,200}\|\s{0,4}$|\A<(?!html|HTML|!|head|title|body|center"
         r"|h1|pre|p>|Error|\?xml)[a-z]{1,12}(?:>| [a-z-]{1,20}=)",
         r"\A[Ss]tack ?[Oo]verflow\b|\A[Ee]xit \d{1,3}\b",
         r"\A#{1,6} \S|\A(?:[Ll]ine|[Pp]age|[Ii]ssue|[Pp]ort|PR|[Tt]icket"
@@ -395,15 +397,17 @@ SHAPES: Final[tuple[Shape, ...]] = (
 """Every shape, in the order in which they are looked for."""
 
 _SDK_NAME: Final = re.compile(
-    r"\b(?:openai|anthropic|litellm|cohere|mistralai|groq|together|fireworks|botocore|ollama"
-    r"|xai_sdk|cerebras|huggingface_hub|text_generation|vertexai|replicate|langchain\w{0,20}"
+    r"\b(?:openai|anthropic|litellm|cohere|mistralai|groq|together|fireworks|ollama"
+    r"|botocore(?!\.exceptions\.ClientError)|xai_sdk|cerebras|huggingface_hub|text_generation|vertexai|replicate|langchain\w{0,20}"
     r"|pydantic_ai|google|openrouter|deepseek|dashscope|zhipuai)(?:\.\w{1,60}){1,8}(?=:|\Z|\s)"
 )
 _SDK: Final = re.compile(
     r"(?:site-packages|dist-packages|node_modules)[/\\](?:openai|anthropic|@anthropic-ai|litellm"
     r"|cohere|@?mistralai|groq|together|google[/\\]genai|google[/\\]api_core|@google[/\\]gen"
     r"|@google-cloud|botocore|@aws-sdk|ollama|@ai-sdk|ai[/\\]dist|@openrouter|xai_sdk"
-    r"|huggingface_hub)|@ai-sdk/|\bAI_\w{1,40}Error\b|(?<!`)\bAPICallError\b"
+    r"|huggingface_hub)|@ai-sdk/|\bAI_\w{1,40}Error\b"
+    r"|(?<!`)\b(?:OpenAI|Anthropic|Gemini|Mistral|Cohere|Groq|Ollama|Bedrock|VertexAI|Deep[sS]eek"
+    r"|OpenRouter|Azure|HuggingFace)\w{0,20}(?:Error|Exception)\b|(?<!`)\bAPICallError\b"
     r"|An error occurred \(\w{1,80}\)\s{1,40}when calling the (?:Invoke|Converse)"
     r"|[{,]\s{0,40}\\{0,7}[\"']type\\{0,7}[\"']\s{0,2}:\s{0,2}\\{0,7}[\"']error"
     r"|\{\s{0,40}(?:\\n\s{0,40})?\\{0,7}[\"']error\\{0,7}[\"']\s{0,2}:\s{0,2}\\{0,7}[{\"']"
@@ -423,11 +427,12 @@ _PROVIDER: Final = re.compile(
     r"|\A.{0,120}<(?:!doctype|!DOCTYPE|html|HTML|head)\b"
     r"|\A\W{0,8}(?:Error: |Uncaught )?(?:API [Ee]rror|LLM (?:provider )?error|AxiosError"
     r"|\w{0,20}APIError)\b"
-    r"|\A(?:\w{0,20}Error: )?(?:\d{3} (?:status code|[{\"'])|fetch failed|terminated$"
-    r"|Connection error\.|Request timed out\.|read ECONN|connect E|getaddrinfo |socket hang up"
+    r"|\A(?:\w{0,20}Error: )?(?:\d{3} (?:status code|[{\"'])|fetch failed|Failed to fetch$"
+    r"|terminated$|Connection error\.|Request timed out\.|read ECONN|connect E|getaddrinfo |socket hang up"
     r"|Premature close)"
     r"|\A(?:ValueError: )?Error (?:raised by|from (?:provider|model|LLM))"
-    r"|^ValueError: (?:Requested tokens|Model \S{1,80} |.{0,80}(?:context (?:window|length)"
+    r"|had an error (?:while )?processing your request|Requested tokens .{0,20}exceed context"
+    r"|^ValueError: (?:Model \S{1,80} |.{0,80}(?:context (?:window|length)"
     r"|[Aa][Pp][Ii].?[Kk][Ee][Yy])|.{0,400}finish_reason)",
     re.MULTILINE,
 )
@@ -467,6 +472,7 @@ _CODE: Final = Shape(
     example="attempts += 1\nsleep(backoff)\nwarn(rate_limit_exceeded)\n",
 )
 _URL: Final = re.compile(r"https?://\S{1,2000}")
+_FRAMES: Final = re.compile(r"^\s{1,12}at \S.{0,400}\n?", re.MULTILINE)
 _PATTERNS: Final = tuple(
     (shape, re.compile("|".join(f"(?:{text})" for text in shape.text), re.MULTILINE))
     for shape in SHAPES
@@ -529,6 +535,12 @@ _MANNERS: Final = tuple(
             r"|am|don't|believe)\b|\bit's not clear\b|\b(?:classified|treated|reported"
             r"|labell?ed|marked|shown) as\b"
         ),
+        (
+            r"\bmeans? (?:your|the|a|it|there)\b|\b(?:in short|by default|note that"
+            r"|in other words|for context|i\.e\.|e\.g\.)"
+        ),
+        r"\b(?:because|since) (?:the|a|it|its|you|we|they|there|of)\b|\byou can fix\b",
+        r"\bnow (?:retries|waits|answers|returns|handles|raises|falls)\b|\b(?:was|were) abandoned\b",
         r"\b(?:intermittently|sometimes|silently|already|gracefully|incorrectly)\b",
     )
 )
@@ -537,7 +549,8 @@ _CODE_LINE: Final = re.compile(
     r"\s*(?:[+-]\s{0,40})?(?:(?:def|class|import|from|elif|else|for|while|try|except|finally|return"
     r"|raise|throw|const|let|var|function|async|await|export|case|catch|switch|public|private|fn"
     r"|func|echo|print|assert|with|pass|break|continue|default|struct|impl|match|use|package)\b.*"
-    r"|(?:if|for|while)\b.{1,200}[:{(]|@\w.*|//.*|#\s.*|\w[\w.\[\]]*(?:: [\w.\[\] |]+)? [-+|]?= .+"
+    r"|(?:if|for|while)\b.{1,200}[:{(]|@\w.*|//.*|#\s.*"
+    r"|(?!status |details )\w[\w.\[\]]*(?:: [\w.\[\] |]+)? [-+|]?= .+"
     r"|[\w.]+\(.*\)?;?|[)\]}]+[,;:]?|[\w.]+\(.*\),?|\w+: .{1,60},|.*(?:;|=> \{|\) \{|&&|\|\|))\s*"
 )
 
@@ -545,6 +558,7 @@ _CODE_LINE: Final = re.compile(
 def sift(text: str) -> Shape | None:
     """Return the shape of what ``text`` is instead of a provider's error, or None."""
     bare = _URL.sub(" ", text)
+    told = _FRAMES.sub("", bare)
     by_sdk = _SDK.search(text) is not None or any(
         name.endswith(ERROR_NAMES) for name in _SDK_NAME.findall(text)
     )
@@ -556,7 +570,8 @@ def sift(text: str) -> Shape | None:
         "nothing": False,
     }
     for shape, pattern in _PATTERNS:
-        if not marks[shape.yields] and pattern.search(bare) is not None:
+        where = bare if shape.name == "stack" else told
+        if not marks[shape.yields] and pattern.search(where) is not None:
             return shape
     for shape, holds in ((_DATA, _is_data), (_CODE, _is_code), (_TALK, _is_talk)):
         if not marks[shape.yields] and holds(bare):

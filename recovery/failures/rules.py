@@ -138,6 +138,7 @@ _LIMITS: Final[tuple[Rule, ...]] = (
         monthly_limit_exceeded out_of_quota quota_exhausted quota_limit_exceeded
         insufficient_user_quota arrearage account_deactivated_billing credits_exhausted
         CreditsExhausted balance_exhausted
+        QuotaLimit quota_limit
         """,
         example="OpenAI API error: billing_hard_limit_reached",
     ),
@@ -146,7 +147,7 @@ _LIMITS: Final[tuple[Rule, ...]] = (
         r"(?:insufficient|not enough|low|negative|exceed\w{0,4}|used all|run out of|out of"
         r"|used up)[_ ](?:\w{1,20}[_ ]){0,3}(?:balance|credits?|funds)\b",
         r"(?:balance|credits?|funds)\b.{0,40}(?:too low|insufficient|depleted|exhausted"
-        "|used up|run out|is negative|exceeded|expired)",
+        "|used up|run out|is negative|is low|exceeded|expired)",
         r"\bout of (?:budget|credits|extra usage)|budget (?:has been )?exceeded",
         r"exceed\w{0,4} budget|exceeded.{0,60}\bbudget\b|over budget",
         "(?:spend|spending|credit|cost|billing)[_ ](?:hard[_ ])?limit|payment (?:is )?required",
@@ -155,7 +156,7 @@ _LIMITS: Final[tuple[Rule, ...]] = (
         r"\bbilling (?:account|details?|information|hard|is not|issue|error|problem|failed"
         "|status|disabled|inactive|not|to be enabled|on our)",
         r"(?:check|enable|update|activate|set up) (?:your |the )?(?:plan and )?billing\b",
-        "requires? billing|purchase (?:more |additional )?credits",
+        "requires? (?:billing|more credits)|can only afford|purchase (?:more |additional )?credits",
         r"\b(?:add|buy) (?:more )?(?:credits|funds)\b|\btop.?up\b|\brecharge\b"
         "|available balance",
         r"\u4f59\u989d\u4e0d\u8db3|no (?:more )?credits (?:left|remain|available)",
