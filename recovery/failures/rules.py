@@ -156,7 +156,8 @@ _LIMITS: Final[tuple[Rule, ...]] = (
         r"\bbilling (?:account|details?|information|hard|is not|issue|error|problem|failed"
         "|status|disabled|inactive|not|to be enabled|on our)",
         r"(?:check|enable|update|activate|set up) (?:your |the )?(?:plan and )?billing\b",
-        "requires? (?:billing|more credits)|can only afford|purchase (?:more |additional )?credits",
+        r"requires? (?:billing|more credits)|can only afford|\bcredits are required|\bneed credits|"
+        "purchase (?:more |additional )?credits",
         r"\b(?:add|buy) (?:more )?(?:credits|funds)\b|\btop.?up\b|\brecharge\b"
         "|available balance",
         r"\u4f59\u989d\u4e0d\u8db3|no (?:more )?credits (?:left|remain|available)",
@@ -252,7 +253,8 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         "|greater than) .{0,60}context[ _-]?(?:window|length|size|limit)",
         "context[ _-]?(?:window|length|size|limit).{0,40}(?:exceed|overflow|is full|reached|too)",
         "exceed.{0,20}maximum context|context the overflows|context (?:window )?(?:is )?full",
-        "context overflow|(?:conversation|prompt|input|message) too long|out of room in",
+        "maximum (?:conversation|chat|thread|session) length|context overflow"
+        "|(?:conversation|prompt|input|message) too long|out of room in",
         r"context (?:length|window) is (?:only )?[\d,]",
         "(?:prompt|input|total|requested|message) tokens?.{0,20}exceed",
         "tokens.{0,40}exceeds? the max",

@@ -29,7 +29,6 @@ from recovery.failures.evidence import (
     unwrapped,
     without_ending,
 )
-from recovery.failures.false_positives import sift
 from recovery.failures.kinds import (
     NOTHING_HOLDS,
     OVERFLOW_SIGNATURE,
@@ -43,6 +42,7 @@ from recovery.failures.kinds import (
     sign,
 )
 from recovery.failures.rules import RULES
+from recovery.failures.sifting import sift
 from recovery.failures.waits import Timing, timing
 from recovery.failures.wordings import LAST_RESORT, SENTENCES
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from recovery.failures import Failure, assistant_overflow, classify
-from recovery.failures.false_positives import SHAPES, Shape, sift
+from recovery.failures.false_positives import SHAPES, Shape
 from recovery.failures.kinds import Rule
 from recovery.failures.rules import RULES
+from recovery.failures.sifting import sift
 from recovery.failures.table import Classifier
 
 _HERE = Path(__file__).parent
