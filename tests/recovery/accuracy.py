@@ -1,0 +1,127 @@
+"""How often failures are told apart: on messages the rules were tuned on, and on others.
+
+``python -m tests.recovery.accuracy`` prints the table, ``--misses`` the messages that are missed.
+
+``messages.jsonl`` holds what services, clients and agents say (wording of public threads, names and
+paths replaced) and what only sounds like it. Each was labelled before it was judged the first time.
+Those of the set ``blind`` were never looked at to change a rule: a rule that is changed for one of
+them moves it to another set.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from recovery import classify
+from tests.recovery.recorded import rebuilt, recorded
+
+PATH: Final = Path(__file__).parent / "messages.jsonl"
+_ACTIONS: Final = {"transient": "retry", "rate_limited": "retry", "overflow": "compact"}
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A labelled message; any of ``kinds`` is right, the first one best."""
+
+    id: str
+    error: str
+    kinds: tuple[str, ...]
+    decoy: bool = False
+    status: int | None = None
+    code: str | None = None
+    headers: dict[str, str] | None = None
+
+    @property
+    def blind(self) -> bool:
+        """Tell whether no rule was ever changed for it."""
+        return self.id.startswith("blind-")
+
+
+class Judged(NamedTuple):
+    """What became of one message."""
+
+    id: str
+    error: str
+    decoy: bool
+    kind: str
+    right_kind: bool
+    right_action: bool
+
+
+def messages() -> list[Message]:
+    """Return all labelled messages."""
+    return [msgspec.json.decode(line, type=Message) for line in PATH.read_bytes().splitlines()]
+
+
+def judged(message: Message) -> Judged:
+    """Return what ``message`` is taken for, and whether that is right."""
+    kind = classify(
+        message.error, status=message.status, code=message.code, headers=message.headers
+    ).kind
+    actions = {_action(right) for right in message.kinds}
+    return Judged(
+        message.id,
+        message.error,
+        message.decoy,
+        kind,
+        kind in message.kinds,
+        _action(kind) in actions,
+    )
+
+
+def _action(kind: str) -> str:
+    """Return what follows from a kind: retry, compact or stop."""
+    return _ACTIONS.get(kind, "stop")
+
+
+def table() -> str:
+    """Return the figures as they are printed."""
+    everything = [(message.blind, judged(message)) for message in messages()]
+    rows = [("", "kind, real", "kind, decoys", "action")]
+    for name, blind in (("blind", True), ("tuned", False)):
+        found = [each for is_blind, each in everything if is_blind is blind]
+        rows.append(
+            (
+                name,
+                _share(each.right_kind for each in found if not each.decoy),
+                _share(each.right_kind for each in found if each.decoy),
+                _share(each.right_action for each in found),
+            )
+        )
+    exceptions = [
+        (classify(rebuilt(record["error"])).kind, record["expect"]) for record in recorded()
+    ]
+    rows.append(
+        (
+            "exceptions",
+            _share(kind == expected for kind, expected in exceptions),
+            "",
+            _share(_action(kind) == _action(expected) for kind, expected in exceptions),
+        )
+    )
+    return "\n".join(f"{a:<12}{b:<22}{c:<22}{d}".rstrip() for a, b, c, d in rows)
+
+
+def _share(right: Iterable[bool]) -> str:
+    counted = list(right)
+    return f"{100 * sum(counted) / len(counted):5.1f} % of {len(counted)}"
+
+
+def misses() -> Iterator[str]:
+    """Yield a line for each message whose kind is missed."""
+    for message in messages():
+        found = judged(message)
+        if not found.right_kind:
+            told = json.dumps(message.error, ensure_ascii=False)[:100]
+            yield f"{found.id}: {found.kind} for {' or '.join(message.kinds)}: {told}"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table() + "\n")
+    if "--misses" in sys.argv[1:]:
+        sys.stdout.writelines(f"{line}\n" for line in misses())
