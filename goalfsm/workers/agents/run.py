@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from goalfsm.workers.agents.spec import AgentSpec
     from goalfsm.workers.supervisor.client import Supervisor
 
-DIALECTS: Final[Mapping[str, type[Dialect]]] = {"codex": Codex, "claude": Claude, "pi": Pi}
+_DIALECTS: Final[Mapping[str, type[Dialect]]] = {"codex": Codex, "claude": Claude, "pi": Pi}
 
 INTERRUPT_S: Final = 2.0
 """How long an agent may take to stop its turn by itself, before it gets SIGTERM."""
@@ -52,6 +52,21 @@ _MAX_EVENTS_WAITING: Final = 1024
 _MESSAGE_TAIL: Final = 2_000
 _ATTEMPTS: Final = 2
 _WAIT: Final = "wait"
+
+
+def dialect_of(agent: str) -> type[Dialect]:
+    """Return how an agent speaks; GoalError where what that needs is not installed."""
+    if agent != "acp":
+        return _DIALECTS[agent]
+    try:
+        from goalfsm.workers.agents.acp import Acp  # noqa: PLC0415  an extra, and slow to import
+    except ImportError as error:
+        raise GoalError(
+            f"the Agent Client Protocol needs a library that is not installed: {error.name}",
+            code="extra_missing",
+            hint='pip install "goalfsm[acp]"',
+        ) from None
+    return Acp
 
 
 class AgentRun:
@@ -88,15 +103,17 @@ class AgentRun:
 
     def _begin(self, *, attempt: int, lost: bool) -> None:
         """Prepare a process of its own and a dialect for it."""
+        spec, work = self._spec, self._work
         task = Task(
-            work=self._work,
-            args=self._spec.args,
-            cwd=self._spec.cwd,
+            work=work,
+            args=spec.args,
+            cwd=spec.cwd,
+            env=worker_environment(work, names=spec.env_names, cwd=spec.cwd),
             compact=self._compact,
             attempt=attempt,
             lost=lost,
         )
-        self._dialect = DIALECTS[self._spec.agent](task)
+        self._dialect = dialect_of(spec.agent)(task)
         self._lines = Lines()
         self._process = PipedProcess(
             self._supervisor,
@@ -165,10 +182,8 @@ class AgentRun:
 
     async def _start(self) -> TurnEvent:
         launch = self._dialect.launch()
-        env = worker_environment(self._work, names=self._spec.env_names, cwd=self._spec.cwd)
-        child = await self._process.start(
-            launch.argv, cwd=self._spec.cwd, env={**env, **launch.env}
-        )
+        env = {**self._dialect.task.env, **launch.env}
+        child = await self._process.start(launch.argv, cwd=self._spec.cwd, env=env)
         self._process.write(b"".join(launch.lines))
         if self._is_ended:
             self._process.end_soon()

@@ -51,8 +51,8 @@ class AgentWorker(RunOnly):
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Return what every one of these agents can do."""
-        return _CAN
+        """Return what the agent can do; over ACP a turn can be ended early, and no more."""
+        return _CAN if self.spec.agent != "acp" else frozenset({"abort"})
 
     def bind(self, supervisor: Callable[[], Awaitable[Supervisor]]) -> None:
         """Start every process of later runs under the supervisor that this returns."""
