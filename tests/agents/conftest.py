@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from goalfsm.workers.agents.run import dialect_of
+from goalfsm.workers.agents.spec import AGENTS
 from goalfsm.workers.supervisor.client import Supervisor
 from tests.agents import homes
 from tests.agents.driving import Agent
+from tests.agents.recording import FOLDER, recorded
 from tests.providers.server import Provider
 
 
@@ -36,9 +44,30 @@ def place(tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest_asyncio.fixture
-async def agent(name: str, place: Path) -> AsyncIterator[Agent]:
+async def agent(
+    name: str, place: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> AsyncIterator[Agent]:
     if not homes.installed(name):
         pytest.skip(f"{name} is not installed: sh .ci/tools")
     supervisor = await Supervisor.start(db=str(place / "goal.db"))
-    yield Agent(name, str(place), supervisor)
+    agent = Agent(name, str(place), supervisor)
+    steps: list[dict[str, Any]] = []
+    kind = recorded(dialect_of(name), steps, str(place.parent))
+    monkeypatch.setattr("goalfsm.workers.agents.run.dialect_of", lambda _: kind)
+    yield agent
     await supervisor.close()
+    if os.environ.get("GOALFSM_RECORD"):
+        _keep(request.node.name, name, agent, steps)
+
+
+def _keep(test: str, name: str, agent: Agent, steps: list[dict[str, Any]]) -> None:
+    """Write a transcript; see `tests.agents.recording`."""
+    head = {"agent": name, "version": AGENTS[name].tested, "test": test}  # type: ignore[index]
+    head["charged"] = dataclasses.asdict(agent.reported)
+    folder = FOLDER / f"{name}-{head['version']}"
+    folder.mkdir(parents=True, exist_ok=True)
+    title = re.sub(
+        r"\W+", "-", test.removeprefix("test_").replace(f"{name}-", "").replace(name, "")
+    )
+    rows = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in (head, *steps))
+    (folder / f"{title.strip('-_')[:90]}.jsonl").write_text(rows, "utf-8")

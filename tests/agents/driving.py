@@ -84,6 +84,7 @@ class Agent:
         self.worker = AgentWorker(spec, supervisor, grace_s=1.0)
         self.session: bytes | None = None
         self.charged = Usage()
+        self.reported = Usage()
         self.turns = 0
         self._prefix = f"run-{cwd.rpartition('/')[2]}"
         self._numbers = itertools.count(1)
@@ -128,6 +129,7 @@ class Agent:
                 if meanwhile is not None:
                     await meanwhile(event)
         self.charged += turn.used
+        self.reported += turn.used
         return turn
 
     async def compact(self) -> w.Compaction:
@@ -135,4 +137,5 @@ class Agent:
         done = await self.worker.compact(self.work(""))
         self.session = done.session or self.session
         self.charged += usage_of(done.usage)
+        self.reported += usage_of(done.usage)
         return done

@@ -81,6 +81,10 @@ def environment(home: Path, provider: Provider) -> dict[str, str]:
     return {
         "PATH": os.pathsep.join(path),
         "HOME": str(home),
+        # Nobody listens there: what an agent wants of the internet fails at once.
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "NO_PROXY": "127.0.0.1,localhost",
         "TERM": "dumb",
         "LANG": "C.UTF-8",
         "CODEX_HOME": str(home / "codex"),
@@ -96,4 +100,6 @@ def environment(home: Path, provider: Provider) -> dict[str, str]:
         "OPENCODE_CONFIG": str(home / "opencode.json"),
         "OPENCODE_DISABLE_MODELS_FETCH": "1",
         "OPENCODE_DISABLE_AUTOUPDATE": "1",
+        "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
+        "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
     }

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from goalfsm.cli import exits
 from tests.agents import homes
+from tests.agents.terminal import DONE, Terminal
 from tests.agents.tools import ARGS, shell
 from tests.providers.script import (
     OVERFLOW,
@@ -29,56 +26,12 @@ from tests.providers.script import (
 )
 from tests.providers.server import Provider
 
-_LIMIT_S = 90
-DONE = calls("update_goal", status="complete", evidence=["the tree stands"])
-
-
-class Terminal:
-    """The command line in the agent's working directory."""
-
-    def __init__(self, agent: str, place: Path) -> None:
-        self.agent = agent
-        self.place = place
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """Start a command; its output is one text."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "goalfsm.cli", *words],
-            cwd=self.place,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def goal(self, *words: str) -> subprocess.Popen[str]:
-        """Start ``goalfsm run`` with the agent."""
-        program = (*words, "--agent", self.agent, "--", *ARGS[self.agent])
-        return self.start("run", *(program if ARGS[self.agent] else program[:-1]))
-
-    def end(self, process: subprocess.Popen[str]) -> str:
-        """Return what it wrote, when it has ended."""
-        said, _ = process.communicate(timeout=_LIMIT_S)
-        return said
-
-    def status(self) -> dict[str, Any]:
-        """Return the thread's status."""
-        process = self.start("status", "--json")
-        said = self.end(process)
-        found: dict[str, Any] = json.loads(said)
-        return found
-
-    def used(self) -> Usage:
-        """Return what was charged."""
-        found = self.status()["usage"]
-        return Usage(found["input_tokens"], found["output_tokens"], found["cached_tokens"])
-
 
 @pytest.fixture
 def terminal(name: str, place: Path) -> Terminal:
     if not homes.installed(name):
         pytest.skip(f"{name} is not installed: sh .ci/tools")
-    return Terminal(name, place)
+    return Terminal(name, place, *ARGS[name])
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import pytest
 from goalfsm.workers import protocol as w
 from tests.agents import tools
 from tests.agents.driving import Agent
+from tests.agents.recording import PADDING
 from tests.providers.script import Reply, Usage, says
 from tests.providers.server import Provider
 
@@ -189,10 +190,9 @@ async def test_a_session_that_is_gone_becomes_a_new_one_and_the_prompt_says_so(
 async def test_compaction_shortens_the_session_and_charges_what_it_used(
     agent: Agent, provider: Provider
 ) -> None:
-    long = "An apple tree stands there. " * 4_000
     provider.rewrite([says("One."), says("Two.")])
-    await agent.turn(f"Remember: {long}")
-    await agent.turn(f"And also: {long}")
+    await agent.turn(f"Remember: {PADDING}")
+    await agent.turn(f"And also: {PADDING}")
     before = agent.charged
     provider.rewrite([says("<summary>There is an apple tree.</summary>", Usage(500, 50, 5))])
     done = await agent.compact()

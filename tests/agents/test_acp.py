@@ -1,0 +1,204 @@
+"""An agent over the Agent Client Protocol: OpenCode, for real; others as the protocol has it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from goalfsm.cli import exits
+from goalfsm.workers import protocol as w
+from goalfsm.workers.agents.acp import Acp
+from goalfsm.workers.agents.dialect import Task
+from tests.agents import homes
+from tests.agents.terminal import DONE, Terminal
+from tests.providers.script import Usage, says
+from tests.providers.server import Provider
+
+WORK = w.Work(
+    db="/place/goal.db",
+    thread_id="thread",
+    goal_id="goal",
+    run_id="run",
+    run_token="a token of a test",
+    turn=1,
+    objective="an objective",
+    prompt="Do it.",
+)
+
+
+class Played:
+    """An agent that says what a test gives it to say."""
+
+    def __init__(self, session: bytes | None = None) -> None:
+        work = msgspec.structs.replace(WORK, session=session)
+        env = {"GOALFSM_TOOL": "/bin/goalfsm", "GOALFSM_RUN_TOKEN": WORK.run_token}
+        self.dialect = Acp(Task(work=work, args=("agent", "acp"), cwd="/place", env=env))
+        self.written = [json.loads(row) for row in self.dialect.launch().lines]
+        self.events: list[w.TurnEvent] = []
+
+    def says(self, **message: Any) -> list[dict[str, Any]]:
+        """Have the agent say something; return what it is written then."""
+        row = json.dumps({"jsonrpc": "2.0", **message}).encode()
+        self.events += self.dialect.hear(row, 0.0)
+        rows = self.dialect.take_lines().splitlines()
+        self.written += [json.loads(row) for row in rows]
+        return [json.loads(row) for row in rows]
+
+    def begins(self, name: str = "some-agent", *, loads: bool = True) -> list[dict[str, Any]]:
+        """Let the agent introduce itself."""
+        told = {
+            "protocolVersion": 1,
+            "agentInfo": {"name": name, "version": "1"},
+            "agentCapabilities": {"loadSession": loads},
+        }
+        return self.says(id=1, result=told)
+
+    def opens(self) -> None:
+        """Let the agent open the session."""
+        self.says(id=2, result={"sessionId": "session-1"})
+
+    def updates(self, **update: Any) -> None:
+        """Have the agent tell of its work."""
+        self.says(method="session/update", params={"sessionId": "session-1", "update": update})
+
+    def reasons(self) -> str:
+        """Return what was reported as odd."""
+        return " ".join(e.reason for e in self.events if isinstance(e, w.Skipped))
+
+
+def chunk(text: str) -> dict[str, Any]:
+    return {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}}
+
+
+def test_a_prompt_is_done_and_charged() -> None:
+    agent = Played()
+    (opening,) = agent.begins()
+    assert opening["method"] == "session/new"
+    (server,) = opening["params"]["mcpServers"]
+    assert (server["command"], server["args"]) == ("/bin/goalfsm", ["mcp"])
+    assert {"name": "GOALFSM_RUN_TOKEN", "value": WORK.run_token} in server["env"]
+    assert WORK.run_token not in " ".join([server["command"], *server["args"]])
+    agent.opens()
+    assert agent.written[-1]["params"]["prompt"] == [{"type": "text", "text": "Do it."}]
+    agent.updates(**chunk("I look "))
+    agent.updates(**chunk("around."))
+    agent.updates(sessionUpdate="tool_call", toolCallId="1", title="make", kind="execute")
+    agent.updates(sessionUpdate="tool_call_update", toolCallId="1", status="failed")
+    agent.updates(**chunk("Done."))
+    usage = {"totalTokens": 33, "inputTokens": 20, "outputTokens": 3, "cachedReadTokens": 10}
+    agent.says(id=3, result={"stopReason": "end_turn", "usage": usage})
+    assert agent.dialect.over
+    texts = [event.text for event in agent.events if isinstance(event, w.Text)]
+    assert "".join(texts) == "I look around.\n\nDone."
+    (used,) = [event for event in agent.events if isinstance(event, w.UsageReported)]
+    assert (used.input_tokens, used.output_tokens, used.cached_tokens) == (20, 3, 10)
+    assert w.ToolEnded(name="make", ok=False) in agent.events
+    assert agent.reasons() == ""
+
+
+def test_an_agent_that_tells_no_usage_is_named() -> None:
+    agent = Played()
+    agent.begins("@somebody/codex-acp")
+    agent.opens()
+    agent.says(id=3, result={"stopReason": "end_turn"})
+    assert "codex-acp does not say what this turn used" in agent.reasons()
+
+
+def test_a_session_goes_on_and_what_is_told_again_of_it_is_no_news() -> None:
+    agent = Played(b'{"agent":"acp","id":"session-1"}')
+    (opening,) = agent.begins()
+    assert (opening["method"], opening["params"]["sessionId"]) == ("session/load", "session-1")
+    agent.updates(**chunk("what was said before"))
+    agent.says(id=2, result={})
+    assert not [event for event in agent.events if isinstance(event, w.Text)]
+    assert agent.written[-1]["params"]["sessionId"] == "session-1"
+
+
+@pytest.mark.parametrize("loads", [True, False])
+def test_a_session_that_cannot_go_on_becomes_a_new_one_and_the_prompt_says_so(
+    loads: bool,
+) -> None:
+    agent = Played(b'{"agent":"acp","id":"session-1"}')
+    (opening,) = agent.begins(loads=loads)
+    if loads:
+        (opening,) = agent.says(id=2, error={"code": -32002, "message": "no such session"})
+    assert opening["method"] == "session/new"
+    agent.says(id=3 if loads else 2, result={"sessionId": "session-2"})
+    assert "could not be found" in agent.written[-1]["params"]["prompt"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "chosen"), [("edit", "yes"), ("execute", "no"), ("delete", "no"), (None, "no")]
+)
+def test_a_question_is_answered_at_once(kind: str | None, chosen: str) -> None:
+    agent = Played()
+    agent.begins()
+    agent.opens()
+    call = {"toolCallId": "1", "title": "make clean", **({"kind": kind} if kind else {})}
+    options = [
+        {"optionId": "yes", "name": "Yes", "kind": "allow_once"},
+        {"optionId": "no", "name": "No", "kind": "reject_once"},
+    ]
+    asked = {"sessionId": "session-1", "toolCall": call, "options": options}
+    (answer,) = agent.says(id=9, method="session/request_permission", params=asked)
+    assert answer["result"] == {"outcome": {"outcome": "selected", "optionId": chosen}}
+    assert ("permission refused: make clean" in agent.reasons()) is (chosen == "no")
+
+
+def test_what_it_asks_that_nobody_does_is_refused_not_left_open() -> None:
+    agent = Played()
+    agent.begins()
+    agent.opens()
+    (answer,) = agent.says(id=9, method="terminal/create", params={"sessionId": "session-1"})
+    assert answer["error"]["code"] == -32601
+
+
+@pytest.mark.parametrize(
+    ("said", "failure"),
+    [
+        ({"error": {"code": -32000, "message": "Authentication required"}}, "auth"),
+        (
+            {"error": {"code": -32603, "message": "Internal error", "data": {"details": "503"}}},
+            None,
+        ),
+        ({"result": {"stopReason": "refusal"}}, "content_refused"),
+    ],
+)
+def test_a_prompt_that_fails_says_why(said: dict[str, Any], failure: str | None) -> None:
+    agent = Played()
+    agent.begins()
+    agent.opens()
+    agent.says(id=3, **said)
+    (error,) = [event for event in agent.events if isinstance(event, w.ErrorReported)]
+    assert (error.failure, error.source) == (failure, "provider")
+    assert agent.dialect.over
+
+
+def test_a_turn_is_cancelled() -> None:
+    agent = Played()
+    agent.begins()
+    agent.opens()
+    agent.dialect.interrupt()
+    assert json.loads(agent.dialect.take_lines())["method"] == "session/cancel"
+    agent.says(id=3, result={"stopReason": "cancelled"})
+    assert agent.dialect.over
+    assert not agent.dialect.steer("1", "Too late.")
+
+
+def test_opencode_reaches_its_goal_in_one_session(place: Path, provider: Provider) -> None:
+    if not homes.OPENCODE.exists():
+        pytest.skip("OpenCode is not installed: sh .ci/tools")
+    provider.rewrite([says("I know the apple tree."), DONE, says("It stands.", Usage(300, 30, 3))])
+    terminal = Terminal("acp", place, str(homes.OPENCODE), "acp")
+    process = terminal.goal("Plant a tree")
+    said = terminal.end(process)
+    assert process.returncode == exits.OK, said
+    assert "I know the apple tree." in provider.requests[-1].text
+    assert {"goalfsm_update_goal", "goalfsm_wait"} <= set(provider.requests[0].tools)
+    # It tells what the last call of each turn used.
+    assert terminal.used() == Usage(400, 40, 23)
+    assert "says what the last model call of a turn used" in said
