@@ -397,3 +397,11 @@ def test_the_status_names_each_wait() -> None:
         ("process", 2, "build B"),
         ("event", None, ""),
     ]
+
+
+def test_the_model_says_by_its_tool_that_the_first_is_enough() -> None:
+    thread = started()
+    thread.dispatch()
+    assert thread.tool("wait", **{"for": "event", "any": True}).ok
+    assert [wait.any for wait in thread.session.waits] == [True]
+    assert thread.tool("wait", **{"for": "event", "any": "yes"}).code == "argument_invalid"

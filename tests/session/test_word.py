@@ -574,3 +574,14 @@ def test_what_ends_unread_is_told() -> None:
     assert done is not None
     assert done.unread == ("do not drop the column", "and be brief")
     assert thread.reply.message == "the goal is complete; 2 messages were in no turn: and be brief"
+
+
+def test_the_record_says_who_accepted_where_the_receiver_found_that_out() -> None:
+    by = e.By(uid=1000, pid=7, program="goalfsm", terminal="/dev/pts/1")
+    accepted = open_claim(PERSON)
+    accepted.do(e.ClaimAccepted(by=by))
+    declared = running()
+    declared.do(e.CompletionRequested(by=by))
+    for thread in (accepted, declared):
+        assert thread.session.completion is not None
+        assert thread.session.completion.by == by

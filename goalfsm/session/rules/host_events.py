@@ -177,10 +177,9 @@ def _over(session: Session, ctx: Context, *, well: bool, gone: bool) -> Change:
     """Let go of the run that has ended: what it was told, and what it claimed."""
     if session.host.in_run:
         session = replace(session, host=replace(session.host, in_run=False))
-    if session.run is None:
-        session = word.settled(session, word.HOST_RUN, taken=well)
-        if not well:
-            session = claims.void(session, ctx)
+    session = word.settled(session, word.HOST_RUN, taken=well)
+    if not well:
+        session = claims.void(session, ctx)
     return claims.ask(session, over=True) if gone else Change(session)
 
 
