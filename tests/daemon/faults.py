@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from goalfsm.daemon.flow import mailbox as actors
-from goalfsm.daemon.flow import replay as replaying
-from goalfsm.daemon.remote import offline
-from goalfsm.session import codec
+from goalfsm.session import codec, thread
 from goalfsm.session import events as e
 from goalfsm.session.thread import handle
 from goalfsm.store.port import Store
@@ -40,9 +37,7 @@ def faulty(monkeypatch: pytest.MonkeyPatch, when: Faulty) -> Iterator[list[e.Eve
         return handle(session, event, context)
 
     with monkeypatch.context() as patched:
-        patched.setattr(actors, "handle", raising)
-        patched.setattr(offline, "handle", raising)
-        patched.setattr(replaying, "handle", raising)
+        patched.setattr(thread, "handle", raising)
         yield met
 
 

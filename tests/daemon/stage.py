@@ -141,6 +141,11 @@ class Stage:
             seq=number,
         )
 
+    def leave_row(self, inbox_id: str, event: e.Event, thread_id: str = THREAD) -> None:
+        """Leave an event in the inbox, as a command does that finds nobody to answer it."""
+        written = codec.encode_event(event)
+        self.store().inbox.put(inbox_id, thread_id, at_ms=self.clock.wall_ms(), event=written)
+
     def open_effects(self) -> list[str]:
         return [row.kind for row in self.disk.open_effects.values()]
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from goalfsm.daemon.flow.decide import prepare
-from goalfsm.daemon.host.clock import decision_context
 from goalfsm.diagram import Diagram
 from goalfsm.diagram.ours.thread import of_thread
 from goalfsm.goal.machine import GoalMachine
 from goalfsm.goal.model import Limits, Usage
 from goalfsm.session import events as e
-from goalfsm.session.state import Session
-from goalfsm.session.thread import handle
+from goalfsm.session.state import Rules, Session
+from goalfsm.session.thread import GoalThread
 from goalfsm.store.memory import MemoryDisk, MemoryStore
 from goalfsm.store.port import Committed, Identity
 from goalfsm.testing import claims_complete, fails
@@ -54,14 +53,14 @@ class Thread:
         for event in events:
             at_ms = START_MS + self.revision * 1_000
             event_id = f"event {self.revision}"
-            context = decision_context("t", event_id, at_ms, self.machine)
-            step = handle(self.session, event, context)
-            commit = prepare("t", self.revision, event, step, event_id=event_id, at_ms=at_ms).commit
+            thread = GoalThread(self.session, thread_id="t", rules=Rules(self.machine))
+            ready = thread.step(event, id=event_id, at_ms=at_ms)
+            commit = prepare("t", self.revision, ready, event_id=event_id, at_ms=at_ms).commit
             if self.rules_version is not None:
                 commit = replace(commit, rules_version=self.rules_version)
             (outcome,) = self.store.commit([commit])
             assert isinstance(outcome, Committed)
-            self.session, self.revision = step.session, self.revision + 1
+            self.session, self.revision = ready.state, self.revision + 1
         return self
 
     def drawn(self, name: str) -> Diagram:

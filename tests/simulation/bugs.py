@@ -12,7 +12,6 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from goalfsm.daemon.flow import mailbox
 from goalfsm.daemon.flow.decide import reopened
 from goalfsm.daemon.flow.inbox import InboxRows
 from goalfsm.daemon.flow.mailbox import Mailbox
@@ -21,7 +20,7 @@ from goalfsm.daemon.guards.quarantine import Quarantine
 from goalfsm.daemon.guards.takeover import Takeover
 from goalfsm.daemon.stages import live_run as live
 from goalfsm.daemon.stages.effects import Effects
-from goalfsm.session import continuation
+from goalfsm.session import continuation, thread
 from goalfsm.session import events as e
 from goalfsm.session.rules import runs, scheduling, word
 from goalfsm.store import memory
@@ -216,7 +215,7 @@ def leave_orphans() -> Patches:
     yield patch.object(Takeover, "_end_runs", nobody)
 
 
-@_bug("an engine that was fenced leaves its workers running", 60, first=560)
+@_bug("an engine that was fenced leaves its workers running", 60, first=280)
 def spare_fenced_workers() -> Patches:
     end = live.LiveRun.end
 
@@ -238,7 +237,7 @@ def lose_steering() -> Patches:
     )
 
 
-@_bug("timers of threads that rest are not set again at a start", 200)
+@_bug("timers of threads that rest are not set again at a start", 80, first=200)
 def forget_timers() -> Patches:
     threads = Takeover._threads_of_engines
 
@@ -251,19 +250,19 @@ def forget_timers() -> Patches:
 
 @_bug("a decision draws its jitter itself", 30)
 def decide_by_chance() -> Patches:
-    given = mailbox.decision_context
+    given = thread.context_of
     drawn = iter(range(1, 10**9))
 
-    def context(*asked: Any) -> Any:
-        return given(*asked)._replace(jitter=next(drawn) % 97 / 97)
+    def context(*asked: Any, **more: Any) -> Any:
+        return given(*asked, **more)._replace(jitter=next(drawn) % 97 / 97)
 
-    yield patch.object(mailbox, "decision_context", context)
+    yield patch.object(thread, "context_of", context)
 
 
 # Faults in decisions.
 
 
-@_bug("a decision that meets a fault is dropped, and its thread left as it is", 60, first=200)
+@_bug("a decision that meets a fault is dropped, and its thread left as it is", 60)
 def drop_what_meets_a_fault() -> Patches:
     yield patch.object(Quarantine, "met", lambda _self, _thread_id, _error, _undecided: None)
 

@@ -14,7 +14,8 @@ from goalfsm.session import codec
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.state import Reply, Session, Step
-from goalfsm.session.thread import handle
+from goalfsm.session.thread import Ready, handle
+from goalfsm.session.wake import next_wake
 from goalfsm.store.port import EXPIRY_MS, Commit, Committed, Conflict, Done, Duplicate, Outcome
 from goalfsm.testing import invariants
 from tests.simulation.effect_rules import EffectRules
@@ -170,8 +171,7 @@ class Oracle(SessionRules, EffectRules):
         again = prepare(
             commit.thread_id,
             commit.expected_revision,
-            event,
-            step,
+            Ready(event, *step, next_wake(step.session)),
             event_id=commit.event_id,
             at_ms=commit.at_ms,
             outside=commit.inbox_id is not None,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from goalfsm.daemon.flow import mailbox as deciding
 from goalfsm.daemon.flow import threads as actors
+from goalfsm.session import thread as deciding
 from goalfsm.session.rules import runs
 from tests.simulation.endings import Poisoned
 

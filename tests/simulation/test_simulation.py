@@ -53,7 +53,7 @@ def test_a_failing_plan_is_made_small() -> None:
     """Nothing can be left out of it any more, and it still breaks the same rule."""
     with switched_on("redo_nothing"):
         seed, violation = next(
-            (seed, violation) for seed in range(20) if (violation := run(draw(seed))[1])
+            (seed, violation) for seed in range(1, 20) if (violation := run(draw(seed))[1])
         )
         plan = draw(seed)
         small = shrink(plan, violation.rule)

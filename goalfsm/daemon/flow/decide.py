@@ -12,8 +12,7 @@ from goalfsm.goal.model import ACTIVE, STATUSES
 from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.session.effects import AppendEntry, SendWork
-from goalfsm.session.state import RULES_VERSION, Decision, Reply, Session, Step
-from goalfsm.session.wake import next_wake
+from goalfsm.session.state import RULES_VERSION, Decision, Reply, Session
 from goalfsm.session.work import under_way
 from goalfsm.store import port
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from goalfsm.daemon.flow.ports import EventBatch, Said, Undecided
+    from goalfsm.session.thread import Ready
 
 ACCEPTED: Final = Reply(ok=True)
 """The reply to an event that nobody refuses."""
@@ -43,7 +43,7 @@ NEED_ENGINE: Final = frozenset({ACTIVE, *(f"{status}{_MOVING}" for status in ("n
 def single(event: e.Event, done: tuple[str, ...] = ()) -> EventBatch:
     """Return the batch of one event, which reports ``done``."""
 
-    def batch(_: Session) -> Generator[Said, Step, None]:
+    def batch(_: Session) -> Generator[Said, Ready, None]:
         yield WithDone(event, done) if done else event
 
     return batch
@@ -52,24 +52,23 @@ def single(event: e.Event, done: tuple[str, ...] = ()) -> EventBatch:
 def prepare(
     thread_id: str,
     revision: int,
-    event: e.Event,
-    step: Step,
+    ready: Ready,
     *,
     event_id: str,
     at_ms: int,
     outside: bool = False,
     done: tuple[str, ...] = (),
 ) -> Decided:
-    """Return the commit of ``step``, which ``event`` made of the state at ``revision``.
+    """Return the commit of ``ready``, which an event made of the state at ``revision``.
 
     ``outside``: the event came from another process or an API call, so its reply is kept for
     the case that it is sent again. ``done`` are keys of effects that this event reports as done.
     """
-    session = step.session
-    state = codec.encode(session)
+    session, event = ready.state, ready.event
+    state = ready.snapshot()
     outbox: list[Task] = []
     history: list[bytes] = []
-    for index, effect in enumerate(step.effects):
+    for index, effect in enumerate(ready.effects):
         if isinstance(effect, AppendEntry):
             history.append(codec.encode_entry(effect.entry))
         elif not isinstance(effect, SendWork):
@@ -81,11 +80,11 @@ def prepare(
         at_ms=at_ms,
         event_id=event_id,
         event=codec.encode_event(event),
-        decision=_decided(step, at_ms),
+        decision=_decided(ready, at_ms),
         state=state,
         digest=codec.digest(state),
         rules_version=RULES_VERSION,
-        wake_at_ms=next_wake(session),
+        wake_at_ms=ready.wake_at,
         status=label(session),
         outbox=tuple(
             port.Effect(key=key, kind=type(effect).__name__, payload=codec.encode_effect(effect))
@@ -94,17 +93,17 @@ def prepare(
         outbox_done=done,
         history=tuple(history),
         inbox_id=event_id if outside else None,
-        reply=codec.encode_reply(step.reply or ACCEPTED) if outside else None,
+        reply=codec.encode_reply(ready.reply or ACCEPTED) if outside else None,
         kind=type(event).__name__ if isinstance(event, _LOOKED_UP) else "",
     )
-    return Decided(commit, event, step, tuple(outbox))
+    return Decided(commit, ready, tuple(outbox))
 
 
-def _decided(step: Step, at_ms: int) -> bytes | None:
-    """Return what the journal says of the step: the decision, or that and why it was refused."""
-    if step.decision is not None:
-        return codec.encode_decision(step.decision)
-    reply = step.reply
+def _decided(ready: Ready, at_ms: int) -> bytes | None:
+    """Return what the journal says of an event: the decision, or that and why it was refused."""
+    if ready.decision is not None:
+        return codec.encode_decision(ready.decision)
+    reply = ready.reply
     if reply is None or reply.ok:
         return None
     refused = Decision(

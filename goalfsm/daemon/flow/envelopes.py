@@ -67,7 +67,7 @@ class PendingCommit:
         self.envelope = envelope
         self.decided = decided
         self.landed = 0
-        last = decided[-1].step.reply if decided else refusal
+        last = decided[-1].ready.reply if decided else refusal
         self.reply = last or ACCEPTED
 
     def land(

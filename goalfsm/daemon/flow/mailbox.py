@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from goalfsm.daemon.flow.decide import decode_reply, prepare
 from goalfsm.daemon.flow.envelopes import Envelope, PendingCommit
 from goalfsm.daemon.flow.ports import Landed, Undecided, WithDone
-from goalfsm.daemon.host.clock import decision_context
+from goalfsm.daemon.host.zones import zone
 from goalfsm.errors import GoalError, OutcomeUnknown, StoreError, StoreUnavailable, described
 from goalfsm.session.state import Reply
-from goalfsm.session.thread import handle
+from goalfsm.session.thread import GoalThread
 from goalfsm.store.port import Committed, Conflict, Duplicate, Refused
 
 if TYPE_CHECKING:
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
     from goalfsm.daemon.flow.ports import Aftermath, Decided
     from goalfsm.daemon.host.clock import Clock, IdSource
-    from goalfsm.goal.machine import GoalMachine
     from goalfsm.session.events import Event
-    from goalfsm.session.state import Session
+    from goalfsm.session.state import Rules, Session
     from goalfsm.store.port import Commit, Outcome
     from goalfsm.store.pump import Pump
 
@@ -41,7 +40,7 @@ class Deciding(NamedTuple):
 
     clock: Clock
     ids: IdSource
-    machine: GoalMachine | None
+    rules: Rules
     pump: Pump
     load: Callable[[str], tuple[Session, int]]
     """Returns what is stored of a thread and its revision, 0 where nothing is."""
@@ -175,7 +174,7 @@ class Mailbox:
                 continue
             self._chain.append(pending)
             if pending.decided:
-                session = pending.decided[-1].step.session
+                session = pending.decided[-1].ready.state
                 revision += len(pending.decided)
                 events += len(pending.decided)
 
@@ -208,6 +207,7 @@ class Mailbox:
         every: list[Decided] = []
         event: Event | None = None
         event_id = envelope.event_id
+        thread = GoalThread(session, thread_id=self.thread_id, rules=deciding.rules, zones=zone)
         try:
             batch = envelope.batch(session)
             said = next(batch, None)
@@ -215,26 +215,24 @@ class Mailbox:
                 event, done = said if isinstance(said, WithDone) else (said, ())
                 event_id = (not every and envelope.event_id) or deciding.ids.event_id()
                 at_ms = deciding.clock.now_ms()
-                context = decision_context(self.thread_id, event_id, at_ms, deciding.machine)
-                step = handle(session, event, context)
-                refused = step.reply is not None and not step.reply.ok
+                ready = thread.step(event, id=event_id, at_ms=at_ms)
+                refused = ready.reply is not None and not ready.reply.ok
                 if refused and revision == 0 and not envelope.from_inbox:
                     # A thread begins with something that was accepted.
-                    return PendingCommit(envelope, [], step.reply)
+                    return PendingCommit(envelope, [], ready.reply)
                 decided = prepare(
                     self.thread_id,
                     revision,
-                    event,
-                    step,
+                    ready,
                     event_id=event_id,
                     at_ms=at_ms,
                     outside=envelope.outside,
                     done=done,
                 )
                 every.append(decided)
-                session, revision = step.session, revision + 1
+                revision += 1
                 try:
-                    said = batch.send(step)
+                    said = batch.send(ready)
                 except StopIteration:
                     said = None
         except StoreError:
@@ -283,7 +281,7 @@ class Mailbox:
             answered.append(pending)
         before = self._session
         if landed:
-            self._session = landed[-1].step.session
+            self._session = landed[-1].ready.state
             self.revision += len(landed)
         rest = chain[len(answered) :]
         if stopped is not None:
@@ -302,7 +300,7 @@ class Mailbox:
 
     def _landed(self, before: Session, decided: list[Decided]) -> None:
         done = tuple(key for each in decided for key in each.commit.outbox_done)
-        session = decided[-1].step.session
+        session = decided[-1].ready.state
         landed = Landed(self.thread_id, before, session, tuple(decided), done)
         self._deciding.aftermath.landed(landed)
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from goalfsm.errors import StoreError
     from goalfsm.session.effects import Effect
-    from goalfsm.session.state import Reply, Session, Step
+    from goalfsm.session.state import Reply, Session
+    from goalfsm.session.thread import Ready
     from goalfsm.store.port import Commit
     from goalfsm.views.status import Status
 
@@ -29,8 +30,7 @@ class Decided(NamedTuple):
     """One event with what was decided about it, ready to be committed."""
 
     commit: Commit
-    event: e.Event
-    step: Step
+    ready: Ready
     outbox: tuple[Task, ...]
 
 
@@ -71,7 +71,7 @@ class WithDone(NamedTuple):
 
 
 Said = e.Event | WithDone
-EventBatch = Callable[["Session"], Generator[Said, "Step", None]]
+EventBatch = Callable[["Session"], Generator[Said, "Ready", None]]
 """Yields events that are committed as one piece, and is sent what was decided about each.
 
 It gets the session that the first one is decided on; where nothing is to say it yields nothing.

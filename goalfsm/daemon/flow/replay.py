@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from goalfsm.daemon.host.clock import decision_context
+from goalfsm.daemon.host.zones import zone
 from goalfsm.errors import StoreError, described
 from goalfsm.goal.model import PAUSED
 from goalfsm.session import codec
-from goalfsm.session.state import BY_A_FAULT, RULES_VERSION, Session
-from goalfsm.session.thread import handle
+from goalfsm.session.state import BY_A_FAULT, Rules
+from goalfsm.session.thread import GoalThread, ReplayError
 
 if TYPE_CHECKING:
     from goalfsm.goal.machine import GoalMachine
-    from goalfsm.store.port import Store
+    from goalfsm.store.port import JournalRow, Store
 
 _PAGE = 1_000
 
@@ -46,20 +46,33 @@ def replay(store: Store, thread_id: str, machine: GoalMachine | None = None) -> 
     stored = store.sessions.load(thread_id)
     if stored is None:
         return Replay()
-    session = Session(policy=codec.decode(stored.state).began_with)
-    revision = 0
-    while rows := store.journal.read(thread_id, after=revision, limit=_PAGE):
-        for row in rows:
-            if row.rules_version != RULES_VERSION or row.revision != revision + 1:
-                return Replay(rows=revision, skipped=True)
-            context = decision_context(thread_id, row.event_id, row.at_ms, machine)
-            session = handle(session, codec.decode_event(row.event), context).session
-            revision = row.revision
-            if codec.digest(codec.encode(session)) != row.digest:
-                return Replay(rows=revision, wrong_at=revision)
-    if revision != stored.revision or codec.encode(session) != stored.state:
+    began_with = codec.decode(stored.state).began_with
+    rows = GoalThread.replay(
+        _journal(store, thread_id),
+        began_with,
+        thread_id=thread_id,
+        rules=Rules(machine),
+        zones=zone,
+    )
+    revision, state = 0, b""
+    try:
+        for replayed in rows:
+            revision, state = replayed.row.revision, replayed.row.digest
+    except ReplayError as error:
+        if error.code == "state_differs":
+            return Replay(rows=error.revision, wrong_at=error.revision)
+        return Replay(rows=revision, skipped=True)
+    if revision != stored.revision or state != codec.digest(stored.state):
         return Replay(rows=revision, wrong_at=stored.revision)
     return Replay(rows=revision)
+
+
+def _journal(store: Store, thread_id: str) -> Iterator[JournalRow]:
+    """Yield the thread's journal, oldest row first."""
+    revision = 0
+    while rows := store.journal.read(thread_id, after=revision, limit=_PAGE):
+        yield from rows
+        revision = rows[-1].revision
 
 
 def stopped_by_faults(store: Store) -> Iterator[tuple[str, str]]:
@@ -83,8 +96,8 @@ def undecidable(store: Store) -> Iterator[tuple[str, str]]:
             try:
                 event = codec.decode_event(row.event)
                 stored = store.sessions.load(row.thread_id)
-                session = Session() if stored is None else codec.decode(stored.state)
-                handle(session, event, decision_context(row.thread_id, row.inbox_id, row.at_ms))
+                thread = GoalThread.new() if stored is None else GoalThread.load(stored.state)
+                thread.step(event, id=row.inbox_id, at_ms=row.at_ms)
             except StoreError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it is what is wrong

@@ -12,7 +12,7 @@ from goalfsm.daemon.flow.envelopes import Envelope
 from goalfsm.daemon.flow.mailbox import Deciding, Mailbox
 from goalfsm.errors import StoreError, described
 from goalfsm.session import codec
-from goalfsm.session.state import Session
+from goalfsm.session.state import Rules, Session
 
 if TYPE_CHECKING:
     import asyncio
@@ -52,7 +52,7 @@ class Threads:
         self._policy = policy
         self._aftermath = aftermath
         self._report = report
-        self._deciding = Deciding(clock, ids, machine, pump, self.stored, aftermath)
+        self._deciding = Deciding(clock, ids, Rules(machine), pump, self.stored, aftermath)
         self._all: dict[str, Mailbox] = {}
         self._quiet: OrderedDict[str, None] = OrderedDict()
         self._unreadable: set[str] = set()

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from goalfsm.daemon.flow.threads import Threads
     from goalfsm.daemon.stages.effects import Effects
     from goalfsm.daemon.stages.live_run import LiveRuns
-    from goalfsm.session.state import Session, Step
+    from goalfsm.session.state import Session
+    from goalfsm.session.thread import Ready
 
 FIRST_RETRY_S: Final = 1.0
 RETRIES: Final = 3
@@ -107,7 +108,7 @@ class Quarantine:
     def close_run(self, thread_id: str) -> None:
         """End a run that is open and that no worker of this engine will tell of."""
 
-        def batch(session: Session) -> Generator[Said, Step, None]:
+        def batch(session: Session) -> Generator[Said, Ready, None]:
             if self._runs.has(thread_id):
                 return
             gone = not self._holds.has(PROCESSES, thread_id)
@@ -163,7 +164,7 @@ def _is_taken_up(landed: Landed) -> bool:
     """Tell whether a person has said that the thread's goal is to go on."""
     before = landed.before
     for decided in landed.decided:
-        event, reply, after = decided.event, decided.step.reply, decided.step.session
+        event, reply, after = decided.ready.event, decided.ready.reply, decided.ready.state
         accepted = reply is not None and reply.ok
         if accepted and isinstance(event, e.Expecting) and event.origin == "person":
             begins = _is_active(after) and not _is_active(before)

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from goalfsm.daemon.stages.effects import Effects
     from goalfsm.daemon.stages.process_watch import ProcessWatch
     from goalfsm.daemon.stages.wakeups import Wakeups
-    from goalfsm.session.state import Reply, Run, Session, Step
+    from goalfsm.session.state import Reply, Run, Session
+    from goalfsm.session.thread import Ready
     from goalfsm.store.port import OpenEffect, Store
 
 PAGE: Final = 1_000
@@ -154,7 +155,7 @@ class Takeover:
     async def _take_over(self, thread_id: str, run: Run | None, *, after_crash: bool) -> Reply:
         ending = None if run is None else await self._ending_of(thread_id, run)
 
-        def batch(session: Session) -> Generator[Said, Step, None]:
+        def batch(session: Session) -> Generator[Said, Ready, None]:
             if session.run is not None and ending is not None:
                 yield from ending(session)
             yield e.EngineStarted(after_crash=after_crash)
@@ -227,7 +228,7 @@ class Takeover:
 
 
 def _interrupted(run: Run) -> EventBatch:
-    def batch(_: Session) -> Generator[Said, Step, None]:
+    def batch(_: Session) -> Generator[Said, Ready, None]:
         yield e.RunInterrupted(run_id=run.run_id, detail="the engine stopped while it was running")
 
     return batch
@@ -236,7 +237,7 @@ def _interrupted(run: Run) -> EventBatch:
 def _result(run: Run, reported: tuple[w.TurnEvent, ...], zone: str | None) -> EventBatch:
     """Return the end of a run that finished while no engine was there."""
 
-    def batch(_: Session) -> Generator[Said, Step, None]:
+    def batch(_: Session) -> Generator[Said, Ready, None]:
         yield finished(run, reported, zone)
 
     return batch

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from goalfsm.daemon.flow.decide import ACCEPTED, decode_reply, failure_of, prepare
 from goalfsm.daemon.flow.ports import Undecided
-from goalfsm.daemon.host.clock import SystemClock, SystemEntropy, decision_context
+from goalfsm.daemon.host.clock import SystemClock, SystemEntropy
+from goalfsm.daemon.host.zones import zone
 from goalfsm.errors import GoalError, OutcomeUnknown, StoreUnavailable
 from goalfsm.session import codec
 from goalfsm.session.policy import Policy
-from goalfsm.session.state import Reply, Session
-from goalfsm.session.thread import handle
+from goalfsm.session.state import Reply
+from goalfsm.session.thread import GoalThread
 from goalfsm.store.owner import own_identity
 from goalfsm.store.port import Committed, Conflict, Duplicate, Held, Refused
 
@@ -62,18 +63,17 @@ def _decide(
 ) -> Reply:
     for _ in range(_ATTEMPTS):
         stored = store.sessions.load(thread_id)
-        session = Session(policy=policy or Policy())
+        thread = GoalThread.new(policy, thread_id=thread_id, zones=zone)
         revision = 0
         if stored is not None:
-            session, revision = codec.decode(stored.state), stored.revision
+            thread = GoalThread.load(stored.state, thread_id=thread_id, zones=zone)
+            revision = stored.revision
         at_ms = SystemClock().wall_ms()
-        step = handle(session, event, decision_context(thread_id, event_id, at_ms))
-        reply = step.reply or ACCEPTED
+        ready = thread.step(event, id=event_id, at_ms=at_ms)
+        reply = ready.reply or ACCEPTED
         if revision == 0 and not reply.ok and store.inbox.answer(event_id) is None:
             return reply
-        decided = prepare(
-            thread_id, revision, event, step, event_id=event_id, at_ms=at_ms, outside=True
-        )
+        decided = prepare(thread_id, revision, ready, event_id=event_id, at_ms=at_ms, outside=True)
         match _commit(store, decided.commit):
             case Committed():
                 return reply

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from goalfsm.daemon.flow.ports import EventBatch, Inbox, Report, Said, Sessions, Spawn
     from goalfsm.daemon.host.clock import Clock
     from goalfsm.daemon.stages.subscriptions import Subscriptions
-    from goalfsm.session.state import Reply, Run, Session, Step
+    from goalfsm.session.state import Reply, Run, Session
+    from goalfsm.session.thread import Ready
 
 Ending = Literal["interrupted", "killed"]
 """Why a run is ended early: the thread is needed; we may not write any more."""
@@ -61,7 +62,7 @@ class RunPorts(NamedTuple):
     """Tells whether the store is still this engine's. Raises `StoreError` where nobody knows."""
     stuck: Callable[[StoreError], None]
     """Is told of a store that cannot be read or written."""
-    follow_on: Callable[[str, Assignment, Session], Generator[Said, Step, None]]
+    follow_on: Callable[[str, Assignment, Session], Generator[Said, Ready, None]]
     """Yields the dispatch of the turn that the run's end leaves queued."""
     gone: Callable[[Iterable[int]], Awaitable[None]]
     """Returns when all of these processes have ended."""
@@ -200,7 +201,7 @@ class LiveRun:
         if not await self.steer(f"wind-down-{goal_id}", text):
             return
 
-        def batch(session: Session) -> Generator[Said, Step, None]:
+        def batch(session: Session) -> Generator[Said, Ready, None]:
             # A turn that has ended meanwhile may not have seen it: then it gets one of its own.
             if session.run is not None and session.run.run_id == self.run_id:
                 yield e.WindDownDelivered(run_id=self.run_id)
@@ -427,20 +428,20 @@ class LiveRun:
         is_interrupted, run, seen, ports = self._interrupted(), self._run, self._seen, self._ports
         gone = not ports.holds.has(PROCESSES, self.thread_id)
 
-        def batch(session: Session) -> Generator[Said, Step, None]:
+        def batch(session: Session) -> Generator[Said, Ready, None]:
             if session.run is None or session.run.run_id != run.run_id:
                 return
             if is_interrupted:
-                step = yield e.RunInterrupted(
+                ready = yield e.RunInterrupted(
                     run_id=run.run_id,
                     detail=self._why(),
                     ended_ms=ports.clock.now_ms(),
                     gone=gone,
                 )
             else:
-                step = yield ended(session.run, seen, zone=ports.clock.zone(), gone=gone)
+                ready = yield ended(session.run, seen, zone=ports.clock.zone(), gone=gone)
             if gone:
-                yield from ports.follow_on(self.thread_id, self._limits, step.session)
+                yield from ports.follow_on(self.thread_id, self._limits, ready.state)
 
         return batch
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from goalfsm.daemon.flow.ports import Outbox, Said, Task
     from goalfsm.daemon.host.clock import Clock
     from goalfsm.daemon.stages.live_run import LiveRuns, RunPorts
-    from goalfsm.session.state import Session, Step
+    from goalfsm.session.state import Session
+    from goalfsm.session.thread import Ready
     from goalfsm.store.port import Processes
     from goalfsm.workers.protocol import Spawned
 
@@ -81,7 +82,7 @@ class RunControl:
             live.end("interrupted", reason)
             return
 
-        def batch(session: Session) -> Generator[Said, Step, None]:
+        def batch(session: Session) -> Generator[Said, Ready, None]:
             if session.run is not None and session.run.run_id == run_id:
                 yield e.RunInterrupted(run_id=run_id, detail=reason)
 

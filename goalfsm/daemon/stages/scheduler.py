@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from goalfsm.daemon.host.clock import IdSource
     from goalfsm.daemon.stages.live_run import LiveRuns
     from goalfsm.session.events import RunDispatched
-    from goalfsm.session.state import Session, Step
+    from goalfsm.session.state import Session
+    from goalfsm.session.thread import Ready
 
 MAX_RUNS: Final = 8
 """How many runs go on at once unless the embedder says otherwise."""
@@ -163,7 +164,7 @@ class Scheduler:
 
     def follow_on(
         self, thread_id: str, assignment: Assignment, session: Session
-    ) -> Generator[Said, Step, None]:
+    ) -> Generator[Said, Ready, None]:
         """Yield the dispatch of the turn that waits in ``session``, which the last one has left.
 
         So the end and the next beginning are one commit. Only where nobody else waits for the
@@ -226,7 +227,7 @@ class Scheduler:
             return
         intended = self._intend(thread_id, assignment, work)
 
-        def batch(session: Session) -> Generator[Said, Step, None]:
+        def batch(session: Session) -> Generator[Said, Ready, None]:
             if queued(session) == work and can_begin(session) and not self._holds.stops(thread_id):
                 yield intended
 

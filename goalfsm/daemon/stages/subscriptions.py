@@ -84,14 +84,14 @@ Notice = Happened | StatusChanged | Output | Problem | Missed | Settled | Ended
 
 def happened(thread_id: str, decided: Decided) -> Happened:
     """Return the notice of a committed event."""
-    commit, step = decided.commit, decided.step
+    commit, ready = decided.commit, decided.ready
     return Happened(
         thread_id=thread_id,
         revision=commit.expected_revision + 1,
         at_ms=commit.at_ms,
-        event=public(decided.event),
-        reply=step.reply,
-        decision=step.decision,
+        event=public(ready.event),
+        reply=ready.reply,
+        decision=ready.decision,
     )
 
 

@@ -1,0 +1,95 @@
+"""A thread that is halted goes on by a person's new word, and by nothing that was said before."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from goalfsm.daemon.flow.holds import HALTED
+from goalfsm.session import events as e
+from tests.daemon.faults import faulty, is_a
+from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, inside, play, steps, worker
+
+
+def test_a_command_that_is_sent_again_lifts_no_halt_that_came_after_it() -> None:
+    """It is answered from the journal, which changes nothing."""
+
+    async def scene(stage: Stage) -> None:
+        async with stage.engine(worker(steps(["a", 1.0], ["b", 1.0], [COMPLETE]))) as engine:
+            first = await engine.submit(THREAD, OBJECTIVE, "first")
+            inside(engine).holds.add(HALTED, THREAD)
+            await asyncio.sleep(10)
+            turns = len(stage.events(e.RunDispatched))
+            again = await engine.submit(THREAD, OBJECTIVE, "first")
+            assert again == first
+            await asyncio.sleep(10)
+            assert inside(engine).holds.has(HALTED, THREAD)
+            assert len(stage.events(e.RunDispatched)) == turns
+            resume = e.ResumeRequested()
+            await engine.submit(THREAD, e.PauseRequested())
+            assert (await engine.submit(THREAD, resume, "second")).ok
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "complete"
+
+    play(scene)
+
+
+def test_an_inbox_row_whose_fault_could_not_be_recorded_is_consumed_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its sender gets an answer from this engine, and need not wait for another."""
+
+    async def scene(stage: Stage) -> None:
+        async with stage.engine({}) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            stage.leave_row("asked", e.EditRequested(objective="another"))
+            met = 0
+
+            def once(_session: object, event: e.Event) -> bool:
+                nonlocal met
+                failing = isinstance(event, e.EditRequested | e.DecisionFailed) and met < 2
+                met += failing
+                return failing
+
+            with faulty(monkeypatch, once):
+                await asyncio.sleep(30)
+            assert met == 2
+            answer = stage.store().inbox.answer("asked")
+            assert answer is not None
+            assert answer.reply is not None
+            assert stage.store().inbox.pending() == ()
+
+    play(scene)
+
+
+def test_a_run_whose_end_met_faults_at_a_start_is_closed_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The takeover met one, and the end that was to take its place another."""
+
+    async def scene(stage: Stage) -> None:
+        first = await stage.engine(worker(steps([500.0, "a"]))).__aenter__()
+        await first.submit(THREAD, OBJECTIVE)
+        await asyncio.sleep(1)
+        await stage.crash(first)
+        met = 0
+
+        def twice(_session: object, event: e.Event) -> bool:
+            nonlocal met
+            failing = is_a(e.EngineStarted, e.RunInterrupted)(_session, event) and met < 2
+            met += failing
+            return failing
+
+        with faulty(monkeypatch, twice):
+            async with stage.engine(worker(steps([COMPLETE]))) as second:
+                await asyncio.sleep(60)
+                session = second.session(THREAD)
+                assert met == 2
+                assert session.run is None
+                assert session.host.idle
+                assert session.goal is not None
+                assert session.goal.status == "paused"
+
+    play(scene)
