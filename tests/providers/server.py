@@ -32,13 +32,17 @@ Chooser = Callable[["Request"], Answer | None]
 
 @dataclasses.dataclass
 class Request:
-    """One call of a model as it came; ``at`` is `time.monotonic` of its last byte."""
+    """One call of a model as it came.
+
+    ``at`` is `time.monotonic` of its last byte, ``done`` that of the last byte of its answer.
+    """
 
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
     at: float
     answer: Answer | None = None
+    done: float = 0.0
     charged: Usage = dataclasses.field(default_factory=Usage)
 
     @property
@@ -214,6 +218,7 @@ class Provider:
         request.charged = answer.usage
         writer.write(b"0\r\n\r\n")
         await writer.drain()
+        request.done = time.monotonic()
         return True
 
 
