@@ -102,7 +102,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         r"\b[Aa]ssert(?:ion failed\b|(?:ed|s)? \S{1,80} (?:==|!=|<|>|is|in|not) )",
         r"\b[Ee]xpected:?\s.{0,40}\b[245]\d\d\b.{0,60}\b[245]\d\d\b",
         r"\b[Ee]xpected.{0,30}\b(?:status|response) code\b",
-        r"\b[1-5]\d\d (?:==|!=|===|!==) [1-5]\d\d\b",
+        r"\b[1-5]\d\d (?:==|!=|===|!==) [1-5]\d\d\b|\bTests run: \d|\bbut was: <",
         r"\b[Ee]xpected .{1,80} to (?:equal|deep|match snapshot|throw)\b",
         example="assert 'insufficient_quota' in str(err)",
     ),
@@ -156,6 +156,11 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "|nginx|openssl|gpg|unzip|zip|gzip|jq|xargs|diff|patch|sort|mount|df|du|ln|kill"
         "|strace|gdb|ffmpeg|npx|bun|deno|vite|rake|rails|bundle|composer|dotnet|bazel|sbt"
         r"|flutter|swift|cron|python3?|\S{1,80}\.(?:sh|py|bash)): ",
+        r"^(?:az|gcloud|heroku|vercel|netlify|fly|flyctl|wrangler|firebase|adb|xcodebuild|pod"
+        r"|certbot|traefik|prometheus|supabase|railway|eas|expo|cdk|pulumi|serverless|minikube"
+        r"|podman|choco|winget|scoop|msbuild|nuget|dotnet|sbt|scrapy|yfinance)"
+        r"(?:[ .][\w.-]{1,30}){0,3} ?: |^ERROR: \((?:gcloud|az)\b|^Invoke-\w{1,40} ?: "
+        r"|^At line:\d+ char:\d+|^PS [A-Z]:\\|What went wrong:|\bThe install of \S{1,80} was NOT",
         r"command not found|^(?:[\w.-]{1,40}@\S{1,80})?[$#+] \S|^[Uu]sage: ",
         r"\b(?:unknown|unrecognized|invalid) (?:option|flag|command|switch)\b",
         r"^/\S{1,80}: line \d+: |^Killed$|[Nn]o such file or directory",
@@ -210,11 +215,11 @@ SHAPES: Final[tuple[Shape, ...]] = (
         r"\b(?:elasticsearch|opensearch\w{0,3}|elastic_transport|cassandra|influxdb|minio"
         "|zookeeper|etcd|consul|memcache|amqp|ldap3?|imaplib|ftplib|poplib|smtplib"
         "|telnetlib|pyodbc|oracledb|snowflake|duckdb|neo4j|stripe|twilio"
-        r"|boto3)\.[.\w]{0,80}",
-        r"when calling the (?:(?:Put|Get|Head|List|Delete|Copy)(?:Object|Bucket)\w{0,10}"
-        r"|List(?:Buckets|Objects\w{0,4})|CreateBucket|Describe\w{1,40}|RunInstances"
-        r"|(?:Get|Put|Update|Delete)Item|Query|Scan|SendMessage\w{0,6}|ReceiveMessage"
-        r"|Publish|GetSecretValue|GetParameters?\w{0,8}) operation",
+        r"|boto3|tweepy|praw|prawcore|discord|geopy|googleapiclient|slack_sdk|gspread"
+        r"|jira|telegram|scrapy|sendgrid|notion_client|shopify|firebase\w{0,8}|google\.cloud"
+        r"|yfinance|spotipy|dropbox|zenpy|atlassian|ldap|kubernetes)\.[.\w]{0,80}",
+        r"\bP[12]0\d\d: |\bdatabase server\b|\bcom\.google\.(?:firebase|cloud)\.",
+        r"when calling the (?!Invoke|Converse|Retrieve|CountTokens|ApplyGuard)\w{1,60} operation",
         r"\b(?:ActiveRecord|PG|Mysql2|Redis|Net|Github|Octokit)::\w|^ERROR \d{4} \("
         "|pull rate limit",
         r"\b(?:psycopg2?|sqlalchemy|sqlite3|pymongo|pymysql|MySQLdb|asyncpg|redis|celery"
@@ -324,6 +329,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
         r"\A(?!status|code|error|finish|stop|block|type|http"
         r"|.{0,30}[rR]eason)[\w.\[\]'\"]{1,80} ?=+ ?\S{1,80}(?:, ?\w{1,40}="
         r"\S{1,80}){0,8}\Z",
+        r"\A[\w.-]{1,40}:\n(?:\s{1,12}[\w.-]{1,40}: \S{1,60}\n?){1,40}\Z",
         r";$\n.{0,200};$|\A\w[\w ]{0,80};\s{0,4}\Z|\Areturn \S{1,40}\Z",
         r"^\s{0,20}(?:if|for|while|switch|catch|except)\b.{1,200}[:{]$|=> ?\{",
         r"\A\s{0,20}(?!.{0,30}[Rr]eason)[A-Za-z_][\w.]{0,60} = [\[{(\"']",
@@ -342,6 +348,8 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "prose",
         "prose",
         rf"\A\W{{0,4}}(?:{_either(_OPENINGS)})(?!\w)",
+        r"\A(?:feat|fix|chore|docs|refactor|test|perf|ci|build|style)(?:\([\w./-]{1,40}\))?!?: "
+        r"|\A(?:Closes|Fixes|Resolves) #\d|\A(?:Work done|Next steps?|Question|Plan|Remaining): ",
         r"\A\W{0,4}We've (?:\w{1,12} )?(?:agreed|decided|added|fixed|planned|discussed"
         r"|moved|changed)\b",
         rf"\A\W{{0,4}}(?:{_either(_DEEDS)})\b(?! (?:{_either(_NOT_DONE)}))",

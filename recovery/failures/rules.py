@@ -262,6 +262,7 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         r"maximum context length\b.{0,20}(?:[\d,]+|exceed)",
         r"(?:input )?token count.{0,40}exceed\w{0,3} the (?:max|limit)|input tokens exceed",
         r"range of input length|(?:prompt|input).{0,20}exceed\w{0,3} max",
+        r"larger than (?:the )?(?:model's )?n_ctx",
         r"exceed\w{0,3} the maximum (?:number of |allowed )?(?:input )?(?:tokens|length"
         "|input)",
         "exceeded model token limit",
@@ -389,6 +390,7 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         "|permission)",
         "not allowed to|must be a member|no access to|insufficient permission",
         "missing (?:scopes|permissions)|lacks permission|not have permission",
+        "access (?:to .{1,60} )?(?:has|is) not (?:been )?(?:granted|enabled)",
         "caller does not have|unable to locate credentials|reauthenticat",
         r"please (?:run|log|sign).{0,20}(?:login|in again|in\b)",
         "could not load (?:the )?default credentials|invalid authentication|not logged in",

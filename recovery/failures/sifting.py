@@ -15,7 +15,7 @@ from recovery.failures.false_positives import CODE, DATA, SHAPES, TALK, Shape
 _SDK_NAME: Final = re.compile(
     r"\b(?:openai|anthropic|litellm|cohere|mistralai|groq|together|fireworks|ollama"
     r"|botocore(?!\.exceptions\.ClientError)|xai_sdk|cerebras|huggingface_hub|text_generation|vertexai|replicate|langchain\w{0,20}"
-    r"|pydantic_ai|google|openrouter|deepseek|dashscope|zhipuai)(?:\.\w{1,60}){1,8}(?=:|\Z|\s)"
+    r"|pydantic_ai|google(?!\.(?:firebase|cloud))|openrouter|deepseek|dashscope|zhipuai)(?:\.\w{1,60}){1,8}(?=:|\Z|\s)"
 )
 _SDK: Final = re.compile(
     r"(?:site-packages|dist-packages|node_modules)[/\\](?:openai|anthropic|@anthropic-ai|litellm"
@@ -64,7 +64,7 @@ _WORDS: Final = re.compile(
 """Words by which a message speaks of a model's provider, whatever carries it."""
 # Data that has no key in which an error would be told is somebody's result.
 _ERROR_KEY: Final = re.compile(
-    r"[\"']name[\"']\s{0,4}:\s{0,4}[\"']\w{1,80}(?:Exception|Error)[\"']|[\"'](?:err|errors?"
+    r"[\"']name[\"']\s{0,4}:\s{0,4}[\"']\w{1,80}(?:Exception|Error)[\"']|[\"'](?:err|errors?|(?:finish|stop|block)Reason"
     r"|\w{0,20}[_-]?(?:error|message|code|status|type|reason)|msg|details?|fault"
     r"|exception|Message|errorMessage|errorType|statusCode|__type)\\{0,7}[\"']\s{0,4}:"
 )
