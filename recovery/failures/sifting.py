@@ -69,7 +69,9 @@ _ERROR_KEY: Final = re.compile(
     r"|exception|Message|errorMessage|errorType|statusCode|__type)\\{0,7}[\"']\s{0,4}:"
 )
 _URL: Final = re.compile(r"https?://\S{1,2000}")
-_FRAMES: Final = re.compile(r"^\s{1,12}at \S.{0,400}\n?", re.MULTILINE)
+_FRAMES: Final = re.compile(
+    r"^\s{1,12}at \S.{0,400}\n?|^\s{0,12}\S{1,200}\.rs:\d+(?::\d+)?\s{0,8}$", re.MULTILINE
+)
 _PATTERNS: Final = tuple(
     (shape, re.compile("|".join(f"(?:{text})" for text in shape.text), re.MULTILINE))
     for shape in SHAPES

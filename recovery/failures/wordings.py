@@ -443,8 +443,8 @@ SENTENCES: Final[tuple[Rule, ...]] = (
         r"\binternet connection (?:\w{1,12} ){0,4}(?:offline|lost|down)|\byou (?:are"
         r"|appear to be) offline\b|\bnet::err_|\bnghttp2_|\bchannel error\b"
         r"|\bat capacity\b|\bout of capacity\b|\btrouble responding\b"
-        r"|\b(?:engine(?: ?core)?|worker|runner|replica|backend|gpu)\b.{0,20}\b(?:encountered|died"
-        r"|is dead|crashed|lost|exited before)\b",
+        r"|\b(?:engine(?: ?core)?|(?:inference|gpu) \w{1,12}|replica|gpu)\b.{0,20}\b"
+        r"(?:encountered|died|is dead|crashed|lost|exited before)\b",
         r"\b(?:response|answer|reply|stream) (?:stalled|froze|hung)"
         r"|\bmodel (?:was )?unloaded\b|\bmodel (?:is )?unavailable\b|\bunavailable: \w"
         r"|\bdeadline_exceeded\b|received empty|no slots? available|failed to respond"
