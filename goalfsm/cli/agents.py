@@ -54,4 +54,5 @@ def _rows(found: Found, known: Known) -> Iterator[str]:
     elif found.warning:
         yield f"        Note: {found.warning}"
     else:
-        yield f'        goalfsm run "OBJECTIVE" --agent {found.agent}'
+        program = " -- PROGRAM ARGS" if found.agent == "acp" else ""
+        yield f'        goalfsm run "OBJECTIVE" --agent {found.agent}{program}'

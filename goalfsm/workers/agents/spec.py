@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ AgentName = Literal["codex", "claude", "pi", "acp"]
 
 _VERSION: Final = re.compile(r"\d+\.\d+\.\d+\S*")
 _ASK_S: Final = 10.0
+_SPEAKERS: Final = ("opencode", "gemini", "claude-agent-acp", "codex-acp", "pi-acp", "goose")
 
 
 class Known(NamedTuple):
@@ -110,9 +112,20 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         return f"{title} {self.version} was not tested with this goalfsm; {tested} was"
 
 
+def _protocol(env: Mapping[str, str]) -> Found:
+    """Say which of the programs that speak the protocol are on PATH, and whether we can."""
+    programs = [name for name in _SPEAKERS if shutil.which(name, path=env.get("PATH"))]
+    path = ", ".join(programs) or None
+    if importlib.util.find_spec("acp") is None:
+        return Found(agent="acp", path=path, problem="its library is not installed")
+    return Found(agent="acp", path=path, problem="" if path else "no program that speaks it")
+
+
 def look(agent: AgentName, env: Mapping[str, str] | None = None) -> Found:
     """Find an agent on PATH and ask it for its version."""
     env = dict(os.environ if env is None else env)
+    if agent == "acp":
+        return _protocol(env)
     path = shutil.which(agent, path=env.get("PATH"))
     if path is None:
         return Found(agent=agent, path=None, problem="not installed")
