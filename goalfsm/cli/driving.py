@@ -10,9 +10,9 @@ import uuid
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.cli import asking, exits, programs
+from goalfsm.cli.hosting import NOTICE_S, engine_on
 from goalfsm.cli.places import speak
 from goalfsm.cli.reading import notice_of, now_ms
-from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.guards.ownership import Owned
 from goalfsm.daemon.remote import client
 from goalfsm.daemon.remote.client import NoEngine
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from goalfsm.cli.places import Place
     from goalfsm.cli.watching import View
     from goalfsm.daemon.config import WorkerConfig
+    from goalfsm.daemon.engine import Engine
     from goalfsm.session.events import Event
     from goalfsm.session.state import Reply, Session
     from goalfsm.store.port import Owner, Store, Stored
@@ -111,9 +112,12 @@ class Drive:
             raise DatabaseReplaced(error.message) from None
         try:
             before = store.sessions.load(self._place.thread_id)
-            async with Engine(store) as engine:
+            engine, notifier = engine_on(store, self._place.db)
+            async with engine:
                 with stopping_on_signals(engine):
-                    return await self._watch(store, engine, before)
+                    last = await self._watch(store, engine, before)
+                await notifier.sent(NOTICE_S)
+                return last
         finally:
             store.close()
 

@@ -115,13 +115,14 @@ def daemon_command(db: Path, max_runs: int, grace: float, log_json: bool, log_le
 
 
 async def _serve(db: Path, max_runs: int, grace: float) -> None:
-    from goalfsm.daemon.engine import Engine  # noqa: PLC0415  it loads the whole engine
+    from goalfsm.cli.hosting import engine_on  # noqa: PLC0415  it loads the whole engine
     from goalfsm.daemon.signals import stopping_on_signals  # noqa: PLC0415  the same
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  the same
 
     store = SqliteStore.open(db)
     try:
-        async with Engine(store, max_runs=max_runs, grace_s=grace) as engine:
+        engine, _ = engine_on(store, db, max_runs=max_runs, grace_s=grace)
+        async with engine:
             with stopping_on_signals(engine, grace):
                 click.echo(f"serving {db}; Ctrl-C stops", err=True)
                 await engine.wait()

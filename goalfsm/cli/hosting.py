@@ -1,0 +1,32 @@
+"""An engine as the command line runs it: it tells whom its user has named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from goalfsm.cli.notifying import targets
+from goalfsm.daemon.engine import Engine
+from goalfsm.daemon.stages.notifications import CALLBACK, Notifier
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from goalfsm.store.port import Store
+    from goalfsm.views.status import Status
+
+NOTICE_S: Final = 5.0
+"""How long a command that ends waits for its last notice to be sent."""
+
+
+def engine_on(store: Store, db: Path, **options: Any) -> tuple[Engine, Notifier]:
+    """Return an engine on the store, and what sends its notices; see `Engine` for ``options``."""
+    notifier = Notifier(told := targets(), db=str(db))
+    if told:
+
+        def status(thread_id: str) -> Status:
+            return engine.status(thread_id)
+
+        callback = notifier.callback(status)
+        options |= {"machine": Notifier.machine(), "callbacks": {CALLBACK: callback}}
+    engine = Engine(store, **options)
+    return engine, notifier

@@ -1,0 +1,119 @@
+"""Who is told that a goal has ended or needs somebody: the user's own list."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import click
+import msgspec
+
+from goalfsm.cli import exits
+from goalfsm.cli.arguments import HintedError
+from goalfsm.daemon.stages.notifications import Note, Notifier, Target
+from goalfsm.errors import GoalError
+
+
+class _Listed(msgspec.Struct, forbid_unknown_fields=True):
+    targets: list[Target] = []
+
+
+def targets() -> list[Target]:
+    """Return the user's targets; raise GoalError where their file cannot be read."""
+    path = _file()
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Listed).targets
+    except FileNotFoundError:
+        return []
+    except (OSError, msgspec.DecodeError) as error:
+        raise GoalError(
+            f"{path} cannot be read: {error}",
+            code="notify_unreadable",
+            hint="mend it, or remove it and add the targets again",
+        ) from error
+
+
+@click.group("notify")
+def notify_command() -> None:
+    """Be told when a goal is complete, blocked, limited or needs somebody."""
+
+
+@notify_command.command("add")
+@click.argument("kind", type=click.Choice(["desktop", "webhook"]))
+@click.argument("url", required=False, default="")
+def add(kind: str, url: str) -> int:
+    """Add this desktop, or a webhook's URL, to who is told."""
+    if (kind == "webhook") != bool(url):
+        raise HintedError("a webhook, and nothing else, has a URL", "notify add webhook URL")
+    target = msgspec.convert({"kind": kind, "url": url}, Target)
+    target.check()
+    known = targets()
+    if target not in known:
+        _write([*known, target])
+    click.echo(f"told from the next run on: {target.shown}")
+    return exits.OK
+
+
+@notify_command.command("remove")
+@click.argument("number", type=click.IntRange(min=1))
+def remove(number: int) -> int:
+    """Take away a target by its number in the list."""
+    known = targets()
+    if number > len(known):
+        raise HintedError(f"there is no target {number}", "goalfsm notify list shows them")
+    _write([target for at, target in enumerate(known, 1) if at != number])
+    click.echo(f"no longer told: {known[number - 1].shown}")
+    return exits.OK
+
+
+@notify_command.command("list")
+def list_targets() -> int:
+    """Show who is told."""
+    known = targets()
+    for number, target in enumerate(known, 1):
+        click.echo(f"{number}  {target.shown}")
+    if not known:
+        click.echo("nobody; goalfsm notify add desktop, or webhook URL")
+    return exits.OK
+
+
+@notify_command.command("test")
+def test() -> int:
+    """Send a notice to everybody in the list, and say where that failed."""
+    known = targets()
+    if not known:
+        raise HintedError("nobody is told", "goalfsm notify add desktop, or webhook URL")
+    note = Note(
+        key="test",
+        thread_id="test",
+        goal_id="test",
+        status="complete",
+        activity="complete",
+        reason="this is a test",
+        hint="",
+        objective="Show that notices arrive",
+        db="",
+    )
+    failed = asyncio.run(Notifier(known).send(note))
+    for why in failed:
+        click.echo(f"not sent: {why}", err=True)
+    if not failed:
+        click.echo(f"sent to {', '.join(target.shown for target in known)}")
+    return exits.FAILED if failed else exits.OK
+
+
+def _write(known: list[Target]) -> None:
+    path = _file()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    written = path.with_name(f"{path.name}.{os.getpid()}")
+    # An address may hold a secret.
+    written.touch(mode=0o600)
+    written.write_bytes(msgspec.json.format(msgspec.json.encode(_Listed(targets=known))))
+    written.replace(path)
+
+
+def _file() -> Path:
+    from platformdirs import user_config_path  # noqa: PLC0415  the same
+
+    return user_config_path("goalfsm") / "notify.json"

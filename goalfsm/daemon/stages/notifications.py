@@ -1,0 +1,227 @@
+"""Tell people outside the terminal that a goal has ended or needs them: desktop and webhook.
+
+A notice is sent as the effect of the commit that ended or stopped the goal: at least once, with a
+key that is the same each time, so that a receiver can tell a repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import urllib.request
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+import structlog
+import tenacity
+
+from goalfsm.errors import GoalError
+from goalfsm.goal.machine import GoalMachine, default_machine
+from goalfsm.goal.model import BLOCKED, COMPLETE, LIMITED, PAUSED
+from goalfsm.text import line, shortened
+
+if TYPE_CHECKING:
+    from goalfsm.daemon.stages.callbacks import CallbackCall
+    from goalfsm.views.status import Status
+
+CALLBACK: Final = "notify"
+"""The name by which the goal machine asks for a notice."""
+_BY_THEMSELVES: Final = frozenset({"user", "interrupt", "shutdown"})
+"""Pauses that somebody asked for: whoever did so knows of them."""
+_ATTEMPTS: Final = 4
+_TIMEOUT_S: Final = 10.0
+_SHOWN: Final = 300
+_APPLE_SCRIPT: Final = (
+    "on run words\ndisplay notification (item 2 of words) with title (item 1 of words)\nend run"
+)
+
+_log = structlog.get_logger(__name__)
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """Where notices go; a webhook has a ``url``."""
+
+    kind: Literal["desktop", "webhook"]
+    url: str = ""
+
+    def check(self) -> None:
+        """Raise GoalError where nothing can be sent there from this machine."""
+        if self.kind == "desktop":
+            desktop_program()
+            return
+        parts = urlsplit(self.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise GoalError(
+                f"{line(self.url)} is no address that a webhook can have",
+                code="webhook_invalid",
+                hint="give http:// or https:// with a host",
+            )
+
+    @property
+    def shown(self) -> str:
+        """Return where this goes, without what may be a secret in the address."""
+        if self.kind == "desktop":
+            return "desktop"
+        parts = urlsplit(self.url)
+        return f"webhook {parts.scheme}://{parts.hostname}" + (
+            f":{parts.port}" if parts.port else ""
+        )
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """What is told; equal ``key`` means the same thing, told once more."""
+
+    key: str
+    thread_id: str
+    goal_id: str
+    status: str
+    activity: str
+    reason: str
+    hint: str
+    objective: str
+    db: str
+
+    @property
+    def title(self) -> str:
+        """Return the line that a desktop shows first."""
+        return f"{self.thread_id}: {self.activity}"
+
+    @property
+    def body(self) -> str:
+        """Return what a desktop shows below it."""
+        told = (self.objective, self.reason, self.hint)
+        return "\n".join(shortened(line(text), _SHOWN) for text in told if text)
+
+
+class Notifier:
+    """Sends notes to targets, each in its own time; what cannot be sent is logged."""
+
+    def __init__(self, targets: Sequence[Target], *, db: str = "") -> None:
+        """Send to ``targets`` what happens in the database ``db``."""
+        self._targets = tuple(targets)
+        self._db = db
+        self._sending: set[asyncio.Task[None]] = set()
+
+    @staticmethod
+    def machine() -> GoalMachine:
+        """Return the goal machine that asks for a notice where a goal ends or stops."""
+        return default_machine().extended(
+            on_enter=dict.fromkeys((COMPLETE, BLOCKED, LIMITED, PAUSED), CALLBACK)
+        )
+
+    def callback(
+        self, status: Callable[[str], Status]
+    ) -> Callable[[CallbackCall], asyncio.Task[None]]:
+        """Return the callback of `machine`; ``status`` tells how a thread stands."""
+
+        def call(asked: CallbackCall) -> asyncio.Task[None]:
+            task = asyncio.ensure_future(self._tell(asked, status(asked.thread_id)))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+            return task
+
+        return call
+
+    async def sent(self, within_s: float) -> None:
+        """Return when everything that is being sent has been, or after that many seconds."""
+        await asyncio.sleep(0)
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=within_s)
+
+    async def send(self, note: Note) -> list[str]:
+        """Send a note to every target; return why where it could not be sent."""
+        failed = []
+        for target in self._targets:
+            try:
+                await _send(target, note)
+            except (OSError, GoalError) as error:
+                failed.append(f"{target.shown}: {error}")
+        return failed
+
+    async def _tell(self, asked: CallbackCall, status: Status) -> None:
+        note = note_of(asked, status, self._db)
+        if note is None:
+            return
+        for why in await self.send(note):
+            _log.warning("a notice was not sent", thread_id=asked.thread_id, error=why)
+
+
+def note_of(asked: CallbackCall, status: Status, db: str) -> Note | None:
+    """Return what is told; None where whoever stopped the goal knows it, or it goes on by now."""
+    goal = status.goal
+    if goal is None or goal.goal_id != asked.goal_id or goal.status != asked.status:
+        return None
+    if goal.status == PAUSED and goal.pause_reason in _BY_THEMSELVES:
+        return None
+    return Note(
+        key=asked.key,
+        thread_id=asked.thread_id,
+        goal_id=asked.goal_id,
+        status=goal.status,
+        activity=status.activity,
+        reason=status.detail,
+        hint=status.hint,
+        objective=goal.objective,
+        db=db,
+    )
+
+
+async def _send(target: Target, note: Note) -> None:
+    retrying = tenacity.AsyncRetrying(
+        stop=tenacity.stop_after_attempt(_ATTEMPTS if target.kind == "webhook" else 1),
+        wait=tenacity.wait_exponential(multiplier=1, max=30),
+        retry=tenacity.retry_if_exception_type(OSError),
+        reraise=True,
+    )
+    async for attempt in retrying:
+        with attempt:
+            if target.kind == "desktop":
+                await _show(note)
+            else:
+                await asyncio.to_thread(_post, target.url, note)
+
+
+def _post(url: str, note: Note) -> None:
+    request = urllib.request.Request(  # noqa: S310  the scheme was checked
+        url,
+        data=msgspec.json.encode(note),
+        headers={"Content-Type": "application/json", "Idempotency-Key": note.key},
+        method="POST",
+    )
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310  the same
+        answer.read(1)
+
+
+def desktop_program() -> str:
+    """Return the program that shows notices on this desktop; raise GoalError without one."""
+    name = "osascript" if sys.platform == "darwin" else "notify-send"
+    found = shutil.which(name)
+    if found is None:
+        raise GoalError(
+            f"this desktop cannot show notices: there is no {name}",
+            code="desktop_missing",
+            hint="on Debian: apt-get install libnotify-bin; a webhook needs no desktop",
+        )
+    return found
+
+
+async def _show(note: Note) -> None:
+    program = desktop_program()
+    if sys.platform == "darwin":
+        words = ["-e", _APPLE_SCRIPT, note.title, note.body]
+    else:
+        words = ["--app-name=goalfsm", "--", note.title, note.body]
+    process = await asyncio.create_subprocess_exec(
+        program, *words, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        _, complaint = await asyncio.wait_for(process.communicate(), _TIMEOUT_S)
+    except TimeoutError:
+        process.kill()
+        raise
+    if process.returncode:
+        why = line(complaint.decode(errors="replace"))
+        raise OSError(f"{program} exited with {process.returncode}: {why}")

@@ -1,0 +1,134 @@
+"""Being told that a goal has ended or needs somebody."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goalfsm.cli import exits
+from tests.cli.conftest import Cli
+from tests.cli.processes import goalfsm
+from tests.cli.workers import COMPLETE, worker
+
+
+class Received:
+    """A webhook's receiver on loopback, and what it was sent."""
+
+    def __init__(self) -> None:
+        self.notes: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.answers: list[int] = []
+        received = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                received.notes.append(json.loads(body))
+                received.keys.append(self.headers["Idempotency-Key"])
+                self.send_response(received.answers.pop(0) if received.answers else 204)
+                self.end_headers()
+
+            def log_message(self, *args: object) -> None:
+                """Say nothing."""
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook?token=secret"
+
+
+@pytest.fixture
+def received() -> Iterator[Received]:
+    receiver = Received()
+    serving = threading.Thread(target=receiver.server.serve_forever)
+    serving.start()
+    yield receiver
+    receiver.server.shutdown()
+    serving.join()
+    receiver.server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+def test_a_completed_goal_is_told_to_a_webhook(cli: Cli, received: Received) -> None:
+    assert cli("notify", "add", "webhook", received.url).status == exits.OK
+    assert goalfsm("run", "write it", "--", worker(COMPLETE)).status == exits.OK
+    (note,) = received.notes
+    assert (note["status"], note["objective"]) == ("complete", "write it")
+    assert received.keys == [note["key"]]
+
+
+def test_a_receiver_that_is_away_is_asked_again_with_the_same_key(
+    cli: Cli, received: Received
+) -> None:
+    received.answers = [503]
+    cli("notify", "add", "webhook", received.url)
+    assert goalfsm("run", "write it", "--", worker(COMPLETE)).status == exits.OK
+    assert len(received.keys) == 2
+    assert len(set(received.keys)) == 1
+
+
+def test_who_pauses_is_not_told_of_it(cli: Cli, received: Received) -> None:
+    cli("notify", "add", "webhook", received.url)
+    cli("set", "write it", "--", worker("goalfsm wake >&2; echo hm"))
+    cli("pause")
+    assert goalfsm("run", "another", "--replace", "--", worker("exit 3")).status != exits.OK
+    assert [note["status"] for note in received.notes] == ["paused"]
+    assert received.notes[0]["objective"] == "another"
+
+
+def test_a_desktop_shows_it(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "notify-send"
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {tmp_path}/shown\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    assert cli("notify", "add", "desktop").status == exits.OK
+    assert "sent to desktop" in cli("notify", "test").out
+    assert "Show that notices arrive" in (tmp_path / "shown").read_text()
+    program.write_text("#!/bin/sh\necho no bus >&2\nexit 1\n")
+    failed = cli("notify", "test")
+    assert failed.status == exits.FAILED
+    assert "no bus" in failed.err
+
+
+def test_the_list_hides_what_may_be_a_secret(cli: Cli, tmp_path: Path) -> None:
+    assert "nobody" in cli("notify", "list").out
+    cli("notify", "add", "webhook", "https://user:pass@example.org:8443/secret?token=secret")
+    listed = cli("notify", "list").out
+    assert listed == "1  webhook https://example.org:8443\n"
+    (file,) = (tmp_path / "config").rglob("notify.json")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert cli("notify", "remove", "1").status == exits.OK
+    assert "nobody" in cli("notify", "list").out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("add", "webhook"),
+        ("add", "webhook", "ftp://example.org"),
+        ("add", "desktop", "https://example.org"),
+        ("remove", "1"),
+        ("test",),
+    ],
+)
+def test_what_makes_no_sense_is_refused(words: tuple[str, ...], cli: Cli) -> None:
+    refused = cli("notify", *words)
+    assert refused.status != exits.OK
+    assert "Hint" in refused.err
+
+
+def test_a_broken_list_is_said(cli: Cli, tmp_path: Path) -> None:
+    cli("notify", "add", "webhook", "https://example.org")
+    (file,) = (tmp_path / "config").rglob("notify.json")
+    file.write_text("{")
+    assert "cannot be read" in cli("notify", "list").err
