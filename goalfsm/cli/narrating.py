@@ -50,6 +50,8 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
             return f"{asked}: {short(event.objective)}{_limits(event.limits)}{policy}"
         case events.PauseRequested():
             return f"pause asked for ({event.reason})"
+        case events.InterruptRequested():
+            return f"turn interrupted by a person{_because(event.text)}"
         case events.ResumeRequested():
             return "resume asked for"
         case events.ClearRequested():
@@ -109,6 +111,8 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
             return _host(event)
         case events.EngineStarted():
             return "the engine started" + (" after a crash" if event.after_crash else "")
+        case events.EngineLost():
+            return f"the engine is gone, last seen {moment(event.seen_ms)}"
         case events.RunDispatched():
             last = ", to wind the work down" if event.wind_down else ""
             return f"{_run(event.run_id, turn)} starts{last}"

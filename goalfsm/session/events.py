@@ -96,9 +96,23 @@ class PolicyChanged(Expecting, frozen=True, kw_only=True):
 
 
 class PauseRequested(Expecting, frozen=True, kw_only=True):
-    """Somebody asked to pause the goal; the running turn ends, none follows."""
+    """Somebody asked to pause the goal; the running turn ends, none follows.
+
+    ``now``: the running turn is ended at once; otherwise it may finish.
+    """
 
     reason: PauseReason = "user"
+    now: bool = False
+
+
+class InterruptRequested(Expecting, frozen=True, kw_only=True):
+    """A person ended the running turn; the goal stays as it is, and the next turn starts at once.
+
+    ``text`` opens the next turn; ``message_id`` names it as a message, once.
+    """
+
+    text: str = ""
+    message_id: str = ""
 
 
 class ResumeRequested(Expecting, frozen=True, kw_only=True):
@@ -287,6 +301,15 @@ class EngineStarted(_Event, frozen=True, kw_only=True):
     after_crash: bool = False
 
 
+class EngineLost(_Event, frozen=True, kw_only=True):
+    """The engine that worked on the thread is gone without a word; it was last seen at ``seen_ms``.
+
+    Whoever finds that out says so before anything else: time counts up to then, and no further.
+    """
+
+    seen_ms: int
+
+
 class RunDispatched(_Event, frozen=True, kw_only=True):
     """A run was dispatched: it is open, and its worker is to be started.
 
@@ -432,6 +455,7 @@ class SteeringAcknowledged(_Event, frozen=True, kw_only=True):
 Command = (
     ObjectiveGiven
     | PauseRequested
+    | InterruptRequested
     | ResumeRequested
     | ClearRequested
     | EditRequested
@@ -464,6 +488,7 @@ Event = (
     | ShutdownStarted
     | HostChanged
     | EngineStarted
+    | EngineLost
     | RunDispatched
     | RunFinished
     | RunInterrupted

@@ -16,7 +16,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The rules of one thread; stored with it, so that a restart changes nothing.
 
     Durations are in seconds. ``max_continuations`` 0 is unlimited. ``overrun_s`` is how long a turn
-    may go on after a budget was used up under it, and how long the turn that winds down may take.
+    may go on after its goal has stopped, and how long the turn that winds down may take; then it
+    is ended, unless ``end_overrun`` is off. ``crash_retries``: how often in a row a turn is tried
+    again whose worker failed for a reason that nobody knows.
     ``model_goals`` is how many goals in a row the model may give without a word of a person's
     between them; 0 is none but for a thread without any goal. ``inherit_limits``: such a goal
     stands under what is left of the last person's limits, and under their checks.
@@ -45,11 +47,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     retry_jitter: float = 0.2
     retry_window_s: float = 86_400.0
     overrun_s: float = 900.0
+    end_overrun: bool = True
+    crash_retries: int = 3
     failure_rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse counts and durations that could never be meant."""
-        counts = (self.no_progress, self.max_continuations, self.model_goals)
+        counts = (
+            self.no_progress,
+            self.max_continuations,
+            self.model_goals,
+            self.crash_retries,
+        )
         spans = (
             self.retry_initial_s,
             self.retry_maximum_s,
@@ -59,7 +68,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         if self.blocked_after < 1 or self.steering_limit < 1:
             raise ValueError("blocked_after and steering_limit are at least 1")
         if min(counts) < 0:
-            raise ValueError("no_progress, max_continuations, model_goals are 0 (off) or more")
+            raise ValueError(
+                "no_progress, max_continuations, model_goals, crash_retries are 0 (off) or more"
+            )
         if not 0 <= self.short_wait_s < inf:
             raise ValueError("short_wait_s is 0 seconds (off) or more, and ends")
         if not all(0 < span < inf for span in spans):
@@ -92,4 +103,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             compacts="host",
             on_start="resume",
             idle_time_counts=True,
+            end_overrun=False,
+            crash_retries=0,
         )

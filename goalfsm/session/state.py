@@ -104,7 +104,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
-SetAsideBy = Literal["message", "edit", "verifiers", "block", "failed_run"]
+SetAsideBy = Literal["message", "edit", "verifiers", "block", "failed_run", "interrupt"]
 
 
 SET_ASIDE_BY: Final[dict[SetAsideBy, str]] = {
@@ -113,6 +113,7 @@ SET_ASIDE_BY: Final[dict[SetAsideBy, str]] = {
     "verifiers": "a person changed what completion is checked by",
     "block": "a person declared the goal blocked",
     "failed_run": "the turn that had made it failed",
+    "interrupt": "a person interrupted the turn that had made it",
 }
 """What sets a claim aside, in words."""
 
@@ -194,10 +195,12 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """The schedule of the retries that the engine does itself.
 
-    ``owed``: the next turn is the last one once more, and does not count as another.
+    ``owed``: the next turn is the last one once more, and does not count as another. ``crashes``
+    counts the failures in a row that nobody can explain.
     """
 
     attempts: int = 0
+    crashes: int = 0
     first_failure_ms: int | None = None
     at_ms: int | None = None
     reason: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED
+from goalfsm.goal.model import ACTIVE, PAUSED
 from goalfsm.session.state import Session, Wait
 from goalfsm.text import awaited
 
@@ -12,10 +12,9 @@ def next_wake(session: Session) -> int | None:
     goal = session.goal
     if goal is None:
         return None
-    if goal.status == PAUSED:
-        return goal.resume_at_ms
     if goal.status != ACTIVE:
-        return overrun_ends(session)
+        resumes = goal.resume_at_ms if goal.status == PAUSED else None
+        return min((at for at in (resumes, overrun_ends(session)) if at is not None), default=None)
     times = (
         session.retry.at_ms,
         min((w.until_ms for w in session.waits if w.until_ms is not None), default=None),
@@ -37,9 +36,9 @@ def _time_budget_ends(session: Session) -> int | None:
 
 
 def overrun_ends(session: Session) -> int | None:
-    """Return when (unix ms) the run of a limited goal is ended; None where none is."""
+    """Return when (unix ms) the run of a goal that has stopped is ended; None where none is."""
     goal, run = session.goal, session.run
-    if goal is None or goal.status != LIMITED or run is None or run.ending is not None:
+    if goal is None or goal.status == ACTIVE or run is None or run.ending is not None:
         return None
     return run.ends_ms if run.goal_id == goal.goal_id else None
 

@@ -350,6 +350,7 @@ FROM_A_MODEL = (
     e.WakeRequested(origin="model"),
     e.TriggerFired(origin="model", trigger="x"),
     e.PolicyChanged(origin="model", changes={}),
+    e.InterruptRequested(origin="model", text="stop"),
 )
 
 

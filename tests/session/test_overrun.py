@@ -136,3 +136,107 @@ def test_a_goal_that_is_limited_no_more_owes_no_wind_down(ends: e.Event) -> None
     thread.do(ends)
     assert thread.wind_down in {"none", "done"}
     assert not under_way(thread.session)
+
+
+STOPS = {
+    "paused": e.PauseRequested(),
+    "blocked": e.BlockRequested(),
+    "complete": e.CompletionRequested(),
+}
+
+
+@pytest.mark.parametrize("status", STOPS)
+def test_a_turn_of_a_goal_that_has_stopped_is_ended_in_time(status: str) -> None:
+    thread = started()
+    thread.dispatch()
+    thread.do(STOPS[status])
+    assert (thread.status, due(thread)) == (status, 15 * MINUTE)
+    (ended,) = fall_due(thread)
+    assert (ended.run_id, ended.reason) == (
+        "run-1",
+        f"the goal is {status}, and the turn went on",
+    )
+    thread.interrupt(ended.reason)
+    assert (thread.status, due(thread), thread.sent()) == (status, None, 1)
+
+
+@pytest.mark.parametrize("status", STOPS)
+def test_a_turn_that_is_never_to_be_ended_goes_on(status: str) -> None:
+    thread = started(Policy(end_overrun=False))
+    thread.dispatch()
+    thread.do(STOPS[status])
+    assert due(thread) is None
+
+
+def test_a_goal_that_is_taken_up_again_goes_on_with_its_turn() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.do(e.PauseRequested())
+    thread.wait(seconds=600)
+    thread.do(e.ResumeRequested())
+    thread.wait(seconds=600)
+    thread.do(e.TimerFired())
+    assert not thread.asked(f.EndRun)
+    thread.do(e.PauseRequested())
+    assert due(thread) == 15 * MINUTE
+
+
+@pytest.mark.parametrize("budget", [Limits(tokens=100), Limits(cost=100)])
+def test_a_complete_goals_turn_is_ended_when_it_uses_a_budget_up(budget: Limits) -> None:
+    thread = started(limits=budget)
+    thread.dispatch()
+    thread.do(e.CompletionRequested())
+    thread.use(50, cost=50)
+    assert not thread.asked(f.EndRun)
+    thread.use(60, cost=60)
+    (ended,) = thread.asked(f.EndRun)
+    assert ended.reason.startswith("the goal is complete, and the turn used the ")
+    thread.use(60)
+    assert not thread.asked(f.EndRun)
+    assert thread.reply.code == "stale_run"
+
+
+def test_a_complete_goals_turn_without_budgets_uses_what_it_uses() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.do(e.CompletionRequested())
+    thread.use(10**6)
+    assert not thread.asked(f.EndRun)
+    endless = started(Policy(end_overrun=False), limits=Limits(tokens=10))
+    endless.dispatch()
+    endless.do(e.CompletionRequested())
+    endless.use(100)
+    assert not endless.asked(f.EndRun)
+
+
+@pytest.mark.parametrize("status", STOPS)
+def test_a_goal_that_has_stopped_waits_for_nothing(status: str) -> None:
+    thread = started()
+    thread.do(e.WaitDeclared(kind="process", pid=77))
+    thread.do(STOPS[status])
+    assert thread.session.waits == ()
+    thread.do(e.ProcessEnded(pid=77))
+    assert (thread.status, thread.session.notices) == (status, ())
+
+
+def test_a_pause_can_end_the_turn_at_once() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.do(e.PauseRequested(now=True))
+    (ended,) = thread.asked(f.EndRun)
+    assert (thread.status, ended.reason) == ("paused", "a person paused the goal, at once")
+    thread.do(e.PauseRequested(now=True))
+    assert not thread.asked(f.EndRun)
+    none = started()
+    none.do(e.PauseRequested(now=True))
+    assert (none.status, none.asked(f.EndRun)) == ("paused", [])
+    gone = Thread()
+    gone.do(e.PauseRequested(now=True))
+    assert gone.reply.code == "no_goal"
+
+
+def test_the_time_to_wind_down_begins_when_the_turn_has_been_told() -> None:
+    thread = crossed(can_steer=True)
+    thread.wait(seconds=600)
+    thread.do(e.WindDownDelivered(run_id="run-1"))
+    assert due(thread) == 15 * MINUTE

@@ -89,7 +89,7 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
         give(policy={"no_progress": -1}),
         refused(
             "policy_invalid",
-            "no_progress, max_continuations, model_goals are 0 (off) or more",
+            "no_progress, max_continuations, model_goals, crash_retries are 0 (off) or more",
             RANGES,
         ),
     ),

@@ -32,8 +32,6 @@ def test_a_transient_error_waits_and_tries_again() -> None:
 @pytest.mark.parametrize(
     ("code", "source"),
     [
-        ("exit_7", "worker"),
-        ("signal_11", "worker"),
         ("supervisor_lost", "worker"),
         ("invalid_api_key", "provider"),
         (None, "provider"),
@@ -43,6 +41,41 @@ def test_a_fault_of_the_process_is_not_put_on_the_provider(code: str | None, sou
     thread = failing("bad", code=code)
     assert thread.status == "paused"
     assert thread.goal.note == f"non-retryable {source} error (bad)"
+
+
+@pytest.mark.parametrize("code", ["exit_7", "signal_11"])
+def test_a_worker_that_died_for_no_known_reason_is_tried_again_a_few_times(code: str) -> None:
+    thread = failing("bad", code=code)
+    for attempt in (1, 2, 3):
+        assert (thread.status, thread.session.retry.crashes) == ("active", attempt)
+        assert thread.session.notices == ("turn_failed:worker error (bad)",)
+        retry(thread)
+        thread.dispatch()
+        thread.fail("bad", code=code)
+    assert thread.status == "paused"
+    assert thread.goal.note == "non-retryable worker error (bad); it was tried again 3 times"
+    assert thread.goal.continuations == 1, "every attempt is the same turn"
+
+
+def test_a_turn_that_ends_well_forgives_the_crashes_before_it() -> None:
+    thread = failing("bad", code="exit_7")
+    retry(thread)
+    thread.turn()
+    for _ in range(3):
+        thread.dispatch()
+        thread.fail("bad", code="exit_7")
+        assert thread.status == "active"
+        retry(thread)
+
+
+@pytest.mark.parametrize("policy", [Policy(crash_retries=0), Policy(retries="host")])
+def test_crashes_that_are_not_to_be_tried_again_pause_at_once(policy: Policy) -> None:
+    thread = failing("bad", policy, code="exit_7")
+    assert (thread.status, thread.goal.note) == ("paused", "non-retryable worker error (bad)")
+
+
+def test_a_worker_that_says_why_it_died_is_believed() -> None:
+    assert failing("invalid x-api-key", code="exit_1").status == "paused"
 
 
 def test_a_tool_s_words_are_not_taken_for_the_provider_s() -> None:

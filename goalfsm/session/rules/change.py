@@ -28,7 +28,6 @@ from goalfsm.session.state import (
     Progress,
     Quota,
     Retry,
-    Run,
     Session,
     Wait,
 )
@@ -126,11 +125,18 @@ def succeeded_by(before: Goal | None, after: Goal | None) -> bool:
 def forget(session: Session, fields: dict[str, Any]) -> list[Effect]:
     """Drop in ``fields`` what belonged to the goal before, and end its run."""
     fields.update(**NOTHING_YET, steering=())
-    if session.run is None or session.run.ending is not None:
-        return []
-    reason = "the goal was replaced or cleared"
-    fields["run"] = replace(session.run, ending=reason)
-    return [EndRun(run_id=session.run.run_id, reason=reason)]
+    ended, effects, *_ = end_run(session, "the goal was replaced or cleared")
+    fields["run"] = ended.run
+    return list(effects)
+
+
+def end_run(session: Session, reason: str) -> Change:
+    """Have the open run ended now, unless it is being ended already or none is open."""
+    run = session.run
+    if run is None or run.ending is not None:
+        return Change(session)
+    ending = replace(session, run=replace(run, ending=reason))
+    return Change(ending, (EndRun(run_id=run.run_id, reason=reason),))
 
 
 def _callback(name: str, goal: Goal | None) -> Effect:
@@ -321,7 +327,6 @@ def announce_limit(session: Session, ctx: Context) -> Change:
         change.session,
         continuation=replace(session.continuation, warned=goal.goal_id),
         wind_down="owed",
-        run=_bounded(session, goal, ctx),
     )
     notice = SendWork(
         kind="budget_limit", goal_id=goal.goal_id, deliver_as="steer", trigger_turn=True
@@ -329,16 +334,10 @@ def announce_limit(session: Session, ctx: Context) -> Change:
     return Change(warned, (*change.effects, notice))
 
 
-def _bounded(session: Session, goal: Goal, ctx: Context) -> Run | None:
-    """Return the open run with the time by which it has to be over, where it is the goal's."""
-    run = session.run
-    if run is None or run.goal_id != goal.goal_id:
-        return run
-    return replace(run, ends_ms=overrun_ends(session, ctx))
-
-
-def overrun_ends(session: Session, ctx: Context) -> int:
-    """Return when (unix ms) a turn has to be over that may only wind down from now on."""
+def overrun_ends(session: Session, ctx: Context) -> int | None:
+    """Return when (unix ms) a turn that goes on from now has to be over; None for never."""
+    if not session.policy.end_overrun:
+        return None
     return ctx.now_ms + round(session.policy.overrun_s * 1000)
 
 

@@ -32,6 +32,7 @@ from goalfsm.session.state import (
     Context,
     Reply,
     Session,
+    SetAsideBy,
     VerifierResult,
 )
 
@@ -148,11 +149,11 @@ def ask(session: Session, *, over: bool = False) -> Change:
     return Change(replace(session, claim=replace(claim, asked=True)), effects)
 
 
-def void(session: Session, ctx: Context) -> Session:
+def void(session: Session, ctx: Context, by: SetAsideBy = "failed_run") -> Session:
     """Return the session without the claim of a run that failed, unless it is being verified."""
     if session.claim is None or session.claim.asked:
         return session
-    return word.set_aside(session, "failed_run", ctx)
+    return word.set_aside(session, by, ctx)
 
 
 def _run_id(session: Session) -> str | None:

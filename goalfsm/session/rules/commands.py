@@ -21,6 +21,7 @@ from goalfsm.session.rules import word
 from goalfsm.session.rules.change import (
     RESUMED,
     charge,
+    end_run,
     explained,
     extend,
     request,
@@ -75,7 +76,15 @@ def inadmissible(session: Session, event: Expecting) -> Reply | None:
 
 
 def pause(session: Session, event: PauseRequested, ctx: Context) -> Change:
-    """Pause the goal: the running turn ends, none follows."""
+    """Pause the goal: the running turn ends, now or by itself, and none follows."""
+    change = _pause(session, event, ctx)
+    refused = change.reply is not None and not change.reply.ok
+    if not event.now or refused:
+        return change
+    return extend(change, end_run(change.session, "a person paused the goal, at once"))
+
+
+def _pause(session: Session, event: PauseRequested, ctx: Context) -> Change:
     goal, source = session.goal, SOURCES[event.origin]
     if goal is not None and goal.status == LIMITED and session.wind_down == "owed":
         reply = Reply(

@@ -12,7 +12,9 @@ from goalfsm.session.rules import (
     decision_failed,
     history,
     host_events,
+    lifecycle,
     objective,
+    overrun,
     runs,
     scheduling,
     steering,
@@ -62,6 +64,8 @@ def handle(session: Session, event: e.Event, ctx: Context) -> Step:
     if _decides(session, event, change):
         change = extend(change, scheduling.schedule(change.session, ctx))
     after = _counted(session, change.session)
+    if after.goal is not session.goal:
+        after = overrun.bounded(session, after, ctx)
     decided = after.decision if after.decision is not session.decision else None
     return Step(after, change.effects, change.reply, decided)
 
@@ -109,6 +113,8 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
             return objective.give(session, event, ctx)
         case e.PauseRequested():
             return commands.pause(session, event, ctx)
+        case e.InterruptRequested():
+            return host_events.interrupt_requested(session, event, ctx)
         case e.ResumeRequested():
             return commands.resume(session, event, ctx)
         case e.ClearRequested():
@@ -142,7 +148,8 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
         case e.ProcessEnded():
             return waits.process_ended(session, event, ctx)
         case e.TimerFired():
-            return waits.timer_fired(session, ctx)
+            fired = waits.timer_fired(session, ctx)
+            return extend(fired, overrun.fallen_due(fired.session, ctx))
         case e.ToolCalled():
             return runs.fenced(session, event.run_token) or tool_calls.called(session, event, ctx)
         case e.VerificationFinished():
@@ -173,6 +180,8 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
             return history.load(session, event, ctx)
         case e.EngineStarted():
             return host_events.engine_started(session, event, ctx)
+        case e.EngineLost():
+            return lifecycle.lost(session, event, ctx)
         case e.HostChanged():
             return host_events.host_changed(session, event, ctx)
         case e.RunDispatched():
@@ -182,7 +191,7 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
         case e.RunInterrupted():
             return host_events.run_interrupted(session, event, ctx)
         case e.WindDownDelivered():
-            return Change(runs.wind_down_delivered(session, event))
+            return Change(runs.wind_down_delivered(session, event, ctx))
         case e.ClockAdjusted():
             return Change(waits.clock_adjusted(session, event))
         case e.DecisionFailed():
@@ -190,4 +199,5 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
         case e.SessionSaved():
             return runs.session_saved(session, event)
         case e.UsageReported():  # pragma: no branch - there is no other
-            return runs.usage_reported(session, event, ctx)
+            used = runs.usage_reported(session, event, ctx)
+            return extend(used, overrun.spent_after_completion(used.session))

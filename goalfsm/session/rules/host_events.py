@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from goalfsm.goal.accounting import stopped
+from goalfsm.goal.model import ACTIVE
 from goalfsm.session.events import (
     AgentEnded,
     AgentStarting,
@@ -15,12 +16,14 @@ from goalfsm.session.events import (
     GoalWork,
     HostChanged,
     InputReceived,
+    InterruptRequested,
     Message,
     MessageStarted,
     Outcome,
     RunDispatched,
     RunFinished,
     RunInterrupted,
+    SteeringReceived,
     StopReason,
     TurnEnded,
     TurnStarted,
@@ -32,10 +35,11 @@ from goalfsm.session.rules import (
     runs,
     scheduling,
     stale,
+    steering,
     turns,
     word,
 )
-from goalfsm.session.rules.change import extend
+from goalfsm.session.rules.change import end_run, extend
 from goalfsm.session.state import Change, Context, Reply, Run, Session
 from goalfsm.session.work import queued
 from recovery.stale_work import ContextAbort, TurnEnd
@@ -299,6 +303,27 @@ def host_changed(session: Session, event: HostChanged, ctx: Context) -> Change:
     return extend(change, scheduling.caught_up(change.session, ctx))
 
 
+def interrupt_requested(session: Session, event: InterruptRequested, ctx: Context) -> Change:
+    """End the running turn for a person; what it claimed is void, and the text opens the next."""
+    run, goal = session.run, session.goal
+    if run is None or goal is None:
+        return Change(session, (), _NO_TURN)
+    change = end_run(session, "a person interrupted it")
+    if event.text:
+        said = SteeringReceived(message_id=event.message_id or run.run_id, text=event.text)
+        told = steering.received(change.session, said, ctx)
+        if told.reply is not None and not told.reply.ok:
+            return Change(session, (), told.reply)
+        change = extend(change, told)
+    session = change.session
+    if session.claim is not None and session.claim.run_id == run.run_id:
+        session = claims.void(session, ctx, "interrupt")
+    reply = Reply(ok=True, code="interrupted", message="the turn is ended, and the next one starts")
+    if goal.status != ACTIVE:
+        reply = replace(reply, message=f"the turn is ended; the goal stays {goal.status}")
+    return change._replace(session=session, reply=reply)
+
+
 def engine_started(session: Session, event: EngineStarted, ctx: Context) -> Change:
     """Take the thread over; an open claim is verified, whatever became of its run."""
     change = lifecycle.started(session, event, ctx)
@@ -317,6 +342,12 @@ _NOTHING_QUEUED = Reply(
     code="nothing_queued",
     message="no such turn of the thread waits to be begun",
     hint="the last decision says why: goalfsm explain THREAD",
+)
+_NO_TURN = Reply(
+    ok=False,
+    code="no_run",
+    message="no turn is running",
+    hint="goalfsm steer THREAD TEXT tells the next one",
 )
 RUN_IS_OURS = Reply(
     ok=False,

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from goalfsm.goal import accounting
 from goalfsm.goal.model import ACTIVE, PAUSED
 from goalfsm.goal.transition import Fire, RecoveryShutdownPause, Rejection
-from goalfsm.session.events import EngineStarted
+from goalfsm.session.events import EngineLost, EngineStarted
 from goalfsm.session.rules.change import charge, extend, flush, request, restate, resume
 from goalfsm.session.state import Change, Context, Continuation, Host, Session, Wait
 from recovery import machine as recovery
@@ -45,6 +45,17 @@ def started(session: Session, _event: EngineStarted, ctx: Context) -> Change:
             return _paused(session, ctx)
         case _:
             return Change(session)
+
+
+def lost(session: Session, event: EngineLost, ctx: Context) -> Change:
+    """Charge the time up to the last sign of an engine that is gone, and let the clock stand."""
+    clock = session.clock
+    if clock.last_ms is None:
+        return Change(session)
+    seen_ms = min(max(event.seen_ms, clock.last_ms), ctx.now_ms)
+    change = charge(session, ctx._replace(now_ms=seen_ms))
+    session = change.session
+    return change._replace(session=replace(session, clock=accounting.stopped(session.clock)))
 
 
 def _paused(session: Session, ctx: Context) -> Change:

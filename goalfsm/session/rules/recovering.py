@@ -29,6 +29,8 @@ _PROCESS: Final = re.compile(
     r"exit_\d+|signal_\d+|(?:turn|silence)_timeout|supervisor_lost|processes_left"
 )
 """The codes of an error that is about the worker's process, whatever its model call came to."""
+_DIED: Final = re.compile(r"exit_\d+|signal_\d+")
+"""The codes of an error that the end of the process alone tells of."""
 
 
 def overflowed(session: Session, message: Message) -> bool:
@@ -91,7 +93,21 @@ def failed(session: Session, message: Message, ctx: Context) -> Change:
         pending = recovery.set_pending(session.recovery, action.reason)
         return _retry(replace(session, recovery=pending), action.reason, failure, ctx)
     assert isinstance(action, Pause)  # noqa: S101  only an overflow is left to the host
+    if failure.kind == "unknown" and _DIED.fullmatch(message.code or ""):
+        return _crashed(session, failure, action.reason, ctx)
     return _pause(session, action.reason, ctx)
+
+
+def _crashed(session: Session, failure: Failure, reason: str, ctx: Context) -> Change:
+    """Try a turn again whose worker died for a reason that nobody knows, a few times in a row."""
+    crashes, policy = session.retry.crashes, session.policy
+    if crashes >= policy.crash_retries or policy.retries == "host":
+        tried = f"; it was tried again {crashes} times" if crashes else ""
+        return _pause(session, f"{reason}{tried}", ctx)
+    why = f"worker error ({failure.signature})"
+    session = replace(session, retry=replace(session.retry, crashes=crashes + 1))
+    pending = recovery.set_pending(session.recovery, why)
+    return _retry(replace(session, recovery=pending), why, failure, ctx)
 
 
 def _failure_of(message: Message, policy: Policy, ctx: Context, *, now: float | None) -> Failure:
@@ -258,6 +274,7 @@ def _retry(session: Session, reason: str, failure: Failure, ctx: Context) -> Cha
         return _pause(session, f"{reason}; {following.reason}", ctx)
     retry = Retry(
         attempts=attempts,
+        crashes=before.crashes,
         first_failure_ms=first,
         at_ms=following.at_ms,
         reason=reason,

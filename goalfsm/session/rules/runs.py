@@ -266,9 +266,10 @@ def _uncounted(blocking: Blocking) -> Blocking:
     return Blocking(count=blocking.count - 1, reason=blocking.reason)
 
 
-def wind_down_delivered(session: Session, event: WindDownDelivered) -> Session:
+def wind_down_delivered(session: Session, event: WindDownDelivered, ctx: Context) -> Session:
     """Make the running turn the goal's last: its worker has been told so."""
     run = session.run
     if run is None or run.run_id != event.run_id or session.wind_down != "owed":
         return session
-    return replace(session, run=replace(run, wind_down=True), wind_down="running")
+    run = replace(run, wind_down=True, ends_ms=overrun_ends(session, ctx))
+    return replace(session, run=run, wind_down="running")

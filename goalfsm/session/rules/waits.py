@@ -8,12 +8,11 @@ from msgspec.structs import replace
 
 from goalfsm.goal.model import ACTIVE, PAUSED, Goal
 from goalfsm.goal.transition import Rejection
-from goalfsm.session.effects import Effect, EndRun, WatchProcess
+from goalfsm.session.effects import Effect, WatchProcess
 from goalfsm.session.events import ClockAdjusted, ProcessEnded, WaitDeclared, WakeRequested
 from goalfsm.session.prompt_notices import parse
 from goalfsm.session.rules.change import charge, extend, notify, resume
 from goalfsm.session.state import Change, Context, Progress, Reply, Retry, Session, Wait
-from goalfsm.session.wake import overrun_ends
 from recovery import machine as recovery
 
 MAX_WAITS: Final = 16
@@ -151,22 +150,12 @@ def timer_fired(session: Session, ctx: Context) -> Change:
     if retry.at_ms is not None and retry.at_ms <= ctx.now_ms:
         calm = recovery.reset_counters(session.recovery)
         session = replace(session, retry=replace(retry, at_ms=None), recovery=calm)
-    change = _overran(session, change.effects, ctx)
+    change = change._replace(session=session)
     if goal is None or goal.status != PAUSED or goal.resume_at_ms is None:
         return change
     if goal.resume_at_ms > ctx.now_ms:
         return change
     return extend(change, _resumed(session, goal, ctx))
-
-
-def _overran(session: Session, effects: tuple[Effect, ...], ctx: Context) -> Change:
-    """End a turn that goes on although a budget was used up long enough ago."""
-    goal, run, ends_ms = session.goal, session.run, overrun_ends(session)
-    if goal is None or run is None or ends_ms is None or ends_ms > ctx.now_ms:
-        return Change(session, effects)
-    reason = f"the {goal.limited_by} budget is used up, and the turn went on"
-    session = replace(session, run=replace(run, ending=reason))
-    return Change(session, (*effects, EndRun(run_id=run.run_id, reason=reason)))
 
 
 def _resumed(session: Session, goal: Goal, ctx: Context) -> Change:

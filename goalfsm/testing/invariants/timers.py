@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED
+from goalfsm.goal.model import ACTIVE, PAUSED
 from goalfsm.session import events as e
 from goalfsm.session.wake import next_wake
 from goalfsm.testing.invariants.invariant import Chapter, Transition, hold
@@ -22,10 +22,10 @@ def _timers_come_to_rest(t: Transition) -> None:
 
 @TIMERS.says(
     "Nothing happens by itself to a goal that is complete, blocked, limited or gone, except that "
-    "a turn that goes on without budget is ended."
+    "a turn that goes on is ended."
 )
 def _finished_goals_sleep(t: Transition) -> None:
     goal = t.after.goal
     if goal is None or goal.status not in {ACTIVE, PAUSED}:
-        overruns = goal is not None and goal.status == LIMITED and t.after.run is not None
+        overruns = goal is not None and t.after.run is not None
         hold(overruns or next_wake(t.after) is None, "a timer is set")
