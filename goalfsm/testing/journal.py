@@ -46,6 +46,7 @@ _HIDDEN: Final = frozenset(
     {
         "answer_digest",
         "answer_length",
+        "answer_shape",
         "can_compact",
         "can_steer",
         "digest",

@@ -22,7 +22,6 @@ SAMPLES: tuple[e.Event, ...] = (
     ),
     e.PolicyChanged(changes={"no_progress": 4}),
     e.PauseRequested(reason="user"),
-    e.InterruptRequested(text="stop that"),
     e.ResumeRequested(),
     e.ClearRequested(),
     e.EditRequested(objective="ship it whole"),
@@ -53,7 +52,6 @@ SAMPLES: tuple[e.Event, ...] = (
     e.ShutdownStarted(),
     e.HostChanged(idle=True, pending_messages=False, context_window=200_000),
     e.EngineStarted(after_crash=True),
-    e.EngineLost(seen_ms=1_800_000_000_000),
     e.RunDispatched(run_id="r", token="secret-token", wind_down=True),
     e.RunFinished(run_id="r", outcome="timed_out"),
     e.RunInterrupted(run_id="r", detail="the engine stopped"),
@@ -75,6 +73,8 @@ SAMPLES: tuple[e.Event, ...] = (
     e.SessionSaved(run_token="secret-token", data=b"conversation 7"),
     e.DecisionFailed(kind="TimerFired", error="ValueError: no rule", event_id="e1"),
     e.SteeringDropped(message_id="m"),
+    e.InterruptRequested(text="stop that"),
+    e.EngineLost(seen_ms=1_800_000_000_000),
 )
 KINDS = [type(sample).__name__ for sample in SAMPLES]
 

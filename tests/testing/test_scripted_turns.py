@@ -185,7 +185,7 @@ def test_waits_end_by_a_timer_a_process_or_a_person(
     goal_clock.advance("1m")
     assert len(scripted_worker.runs) == 2
     goal_clock.advance("1h")
-    assert memory_goals.status("t").wait is not None
+    assert memory_goals.status("t").waits
     memory_goals.end_process(4711)
     assert len(scripted_worker.runs) == 3
     memory_goals.wake("t", "approved")
