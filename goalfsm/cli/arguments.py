@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
 
 import click
 import msgspec
@@ -15,7 +15,9 @@ from goalfsm.goal.model import COST_SCALE, MAX_COUNT
 from goalfsm.goal.validation import Rejected, check_objective, check_text
 from goalfsm.session.events import Setting
 from goalfsm.session.policy import Policy
-from recovery import Rule, load_rules
+
+if TYPE_CHECKING:
+    from recovery import Rule
 
 _DURATION: Final = re.compile(
     r"(?P<bare>\d+(?:\.\d+)?)"
@@ -133,6 +135,8 @@ def setting(text: str) -> tuple[str, Setting]:
 def failure_rules(path: str) -> tuple[Rule, ...]:
     """Return the rules of a file; no path takes all of them away."""
     try:
+        from recovery import load_rules  # noqa: PLC0415  it compiles the whole table
+
         return load_rules(path) if path else ()
     except OSError as error:
         raise HintedError(f"cannot read {path!r}", f"{error.strerror}") from None

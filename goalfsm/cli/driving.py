@@ -13,11 +13,11 @@ from goalfsm.cli import asking, exits, programs
 from goalfsm.cli.hosting import NOTICE_S, engine_on
 from goalfsm.cli.places import speak
 from goalfsm.cli.reading import notice_of, now_ms
+from goalfsm.daemon.flow.notices import Ended, Settled, StatusChanged
 from goalfsm.daemon.guards.ownership import Owned
 from goalfsm.daemon.remote import client
 from goalfsm.daemon.remote.client import NoEngine
 from goalfsm.daemon.signals import stopping_on_signals
-from goalfsm.daemon.stages.subscriptions import Ended, Settled, StatusChanged
 from goalfsm.errors import DatabaseReplaced, GoalError, NoDatabase
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, PAUSED
 from goalfsm.session.events import ObjectiveGiven, ResumeRequested

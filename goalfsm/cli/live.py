@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from goalfsm.cli.narrating import Narrator, short
-from goalfsm.daemon.stages import subscriptions as notices
+from goalfsm.daemon.flow import notices
 from goalfsm.session.budgets import Spent, money
 from goalfsm.text import compact_tokens, duration, line
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from goalfsm.daemon.stages import subscriptions as notices
+from goalfsm.daemon.flow import notices
 from goalfsm.session import events
 from goalfsm.session.budgets import money
 from goalfsm.text import awaited, compact_tokens, duration, line, shortened, visible

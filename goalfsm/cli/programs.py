@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import fcntl
 import os
@@ -70,6 +69,8 @@ async def stored_by_engine(
     workers: WorkerConfigs, thread_id: str, config: bytes | None, folder: Path
 ) -> AsyncIterator[None]:
     """Do as `stored`, in an engine: whoever has the lock may be waiting for its answer."""
+    import asyncio  # noqa: PLC0415  whoever runs an engine has it; the others do without
+
     if config is None:
         yield
         return

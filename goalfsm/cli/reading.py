@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from goalfsm.cli.places import Place
-    from goalfsm.daemon.stages.subscriptions import Happened
+    from goalfsm.daemon.flow.notices import Happened
     from goalfsm.session.events import Event
     from goalfsm.session.state import Decision
     from goalfsm.store.port import JournalRow, Store
@@ -169,7 +169,7 @@ def decisions_of(store: Store, thread_id: str, events: int) -> tuple[list[Decisi
 def notice_of(row: JournalRow) -> Happened:
     """Return a journal row in the form in which an engine tells its followers."""
     from goalfsm.daemon.flow.decide import public  # noqa: PLC0415  only for programs
-    from goalfsm.daemon.stages.subscriptions import Happened  # noqa: PLC0415  the same
+    from goalfsm.daemon.flow.notices import Happened  # noqa: PLC0415  the same
 
     return Happened(
         thread_id=row.thread_id,

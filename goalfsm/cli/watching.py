@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from goalfsm.cli.narrating import Narrator
-from goalfsm.daemon.stages import subscriptions as notices
+from goalfsm.daemon.flow import notices
 from goalfsm.views.status import summary
 
 if TYPE_CHECKING:

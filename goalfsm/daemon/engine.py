@@ -52,9 +52,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from goalfsm.daemon.flow.notices import Notice
     from goalfsm.daemon.flow.ports import Landed, Performer, Stage, Undecided
     from goalfsm.daemon.stages.callbacks import Callback
-    from goalfsm.daemon.stages.subscriptions import Notice
     from goalfsm.daemon.stages.verifiers import VerifierFunction
     from goalfsm.goal.machine import GoalMachine
     from goalfsm.session.events import Event

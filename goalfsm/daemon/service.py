@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from goalfsm.daemon.flow.decide import FAULT_HINT, single
 from goalfsm.daemon.flow.envelopes import Envelope
 from goalfsm.daemon.flow.holds import HALTED
-from goalfsm.daemon.stages.subscriptions import StatusChanged
+from goalfsm.daemon.flow.notices import StatusChanged
 from goalfsm.errors import StoreClosed, StoreError
 from goalfsm.session import events as e
 from goalfsm.session.codec import CodecError
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from goalfsm.daemon.flow.holds import Holds
+    from goalfsm.daemon.flow.notices import Notice
     from goalfsm.daemon.flow.threads import Threads
     from goalfsm.daemon.host.clock import Clock, IdSource
     from goalfsm.daemon.stages.quiescence import Quiescence
-    from goalfsm.daemon.stages.subscriptions import Notice, Subscriptions
+    from goalfsm.daemon.stages.subscriptions import Subscriptions
     from goalfsm.session.state import Session
     from goalfsm.views.status import Status
 

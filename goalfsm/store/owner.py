@@ -13,8 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Self
 
-import psutil
-
 from goalfsm.store.port import EXPIRY_MS, Held, Identity
 from goalfsm.workers.supervisor.identity import boot_id, pid_namespace, started_at
 
@@ -100,19 +98,24 @@ def end_stalled(held: Held) -> bool:
             if not _is_stopped(identity):
                 return False
             process.kill()
-    except (psutil.Error, OSError):
+    except OSError:
         return False
     return True
 
 
 def _is_stopped(identity: Identity) -> bool:
     """Return whether this very process is this user's and stopped by a signal."""
-    process = psutil.Process(identity.pid)
-    return (
-        process.uids().real == os.getuid()
-        and process.status() == psutil.STATUS_STOPPED
-        and started_at(identity.pid) == identity.start_time
-    )
+    import psutil  # noqa: PLC0415  few commands meet an owner that is stopped
+
+    try:
+        process = psutil.Process(identity.pid)
+        return (
+            process.uids().real == os.getuid()
+            and process.status() == psutil.STATUS_STOPPED
+            and started_at(identity.pid) == identity.start_time
+        )
+    except psutil.Error:
+        return False
 
 
 class _Pinned:

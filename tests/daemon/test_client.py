@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 import pytest
 
 from goalfsm.daemon.engine import Engine
+from goalfsm.daemon.flow.notices import Ended, Happened, Output, Settled, StatusChanged
 from goalfsm.daemon.flow.replay import replay
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.client import NoEngine, follow, request, serving, status
 from goalfsm.daemon.remote.socket_path import MAX_PATH, socket_for
-from goalfsm.daemon.stages.subscriptions import Ended, Happened, Output, Settled, StatusChanged
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.session import codec
 from goalfsm.session import events as e

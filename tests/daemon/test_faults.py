@@ -11,10 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from goalfsm.daemon.flow import decide as faults
+from goalfsm.daemon.flow.notices import Problem
 from goalfsm.daemon.flow.replay import replay
 from goalfsm.daemon.guards.quarantine import RETRIES
 from goalfsm.daemon.stages import run_control as doing
-from goalfsm.daemon.stages.subscriptions import Problem
 from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.store.port import Store

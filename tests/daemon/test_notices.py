@@ -14,10 +14,8 @@ import structlog
 from goalfsm.daemon import logs
 from goalfsm.daemon.config import WorkerConfig, decode_config
 from goalfsm.daemon.flow.decide import label, needs_engine, public, status_of
-from goalfsm.daemon.host.clock import Clock
-from goalfsm.daemon.stages.subscriptions import (
+from goalfsm.daemon.flow.notices import (
     Ended,
-    Follower,
     Happened,
     Missed,
     Notice,
@@ -25,8 +23,9 @@ from goalfsm.daemon.stages.subscriptions import (
     Problem,
     Settled,
     StatusChanged,
-    Subscriptions,
 )
+from goalfsm.daemon.host.clock import Clock
+from goalfsm.daemon.stages.subscriptions import Follower, Subscriptions
 from goalfsm.errors import GoalError
 from goalfsm.session import events as e
 from goalfsm.session.state import Host, Session

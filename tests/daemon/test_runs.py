@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from goalfsm.daemon.stages.subscriptions import Problem
+from goalfsm.daemon.flow.notices import Problem
 from goalfsm.goal.model import Limits
 from goalfsm.session import events as e
 from goalfsm.workers import protocol as w

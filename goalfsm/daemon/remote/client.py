@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
-from goalfsm.daemon.flow.decide import decode_reply
-from goalfsm.daemon.host.clock import SystemClock
-from goalfsm.daemon.remote import offline, wire
-from goalfsm.daemon.stages.subscriptions import Ended, Notice
+from goalfsm.daemon.flow.notices import Ended, Notice
+from goalfsm.daemon.remote import wire
 from goalfsm.errors import GoalError, StoreUnavailable
 from goalfsm.session import codec
 from goalfsm.session.events import Event, ObjectiveGiven, ToolCalled
@@ -85,6 +83,9 @@ def request(
                 if reply is not None:
                     return reply
                 continue
+            # Only a command that no engine answers needs the rules.
+            from goalfsm.daemon.remote import offline  # noqa: PLC0415
+
             answer = offline.apply(store, thread_id, event, event_id, policy)
             if not isinstance(answer, Held):
                 return answer
@@ -188,13 +189,14 @@ def _record(
 
     None where the owner is gone before it did: a command that owned the store for a moment.
     """
-    at_ms = SystemClock().wall_ms()
+    at_ms = time.time_ns() // 1_000_000
     store.inbox.put(event_id, thread_id, at_ms=at_ms, event=codec.encode_event(event))
     deadline = time.monotonic() + _RECORDED_S
     while time.monotonic() < deadline:
         answer = store.inbox.answer(event_id)
         if answer is not None and answer.revision is not None:
-            return decode_reply(answer.reply)
+            # Where no reply was kept the event was accepted.
+            return Reply(ok=True) if answer.reply is None else codec.decode_reply(answer.reply)
         holder = store.owner.current()
         if holder is None or not is_alive(holder.identity):
             return None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from goalfsm.daemon.host.clock import SystemClock
 from goalfsm.daemon.remote.client import request
 from goalfsm.errors import GoalError
 from goalfsm.goal.validation import Rejected
@@ -51,7 +51,7 @@ def call_tool(
     finally:
         store.close()
     session = Session() if stored is None else codec.decode(stored.state)
-    return respond(reply, session, SystemClock().wall_ms())
+    return respond(reply, session, _now_ms())
 
 
 def _called(name: str, arguments: Mapping[str, Any], token: str | None) -> ToolCalled:
@@ -64,7 +64,7 @@ def _declared(asked: DeclareWait, token: str | None) -> WaitDeclared:
     started = asked.start_time
     if asked.pid is not None and not started:
         started = _started(asked.pid)
-    now_ms = SystemClock().wall_ms()
+    now_ms = _now_ms()
     return WaitDeclared(
         kind=asked.kind,
         until_ms=None if asked.seconds is None else now_ms + round(asked.seconds * 1000),
@@ -84,3 +84,7 @@ def _started(pid: int) -> str:
             f"there is no process {pid}", code="no_process", hint="it may have ended already: go on"
         )
     return started
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

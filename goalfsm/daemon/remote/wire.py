@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from goalfsm.daemon.stages.subscriptions import Notice
+from goalfsm.daemon.flow.notices import Notice
 from goalfsm.session.events import Event
 from goalfsm.session.state import Reply
 from goalfsm.store.port import MAX_COMMIT_BYTES

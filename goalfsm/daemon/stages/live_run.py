@@ -11,8 +11,8 @@ import msgspec
 import structlog
 
 from goalfsm.daemon.flow.holds import PROCESSES
+from goalfsm.daemon.flow.notices import Output
 from goalfsm.daemon.flow.turn import Gathered, ended, outcome_of, usage_id
-from goalfsm.daemon.stages.subscriptions import Output
 from goalfsm.errors import GoalError, StoreError, described
 from goalfsm.goal.model import LIMITED
 from goalfsm.session import events as e

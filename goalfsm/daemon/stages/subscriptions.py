@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-import msgspec
 import structlog
 
 from goalfsm.daemon.flow.decide import public
-from goalfsm.session.state import Decision, Reply
+from goalfsm.daemon.flow.notices import (
+    Ended,
+    Happened,
+    Missed,
+    Notice,
+    Output,
+    Problem,
+    Settled,
+    StatusChanged,
+)
 from goalfsm.views.status import Status, project
 
 if TYPE_CHECKING:
@@ -23,63 +31,6 @@ BACKLOG: Final = 1_000
 """Most notices that wait for one follower; text that it is too slow for is dropped first."""
 
 _log = structlog.get_logger(__name__)
-
-
-class _Notice(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    thread_id: str
-
-
-class Happened(_Notice, frozen=True, kw_only=True, tag="event"):
-    """An event was committed as ``revision``; ``event`` holds its fields without secrets."""
-
-    revision: int
-    at_ms: int
-    event: dict[str, Any]
-    reply: Reply | None = None
-    decision: Decision | None = None
-
-
-class StatusChanged(_Notice, frozen=True, kw_only=True, tag="status"):
-    """Where the thread stands now."""
-
-    status: Status
-
-
-class Output(_Notice, frozen=True, kw_only=True, tag="output"):
-    """The running turn said something."""
-
-    run_id: str
-    text: str
-
-
-class Problem(_Notice, frozen=True, kw_only=True, tag="problem"):
-    """Something went wrong that is no event of the thread: skipped output, a full disk."""
-
-    code: str
-    message: str
-    hint: str = ""
-
-
-class Missed(_Notice, frozen=True, kw_only=True, tag="missed"):
-    """The follower was too slow for ``count`` notices."""
-
-    count: int
-
-
-class Settled(_Notice, frozen=True, kw_only=True, tag="settled"):
-    """Nothing more will happen by itself, as long as this engine runs."""
-
-    status: Status
-
-
-class Ended(_Notice, frozen=True, kw_only=True, tag="ended"):
-    """The engine has stopped; ``reason`` fenced means that another one has taken over."""
-
-    reason: Literal["stopped", "fenced", "failed"] = "stopped"
-    message: str = ""
-
-
-Notice = Happened | StatusChanged | Output | Problem | Missed | Settled | Ended
 
 
 def happened(thread_id: str, decided: Decided) -> Happened:

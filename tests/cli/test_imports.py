@@ -1,0 +1,55 @@
+"""What a person waits for: a command loads what it needs and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.cli.processes import daemon
+
+HEAVY = {
+    "asyncio",
+    "goalfsm.daemon.engine",
+    "goalfsm.session.rules.handle",
+    "logging",
+    "psutil",
+    "recovery.failures.table",
+    "rich",
+    "structlog",
+    "tenacity",
+    "transitions",
+}
+"""What takes long to load, and no command needs that looks or has an engine answer it."""
+LOADED = """
+import sys
+from goalfsm.cli import main
+status = main(sys.argv[1:])
+sys.stderr.write(" ".join(sys.modules))
+sys.exit(status)
+"""
+
+
+def loaded(*words: str) -> set[str]:
+    ran = subprocess.run(
+        [sys.executable, "-c", LOADED, *words], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    return set(ran.stderr.rpartition("\n")[2].split())
+
+
+@pytest.mark.parametrize("words", ["status books", "list", "log books -n 5", "explain books"])
+def test_a_command_that_looks_loads_no_engine(words: str, cli: Cli) -> None:
+    cli("set", "books", "balance the ledger", "--", "true")
+    assert loaded(*words.split()) & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    "words", ["steer books hello", "pause books", "tool get_goal --thread books"]
+)
+def test_a_command_that_an_engine_answers_loads_no_rules(words: str, cli: Cli) -> None:
+    cli("set", "books", "balance the ledger", "--db", "goals.db")
+    with daemon("--db", "goals.db"):
+        assert loaded(*words.split(), "--db", "goals.db") & HEAVY == set()
