@@ -27,11 +27,15 @@ if TYPE_CHECKING:
     from goalfsm.session.thread import GoalThread, Ready, ReplayError, handle
     from goalfsm.session.wake import next_wake
     from goalfsm.views.status import project
+    from goalfsm.workers.agents.spec import AgentSpec
+    from goalfsm.workers.agents.worker import AgentWorker
     from goalfsm.workers.turn import Turn, TurnWorker, worker
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AgentSpec": "goalfsm.workers.agents.spec",
+    "AgentWorker": "goalfsm.workers.agents.worker",
     "Context": "goalfsm.session.state",
     "Continue": "goalfsm.session.continuation",
     "Criterion": "goalfsm.goal.model",
@@ -77,6 +81,8 @@ _HOMES = {
 __all__ = [
     "STATES",
     "TRANSITIONS",
+    "AgentSpec",
+    "AgentWorker",
     "Context",
     "Continue",
     "Criterion",
