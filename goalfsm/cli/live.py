@@ -12,7 +12,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from goalfsm.cli.narrating import Narrator, short
+from goalfsm.cli.narrating import Narrator, by_guard, short
 from goalfsm.daemon.flow import notices
 from goalfsm.session.budgets import Spent, money
 from goalfsm.text import compact_tokens, duration, line
@@ -88,7 +88,7 @@ class LiveView:
         parts: list[Any] = [Rule(style="dim"), self._headline(status), self._budgets(status)]
         made = status.last_decision
         if made is not None:
-            words = f"last decision  {made.decision}: {short(made.reason)} ({made.guard})"
+            words = f"last decision  {made.decision}: {short(made.reason)}{by_guard(made.guard)}"
             parts.append(Text(words, style="dim", overflow="ellipsis", no_wrap=True))
         return Group(*parts)
 

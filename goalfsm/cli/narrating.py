@@ -36,9 +36,14 @@ def short(text: str) -> str:
 
 
 def why(decision: Decision) -> str:
-    """Return a decision in words, with the guard that made it."""
+    """Return a decision in words, with the guard that made it where there was one."""
     until = "" if decision.until_ms is None else f", until {moment(decision.until_ms)}"
-    return f"{decision.decision}: {short(decision.reason)} ({decision.guard}){until}"
+    return f"{decision.decision}: {short(decision.reason)}{by_guard(decision.guard)}{until}"
+
+
+def by_guard(guard: str) -> str:
+    """Return which guard decided, in brackets; "" where none was against going on."""
+    return "" if guard == "otherwise" else f" ({guard})"
 
 
 def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR0912, PLR0915  one case each

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -12,7 +13,7 @@ from goalfsm.cli import arguments, asking, describing, exits, options, places, p
 from goalfsm.cli.arguments import HintedError
 from goalfsm.cli.program_command import ProgramCommand, program_of
 from goalfsm.cli.signals import interrupting
-from goalfsm.errors import NoDatabase
+from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.goal.model import COMPLETE, LIMITED
 from goalfsm.session.events import ObjectiveGiven
 
@@ -43,6 +44,7 @@ def run_command(
     Without an objective the thread's goal is taken up again. Where another process serves the
     database already, it does the work and is followed here.
     """
+    _refuse_nested(place)
     wanted = None if objective is None else describing.objective(objective, given)
     if wanted is None:
         describing.refuse_goal_options(given)
@@ -61,6 +63,17 @@ def run_command(
     return _drive(place, wanted, worker, as_json=as_json, log_json=log_json)
 
 
+def _refuse_nested(place: Place) -> None:
+    """Raise where the thread's own turn asks for this: it would wait for its own end."""
+    own = os.environ.get("GOALFSM_RUN_ID") and os.environ.get("GOALFSM_DB")
+    if own and places.find(None, None)[:2] == place[:2]:
+        raise GoalError(
+            f"this is a turn of thread {place.thread_id}: it cannot wait for its own end",
+            code="nested_run",
+            hint="end the turn, and the next one follows; --thread NAME is for other work",
+        )
+
+
 def _drive(
     place: Place,
     wanted: ObjectiveGiven | None,
@@ -69,14 +82,15 @@ def _drive(
     as_json: bool,
     log_json: bool,
 ) -> int:
-    from goalfsm.cli.driving import Drive  # noqa: PLC0415  it loads the whole engine
+    from goalfsm.cli.driving import carry_out  # noqa: PLC0415  it loads the whole engine
+    from goalfsm.cli.errand import Errand  # noqa: PLC0415  the same
     from goalfsm.cli.watching import view  # noqa: PLC0415  the same
     from goalfsm.daemon import logs  # noqa: PLC0415  the same
 
     # What people have to know is shown anyhow; the log is for machines.
     logs.configure(json=log_json, level="info" if log_json else "critical")
     with interrupting(), view(as_json=as_json) as shown:
-        return Drive(place, shown, wanted, worker).carry_out()
+        return carry_out(Errand(place, shown, wanted, worker))
 
 
 @click.command("daemon")

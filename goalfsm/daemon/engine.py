@@ -204,7 +204,9 @@ class _Parts:
                 **options.performers,
             }
         )
-        self.drain = Drain(self.threads, self.holds, self.runs, self.wakeups, self.over)
+        self.drain = Drain(
+            self.threads, self.holds, self.runs, self.wakeups, self.subscriptions, self.over
+        )
         self.server = None if socket is None else Server(self.service, socket)
         self.taken_over = False
 
@@ -339,6 +341,21 @@ class _Parts:
         if not self.over.is_set():
             self._end(StoreClosed("the engine crashed"))
             self._closing = asyncio.get_running_loop().create_task(self._close())
+
+    async def hand_over(self, grace_s: float, thread_id: str) -> None:
+        """Stop, when the turns have ended that a successor follows; see `Engine.hand_over`."""
+        own = asyncio.get_running_loop().call_later(grace_s, self.end_turn, thread_id)
+        try:
+            await self.drain.finish_followed()
+        finally:
+            own.cancel()
+        await self.stop(grace_s)
+
+    def end_turn(self, thread_id: str) -> None:
+        """End the thread's running turn, if there is one, as a stop does."""
+        run = self.runs.get(thread_id)
+        if run is not None:
+            run.end("interrupted", "the engine shut down")
 
     async def stop(self, grace_s: float) -> None:
         """Stop in order; what does not end within its bound is killed."""
@@ -503,9 +520,32 @@ class Engine:
         if self._stopping is not None:
             if grace_s <= 0:
                 parts.drain.end_runs()
+            else:
+                asyncio.get_running_loop().call_later(grace_s, parts.drain.end_runs)
             return
         if not parts.over.is_set():
             self._stopping = asyncio.get_running_loop().create_task(parts.stop(grace_s))
+
+    def followed(self) -> bool:
+        """Tell whether a turn runs that another process follows and would go on with."""
+        return bool(self._parts.drain.followed())
+
+    def hand_over(self, thread_id: str, grace_s: float = GRACE_S) -> None:
+        """Begin to stop, for whoever has come to the end of ``thread_id``.
+
+        No turn begins. One that another process follows in order to go on with it may end, however
+        long that takes; one of ``thread_id`` has ``grace_s`` seconds, and then every other has so
+        many. At last the follower that asked first goes on with the store. `stop_soon` without
+        grace cuts that short, `end_turn` only one thread's turn.
+        """
+        parts = self._parts
+        if self._stopping is None and not parts.over.is_set():
+            handing = parts.hand_over(grace_s, thread_id)
+            self._stopping = asyncio.get_running_loop().create_task(handing)
+
+    def end_turn(self, thread_id: str) -> None:
+        """End the thread's running turn at once, where the engine is stopping anyhow."""
+        self._parts.end_turn(thread_id)
 
     async def wait(self) -> None:
         """Return when the engine has stopped; raise what ended it when that was a failure."""

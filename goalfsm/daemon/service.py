@@ -130,10 +130,15 @@ class Service:
             self._holds.add(HALTED, thread_id)
         return reply
 
-    async def follow(self, thread_id: str) -> AsyncGenerator[Notice, None]:
-        """Yield what happens to the thread from now on: first where it stands; `Ended` is last."""
+    async def follow(
+        self, thread_id: str, *, successor: int | None = None
+    ) -> AsyncGenerator[Notice, None]:
+        """Yield what happens to the thread from now on: first where it stands; `Ended` is last.
+
+        ``successor`` is the pid of a process that goes on with the thread when this engine ends.
+        """
         self.check_open()
-        follower = self._subscriptions.follow(thread_id)
+        follower = self._subscriptions.follow(thread_id, successor=successor)
         try:
             yield StatusChanged(thread_id=thread_id, status=self.status(thread_id))
             async for notice in follower:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from goalfsm.goal.model import LIMITED
 from goalfsm.session.state import Session
+
+GO_ON_QUESTION: Final = "the engine was restarted; somebody has to say that the work goes on"
+"""What a thread waits for whose policy says that a start of the engine has to be asked about."""
 
 
 class Queued(NamedTuple):
@@ -33,6 +36,11 @@ def queued(session: Session) -> Queued | None:
 def can_begin(session: Session) -> bool:
     """Tell whether the thread itself is free for a turn: idle, without a run, not stopping."""
     return session.host.idle and session.run is None and not session.stopping
+
+
+def asks_to_go_on(session: Session) -> bool:
+    """Tell whether the work stands still since an engine's start, until a person says go on."""
+    return any(wait.note == GO_ON_QUESTION for wait in session.waits)
 
 
 def under_way(session: Session) -> bool:

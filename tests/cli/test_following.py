@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from goalfsm.cli import exits
-from tests.cli.processes import daemon, goalfsm, terminal
+from tests.cli.processes import Terminal, daemon, goalfsm, terminal
 from tests.cli.workers import COMPLETE, turns, worker
 
 
@@ -168,3 +168,81 @@ def test_a_database_that_is_gone_is_no_wrong_usage(follows: bool) -> None:
     assert result.status == exits.FAILED, result
     assert "Hint: " in result.err
     assert not Path("goals.db").exists()
+
+
+_GATED = (
+    "echo $GOALFSM_THREAD.$GOALFSM_TURN >> begun.txt",
+    "while ! [ -f go.$GOALFSM_THREAD ]; do sleep 0.05; done",
+    COMPLETE,
+)
+"""A turn that ends when its thread's file is there."""
+
+
+def _begun() -> list[str]:
+    return Path("begun.txt").read_text().split()
+
+
+def test_a_turn_that_another_terminal_follows_outlives_the_goal_of_its_process() -> None:
+    """It is not killed and begun again; its terminal goes on with the database."""
+    program = worker(*_GATED)
+    place = ("--db", "goals.db", "--thread")
+    with (
+        terminal("run", "short", *place, "a", "--", program) as a,
+        terminal_after(a, "turn 1 starts", "run", "long", *place, "b", "--", program) as b,
+    ):
+        b.until("turn 1 starts")
+        Path("go.a").touch()
+        a.until("another terminal follows a turn")
+        Path("go.b").touch()
+        assert a.end().status == exits.OK
+        assert b.end().status == exits.OK
+    assert _begun() == ["a.1", "b.1"]
+
+
+def test_the_follower_goes_on_where_it_has_more_to_do() -> None:
+    """The second turn is begun by the process that only looked on before."""
+    program = worker(*_GATED[:2], f"[ $GOALFSM_THREAD.$GOALFSM_TURN = b.1 ] || {COMPLETE}")
+    place = ("--db", "goals.db", "--thread")
+    with (
+        terminal("run", "short", *place, "a", "--", program) as a,
+        terminal_after(a, "turn 1 starts", "run", "long", *place, "b", "--", program) as b,
+    ):
+        b.until("turn 1 starts")
+        Path("go.a").touch()
+        a.until("another terminal follows a turn")
+        Path("go.b").touch()
+        assert a.end().status == exits.OK
+        result = b.end()
+    assert result.status == exits.OK, result
+    assert "going on here" in result.out
+    assert _begun() == ["a.1", "b.1", "b.2"]
+
+
+def test_ctrl_c_holds_the_thread_that_was_asked_for_here_and_no_other() -> None:
+    """Whoever goes on with the database: it starts no turn of the thread that was stopped."""
+    program = worker(*_GATED)
+    place = ("--db", "goals.db", "--thread")
+    with (
+        terminal("run", "short", *place, "a", "--", program) as a,
+        terminal_after(a, "turn 1 starts", "run", "long", *place, "b", "--", program) as b,
+    ):
+        b.until("turn 1 starts")
+        a.process.send_signal(signal.SIGINT)
+        a.until("no turn of this thread follows")
+        a.process.send_signal(signal.SIGINT)
+        a.until("turn 1 interrupted")
+        Path("go.b").touch()
+        stopped = a.end()
+        assert stopped.status == exits.INTERRUPTED, stopped
+        assert f"process {b.process.pid} goes on with the database" in stopped.out
+        assert b.end().status == exits.OK
+    assert _begun() == ["a.1", "b.1"]
+    assert "paused (interrupt)" in goalfsm("status", *place, "a").out
+
+
+@contextlib.contextmanager
+def terminal_after(before: Terminal, said: str, *words: str) -> Iterator[Terminal]:
+    """Start a command when another one has said something."""
+    before.until(said)
+    with terminal(*words) as started:
+        yield started

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from goalfsm.cli import exits
-from tests.cli.processes import goalfsm
+from tests.cli.processes import goalfsm, terminal
 from tests.cli.terminal import Result
 from tests.cli.workers import BLOCKED, COMPLETE, ENGINE, prompt, turns, worker
 
@@ -177,7 +177,7 @@ def test_every_criterion_needs_evidence(run: Run) -> None:
     )
     result = run("run", "do it", "--criterion", "first", "--criterion", "second", "--", program)
     assert result.status == exits.OK, result
-    assert Path("status.txt").read_text() == "1\n"
+    assert Path("status.txt").read_text() == "10\n"
     assert "no evidence for criterion 2" in Path("refusal.txt").read_text().lower()
     report = run("report").out
     assert "`two`" in report
@@ -235,15 +235,19 @@ def test_killed_at_any_moment_it_goes_on(run: Run) -> None:
     assert run("doctor").status == exits.OK
 
 
+_INTERRUPTED = f"{{ kill -INT {ENGINE}; until goalfsm status | grep -q paused; do :; done; }}"
+"""Interrupts the engine, and ends its turn when that is known."""
+
+
 def test_interrupted_it_stays_resumable(run: Run) -> None:
     program = worker(
-        f"[ $GOALFSM_TURN -ne 1 ] || kill -INT {ENGINE}",
+        f"[ $GOALFSM_TURN -ne 1 ] || {_INTERRUPTED}",
         f"[ $GOALFSM_TURN -lt 2 ] && echo $GOALFSM_TURN || {COMPLETE}",
     )
     stopped = run("run", "do it", "--", program)
     assert stopped.status == exits.INTERRUPTED, stopped
     assert "`goalfsm run` goes on" in stopped.out
-    assert goal(run)["status"] == "active"
+    assert goal(run)["pause_reason"] == "interrupt"
     assert run("run").status == exits.OK
 
 
@@ -265,8 +269,8 @@ def test_a_goal_that_was_set_is_driven_by_a_run_without_anything(run: Run) -> No
 
 
 def test_another_program_can_take_a_goal_over(run: Run) -> None:
-    """An active goal that was interrupted goes on with the program given now."""
-    stopped = run("run", "do it", "--", worker(f"kill -INT {ENGINE}", "echo first"))
+    """A goal that was interrupted goes on with the program given now."""
+    stopped = run("run", "do it", "--", worker(_INTERRUPTED, "echo first"))
     assert stopped.status == exits.INTERRUPTED, stopped
     assert run("run", "--", worker(COMPLETE, name="other.sh")).status == exits.OK
     assert turns() == [1, 2]
@@ -327,3 +331,48 @@ def test_a_log_for_machines_goes_to_stderr(run: Run) -> None:
     started = next(row for row in rows if row["event"] == "run started")
     assert started["turn"] == 1
     assert all(started[name] for name in ("thread_id", "goal_id", "run_id"))
+
+
+def test_a_run_on_the_thread_of_its_own_turn_is_refused(run: Run) -> None:
+    """It would wait for the end of the very turn that waits for it; another thread is free."""
+    program = worker(
+        "goalfsm run again -- true > nested.txt 2>&1; echo $? >> nested.txt",
+        "goalfsm run --thread other elsewhere --max-continuations 1 -- true > other.txt 2>&1",
+        COMPLETE,
+    )
+    assert run("run", "do it", "--", program).status == exits.OK
+    said = Path("nested.txt").read_text()
+    assert "cannot wait for its own end" in said
+    assert said.endswith(f"{exits.USAGE}\n")
+    assert "turn 1 starts" in Path("other.txt").read_text()
+
+
+def test_a_persons_run_answers_what_a_start_has_to_be_asked_about(run: Run) -> None:
+    program = worker(f"[ $GOALFSM_TURN -ne 1 ] || kill -9 {ENGINE}", COMPLETE)
+    asking = ("run", "do it", "--policy", "on_start=ask", "--", program)
+    assert run(*asking).status == -signal.SIGKILL
+    again = run("run")
+    assert again.status == exits.OK, again
+    assert turns() == [1, 2]
+
+
+def test_what_a_goal_waits_for_is_named_at_once(run: Run) -> None:
+    """Also where it waited already when this run began, and nothing happens meanwhile."""
+    program = worker(f"goalfsm tool wait --for event; kill -9 {ENGINE}")
+    run("run", "do it", "--", program)
+    with terminal("run") as waiting:
+        assert "goalfsm wake" in waiting.until("this waits for you: ")
+        assert run("complete").status == exits.OK
+        assert waiting.end().status == exits.OK
+
+
+def test_a_run_whose_goal_was_replaced_says_so(run: Run) -> None:
+    program = worker(COMPLETE)
+    replacing = worker("while ! [ -f replaced ]; do sleep 0.05; done", name="waits.sh")
+    with terminal("run", "the old one", "--", replacing) as old:
+        old.until("turn 1 starts")
+        assert run("set", "the new one", "--replace", "--", program).status == exits.OK
+        Path("replaced").touch()
+        ended = old.end()
+    assert ended.status == exits.ATTENTION, ended
+    assert "was replaced by another: the new one" in ended.out

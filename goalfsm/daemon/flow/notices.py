@@ -58,10 +58,14 @@ class Settled(_Notice, frozen=True, kw_only=True, tag="settled"):
 
 
 class Ended(_Notice, frozen=True, kw_only=True, tag="ended"):
-    """The engine has stopped; ``reason`` fenced means that another one has taken over."""
+    """The engine has stopped; ``reason`` fenced means that another one has taken over.
+
+    ``successor`` is the pid of the follower that goes on with the database: it asked first.
+    """
 
     reason: Literal["stopped", "fenced", "failed"] = "stopped"
     message: str = ""
+    successor: int | None = None
 
 
 Notice = Happened | StatusChanged | Output | Problem | Missed | Settled | Ended

@@ -171,8 +171,8 @@ class Serving(Protocol):
         """Decide an event from outside; return the reply when both are durable."""
         ...
 
-    def follow(self, thread_id: str) -> AsyncGenerator[Any, None]:
-        """Yield what happens to the thread from now on."""
+    def follow(self, thread_id: str, *, successor: int | None = None) -> AsyncGenerator[Any, None]:
+        """Yield what happens to the thread from now on, for a process that may go on with it."""
         ...
 
     def status(self, thread_id: str) -> Status:

@@ -13,11 +13,12 @@ from goalfsm.daemon.flow.holds import SHUTDOWN
 from goalfsm.session import events as e
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     from goalfsm.daemon.flow.holds import Holds
     from goalfsm.daemon.flow.threads import Threads
-    from goalfsm.daemon.stages.live_run import LiveRuns
+    from goalfsm.daemon.stages.live_run import LiveRun, LiveRuns
+    from goalfsm.daemon.stages.subscriptions import Subscriptions
     from goalfsm.daemon.stages.wakeups import Wakeups
     from goalfsm.session.state import Reply
 
@@ -36,14 +37,38 @@ class Drain:
         holds: Holds,
         runs: LiveRuns,
         wakeups: Wakeups,
+        subscriptions: Subscriptions,
         over: asyncio.Event,
     ) -> None:
-        """Wait for nothing beyond ``over``, when nothing can be recorded any more."""
+        """Wait for nothing beyond ``over``, when nothing can be recorded any more.
+
+        Whom ``subscriptions`` has as followers that go on with their threads is waited for.
+        """
         self._threads = threads
         self._holds = holds
         self._runs = runs
         self._wakeups = wakeups
+        self._subscriptions = subscriptions
         self._over = over
+
+    def followed(self) -> list[LiveRun]:
+        """Return the turns that run, of threads with which another process goes on."""
+        threads = self._subscriptions.followed()
+        return [run for run in self._runs.all() if run.thread_id in threads]
+
+    async def finish_followed(self) -> None:
+        """Begin no turn; return when no turn runs any more that a successor follows."""
+        self._holds.add(SHUTDOWN)
+        while not self._over.is_set() and (runs := self.followed()):
+            _log.info("turns are finished for those who go on with them", runs=len(runs))
+            waiting: list[Awaitable[object]] = [run.wait() for run in runs]
+            waiting += [self._subscriptions.somebody_leaves(), self._over.wait()]
+            tasks = [asyncio.ensure_future(each) for each in waiting]
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
 
     async def finish(self, grace_s: float) -> None:
         """Begin no turn; give those that run ``grace_s`` seconds, then end and record them."""
@@ -67,9 +92,13 @@ class Drain:
         """Tell the threads that the next engine takes up: what they wait for must not be lost.
 
         One that cannot be read now is left as it stands: that engine looks at it as after a crash.
+        What a successor follows is not told: it goes on at once.
         """
         told = []
+        followed = self._subscriptions.followed()
         for thread_id in sorted({*self._threads.ids(), *self._wakeups.threads()}):
+            if thread_id in followed:
+                continue
             session = self._threads.readable(thread_id)
             stored = self._threads.is_stored(thread_id)
             if session is not None and stored and needs_engine(label(session)):

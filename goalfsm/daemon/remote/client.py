@@ -110,15 +110,17 @@ def status(db: str | Path, thread_id: str, *, timeout_s: float = TIMEOUT_S) -> S
 
 
 def follow(
-    db: str | Path, thread_id: str, *, timeout_s: float = TIMEOUT_S
+    db: str | Path, thread_id: str, *, succeeds: bool = False, timeout_s: float = TIMEOUT_S
 ) -> Generator[Notice, None, None]:
     """Yield what happens to a thread, as the engine tells it; ends after `Ended`.
+
+    Who ``succeeds`` is ready to go on with the thread when that engine ends.
 
     Raises `NoEngine` when there is none, or when it ends without a word. Closing the iterator
     stops following.
     """
     with _Link(_living(db), time.monotonic() + timeout_s) as link:
-        answer = link.ask(wire.Follow(thread_id=thread_id))
+        answer = link.ask(wire.Follow(thread_id=thread_id, succeeds=succeeds))
         link.wait_forever()
         while isinstance(answer, wire.Noticed):
             yield answer.notice

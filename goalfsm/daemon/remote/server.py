@@ -138,11 +138,11 @@ class Server:
                 writer.write(wire.encode(wire.Replied(reply=reply)))
             case wire.AskStatus(thread_id=thread_id):
                 writer.write(wire.encode(wire.Told(status=self._serving.status(thread_id))))
-            case wire.Follow(thread_id=thread_id):
-                await self._follow(thread_id, writer)
+            case wire.Follow():
+                await self._follow(request, writer)
 
-    async def _follow(self, thread_id: str, writer: asyncio.StreamWriter) -> None:
-        telling = asyncio.ensure_future(self._tell(thread_id, writer))
+    async def _follow(self, request: wire.Follow, writer: asyncio.StreamWriter) -> None:
+        telling = asyncio.ensure_future(self._tell(request, writer))
         self._following.add(telling)
         try:
             await telling
@@ -150,8 +150,9 @@ class Server:
             telling.cancel()
             self._following.discard(telling)
 
-    async def _tell(self, thread_id: str, writer: asyncio.StreamWriter) -> None:
-        notices = self._serving.follow(thread_id)
+    async def _tell(self, request: wire.Follow, writer: asyncio.StreamWriter) -> None:
+        pid = _peer_pid(writer) if request.succeeds else None
+        notices = self._serving.follow(request.thread_id, successor=pid)
         async with contextlib.aclosing(notices):
             async for notice in notices:
                 writer.write(wire.encode(wire.Noticed(notice=notice)))
@@ -170,14 +171,25 @@ async def _line(reader: asyncio.StreamReader) -> bytes | None:
 
 def _same_user(writer: asyncio.StreamWriter) -> bool:
     """Tell whether the other side is this user; where the system cannot say, the mode decides."""
+    _, uid = _credentials(writer)
+    return uid in {None, os.getuid(), 0}
+
+
+def _peer_pid(writer: asyncio.StreamWriter) -> int:
+    """Return the pid of the other side, 0 where the system cannot say."""
+    return _credentials(writer)[0]
+
+
+def _credentials(writer: asyncio.StreamWriter) -> tuple[int, int | None]:
+    """Return the pid and the user of the other side, 0 and None where the system cannot say."""
     credentials = getattr(socket, "SO_PEERCRED", None)
     if credentials is None:
-        return True
+        return 0, None
     link: socket.socket = writer.get_extra_info("socket")
-    _, uid, _ = _CREDENTIALS.unpack(
+    pid, uid, _ = _CREDENTIALS.unpack(
         link.getsockopt(socket.SOL_SOCKET, credentials, _CREDENTIALS.size)
     )
-    return uid in {os.getuid(), 0}
+    return pid, uid
 
 
 async def _hang_up(writer: asyncio.StreamWriter) -> None:

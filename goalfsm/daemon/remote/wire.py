@@ -35,9 +35,13 @@ class AskStatus(_Request, frozen=True, kw_only=True, tag="status"):
 
 
 class Follow(_Request, frozen=True, kw_only=True, tag="follow"):
-    """Tell everything that happens to a thread from now on: `Noticed` until the engine ends."""
+    """Tell everything that happens to a thread from now on: `Noticed` until the engine ends.
+
+    Who ``succeeds`` goes on with the thread then; its running turn is not cut short.
+    """
 
     thread_id: str
+    succeeds: bool = False
 
 
 Request = Submit | AskStatus | Follow

@@ -49,9 +49,12 @@ def happened(thread_id: str, decided: Decided) -> Happened:
 class Follower:
     """What waits for one follower; an async iterator that ends after `Ended`."""
 
-    def __init__(self, thread_id: str, *, backlog: int = BACKLOG) -> None:
-        """Follow ``thread_id``."""
+    def __init__(
+        self, thread_id: str, *, backlog: int = BACKLOG, successor: int | None = None
+    ) -> None:
+        """Follow ``thread_id``; ``successor`` is the pid of a process that goes on afterwards."""
         self.thread_id = thread_id
+        self.successor = successor
         self._backlog = backlog
         self._waiting: deque[Notice] = deque()
         self._missed = 0
@@ -108,6 +111,9 @@ class Subscriptions:
         """Start without any."""
         self._clock = clock
         self._of: dict[str, set[Follower]] = {}
+        self._successors: dict[Follower, None] = {}
+        """Those who go on with the work when the engine ends, in the order in which they asked."""
+        self._left = asyncio.Event()
 
     def committed(self, landed: Landed) -> None:
         """Tell the thread's followers of each event, and where the thread stands now."""
@@ -127,15 +133,28 @@ class Subscriptions:
     def _status(self, session: Session, thread_id: str) -> Status:
         return project(session, self._clock.now_ms(), thread_id=thread_id)
 
-    def follow(self, thread_id: str) -> Follower:
+    def follow(self, thread_id: str, *, successor: int | None = None) -> Follower:
         """Add a follower; `leave` removes it."""
-        follower = Follower(thread_id)
+        follower = Follower(thread_id, successor=successor)
         self._of.setdefault(thread_id, set()).add(follower)
+        if successor is not None:
+            self._successors[follower] = None
         return follower
+
+    def followed(self) -> frozenset[str]:
+        """Return the threads whose followers go on with them when the engine ends."""
+        return frozenset(follower.thread_id for follower in self._successors)
+
+    async def somebody_leaves(self) -> None:
+        """Return when the next follower has left."""
+        self._left.clear()
+        await self._left.wait()
 
     def leave(self, follower: Follower) -> None:
         """Remove a follower; one that is not there is no error."""
         follower.close()
+        self._successors.pop(follower, None)
+        self._left.set()
         others = self._of.get(follower.thread_id)
         if others is not None:
             others.discard(follower)
@@ -163,5 +182,7 @@ class Subscriptions:
 
     def end(self, reason: Literal["stopped", "fenced", "failed"], message: str = "") -> None:
         """Tell all followers that the engine has stopped."""
+        first = next((follower.successor for follower in self._successors), None)
         for thread_id in list(self._of):
-            self.give(Ended(thread_id=thread_id, reason=reason, message=message))
+            ended = Ended(thread_id=thread_id, reason=reason, message=message, successor=first)
+            self.give(ended)

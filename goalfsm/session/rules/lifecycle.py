@@ -10,6 +10,7 @@ from goalfsm.goal.transition import Fire, RecoveryShutdownPause, Rejection
 from goalfsm.session.events import EngineLost, EngineStarted
 from goalfsm.session.rules.change import charge, extend, flush, request, restate, resume
 from goalfsm.session.state import Change, Context, Continuation, Host, Session, Wait
+from goalfsm.session.work import GO_ON_QUESTION
 from recovery import machine as recovery
 from recovery.stale_work import IDLE
 
@@ -36,10 +37,9 @@ def started(session: Session, _event: EngineStarted, ctx: Context) -> Change:
         case "resume" if stopped:
             return _recovered(session, ctx)
         case "ask" if goal.status == ACTIVE and not session.held:
-            question = "the engine was restarted; somebody has to say that the work goes on"
             # What was queued before is given up: it would start a turn without the answer.
             kept = Continuation(warned=session.continuation.warned)
-            wait = Wait(kind="person", note=question, since_ms=ctx.now_ms)
+            wait = Wait(kind="person", note=GO_ON_QUESTION, since_ms=ctx.now_ms)
             return Change(replace(session, waits=(wait,), continuation=kept))
         case "pause" if goal.status == ACTIVE:
             return _paused(session, ctx)

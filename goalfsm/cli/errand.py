@@ -1,0 +1,179 @@
+"""What one ``run`` is about: what it asks for, once, and when the goal that it is for has ended."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, NamedTuple
+
+from goalfsm.cli import asking, exits
+from goalfsm.cli.narrating import event_of
+from goalfsm.cli.places import speak
+from goalfsm.daemon.flow.notices import Happened, Settled, StatusChanged
+from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, PAUSED
+from goalfsm.session.events import ResumeRequested, ToolCalled, WakeRequested
+from goalfsm.session.tools import CREATE_GOAL
+from goalfsm.session.work import asks_to_go_on
+from goalfsm.text import line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from goalfsm.cli.places import Place
+    from goalfsm.cli.watching import View
+    from goalfsm.daemon.config import WorkerConfig
+    from goalfsm.daemon.flow.notices import Notice
+    from goalfsm.session.events import Event, ObjectiveGiven
+    from goalfsm.session.state import Reply, Session
+    from goalfsm.views.status import Status
+
+
+class Over(NamedTuple):
+    """The end of an errand: what ``run`` exits with, and how the goal stood, where it is known."""
+
+    exit_status: int
+    status: Status | None = None
+    said: str = ""
+
+
+class Errand:
+    """One ``run``: it outlives the engines that do its work, one after the other."""
+
+    def __init__(
+        self,
+        place: Place,
+        view: View,
+        objective: ObjectiveGiven | None,
+        worker: WorkerConfig | None,
+    ) -> None:
+        """Give the thread ``objective``, or take its goal up where there is none."""
+        self.place = place
+        self.view = view
+        self.event_id = uuid.uuid4().hex
+        self.begun = False
+        self._objective = objective
+        self._worker = worker
+        self._asked = ""
+        self._goal_id = ""
+        self._last: Status | None = None
+        self._followed_up = False
+        self._warned = False
+
+    # Its beginning.
+
+    def program(self) -> tuple[str, bytes | None, Path]:
+        """Return the worker to be stored with what is asked, none the second time, and where."""
+        config = None if self._worker is None or self.begun else self._worker.encode()
+        return self.place.thread_id, config, self.place.db.parent
+
+    def opening(self, session: Session | None) -> Event | None:
+        """Return what gives a goal or takes it up; raise where that is refused.
+
+        Once it has begun, only what a start of the engine has stopped is taken up: a person
+        already said that this goal is to be worked on.
+        """
+        goal = None if session is None else session.goal
+        if self.begun:
+            if session is None or goal is None or goal.goal_id != self._goal_id:
+                return None
+            if goal.status == PAUSED and goal.pause_reason == "shutdown":
+                return ResumeRequested()
+            return WakeRequested() if asks_to_go_on(session) else None
+        if self._objective is not None:
+            if goal is not None and goal.status != COMPLETE and not self._objective.replace:
+                raise asking.busy(self.place)
+            return self._objective
+        if session is None:
+            raise asking.unknown_thread(self.place)
+        if goal is None:
+            raise asking.no_goal(self.place)
+        if asks_to_go_on(session):
+            return WakeRequested()
+        return ResumeRequested() if goal.status in {PAUSED, BLOCKED} else None
+
+    def check(self, reply: Reply) -> None:
+        """Raise the refusal of what was asked for; say where it is only recorded."""
+        if not reply.ok:
+            raise asking.refusal(self.place, reply)
+        if reply.code == "recorded":
+            self.view.say(reply.message)
+
+    def begin(self, status: Status) -> Over | None:
+        """Take note of the goal that this is for; return the end where it is over already."""
+        if not self.begun and status.goal is not None:
+            self._goal_id = status.goal.goal_id
+        self.begun = True
+        self.event_id = uuid.uuid4().hex
+        over = self.look(status)
+        if over is None and status.run is None and status.activity_kind in {"waiting", "verifying"}:
+            self._tell_who_is_asked(status)
+        return over
+
+    # Its course.
+
+    def note(self, notice: Notice) -> None:
+        """Show a notice, and remember what tells how the goal ended."""
+        self.view.show(notice)
+        if isinstance(notice, Happened) and notice.reply is not None and notice.reply.ok:
+            event = event_of(notice.event)
+            if isinstance(event, ToolCalled) and event.name == CREATE_GOAL.name:
+                self._followed_up = True
+        if isinstance(notice, StatusChanged) and self._is_ours(notice.status):
+            self._last = notice.status
+        if isinstance(notice, StatusChanged | Settled) and not self._warned:
+            self._warn(notice.status)
+
+    def changed(self, notice: Notice) -> bool:
+        """Tell whether the thread may be at an end now; what a notice says may be old already."""
+        if isinstance(notice, StatusChanged):
+            others = notice.status.goal is not None and not self._is_ours(notice.status)
+            return self.begun and others
+        return isinstance(notice, Settled)
+
+    def look(self, status: Status) -> Over | None:
+        """Return the end, where the goal has left active and its last turn has ended.
+
+        A goal whose place another one has taken is over at once.
+        """
+        goal = status.goal
+        if goal is None or self._is_ours(status):
+            if goal is not None and (goal.status == ACTIVE or status.run is not None):
+                self._tell_who_is_asked(status)
+                return None
+            if goal is None:
+                return Over(exits.ATTENTION, status)
+            return Over(exits.of_goal(goal.status, goal.pause_reason), status)
+        last = None if self._last is None else self._last.goal
+        again = speak("goalfsm run --thread THREAD", self.place)
+        named = f"{line(goal.objective)} ({goal.status})"
+        if self._followed_up or (last is not None and last.status == COMPLETE):
+            said = f"the thread has a next goal: {named}; `{again}` works on it"
+            return Over(exits.OK, self._last, said)
+        said = f"the goal of this run was replaced by another: {named}; `{again}` works on that"
+        return Over(exits.ATTENTION, None, said)
+
+    def close(self, over: Over) -> None:
+        """Show where the goal was left."""
+        if over.status is not None:
+            self.view.close(over.status, speak(over.status.hint, self.place))
+        if over.said:
+            self.view.say(over.said)
+
+    def _is_ours(self, status: Status) -> bool:
+        return status.goal is not None and status.goal.goal_id == self._goal_id
+
+    def _warn(self, status: Status) -> None:
+        """Say, once, that a budget can never be used up: its worker reports no such use."""
+        if status.toothless and self._is_ours(status):
+            self._warned = True
+            budgets = " and ".join(status.toothless)
+            self.view.say(
+                f"the worker reports no use of {budgets}: that budget never ends the work; "
+                "a number of turns or a time does (goalfsm budget --max-continuations, --time)"
+            )
+
+    def _tell_who_is_asked(self, status: Status) -> None:
+        """Say, once for each time, which command the goal is waiting for."""
+        asked = speak(status.hint, self.place)
+        if asked and asked != self._asked:
+            self.view.say(f"this waits for you: {asked}")
+        self._asked = asked

@@ -1,0 +1,182 @@
+"""Drive a thread in this process: own the database until the errand is over, then let it go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from typing import TYPE_CHECKING, Final
+
+from goalfsm.cli import asking, exits, programs
+from goalfsm.cli.errand import Over
+from goalfsm.cli.hosting import NOTICE_S, engine_on
+from goalfsm.cli.places import speak
+from goalfsm.cli.reading import notice_of, now_ms
+from goalfsm.daemon.flow.notices import Ended, StatusChanged
+from goalfsm.daemon.signals import GRACE_S
+from goalfsm.errors import DatabaseReplaced, GoalError, NoDatabase, StoreError
+from goalfsm.session.events import PauseRequested
+from goalfsm.store.sqlite import SqliteStore
+from goalfsm.views.status import project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from goalfsm.cli.errand import Errand
+    from goalfsm.daemon.engine import Engine
+    from goalfsm.store.port import Store, Stored
+
+_ENDS_TURN: Final = 2
+"""Which Ctrl-C ends the thread's turn at once; the next ends everything."""
+
+
+class Host:
+    """An engine of this process's own, for one errand."""
+
+    def __init__(self, errand: Errand) -> None:
+        """Prepare; nothing is opened yet."""
+        self._errand = errand
+        self._thread_id = errand.place.thread_id
+        self._interrupts = 0
+        self._over: Over | None = None
+        self._holding: asyncio.Task[None] | None = None
+
+    async def carry_out(self) -> Over:
+        """Own the database and drive.
+
+        Raises `goalfsm.daemon.guards.ownership.Owned` where another process does, and what the
+        errand is refused with.
+        """
+        errand = self._errand
+        try:
+            store = SqliteStore.open(errand.place.db, create=not errand.begun)
+        except NoDatabase as error:
+            # What was followed before and is gone now is not begun again as an empty one.
+            raise DatabaseReplaced(error.message) from None
+        try:
+            before = store.sessions.load(self._thread_id)
+            engine, notifier = engine_on(store, errand.place.db)
+            async with engine:
+                with self._heeding(engine):
+                    self._over = await self._watch(store, engine, before)
+                    await self._leave(engine)
+                await notifier.sent(NOTICE_S)
+                return self._over
+        finally:
+            store.close()
+
+    async def _watch(self, store: Store, engine: Engine, before: Stored | None) -> Over:
+        errand, thread_id = self._errand, self._thread_id
+        async with contextlib.aclosing(engine.follow(thread_id)) as notices:
+            first = await anext(notices)
+            if before is not None:
+                self._catch_up(store, before)
+            errand.note(first)
+            event = errand.opening(engine.session(thread_id))
+            async with programs.stored_by_engine(store.workers, *errand.program()):
+                if event is not None:
+                    errand.check(await engine.submit(thread_id, event, errand.event_id))
+            over = errand.begin(engine.status(thread_id))
+            if over is not None:
+                return over
+            async for notice in notices:
+                errand.note(notice)
+                if isinstance(notice, Ended):
+                    return self._ended(notice)
+                if errand.changed(notice) and not self._interrupts:
+                    over = errand.look(engine.status(thread_id))
+                    if over is not None:
+                        return over
+        return Over(exits.INTERRUPTED)
+
+    def _catch_up(self, store: Store, before: Stored) -> None:
+        """Show what the engine did when it took over, before anybody could follow it."""
+        thread_id = before.thread_id
+        stood = project(asking.session_of(before), now_ms(), thread_id=thread_id)
+        self._errand.note(StatusChanged(thread_id=thread_id, status=stood))
+        for row in store.journal.read(thread_id, after=before.revision):
+            self._errand.note(notice_of(row))
+
+    def _ended(self, notice: Ended) -> Over:
+        if notice.reason != "stopped":
+            raise GoalError(
+                notice.message or "the engine failed",
+                code=notice.reason,
+                hint="goalfsm run goes on, or follows the engine that took over",
+            )
+        again = speak("goalfsm run --thread THREAD", self._errand.place)
+        how = "is held" if self._interrupts else "stays as it is"
+        self._errand.view.say(f"stopped; the goal {how}, and `{again}` goes on")
+        if notice.successor:
+            self._errand.view.say(f"process {notice.successor} goes on with the database")
+        return Over(exits.INTERRUPTED)
+
+    async def _leave(self, engine: Engine) -> None:
+        """Let the database go; turns that other terminals follow end first."""
+        over = self._over
+        if over is None or over.exit_status == exits.INTERRUPTED:
+            await engine.wait()
+            return
+        self._errand.close(over)
+        if engine.followed():
+            self._errand.view.say(
+                "another terminal follows a turn that runs here: it ends first, then that terminal "
+                "goes on; Ctrl-C ends it"
+            )
+        engine.hand_over(self._thread_id)
+        # How the goal ended is known; nothing that happens to the engine now changes it.
+        with contextlib.suppress(StoreError):
+            await engine.wait()
+
+    # Signals.
+
+    @contextlib.contextmanager
+    def _heeding(self, engine: Engine) -> Iterator[None]:
+        """Hold the thread on Ctrl-C, stop the engine when the process is told to end.
+
+        A SIGHUP that is ignored stays so: under nohup work outlives its terminal.
+        """
+        loop = asyncio.get_running_loop()
+        stops = 0
+
+        def stop() -> None:
+            nonlocal stops
+            stops += 1
+            engine.stop_soon(GRACE_S if stops == 1 else 0.0)
+
+        does = {signal.SIGINT: lambda: self._interrupt(engine), signal.SIGTERM: stop}
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            does[signal.SIGHUP] = stop
+        for number, doing in does.items():
+            loop.add_signal_handler(number, doing)
+        try:
+            yield
+        finally:
+            for number in does:
+                loop.remove_signal_handler(number)
+
+    def _interrupt(self, engine: Engine) -> None:
+        """Hold the thread; the second time end its turn at once, then everything."""
+        self._interrupts += 1
+        say = self._errand.view.say
+        if self._over is not None or self._interrupts > _ENDS_TURN:
+            engine.stop_soon(0.0)
+        elif self._interrupts < _ENDS_TURN:
+            holding = self._hold(engine)
+            self._holding = asyncio.get_running_loop().create_task(holding)
+        else:
+            engine.end_turn(self._thread_id)
+            if engine.followed():
+                say("Ctrl-C again ends the turn that another terminal follows, too")
+
+    async def _hold(self, engine: Engine) -> None:
+        """Have no turn of the thread follow until somebody says so, and begin to stop."""
+        say = self._errand.view.say
+        with contextlib.suppress(StoreError):
+            await engine.submit(self._thread_id, PauseRequested(reason="interrupt"))
+        running = engine.session(self._thread_id).run is not None
+        turn = ": the running turn may end; Ctrl-C again ends it at once" if running else ""
+        say(f"no turn of this thread follows{turn}")
+        if engine.followed():
+            say("another terminal follows a turn that runs here: it ends first")
+        engine.hand_over(self._thread_id)
