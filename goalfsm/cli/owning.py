@@ -59,9 +59,10 @@ class Host:
             async with engine:
                 with self._heeding(engine):
                     self._over = await self._watch(store, engine, before)
+                    self._errand.close(self._over)
+                    await notifier.sent(NOTICE_S)
                     await self._leave(engine)
-                await notifier.sent(NOTICE_S)
-                return self._over
+                    return self._over
         finally:
             store.close()
 
@@ -117,7 +118,6 @@ class Host:
         if over is None or over.exit_status == exits.INTERRUPTED:
             await engine.wait()
             return
-        self._errand.close(over)
         if engine.followed():
             self._errand.view.say(
                 "another terminal follows a turn that runs here: it ends first, then that terminal "
