@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from goalfsm.daemon.flow.decide import NEED_ENGINE
 from goalfsm.daemon.flow.replay import replay, stopped_by_faults, undecidable
 from goalfsm.errors import GoalError
 from goalfsm.session import codec
+from goalfsm.session.work import queued
 from goalfsm.store.owner import is_alive, uptime_ms
 from goalfsm.store.port import EXPIRY_MS
 from goalfsm.views.explain import moment
@@ -182,12 +184,21 @@ def _open_work(store: Store, now_ms: int) -> Finding:
     owner = store.owner.current()
     served = owner is not None and is_alive(owner.identity)
     due = len(store.sessions.due(now_ms))
-    found = f"{_count(facts.open_effects, 'effect')} to do"
+    turns = sum(1 for _ in _waiting_turns(store))
+    found = f"{_count(turns, 'turn')} to begin, {_count(facts.open_effects, 'effect')} to do"
     found += f", {_count(facts.pending_inbox, 'event')} in the inbox"
     found += f", {_count(due, 'timer')} due" if due else ""
-    waiting = facts.open_effects + facts.pending_inbox + due
+    waiting = turns + facts.open_effects + facts.pending_inbox + due
     hint = "goalfsm run or goalfsm daemon goes on with it" if waiting and not served else ""
     return Finding(check="open work", ok=True, found=found, hint=hint)
+
+
+def _waiting_turns(store: Store) -> Iterator[str]:
+    """Yield the threads that wait for a turn."""
+    for row in store.sessions.threads(NEED_ENGINE):
+        stored = store.sessions.load(row.thread_id)
+        if stored is not None and queued(codec.decode(stored.state)) is not None:
+            yield row.thread_id
 
 
 def _count(number: int, what: str) -> str:

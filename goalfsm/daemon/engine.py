@@ -159,7 +159,13 @@ class _Parts:
         self.upkeep = Upkeep(
             store, self.pump, self.clock, self.threads, self.rows, self.wakeups, self.scheduler
         )
-        self.heartbeat = Heartbeat(store, platform, failed=self.give_up, look=self._look_around)
+        self.heartbeat = Heartbeat(
+            store,
+            platform,
+            failed=self.give_up,
+            look=self._look_around,
+            is_busy=self._is_busy,
+        )
         self.watch = ProcessWatch(self.runs, platform.wait_gone)
         records = RunRecords(store.processes, self.clock, lambda error: self.stuck(None, error))
         ports = RunPorts(
@@ -275,6 +281,15 @@ class _Parts:
         # still goes on somewhere would be decided as if that was over.
         if self.taken_over:
             self.upkeep.look()
+
+    def _is_busy(self) -> bool:
+        """Tell whether a sign of life is owed: something is open that a successor would settle."""
+        return bool(
+            not self.taken_over
+            or self.runs.all()
+            or self.effects.any_open()
+            or self.outage.present is not None
+        )
 
     # Its life.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from goalfsm.daemon import logs
-from tests.bench import agents, durable, engines, pure
+from tests.bench import agents, durable, engines, pure, traces
 from tests.bench.harness import Section, machine, markdown
 from tests.bench.targets import judged
 
@@ -37,6 +37,7 @@ def sections(*, quick: bool) -> dict[str, Callable[[], list[Section]]]:
         "latency": lambda: [engines.latency(quick=quick)],
         "resume": lambda: [engines.resume(quick=quick)],
         "crowd": lambda: [engines.crowd(quick=quick)],
+        "traces": lambda: [traces.section()],
         "growth": lambda: [engines.growth(quick=quick)],
         "startup": lambda: [engines.startup(quick=quick)],
         "agents": lambda: [agents.pauses(quick=quick)],

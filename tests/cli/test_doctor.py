@@ -65,11 +65,11 @@ def test_a_file_of_another_version(cli: Cli, version: int, said: str) -> None:
 def test_one_thing_is_told_as_one(cli: Cli) -> None:
     out = cli("doctor", *DB).out
     assert "1 thread replays to its state" in out
-    assert "1 effect to do, 0 events in the inbox" in out
+    assert "1 turn to begin, 0 effects to do, 0 events in the inbox" in out
     cli("set", "another", "too", *DB, "--", "true")
     out = cli("doctor", *DB).out
     assert "2 threads replay to their state" in out
-    assert "2 effects to do, 0 events in the inbox" in out
+    assert "2 turns to begin, 0 effects to do, 0 events in the inbox" in out
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
+from goalfsm.daemon.guards.liveness import Liveness
 from goalfsm.errors import Corrupt, DatabaseReplaced, Fenced, GoalError, StoreError
 from goalfsm.store.port import EXPIRY_MS, Acquired, Held
 
@@ -38,33 +40,60 @@ async def acquire(
 ) -> Acquired:
     """Become the store's owner; raise `Owned` when another is alive.
 
-    A dead owner is replaced at once, a silent one at its expiry, and one that was stopped inside
-    a transaction is killed then, if it is this user's. ``wait_s``: how long to wait for one that
-    is well to leave.
+    A dead owner is replaced at once; a silent one, and one that does not answer on its socket, at
+    its expiry. One that was stopped inside a transaction is killed then, if it is this user's.
+    ``wait_s``: how many seconds to wait for one that is well to leave.
     """
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    identity = platform.identity()
-    while True:
-        answer = store.owner.acquire(identity, socket=socket, uptime_ms=platform.clock.uptime_ms())
-        if isinstance(answer, Acquired):
-            return answer
-        passed = loop.time() - begun
-        if not _worth_waiting(answer, passed, wait_s):
-            raise _owned(answer)
-        if platform.end_stalled(answer):
+    liveness = Liveness(platform.clock.uptime_ms)
+
+    async def attempt() -> tuple[Acquired | Held, bool]:
+        """Return the answer, and whether it is worth asking again."""
+        answer = _ask(store, platform, socket)
+        hangs = False
+        if isinstance(answer, Held) and answer.owner is not None and not answer.locked:
+            unanswered_ms = await liveness.unanswered_ms(answer.owner)
+            hangs = bool(unanswered_ms)
+            if hangs:
+                answer = _ask(store, platform, socket, unanswered_ms)
+        while isinstance(answer, Held):
+            waits = _worth_waiting(answer, loop.time() - begun, wait_s, hangs=hangs)
+            if not waits or not platform.end_stalled(answer):
+                return answer, waits
             _log.warning("a stalled owner was ended", pid=_pid(answer))
-            continue
-        await asyncio.sleep(_RETRY_S)
+            answer = _ask(store, platform, socket)
+        return answer, False
+
+    trying = AsyncRetrying(wait=wait_fixed(_RETRY_S), retry=retry_if_result(lambda told: told[1]))
+    async for each in trying:
+        with each:
+            answer, again = await attempt()
+        each.retry_state.set_result((answer, again))
+    if isinstance(answer, Held):
+        raise _owned(answer)
+    return answer
 
 
-def _worth_waiting(held: Held, passed: float, wait_s: float) -> bool:
+def _ask(
+    store: Store, platform: Platform, socket: str, unanswered_ms: int | None = None
+) -> Acquired | Held:
+    return store.owner.acquire(
+        platform.identity(),
+        socket=socket,
+        uptime_ms=platform.clock.uptime_ms(),
+        unanswered_ms=unanswered_ms,
+    )
+
+
+def _worth_waiting(held: Held, passed: float, wait_s: float, *, hangs: bool) -> bool:
     if passed < wait_s:
         return True
     if held.locked and passed < _LOCKED_S:
         return True
     # A hanging owner expires, unless it stirs; a lock that outlasts its owner's expiry does not.
-    return held.silent_for_ms >= STALLED_MS and passed < wait_s + 2 * EXPIRY_MS / 1000
+    stalls = hangs or held.silent_for_ms >= STALLED_MS
+    return stalls and passed < wait_s + 2 * EXPIRY_MS / 1000
 
 
 def _owned(held: Held) -> Owned:
@@ -82,7 +111,11 @@ def _pid(held: Held) -> int | None:
 
 
 class Heartbeat:
-    """Says every two seconds that this engine lives, and has it look around."""
+    """Says every two seconds that this engine lives, while that is owed; has it look around.
+
+    An engine with nothing under way owes no sign of life, and writes nothing: whoever wants to
+    know whether it hangs asks its socket.
+    """
 
     def __init__(
         self,
@@ -91,12 +124,14 @@ class Heartbeat:
         *,
         failed: Callable[[StoreError], None],
         look: Callable[[], None],
+        is_busy: Callable[[], bool],
     ) -> None:
-        """Tell ``failed`` what went wrong; call ``look`` after each beat."""
+        """Say it while ``is_busy``; tell ``failed`` what went wrong; ``look`` each time."""
         self._store = store
         self._platform = platform
         self._failed = failed
         self._look = look
+        self._is_busy = is_busy
         self._handle: asyncio.TimerHandle | None = None
         self._beaten_ms: int | None = None
         """When it was said last. Not yet: the claim may have been long ago, if we stood still."""
@@ -134,7 +169,10 @@ class Heartbeat:
     def _beat(self) -> None:
         self._arm()
         try:
-            self._say()
+            if self._is_busy():
+                self._say()
+            else:
+                self._rest()
             self._store.verify()
             self._look()
         except (Fenced, DatabaseReplaced, Corrupt) as error:
@@ -143,6 +181,11 @@ class Heartbeat:
         except StoreError as error:
             # Commits meet the same trouble and deal with it; until then we are only silent.
             _log.warning("heartbeat failed", code=error.code, error=error.message)
+
+    def _rest(self) -> None:
+        """Owe nothing from now on: the next worker is started after a sign of life."""
+        self._store.owner.rest()
+        self._beaten_ms = None
 
     def _say(self) -> None:
         now_ms = self._platform.clock.uptime_ms()

@@ -115,7 +115,8 @@ class Server:
         except msgspec.MsgspecError as error:
             writer.write(wire.encode(wire.Failed(code="request_invalid", message=str(error))))
             return
-        await self._ready.wait()
+        if not isinstance(request, wire.Ping):
+            await self._ready.wait()
         try:
             await self._do(request, writer)
         except GoalError as error:
@@ -140,6 +141,8 @@ class Server:
                 writer.write(wire.encode(wire.Told(status=self._serving.status(thread_id))))
             case wire.Follow():
                 await self._follow(request, writer)
+            case wire.Ping():
+                writer.write(wire.encode(wire.Pong()))
 
     async def _follow(self, request: wire.Follow, writer: asyncio.StreamWriter) -> None:
         telling = asyncio.ensure_future(self._tell(request, writer))

@@ -44,7 +44,11 @@ class Follow(_Request, frozen=True, kw_only=True, tag="follow"):
     succeeds: bool = False
 
 
-Request = Submit | AskStatus | Follow
+class Ping(_Request, frozen=True, kw_only=True, tag="ping"):
+    """Tell whether the engine is well; answered by `Pong` at once, also while it takes over."""
+
+
+Request = Submit | AskStatus | Follow | Ping
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer"):
@@ -69,6 +73,10 @@ class Noticed(_Answer, frozen=True, kw_only=True, tag="notice"):
     notice: Notice
 
 
+class Pong(_Answer, frozen=True, kw_only=True, tag="pong"):
+    """The engine is well."""
+
+
 class Failed(_Answer, frozen=True, kw_only=True, tag="error"):
     """The request could not be answered; nothing was written."""
 
@@ -77,7 +85,7 @@ class Failed(_Answer, frozen=True, kw_only=True, tag="error"):
     hint: str = ""
 
 
-Answer = Replied | Told | Noticed | Failed
+Answer = Replied | Told | Noticed | Pong | Failed
 
 _encoder: Final = msgspec.json.Encoder()
 _requests: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Request)
