@@ -23,7 +23,7 @@ from goalfsm.daemon.guards.quarantine import Quarantine
 from goalfsm.daemon.guards.takeover import Takeover
 from goalfsm.daemon.guards.upkeep import Upkeep
 from goalfsm.daemon.host.clock import Clock, IdSource
-from goalfsm.daemon.host.platform import LocalPlatform, Platform
+from goalfsm.daemon.host.platform import LocalPlatform, Platform, simulated
 from goalfsm.daemon.host.tasks import Tasks
 from goalfsm.daemon.logs import be_quiet
 from goalfsm.daemon.remote.server import Server
@@ -466,13 +466,13 @@ class Engine:
         person then. At most ``max_runs`` turns run at once. ``grace_s``: how many seconds they
         may go on when the engine is left. ``wait_s``: how many seconds to wait for another owner
         to leave. ``serve``: whether other processes reach the engine over a socket, by default
-        where the store is a file. ``platform``: time, chance and processes, by default the
-        machine's.
+        where the store is a file and the loop a real one. ``platform``: time, chance and
+        processes, by default the machine's, or those of a loop on virtual time.
         """
         path = getattr(store, "path", None)
         self._store = store
         self._db = "" if path is None else str(path)
-        self._platform: Platform = platform or LocalPlatform()
+        self._platform = platform
         self._options = _Options(
             workers=workers,
             policy=policy or Policy(),
@@ -485,7 +485,7 @@ class Engine:
         )
         self._grace_s = grace_s
         self._wait_s = wait_s
-        self._serve = bool(self._db) if serve is None else serve
+        self._serve = serve
         self._made: _Parts | None = None
         self._stopping: asyncio.Task[None] | None = None
 
@@ -495,11 +495,14 @@ class Engine:
         Raises `goalfsm.daemon.guards.ownership.Owned` when another engine does, and `StoreError`.
         """
         be_quiet()
-        socket = socket_for(self._db) if self._serve else None
+        virtual = simulated(asyncio.get_running_loop())
+        platform = self._platform or virtual or LocalPlatform()
+        serve = bool(self._db) and virtual is None if self._serve is None else self._serve
+        socket = socket_for(self._db) if serve else None
         address = "" if socket is None else str(socket)
-        claimed = await acquire(self._store, self._platform, socket=address, wait_s=self._wait_s)
+        claimed = await acquire(self._store, platform, socket=address, wait_s=self._wait_s)
         after_crash = claimed.previous is not None
-        parts = self._made = self._compose(socket)
+        parts = self._made = self._compose(platform, socket)
         supervised = self._options.workers is None
         try:
             await parts.begin(supervised=supervised, after_crash=after_crash)
@@ -610,8 +613,8 @@ class Engine:
         """Return the thread as every surface shows it. Raises a `StoreError` as `session` does."""
         return self._parts.service.status(thread_id)
 
-    def _compose(self, socket: Path | None) -> _Parts:
-        return _Parts(self._store, self._platform, self._options, db=self._db, socket=socket)
+    def _compose(self, platform: Platform, socket: Path | None) -> _Parts:
+        return _Parts(self._store, platform, self._options, db=self._db, socket=socket)
 
     @property
     def _parts(self) -> _Parts:

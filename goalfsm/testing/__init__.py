@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from goalfsm.testing.coverage import MachineCoverage, TableCoverage
     from goalfsm.testing.crash_points import CrashPoints, for_each_crash_point
     from goalfsm.testing.crashing import CrashPlan, CrashPoint
+    from goalfsm.testing.files import GoalFile
     from goalfsm.testing.goals import MemoryGoals, Refused
     from goalfsm.testing.journal import assert_journal, journal_lines
-    from goalfsm.testing.loop import Deadlock, Stalled, VirtualLoop, run
+    from goalfsm.testing.loop import Deadlock, LoopRunning, Stalled, VirtualLoop, run
     from goalfsm.testing.paths import Path, Step, for_each_path, paths_of
-    from goalfsm.testing.scripted import ScriptedWorker
+    from goalfsm.testing.scripted import NoTurn, ScriptedWorker
     from goalfsm.testing.turns import (
         acknowledges,
         calls,
@@ -52,8 +53,11 @@ _HOMES = {
     "Crashed": "goalfsm.testing.clock",
     "Deadlock": "goalfsm.testing.loop",
     "GoalClock": "goalfsm.testing.clock",
+    "GoalFile": "goalfsm.testing.files",
+    "LoopRunning": "goalfsm.testing.loop",
     "MachineCoverage": "goalfsm.testing.coverage",
     "MemoryGoals": "goalfsm.testing.goals",
+    "NoTurn": "goalfsm.testing.scripted",
     "Path": "goalfsm.testing.paths",
     "Refused": "goalfsm.testing.goals",
     "ScriptedWorker": "goalfsm.testing.scripted",
@@ -95,8 +99,11 @@ __all__ = [
     "Crashed",
     "Deadlock",
     "GoalClock",
+    "GoalFile",
+    "LoopRunning",
     "MachineCoverage",
     "MemoryGoals",
+    "NoTurn",
     "Path",
     "Refused",
     "ScriptedWorker",

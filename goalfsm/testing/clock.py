@@ -1,18 +1,18 @@
 """The clock of a test: time passes when the test says so, and everything that is due happens.
 
-`GoalClock` holds a virtual loop and a wall clock that runs with it. Where freezegun has frozen
-the time, that is the wall clock: it moves with the loop, so that ``datetime.now()`` in the code
-under test, the engine's timers and ``asyncio.sleep`` tell one story.
+`GoalClock` holds a virtual loop and a wall clock that runs with it. Where freezegun or
+time-machine has frozen the time, that is the wall clock: it moves with the loop, so that
+``datetime.now()`` in the code under test, the engine's timers and ``asyncio.sleep`` tell one story.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from goalfsm.errors import GoalError
+from goalfsm.testing.frozen import frozen_time, us
 from goalfsm.testing.loop import DAY_S, VirtualLoop
 from goalfsm.testing.moments import (
     Duration,
@@ -22,12 +22,12 @@ from goalfsm.testing.moments import (
     no_duration,
     seconds_of,
 )
+from goalfsm.testing.simulated import SimulatedSystem
 
 START: Final = "2026-01-01 00:00"
 """When a test begins unless it says otherwise (UTC)."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _T = TypeVar("_T")
 
 
@@ -44,22 +44,29 @@ class Unhandled(GoalError, AssertionError):
 class GoalClock:
     """Virtual time for one test. Everything that runs on `loop` belongs to it."""
 
-    def __init__(self, start: Moment = START) -> None:
-        """Begin at ``start``; a time of day alone is that of 2026-01-01."""
-        self.loop = VirtualLoop()
+    def __init__(self, start: Moment = START, *, loop: VirtualLoop | None = None) -> None:
+        """Begin at ``start``; a time of day alone is that of 2026-01-01.
+
+        Without a ``loop`` it makes one, and keeps what fails there for `check`.
+        """
+        self.loop = loop or VirtualLoop()
         self.on_crash: Callable[[Crashed], None] | None = None
         """Called where the simulated process dies; time goes on after it returns."""
-        self._wall_us = _us(moment_of(start, datetime(2026, 1, 1, tzinfo=UTC)))
+        self._wall_us = us(moment_of(start, datetime(2026, 1, 1, tzinfo=UTC)))
         self._failed: list[str] = []
         self.loop.on_pass.append(self._passed)
-        self.loop.set_exception_handler(self._note_failure)
+        if loop is None:
+            self.loop.set_exception_handler(self._note_failure)
+        self.machine = SimulatedSystem(self)
+        """What a `goalfsm.Engine` entered on the loop runs on, each as a process of its own."""
+        self.loop.make_platform = self.machine.process  # type: ignore[method-assign]
 
     # What it shows.
 
     @property
     def now(self) -> datetime:
         """Return the wall clock, in UTC."""
-        return _EPOCH + self._now_us() * _MICROSECOND
+        return _EPOCH + timedelta(microseconds=self._now_us())
 
     @property
     def now_ms(self) -> int:
@@ -110,8 +117,8 @@ class GoalClock:
         """
         step = round(seconds_of(duration) * 1_000_000)
         self._wall_us = self._now_us() + step
-        if (frozen := _frozen()) is not None:
-            frozen.tick(timedelta(microseconds=step))
+        if (frozen := frozen_time()) is not None:
+            frozen.move(step)
 
     def run(self, awaitable: Awaitable[_T], *, within: Duration | None = DAY_S) -> _T:
         """Return the result of ``awaitable``, run on the loop; time passes when it has to.
@@ -144,6 +151,7 @@ class GoalClock:
 
     def check(self) -> None:
         """Raise `Unhandled` when something failed on the loop and nobody was told."""
+        self.loop.check()
         failed, self._failed = self._failed, []
         if failed:
             raise Unhandled("failed where nobody looked:\n  " + "\n  ".join(failed))
@@ -169,15 +177,14 @@ class GoalClock:
         self.on_crash(crash)
 
     def _now_us(self) -> int:
-        frozen = _frozen()
-        if frozen is not None:
-            self._wall_us = _us(frozen.time_to_freeze.replace(tzinfo=UTC))
+        if (frozen := frozen_time()) is not None:
+            self._wall_us = frozen.now_us()
         return self._wall_us
 
     def _passed(self, microseconds: int) -> None:
         self._wall_us = self._now_us() + microseconds
-        if (frozen := _frozen()) is not None:
-            frozen.tick(timedelta(microseconds=microseconds))
+        if (frozen := frozen_time()) is not None:
+            frozen.move(microseconds)
 
     def _note_failure(self, _loop: object, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -190,23 +197,3 @@ def _seconds_in(units: dict[str, float]) -> float:
         return seconds_of(timedelta(**units))
     except (OverflowError, ValueError):
         raise no_duration(units) from None
-
-
-def _us(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def _frozen() -> Any:
-    """Return freezegun's innermost frozen time, None where it was not imported or froze nothing."""
-    freezegun = sys.modules.get("freezegun.api")
-    factories = getattr(freezegun, "freeze_factories", None)
-    if not factories:
-        return None
-    factory = factories[-1]
-    if not hasattr(factory, "time_to_freeze") or hasattr(factory, "start"):
-        raise GoalError(
-            "freezegun ticks with the real time here",
-            code="time_ticks",
-            hint="freeze without tick=True: goal_clock moves the frozen time",
-        )
-    return factory

@@ -15,6 +15,7 @@ from goalfsm.session import codec
 from goalfsm.store.memory import MemoryDisk, MemoryStore
 from goalfsm.store.port import Commit, Done, Identity, Outcome
 from goalfsm.testing.clock import Crashed
+from goalfsm.testing.loop import VirtualLoop
 
 Reach = Callable[[str], None]
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -107,6 +108,17 @@ def _telling(function: _F, what: str, reach: Reach) -> _F:
         return result
 
     return call  # type: ignore[return-value]  # it is called as the function is
+
+
+def discard(loop: VirtualLoop) -> None:
+    """End everything on the loop as the end of its process would; nobody hears of it."""
+    with silence():
+        while True:
+            try:
+                loop.discard()
+            except SystemExit:
+                continue
+            return
 
 
 @contextlib.contextmanager

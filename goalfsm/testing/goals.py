@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
-from goalfsm.daemon.config import WorkerConfig
+from goalfsm.daemon.config import WorkerConfig, WorkerSource
 from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.signals import GRACE_S
 from goalfsm.daemon.stages.callbacks import Callback
@@ -18,17 +19,21 @@ from goalfsm.session import events as e
 from goalfsm.session.effects import RunVerifier
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply, Session
+from goalfsm.session.wake import next_wake
 from goalfsm.store.memory import MemoryDisk
 from goalfsm.store.port import JournalRow
 from goalfsm.testing.clock import Crashed, GoalClock
-from goalfsm.testing.crashing import CrashingStore, CrashPlan, silence, telling
+from goalfsm.testing.crashing import CrashingStore, CrashPlan, discard, telling
 from goalfsm.testing.engine import EngineFault, Program, SimulatedVerifiers
 from goalfsm.testing.loop import DAY_S
 from goalfsm.testing.moments import Duration, seconds_of
 from goalfsm.testing.scripted import ScriptedWorker, WorkerProcess
 from goalfsm.testing.simulated import SimulatedSystem
+from goalfsm.testing.telling import telling_source
 from goalfsm.views.status import Status, project
 
+SETTLE_S = 60 * DAY_S
+"""How long `MemoryGoals.settle` goes on: longer than any quota lasts."""
 RESTART_AFTER_S = 1.0
 """How long an engine that died at a crash point stays dead."""
 
@@ -69,6 +74,13 @@ class MemoryGoals:
         self.restart_after: Duration = RESTART_AFTER_S
         self.lives = 0
         """How often the engine was started."""
+        self.source: WorkerSource | None = None
+        self.policy = Policy()
+        self.machine: GoalMachine | None = None
+        self.callbacks: dict[str, Callback] = {}
+        self.verifiers: dict[str, VerifierFunction] = {}
+        self.programs: dict[str, Program] = {}
+        self.max_runs = MAX_RUNS
         self.configure(
             policy=policy,
             machine=machine,
@@ -91,24 +103,28 @@ class MemoryGoals:
     def configure(  # noqa: PLR0913  what an engine may be told
         self,
         *,
+        worker: WorkerSource | None = None,
         policy: Policy | None = None,
         machine: GoalMachine | None = None,
         callbacks: Mapping[str, Callback] | None = None,
         verifiers: Mapping[str, VerifierFunction] | None = None,
         programs: Mapping[str, Program] | None = None,
-        max_runs: int = MAX_RUNS,
+        max_runs: int | None = None,
     ) -> MemoryGoals:
-        """Say how the engine is made from its next start on; return the goals.
+        """Say how the engine is made from its next start on; what is left out stays as it is.
 
+        ``worker`` runs the turns in place of the scripted one: a worker, workers by thread, or a
+        function of a thread. It outlives a crash of the engine, as a service that it calls would.
         ``programs`` stand for those that verifiers run: functions, by the program's name, that
         get the arguments. See `goalfsm.Engine` for the rest.
         """
-        self.policy = policy or Policy()
-        self.machine = machine
-        self.callbacks = dict(callbacks or {})
-        self.verifiers = dict(verifiers or {})
-        self.programs = dict(programs or {})
-        self.max_runs = max_runs
+        self.source = worker or self.source
+        self.policy = policy or self.policy
+        self.machine = machine or self.machine
+        self.callbacks = self.callbacks if callbacks is None else dict(callbacks)
+        self.verifiers = self.verifiers if verifiers is None else dict(verifiers)
+        self.programs = self.programs if programs is None else dict(programs)
+        self.max_runs = max_runs or self.max_runs
         return self
 
     @property
@@ -140,13 +156,13 @@ class MemoryGoals:
         self.lives += 1
         self.system.boot()
         self._store = self._handle()
-        self._process = self.worker.process(self.plan.reach)
+        self._process = self.worker.process()
         verifiers = telling(self.verifiers, "verifier", self.plan.reach)
         programs = telling(self.programs, "program", self.plan.reach)
         simulated = SimulatedVerifiers(self.session, verifiers, programs, most=self.max_runs)
         engine = Engine(
             self._store,
-            workers=self._process,
+            workers=telling_source(self.source or self._process, self.plan.reach),
             policy=self.policy,
             machine=self.machine,
             callbacks=telling(self.callbacks, "callback", self.plan.reach),
@@ -227,15 +243,9 @@ class MemoryGoals:
         replace: bool = False,
     ) -> Reply:
         """Give the thread an objective; a verifier's name stands for the callable registered."""
-        limits = Limits(
-            tokens=tokens,
-            seconds=None if time is None else round(seconds_of(time)),
-            cost=cost,
-            continuations=continuations,
-        )
         given = e.ObjectiveGiven(
             objective=objective,
-            limits=limits,
+            limits=_limits(tokens, time, cost, continuations),
             criteria=tuple(Criterion(text=text) for text in criteria),
             verifiers=tuple(
                 Verifier(kind="callable", name=one) if isinstance(one, str) else one
@@ -278,9 +288,19 @@ class MemoryGoals:
         """Reject the open claim."""
         return self._ask(thread, e.ClaimRejected(feedback=feedback))
 
-    def budget(self, thread: str, limits: Limits) -> Reply:
-        """Change budgets."""
-        return self._ask(thread, e.BudgetChanged(limits=limits))
+    def budget(  # noqa: PLR0913  the budgets that there are
+        self,
+        thread: str,
+        limits: Limits | None = None,
+        *,
+        tokens: int | None = None,
+        time: Duration | None = None,
+        cost: int | None = None,
+        continuations: int | None = None,
+    ) -> Reply:
+        """Change the budgets that are given, as `give` takes them; the others stay."""
+        given = limits or _limits(tokens, time, cost, continuations)
+        return self._ask(thread, e.BudgetChanged(limits=given))
 
     def limit_turns(
         self, thread: str, *, turn: Duration | None = None, silence: Duration | None = None
@@ -326,11 +346,12 @@ class MemoryGoals:
         """Return every committed event of the thread, oldest first."""
         return tuple(self.disk.journal.get(thread, ()))
 
-    def settle(self, thread: str, *, within: Duration | None = DAY_S) -> Session:
-        """Let time pass until the goal has stopped, or nothing follows by itself.
+    def settle(self, thread: str, *, within: Duration | None = SETTLE_S) -> Session:
+        """Let time pass until nothing follows by itself.
 
-        Waits of every kind count as something that follows. Raises
-        `goalfsm.testing.loop.Stalled` when that takes longer than ``within``.
+        Waits of every kind count as something that follows, and so does a resume that is due one
+        day: that of a used-up quota. Raises `goalfsm.testing.Stalled` when that takes longer than
+        ``within``.
         """
         self.clock.run_surviving(lambda: self._settled(thread), within=within)
         return self.session(thread)
@@ -338,7 +359,11 @@ class MemoryGoals:
     async def _settled(self, thread: str) -> None:
         if self._engine is None and not self._down:
             await self._start()
-        await self.engine.settled(thread)
+        session = await self.engine.settled(thread)
+        while (due_ms := next_wake(session)) is not None:
+            # To the millisecond after it, so that the engine's own timer goes first.
+            await asyncio.sleep(max(0, due_ms - self.clock.now_ms) / 1000 + 0.001)
+            session = await self.engine.settled(thread)
 
     def run_until(self, reached: Callable[[], bool], *, within: Duration | None = DAY_S) -> None:
         """Let time pass until ``reached()``, which is asked whenever nothing is ready."""
@@ -363,8 +388,7 @@ class MemoryGoals:
         self._store.close()
         self.system.die()
         self._engine = None
-        with silence():
-            self._discard()
+        discard(self.clock.loop)
         self.clock.forgive()
         process, self._process = self._process, None
         if process is not None:
@@ -375,10 +399,13 @@ class MemoryGoals:
                 if unrecorded and not told:
                     self.worker.again(played)
 
-    def _discard(self) -> None:
-        while True:
-            try:
-                self.clock.loop.discard()
-            except SystemExit:
-                continue
-            return
+
+def _limits(
+    tokens: int | None, time: Duration | None, cost: int | None, continuations: int | None
+) -> Limits:
+    return Limits(
+        tokens=tokens,
+        seconds=None if time is None else round(seconds_of(time)),
+        cost=cost,
+        continuations=continuations,
+    )

@@ -4,20 +4,29 @@ When nothing is ready, the time jumps to the next timer. When there is no timer 
 waits would wait for ever: `Deadlock` says who that is and where. Tasks, timeouts, queues and
 locks of asyncio work as they do on any loop; sockets, pipes, processes and signals are refused,
 and what is handed to an executor runs on the loop itself.
+
+A callback with a ``period_s`` is a beat: it sets its own timer again and again, and looks whether
+something happened. While nothing else happens, only the first and the last beat of a wait run, so
+that a week costs no more than a second.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import heapq
+import inspect
 import math
 import threading
+import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from functools import partial
 from typing import Any, Final, NoReturn, TypeVar, TypeVarTuple
 
 from goalfsm.errors import GoalError
-from goalfsm.testing.waiting import describe_ready, describe_tasks
+from goalfsm.testing.moments import LONGEST_S
+from goalfsm.testing.waiting import describe_died, describe_ready, describe_tasks
 
 DAY_S: Final = 86_400.0
 SPINS: Final = 100_000
@@ -85,6 +94,13 @@ class Spinning(VirtualTimeError):
     hint = "let the loop that polls sleep for a while"
 
 
+class LoopRunning(VirtualTimeError, RuntimeError):
+    """Another event loop runs in this thread already, so that this one cannot."""
+
+    code = "loop_running"
+    hint = "write the test as a plain function, and hand its coroutine to goal_clock.run()"
+
+
 class OutsideWorld(VirtualTimeError, NotImplementedError):
     """Something asked for the outside world: a socket, a process, a signal, another thread."""
 
@@ -96,21 +112,29 @@ class VirtualLoop(asyncio.BaseEventLoop):
     """A loop on virtual time; `time` begins at 0 and is exact to the microsecond.
 
     It serves any coroutine: ``asyncio.Runner(loop_factory=VirtualLoop)`` runs one. `on_pass` are
-    called with the microseconds, whenever time has passed.
+    called with the microseconds, whenever time has passed. What is run without a limit of its own
+    has ``within`` seconds of virtual time.
     """
 
     _ready: deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]
     _thread_id: int | None
 
-    def __init__(self) -> None:
+    def __init__(self, within: float = DAY_S) -> None:
         """Start at 0, with nothing to do."""
         super().__init__()
         self.on_pass: list[Callable[[int], None]] = []
         self._now_us = 0
         self._horizon_us: int | None = None
         self._deadline_us: int | None = None
-        self._within: float | None = None
+        self._within: float = within
+        self._limit_s = within
+        self._stepping = False
+        self._step_taken = False
+        self._idle_beats = 0
+        self._broken: BaseException | None = None
+        self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        self._lost: list[str] = []
         self._spins = 0
         # What asyncio's loop asks for: a selector, and how exact its clock is.
         self._selector = self
@@ -130,14 +154,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def next_timer_us(self) -> int | None:
         """Return when the next timer is due, in microseconds, None when none is set."""
-        head = self._scheduled[0] if self._scheduled else None
-        if head is None:
-            return None
-        if head.cancelled():
-            first = min((handle.when() for handle in self._timers()), default=None)
-        else:
-            first = head.when()
-        return None if first is None else max(self._now_us, _microseconds(first))
+        return min((self._due_us(handle) for handle in self._timers()), default=None)
 
     def advance(self, seconds: float) -> None:
         """Let ``seconds`` pass, with every timer that falls due; return when nothing is ready."""
@@ -163,35 +180,75 @@ class VirtualLoop(asyncio.BaseEventLoop):
         Raises `Deadlock` when nobody could ever finish it, and `Stalled` when it is not finished
         ``within`` that many virtual seconds (None: however long it takes).
         """
-        self._within = within
-        self._deadline_us = None if within is None else self._now_us + _microseconds(within)
-        future = asyncio.ensure_future(awaitable, loop=self)
-        try:
-            return self.run_until_complete(future)
-        except VirtualTimeError:
-            if not future.done():
-                future.cancel()
-            raise
-        finally:
-            self._deadline_us = None
+        _check_free(awaitable)
+        with self._limited(within):
+            future = asyncio.ensure_future(awaitable, loop=self)
+            try:
+                return self.run_until_complete(future)
+            except Exception:
+                if not future.done():
+                    future.cancel()
+                raise
 
     def run_until(self, reached: Callable[[], bool], *, within: float | None = DAY_S) -> None:
         """Let time pass, timer by timer, until ``reached()``; asked whenever nothing is ready.
 
         Raises `Deadlock` and `Stalled` as `run` does.
         """
-        deadline = None if within is None else self._now_us + _microseconds(within)
         self.settle()
-        while not reached():
-            following = self.next_timer_us()
-            if following is None:
-                raise self._deadlock()
-            if deadline is not None and following > deadline:
-                self.advance_to_us(deadline)
-                if reached():
-                    return
-                raise self._stalled(within)
-            self.advance_to_us(following)
+        with self._limited(within):
+            self._stepping = True
+            try:
+                while not reached():
+                    at_limit = self._now_us == self._deadline_us
+                    self._step_taken = False
+                    self.run_forever()
+                    if at_limit and not reached():
+                        raise self._stalled()
+            finally:
+                self._stepping = False
+
+    def run_forever(self) -> None:
+        """Run until `stop`; time passes whenever nothing is ready, within the loop's limit."""
+        _check_free()
+        if self._horizon_us is None and self._deadline_us is None:
+            with self._limited(self._limit_s):
+                super().run_forever()
+            return
+        if not self._stepping:
+            self._idle_beats = 0
+        super().run_forever()
+
+    def break_off(self, error: BaseException) -> None:
+        """Raise ``error`` where the loop is run, as soon as the running callback returns."""
+        self._broken = error
+
+    def check(self) -> None:
+        """Raise what `break_off` was given and nobody has met yet."""
+        broken, self._broken = self._broken, None
+        if broken is not None:
+            raise broken
+
+    def make_platform(self) -> Any:
+        """Return a process of the machine that this loop stands for: what an engine runs on."""
+        from goalfsm.testing.clock import GoalClock  # noqa: PLC0415  it is made of loops
+
+        return GoalClock(loop=self).machine.process()
+
+    def create_task(
+        self, coro: Generator[Any, None, _T] | Coroutine[Any, Any, _T], **options: Any
+    ) -> asyncio.Task[_T]:
+        """Make a task, and remember it for as long as somebody else does."""
+        task: asyncio.Task[_T] = super().create_task(coro, **options)
+        self._tasks.add(task)
+        return task
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Remember what failed where nobody looked, and hand it on."""
+        error = context.get("exception")
+        if error is not None:
+            self._lost.append(f"  {context.get('message')}: {error!r}")
+        super().call_exception_handler(context)
 
     def discard(self) -> None:
         """Cancel every task and timer, as the end of a process would; the loop stays usable.
@@ -212,23 +269,28 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def select(self, timeout: float | None) -> list[Any]:
         """Let time pass instead of waiting for ``timeout`` seconds; there is no I/O."""
+        self.check()
         if timeout == 0:
+            self._idle_beats = 0
             self._count_spin()
             return []
-        following = None if timeout is None else self.next_timer_us()
-        if self._horizon_us is not None:
-            if following is None or following > self._horizon_us:
-                self._pass_until(self._horizon_us)
+        if self._stepping:
+            if self._step_taken:
                 self.stop()
-            else:
-                self._pass_until(following)
-        elif following is None:
+                return []
+            self._step_taken = True
+        end = self._horizon_us if self._horizon_us is not None else self._deadline_us
+        assert end is not None  # noqa: S101  a loop that runs has a limit
+        if timeout is None and self._horizon_us is None:
             raise self._deadlock()
-        elif self._deadline_us is not None and following > self._deadline_us:
-            self._pass_until(self._deadline_us)
-            raise self._stalled(self._within)
-        else:
+        following = self._next_us(end)
+        if following is not None:
             self._pass_until(following)
+            return []
+        self._pass_until(end)
+        if self._horizon_us is None and not self._stepping:
+            raise self._stalled()
+        self.stop()
         return []
 
     def _process_events(self, event_list: list[Any]) -> None:
@@ -272,6 +334,51 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _timers(self) -> list[asyncio.TimerHandle]:
         return [handle for handle in self._scheduled if not handle.cancelled()]
 
+    def _due_us(self, handle: asyncio.TimerHandle) -> int:
+        return max(self._now_us, _microseconds(handle.when()))
+
+    def _next_us(self, end_us: int) -> int | None:
+        """Return when to go on by ``end_us``, None for not before; leave out idle beats."""
+        timers = self._timers()
+        beats = [handle for handle in timers if _period_us(handle) is not None]
+        others = (self._due_us(handle) for handle in timers if _period_us(handle) is None)
+        other = min(others, default=None)
+        until = end_us if other is None else min(other, end_us)
+        if self._idle_beats >= len(beats):
+            self._skip(beats, until)
+        beat = min((self._due_us(handle) for handle in beats), default=None)
+        if beat is not None and beat <= until and beat != other:
+            self._idle_beats += 1
+            return beat
+        self._idle_beats = 0
+        return other if other is not None and other <= end_us else None
+
+    def _skip(self, beats: list[asyncio.TimerHandle], until_us: int) -> None:
+        """Move beats on, by whole periods, to their last moment up to ``until_us``."""
+        moves = {
+            handle: periods * period_us / _US
+            for handle in beats
+            if (period_us := _period_us(handle))
+            and (periods := (until_us - self._due_us(handle)) // period_us) > 0
+        }
+        if moves:
+            # Timers of one moment keep the order in which the heap would have given them.
+            timers = [heapq.heappop(self._scheduled) for _ in range(len(self._scheduled))]
+            for handle, seconds in moves.items():
+                handle._when += seconds  # type: ignore[attr-defined]  # noqa: SLF001
+            self._scheduled.extend(sorted(timers, key=asyncio.TimerHandle.when))
+
+    @contextlib.contextmanager
+    def _limited(self, within: float | None) -> Iterator[None]:
+        before = self._within, self._deadline_us
+        self._within = LONGEST_S if within is None else within
+        self._deadline_us = self._now_us + _microseconds(self._within)
+        self._idle_beats = 0
+        try:
+            yield
+        finally:
+            self._within, self._deadline_us = before
+
     def _pass_until(self, moment_us: int) -> None:
         passed, self._now_us = moment_us - self._now_us, moment_us
         self._spins = 0
@@ -287,15 +394,21 @@ class VirtualLoop(asyncio.BaseEventLoop):
             raise Spinning(f"no time passes, and this goes on and on:\n{ready}")
 
     def _deadlock(self) -> Deadlock:
-        return Deadlock(f"nothing is ready and no timer is set; waiting:\n{describe_tasks(self)}")
+        return Deadlock(f"nothing is ready and no timer is set; waiting:\n{self._described()}")
 
-    def _stalled(self, within: float | None) -> Stalled:
-        tasks = describe_tasks(self)
-        return Stalled(f"not done within {within:g} s of virtual time; waiting:\n{tasks}")
+    def _stalled(self) -> Stalled:
+        within = f"{self._within:g} s"
+        return Stalled(f"not done within {within} of virtual time; waiting:\n{self._described()}")
+
+    def _described(self) -> str:
+        """Return who waits, and whose death may be what the others wait for."""
+        died = describe_died(self._tasks, self._lost)
+        return describe_tasks(self) + (f"\ndied:\n{died}" if died else "")
 
 
 def run(main: Coroutine[Any, Any, _T], *, within: float | None = DAY_S) -> _T:
     """Return the result of ``main``, run on a virtual loop of its own; see `VirtualLoop.run`."""
+    _check_free(main)
     loop = VirtualLoop()
     try:
         return loop.run(main, within=within)
@@ -303,6 +416,21 @@ def run(main: Coroutine[Any, Any, _T], *, within: float | None = DAY_S) -> _T:
         loop.discard()
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
+
+
+def _check_free(awaitable: object = None) -> None:
+    """Raise `LoopRunning` where another loop runs; ``awaitable`` will never be awaited then."""
+    running = asyncio._get_running_loop()  # noqa: SLF001  the public one raises
+    if running is not None:
+        if inspect.iscoroutine(awaitable):
+            awaitable.close()
+        raise LoopRunning(f"{type(running).__name__} runs here already")
+
+
+def _period_us(handle: asyncio.TimerHandle) -> int | None:
+    """Return the period of a beat, None for a timer of another kind."""
+    period_s = getattr(getattr(handle, "_callback", None), "period_s", None)
+    return None if period_s is None else _microseconds(period_s)
 
 
 def _microseconds(seconds: float) -> int:

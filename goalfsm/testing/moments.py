@@ -17,7 +17,7 @@ A time of day alone is the next one: today or, when that is past, tomorrow.
 """
 
 _UNITS: Final = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_LONGEST_S: Final = 1000 * 365 * 86_400.0
+LONGEST_S: Final = 1000 * 365 * 86_400.0
 _PART: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|d|h|m|s)(?![a-z])", re.ASCII)
 _SPELLED: Final = re.compile(
     r"(?<=[\d ])(d|h|m|s)(?:ays?|ours?|in(?:ute)?s?|ec(?:ond)?s?)\b", re.ASCII
@@ -47,7 +47,7 @@ def seconds_of(duration: Duration) -> float:
 
 def _within_a_calendar(seconds: float, duration: Duration) -> float:
     # What is not a number is not within anything.
-    if not abs(seconds) <= _LONGEST_S:
+    if not abs(seconds) <= LONGEST_S:
         raise no_duration(duration)
     return seconds
 

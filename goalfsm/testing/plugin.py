@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from goalfsm.testing.clock import GoalClock
     from goalfsm.testing.coverage import MachineCoverage
     from goalfsm.testing.crash_points import CrashPoints
+    from goalfsm.testing.files import GoalFile
     from goalfsm.testing.goals import MemoryGoals
     from goalfsm.testing.scripted import ScriptedWorker
 
@@ -156,6 +159,16 @@ def memory_goals(goal_clock: GoalClock, scripted_worker: ScriptedWorker) -> Iter
         goal_clock.check()
     finally:
         goals.close()
+
+
+@pytest.fixture
+def goal_file(goal_clock: GoalClock, tmp_path: Path) -> Iterator[GoalFile]:
+    """Give the test a database on disk for an engine of its own: `goalfsm.testing.GoalFile`."""
+    from goalfsm.testing.files import GoalFile  # noqa: PLC0415
+
+    file = GoalFile(goal_clock, tmp_path / "goals.db")
+    yield file
+    file.close()
 
 
 @pytest.fixture

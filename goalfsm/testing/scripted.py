@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
 import msgspec
@@ -29,15 +29,16 @@ from goalfsm.workers.protocol import (
 )
 
 Turn = tuple[Step, ...]
-Reach = Callable[[str], None]
-"""Called at every point where a crash would leave something else behind."""
 
 _ANY: Final = ""
 CAPABILITIES: Final[frozenset[Capability]] = frozenset({"abort", "steer", "tool_result"})
 
 
 class NoTurn(GoalError, AssertionError):
-    """The engine dispatched a run for which the test wrote no turn."""
+    """The engine dispatched a run for which the test wrote no turn.
+
+    Raised where the test lets time pass.
+    """
 
     code = "no_turn"
     hint = "write one more turn, or say what all others do with rest()"
@@ -73,15 +74,15 @@ class ScriptedWorker:
     """What runs the turns of a test: `turn` after `turn`, for any thread or for one.
 
     A turn whose end was not recorded, because the engine crashed, is played again. ``can`` is
-    what the worker can do beyond running turns: by default it can be steered (where a turn
-    takes steering), aborted, and gets answers from the goal's tools. With ``compact`` it shortens
-    its context, and ``compacts`` says whether that works; with ``probe`` it tells a new engine
-    how runs ended that the one before did not live to see.
+    the set of what the worker can do beyond running turns: by default it can be steered (where a
+    turn takes steering), aborted, and gets answers from the goal's tools. With ``compact`` added
+    it shortens its context, and ``compacts`` says whether that works; with ``probe`` it tells a
+    new engine how runs ended that the one before did not live to see.
     """
 
     def __init__(self, clock: GoalClock) -> None:
         """Play by ``clock``."""
-        self.can: frozenset[Capability] = CAPABILITIES
+        self.can: set[Capability] = set(CAPABILITIES)
         self.compacts: bool = True
         self.compaction_usage: tuple[UsageReported, ...] = ()
         """What every compaction consumes."""
@@ -133,19 +134,14 @@ class ScriptedWorker:
         return sum(len(turns) for turns in self._turns.values())
 
     def check(self) -> None:
-        """Raise `NoTurn` when a run found no turn."""
-        if self.missing:
-            work = self.missing[0]
-            raise NoTurn(
-                f"run {len(self.runs)} had no turn: turn {work.turn} of thread {work.thread_id!r}"
-                f" ({work.kind})\n{work.prompt}"
-            )
+        """Raise `NoTurn` when a run found no turn, unless that was raised already."""
+        self._clock.loop.check()
 
     # What the kit does.
 
-    def process(self, reach: Reach) -> WorkerProcess:
+    def process(self) -> WorkerProcess:
         """Return the worker as one engine's process has it."""
-        return WorkerProcess(self, reach)
+        return WorkerProcess(self)
 
     def begin(self, work: Work) -> Played:
         """Choose the turn of a run."""
@@ -174,17 +170,22 @@ class ScriptedWorker:
         if self._rest is not None:
             return self._rest, None
         self.missing.append(work)
+        self._clock.loop.break_off(
+            NoTurn(
+                f"run {len(self.runs) + 1} has no turn: turn {work.turn} of thread"
+                f" {work.thread_id!r} ({work.kind})\n{work.prompt}"
+            )
+        )
         return (Raises(error=NoTurn(f"no turn was written for {work.run_id}")),), None
 
 
 class WorkerProcess:
     """The scripted worker within one engine's life: it dies with the engine."""
 
-    def __init__(self, script: ScriptedWorker, reach: Reach) -> None:
-        """Play ``script``; call ``reach`` before and after each effect."""
+    def __init__(self, script: ScriptedWorker) -> None:
+        """Play ``script``."""
         self.runs: list[Played] = []
         self._script = script
-        self._reach = reach
         self._steering: dict[str, asyncio.Queue[tuple[str, str]]] = {}
         self._open: dict[str, Played] = {}
         self._calls = 0
@@ -199,43 +200,31 @@ class WorkerProcess:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """Return what the script says that the worker can do."""
-        return self._script.can
+        return frozenset(self._script.can)
 
     async def run(self, work: Work) -> AsyncGenerator[TurnEvent, None]:
         """Play the next turn."""
-        self._reach(f"before the worker starts turn {work.turn} of {work.thread_id}")
         events = self._worker.run(work)
         try:
             async for event in events:
                 if (played := self._open.get(work.run_id)) is not None:
                     played.told.append(event)
                 yield event
-                what = type(event).__name__
-                self._reach(f"after the worker told {what} in turn {work.turn} of {work.thread_id}")
         finally:
             await events.aclose()
             self._over(work.run_id)
 
     async def steer(self, run_id: str, message_id: str, text: str) -> bool:
         """Hand a message to the running turn."""
-        self._reach(f"before steering with {message_id}")
-        taken = await self._worker.steer(run_id, message_id, text)
-        self._reach(f"after steering with {message_id}")
-        return taken
+        return await self._worker.steer(run_id, message_id, text)
 
     async def abort(self, run_id: str) -> bool:
         """End the running turn."""
-        self._reach(f"before aborting {run_id}")
-        aborted = await self._worker.abort(run_id)
-        self._reach(f"after aborting {run_id}")
-        return aborted
+        return await self._worker.abort(run_id)
 
     async def compact(self, work: Work) -> Compaction:
         """Shorten the context."""
-        self._reach(f"before compacting {work.thread_id}")
-        done = await self._worker.compact(work)
-        self._reach(f"after compacting {work.thread_id}")
-        return done
+        return await self._worker.compact(work)
 
     async def probe(self, run_id: str) -> Probe:
         """Tell how a run of an earlier engine ended."""

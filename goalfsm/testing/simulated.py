@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import count
 
+from goalfsm.daemon.host.clock import TimeSource
 from goalfsm.store.port import Held, Identity, Process
-from goalfsm.testing.clock import GoalClock
 from goalfsm.workers.supervisor.orphans import Orphans
 
 
@@ -32,22 +33,35 @@ class Counted:
 class SimulatedSystem:
     """One machine through all lives of an engine; every life is another process."""
 
-    def __init__(self, clock: GoalClock) -> None:
+    def __init__(self, clock: TimeSource) -> None:
         """Use the test's clock."""
         self.clock = clock
         self.entropy = Counted()
+        self._pids = count(1)
         self._pid = 0
         self._living: set[Identity] = set()
         self._ended: dict[int, asyncio.Event] = {}
 
     def boot(self) -> None:
         """Begin another life of the engine, as another process."""
-        self._pid += 1
+        self._pid = next(self._pids)
         self._living.add(self.identity())
+
+    def process(self) -> SimulatedSystem:
+        """Return the machine as another engine's process has it, beside the others."""
+        other = SimulatedSystem(self.clock)
+        other.entropy, other._pids = self.entropy, self._pids
+        other._living, other._ended = self._living, self._ended
+        other.boot()
+        return other
 
     def die(self) -> None:
         """End the engine's process."""
         self._living.discard(self.identity())
+
+    def power_off(self) -> None:
+        """End every process."""
+        self._living.clear()
 
     def end_process(self, pid: int) -> None:
         """End a process that the work waits for, now or later."""

@@ -24,6 +24,17 @@ def describe_tasks(loop: asyncio.AbstractEventLoop) -> str:
     return _lines(_describe(task) for task in tasks)
 
 
+def describe_died(tasks: Iterable[asyncio.Task[Any]], lost: Iterable[str]) -> str:
+    """Return one line for each of ``tasks`` that failed unseen, after those ``lost`` before."""
+    died = [
+        f"  {task.get_name()}: {task._exception!r}"  # type: ignore[attr-defined]  # noqa: SLF001
+        for task in sorted(tasks, key=lambda task: _natural(task.get_name()))
+        # What `Task.exception` would return, without counting as somebody who looked.
+        if task.done() and getattr(task, "_log_traceback", False)
+    ]
+    return _lines([*lost, *died])
+
+
 def describe_ready(handles: Iterable[Any]) -> str:
     """Return one line for each callback that is about to be called."""
     return _lines(f"  {_callback(handle)}" for handle in handles if not handle.cancelled())

@@ -84,8 +84,8 @@ class SimEngine(Engine):
 
     sim: Process
 
-    def _compose(self, socket: Any) -> Any:
-        parts = super()._compose(socket)
+    def _compose(self, platform: Any, socket: Any) -> Any:
+        parts = super()._compose(platform, socket)
         perform = parts.effects._perform
 
         def told(task: Task) -> None:

@@ -277,7 +277,7 @@ def test_two_runs_of_a_thread_at_once_are_found(goal_clock: GoalClock) -> None:
     goals.worker.rest(hangs())
     goals.give("t", "Go on")
     goal_clock.settle()
-    process = goals.worker.process(lambda _: None)
+    process = goals.worker.process()
     work = goals.worker.runs[0].work
 
     async def twice() -> None:

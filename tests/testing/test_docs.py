@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import goalfsm.testing
+from goalfsm.goal.model import Goal
 from goalfsm.testing import GoalClock, MemoryGoals, turns
+from goalfsm.testing.scripted import Played
+from goalfsm.views.status import Status
 
 pytest_plugins = "pytester"
 
-PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = ("testing.md", "testing-a-daemon.md")
+MOST_LINES = 12
+"""Longest test of a way back from trouble."""
 
 
 def page() -> str:
-    return PAGE.read_text(encoding="utf-8")
+    return "\n".join((DOCS / name).read_text(encoding="utf-8") for name in PAGES)
 
 
 def examples() -> dict[str, str]:
@@ -43,6 +51,24 @@ def test_an_example_runs_as_printed(pytester: pytest.Pytester, name: str) -> Non
     result = pytester.runpytest("-q", "-W", "error")
     outcomes = result.parseoutcomes()
     assert outcomes.keys() == {"passed"}, result.stdout.str()
+
+
+def test_every_way_back_is_a_short_test() -> None:
+    tests = [
+        node
+        for node in ast.parse(examples()["test_recovery.py"]).body
+        if isinstance(node, ast.FunctionDef)
+    ]
+    assert len(tests) == 8
+    assert [
+        node.name for node in tests if (node.end_lineno or 0) - node.lineno + 1 > MOST_LINES
+    ] == []
+
+
+@pytest.mark.parametrize("struct", [Goal, Played, Status])
+def test_the_page_lists_what_there_is_to_look_at(struct: type[msgspec.Struct]) -> None:
+    tables = "\n".join(line for line in page().splitlines() if line.startswith("|"))
+    assert [name for name in struct.__struct_fields__ if f"`{name}`" not in tables] == []
 
 
 NEVER_WAITS = """

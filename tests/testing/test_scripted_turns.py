@@ -325,9 +325,9 @@ def test_a_run_without_a_turn_fails_the_test(goal_clock: GoalClock) -> None:
     worker = ScriptedWorker(goal_clock)
     goals = MemoryGoals(goal_clock, worker)
     goals.give("t", "Go on")
-    goals.settle("t")
     with pytest.raises(NoTurn, match="turn 1 of thread 't'") as caught:
-        worker.check()
+        goals.settle("t")
+    worker.check()  # it has been raised
     assert "Go on" in caught.value.message
     assert "rest()" in caught.value.hint
     goals.close()

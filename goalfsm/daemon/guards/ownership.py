@@ -9,6 +9,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
 from goalfsm.daemon.guards.liveness import Liveness
+from goalfsm.daemon.host.tasks import beats_every
 from goalfsm.errors import Corrupt, DatabaseReplaced, Fenced, GoalError, StoreError
 from goalfsm.store.port import EXPIRY_MS, Acquired, Held
 
@@ -166,6 +167,7 @@ class Heartbeat:
             self._handle.cancel()
             self._handle = None
 
+    @beats_every(HEARTBEAT_S)
     def _beat(self) -> None:
         self._arm()
         try:

@@ -74,6 +74,15 @@ class Platform(Protocol):
         ...
 
 
+def simulated(loop: asyncio.AbstractEventLoop) -> Platform | None:
+    """Return the platform of a loop on virtual time, which has one; None on any other loop.
+
+    What such a loop stands for has no sockets and no processes.
+    """
+    make = getattr(loop, "make_platform", None)
+    return None if make is None else make()
+
+
 class LocalPlatform:
     """The machine that this process runs on."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -13,7 +13,21 @@ from goalfsm.errors import GoalError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+_F = TypeVar("_F", bound="Callable[..., None]")
 _log = structlog.get_logger(__name__)
+
+
+def beats_every(period_s: float) -> Callable[[_F], _F]:
+    """Mark a callback that sets its own timer again and again, every ``period_s`` seconds.
+
+    A loop on virtual time may leave such beats out while nothing else happens.
+    """
+
+    def mark(function: _F) -> _F:
+        function.period_s = period_s  # type: ignore[attr-defined]
+        return function
+
+    return mark
 
 
 class Tasks:
