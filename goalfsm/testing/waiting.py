@@ -27,7 +27,7 @@ def describe_tasks(loop: asyncio.AbstractEventLoop) -> str:
 def describe_died(tasks: Iterable[asyncio.Task[Any]], lost: Iterable[str]) -> str:
     """Return one line for each of ``tasks`` that failed unseen, after those ``lost`` before."""
     died = [
-        f"  {task.get_name()}: {task._exception!r}"  # type: ignore[attr-defined]  # noqa: SLF001
+        f"  {task.get_name()}: {task._exception!r}"  # noqa: SLF001
         for task in sorted(tasks, key=lambda task: _natural(task.get_name()))
         # What `Task.exception` would return, without counting as somebody who looked.
         if task.done() and getattr(task, "_log_traceback", False)
