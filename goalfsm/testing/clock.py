@@ -44,19 +44,15 @@ class Unhandled(GoalError, AssertionError):
 class GoalClock:
     """Virtual time for one test. Everything that runs on `loop` belongs to it."""
 
-    def __init__(self, start: Moment = START, *, loop: VirtualLoop | None = None) -> None:
-        """Begin at ``start``; a time of day alone is that of 2026-01-01.
-
-        Without a ``loop`` it makes one, and keeps what fails there for `check`.
-        """
-        self.loop = loop or VirtualLoop()
+    def __init__(self, start: Moment = START) -> None:
+        """Begin at ``start``; a time of day alone is that of 2026-01-01."""
+        self.loop = VirtualLoop()
         self.on_crash: Callable[[Crashed], None] | None = None
         """Called where the simulated process dies; time goes on after it returns."""
         self._wall_us = us(moment_of(start, datetime(2026, 1, 1, tzinfo=UTC)))
         self._failed: list[str] = []
         self.loop.on_pass.append(self._passed)
-        if loop is None:
-            self.loop.set_exception_handler(self._note_failure)
+        self.loop.set_exception_handler(self._note_failure)
         self.machine = SimulatedSystem(self)
         """What a `goalfsm.Engine` entered on the loop runs on, each as a process of its own."""
         self.loop.make_platform = self.machine.process  # type: ignore[method-assign]

@@ -26,9 +26,12 @@ from typing import Any, Final, NoReturn, TypeVar, TypeVarTuple
 
 from goalfsm.errors import GoalError
 from goalfsm.testing.moments import LONGEST_S
+from goalfsm.testing.simulated import SimulatedSystem
 from goalfsm.testing.waiting import describe_died, describe_ready, describe_tasks
 
 DAY_S: Final = 86_400.0
+START_MS: Final = 1_767_225_600_000
+"""When virtual time begins unless somebody says otherwise: 2026-01-01 00:00 UTC."""
 SPINS: Final = 100_000
 """Turns of the loop without time passing after which it counts as spinning."""
 
@@ -231,9 +234,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def make_platform(self) -> Any:
         """Return a process of the machine that this loop stands for: what an engine runs on."""
-        from goalfsm.testing.clock import GoalClock  # noqa: PLC0415  it is made of loops
-
-        return GoalClock(loop=self).machine.process()
+        return SimulatedSystem(_LoopTime(self)).process()
 
     def create_task(
         self, coro: Generator[Any, None, _T] | Coroutine[Any, Any, _T], **options: Any
@@ -404,6 +405,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Return who waits, and whose death may be what the others wait for."""
         died = describe_died(self._tasks, self._lost)
         return describe_tasks(self) + (f"\ndied:\n{died}" if died else "")
+
+
+class _LoopTime:
+    """The wall clock of a loop that no `goalfsm.testing.GoalClock` holds."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+
+    def wall_ms(self) -> int:
+        return START_MS + self.uptime_ms()
+
+    def uptime_ms(self) -> int:
+        return self._loop.now_us // 1_000
 
 
 def run(main: Coroutine[Any, Any, _T], *, within: float | None = DAY_S) -> _T:
