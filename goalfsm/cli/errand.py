@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from goalfsm.cli import asking, exits
 from goalfsm.cli.narrating import event_of
 from goalfsm.cli.places import speak
+from goalfsm.daemon.flow.authority import require_person
 from goalfsm.daemon.flow.notices import Happened, Settled, StatusChanged
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, PAUSED
 from goalfsm.session.events import ResumeRequested, ToolCalled, WakeRequested
@@ -63,6 +64,8 @@ class Errand:
     def program(self) -> tuple[str, bytes | None, Path]:
         """Return the worker to be stored with what is asked, none the second time, and where."""
         config = None if self._worker is None or self.begun else self._worker.encode()
+        if config is not None:
+            require_person(self.place.db, "storing a program")
         return self.place.thread_id, config, self.place.db.parent
 
     def opening(self, session: Session | None) -> Event | None:

@@ -12,6 +12,7 @@ from goalfsm.cli.errand import Over
 from goalfsm.cli.hosting import NOTICE_S, engine_on
 from goalfsm.cli.places import speak
 from goalfsm.cli.reading import notice_of, now_ms
+from goalfsm.daemon.flow.authority import admitted_here
 from goalfsm.daemon.flow.notices import Ended, StatusChanged
 from goalfsm.daemon.signals import GRACE_S
 from goalfsm.errors import DatabaseReplaced, GoalError, NoDatabase, StoreError
@@ -76,7 +77,8 @@ class Host:
             event = errand.opening(engine.session(thread_id))
             async with programs.stored_by_engine(store.workers, *errand.program()):
                 if event is not None:
-                    errand.check(await engine.submit(thread_id, event, errand.event_id))
+                    asked = admitted_here(event, errand.place.db)
+                    errand.check(await engine.submit(thread_id, asked, errand.event_id))
             over = errand.begin(engine.status(thread_id))
             if over is not None:
                 return over

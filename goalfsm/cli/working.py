@@ -239,11 +239,14 @@ def _store(
     place: Place, worker: WorkerConfig | None, wanted: ObjectiveGiven | None = None
 ) -> Reply | None:
     """Store a program, with the goal that it is for; return what the goal is answered with."""
+    from goalfsm.daemon.flow.authority import require_person  # noqa: PLC0415  only a few look
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  SQLite is loaded when needed
 
+    config = None if worker is None else worker.encode()
+    if config is not None:
+        require_person(place.db, "storing a program")
     store = SqliteStore.open(place.db)
     try:
-        config = None if worker is None else worker.encode()
         with programs.stored(store.workers, place.thread_id, config, place.db.parent):
             return None if wanted is None else asking.send(place, wanted)
     finally:

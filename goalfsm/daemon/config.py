@@ -17,6 +17,7 @@ from goalfsm.workers.lines import OutputMode
 from goalfsm.workers.protocol import Supervised, Worker
 from goalfsm.workers.spec import CommandSpec, StdinMode
 from goalfsm.workers.supervisor.client import Supervisor
+from goalfsm.workers.supervisor.identity import start_time
 
 if TYPE_CHECKING:
     from goalfsm.store.port import WorkerConfigs
@@ -98,12 +99,16 @@ def decode_config(stored: bytes) -> WorkerConfig:
 
 
 class Assignment(NamedTuple):
-    """The worker of one run, and its time limits in seconds; ``stored`` is what named them."""
+    """The worker of one run, and its time limits in seconds; ``stored`` is what named them.
+
+    ``token`` authorises what the run itself says. It is kept here alone: the thread has its digest.
+    """
 
     worker: Worker
     stored: bytes | None = None
     turn_timeout_s: float | None = TURN_TIMEOUT_S
     silence_timeout_s: float | None = None
+    token: str = ""
 
 
 class Processes:
@@ -124,6 +129,11 @@ class Processes:
     def started(self) -> Supervisor | None:
         """Return the supervisor if there is one."""
         return self._supervisor
+
+    def identities(self) -> frozenset[tuple[int, str]]:
+        """Return pid and start of what the runs' processes descend from."""
+        pid = None if self._supervisor is None else self._supervisor.pid
+        return frozenset() if pid is None else frozenset({(pid, start_time(pid))})
 
     async def close(self) -> None:
         """End every process and the supervisor."""

@@ -213,7 +213,11 @@ class _Parts:
         self.drain = Drain(
             self.threads, self.holds, self.runs, self.wakeups, self.subscriptions, self.over
         )
-        self.server = None if socket is None else Server(self.service, socket)
+        self.server = (
+            None
+            if socket is None
+            else Server(self.service, socket, db=db, runs_below=self.processes.identities)
+        )
         self.taken_over = False
 
     # What follows a decision.

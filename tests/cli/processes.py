@@ -5,23 +5,18 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import IO
 
 from tests.cli.terminal import Result
+from tests.cli.workers import attend
 
 
 def goalfsm(*words: str) -> Result:
-    """Run a command to its end."""
-    done = subprocess.run(
-        [sys.executable, "-m", "goalfsm.cli", *words],
-        check=False,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=60,
-    )
-    return Result(done.returncode, done.stdout, done.stderr)
+    """Run a command to its end; meanwhile do what workers ask the person for."""
+    with terminal(*words) as started:
+        return started.end()
 
 
 class Terminal:
@@ -49,7 +44,16 @@ class Terminal:
 
     def end(self) -> Result:
         """Wait for the end; return what was printed since the last `until`."""
-        out, err = self.process.communicate(timeout=60)
+        deadline = time.monotonic() + 60
+        while True:
+            attend()
+            try:
+                out, err = self.process.communicate(timeout=0.05)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                break
         return Result(self.process.returncode, out, err)
 
 

@@ -1,7 +1,7 @@
 """`goalfsm run` as people use it: real processes, workers of a few lines of sh.
 
-A worker acts as the person at the second terminal too: what it does from inside its turn happens
-at a known moment, so that nothing here waits for a time to pass.
+A worker has the person at the second terminal do something too: that happens at a known moment of
+its turn, so that nothing here waits for a time to pass.
 """
 
 from __future__ import annotations
@@ -184,13 +184,13 @@ def test_every_criterion_needs_evidence(run: Run) -> None:
 
 
 def test_a_person_accepts(run: Run) -> None:
-    """The worker claims; the person, from inside the same turn, accepts."""
-    program = worker(COMPLETE, "goalfsm accept >&2")
+    """The worker claims; the person accepts while the same turn goes on."""
+    program = worker(COMPLETE, "./person accept >&2")
     assert run("run", "do it", "--accept", "--", program).status == exits.OK
 
 
 def test_paused_from_a_second_terminal(run: Run) -> None:
-    result = run("run", "do it", "--", worker("echo busy", "goalfsm pause > pause.txt"))
+    result = run("run", "do it", "--", worker("echo busy", "./person pause > pause.txt"))
     assert result.status == exits.ATTENTION, result
     assert turns() == [1]
     assert Path("pause.txt").read_text() == "the goal is paused\n"
@@ -200,7 +200,7 @@ def test_paused_from_a_second_terminal(run: Run) -> None:
 def test_steered_edited_and_resumed_from_a_second_terminal(run: Run) -> None:
     program = worker(
         "case $GOALFSM_TURN in",
-        "1) goalfsm steer 'use the blue paint' >&2; goalfsm edit 'paint it blue' >&2; echo a;;",
+        "1) ./person steer 'use the blue paint' >&2; ./person edit 'paint it blue' >&2; echo a;;",
         f"*) {COMPLETE};;",
         "esac",
     )
@@ -213,7 +213,7 @@ def test_steered_edited_and_resumed_from_a_second_terminal(run: Run) -> None:
 
 def test_a_cleared_goal_ends_its_turn_and_the_run(run: Run) -> None:
     """Clearing ends the running group: the worker never gets behind it."""
-    program = worker("goalfsm clear >&2", "sleep 30", "echo late > late.txt")
+    program = worker("./person clear >&2", "sleep 30", "echo late > late.txt")
     result = run("run", "do it", "--", program)
     assert result.status == exits.ATTENTION, result
     assert not Path("late.txt").exists()

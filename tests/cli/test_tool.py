@@ -46,7 +46,7 @@ def test_what_does_not_pair_is_wrong_usage() -> None:
         "goalfsm tool update_goal --status complete"
         " --evidence a --evidence b --criterion 1 2> refusal.txt",
         "echo $? > status.txt",
-        "goalfsm pause >&2",
+        "./person pause >&2",
         "echo said",
     )
     assert goalfsm("run", "do it", "--", program).status == exits.ATTENTION
@@ -85,7 +85,7 @@ def test_a_token_of_an_old_run_is_refused() -> None:
         "GOALFSM_RUN_TOKEN=$(cat old) goalfsm tool update_goal"
         " --status complete --evidence stale 2> refusal.txt",
         "echo $? > status.txt",
-        "goalfsm pause >&2; echo second",
+        "./person pause >&2; echo second",
     )
     result = goalfsm("run", "do it", "--", program)
     assert result.status == exits.ATTENTION, result
@@ -138,7 +138,7 @@ def test_a_process_that_a_turn_waits_for_outlives_it() -> None:
     ],
 )
 def test_a_wait_that_means_nothing_is_refused(words: str, why: str) -> None:
-    program = worker(f"goalfsm tool wait {words} 2> refusal.txt", "goalfsm pause >&2", "echo said")
+    program = worker(f"goalfsm tool wait {words} 2> refusal.txt", "./person pause >&2", "echo said")
     assert goalfsm("run", "do it", "--", program).status == exits.ATTENTION
     assert why in Path("refusal.txt").read_text()
     assert waits_of(goalfsm("log", "--json").out) == []

@@ -22,7 +22,7 @@ KEEP_ERROR: Final = 4_000
 
 
 def dispatched(worker: w.Worker, work: Queued, *, run_id: str, token: str) -> e.RunDispatched:
-    """Return the event that has ``worker`` run the turn that waits.
+    """Return the event that has ``worker`` run the turn that waits; ``token`` is a digest.
 
     The run is open from there on: a crash reconciles it and never repeats it.
     """
@@ -206,7 +206,7 @@ def finished(run: Run, reported: tuple[w.TurnEvent, ...], zone: str | None = Non
 
     Its usage is not among it, see `usages`.
     """
-    seen = Gathered(run.token)
+    seen = Gathered("")
     for event in reported:
         match event:
             case w.Text(text=text):
@@ -236,5 +236,5 @@ def usage_id(key: str) -> str:
 
 def usages(run: Run, reported: tuple[w.TurnEvent, ...]) -> list[e.UsageReported]:
     """Return the charges for all usage that a worker remembers, under the keys that it had."""
-    seen = Gathered(run.token)
+    seen = Gathered("")
     return [seen.usage(run, event) for event in reported if isinstance(event, w.UsageReported)]

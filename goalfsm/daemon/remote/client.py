@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
+from goalfsm.daemon.flow.authority import admitted_here, is_recordable
 from goalfsm.daemon.flow.notices import Ended, Notice
 from goalfsm.daemon.remote import wire
 from goalfsm.errors import GoalError, StoreUnavailable
@@ -58,8 +59,9 @@ def request(
     By the engine that serves ``db``; where it is silent the event is recorded for it, and the
     reply's code is ``recorded``; where there is none it is decided here, and a later engine goes
     on from there. Sending the same ``event_id`` again is harmless. Raises GoalError when nothing
-    was written.
+    was written: also where what is asked for is not this process's to ask for.
     """
+    allowed = admitted_here(event, db)
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415 - an embedder may have another
 
     starts = isinstance(event, ObjectiveGiven | ToolCalled)
@@ -86,7 +88,7 @@ def request(
             # Only a command that no engine answers needs the rules.
             from goalfsm.daemon.remote import offline  # noqa: PLC0415
 
-            answer = offline.apply(store, thread_id, event, event_id, policy)
+            answer = offline.apply(store, thread_id, allowed, event_id, policy)
             if not isinstance(answer, Held):
                 return answer
             # Somebody took it meanwhile: another command like this one, or an engine that starts.
@@ -179,6 +181,8 @@ def _ask(
         return None
     if isinstance(answer, wire.Replied):
         return answer.reply
+    if isinstance(answer, wire.Failed) and answer.code == wire.CROWDED:
+        return None
     if isinstance(answer, wire.Failed) and answer.code in _GONE and time.monotonic() < deadline:
         raise _Leaving(answer.message)
     raise _refused(answer)
@@ -189,8 +193,15 @@ def _record(
 ) -> Reply | None:
     """Leave the event in the inbox, and the reply to an owner that may yet wake up.
 
-    None where the owner is gone before it did: a command that owned the store for a moment.
+    None where the owner is gone before it did: a command that owned the store for a moment. Raises
+    `NoEngine` for what an engine takes from nobody that it cannot look at.
     """
+    if not is_recordable(event):
+        raise NoEngine(
+            f"process {owner.identity.pid} serves the database and does not answer; "
+            "nothing was written",
+            hint="Try again in a moment; goalfsm pause is taken in any case.",
+        )
     at_ms = time.time_ns() // 1_000_000
     store.inbox.put(event_id, thread_id, at_ms=at_ms, event=codec.encode_event(event))
     deadline = time.monotonic() + _RECORDED_S

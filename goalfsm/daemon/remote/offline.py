@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from goalfsm.daemon.flow.authority import of_a_row
 from goalfsm.daemon.flow.decide import ACCEPTED, decode_reply, failure_of, prepare
 from goalfsm.daemon.flow.ports import Undecided
 from goalfsm.daemon.host.clock import SystemClock, SystemEntropy
@@ -47,10 +48,11 @@ def apply(
 def _decide_row(store: Store, row: InboxRow, policy: Policy | None) -> None:
     """Decide what waits in the inbox; what cannot be keeps nobody else from being answered."""
     try:
-        event = codec.decode_event(row.event)
+        event = of_a_row(codec.decode_event(row.event))
+    except GoalError:
+        return  # it stays where it is: another version may read it, or somebody forged it
+    try:
         _decide(store, row.thread_id, event, row.inbox_id, policy)
-    except codec.CodecError:
-        return  # it stays where it is: another version may be able to read it
     except GoalError:
         raise
     except Exception as error:  # noqa: BLE001 - a fault takes its place, and tells of it

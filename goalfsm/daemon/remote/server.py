@@ -12,34 +12,89 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
+from goalfsm.daemon.flow.authority import admitted
 from goalfsm.daemon.flow.decide import FAULT_HINT
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.socket_path import remove_stale
 from goalfsm.errors import GoalError, described
 from goalfsm.session.state import FAULT_CODE
+from goalfsm.text import line as one_line
+from goalfsm.workers.supervisor.identity import start_time
+from goalfsm.workers.supervisor.peers import Peer, connected, look_up
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from goalfsm.daemon.flow.ports import Serving
+    from goalfsm.session.events import Event
 
 MAX_CONNECTIONS: Final = 256
+MAX_HELD: Final = 4 * wire.MAX_LINE
+"""Most bytes of requests that are not whole yet, of all connections together."""
+IDLE_S: Final = 60.0
+"""How long a connection may take for a whole request, in seconds."""
 
+_CHUNK: Final = 65_536
 _LAST_WORDS_S: Final = 1.0
 _CREDENTIALS: Final = struct.Struct("3i")
 
 _log = structlog.get_logger(__name__)
 
 
+class Link:
+    """One connection: what it has sent of a request, who it is, since when it owes something."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, since: float
+    ) -> None:
+        """Begin at ``since``, in the loop's time."""
+        self.reader = reader
+        self.writer = writer
+        self.received = bytearray()
+        self.task: asyncio.Task[None] | None = None
+        self.waiting_since: float | None = since
+        """Since when it has owed a request or has not taken a notice; None while it is served."""
+        self._peer: Peer | None = None
+
+    def peer(self, db: str, runs_below: Collection[tuple[int, str]]) -> Peer:
+        """Return who connected, looked up once; the engine's own process is its embedder's."""
+        if self._peer is None:
+            link: socket.socket = self.writer.get_extra_info("socket")
+            own = os.getpid()
+            peer = connected(link, db=db, above={*runs_below, (own, start_time(own))})
+            self._peer = look_up(own, db=db, above=runs_below) if peer.pid == own else peer
+        return self._peer
+
+    def drop(self) -> None:
+        """Hang up at once; what it has asked is not heard any more."""
+        self.received.clear()
+        if self.task is not None:
+            self.task.cancel()
+
+
 class Server:
     """Listens while the engine lives; asks are answered as soon as it has taken over."""
 
-    def __init__(self, serving: Serving, place: Path) -> None:
-        """Have ``serving`` answer what comes in at ``place``."""
+    def __init__(
+        self,
+        serving: Serving,
+        place: Path,
+        *,
+        db: str,
+        runs_below: Callable[[], Collection[tuple[int, str]]],
+    ) -> None:
+        """Have ``serving`` answer what comes in at ``place``.
+
+        Who asks is found out here: a process below this one, or below one of ``runs_below`` (pid
+        and start), is a run's of ``db``.
+        """
         self._serving = serving
         self._place = place
+        self._db = db
+        self._runs_below = runs_below
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._links: set[Link] = set()
         self._following: set[asyncio.Task[None]] = set()
         self._ready = asyncio.Event()
 
@@ -55,7 +110,7 @@ class Server:
             finally:
                 os.umask(before)
             self._server = await asyncio.start_unix_server(
-                self._connected, sock=listening, limit=wire.MAX_LINE
+                self._connected, sock=listening, limit=_CHUNK
             )
         except OSError as error:
             listening.close()
@@ -76,49 +131,88 @@ class Server:
             self._place.unlink(missing_ok=True)
         if self._following:
             await asyncio.wait(self._following, timeout=_LAST_WORDS_S)
-        for task in list(self._connections):
+        tasks = [link.task for link in self._links if link.task is not None]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+        loop = asyncio.get_running_loop()
+        link = Link(reader, writer, loop.time())
+        self._links.add(link)
+        link.task = loop.create_task(self._serve(link))
+        link.task.add_done_callback(lambda _: self._links.discard(link))
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, link: Link) -> None:
         try:
-            refusal = self._refusal(writer)
+            refusal = self._refusal(link)
             if refusal is not None:
-                writer.write(wire.encode(refusal))
+                link.writer.write(wire.encode(refusal))
                 return
-            while (line := await _line(reader)) is not None:
-                await self._answer(line, writer)
+            while (line := await self._line(link)) is not None:
+                link.waiting_since = None
+                await self._answer(line, link)
+                link.waiting_since = asyncio.get_running_loop().time()
         except (ConnectionError, TimeoutError):
             pass  # Whoever asked has gone; what was decided stays decided.
         finally:
-            await _hang_up(writer)
+            await _hang_up(link.writer)
 
-    def _refusal(self, writer: asyncio.StreamWriter) -> wire.Failed | None:
-        if not _same_user(writer):
+    def _refusal(self, link: Link) -> wire.Failed | None:
+        if not _same_user(link.writer):
             return wire.Failed(code="forbidden", message="only the same user may ask this engine")
-        if len(self._connections) > MAX_CONNECTIONS:
+        if len(self._links) > MAX_CONNECTIONS and not self._make_room(link):
             return wire.Failed(
-                code="too_many_connections",
+                code=wire.CROWDED,
                 message=f"{MAX_CONNECTIONS} processes talk to the engine already",
                 hint="end some of those that follow a thread",
             )
         return None
 
-    async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
+    def _make_room(self, link: Link) -> bool:
+        """Hang up on whoever has kept a place for longest without asking or taking anything."""
+        idle = [
+            (each.waiting_since, id(each), each)
+            for each in self._links - {link}
+            if each.waiting_since is not None
+        ]
+        if not idle:
+            return False
+        min(idle)[2].drop()
+        return True
+
+    async def _line(self, link: Link) -> bytes | None:
+        """Return the next request, None at the end or where it is too long.
+
+        Raises TimeoutError where it is too slow.
+        """
+        async with asyncio.timeout(IDLE_S):
+            while (end := link.received.find(b"\n")) < 0:
+                if len(link.received) > wire.MAX_LINE:
+                    _log.warning("a request was too long", limit=wire.MAX_LINE)
+                    return None
+                chunk = await link.reader.read(_CHUNK)
+                if not chunk:
+                    return None
+                link.received += chunk
+                if sum(len(each.received) for each in self._links) > MAX_HELD:
+                    max(self._links, key=lambda each: len(each.received)).drop()
+        line = bytes(link.received[: end + 1])
+        del link.received[: end + 1]
+        return line
+
+    async def _answer(self, line: bytes, link: Link) -> None:
+        writer = link.writer
         try:
             request = wire.decode_request(line)
         except msgspec.MsgspecError as error:
-            writer.write(wire.encode(wire.Failed(code="request_invalid", message=str(error))))
+            message = one_line(str(error))
+            writer.write(wire.encode(wire.Failed(code="request_invalid", message=message)))
             return
         if not isinstance(request, wire.Ping):
             await self._ready.wait()
         try:
-            await self._do(request, writer)
+            await self._do(request, link)
         except GoalError as error:
             failed = wire.Failed(code=error.code, message=error.message, hint=error.hint)
             writer.write(wire.encode(failed))
@@ -132,20 +226,38 @@ class Server:
             )
         await writer.drain()
 
-    async def _do(self, request: wire.Request, writer: asyncio.StreamWriter) -> None:
+    async def _do(self, request: wire.Request, link: Link) -> None:
         match request:
             case wire.Submit(thread_id=thread_id, event_id=event_id, event=event):
-                reply = await self._serving.submit(thread_id, event, event_id)
-                writer.write(wire.encode(wire.Replied(reply=reply)))
+                allowed = self._admitted(thread_id, event, link)
+                reply = await self._serving.submit(thread_id, allowed, event_id)
+                link.writer.write(wire.encode(wire.Replied(reply=reply)))
             case wire.AskStatus(thread_id=thread_id):
-                writer.write(wire.encode(wire.Told(status=self._serving.status(thread_id))))
+                told = wire.Told(status=self._serving.status(thread_id))
+                link.writer.write(wire.encode(told))
             case wire.Follow():
-                await self._follow(request, writer)
+                await self._follow(request, link)
             case wire.Ping():
-                writer.write(wire.encode(wire.Pong()))
+                link.writer.write(wire.encode(wire.Pong()))
 
-    async def _follow(self, request: wire.Follow, writer: asyncio.StreamWriter) -> None:
-        telling = asyncio.ensure_future(self._tell(request, writer))
+    def _admitted(self, thread_id: str, event: Event, link: Link) -> Event:
+        peer = link.peer(self._db, self._runs_below())
+        try:
+            return admitted(event, peer)
+        except GoalError as error:
+            _log.warning(
+                "what was asked for is not the asker's to ask for",
+                thread_id=thread_id,
+                asked=type(event).__name__,
+                pid=peer.pid,
+                program=peer.program,
+                why=peer.why,
+                code=error.code,
+            )
+            raise
+
+    async def _follow(self, request: wire.Follow, link: Link) -> None:
+        telling = asyncio.ensure_future(self._tell(request, link))
         self._following.add(telling)
         try:
             await telling
@@ -153,23 +265,15 @@ class Server:
             telling.cancel()
             self._following.discard(telling)
 
-    async def _tell(self, request: wire.Follow, writer: asyncio.StreamWriter) -> None:
-        pid = _peer_pid(writer) if request.succeeds else None
+    async def _tell(self, request: wire.Follow, link: Link) -> None:
+        pid = _peer_pid(link.writer) if request.succeeds else None
         notices = self._serving.follow(request.thread_id, successor=pid)
         async with contextlib.aclosing(notices):
             async for notice in notices:
-                writer.write(wire.encode(wire.Noticed(notice=notice)))
-                await writer.drain()
-
-
-async def _line(reader: asyncio.StreamReader) -> bytes | None:
-    """Return the next line, None at the end or where it is too long to be read."""
-    try:
-        line = await reader.readline()
-    except ValueError:
-        _log.warning("a request was too long", limit=wire.MAX_LINE)
-        return None
-    return line if line.endswith(b"\n") else None
+                link.writer.write(wire.encode(wire.Noticed(notice=notice)))
+                link.waiting_since = asyncio.get_running_loop().time()
+                await link.writer.drain()
+                link.waiting_since = None
 
 
 def _same_user(writer: asyncio.StreamWriter) -> bool:
@@ -196,6 +300,9 @@ def _credentials(writer: asyncio.StreamWriter) -> tuple[int, int | None]:
 
 
 async def _hang_up(writer: asyncio.StreamWriter) -> None:
+    # What a peer does not take within a moment it does not want: nobody waits for it.
     writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_LAST_WORDS_S):
+            await writer.wait_closed()
+    writer.transport.abort()

@@ -19,8 +19,6 @@ from goalfsm.store.sqlite import SqliteStore
 from goalfsm.views.tool_answers import ToolResponse, respond
 from goalfsm.workers.supervisor.identity import start_time
 
-_OF_A_RUN = ("update_goal", "wait")
-
 
 def call_tool(
     db: Path, thread_id: str, name: str, arguments: Mapping[str, Any], token: str | None
@@ -33,12 +31,6 @@ def call_tool(
     asked = parse(name, arguments)
     if isinstance(asked, Rejected):
         raise GoalError(asked.message, code=asked.code, hint=asked.hint)
-    if token is None and canonical(name) in _OF_A_RUN:
-        raise GoalError(
-            "only a run can claim something about its goal or wait, and this is not one",
-            code="not_in_a_run",
-            hint="goalfsm complete, goalfsm block and goalfsm pause are for people",
-        )
     event = (
         _declared(asked, token)
         if isinstance(asked, DeclareWait)

@@ -15,6 +15,9 @@ from goalfsm.views.status import Status
 MAX_LINE: Final = 2 * MAX_COMMIT_BYTES
 """Longest line in bytes; what is larger could not be committed either."""
 
+CROWDED: Final = "too_many_connections"
+"""The code of a refusal for want of a place; nothing was read of the request."""
+
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="op"):
     pass

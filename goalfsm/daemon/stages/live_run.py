@@ -116,7 +116,7 @@ class LiveRun:
         self._run = run
         self._worker = assignment.worker
         self._limits = assignment
-        self._seen = Gathered(run.token)
+        self._seen = Gathered(assignment.token)
         self._task: asyncio.Task[None] | None = None
         self._ending: Ending | None = None
         self._detail = ""
@@ -232,7 +232,7 @@ class LiveRun:
             thread_id=self.thread_id,
             goal_id=run.goal_id or "",
             run_id=run.run_id,
-            run_token=run.token,
+            run_token=self._limits.token,
             turn=run.turn,
             objective=self._objective,
             prompt=prompt,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from goalfsm.daemon.flow.authority import token_digest
 from goalfsm.daemon.flow.turn import dispatched
 from goalfsm.errors import GoalError, StoreError
 from goalfsm.session.work import Queued, can_begin, queued
@@ -235,8 +236,9 @@ class Scheduler:
 
     def _intend(self, thread_id: str, assignment: Assignment, work: Queued) -> RunDispatched:
         run_id, token = self._ids.new_id(), self._ids.token()
-        self._assigned[thread_id] = (run_id, assignment)
-        return dispatched(assignment.worker, work, run_id=run_id, token=token)
+        self._assigned[thread_id] = (run_id, assignment._replace(token=token))
+        digest = token_digest(token)
+        return dispatched(assignment.worker, work, run_id=run_id, token=digest)
 
     async def _assignment(self, thread_id: str) -> Assignment | None:
         try:
