@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from goalfsm.daemon.flow.authority import sealed
 from goalfsm.daemon.flow.decide import FAULT_HINT, single
 from goalfsm.daemon.flow.envelopes import Envelope
 from goalfsm.daemon.flow.holds import HALTED
@@ -76,7 +77,9 @@ class Service:
         """
         self.check_open()
         stop = _is_stop(event)
-        envelope = Envelope(single(event), event_id=event_id or self._ids.new_id(), outside=True)
+        envelope = Envelope(
+            single(sealed(event)), event_id=event_id or self._ids.new_id(), outside=True
+        )
         try:
             return await asyncio.shield(self._take(thread_id, envelope, stop=stop))
         except CodecError:

@@ -29,7 +29,7 @@ def test_a_run_hands_its_thread_to_the_daemon_and_follows_it() -> None:
 
 
 def test_a_follower_exits_as_the_goal_ends() -> None:
-    program = worker("./person pause >&2", "echo paused")
+    program = worker("./person pause --db goals.db >&2", "echo paused")
     with daemon("--db", "goals.db"):
         result = goalfsm("run", "do it", "--db", "goals.db", "--json", "--", program)
     assert result.status == exits.ATTENTION, result

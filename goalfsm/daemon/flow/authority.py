@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 CODE: Final = "origin_not_allowed"
 """The code of a refusal of what somebody else would have to say."""
 _OF_A_RUN: Final = frozenset({"update_goal", "wait"})
+_WITH_TOKEN: Final = (
+    e.ToolCalled,
+    e.WaitDeclared,
+    e.UsageReported,
+    e.SessionSaved,
+    e.SteeringAcknowledged,
+)
 _STOPS_AND_WORDS: Final = (
     e.PauseRequested,
     e.SteeringReceived,
@@ -38,6 +45,13 @@ _STOPS_AND_WORDS: Final = (
 def token_digest(token: str) -> str:
     """Return what a run's token is kept as: whoever reads it cannot act as the run."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def sealed(event: e.Event) -> e.Event:
+    """Return an event from outside with its run's token as the digest that is kept."""
+    if isinstance(event, _WITH_TOKEN) and event.run_token:
+        return replace(event, run_token=token_digest(event.run_token))
+    return event
 
 
 def admitted(event: e.Event, peer: Peer) -> e.Event:
@@ -110,9 +124,9 @@ def of_a_row(event: e.Event) -> e.Event:
 def _authorised(
     event: e.ToolCalled | e.WaitDeclared, *, of_a_run: bool
 ) -> e.ToolCalled | e.WaitDeclared:
-    """Return what a run says with its token's digest; nobody else may say it."""
-    if event.run_token is not None:
-        return replace(event, run_token=token_digest(event.run_token))
+    """Return what a run says with its token; nobody else may say it."""
+    if event.run_token:
+        return event
     name = canonical(event.name) if isinstance(event, e.ToolCalled) else "wait"
     if name in _OF_A_RUN:
         raise GoalError(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from goalfsm.daemon.flow.authority import of_a_row
+from goalfsm.daemon.flow.authority import of_a_row, sealed
 from goalfsm.daemon.flow.decide import single
 from goalfsm.daemon.flow.envelopes import Envelope
 from goalfsm.errors import GoalError
@@ -51,7 +51,7 @@ class InboxRows:
 
     def _take(self, row: InboxRow) -> None:
         try:
-            event = of_a_row(codec.decode_event(row.event))
+            event = sealed(of_a_row(codec.decode_event(row.event)))
         except GoalError as error:
             # It stays there: another version may be able to read it. Or somebody forged it.
             message = f"inbox row {row.inbox_id}: {error.message}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.daemon.flow.authority import of_a_row
+from goalfsm.daemon.flow.authority import of_a_row, sealed
 from goalfsm.daemon.flow.decide import ACCEPTED, decode_reply, failure_of, prepare
 from goalfsm.daemon.flow.ports import Undecided
 from goalfsm.daemon.host.clock import SystemClock, SystemEntropy
@@ -40,7 +40,7 @@ def apply(
     try:
         for row in store.inbox.pending():
             _decide_row(store, row, policy)
-        return _decide(store, thread_id, event, event_id, policy)
+        return _decide(store, thread_id, sealed(event), event_id, policy)
     finally:
         store.owner.release()
 
@@ -48,7 +48,7 @@ def apply(
 def _decide_row(store: Store, row: InboxRow, policy: Policy | None) -> None:
     """Decide what waits in the inbox; what cannot be keeps nobody else from being answered."""
     try:
-        event = of_a_row(codec.decode_event(row.event))
+        event = sealed(of_a_row(codec.decode_event(row.event)))
     except GoalError:
         return  # it stays where it is: another version may read it, or somebody forged it
     try:

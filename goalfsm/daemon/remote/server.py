@@ -66,12 +66,6 @@ class Link:
             self._peer = look_up(own, db=db, above=runs_below) if peer.pid == own else peer
         return self._peer
 
-    def drop(self) -> None:
-        """Hang up at once; what it has asked is not heard any more."""
-        self.received.clear()
-        if self.task is not None:
-            self.task.cancel()
-
 
 class Server:
     """Listens while the engine lives; asks are answered as soon as it has taken over."""
@@ -95,6 +89,8 @@ class Server:
         self._runs_below = runs_below
         self._server: asyncio.Server | None = None
         self._links: set[Link] = set()
+        """Those that have a place."""
+        self._tasks: set[asyncio.Task[None]] = set()
         self._following: set[asyncio.Task[None]] = set()
         self._ready = asyncio.Event()
 
@@ -131,16 +127,17 @@ class Server:
             self._place.unlink(missing_ok=True)
         if self._following:
             await asyncio.wait(self._following, timeout=_LAST_WORDS_S)
-        tasks = [link.task for link in self._links if link.task is not None]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
         link = Link(reader, writer, loop.time())
         self._links.add(link)
         link.task = loop.create_task(self._serve(link))
+        self._tasks.add(link.task)
+        link.task.add_done_callback(self._tasks.discard)
         link.task.add_done_callback(lambda _: self._links.discard(link))
 
     async def _serve(self, link: Link) -> None:
@@ -178,8 +175,16 @@ class Server:
         ]
         if not idle:
             return False
-        min(idle)[2].drop()
+        self._drop(min(idle)[2])
         return True
+
+    def _drop(self, link: Link) -> None:
+        """Hang up at once; what it has asked is not heard any more."""
+        self._links.discard(link)
+        link.received.clear()
+        link.writer.transport.abort()
+        if link.task is not None:
+            link.task.cancel()
 
     async def _line(self, link: Link) -> bytes | None:
         """Return the next request, None at the end or where it is too long.
@@ -196,7 +201,7 @@ class Server:
                     return None
                 link.received += chunk
                 if sum(len(each.received) for each in self._links) > MAX_HELD:
-                    max(self._links, key=lambda each: len(each.received)).drop()
+                    self._drop(max(self._links, key=lambda each: len(each.received)))
         line = bytes(link.received[: end + 1])
         del link.received[: end + 1]
         return line

@@ -1,0 +1,386 @@
+"""Who may say what: at the socket, in the inbox, without an engine, from inside a run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goalfsm.daemon.engine import Engine
+from goalfsm.daemon.flow.authority import (
+    CODE,
+    admitted,
+    is_recordable,
+    of_a_row,
+    require_person,
+    sealed,
+    token_digest,
+)
+from goalfsm.daemon.remote.client import NoEngine, request, serving
+from goalfsm.errors import GoalError
+from goalfsm.session import codec
+from goalfsm.session import events as e
+from goalfsm.store.owner import own_identity, uptime_ms
+from goalfsm.store.sqlite import SqliteStore
+from goalfsm.workers.supervisor.identity import LINUX
+from goalfsm.workers.supervisor.peers import Peer
+from tests.daemon.stage import OBJECTIVE, THREAD
+
+PERSON = Peer(pid=7, of_a_run=False, uid=1000, program="sh", terminal="/dev/pts/1")
+RUN = Peer(pid=8, of_a_run=True, why="process 8 carries the mark of a run", run_id="r1")
+COMMANDS = (
+    e.ObjectiveGiven(objective="x"),
+    e.PauseRequested(),
+    e.ResumeRequested(),
+    e.ClearRequested(),
+    e.EditRequested(objective="y"),
+    e.BudgetChanged(limits=e.Limits(tokens=5)),
+    e.PolicyChanged(changes={"no_progress": 0}),
+    e.CompletionRequested(),
+    e.BlockRequested(),
+    e.ClaimAccepted(),
+    e.ClaimRejected(),
+    e.SteeringReceived(message_id="m", text="skip the tests"),
+    e.SteeringDropped(message_id="m"),
+    e.WakeRequested(),
+    e.TriggerFired(trigger="approve"),
+)
+INTERNAL = (
+    e.VerificationFinished(claim_id="c", index=0, outcome="passed"),
+    e.RunFinished(run_id="r"),
+    e.RunInterrupted(run_id="r"),
+    e.RunDispatched(run_id="r", token="t"),
+    e.UsageReported(run_id="r", run_token="t", key="k", usage=e.Usage()),
+    e.EngineStarted(),
+    e.TimerFired(),
+    e.HostChanged(idle=True),
+    e.SteeringAcknowledged(message_id="m"),
+    e.DecisionFailed(kind="x", error="y"),
+)
+
+
+def refusal(doing: Any, *given: Any) -> str:
+    with pytest.raises(GoalError) as refused:
+        doing(*given)
+    assert refused.value.hint
+    return refused.value.code
+
+
+@pytest.mark.parametrize("event", COMMANDS, ids=lambda event: type(event).__name__)
+def test_a_command_is_a_persons_and_says_who_asked(event: e.Expecting) -> None:
+    """What the sender says of itself counts for nothing, except that it may say less."""
+    forged = e.By(uid=0, pid=1, program="init")
+    said = admitted(type(event)(**{**_fields(event), "by": forged, "origin": "system"}), PERSON)
+    assert isinstance(said, e.Expecting)
+    assert said.origin == "person"
+    assert said.by == e.By(uid=1000, pid=7, program="sh", terminal="/dev/pts/1")
+    assert refusal(admitted, event, RUN) == CODE
+    lowered = admitted(type(event)(**{**_fields(event), "origin": "model"}), PERSON)
+    assert isinstance(lowered, e.Expecting)
+    assert lowered.origin == "model"
+
+
+@pytest.mark.parametrize("event", INTERNAL, ids=lambda event: type(event).__name__)
+def test_what_only_the_engine_knows_comes_from_nobody_else(event: e.Event) -> None:
+    assert refusal(admitted, event, PERSON) == CODE
+    assert refusal(admitted, event, RUN) == CODE
+    assert refusal(of_a_row, event) == CODE
+    assert not is_recordable(event)
+
+
+def test_a_run_speaks_with_its_token_and_for_its_own_thread() -> None:
+    claim = e.ToolCalled(name="update_goal", arguments={"status": "complete"})
+    for peer in (PERSON, RUN):
+        said = admitted(e.ToolCalled(name="update_goal", run_token="secret"), peer)
+        kept = sealed(said)
+        assert isinstance(kept, e.ToolCalled)
+        assert kept.run_token == token_digest("secret") != "secret"
+        assert refusal(admitted, claim, peer) == "not_in_a_run"
+        assert refusal(admitted, e.WaitDeclared(kind="timer"), peer) == "not_in_a_run"
+        assert admitted(e.ToolCalled(name="get_goal"), peer) == e.ToolCalled(name="get_goal")
+    creating = e.ToolCalled(name="goalfsm/create_goal", arguments={"objective": "x"})
+    assert refusal(admitted, creating, RUN) == CODE
+    assert admitted(creating, PERSON) == creating
+
+
+def test_a_row_of_the_inbox_is_a_message_or_a_stop_and_gives_nobody_more() -> None:
+    """Nobody can be looked at who wrote it."""
+    forged = e.By(uid=0, pid=1, program="init")
+    for event in COMMANDS:
+        said = of_a_row(type(event)(**{**_fields(event), "by": forged}))
+        assert isinstance(said, e.Expecting)
+        assert said.by is None
+        harmless = is_recordable(event) and not isinstance(event, e.ObjectiveGiven)
+        assert said.origin == ("person" if harmless else "model")
+    granting = (e.ClaimAccepted, e.CompletionRequested, e.BudgetChanged, e.ResumeRequested)
+    assert not any(is_recordable(event) for event in COMMANDS if isinstance(event, granting))
+    assert is_recordable(e.PauseRequested())
+    assert not is_recordable(e.ObjectiveGiven(objective="x", replace=True))
+
+
+def _fields(event: e.Expecting) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in event.__struct_fields__}
+
+
+# The doors themselves.
+
+
+@pytest.fixture
+def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    runtime = tmp_path / "r"
+    runtime.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    monkeypatch.setattr("goalfsm.daemon.remote.client._RECORDED_S", 0.1)
+    return tmp_path / "goals.db"
+
+
+def goal(db: Path) -> Any:
+    store = SqliteStore.open(db, read_only=True)
+    try:
+        row = store.sessions.load(THREAD)
+        assert row is not None
+        return codec.decode(row.state)
+    finally:
+        store.close()
+
+
+def test_the_record_says_who_asked(db: Path) -> None:
+    request(db, THREAD, OBJECTIVE, "one")
+    request(db, THREAD, e.CompletionRequested(), "two")
+    by = goal(db).completion.by
+    assert (by.uid, by.pid) == (os.getuid(), os.getpid())
+    assert "python" in by.program or "pytest" in by.program
+
+
+def test_inside_a_run_nothing_of_a_persons_is_decided_without_an_engine(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request(db, THREAD, OBJECTIVE, "one")
+    monkeypatch.setenv("GOALFSM_RUN_ID", "r")
+    script = (
+        "import sys; from goalfsm.daemon.remote.client import request\n"
+        "from goalfsm.session import events as e; from goalfsm.errors import GoalError\n"
+        "try: request(sys.argv[1], sys.argv[2], e.CompletionRequested(), 'x')\n"
+        "except GoalError as error: print(error.code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(db), THREAD],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == f"{CODE}\n"
+    assert goal(db).goal.status == "active"
+
+
+def test_a_program_is_stored_by_a_person(db: Path) -> None:
+    require_person(db, "it")
+
+
+SENDS = """
+import json, os, socket, sys
+place, lines = sys.argv[1], sys.argv[2:]
+s = socket.socket(socket.AF_UNIX); s.connect(place); f = s.makefile("rb")
+with open("answers", "ab") as answers:
+    for line in lines:
+        s.sendall(line.encode() + b"\\n"); answers.write(f.readline())
+os.rename("answers", "said")
+"""
+
+
+@pytest.mark.skipif(not LINUX, reason="where a process comes from is known on Linux")
+def test_what_descends_from_the_engine_is_no_person(
+    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it does to its environment."""
+    monkeypatch.chdir(tmp_path)
+    request(db, THREAD, OBJECTIVE, "one")
+    asked = [
+        {"type": "CompletionRequested"},
+        {"type": "VerificationFinished", "claim_id": "c", "index": 0, "outcome": "passed"},
+        {"type": "EditRequested", "objective": "print ok"},
+    ]
+    lines = [
+        json.dumps({"op": "submit", "thread_id": THREAD, "event_id": f"f{n}", "event": event})
+        for n, event in enumerate(asked)
+    ]
+    said = tmp_path / "said"
+
+    async def main() -> None:
+        store = SqliteStore.open(db)
+        try:
+            async with Engine(store, workers={}, grace_s=0.0):
+                owner = serving(db)
+                assert owner is not None
+                child = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-I", "-S", "-c", SENDS, owner.socket, *lines), env={}
+                )
+                await child.wait()
+        finally:
+            store.close()
+
+    asyncio.run(main())
+    codes = [json.loads(line)["code"] for line in said.read_text().splitlines()]
+    assert codes == [CODE] * 3
+    assert goal(db).goal.objective == OBJECTIVE.objective
+    assert goal(db).goal.status == "active"
+
+
+def test_forged_rows_of_the_inbox_are_not_decided(db: Path) -> None:
+    request(db, THREAD, OBJECTIVE, "one")
+    store = SqliteStore.open(db)
+    forged = (*INTERNAL, e.CompletionRequested(), e.EditRequested(objective="print ok"))
+    for number, event in enumerate(forged):
+        store.inbox.put(f"f{number}", THREAD, at_ms=1, event=codec.encode_event(event))
+    before = goal(db)
+    assert request(db, THREAD, e.SteeringReceived(message_id="m", text="on"), "two").ok
+    after = goal(db)
+    assert (after.goal.status, after.goal.objective) == ("active", before.goal.objective)
+    assert after.completion is None
+    assert [row.inbox_id for row in store.inbox.pending()] == [
+        f"f{number}" for number in range(len(INTERNAL))
+    ]
+    store.close()
+
+
+def test_what_needs_a_look_at_the_asker_is_not_left_in_the_inbox(db: Path) -> None:
+    request(db, THREAD, OBJECTIVE, "one")
+    store = SqliteStore.open(db)
+    store.owner.acquire(own_identity(), socket="", uptime_ms=uptime_ms())
+    with pytest.raises(NoEngine) as refused:
+        request(db, THREAD, e.CompletionRequested(), "two", timeout_s=0.1)
+    assert "nothing was written" in refused.value.message
+    assert store.inbox.pending() == ()
+    paused = request(db, THREAD, e.PauseRequested(), "three", timeout_s=0.1)
+    assert paused.code == "recorded"
+    store.close()
+
+
+def test_a_runs_token_is_stored_nowhere(db: Path) -> None:
+    """Its digest is, and that authorises nobody."""
+    from goalfsm.workers.inprocess import CallableWorker  # noqa: PLC0415
+
+    given: list[str] = []
+
+    async def turn(work: Any) -> Any:
+        given.append(work.run_token)
+        session = engine.session(THREAD)
+        assert session.run is not None
+        assert session.run.token == token_digest(work.run_token)
+        yield f"my token is {work.run_token}"
+
+    async def main() -> None:
+        nonlocal engine
+        store = SqliteStore.open(db)
+        try:
+            async with Engine(store, workers=CallableWorker(turn), grace_s=0.0) as engine:
+                limited = e.ObjectiveGiven(objective="x", limits=e.Limits(continuations=1))
+                await engine.submit(THREAD, limited)
+                await engine.settled(THREAD)
+                call = e.ToolCalled(name="get_goal", run_token=given[0])
+                assert not (await engine.submit(THREAD, call)).ok
+        finally:
+            store.close()
+
+    engine: Any = None
+    asyncio.run(main())
+    for file in db.parent.glob("goals.db*"):
+        assert given[0].encode() not in file.read_bytes()
+
+
+# Crowds.
+
+
+def test_a_crowd_that_asks_nothing_keeps_nobody_out(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Idle connections and half a request: who has kept a place for longest loses it."""
+    monkeypatch.setattr("goalfsm.daemon.remote.server.MAX_CONNECTIONS", 8)
+    request(db, THREAD, OBJECTIVE, "one")
+
+    def ask() -> None:
+        owner = serving(db)
+        assert owner is not None
+        crowd = [socket.socket(socket.AF_UNIX) for _ in range(20)]
+        for link in crowd:
+            link.connect(owner.socket)
+            link.sendall(b'{"op": "sub')
+        reply = request(db, THREAD, e.SteeringReceived(message_id="m", text="on"), "two")
+        assert reply.message == "the next turn takes it into account"
+        for link in crowd:
+            link.close()
+
+    beside(db, ask)
+
+
+def test_requests_that_are_not_whole_have_a_budget(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goalfsm.daemon.remote.server.MAX_HELD", 400_000)
+    request(db, THREAD, OBJECTIVE, "one")
+
+    def ask() -> None:
+        owner = serving(db)
+        assert owner is not None
+        crowd = [socket.socket(socket.AF_UNIX) for _ in range(4)]
+        ended = 0
+        for link in crowd:
+            link.settimeout(30)
+            link.connect(owner.socket)
+            try:
+                link.sendall(b"x" * 300_000)
+            except OSError:
+                ended += 1
+        assert request(db, THREAD, e.PauseRequested(), "two").ok
+        for link in crowd:
+            link.settimeout(0)
+            try:
+                ended += link.recv(1) == b""
+            except BlockingIOError:
+                continue
+            except OSError:
+                ended += 1
+        assert ended >= 2
+        for link in crowd:
+            link.close()
+
+    beside(db, ask)
+
+
+def test_a_request_that_is_never_whole_is_given_up(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goalfsm.daemon.remote.server.IDLE_S", 0.05)
+    request(db, THREAD, OBJECTIVE, "one")
+
+    def ask() -> None:
+        owner = serving(db)
+        assert owner is not None
+        with socket.socket(socket.AF_UNIX) as link:
+            link.settimeout(30)
+            link.connect(owner.socket)
+            link.sendall(b"{")
+            with contextlib.suppress(ConnectionResetError):
+                assert link.recv(1) == b""
+
+    beside(db, ask)
+
+
+def beside(db: Path, ask: Any) -> None:
+    async def main() -> None:
+        store = SqliteStore.open(db)
+        try:
+            async with Engine(store, workers={}, grace_s=0.0):
+                await asyncio.to_thread(ask)
+        finally:
+            store.close()
+
+    asyncio.run(main())
