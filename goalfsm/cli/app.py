@@ -90,6 +90,7 @@ SECTIONS: Final = (
         "See what is going on",
         (
             Entry("reading", "status", "Where a thread is: goal, budgets, activity."),
+            Entry("chipping", "chip", "The same on one line, for a prompt or a terminal's bar."),
             Entry("reading", "list", "All threads of the database."),
             Entry("reading", "log", "What happened, event by event."),
             Entry("explaining", "explain", "Why it last continued, waited or stopped."),

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
-import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -13,7 +10,6 @@ import click
 
 from goalfsm.cli.places import Place, own_database, speak
 from goalfsm.errors import GoalError, NoDatabase
-from goalfsm.views.parts import Driver
 from goalfsm.views.status import TAKES_UP, unattended
 
 if TYPE_CHECKING:
@@ -22,7 +18,7 @@ if TYPE_CHECKING:
 
     from goalfsm.session.events import Event
     from goalfsm.session.state import Reply, Session
-    from goalfsm.store.port import Owner, Store, Stored
+    from goalfsm.store.port import Store, Stored
 
 
 def ask(place: Place, event: Event) -> None:
@@ -30,6 +26,8 @@ def ask(place: Place, event: Event) -> None:
     with reading(place) as store:
         require_thread(store, place)
     click.echo(told(place, send(place, event)))
+    from goalfsm.daemon.remote.reading import driver_of  # noqa: PLC0415  only after an answer
+
     with reading(place) as store:
         driver = driver_of(store)
         stored = store.sessions.load(place.thread_id)
@@ -81,30 +79,6 @@ def open_to_read(db: Path) -> Store:
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  SQLite is loaded when needed
 
     return SqliteStore.open(db, read_only=True)
-
-
-def driver_of(store: Store) -> Driver:
-    """Return which process works on the database, as its row and the system tell."""
-    from goalfsm.store.owner import is_alive, uptime_ms  # noqa: PLC0415  only where it is asked
-
-    owner = store.owner.current()
-    if owner is None:
-        return Driver()
-    now, up = time.time_ns() // 1_000_000, uptime_ms()
-    alive = is_alive(owner.identity)
-    seen = now if alive else now - (up - owner.uptime_ms)
-    return Driver(
-        pid=owner.identity.pid,
-        alive=alive,
-        since_ms=_started_ms(owner, now - up) if alive else None,
-        seen_ms=seen if owner.uptime_ms <= up else None,
-    )
-
-
-def _started_ms(owner: Owner, booted_ms: int) -> int | None:
-    """Return when (unix ms) a living process began; None where the system counts otherwise."""
-    ticks = os.sysconf("SC_CLK_TCK") if sys.platform == "linux" else 0
-    return booted_ms + owner.identity.start_time * 1000 // ticks if ticks > 0 else None
 
 
 def open_existing(db: Path) -> Store:

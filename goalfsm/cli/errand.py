@@ -6,10 +6,10 @@ import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
 from goalfsm.cli import asking, exits
-from goalfsm.cli.narrating import event_of
 from goalfsm.cli.places import speak
 from goalfsm.daemon.flow.authority import require_person
 from goalfsm.daemon.flow.notices import Happened, Settled, StatusChanged
+from goalfsm.daemon.remote.narrating import event_of
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, PAUSED
 from goalfsm.session.events import ResumeRequested, ToolCalled, WakeRequested
 from goalfsm.session.tools import CREATE_GOAL

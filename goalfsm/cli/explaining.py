@@ -8,7 +8,8 @@ import click
 
 from goalfsm.cli import asking, options
 from goalfsm.cli.places import speak
-from goalfsm.cli.reading import decisions_of, events_of, now_ms, print_json
+from goalfsm.cli.reading import now_ms, print_json
+from goalfsm.daemon.remote.reading import decisions_of, driver_of, events_of
 from goalfsm.errors import GoalError
 from goalfsm.views.explain import explain
 from goalfsm.views.report import as_json as json_of
@@ -36,7 +37,7 @@ def explain_command(place: Place, as_json: bool) -> None:
         newest = store.journal.read(place.thread_id, limit=1, newest=True)
         decisions, seen = decisions_of(store, place.thread_id, _EVENTS)
         older = any(row.revision > seen for row in newest)
-        driver, bound = asking.driver_of(store), seen if older else None
+        driver, bound = driver_of(store), seen if older else None
         explanation = explain(session, decisions, of_newest=bound, driver=driver)
     if as_json:
         print_json(explanation)

@@ -12,8 +12,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from goalfsm.cli.narrating import Narrator, by_guard, short
 from goalfsm.daemon.flow import notices
+from goalfsm.daemon.remote.narrating import Narrator, by_guard, short
 from goalfsm.session.budgets import Spent, money
 from goalfsm.text import compact_tokens, duration, line
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import sys
 import time
@@ -12,11 +13,11 @@ import msgspec
 
 from goalfsm.cli import asking, options
 from goalfsm.cli.arguments import count
-from goalfsm.cli.narrating import is_quiet, told, why
 from goalfsm.cli.showing import status_lines
+from goalfsm.daemon.remote.narrating import is_quiet, told, why
+from goalfsm.daemon.remote.reading import driver_of, newest
 from goalfsm.goal.model import ACTIVE
 from goalfsm.session import codec
-from goalfsm.session.events import UsageReported
 from goalfsm.views.explain import moment
 from goalfsm.views.status import project, summary
 
@@ -26,12 +27,8 @@ if TYPE_CHECKING:
 
     from goalfsm.cli.places import Place
     from goalfsm.daemon.flow.notices import Happened
-    from goalfsm.session.events import Event
-    from goalfsm.session.state import Decision
     from goalfsm.store.port import JournalRow, Store
 
-_PAGE = 500
-_DECISION_BYTES = 32 * 1024 * 1024
 _WIDTH = 40
 """Most columns of a list that a thread's name widens for all."""
 
@@ -59,7 +56,7 @@ def status_command(place: Place, as_json: bool) -> None:
     with asking.reading(place) as store:
         session = asking.require_thread(store, place)
         has_program = store.workers.get(place.thread_id) is not None
-        driver = asking.driver_of(store)
+        driver = driver_of(store)
     status = project(session, now_ms(), thread_id=place.thread_id, driver=driver)
     if as_json:
         print_json(status)
@@ -80,7 +77,7 @@ def list_command(db: Path, as_json: bool) -> None:
     """List the threads of the database, one a line."""
     store = asking.open_existing(db)
     try:
-        driver = asking.driver_of(store)
+        driver = driver_of(store)
         rows = [
             project(codec.decode(stored.state), now_ms(), thread_id=row.thread_id, driver=driver)
             for row in store.sessions.threads()
@@ -121,49 +118,9 @@ def log_command(place: Place, limit: int, everything: bool, as_json: bool) -> No
 
 def _newest(store: Store, thread_id: str, limit: int, *, quiet_too: bool) -> Iterator[JournalRow]:
     """Yield the newest ``limit`` rows, newest first."""
-    wanted, before = limit, None
-    while wanted and (page := store.journal.read(thread_id, before=before, newest=True)):
-        for row in page:
-            if wanted and (quiet_too or not is_quiet(codec.decode_event(row.event))):
-                wanted -= 1
-                yield row
-        before = page[-1].revision
-
-
-def events_of(store: Store, thread_id: str) -> Iterator[tuple[int, Event]]:
-    """Yield the events of a thread with the time of their commit, oldest first.
-
-    What was refused changed nothing and is left out; usage is kept in the ledger all the same.
-    """
-    after = 0
-    while page := store.journal.read(thread_id, after=after, limit=_PAGE):
-        for row in page:
-            event = codec.decode_event(row.event)
-            if isinstance(event, UsageReported) or not _is_refused(row):
-                yield row.at_ms, event
-        after = page[-1].revision
-
-
-def _is_refused(row: JournalRow) -> bool:
-    return row.decision is not None and codec.decode_decision(row.decision).decision == "refused"
-
-
-def decisions_of(store: Store, thread_id: str, events: int) -> tuple[list[Decision], int]:
-    """Return what was decided about a thread, newest first, and in how many of its newest events.
-
-    These are ``events``, or fewer where they carry more than `_DECISION_BYTES`.
-    """
-    found: list[Decision] = []
-    seen, left = 0, _DECISION_BYTES
-    for row in _newest(store, thread_id, events, quiet_too=True):
-        seen, left = seen + 1, left - len(row.event)
-        if row.decision is not None:
-            decision = codec.decode_decision(row.decision)
-            if decision.at_ms == row.at_ms:
-                found.append(decision)
-        if left <= 0:
-            break
-    return found, seen
+    rows = newest(store, thread_id)
+    told_of = (row for row in rows if quiet_too or not is_quiet(codec.decode_event(row.event)))
+    return itertools.islice(told_of, limit)
 
 
 def notice_of(row: JournalRow) -> Happened:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.cli.narrating import short
 from goalfsm.cli.places import Place, speak
+from goalfsm.daemon.remote.narrating import short
 from goalfsm.session.budgets import budget_lines
 from goalfsm.text import awaited, line
 from goalfsm.views.explain import moment

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 import click
 import msgspec
 
-from goalfsm.cli.narrating import Narrator
 from goalfsm.daemon.flow import notices
+from goalfsm.daemon.remote.narrating import Narrator
 from goalfsm.views.status import summary
 
 if TYPE_CHECKING:

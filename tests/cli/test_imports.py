@@ -40,7 +40,9 @@ def loaded(*words: str) -> set[str]:
     return set(ran.stderr.rpartition("\n")[2].split())
 
 
-@pytest.mark.parametrize("words", ["status books", "list", "log books -n 5", "explain books"])
+@pytest.mark.parametrize(
+    "words", ["status books", "list", "log books -n 5", "explain books", "chip books"]
+)
 def test_a_command_that_looks_loads_no_engine(words: str, cli: Cli) -> None:
     cli("set", "books", "balance the ledger", "--", "true")
     assert loaded(*words.split()) & HEAVY == set()

@@ -7,7 +7,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from goalfsm.cli.narrating import event_of, is_quiet, told, why
+from goalfsm.daemon.remote.narrating import event_of, is_quiet, told, why
 from goalfsm.daemon.stages.subscriptions import public
 from goalfsm.goal.model import Criterion, Limits, Usage
 from goalfsm.session import events as e

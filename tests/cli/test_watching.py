@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from goalfsm.cli.live import LiveView
-from goalfsm.cli.narrating import Narrator
 from goalfsm.cli.watching import JsonLines, PlainLines, view
+from goalfsm.daemon.remote.narrating import Narrator
 from goalfsm.daemon.stages import subscriptions as n
 from goalfsm.goal.model import Goal
 from goalfsm.session import events as e

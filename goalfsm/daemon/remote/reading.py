@@ -1,0 +1,92 @@
+"""What a process that is no engine reads of a database: who drives it, what was decided in it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from goalfsm.session import codec
+from goalfsm.session.events import UsageReported
+from goalfsm.views.parts import Driver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from goalfsm.session.events import Event
+    from goalfsm.session.state import Decision
+    from goalfsm.store.port import JournalRow, Owner, Store
+
+_PAGE: Final = 500
+_DECISION_BYTES: Final = 32 * 1024 * 1024
+
+
+def driver_of(store: Store) -> Driver:
+    """Return which process works on the database, as its row and the system tell."""
+    from goalfsm.store.owner import is_alive, uptime_ms  # noqa: PLC0415  only where it is asked
+
+    owner = store.owner.current()
+    if owner is None:
+        return Driver()
+    now, up = time.time_ns() // 1_000_000, uptime_ms()
+    alive = is_alive(owner.identity)
+    seen = now if alive else now - (up - owner.uptime_ms)
+    return Driver(
+        pid=owner.identity.pid,
+        alive=alive,
+        since_ms=_started_ms(owner, now - up) if alive else None,
+        seen_ms=seen if owner.uptime_ms <= up else None,
+    )
+
+
+def _started_ms(owner: Owner, booted_ms: int) -> int | None:
+    """Return when (unix ms) a living process began; None where the system counts otherwise."""
+    ticks = os.sysconf("SC_CLK_TCK") if sys.platform == "linux" else 0
+    return booted_ms + owner.identity.start_time * 1000 // ticks if ticks > 0 else None
+
+
+def newest(store: Store, thread_id: str) -> Iterator[JournalRow]:
+    """Yield the rows of a thread's journal, newest first."""
+    before = None
+    while page := store.journal.read(thread_id, before=before, newest=True):
+        yield from page
+        before = page[-1].revision
+
+
+def events_of(store: Store, thread_id: str) -> Iterator[tuple[int, Event]]:
+    """Yield the events of a thread with the time of their commit, oldest first.
+
+    What was refused changed nothing and is left out; usage is kept in the ledger all the same.
+    """
+    after = 0
+    while page := store.journal.read(thread_id, after=after, limit=_PAGE):
+        for row in page:
+            event = codec.decode_event(row.event)
+            if isinstance(event, UsageReported) or not _is_refused(row):
+                yield row.at_ms, event
+        after = page[-1].revision
+
+
+def _is_refused(row: JournalRow) -> bool:
+    return row.decision is not None and codec.decode_decision(row.decision).decision == "refused"
+
+
+def decisions_of(store: Store, thread_id: str, events: int) -> tuple[list[Decision], int]:
+    """Return what was decided about a thread, newest first, and in how many of its newest events.
+
+    These are ``events``, or fewer where they carry more than `_DECISION_BYTES`.
+    """
+    found: list[Decision] = []
+    seen, left = 0, _DECISION_BYTES
+    for row in newest(store, thread_id):
+        if seen == events:
+            break
+        seen, left = seen + 1, left - len(row.event)
+        if row.decision is not None:
+            decision = codec.decode_decision(row.decision)
+            if decision.at_ms == row.at_ms:
+                found.append(decision)
+        if left <= 0:
+            break
+    return found, seen
