@@ -127,11 +127,11 @@ class _Part:
 
 
 class _Ownership(_Part):
-    def acquire(self, identity: Identity, *, socket: str, uptime_ms: int) -> Acquired | Held:
+    def acquire(self, identity: Identity, **asked: Any) -> Acquired | Held:
         process = self._store.process
         self._store.touch()
         process.point("claim.before")
-        answer: Acquired | Held = self._inner.acquire(identity, socket=socket, uptime_ms=uptime_ms)
+        answer: Acquired | Held = self._inner.acquire(identity, **asked)
         if isinstance(answer, Acquired):
             self._store.see(process, answer.epoch)
             process.trace("claims epoch", answer.epoch)
