@@ -16,7 +16,8 @@ project = "goalfsm"
 author = "The goalfsm authors"
 release = version = version_of("goalfsm")
 
-extensions = ["myst_parser", "sphinx_click"]
+extensions = ["myst_parser", "sphinx_click", "sphinxcontrib.mermaid"]
+myst_fence_as_directive = ["mermaid"]
 include_patterns = ["docs/*.md", "diagrams/*.md", "CHANGELOG.md"]
 # Sphinx walks through every folder that is not left out.
 exclude_patterns = [".*", "build", "dist", "goalfsm", "recovery", "tests"]
