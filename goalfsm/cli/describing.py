@@ -27,6 +27,7 @@ _OF_A_GOAL = (
     "max_continuations",
     "criteria",
     "verifiers",
+    "until",
     "verify_timeout",
     "ask_person",
     "policy",
@@ -101,7 +102,7 @@ def goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--verify-timeout",
             type=arguments.duration,
             metavar="DURATION",
-            help="Longest run of a verifier; default 10m.",
+            help="Longest run of a verifier, or of --until; default 10m.",
         ),
         click.option(
             "--accept",
@@ -115,6 +116,11 @@ def goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
             multiple=True,
             metavar="CMD",
             help='Must exit with 0 before "complete" counts; no shell; repeatable.',
+        ),
+        click.option(
+            "--until",
+            metavar="CMD",
+            help="Run after each turn; the goal is complete when it exits with 0; no shell.",
         ),
     ):
         function = option(function)
@@ -134,6 +140,7 @@ def objective(text: str, given: dict[str, Any]) -> ObjectiveGiven:
         ),
         criteria=_criteria(given),
         verifiers=_verifiers(given, cwd),
+        until=_until(given, cwd),
         replace=given["replace"],
         policy=dict(given["policy"]),
     )
@@ -141,15 +148,21 @@ def objective(text: str, given: dict[str, Any]) -> ObjectiveGiven:
 
 def edited(given: dict[str, Any]) -> dict[str, Any]:
     """Return what changes of a goal's criteria and of what completion is checked by."""
-    for drop, names in (("no_criteria", "criteria"), ("no_verify", "verifiers")):
+    for drop, names in (
+        ("no_criteria", "criteria"),
+        ("no_verify", "verifiers"),
+        ("no_until", "until"),
+    ):
         if given[drop] and given[names]:
             flag = f"--{drop.replace('_', '-')}"
             raise HintedError(f"{flag} and others in their place", f"leave {flag} out")
     fields: dict[str, Any] = {"acceptance": given["acceptance"]}
     if given["criteria"] or given["no_criteria"]:
         fields["criteria"] = _criteria(given)
-    if given["verifiers"] or given["no_verify"] or given["verify_timeout"] is not None:
-        cwd = str(places.working_directory())
+    cwd = str(places.working_directory())
+    fields |= {"until": _until(given, cwd), "no_until": given["no_until"]}
+    timed = given["verify_timeout"] is not None and given["until"] is None
+    if given["verifiers"] or given["no_verify"] or timed:
         fields["verifiers"] = _verifiers({**given, "ask_person": False}, cwd)
     return fields
 
@@ -159,23 +172,23 @@ def _criteria(given: dict[str, Any]) -> tuple[Criterion, ...]:
 
 
 def _verifiers(given: dict[str, Any], cwd: str) -> tuple[Verifier, ...]:
+    if given["verify_timeout"] is not None and not given["verifiers"] and given["until"] is None:
+        raise HintedError("--verify-timeout, but no verifier", "add it: --verify CMD")
+    commands = tuple(_command("--verify", command, given, cwd) for command in given["verifiers"])
+    return (*commands, Verifier(kind="person")) if given["ask_person"] else commands
+
+
+def _until(given: dict[str, Any], cwd: str) -> Verifier | None:
+    return None if given["until"] is None else _command("--until", given["until"], given, cwd)
+
+
+def _command(option: str, command: str, given: dict[str, Any], cwd: str) -> Verifier:
     from goalfsm.workers.supervisor.spawning import split_command  # noqa: PLC0415  only where one is given
 
-    if given["verify_timeout"] is not None and not given["verifiers"]:
-        raise HintedError("--verify-timeout, but no verifier", "add it: --verify CMD")
-    commands = tuple(
-        Verifier(
-            kind="command",
-            name=command,
-            argv=split_command(command),
-            cwd=cwd,
-            timeout_s=given["verify_timeout"] or _VERIFY_TIMEOUT_S,
-        )
-        for command in given["verifiers"]
-    )
-    for verifier in commands:
-        programs.check_verifier(verifier.name, verifier.argv, cwd)
-    return (*commands, Verifier(kind="person")) if given["ask_person"] else commands
+    argv = split_command(command)
+    programs.check_verifier(option, command, argv, cwd)
+    timeout_s = given["verify_timeout"] or _VERIFY_TIMEOUT_S
+    return Verifier(kind="command", name=command, argv=argv, cwd=cwd, timeout_s=timeout_s)
 
 
 def refuse_goal_options(given: dict[str, Any]) -> None:

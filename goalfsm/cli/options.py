@@ -159,12 +159,18 @@ def editing(function: _Function) -> _Function:
             default=None,
             help="A person has to accept completion: goalfsm accept.",
         ),
+        click.option("--no-until", is_flag=True, help="Drop the command that completes the goal."),
         click.option("--no-verify", is_flag=True, help="Drop the verifiers."),
         click.option(
             "--verify-timeout",
             type=arguments.duration,
             metavar="DURATION",
-            help="Longest run of a verifier; default 10m.",
+            help="Longest run of a verifier, or of --until; default 10m.",
+        ),
+        click.option(
+            "--until",
+            metavar="CMD",
+            help="In place of the command so far; run after each turn, 0 completes the goal.",
         ),
         click.option(
             "--verify",

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 _WAIT_S: Final = 5.0
 _POLL_S: Final = 0.01
-_SHELL: Final = "name a program, or let a shell run the line: --verify \"sh -c 'a && b'\""
+_SHELL: Final = "name a program, or let a shell run the line: {} \"sh -c 'a && b'\""
 
 
-def check_verifier(command: str, argv: tuple[str, ...], cwd: str) -> str:
+def check_verifier(option: str, command: str, argv: tuple[str, ...], cwd: str) -> str:
     """Return a warning where a verifier's program is not there yet, "" where all is well.
 
-    A file may still be written by the work; what is not on PATH raises GoalError.
+    A file may still be written by the work; what is not on PATH raises GoalError. ``option`` is the
+    one that named it.
     """
     from goalfsm.workers.supervisor.spawning import check_program  # noqa: PLC0415  only where one is given
 
@@ -33,12 +34,12 @@ def check_verifier(command: str, argv: tuple[str, ...], cwd: str) -> str:
     except GoalError as error:
         if "/" in argv[0] and not Path(cwd, argv[0]).exists():
             return (
-                f"the verifier {argv[0]} does not exist; "
+                f"the program of {option}, {argv[0]}, does not exist; "
                 "until it does, nothing can be accepted as complete"
             )
-        hint = _SHELL if error.code == "program_not_found" else error.hint
+        hint = _SHELL.format(option) if error.code == "program_not_found" else error.hint
         raise GoalError(
-            f"--verify {command}: {error.message}", code=error.code, hint=hint
+            f"{option} {command}: {error.message}", code=error.code, hint=hint
         ) from None
     return ""
 

@@ -205,11 +205,13 @@ def _refuse_early(place: Place, session: Session | None, wanted: ObjectiveGiven)
 
 def _warn(wanted: ObjectiveGiven) -> None:
     """Say on stderr what stands in the way of an acceptance later."""
-    for verifier in wanted.verifiers:
-        if verifier.kind == "command":
-            warning = programs.check_verifier(verifier.name, verifier.argv, verifier.cwd or ".")
-            if warning:
-                click.echo(f"goalfsm: {warning}", err=True)
+    checks = [("--verify", one) for one in wanted.verifiers if one.kind == "command"]
+    if wanted.until is not None:
+        checks.append(("--until", wanted.until))
+    for option, one in checks:
+        warning = programs.check_verifier(option, one.name, one.argv, one.cwd or ".")
+        if warning:
+            click.echo(f"goalfsm: {warning}", err=True)
 
 
 def _now(place: Place, *, given: bool) -> tuple[Session | None, bytes | None]:

@@ -116,7 +116,7 @@ class _Parts:
         self.runs = LiveRuns()
         self.wakeups = Wakeups(self.clock, self.threads)
         self.effects = Effects(
-            self.threads, spawn, mark=self._mark, changed=self._look, failed=self.failed
+            self.threads, spawn, self.holds, mark=self._mark, changed=self._look, failed=self.failed
         )
         self.scheduler = Scheduler(
             self.threads,
@@ -196,14 +196,16 @@ class _Parts:
             self.scheduler,
             self.quiescence,
         )
+        verifiers = Verifiers(
+            self.threads.session, self.processes, options.verifiers, most=options.max_runs
+        )
         self.effects.perform_by(
             {
                 f.StartRun: run_control,
                 f.EndRun: run_control,
                 f.DeliverSteering: run_control,
-                f.RunVerifier: Verifiers(
-                    self.threads.session, self.processes, options.verifiers, most=options.max_runs
-                ),
+                f.RunVerifier: verifiers,
+                f.RunUntil: verifiers,
                 f.CompactContext: Compaction(self.threads, self.workers, db=db),
                 f.WatchProcess: self.watch,
                 f.RunCallback: Callbacks(options.callbacks),

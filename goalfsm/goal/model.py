@@ -69,7 +69,8 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One objective of one thread, with its budgets and what was used of them.
 
     ``word`` counts what a person has said about the goal since it was given: messages, and edits
-    of its objective and criteria. ``blocked_by`` says whose word blocked it.
+    of its objective and criteria. ``blocked_by`` says whose word blocked it. ``until`` is run after
+    each turn that ended well: the goal is complete when it exits 0.
     """
 
     goal_id: str
@@ -92,6 +93,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     note: str | None = None
     criteria: tuple[Criterion, ...] = ()
     verifiers: tuple[Verifier, ...] = ()
+    until: Verifier | None = None
     word: int = 0
     blocked_by: Literal["person", "model"] | None = None
 

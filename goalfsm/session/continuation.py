@@ -69,6 +69,7 @@ class Situation(NamedTuple):
     stale_aborting: bool = False
     queued: bool = False
     verifying: bool = False
+    checking: bool = False
     recovering: str | None = None
     retry_at_ms: int | None = None
     waiting: str | None = None
@@ -136,7 +137,11 @@ def _queued(now: Situation) -> Verdict | None:
 
 
 def _verifying(now: Situation) -> Verdict | None:
-    return Wait("verification", "a completion claim is being verified") if now.verifying else None
+    if now.verifying:
+        return Wait("verification", "a completion claim is being verified")
+    if now.checking:
+        return Wait("verification", "the command that completes the goal is being run")
+    return None
 
 
 def _recovering(now: Situation) -> Verdict | None:
@@ -180,7 +185,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
     Guard("stopping", "Is the engine shutting down?", _stopping),
     Guard("stale_work", "Is superseded work being aborted?", _stale),
     Guard("queued", "Is a continuation queued already?", _queued),
-    Guard("verification", "Is a completion claim open?", _verifying),
+    Guard("verification", "Is completion being checked?", _verifying),
     Guard("recovery", "Is recovery pending?", _recovering),
     Guard("wait", "Does the work wait for something outside?", _waiting),
     Guard("continuation_limit", "Are all continuations spent?", _continuation_limit),

@@ -65,6 +65,12 @@ class RunVerifier(_Effect, frozen=True, kw_only=True):
     index: int
 
 
+class RunUntil(_Effect, frozen=True, kw_only=True):
+    """Run the goal's ``until``: a turn has ended well, and nothing of it is left."""
+
+    check_id: str
+
+
 class CompactContext(_Effect, frozen=True, kw_only=True):
     """Ask the worker to compact its context."""
 
@@ -94,6 +100,7 @@ Effect = (
     | EndRun
     | DeliverSteering
     | RunVerifier
+    | RunUntil
     | CompactContext
     | WatchProcess
     | RunCallback

@@ -85,6 +85,7 @@ class ObjectiveGiven(Expecting, frozen=True, kw_only=True):
     limits: Limits = Limits()
     criteria: tuple[Criterion, ...] = ()
     verifiers: tuple[Verifier, ...] = ()
+    until: Verifier | None = None
     replace: bool = False
     policy: dict[str, Setting] = {}
 
@@ -127,13 +128,16 @@ class EditRequested(Expecting, frozen=True, kw_only=True):
     """A person changed what the goal is, or what its completion is checked by; None leaves it.
 
     Id and usage stay. ``verifiers`` takes the place of all commands and callables, ``acceptance``
-    says whether a person has to accept a completion claim.
+    says whether a person has to accept a completion claim. ``until`` takes the place of the command
+    that completes the goal; ``no_until`` drops it.
     """
 
     objective: str | None = None
     criteria: tuple[Criterion, ...] | None = None
     verifiers: tuple[Verifier, ...] | None = None
     acceptance: bool | None = None
+    until: Verifier | None = None
+    no_until: bool = False
 
 
 class BudgetChanged(Expecting, frozen=True, kw_only=True):
@@ -445,6 +449,20 @@ class VerificationFinished(_Event, frozen=True, kw_only=True):
     digest: str = ""
 
 
+class UntilChecked(_Event, frozen=True, kw_only=True):
+    """The goal's ``until`` has been run; ``digest`` seals all that it said.
+
+    ``passed`` is exit status 0, ``failed`` another one; ``timed_out`` tells one kind of
+    ``unverifiable`` from the others.
+    """
+
+    check_id: str
+    outcome: Literal["passed", "failed", "unverifiable"]
+    detail: str = ""
+    digest: str = ""
+    timed_out: bool = False
+
+
 class SteeringAcknowledged(_Event, frozen=True, kw_only=True):
     """The worker took a steering message into its running turn."""
 
@@ -501,5 +519,6 @@ Event = (
     | ProcessEnded
     | TimerFired
     | VerificationFinished
+    | UntilChecked
     | SteeringAcknowledged
 )

@@ -23,7 +23,7 @@ FAULT_CODE: Final = "internal_error"
 BY_A_FAULT: Final = "could not be decided"
 """What every reason says by which a fault stopped a thread."""
 
-RULES_VERSION: Final = 2
+RULES_VERSION: Final = 3
 """Raised whenever ``handle`` decides differently: replay compares rows of the same version."""
 
 
@@ -102,6 +102,18 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str | None = None
     asked: bool = False
     at_ms: int
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """The run of the goal's ``until`` that is due after a turn; ``asked``: it is under way.
+
+    ``unread``: a person has said something that the turn had not read.
+    """
+
+    check_id: str
+    goal_id: str
+    unread: bool = False
+    asked: bool = False
 
 
 SetAsideBy = Literal["message", "edit", "verifiers", "block", "failed_run", "interrupt"]
@@ -285,6 +297,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     ``grant`` is what a person's limits had left for the goal that the model gave last, before any
     number of its own. ``told_word`` is the word up to which a refused claim has shown the run what
     it had not read; ``set_aside`` is the last claim that came to nothing in that way.
+    ``until_late``: the goal's ``until`` has timed out before, and a person knows.
     """
 
     policy: Policy = Policy()
@@ -299,6 +312,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     steering: tuple[Steering, ...] = ()
     notices: tuple[str, ...] = ()
     claim: Claim | None = None
+    check: Check | None = None
+    until_late: bool = False
     set_aside: SetAside | None = None
     told_word: int | None = None
     completion: Completion | None = None

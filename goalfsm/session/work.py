@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from goalfsm.goal.model import LIMITED
+from goalfsm.session.effects import Effect, RunUntil, RunVerifier, WatchProcess
 from goalfsm.session.state import Session
 
 GO_ON_QUESTION: Final = "the engine was restarted; somebody has to say that the work goes on"
@@ -34,8 +35,29 @@ def queued(session: Session) -> Queued | None:
 
 
 def can_begin(session: Session) -> bool:
-    """Tell whether the thread itself is free for a turn: idle, without a run, not stopping."""
-    return session.host.idle and session.run is None and not session.stopping
+    """Tell whether the thread itself is free for a turn: idle, without a run, not stopping.
+
+    What completes the goal is run first.
+    """
+    check = session.check
+    checking = check is not None and check.asked
+    return session.host.idle and session.run is None and not session.stopping and not checking
+
+
+def is_wanted(effect: Effect, session: Session) -> bool:
+    """Tell whether there is still use for ``effect``: what it was asked for may be over.
+
+    A verifier ends with its claim, and a process is watched as long as it is waited for.
+    """
+    match effect:
+        case RunVerifier(claim_id=claim_id):
+            return session.claim is not None and session.claim.claim_id == claim_id
+        case RunUntil(check_id=check_id):
+            return session.check is not None and session.check.check_id == check_id
+        case WatchProcess(pid=pid):
+            return any(wait.kind == "process" and wait.pid == pid for wait in session.waits)
+        case _:
+            return True
 
 
 def asks_to_go_on(session: Session) -> bool:
@@ -50,5 +72,6 @@ def under_way(session: Session) -> bool:
         or session.stopping
         or not session.host.idle
         or session.claim is not None
+        or session.check is not None
         or session.wind_down in {"owed", "running"}
     )

@@ -23,7 +23,7 @@ class EngineFault(GoalError, AssertionError):
 
 
 class SimulatedVerifiers(Verifiers):
-    """The performer of `RunVerifier` that runs a function where a verifier names a program."""
+    """The performer of `RunVerifier` and `RunUntil` that runs functions in place of programs."""
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from goalfsm.goal.machine import GoalMachine
 from goalfsm.goal.model import Criterion, Goal, Limits, Verifier
 from goalfsm.session import codec
 from goalfsm.session import events as e
-from goalfsm.session.effects import RunVerifier
+from goalfsm.session.effects import RunUntil, RunVerifier
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply, Session
 from goalfsm.session.wake import next_wake
@@ -166,7 +166,7 @@ class MemoryGoals:
             policy=self.policy,
             machine=self.machine,
             callbacks=telling(self.callbacks, "callback", self.plan.reach),
-            performers={RunVerifier: simulated},
+            performers={RunVerifier: simulated, RunUntil: simulated},
             on_fault=lambda _thread_id, error: self.faults.append(error),
             max_runs=self.max_runs,
             platform=self.system,

@@ -311,10 +311,13 @@ def _active(session: Session, goal: Goal) -> Activity:
         return Activity(kind="recovering", text="recovering", detail=detail, until_ms=retry.at_ms)
     if not session.host.idle:
         return Activity(kind="running", text="running a turn")
-    return _idle(session)
+    return _idle(session, goal)
 
 
-def _idle(session: Session) -> Activity:
+def _idle(session: Session, goal: Goal) -> Activity:
+    if session.check is not None and session.check.asked:
+        named = "" if goal.until is None else line(goal.until.name)
+        return Activity(kind="verifying", text="verifying", detail=f"--until: {named}")
     if session.waits:
         return _waiting(session.waits)
     if session.host.pending_messages:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import uuid
 from typing import TYPE_CHECKING, Final, Literal
@@ -28,8 +29,9 @@ class VerifierResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a verifier said.
 
     ``unverifiable`` is neither yes nor no: it could not be run, took too long, or was ended
-    by a signal; ``reason`` says which. ``output_tail`` is the end of what it wrote to stdout
-    and stderr. ``duration_s`` is in seconds of the event loop's clock.
+    by a signal; ``reason`` says which, ``timed_out`` that it took too long. ``output_tail`` is the
+    end of what it wrote to stdout and stderr. ``duration_s`` is in seconds of the event
+    loop's clock.
     """
 
     status: Literal["passed", "failed", "unverifiable"]
@@ -37,6 +39,7 @@ class VerifierResult(msgspec.Struct, frozen=True, kw_only=True):
     output_tail: str = ""
     duration_s: float = 0.0
     reason: str = ""
+    timed_out: bool = False
 
 
 async def run_verifier(  # noqa: PLR0913 - what a program is run with
@@ -80,6 +83,11 @@ async def run_verifier(  # noqa: PLR0913 - what a program is run with
         late = await _wait(child, timeout_s)
         left = await supervisor.end(run_id, grace_s=grace_s)
         output.drain()
+    except asyncio.CancelledError:
+        # Nobody wants to know any more; the caller goes on when nothing of it is left.
+        with contextlib.suppress(GoalError):
+            await supervisor.end(run_id, grace_s=grace_s)
+        raise
     except GoalError as error:
         reason = f"{error}. Hint: {error.hint}" if error.hint else str(error)
         return VerifierResult(status="unverifiable", reason=reason, duration_s=loop.time() - begun)
@@ -99,6 +107,7 @@ async def run_verifier(  # noqa: PLR0913 - what a program is run with
         output_tail=tail.text(),
         duration_s=loop.time() - begun,
         reason=reason,
+        timed_out=late,
     )
 
 

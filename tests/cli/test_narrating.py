@@ -69,6 +69,7 @@ SAMPLES: tuple[e.Event, ...] = (
     e.ProcessEnded(pid=7),
     e.TimerFired(),
     e.VerificationFinished(claim_id="c", index=0, outcome="failed", detail="exit status 1"),
+    e.UntilChecked(check_id="c", outcome="failed", detail="exit status 1"),
     e.SteeringAcknowledged(message_id="m", run_token="secret-token"),
     e.SessionSaved(run_token="secret-token", data=b"conversation 7"),
     e.DecisionFailed(kind="TimerFired", error="ValueError: no rule", event_id="e1"),
@@ -113,7 +114,8 @@ def test_a_notice_tells_the_same_as_the_event(event: e.Event) -> None:
         (SAMPLES[35], "1,200 + 30 tokens (1,000 cached), cost 0.0125"),
         (SAMPLES[36], "until 2023-11-14 22:13:20 UTC: quota"),
         (SAMPLES[39], "verifier 1 failed: exit status 1"),
-        (SAMPLES[42], "TimerFired could not be decided: ValueError: no rule"),
+        (SAMPLES[40], "--until failed: exit status 1"),
+        (SAMPLES[43], "TimerFired could not be decided: ValueError: no rule"),
     ],
 )
 def test_what_matters_is_in_the_line(event: e.Event, words: str) -> None:

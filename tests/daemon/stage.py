@@ -84,7 +84,7 @@ class StageSystem:
 
     async def wait_gone(self, pid: int, started: str) -> None:
         del started
-        await self.stage.process(pid)
+        await asyncio.shield(self.stage.process(pid))
 
 
 class Stage:

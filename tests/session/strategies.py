@@ -145,6 +145,7 @@ settings_of_a_policy: Final = st.dictionaries(
     max_size=2,
 )
 
+UNTIL: Final = Verifier(kind="command", name="make test", argv=("make", "test"))
 FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "acceptance": st.none() | st.booleans(),
     "after_crash": st.booleans(),
@@ -159,6 +160,7 @@ FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "can_compact": st.booleans(),
     "can_steer": st.booleans(),
     "changes": settings_of_a_policy,
+    "check_id": st.sampled_from(["claim-1", "claim-2", "claim-3"]),
     "claim_id": st.sampled_from(["claim-1", "claim-2", "claim-3"]),
     "context_window": st.none() | st.sampled_from([100, 10**6]),
     "criteria": criteria,
@@ -185,6 +187,7 @@ FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "message_id": st.sampled_from(["m1", "m2", "m3"]),
     "messages": st.lists(messages, max_size=3).map(tuple),
     "name": st.sampled_from(["update_goal", "update_goal", "create_goal", "get_goal", "zzz"]),
+    "no_until": st.booleans(),
     "note": texts,
     "now": st.booleans(),
     "objective": texts,
@@ -203,6 +206,7 @@ FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "source": st.sampled_from(["interactive", "rpc", "extension"]),
     "started": st.just(""),
     "text": texts,
+    "timed_out": st.booleans(),
     "token": st.sampled_from(TOKENS),
     "tools_failed": few,
     "tools_ok": few,
@@ -212,6 +216,7 @@ FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
         st.sampled_from(["tokens", "seconds", "cost", "continuations"]), max_size=2
     ).map(tuple),
     "until_ms": st.none() | moments,
+    "until": st.none() | st.just(UNTIL),
     "usage": usages,
     "verifiers": verifiers,
     "wind_down": st.booleans(),
@@ -227,6 +232,7 @@ SPECIAL: Final[dict[tuple[type, str], st.SearchStrategy[Any]]] = {
     (e.ProcessEnded, "pid"): st.just(77),
     (e.SessionSaved, "run_token"): st.sampled_from(TOKENS),
     (e.UsageReported, "run_token"): st.sampled_from(TOKENS),
+    (e.UntilChecked, "outcome"): st.sampled_from(["passed", "failed", "unverifiable"]),
     (e.VerificationFinished, "outcome"): st.sampled_from(["passed", "failed", "unverifiable"]),
 }
 EVENT_TYPES: Final[tuple[Callable[..., e.Event], ...]] = get_args(e.Event)

@@ -78,6 +78,7 @@ def test_projection_has_what_every_surface_needs() -> None:
         "note": None,
         "criteria": [{"text": "shipped"}],
         "verifiers": goal["verifiers"],
+        "until": None,
         "word": 0,
         "blocked_by": None,
     }

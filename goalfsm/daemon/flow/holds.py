@@ -17,6 +17,8 @@ OUTAGE: Final = "store"
 """The store cannot commit."""
 HALTED: Final = "halted"
 """A fault met the thread, or a person's stop was refused: a person has to take it up again."""
+ENDING: Final = "ending"
+"""What the thread has asked for and wants no more, a verifier or so, is being ended."""
 PROCESSES: Final = "processes"
 """Processes of the thread's last run live and cannot be ended."""
 

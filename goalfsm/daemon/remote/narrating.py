@@ -143,6 +143,8 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
             return f"process {event.pid} ended"
         case events.TimerFired():
             return "timer fired"
+        case events.UntilChecked():
+            return f"--until {event.outcome}{_because(event.detail)}"
         case events.VerificationFinished():
             return f"verifier {event.index + 1} {event.outcome}{_because(event.detail)}"
         case events.SteeringAcknowledged():
@@ -207,6 +209,9 @@ def _edited(event: events.EditRequested) -> str:
         said.append(f"{len(event.criteria)} criteria")
     if event.verifiers is not None:
         said.append(f"{len(event.verifiers)} verifiers")
+    if event.until is not None or event.no_until:
+        named = "no command" if event.until is None else short(event.until.name)
+        said.append(f"completed by {named}")
     if event.acceptance is not None:
         said.append("a person accepts" if event.acceptance else "no person has to accept")
     return ", ".join(said)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
+from goalfsm.daemon.flow.holds import ENDING
 from goalfsm.errors import GoalError
+from goalfsm.session.work import is_wanted
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Mapping
 
+    from goalfsm.daemon.flow.holds import Holds
     from goalfsm.daemon.flow.ports import Landed, Outcome, Performer, Spawn, Task
     from goalfsm.daemon.flow.threads import Threads
     from goalfsm.session.effects import Effect
+    from goalfsm.session.state import Session
 
 _log = structlog.get_logger(__name__)
 
@@ -28,6 +32,7 @@ class Effects:
         self,
         threads: Threads,
         spawn: Spawn,
+        holds: Holds,
         *,
         mark: Callable[[str], None],
         changed: Callable[[str], None],
@@ -35,16 +40,19 @@ class Effects:
     ) -> None:
         """Write done effects down by ``mark(key)``, and say whose they were by ``changed``.
 
+        A thread whose effect is wanted no more is held by ``holds`` until that has ended.
         ``failed(thread_id, error)`` is told of a performer that raised: its effect stays open.
         """
         self._threads = threads
         self._spawn = spawn
+        self._holds = holds
         self._mark = mark
         self._changed = changed
         self._failed = failed
         self._performers: Mapping[type[Effect], Performer] = {}
         self._open: dict[str, dict[str, Task]] = {}
-        self._going_on: set[str] = set()
+        self._going_on: dict[str, asyncio.Future[Outcome]] = {}
+        self._ending: dict[str, set[str]] = {}
 
     def perform_by(self, performers: Mapping[type[Effect], Performer]) -> None:
         """Do effects of each kind by its performer; said once, before the first commit."""
@@ -58,14 +66,18 @@ class Effects:
         tasks = [task for decided in landed.decided for task in decided.outbox]
         for task in tasks:
             self._open.setdefault(thread_id, {})[task.key] = task
+        self._drop_unwanted(thread_id, landed.session)
         for task in tasks:
             if self.is_open(task):
                 self._perform(task)
 
     def take_over(self, task: Task) -> None:
-        """Do what an earlier engine left undone."""
+        """Do what an earlier engine left undone, where there is still use for it."""
         self._open.setdefault(task.thread_id, {})[task.key] = task
-        self._perform(task)
+        if is_wanted(task.effect, self._threads.session(task.thread_id)):
+            self._perform(task)
+        else:
+            self.done(task)
 
     def again(self, thread_id: str) -> None:
         """Do once more what is open of a thread; what is going on already is left alone."""
@@ -85,6 +97,18 @@ class Effects:
     def any_open(self, thread_id: str | None = None) -> bool:
         """Tell whether anything of the thread, or of any, is still to be done."""
         return bool(self._open) if thread_id is None else thread_id in self._open
+
+    def _drop_unwanted(self, thread_id: str, session: Session) -> None:
+        """End what nobody wants any more; no turn of the thread starts beside it."""
+        for task in list(self._open.get(thread_id, {}).values()):
+            if is_wanted(task.effect, session):
+                continue
+            doing = self._going_on.get(task.key)
+            if doing is not None:
+                self._ending.setdefault(thread_id, set()).add(task.key)
+                self._holds.add(ENDING, thread_id)
+                doing.cancel()
+            self.done(task)
 
     def _forget(self, thread_id: str, key: str) -> bool:
         of_thread = self._open.get(thread_id)
@@ -108,14 +132,21 @@ class Effects:
             self._failed(task.thread_id, error)
             return
         if inspect.isawaitable(doing):
-            self._going_on.add(task.key)
-            self._spawn(doing, task.key, partial(self._ended, task))
+            going_on = asyncio.ensure_future(doing)
+            self._going_on[task.key] = going_on
+            self._spawn(going_on, task.key, partial(self._ended, task))
         else:
             self._finish(task, doing)
 
     def _ended(self, task: Task, doing: asyncio.Future[Outcome]) -> None:
         """Take note of how a performer's task ended; one that was cancelled leaves it open."""
-        self._going_on.discard(task.key)
+        del self._going_on[task.key]
+        ending = self._ending.get(task.thread_id, set())
+        if task.key in ending:
+            ending.discard(task.key)
+            if not ending:
+                del self._ending[task.thread_id]
+                self._holds.release(ENDING, task.thread_id)
         if doing.cancelled():
             return
         error = doing.exception()

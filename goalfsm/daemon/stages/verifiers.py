@@ -1,4 +1,4 @@
-"""Runs the verifiers of completion claims: programs, and callables of the embedder's."""
+"""Runs what tells whether a goal is complete: programs, and callables of the embedder's."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import structlog
 
 from goalfsm.errors import GoalError, described
 from goalfsm.goal.model import Goal, Verifier
-from goalfsm.session.effects import RunVerifier
-from goalfsm.session.events import VerificationFinished
+from goalfsm.session.effects import RunUntil, RunVerifier
+from goalfsm.session.events import UntilChecked, VerificationFinished
 from goalfsm.session.state import Claim
 from goalfsm.workers.verifier import run_verifier
 
@@ -30,10 +30,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What a verifier says of a claim."""
+    """What a verifier says of a claim; ``timed_out`` where it took too long to say anything."""
 
     outcome: Literal["passed", "failed", "unverifiable"]
     detail: str = ""
+    timed_out: bool = False
 
 
 Answer = Verdict | bool | str | None
@@ -43,7 +44,7 @@ VerifierFunction = Callable[[Goal, Claim], Answer | Awaitable[Answer]]
 
 
 class Verifiers:
-    """The performer of `RunVerifier`: a bounded number of verifiers at once."""
+    """The performer of `RunVerifier` and `RunUntil`: a bounded number of them at once."""
 
     def __init__(
         self,
@@ -62,11 +63,18 @@ class Verifiers:
         self._registered = dict(registered)
         self._places = asyncio.Semaphore(most)
 
-    async def perform(self, task: Task, session: Session) -> VerificationFinished | None:
-        """Run the verifier and return its outcome; None for a claim that is not open any more."""
+    async def perform(
+        self, task: Task, session: Session
+    ) -> VerificationFinished | UntilChecked | None:
+        """Run it and return its outcome; None where nobody asks for that any more.
+
+        Cancelled, it returns when nothing of the program is left.
+        """
         effect = task.effect
-        assert isinstance(effect, RunVerifier)  # noqa: S101  performers are chosen by the effect
+        assert isinstance(effect, RunVerifier | RunUntil)  # noqa: S101  performers are chosen by the effect
         async with self._places:
+            if isinstance(effect, RunUntil):
+                return await self._until(effect, task.thread_id)
             session = self._session(task.thread_id)
             goal, claim = session.goal, session.claim
             if goal is None or claim is None or claim.claim_id != effect.claim_id:
@@ -84,7 +92,27 @@ class Verifiers:
             index=effect.index,
             outcome=verdict.outcome,
             detail=verdict.detail[-MAX_DETAIL:],
-            digest=sha256(verdict.detail.encode()).hexdigest() if verdict.detail else "",
+            digest=_seal(verdict),
+        )
+
+    async def _until(self, effect: RunUntil, thread_id: str) -> UntilChecked | None:
+        session = self._session(thread_id)
+        goal, check = session.goal, session.check
+        if goal is None or goal.until is None:
+            return None
+        if check is None or check.check_id != effect.check_id:
+            return None
+        claim = Claim(claim_id=check.check_id, goal_id=goal.goal_id, at_ms=0)
+        verdict = await self._run(goal, claim, goal.until)
+        _log.info(
+            "until checked", thread_id=thread_id, goal_id=goal.goal_id, outcome=verdict.outcome
+        )
+        return UntilChecked(
+            check_id=check.check_id,
+            outcome=verdict.outcome,
+            detail=verdict.detail[-MAX_DETAIL:],
+            digest=_seal(verdict),
+            timed_out=verdict.timed_out,
         )
 
     async def _run(self, goal: Goal, claim: Claim, verifier: Verifier) -> Verdict:
@@ -107,7 +135,8 @@ class Verifiers:
         name = " ".join(verifier.argv)
         said = result.output_tail.strip()
         why = f"{name}: {result.reason}" if result.reason else name
-        return Verdict(outcome=result.status, detail=f"{why}\n{said}" if said else why)
+        detail = f"{why}\n{said}" if said else why
+        return Verdict(outcome=result.status, detail=detail, timed_out=result.timed_out)
 
     async def _callable(self, goal: Goal, claim: Claim, verifier: Verifier) -> Verdict:
         function = self._registered.get(verifier.name)
@@ -122,11 +151,16 @@ class Verifiers:
                 answer = (await said) if inspect.isawaitable(said) else said
         except TimeoutError:
             late = f"{verifier.name} timed out after {verifier.timeout_s:g} s"
-            return Verdict(outcome="unverifiable", detail=late)
+            return Verdict(outcome="unverifiable", detail=late, timed_out=True)
         except Exception as error:  # noqa: BLE001 - the embedder's function may raise anything
             why = f"{verifier.name} raised {described(error)}"
             return Verdict(outcome="unverifiable", detail=why)
         return _verdict(verifier.name, answer)
+
+
+def _seal(verdict: Verdict) -> str:
+    """Return what seals all that a verifier said; empty where it said nothing."""
+    return sha256(verdict.detail.encode()).hexdigest() if verdict.detail else ""
 
 
 def _verdict(name: str, answer: Answer) -> Verdict:

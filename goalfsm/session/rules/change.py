@@ -102,6 +102,8 @@ def _stamped(before: Goal | None, planned: Plan) -> Goal | None:
 
 NOTHING_YET: dict[str, Any] = {
     "claim": None,
+    "check": None,
+    "until_late": False,
     "set_aside": None,
     "told_word": None,
     "completion": None,

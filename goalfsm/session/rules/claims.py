@@ -228,7 +228,13 @@ def _accept(session: Session, claim: Claim, ctx: Context, *, by: str) -> Change:
         at_ms=ctx.now_ms,
     )
     done = replace(
-        change.session, claim=None, set_aside=None, completion=record, waits=(), steering=()
+        change.session,
+        claim=None,
+        check=None,
+        set_aside=None,
+        completion=record,
+        waits=(),
+        steering=(),
     )
     return change._replace(
         session=done, reply=Reply(ok=True, code="marked", message="the goal is complete")

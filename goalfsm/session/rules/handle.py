@@ -19,6 +19,7 @@ from goalfsm.session.rules import (
     scheduling,
     steering,
     tool_calls,
+    until,
     waits,
 )
 from goalfsm.session.rules.change import announce_limit, extend
@@ -43,6 +44,7 @@ _DECIDES = (
     e.ProcessEnded,
     e.TimerFired,
     e.VerificationFinished,
+    e.UntilChecked,
 )
 """After these the decision is taken whatever they changed."""
 
@@ -61,6 +63,7 @@ def handle(session: Session, event: e.Event, ctx: Context) -> Step:
     change = _react(session, event, ctx)
     if _crossed(session.goal, change.session.goal):
         change = extend(change, announce_limit(change.session, ctx))
+    change = extend(change, until.ask(change.session))
     if _decides(session, event, change):
         change = extend(change, scheduling.schedule(change.session, ctx))
     after = _counted(session, change.session)
@@ -154,6 +157,8 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
             return runs.fenced(session, event.run_token) or tool_calls.called(session, event, ctx)
         case e.VerificationFinished():
             return claims.verified(session, event, ctx)
+        case e.UntilChecked():
+            return until.checked(session, event, ctx)
         case e.InputReceived():
             return host_events.input_received(session, event, ctx)
         case e.AgentStarting():

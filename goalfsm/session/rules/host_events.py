@@ -37,6 +37,7 @@ from goalfsm.session.rules import (
     stale,
     steering,
     turns,
+    until,
     word,
 )
 from goalfsm.session.rules.change import end_run, extend
@@ -75,7 +76,7 @@ def agent_starting(session: Session, event: AgentStarting) -> Change:
         host = replace(host, in_run=True)
     # A turn begins without the waits of those before it.
     waits = tuple(wait for wait in before.session.waits if wait.held)
-    session = replace(before.session, host=host, told_word=None, waits=waits)
+    session = replace(before.session, host=host, told_word=None, waits=waits, check=None)
     if event.work is None and session.continuation.queued is not None:
         # A person's run came first: what was queued is asked for again when that is over.
         session = replace(session, continuation=replace(session.continuation, queued=None))
@@ -144,11 +145,21 @@ def turn_ended(session: Session, event: TurnEnded, ctx: Context) -> Change:
     return change._replace(decide=message.stop_reason in {"stop", "length"} and not recovers)
 
 
-def agent_ended(session: Session, event: AgentEnded, ctx: Context, *, gone: bool = True) -> Change:
+def agent_ended(
+    session: Session,
+    event: AgentEnded,
+    ctx: Context,
+    *,
+    gone: bool = True,
+    unread: bool | None = None,
+) -> Change:
     """Charge what is left of the run, then see what it ended with.
 
-    What it claimed is verified once nothing of the run is left: when it is ``gone``.
+    What it claimed is verified once nothing of the run is left: when it is ``gone``. ``unread``
+    says whether it had not read all that a person said; None looks whether the host's has.
     """
+    if unread is None:
+        unread = bool(word.unread(session)) or session.host.inputs > 0
     change = stale.screen_agent_end(session, event)
     if change.skipped:
         return change
@@ -165,6 +176,8 @@ def agent_ended(session: Session, event: AgentEnded, ctx: Context, *, gone: bool
         session = replace(session, overflow_noted=False)
     change = change._replace(session=session)
     if last is None or (failed_turn and _not_ours(session, last)):
+        if not failed_turn:
+            change = change._replace(session=until.due(session, ctx, unread=unread))
         return change._replace(decide=True)
     if last.stop_reason == "error":
         # The host's own retry follows by itself; where the engine retries, say what it waits for.
@@ -174,7 +187,7 @@ def agent_ended(session: Session, event: AgentEnded, ctx: Context, *, gone: bool
         return extend(change, turns.aborted(session, ctx))
     if noted or recovering.overflowed(session, last):
         return extend(change, recovering.silent_overflow(session, ctx))
-    return change._replace(decide=True)
+    return change._replace(session=until.due(session, ctx, unread=unread), decide=True)
 
 
 def _over(session: Session, ctx: Context, *, well: bool, gone: bool) -> Change:
@@ -253,6 +266,7 @@ def run_finished(session: Session, event: RunFinished, ctx: Context) -> Change:
     if run is None or run.run_id != event.run_id:
         return Change(session)
     message = event.message or Message(role="assistant", stop_reason=_STOPS[event.outcome])
+    unread = bool(word.unread(session))
     index = session.host.turn_index or 0
     change = turn_ended(session, TurnEnded(turn_index=index, message=message), ctx)
     session, taken = runs.finished(change.session, event), event.outcome == "finished"
@@ -262,7 +276,7 @@ def run_finished(session: Session, event: RunFinished, ctx: Context) -> Change:
     change = extend(change, Change(session))
     begun = Message(role="custom", work=_work_of(run))
     ended = AgentEnded(messages=(begun, message))
-    change = extend(change, agent_ended(session, ended, ctx, gone=event.gone))
+    change = extend(change, agent_ended(session, ended, ctx, gone=event.gone, unread=unread))
     return _idle(change, gone=event.gone)
 
 

@@ -67,7 +67,8 @@ def give(session: Session, event: ObjectiveGiven, ctx: Context) -> Change:
     verifiers, limits = event.verifiers, event.limits
     if left is not None and session.goal is not None:
         verifiers, limits = session.goal.verifiers, _lower(limits, left)
-    goal = replace(created, **_limits(limits), criteria=event.criteria, verifiers=verifiers)
+    checked = {"criteria": event.criteria, "verifiers": verifiers, "until": event.until}
+    goal = replace(created, **_limits(limits), **checked)
     change = request(session, Set(goal, SOURCES[event.origin]), ctx)
     assert isinstance(change, Change)  # noqa: S101  a decided goal is always stored
     reply = Reply(ok=True, code="created", message=f"goal {goal.goal_id} is active")
@@ -177,11 +178,14 @@ def edit(session: Session, event: EditRequested, ctx: Context) -> Change:
     )
     stored = request(change.session, Set(goal, SOURCES[event.origin]), ctx)
     assert isinstance(stored, Change)  # noqa: S101  a decided goal is always stored
-    after = replace(stored.session, blocking=Blocking(), progress=Progress())
+    # What the command that completes the goal finds now is about the goal as it was.
+    after = replace(stored.session, blocking=Blocking(), progress=Progress(), check=None)
+    if "until" in edited:
+        after = replace(after, until_late=False)
     claimed = after.claim
     after = word.set_aside(after, "edit" if is_word else "verifiers", ctx)
     what = " and ".join(_EDITED[name] for name in edited)
-    message = f"the {what} {'is' if edited.keys() == {'objective'} else 'are'} updated"
+    message = f"the {what} {'is' if edited.keys() in _SINGULAR else 'are'} updated"
     if claimed is not None:
         message += "; the open completion claim is set aside"
     told = Change(after)
@@ -191,8 +195,14 @@ def edit(session: Session, event: EditRequested, ctx: Context) -> Change:
     return extend(change, extend(stored._replace(session=told.session, reply=reply), told))
 
 
-_EDITED = {"objective": "objective", "criteria": "criteria", "verifiers": "checks of completion"}
+_EDITED = {
+    "objective": "objective",
+    "criteria": "criteria",
+    "verifiers": "checks of completion",
+    "until": "command that completes the goal",
+}
 """What is edited, in words."""
+_SINGULAR = ({"objective"}, {"until"})
 
 
 def _edited(session: Session, event: EditRequested) -> dict[str, Any] | Rejected:
@@ -212,11 +222,13 @@ def _edited(session: Session, event: EditRequested) -> dict[str, Any] | Rejected
         if event.acceptance is not None:
             person = (Verifier(kind="person"),) if event.acceptance else ()
         fields["verifiers"] = (*(one for one in checks if one.kind != "person"), *person)
+    if event.until is not None or event.no_until:
+        fields["until"] = event.until
     if not fields:
         return Rejected(
             "nothing_to_edit",
             "the edit changes nothing",
-            "give an objective, criteria, verifiers, or whether a person accepts",
+            "give an objective, criteria, verifiers, until, or whether a person accepts",
         )
     return _items_fault(fields.get("criteria", ()), fields.get("verifiers", ())) or fields
 

@@ -32,6 +32,7 @@ def situation(session: Session) -> Situation:
         stale_aborting=session.stale.__class__ is AbortingTurn,
         queued=session.continuation.queued == goal.goal_id,
         verifying=session.claim is not None,
+        checking=session.check is not None and not session.waits,
         recovering=_recovering(session),
         retry_at_ms=session.retry.at_ms,
         waiting=waiting_on(session.waits),

@@ -95,7 +95,7 @@ def _refusals_change_nothing(t: Transition) -> None:
     if reply is None or reply.ok or reply.code in {"budget_limited", "internal_error"}:
         return
     hold(not _changed_beyond_use(t), f"{reply.code}, but the goal changed")
-    work = (f.StartRun, f.RunVerifier, f.CompactContext, f.EndRun)
+    work = (f.StartRun, f.RunVerifier, f.RunUntil, f.CompactContext, f.EndRun)
     hold(not any(isinstance(effect, work) for effect in t.step.effects), "work was started")
 
 

@@ -123,6 +123,11 @@ def _helpers_fit_the_state(t: Transition) -> None:
                 verifiers = () if goal is None else goal.verifiers
                 hold(index < len(verifiers), f"there is no verifier {index}")
                 hold(verifiers[index].kind != "person", "a person is no program")
+            case f.RunUntil(check_id=check_id):
+                check, goal = after.check, after.goal
+                hold(check is not None and check.check_id == check_id, "no such check is open")
+                hold(goal is not None and goal.until is not None, "the goal has no until")
+                hold(after.run is None, "a turn is running beside it")
             case f.CompactContext():
                 hold(effect.goal_id == goal_id, "compaction for another goal")
                 hold(after.host.can_compact, "the worker cannot compact")

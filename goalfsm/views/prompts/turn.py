@@ -142,6 +142,10 @@ def _claim_rule(goal: Goal, policy: Policy) -> str:
         evidence = "At least one piece of evidence is required."
     else:
         evidence = "Say what shows it."
+    if goal.until is not None:
+        named = xml(goal.until.name)
+        evidence += f" After each turn the engine runs <command>{named}</command>: when it exits"
+        evidence += " with 0, it claims completion itself."
     checks = len(goal.verifiers)
     persons = sum(verifier.kind == "person" for verifier in goal.verifiers)
     if not checks:
