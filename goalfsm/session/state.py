@@ -105,14 +105,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """The run of the goal's ``until`` that is due after a turn; ``asked``: it is under way.
-
-    ``unread``: a person has said something that the turn had not read.
-    """
+    """The run of the goal's ``until`` that is due after a turn; ``asked``: it is under way."""
 
     check_id: str
     goal_id: str
-    unread: bool = False
     asked: bool = False
 
 

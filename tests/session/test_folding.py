@@ -51,10 +51,10 @@ class Host:
     def dispatch(self, event: e.RunDispatched, work: e.GoalWork | None) -> None:
         index = (self.session.host.turn_index or 0) + 1
         self.says(e.HostChanged(idle=False), e.AgentStarting(work=work))
-        session = runs.dispatched(self.session, event, self.ctx)
-        self.session = word.carried(session, event.run_id)
+        self.session = runs.dispatched(self.session, event, self.ctx)
         message = e.Message(role="custom", work=work)
         self.says(e.TurnStarted(turn_index=index), e.MessageStarted(message=message))
+        self.session = word.carried(self.session, event.run_id)
         self.says(e.ContextRequested())
         assert self.session.run is not None
         host = replace(self.session.host, turn_goal=self.session.run.goal_id)

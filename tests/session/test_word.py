@@ -173,8 +173,10 @@ def test_an_edit_that_the_run_did_not_get_is_no_message_of_the_next() -> None:
     thread = running()
     thread.do(EDIT)
     thread.end()
-    assert thread.session.steering == ()
+    assert [kept.kind for kept in thread.session.steering] == ["edit"]
     assert thread.session.notices == ("objective_updated",)
+    thread.dispatch()
+    assert thread.session.steering == ()
 
 
 def test_a_blocked_claim_has_to_know_the_word_too() -> None:

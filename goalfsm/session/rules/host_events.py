@@ -145,21 +145,11 @@ def turn_ended(session: Session, event: TurnEnded, ctx: Context) -> Change:
     return change._replace(decide=message.stop_reason in {"stop", "length"} and not recovers)
 
 
-def agent_ended(
-    session: Session,
-    event: AgentEnded,
-    ctx: Context,
-    *,
-    gone: bool = True,
-    unread: bool | None = None,
-) -> Change:
+def agent_ended(session: Session, event: AgentEnded, ctx: Context, *, gone: bool = True) -> Change:
     """Charge what is left of the run, then see what it ended with.
 
-    What it claimed is verified once nothing of the run is left: when it is ``gone``. ``unread``
-    says whether it had not read all that a person said; None looks whether the host's has.
+    What it claimed is verified once nothing of the run is left: when it is ``gone``.
     """
-    if unread is None:
-        unread = bool(word.unread(session)) or session.host.inputs > 0
     change = stale.screen_agent_end(session, event)
     if change.skipped:
         return change
@@ -177,7 +167,7 @@ def agent_ended(
     change = change._replace(session=session)
     if last is None or (failed_turn and _not_ours(session, last)):
         if not failed_turn:
-            change = change._replace(session=until.due(session, ctx, unread=unread))
+            change = change._replace(session=until.due(session, ctx))
         return change._replace(decide=True)
     if last.stop_reason == "error":
         # The host's own retry follows by itself; where the engine retries, say what it waits for.
@@ -187,7 +177,7 @@ def agent_ended(
         return extend(change, turns.aborted(session, ctx))
     if noted or recovering.overflowed(session, last):
         return extend(change, recovering.silent_overflow(session, ctx))
-    return change._replace(session=until.due(session, ctx, unread=unread), decide=True)
+    return change._replace(session=until.due(session, ctx), decide=True)
 
 
 def _over(session: Session, ctx: Context, *, well: bool, gone: bool) -> Change:
@@ -266,7 +256,6 @@ def run_finished(session: Session, event: RunFinished, ctx: Context) -> Change:
     if run is None or run.run_id != event.run_id:
         return Change(session)
     message = event.message or Message(role="assistant", stop_reason=_STOPS[event.outcome])
-    unread = bool(word.unread(session))
     index = session.host.turn_index or 0
     change = turn_ended(session, TurnEnded(turn_index=index, message=message), ctx)
     session, taken = runs.finished(change.session, event), event.outcome == "finished"
@@ -276,7 +265,7 @@ def run_finished(session: Session, event: RunFinished, ctx: Context) -> Change:
     change = extend(change, Change(session))
     begun = Message(role="custom", work=_work_of(run))
     ended = AgentEnded(messages=(begun, message))
-    change = extend(change, agent_ended(session, ended, ctx, gone=event.gone, unread=unread))
+    change = extend(change, agent_ended(session, ended, ctx, gone=event.gone))
     return _idle(change, gone=event.gone)
 
 

@@ -13,18 +13,17 @@ from goalfsm.session.rules.change import charge, extend, request, restate
 from goalfsm.session.state import Change, Check, Context, Reply, Session
 
 
-def due(session: Session, ctx: Context, *, unread: bool) -> Session:
+def due(session: Session, ctx: Context) -> Session:
     """Have the goal's command run, now that a run of the goal has ended well.
 
-    What the run itself has claimed is verified instead. ``unread``: a person has said something
-    that the run had not read.
+    What the run itself has claimed is verified instead.
     """
     goal = session.goal
     if goal is None or goal.until is None or session.claim is not None:
         return session
     if goal.status == COMPLETE or turns.superseded(session):
         return session
-    check = Check(check_id=ctx.ids("claim"), goal_id=goal.goal_id, unread=unread)
+    check = Check(check_id=ctx.ids("claim"), goal_id=goal.goal_id)
     return replace(session, check=check)
 
 
@@ -51,7 +50,7 @@ def checked(session: Session, event: UntilChecked, ctx: Context) -> Change:
         return Change(session, (), reply)
     session = replace(session, check=None)
     if event.outcome == "passed":
-        unread = check.unread or bool(word.unread(session)) or session.host.inputs > 0
+        unread = bool(word.unread(session)) or session.host.inputs > 0
         if unread and session.policy.unread_claims == "refuse":
             return Change(session, (), _UNREAD)
         # What the command said is the evidence for every criterion.

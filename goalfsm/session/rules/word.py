@@ -103,12 +103,12 @@ def carried(session: Session, run_id: str) -> Session:
 def settled(session: Session, run_id: str, *, taken: bool) -> Session:
     """Drop what the run got when it was ``taken``, else tell it again.
 
-    An edit that the run did not get is in the next prompt anyway: as the objective.
+    An edit is kept until a prompt shows the goal as it is: until then nobody has read it.
     """
     left = tuple(
         replace(kept, carried_by=None) if kept.carried_by == run_id else kept
         for kept in session.steering
-        if kept.kind == "message" and not (taken and kept.carried_by == run_id)
+        if not (taken and kept.carried_by == run_id)
     )
     return session if left == session.steering else replace(session, steering=left)
 
