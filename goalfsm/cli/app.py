@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import importlib
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -73,6 +74,7 @@ SECTIONS: Final = (
         "Have a say",
         (
             Entry("person", "pause", "Start no further turn; the running one ends."),
+            Entry("person", "interrupt", "End the running turn; the next starts with your words."),
             Entry("person", "resume", "Take a paused or blocked goal up again."),
             Entry("person", "steer", "Tell the work something that it should take into account."),
             Entry("person", "edit", "Reword the objective; id, usage and budgets stay."),
@@ -91,9 +93,11 @@ SECTIONS: Final = (
         (
             Entry("reading", "status", "Where a thread is: goal, budgets, activity."),
             Entry("chipping", "chip", "The same on one line, for a prompt or a terminal's bar."),
-            Entry("reading", "list", "All threads of the database."),
+            Entry("onlooking", "watch", "Look on while others work."),
+            Entry("reading", "list", "All threads of the database, or of all of them."),
             Entry("reading", "log", "What happened, event by event."),
             Entry("explaining", "explain", "Why it last continued, waited or stopped."),
+            Entry("explaining", "context", "The prompt of the next turn, and what it carries."),
             Entry("explaining", "report", "What the goal came to, for a pull request or a ticket."),
             Entry("judging", "explain-error", "What a failure is taken for, and by which rule."),
             Entry("drawing", "diagram", "Draw a machine: ours, or one of your own."),
@@ -114,7 +118,42 @@ SECTIONS: Final = (
         ),
     ),
 )
+_OWN: Final = frozenset({"-h", "--help", "--version", "--"})
+"""Options of the program itself; others before a command are the command's."""
+_VALUED: Final = frozenset({"--db", "--thread"})
 _SPACE: Final = "df shows whether that disk is full; goalfsm status tells how the thread stands"
+_MEANT: Final = {
+    name: command
+    for command, names in {
+        "run": "start go work drive do exec begin",
+        "set": "new create add goal objective init",
+        "daemon": "serve server up",
+        "pause": "stop halt hold suspend",
+        "interrupt": "kill cancel abort break",
+        "resume": "continue unpause restart retry unblock",
+        "steer": "say tell send message msg inject note",
+        "clear": "delete remove rm drop forget reset",
+        "accept": "approve ok yes",
+        "reject": "deny decline refuse no",
+        "complete": "done finish close",
+        "budget": "budgets limit limits tokens cost",
+        "policy": "config settings configure option options",
+        "status": "show info state get stat",
+        "list": "ls ps threads goals all",
+        "log": "history events journal",
+        "watch": "follow attach tail view",
+        "explain": "why reason",
+        "context": "prompt",
+        "report": "summary result results record",
+        "doctor": "check verify repair fsck health",
+        "backup": "copy export dump save",
+        "diagram": "draw graph chart",
+        "agents": "agent",
+        "templates": "template",
+    }.items()
+    for name in names.split()
+}
+"""Words that other programs use for what a command here does."""
 _ENTRIES: Final = {entry.name: entry for section in SECTIONS for entry in section.entries}
 
 
@@ -136,16 +175,26 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(module, f"{entry.name.replace('-', '_')}_command")
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; options that stand before a command are the command's."""
+        before: list[str] = []
+        rest = [*args]
+        while rest and rest[0].startswith("-") and rest[0] not in _OWN:
+            before.append(rest.pop(0))
+            if before[-1] in _VALUED and rest:
+                before.append(rest.pop(0))
+        if rest and before and not rest[0].startswith("-"):
+            args = [rest[0], *before, *rest[1:]]
+        return super().parse_args(ctx, args)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown one is an error that names the nearest."""
         name = args[0]
         if name not in _ENTRIES and not name.startswith("-"):
-            near = difflib.get_close_matches(name, _ENTRIES, n=1)
             error = click.UsageError(f"no such command: {name}", ctx)
-            hint = f"goalfsm {near[0]}" if near else "goalfsm --help lists them"
-            raise _hinted(error, hint)
+            raise _hinted(error, _suggestion(name, args[1:]))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -154,6 +203,19 @@ class LazyGroup(click.Group):
         for section in SECTIONS:
             with formatter.section(section.title):
                 formatter.write_dl([(entry.name, entry.help) for entry in section.entries])
+
+
+def _suggestion(name: str, words: Sequence[str]) -> str:
+    """Return the command that was meant, with what followed it; else where they are listed."""
+    meant = _MEANT.get(name.lower())
+    if meant is None:
+        near = difflib.get_close_matches(name.lower(), [*_ENTRIES, *_MEANT], n=1)
+        meant = _MEANT.get(near[0], near[0]) if near else None
+    if meant is None:
+        if " " in name:
+            return f"goalfsm run {shlex.quote(name)} -- PROGRAM gives a goal"
+        return "goalfsm --help lists them"
+    return shlex.join(("goalfsm", meant, *words))
 
 
 def _hinted(error: click.ClickException, hint: str) -> click.ClickException:

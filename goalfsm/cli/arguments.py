@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
 
@@ -28,7 +30,7 @@ _SECONDS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1, "bare": 1}
 _COUNT: Final = re.compile(r"(\d+(?:[_,]\d{3})*|\d+(?:\.\d+)?)([kmg]?)", re.IGNORECASE | re.ASCII)
 _SCALE: Final = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 NO_LIMIT: Final = "none"
-_HOSTS: Final = ("retries", "compacts")
+HOST_SETTINGS: Final = ("retries", "compacts")
 """Settings that leave a recovery to the host: here that is an engine, and nobody else."""
 
 
@@ -52,6 +54,20 @@ def duration(text: str) -> float:
             f"{text!r} is not a duration", "write it like 90, 90s, 5m or 1h30m, above 0"
         )
     return seconds
+
+
+def moment_before(text: str) -> int:
+    """Return the time (unix ms) that is so long ago, or that is named, in the local time zone."""
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        try:
+            return int((time.time() - duration(text)) * 1000)
+        except HintedError:
+            raise HintedError(
+                f"{text!r} is neither a duration nor a time", "write 8h, or 2026-03-01T22:00"
+            ) from None
+    return int(at.astimezone().timestamp() * 1000)
 
 
 def seconds(text: str) -> int:
@@ -110,8 +126,8 @@ def setting(text: str) -> tuple[str, Setting]:
     name = name.strip().replace("-", "_")
     if not equals or not name:
         raise HintedError(f"{text!r} is not a setting", "write it like blocked_after=5")
-    known = [field for field in Policy.__struct_fields__ if field not in _HOSTS]
-    if name in _HOSTS:
+    known = [field for field in Policy.__struct_fields__ if field not in HOST_SETTINGS]
+    if name in HOST_SETTINGS:
         raise HintedError(
             f"{name} is no setting of a thread that an engine drives",
             "a program that calls goalfsm.handle itself chooses it; leave it out here",

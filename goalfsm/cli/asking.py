@@ -33,7 +33,9 @@ def ask(place: Place, event: Event) -> None:
         stored = store.sessions.load(place.thread_id)
     if not driver.alive and stored is not None and unattended(session_of(stored), driver):
         takes_up = speak(TAKES_UP, place)
-        click.echo(f"Nobody works on this now; {takes_up} takes it up", err=True)
+        # It is done; where nobody can be told this, that is no failure.
+        with contextlib.suppress(OSError):
+            click.echo(f"Nobody works on this now; {takes_up} takes it up", err=True)
 
 
 def send(place: Place, event: Event) -> Reply:

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from goalfsm.cli import asking, options
+from goalfsm.cli import arguments, asking, options
 from goalfsm.cli.places import speak
-from goalfsm.cli.reading import now_ms, print_json
+from goalfsm.cli.reading import json_text, now_ms, print_json
+from goalfsm.daemon.remote.narrating import is_quiet, short, told
 from goalfsm.daemon.remote.reading import decisions_of, driver_of, events_of
 from goalfsm.errors import GoalError
-from goalfsm.views.explain import explain
+from goalfsm.session.budgets import money
+from goalfsm.session.events import (
+    RunDispatched,
+    RunFinished,
+    SessionSaved,
+    SteeringAcknowledged,
+    ToolFinished,
+    UsageReported,
+)
+from goalfsm.text import visible
+from goalfsm.views.explain import explain, moment
+from goalfsm.views.prompts import contents, render_turn
 from goalfsm.views.report import as_json as json_of
-from goalfsm.views.report import gather, markdown, record
+from goalfsm.views.report import code, gather, markdown, record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from goalfsm.cli.places import Place
+    from goalfsm.goal.model import Goal
+    from goalfsm.session.events import Event
+    from goalfsm.views.report import Facts
 
 
+_COURSE: Final = (RunDispatched, UsageReported, SessionSaved, SteeringAcknowledged, ToolFinished)
+"""What every turn tells: it is counted, not listed."""
 _EVENTS: Final = 20_000
 """How many events are read for decisions that differ: a thread may decide the same for weeks."""
 
@@ -46,10 +65,53 @@ def explain_command(place: Place, as_json: bool) -> None:
         click.echo(speak(row, place))
 
 
-@click.command("report")
+@click.command("context")
 @options.placed_by_argument
 @options.JSON
-def report_command(place: Place, as_json: bool) -> None:
+def context_command(place: Place, as_json: bool) -> None:
+    """Print the prompt of the next turn, or of the one that runs: its size, what it carries, why.
+
+    A worker with a session of its own knows more than that: what it kept of earlier turns.
+    """
+    with asking.reading(place) as store:
+        session = asking.require_thread(store, place)
+    if session.goal is None:
+        raise asking.no_goal(place)
+    at = now_ms()
+    prompt = render_turn(session, at)
+    size = len(prompt.encode())
+    turn, runs = (session.next_turn, False) if session.run is None else (session.run.turn, True)
+    parts = [(part.name, part.why, len(part.text.encode())) for part in contents(session, at)]
+    if as_json:
+        named = [{"name": name, "why": why, "bytes": most} for name, why, most in parts]
+        print_json(
+            {
+                "thread_id": place.thread_id,
+                "turn": turn,
+                "running": runs,
+                "bytes": size,
+                "parts": named,
+                "prompt": prompt,
+            }
+        )
+        return
+    click.echo(f"turn {turn}{', which runs' if runs else ''}: {size:,} bytes")
+    for name, why, most in parts:
+        click.echo(f"  {name:<11} {most:>7,} bytes  {short(why)}")
+    click.echo("")
+    click.echo(visible(prompt).rstrip("\n"))
+
+
+@click.command("report")
+@options.placed_by_argument
+@click.option(
+    "--since",
+    type=arguments.moment_before,
+    metavar="WHEN",
+    help="Add what happened since: a duration like 8h, or a time like 2026-03-01T22:00.",
+)
+@options.JSON
+def report_command(place: Place, since: int | None, as_json: bool) -> None:
     """Print the goal's record as Markdown: criteria, evidence, verifiers, usage, final run."""
     with asking.reading(place) as store:
         session = asking.require_thread(store, place)
@@ -59,6 +121,41 @@ def report_command(place: Place, as_json: bool) -> None:
                 code="no_goal",
                 hint="goalfsm log shows what happened to it",
             )
+        rows = list(events_of(store, place.thread_id, since_ms=since or 0))
         facts = gather(events_of(store, place.thread_id), session.goal)
     found = record(session, facts, now_ms(), thread_id=place.thread_id)
-    click.echo(json_of(found) if as_json else markdown(found).rstrip("\n"))
+    night = None if since is None else _since(since, rows, session.goal)
+    if as_json:
+        click.echo(json_of(found) if night is None else json_text({"record": found, **night}))
+        return
+    click.echo(markdown(found).rstrip("\n"))
+    if night is not None and since is not None:
+        for row in _told_since(since, night):
+            click.echo(row)
+
+
+def _since(since: int, rows: list[tuple[int, Event]], goal: Goal) -> dict[str, Any]:
+    """Return what happened from ``since`` (unix ms) on: counts, and what is worth a line."""
+    facts = gather(rows, goal)
+    told_of = [{"at_ms": at_ms, "what": told(event)} for at_ms, event in rows if _is_notable(event)]
+    return {"since_ms": since, "facts": facts, "happened": told_of}
+
+
+def _is_notable(event: Event) -> bool:
+    """Tell whether an event is more than the course of a turn that went well."""
+    if isinstance(event, RunFinished):
+        return event.outcome != "finished"
+    return not is_quiet(event) and not isinstance(event, _COURSE)
+
+
+def _told_since(since: int, night: dict[str, Any]) -> Iterator[str]:
+    facts: Facts = night["facts"]
+    used = facts.usage
+    yield ""
+    yield f"## Since {moment(since)}"
+    yield ""
+    turns = f"{facts.runs} turns begun, {facts.finished} finished, {facts.interrupted} interrupted"
+    yield f"- {turns}; {facts.refused_claims} claims refused"
+    cost = f", cost {money(used.cost)}" if used.cost else ""
+    yield f"- {used.input_tokens:,} input and {used.output_tokens:,} output tokens reported{cost}"
+    yield from (f"- {moment(row['at_ms'])}: {code(row['what'])}" for row in night["happened"])

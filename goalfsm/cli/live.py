@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import msgspec
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -86,6 +87,10 @@ class LiveView:
         if status is None or status.goal is None:
             return Group(Rule(style="dim"), Text("starting", style="dim"))
         parts: list[Any] = [Rule(style="dim"), self._headline(status), self._budgets(status)]
+        if self._narrator.unfinished:
+            said = Text(f"  | {self._narrator.unfinished}", style="dim", no_wrap=True)
+            said.truncate(self._console.width, overflow="ellipsis")
+            parts.insert(0, said)
         made = status.last_decision
         if made is not None:
             words = f"last decision  {made.decision}: {short(made.reason)}{by_guard(made.guard)}"
@@ -113,11 +118,17 @@ class LiveView:
         if spent is None:
             return table
         table.add_row(*_row("tokens", spent.tokens, compact_tokens))
-        table.add_row(*_row("active time", spent.seconds, duration))
+        running = 0 if status.run is None else int(time.monotonic() - self._since)
+        table.add_row(*_row("active time", _later(spent.seconds, running), duration))
         table.add_row(*_row("turns", spent.continuations, str))
         if spent.cost.used or spent.cost.budget is not None:
             table.add_row(*_row("cost", spent.cost, money))
         return table
+
+
+def _later(spent: Spent, seconds: int) -> Spent:
+    """Return active time as it stands so many seconds after it was told, with a turn running."""
+    return msgspec.structs.replace(spent, used=spent.used + seconds)
 
 
 def _row(name: str, spent: Spent, show: Callable[[int], str]) -> tuple[Any, ...]:

@@ -67,11 +67,13 @@ def placed_by_argument(function: _Function) -> _Function:
     return command  # type: ignore[return-value]
 
 
-def placed_with_text(what: str, *, required: bool = True) -> Callable[[_Function], _Function]:
+def placed_with_text(
+    what: str, *, required: bool = True, lone_thread: bool = False
+) -> Callable[[_Function], _Function]:
     """Do as `placed_by_argument`, with a text behind the thread, given as ``text``.
 
     One that is not ``required`` is None where it is left out; a lone word that is the name of a
-    thread is that thread where other options say what is asked for.
+    thread is that thread where other options say what is asked for, or with ``lone_thread``.
     """
 
     def decorate(function: _Function) -> _Function:
@@ -90,7 +92,8 @@ def placed_with_text(what: str, *, required: bool = True) -> Callable[[_Function
             place = places.find(db, one_thread(thread, thread_option))
             if text is not None and not place.given and asking.is_thread(place.db, text):
                 others = (value for name, value in kwargs.items() if name != "expected")
-                if not required and any(value not in (None, (), False) for value in others):
+                said = any(value not in (None, (), False) for value in others)
+                if lone_thread or (not required and said):
                     place = places.find(db, text)
                     return function(*args, place=place, text=None, **kwargs)
                 raise arguments.HintedError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from goalfsm.cli import arguments, describing, options
+from goalfsm.cli import arguments, describing, options, settings
 from goalfsm.cli.arguments import NO_LIMIT, HintedError
 from goalfsm.cli.asking import ask
 from goalfsm.goal.model import Evidence, Limits
@@ -25,10 +25,21 @@ _EXPECT_CLAIM = click.option(
 
 @click.command("pause")
 @options.placed_by_argument
+@click.option("--now", is_flag=True, help="End the running turn at once.")
 @options.expecting
-def pause_command(place: Place, expected: Expected) -> None:
-    """Start no further turn; the running one ends."""
-    ask(place, events.PauseRequested(**expected))
+def pause_command(place: Place, now: bool, expected: Expected) -> None:
+    """Start no further turn; the running one may end by itself, or is ended by --now."""
+    ask(place, events.PauseRequested(now=now, **expected))
+
+
+@click.command("interrupt")
+@options.placed_with_text("text", required=False, lone_thread=True)
+@options.expecting
+def interrupt_command(place: Place, text: str | None, expected: Expected) -> None:
+    """End the running turn at once; the next one starts with TEXT, and the goal stays active."""
+    said = "" if text is None else arguments.text(text, "text")
+    message_id = uuid.uuid4().hex if said else ""
+    ask(place, events.InterruptRequested(text=said, message_id=message_id, **expected))
 
 
 @click.command("resume")
@@ -186,9 +197,13 @@ def budget_command(
     expected: Expected,
     **given: int | str | None,
 ) -> None:
-    """Change budgets; those not named stay, and raising one reopens a limited goal."""
+    """Change budgets; those not named stay, and raising one reopens a limited goal.
+
+    Without any option the budgets are shown, with what is used of them.
+    """
     if all(value is None for value in given.values()):
-        raise HintedError("no budget was given", "say which: --tokens 200k, --time 1h, --cost 2.50")
+        settings.show_budgets(place)
+        return
     limits = {name: value for name, value in given.items() if isinstance(value, int)}
     unlimited = cast("Any", tuple(name for name, value in given.items() if value == NO_LIMIT))
     ask(
@@ -205,16 +220,21 @@ def budget_command(
 @options.placed_by_argument
 @click.option(
     "--set",
-    "settings",
+    "changes",
     type=arguments.setting,
     multiple=True,
-    required=True,
     metavar="NAME=VALUE",
     help="Like blocked_after=5; repeatable. A wrong name lists all there are.",
 )
 @options.expecting
 def policy_command(
-    place: Place, settings: tuple[tuple[str, events.Setting], ...], expected: Expected
+    place: Place, changes: tuple[tuple[str, events.Setting], ...], expected: Expected
 ) -> None:
-    """Change what a thread is run by: thresholds, retries, what happens at a start."""
-    ask(place, events.PolicyChanged(changes=dict(settings), **expected))
+    """Change what a thread is run by: thresholds, retries, what happens at a start.
+
+    Without --set the settings are shown.
+    """
+    if not changes:
+        settings.show_policy(place)
+        return
+    ask(place, events.PolicyChanged(changes=dict(changes), **expected))

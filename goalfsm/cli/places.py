@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -13,6 +14,9 @@ from typing import Final, NamedTuple
 from goalfsm.errors import GoalError
 
 MAX_THREAD_LENGTH: Final = 200
+_NOTED: Final = "databases"
+_MOST: Final = 1_000
+"""Most databases elsewhere that are remembered: the newest."""
 _SLUG_LENGTH: Final = 40
 _DIGEST_LENGTH: Final = 8
 
@@ -63,9 +67,46 @@ def database(db: str | None) -> Path:
 
 def own_database() -> Path:
     """Return the path of the working directory's own database."""
+    return _state_folder() / f"{default_name(working_directory())}.db"
+
+
+def _state_folder() -> Path:
     from platformdirs import user_state_path  # noqa: PLC0415  most commands know their file
 
-    return user_state_path("goalfsm", appauthor=False) / f"{default_name(working_directory())}.db"
+    return user_state_path("goalfsm", appauthor=False)
+
+
+def remember(db: Path) -> None:
+    """Note a database that has its place elsewhere than in the state folder, for `known`.
+
+    It is a convenience: where it cannot be written, nothing else is the worse for it.
+    """
+    folder = _state_folder()
+    text = os.fspath(db)
+    if db.parent == folder or "\n" in text:
+        return
+    with contextlib.suppress(OSError, UnicodeError):
+        noted = _noted(folder)
+        if text not in noted:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Moved into its place: two commands at once lose one line at most, never the file.
+            fresh = folder / f"{_NOTED}.{os.getpid()}"
+            fresh.write_text("".join(f"{row}\n" for row in [*noted, text][-_MOST:]), "utf-8")
+            fresh.replace(folder / _NOTED)
+
+
+def known(db: Path) -> list[Path]:
+    """Return the databases that exist: ``db``, those of the state folder, and those noted."""
+    folder = _state_folder()
+    found = [db, *sorted(folder.glob("*.db")), *(Path(text) for text in _noted(folder))]
+    return [path for path in dict.fromkeys(found) if path.is_file()]
+
+
+def _noted(folder: Path) -> list[str]:
+    try:
+        return (folder / _NOTED).read_text("utf-8").splitlines()
+    except (OSError, UnicodeError):
+        return []
 
 
 def working_directory() -> Path:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Final
 
 import click
 
 from goalfsm.cli.arguments import HintedError
-from goalfsm.cli.templating import expand
+from goalfsm.cli.templating import expand, positional
 
 _PROGRAM: Final = "goalfsm.program"
 
@@ -27,16 +28,34 @@ class ProgramCommand(click.Command):
         args, program = expand(self, args)
         if program:
             ctx.meta.setdefault(_PROGRAM, program)
+        given = [*args]
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             hint = "words may begin with a dash behind a space: ' -like this'"
             said = error.format_message()
             raise HintedError(said, f"{ctx.command_path} --help lists them; {hint}") from None
+        except click.UsageError as error:
+            if not program and error.message.startswith("Got unexpected extra argument"):
+                raise HintedError(*_behind(ctx, given)) from None
+            raise
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Return the pieces of the usage line, the program last."""
         return [*super().collect_usage_pieces(ctx), "[-- PROGRAM ARGS…]"]
+
+
+def _behind(ctx: click.Context, args: list[str]) -> tuple[str, str]:
+    """Return what to say of words behind the objective: they may be a program."""
+    rest = [at for at, _ in positional(ctx.command, args)][1:]
+    given = [*args[: rest[0]], "--", *args[rest[0] :]]
+    return (
+        f"more words than an objective: {shlex.join(args[at] for at in rest)}",
+        (
+            f"put -- before the program: {ctx.command_path} {shlex.join(given)}; "
+            "an objective of several words goes in quotes"
+        ),
+    )
 
 
 def program_of(ctx: click.Context) -> tuple[str, ...]:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from goalfsm.cli import asking, options
+from goalfsm.cli import asking, options, places
 from goalfsm.cli.arguments import count
 from goalfsm.cli.showing import status_lines
 from goalfsm.daemon.remote.narrating import is_quiet, told, why
 from goalfsm.daemon.remote.reading import driver_of, newest
+from goalfsm.errors import GoalError
 from goalfsm.goal.model import ACTIVE
 from goalfsm.session import codec
 from goalfsm.views.explain import moment
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from goalfsm.cli.places import Place
     from goalfsm.daemon.flow.notices import Happened
     from goalfsm.store.port import JournalRow, Store
+    from goalfsm.views.status import Status
 
 _WIDTH = 40
 """Most columns of a list that a thread's name widens for all."""
@@ -72,24 +74,54 @@ def status_command(place: Place, as_json: bool) -> None:
 
 @click.command("list")
 @options.database_only
+@click.option("--everywhere", is_flag=True, help="Every goal of yours, by database.")
 @options.JSON
-def list_command(db: Path, as_json: bool) -> None:
-    """List the threads of the database, one a line."""
+def list_command(db: Path, everywhere: bool, as_json: bool) -> None:
+    """List the threads of the database, one a line.
+
+    With --everywhere those of every database that you gave a goal in.
+    """
+    if everywhere:
+        _list_everywhere(db, as_json=as_json)
+        return
+    rows = _threads_of(db)
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        click.echo(f"no threads in {db}")
+    _show(rows)
+
+
+def _list_everywhere(db: Path, *, as_json: bool) -> None:
+    """List the threads of all known databases; one that cannot be read is told on stderr."""
+    for place in places.known(db):
+        try:
+            rows = _threads_of(place)
+        except GoalError as error:
+            click.echo(f"goalfsm: {place}: {error.message}", err=True)
+            continue
+        if as_json:
+            print_json({"db": str(place), "threads": rows})
+        elif rows:
+            click.echo(f"{place}:")
+            _show(rows)
+
+
+def _threads_of(db: Path) -> list[Status]:
     store = asking.open_existing(db)
     try:
         driver = driver_of(store)
-        rows = [
+        return [
             project(codec.decode(stored.state), now_ms(), thread_id=row.thread_id, driver=driver)
             for row in store.sessions.threads()
             if (stored := store.sessions.load(row.thread_id)) is not None
         ]
     finally:
         store.close()
-    if as_json:
-        print_json(rows)
-        return
-    if not rows:
-        click.echo(f"no threads in {db}")
+
+
+def _show(rows: list[Status]) -> None:
     width = min(_WIDTH, max((len(row.thread_id) for row in rows), default=0))
     for row in rows:
         click.echo(f"{row.thread_id:<{width}}  {summary(row)}")

@@ -47,7 +47,7 @@ def expand(command: click.Command, args: Sequence[str]) -> tuple[list[str], tupl
     name, rest = _name_of(args)
     if name is None:
         return [*args], ()
-    words = [(at, word) for at, word in _positional(command, rest)]
+    words = [(at, word) for at, word in positional(command, rest)]
     inputs = dict(word.split("=", 1) for _, word in words if "=" in word)
     taken = {at for at, word in words if "=" in word}
     filled = filled_of(name, inputs)
@@ -79,7 +79,7 @@ def _name_of(args: Sequence[str]) -> tuple[str | None, list[str]]:
     return None, [*args]
 
 
-def _positional(command: click.Command, args: Sequence[str]) -> Iterator[tuple[int, str]]:
+def positional(command: click.Command, args: Sequence[str]) -> Iterator[tuple[int, str]]:
     """Yield the words that are neither options nor their values, with their places."""
     valued = {
         flag

@@ -12,6 +12,7 @@ import msgspec
 
 from goalfsm.daemon.flow import notices
 from goalfsm.daemon.remote.narrating import Narrator
+from goalfsm.text import visible
 from goalfsm.views.status import summary
 
 if TYPE_CHECKING:
@@ -71,22 +72,43 @@ class PlainLines:
     def __init__(self) -> None:
         """Start with a fresh narrator."""
         self._narrator = Narrator()
+        self._open = False
+        """Whether the worker's last line has no end yet."""
 
     def __enter__(self) -> Self:
         """Begin to show."""
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Do nothing: every line is out already."""
+        """End the last line."""
+        self._end_line()
 
     def show(self, notice: notices.Notice) -> None:
         """Write what there is to say."""
+        if isinstance(notice, notices.Output):
+            self._output(visible(notice.text))
+            return
         for row in self._narrator.lines(notice):
             self.say(row)
 
     def say(self, text: str) -> None:
         """Write a line."""
+        self._end_line()
         click.echo(f"{time.strftime('%H:%M:%S')}  {text}")
+
+    def _output(self, text: str) -> None:
+        """Write a worker's text as it comes; its lines may come in pieces."""
+        for piece in text.splitlines(keepends=True):
+            if not self._open:
+                click.echo(f"{time.strftime('%H:%M:%S')}    | ", nl=False)
+            self._open = not piece.endswith("\n")
+            click.echo(piece, nl=False)
+        sys.stdout.flush()
+
+    def _end_line(self) -> None:
+        if self._open:
+            click.echo("")
+            self._open = False
 
     def close(self, status: Status, hint: str) -> None:
         """Write where the goal was left."""

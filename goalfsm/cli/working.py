@@ -48,6 +48,7 @@ def run_command(
     wanted = None if objective is None else describing.objective(objective, given)
     if wanted is None:
         describing.refuse_goal_options(given)
+    places.remember(place.db)
     session, stored = _now(place, given=wanted is not None)
     if wanted is None:
         if session is None:
@@ -124,6 +125,7 @@ def daemon_command(db: Path, max_runs: int, grace: float, log_json: bool, log_le
     from goalfsm.daemon import logs  # noqa: PLC0415  it loads the whole engine
 
     logs.configure(json=log_json, level=log_level)
+    places.remember(db)
     asyncio.run(_serve(db, max_runs, grace))
     return exits.OK
 
@@ -174,6 +176,7 @@ def set_command(
         describing.refuse_goal_options(given)
         if not program and given["agent"] is None:
             raise HintedError("neither an objective nor a program", 'goalfsm set "OBJECTIVE"')
+    places.remember(place.db)
     session, stored = _now(place, given=wanted is not None)
     if wanted is None and session is None:
         raise asking.unknown_thread(place)

@@ -115,16 +115,7 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
         e.PauseRequested(),
         refused("no_goal", "cannot pause the goal: the thread has no goal", GIVE),
     ),
-    "pause twice": (
-        paused,
-        e.PauseRequested(),
-        refused(
-            "only_active_can_pause",
-            "cannot pause the goal: it is paused",
-            "only a goal that is being worked on can be paused; "
-            "goalfsm status THREAD shows where it is",
-        ),
-    ),
+    "pause twice": (paused, e.PauseRequested(), done("marked", "the goal is paused already")),
     "pause what waits for a quota": (
         waiting_for_quota,
         e.PauseRequested(),

@@ -160,7 +160,6 @@ def is_quiet(event: events.Event) -> bool:
             | events.TurnStarted()
             | events.MessageStarted()
             | events.ContextRequested()
-            | events.ToolFinished()
             | events.AgentEnded()
             | events.CompactionStarted()
             | events.SessionStarted()
@@ -286,6 +285,11 @@ class Narrator:
                 return [f"({notice.count} notices came too fast to be shown)"]
             case notices.Ended():
                 return [*self._rest(), *([visible(notice.message)] if notice.message else [])]
+
+    @property
+    def unfinished(self) -> str:
+        """Return the worker's last line, which has no end yet."""
+        return self._held
 
     def _place(self, status: Status) -> list[str]:
         """Take note of the turn; only the status knows which one a run is an attempt at."""

@@ -54,14 +54,18 @@ def newest(store: Store, thread_id: str) -> Iterator[JournalRow]:
         before = page[-1].revision
 
 
-def events_of(store: Store, thread_id: str) -> Iterator[tuple[int, Event]]:
+def events_of(store: Store, thread_id: str, *, since_ms: int = 0) -> Iterator[tuple[int, Event]]:
     """Yield the events of a thread with the time of their commit, oldest first.
+
+    Those before ``since_ms`` (unix ms) are passed over.
 
     What was refused changed nothing and is left out; usage is kept in the ledger all the same.
     """
     after = 0
     while page := store.journal.read(thread_id, after=after, limit=_PAGE):
         for row in page:
+            if row.at_ms < since_ms:
+                continue
             event = codec.decode_event(row.event)
             if isinstance(event, UsageReported) or not _is_refused(row):
                 yield row.at_ms, event

@@ -93,6 +93,10 @@ def _pause(session: Session, event: PauseRequested, ctx: Context) -> Change:
             message="the goal stays limited; no turn winds the work down any more",
         )
         return Change(replace(session, wind_down="done"), (), reply)
+    if goal is not None and goal.status == PAUSED and not _ends_by_itself(goal):
+        return Change(
+            session, (), Reply(ok=True, code="marked", message="the goal is paused already")
+        )
     if goal is None or not _ends_by_itself(goal):
         asked = change_status(session, "paused", source, ctx, pause_reason=event.reason)
         left = asked.session.goal

@@ -5,10 +5,20 @@ They may use sessions and goals, to read them; they do no I/O.
 
 from goalfsm.views.prompts.turn import (
     NothingToDo,
+    Part,
     carried,
+    contents,
     render_turn,
     steering_text,
     wind_down_text,
 )
 
-__all__ = ["NothingToDo", "carried", "render_turn", "steering_text", "wind_down_text"]
+__all__ = [
+    "NothingToDo",
+    "Part",
+    "carried",
+    "contents",
+    "render_turn",
+    "steering_text",
+    "wind_down_text",
+]

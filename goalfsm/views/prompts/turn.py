@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from goalfsm.errors import GoalError
 from goalfsm.goal.accounting import live
@@ -33,12 +33,28 @@ class NothingToDo(GoalError):
 
 
 def render_turn(session: Session, now_ms: int) -> str:
-    """Return the prompt of the open run or, while there is none, of the next one.
+    """Return the prompt of the open run or, while there is none, of the next one; see `contents`.
 
     Steering comes first, then what happened since the last turn, then the work: the rules in full
     in a goal's first turn and after a notice, compact in the others; the wind-down where the run
     is one. The last turn that the goal may take is told so. ``now_ms`` (unix ms) is for the active
     time that is shown. Raises NothingToDo.
+    """
+    return "\n\n".join(part.text for part in contents(session, now_ms)) + "\n"
+
+
+class Part(NamedTuple):
+    """A piece of a prompt: what it is, why it is in there, and its text."""
+
+    name: str
+    why: str
+    text: str
+
+
+def contents(session: Session, now_ms: int) -> tuple[Part, ...]:
+    """Return what the prompt of the open or the next run is made of, in order.
+
+    Raises NothingToDo.
     """
     goal = live(session.goal, session.clock, now_ms)
     if goal is None:
@@ -47,14 +63,23 @@ def render_turn(session: Session, now_ms: int) -> str:
     notices = session.notices if run is None else run.notices
     winding_down = goal.status == LIMITED if run is None else run.wind_down
     turn = session.next_turn if run is None else run.turn
-    parts = [_steering(carried(session)), *(_notice(text) for text in notices)]
+    said = carried(session)
+    named = ", ".join(message.message_id for message in said)
+    parts = [Part("messages", f"no turn has taken them into account: {named}", _steering(said))]
+    for text in notices:
+        kind = parse(text).kind.replace("_", " ")
+        parts.append(Part("notice", f"since the last turn: {kind}", _notice(text)))
     if winding_down:
-        parts.append(_wind_down(goal, session.policy))
+        why = "a budget is used up, and one turn is left to wind the work down"
+        parts.append(Part("wind-down", why, _wind_down(goal, session.policy)))
     else:
         full = turn == 1 or bool(notices)
-        parts.append(_continuation(session, goal, turn, full=full))
-        parts.append(_last_turn(turn, max_continuations(goal, session.policy)))
-    return "\n\n".join(part for part in parts if part) + "\n"
+        why = "the first turn" if turn == 1 else "something has happened since the last turn"
+        why = f"the rules in full: {why}" if full else "the rules in short: they were given before"
+        work = _continuation(session, goal, turn, full=full)
+        last = _last_turn(turn, max_continuations(goal, session.policy))
+        parts += [Part("work", why, work), Part("last turn", "no more may follow", last)]
+    return tuple(part for part in parts if part.text)
 
 
 def wind_down_text(session: Session) -> str:

@@ -5,6 +5,15 @@ It may use sessions, goals and rows of a journal, to read them; it does no I/O.
 
 from goalfsm.views.report.completion import CompletionRecord, NoRecord, record
 from goalfsm.views.report.facts import Facts, gather
-from goalfsm.views.report.rendering import as_json, markdown
+from goalfsm.views.report.rendering import as_json, code, markdown
 
-__all__ = ["CompletionRecord", "Facts", "NoRecord", "as_json", "gather", "markdown", "record"]
+__all__ = [
+    "CompletionRecord",
+    "Facts",
+    "NoRecord",
+    "as_json",
+    "code",
+    "gather",
+    "markdown",
+    "record",
+]

@@ -44,8 +44,8 @@ def markdown(record: CompletionRecord) -> str:
 def _head(record: CompletionRecord) -> tuple[str, ...]:
     done = record.status == COMPLETE
     lines = ["# Completion record" if done else "# Goal record", ""]
-    lines.append(f"- Thread: {_code(record.thread_id)}")
-    lines.append(f"- Goal: {_code(record.goal_id)}")
+    lines.append(f"- Thread: {code(record.thread_id)}")
+    lines.append(f"- Goal: {code(record.goal_id)}")
     lines.append(f"- Status: {record.status}")
     lines.append(f"- Given: {moment(record.created_at * 1000)}")
     if record.completed_at is not None:
@@ -70,7 +70,7 @@ def _person(by: By | None) -> str:
         ("inside run", by.run_id),
     )
     named = ((name, value) for name, value in known if value not in (None, ""))
-    told = ", ".join(f"{name} {_code(str(value))}" for name, value in named)
+    told = ", ".join(f"{name} {code(str(value))}" for name, value in named)
     who = "a process inside a run" if by.run_id else "a person"
     return f"{who} ({told})" if told else "somebody of whom nothing is recorded"
 
@@ -96,7 +96,7 @@ def _evidence(record: CompletionRecord) -> Iterator[str]:
     for text in record.evidence:
         yield from _item("- ", text)
     if record.evidence_digest:
-        yield f"- SHA-256 of all evidence as it was given: {_code(record.evidence_digest)}"
+        yield f"- SHA-256 of all evidence as it was given: {code(record.evidence_digest)}"
 
 
 def _verifiers(verifiers: tuple[VerifierRecord, ...]) -> Iterator[str]:
@@ -105,13 +105,13 @@ def _verifiers(verifiers: tuple[VerifierRecord, ...]) -> Iterator[str]:
     yield "## Verifiers"
     yield ""
     for verifier in verifiers:
-        what = f" {_code(verifier.what)}" if verifier.what else ""
+        what = f" {code(verifier.what)}" if verifier.what else ""
         outcome = verifier.outcome.replace("_", " ")
         yield f"{verifier.number}. {verifier.kind}{what}: {outcome}"
         if verifier.detail:
             yield from _item("   - ", verifier.detail)
         if verifier.digest:
-            yield f"   - SHA-256 of what it said: {_code(verifier.digest)}"
+            yield f"   - SHA-256 of what it said: {code(verifier.digest)}"
 
 
 def _usage(record: CompletionRecord) -> Iterator[str]:
@@ -146,7 +146,7 @@ def _final_run(record: CompletionRecord) -> Iterator[str]:
     yield ""
     winding_down = ", winding down" if run.wind_down else ""
     outcome = run.outcome.replace("_", " ")
-    yield f"{_code(run.run_id)}, turn {run.turn}{winding_down}: {outcome}."
+    yield f"{code(run.run_id)}, turn {run.turn}{winding_down}: {outcome}."
     ended = "not ended" if run.ended_ms is None else f"ended {moment(run.ended_ms)}"
     yield f"Started {moment(run.started_ms)}, {ended}."
 
@@ -155,12 +155,12 @@ def _item(lead: str, text: str) -> Iterable[str]:
     """Return ``text`` behind ``lead``: in its line, or below it when it has several lines."""
     shown = visible(text).strip()
     if "\n" not in shown:
-        return (f"{lead}{_code(shown)}",)
+        return (f"{lead}{code(shown)}",)
     indent = " " * (len(lead) - len(lead.lstrip()) + lead.lstrip().index(" ") + 1)
     return (lead.rstrip(), *(f"{indent}{row}".rstrip() for row in _fenced(shown)))
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Return one line of ``text`` as a code span that nothing in it can close."""
     shown = " ".join(visible(text).split())
     if not shown:

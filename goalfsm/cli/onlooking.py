@@ -1,0 +1,95 @@
+"""Look on while others work: `watch` follows a thread and never takes it over."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from goalfsm.cli import asking, exits, options
+from goalfsm.cli.places import speak
+from goalfsm.cli.signals import interrupting
+from goalfsm.daemon.remote.reading import driver_of
+from goalfsm.goal.model import ACTIVE
+
+if TYPE_CHECKING:
+    from goalfsm.cli.places import Place
+    from goalfsm.cli.watching import View
+    from goalfsm.views.status import Status
+
+_LOOK_S: Final = 1.0
+"""How often an engine is looked for while there is none: nobody tells when one starts."""
+
+
+@click.command("watch")
+@options.placed_by_argument
+@options.JSON
+def watch_command(place: Place, as_json: bool) -> int:
+    """Show what happens to a thread until its goal stops; the work is never taken over.
+
+    While nobody works on it this says so, and waits. Ctrl-C ends the looking on, nothing else.
+    """
+    from goalfsm.cli.watching import view  # noqa: PLC0415  it loads the notices
+
+    with asking.reading(place) as store:
+        if asking.require_thread(store, place).goal is None:
+            raise asking.no_goal(place)
+    with interrupting(), view(as_json=as_json) as shown:
+        told = ""
+        while True:
+            status = _follow(place, shown) or _stored(place)
+            if _is_over(status):
+                shown.close(status, speak(status.hint, place))
+                goal = status.goal
+                if goal is None:
+                    return exits.ATTENTION
+                return exits.of_goal(goal.status, goal.pause_reason)
+            said = f"{status.activity}: {speak('goalfsm run --thread THREAD', place)} takes it up"
+            if said != told:
+                told = said
+                shown.say(said)
+            time.sleep(_LOOK_S)
+
+
+def _follow(place: Place, shown: View) -> Status | None:
+    """Follow the engine there is; return how the goal stopped, None where the engine ended."""
+    from goalfsm.daemon.flow.notices import Ended, Settled, StatusChanged  # noqa: PLC0415  as above
+    from goalfsm.daemon.remote import client  # noqa: PLC0415  the same
+    from goalfsm.views.status import summary  # noqa: PLC0415  the same
+
+    asked, begun = "", False
+    try:
+        for notice in client.follow(place.db, place.thread_id):
+            shown.show(notice)
+            if isinstance(notice, StatusChanged) and not begun:
+                begun = True
+                shown.say(f"looking on: {summary(notice.status)}")
+            if isinstance(notice, Ended):
+                return None
+            if isinstance(notice, StatusChanged | Settled):
+                if _is_over(notice.status):
+                    return notice.status
+                hint = speak(notice.status.hint, place)
+                if isinstance(notice, Settled) and hint and hint != asked:
+                    asked = hint
+                    shown.say(f"this waits for somebody: {hint}")
+    except client.NoEngine:
+        pass
+    return None
+
+
+def _stored(place: Place) -> Status:
+    """Return how the thread stands in the database."""
+    from goalfsm.cli.reading import now_ms  # noqa: PLC0415  as above
+    from goalfsm.views.status import project  # noqa: PLC0415  the same
+
+    with asking.reading(place) as store:
+        session = asking.require_thread(store, place)
+        driver = driver_of(store)
+    return project(session, now_ms(), thread_id=place.thread_id, driver=driver)
+
+
+def _is_over(status: Status) -> bool:
+    goal = status.goal
+    return goal is None or (goal.status != ACTIVE and status.run is None)
