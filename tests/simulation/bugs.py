@@ -215,7 +215,7 @@ def leave_orphans() -> Patches:
     yield patch.object(Takeover, "_end_runs", nobody)
 
 
-@_bug("an engine that was fenced leaves its workers running", 60, first=280)
+@_bug("an engine that was fenced leaves its workers running", 60, first=340)
 def spare_fenced_workers() -> Patches:
     end = live.LiveRun.end
 
@@ -267,7 +267,7 @@ def drop_what_meets_a_fault() -> Patches:
     yield patch.object(Quarantine, "met", lambda _self, _thread_id, _error, _undecided: None)
 
 
-@_bug("an open run stays open when its end meets a fault", 60)
+@_bug("an open run stays open when its end meets a fault", 60, first=340)
 def leave_the_run_open() -> Patches:
     async def record(self: Any) -> None:
         with suppress(Exception):

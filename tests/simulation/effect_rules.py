@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from goalfsm.daemon.flow.authority import token_digest
 from goalfsm.daemon.stages.callbacks import CallbackCall
 from goalfsm.goal.model import Goal
 from goalfsm.session import effects as f
@@ -110,7 +111,7 @@ class EffectRules(Records):
         if result.code in _UNDECIDED:
             child.undecided += 1
             return
-        calls = self.thread(child.thread).tool_calls.get(child.token, 0)
+        calls = self.thread(child.thread).tool_calls.get(token_digest(child.token), 0)
         if child.answers - child.undecided > calls and not child.engine.dead:
             if child.engine.deposed:
                 return
