@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import stat
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -318,19 +319,26 @@ def test_an_engine_that_is_leaving_is_asked_again(db: Path) -> None:
     assert asked == ["one", "one"]
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """Be a directory in which the path of a socket is short enough, whoever runs the test."""
+    with tempfile.TemporaryDirectory(prefix="g", dir="/tmp") as made:  # noqa: S108
+        yield Path(made)
+
+
 def test_a_directory_that_others_can_use_is_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    place = tmp_path / f"goalfsm-{os.getuid()}"
+    monkeypatch.setattr("tempfile.tempdir", str(short_path))
+    place = short_path / f"goalfsm-{os.getuid()}"
     assert socket_for("a.db").parent == place
     place.chmod(0o755)
     with pytest.raises(GoalError) as raised:
         socket_for("a.db")
     assert raised.value.code == "no_socket_directory"
     place.rmdir()
-    place.symlink_to(_private(tmp_path / "elsewhere"))
+    place.symlink_to(_private(short_path / "elsewhere"))
     with pytest.raises(GoalError):
         socket_for("a.db")
     place.unlink()
