@@ -322,7 +322,7 @@ def test_an_engine_that_is_leaving_is_asked_again(db: Path) -> None:
 @pytest.fixture
 def short_path() -> Iterator[Path]:
     """Be a directory in which the path of a socket is short enough, whoever runs the test."""
-    with tempfile.TemporaryDirectory(prefix="g", dir="/tmp") as made:  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="g", dir="/tmp") as made:
         yield Path(made)
 
 
