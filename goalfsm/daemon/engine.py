@@ -152,6 +152,7 @@ class _Parts:
             self.quiescence,
             self.clock,
             self.ids,
+            store.journal,
             over=self.over,
             ended_by=lambda: self.error,
         )
@@ -597,9 +598,15 @@ class Engine:
         """
         return await self._parts.service.halt(thread_id)
 
-    def follow(self, thread_id: str) -> AsyncGenerator[Notice, None]:
-        """Yield what happens to the thread from now on: first where it stands; `Ended` is last."""
-        return self._parts.service.follow(thread_id)
+    def follow(
+        self, thread_id: str, *, after_revision: int | None = None
+    ) -> AsyncGenerator[Notice, None]:
+        """Yield what happens to the thread from now on: first where it stands; `Ended` is last.
+
+        With ``after_revision`` the events committed after that revision come first, each once:
+        what somebody missed who had heard of everything up to it; 0 for all there are.
+        """
+        return self._parts.service.follow(thread_id, after_revision=after_revision)
 
     async def settled(self, thread_id: str) -> Session:
         """Return the session when its goal has left active, or nothing follows by itself.

@@ -9,7 +9,8 @@ from goalfsm.daemon.flow.authority import sealed
 from goalfsm.daemon.flow.decide import FAULT_HINT, single
 from goalfsm.daemon.flow.envelopes import Envelope
 from goalfsm.daemon.flow.holds import HALTED
-from goalfsm.daemon.flow.notices import StatusChanged
+from goalfsm.daemon.flow.notices import Happened, StatusChanged
+from goalfsm.daemon.stages.subscriptions import of_row
 from goalfsm.errors import StoreClosed, StoreError
 from goalfsm.session import events as e
 from goalfsm.session.codec import CodecError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from goalfsm.daemon.stages.quiescence import Quiescence
     from goalfsm.daemon.stages.subscriptions import Subscriptions
     from goalfsm.session.state import Session
+    from goalfsm.store.port import Journal
     from goalfsm.views.status import Status
 
 _SUSPENDED: Final = Reply(
@@ -52,6 +54,7 @@ class Service:
         quiescence: Quiescence,
         clock: Clock,
         ids: IdSource,
+        journal: Journal,
         *,
         over: asyncio.Event,
         ended_by: Callable[[], StoreError | None],
@@ -63,6 +66,7 @@ class Service:
         self._quiescence = quiescence
         self._clock = clock
         self._ids = ids
+        self._journal = journal
         self._over = over
         self._ended_by = ended_by
         self._stops = 0
@@ -134,18 +138,33 @@ class Service:
         return reply
 
     async def follow(
-        self, thread_id: str, *, successor: int | None = None
+        self,
+        thread_id: str,
+        *,
+        after_revision: int | None = None,
+        successor: int | None = None,
     ) -> AsyncGenerator[Notice, None]:
         """Yield what happens to the thread from now on: first where it stands; `Ended` is last.
 
+        With ``after_revision`` the events that were committed after that one come before that.
         ``successor`` is the pid of a process that goes on with the thread when this engine ends.
         """
         self.check_open()
+        # Before the journal is read, so that no event falls between what it holds and what follows.
         follower = self._subscriptions.follow(thread_id, successor=successor)
         try:
+            told = after_revision
+            if told is not None:
+                # Of another database's thread, perhaps: what follows here is news all the same.
+                told = min(told, self._threads.stored(thread_id)[1])
+            while told is not None and (rows := self._journal.read(thread_id, after=told)):
+                for row in rows:
+                    yield of_row(row)
+                    told = row.revision
             yield StatusChanged(thread_id=thread_id, status=self.status(thread_id))
             async for notice in follower:
-                yield notice
+                if told is None or not isinstance(notice, Happened) or notice.revision > told:
+                    yield notice
         finally:
             self._subscriptions.leave(follower)
 

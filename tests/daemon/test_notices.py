@@ -49,6 +49,31 @@ async def collect(stage: Stage, turns: Any) -> list[Notice]:
     return seen
 
 
+@pytest.mark.parametrize("after", [0, 1, 2, 1_000])
+def test_a_follower_who_was_away_hears_each_event_once(after: int) -> None:
+    """What is committed while the journal is read is neither lost nor told twice."""
+
+    async def scene(stage: Stage) -> None:
+        async with stage.engine(worker(steps([COMPLETE]))) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            following = engine.follow(THREAD, after_revision=after)
+            seen = [await anext(following)]
+            heard = min(after, len(stage.store().journal.read(THREAD)))
+            await engine.settled(THREAD)
+            newest = len(stage.store().journal.read(THREAD))
+            while not (isinstance(seen[-1], Happened) and seen[-1].revision == newest):
+                if isinstance(seen[-1], Settled):
+                    break
+                seen.append(await anext(following))
+            await following.aclose()
+        told = [notice.revision for notice in seen if isinstance(notice, Happened)]
+        assert told == [one for one in range(1, newest + 1) if one > heard]
+        tokens = [notice.event for notice in seen if isinstance(notice, Happened)]
+        assert not any("run_token" in event for event in tokens)
+
+    play(scene)
+
+
 def test_a_follower_sees_everything_in_order() -> None:
     async def scene(stage: Stage) -> None:
         seen = await collect(stage, worker(steps(["hello", COMPLETE])))
