@@ -10,7 +10,7 @@ from goalfsm.cli import arguments, options, places, programs
 from goalfsm.cli.arguments import HintedError
 from goalfsm.cli.templating import FLAGS
 from goalfsm.errors import GoalError
-from goalfsm.goal.model import Criterion, Limits, Verifier
+from goalfsm.goal.model import Criterion, Limits, Seal, Verifier
 from goalfsm.session.events import ObjectiveGiven
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ _OF_A_GOAL = (
     "verifiers",
     "until",
     "verify_timeout",
+    "seal",
+    "unsealed",
+    "verify_changed",
     "ask_person",
     "policy",
     "replace",
@@ -91,6 +94,7 @@ def goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help="How stdout is read: by its first line, as JSON lines, or as plain text.",
         ),
         options.budgets,
+        options.sealing,
         click.option(
             "--criterion",
             "criteria",
@@ -161,8 +165,11 @@ def edited(given: dict[str, Any]) -> dict[str, Any]:
         fields["criteria"] = _criteria(given)
     cwd = str(places.working_directory())
     fields |= {"until": _until(given, cwd), "no_until": given["no_until"]}
-    timed = given["verify_timeout"] is not None and given["until"] is None
-    if given["verifiers"] or given["no_verify"] or timed:
+    named = any(
+        given[name] not in (None, ())
+        for name in ("verify_timeout", "seal", "unsealed", "verify_changed")
+    )
+    if given["verifiers"] or given["no_verify"] or (named and given["until"] is None):
         fields["verifiers"] = _verifiers({**given, "ask_person": False}, cwd)
     return fields
 
@@ -172,8 +179,10 @@ def _criteria(given: dict[str, Any]) -> tuple[Criterion, ...]:
 
 
 def _verifiers(given: dict[str, Any], cwd: str) -> tuple[Verifier, ...]:
-    if given["verify_timeout"] is not None and not given["verifiers"] and given["until"] is None:
-        raise HintedError("--verify-timeout, but no verifier", "add it: --verify CMD")
+    for name in ("verify_timeout", "seal", "unsealed", "verify_changed"):
+        if given[name] not in (None, ()) and not given["verifiers"] and given["until"] is None:
+            option = f"--{name.replace('_', '-')}"
+            raise HintedError(f"{option}, but no verifier", "add it: --verify CMD")
     commands = tuple(_command("--verify", command, given, cwd) for command in given["verifiers"])
     return (*commands, Verifier(kind="person")) if given["ask_person"] else commands
 
@@ -183,12 +192,33 @@ def _until(given: dict[str, Any], cwd: str) -> Verifier | None:
 
 
 def _command(option: str, command: str, given: dict[str, Any], cwd: str) -> Verifier:
-    from goalfsm.workers.supervisor.spawning import split_command  # noqa: PLC0415  only where one is given
+    from goalfsm.workers import sealing  # noqa: PLC0415  only where one is given
+    from goalfsm.workers.supervisor.spawning import split_command  # noqa: PLC0415  the same
 
     argv = split_command(command)
     programs.check_verifier(option, command, argv, cwd)
     timeout_s = given["verify_timeout"] or _VERIFY_TIMEOUT_S
-    return Verifier(kind="command", name=command, argv=argv, cwd=cwd, timeout_s=timeout_s)
+    found = sealing.seal(argv, cwd, named=given["seal"], unsealed=given["unsealed"])
+    return Verifier(
+        kind="command",
+        name=command,
+        argv=argv,
+        cwd=cwd,
+        timeout_s=timeout_s,
+        sealed=tuple(Seal(role=each.role, path=each.path, digest=each.digest) for each in found),
+        on_change=given["verify_changed"] or "ask",
+    )
+
+
+def sealed_lines(wanted: ObjectiveGiven) -> list[str]:
+    """Return in words what is sealed of each command that completion hangs on."""
+    commands = [one for one in wanted.verifiers if one.kind == "command"]
+    commands += [] if wanted.until is None else [wanted.until]
+    return [
+        f"sealed for {one.name}: {', '.join(each.path for each in one.sealed)}"
+        for one in commands
+        if one.sealed
+    ]
 
 
 def refuse_goal_options(given: dict[str, Any]) -> None:

@@ -104,12 +104,23 @@ class Errand:
         """Take note of the goal that this is for; return the end where it is over already."""
         if not self.begun and status.goal is not None:
             self._goal_id = status.goal.goal_id
+            self._tell_sealed()
         self.begun = True
         self.event_id = uuid.uuid4().hex
         over = self.look(status)
         if over is None and status.run is None and status.activity_kind in {"waiting", "verifying"}:
             self._tell_who_is_asked(status)
         return over
+
+    def _tell_sealed(self) -> None:
+        """Say which files a verifier is made of: where one changes, it proves nothing."""
+        from goalfsm.cli.describing import sealed_lines  # noqa: PLC0415  only for a new goal
+
+        told = [] if self._objective is None else sealed_lines(self._objective)
+        for row in told:
+            self.view.say(row)
+        if told:
+            self.view.say("--unsealed PATH leaves out what the work is meant to change of that")
 
     # Its course.
 

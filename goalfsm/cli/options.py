@@ -143,6 +143,31 @@ def expecting(function: _Function) -> _Function:
     return command  # type: ignore[return-value]
 
 
+def sealing(function: _Function) -> _Function:
+    """Give a command the options that say what of a verifier must stay as it is."""
+    for option in (
+        click.option(
+            "--verify-changed",
+            type=click.Choice(("ask", "accept")),
+            help="Where a verifier is not as it was sealed: ask a person (default), or run it.",
+        ),
+        click.option(
+            "--unsealed",
+            multiple=True,
+            metavar="PATH",
+            help="What the work is meant to change of a verifier's files; repeatable.",
+        ),
+        click.option(
+            "--seal",
+            multiple=True,
+            metavar="PATH",
+            help="What else must stay as it is for a verifier to count; repeatable.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 def editing(function: _Function) -> _Function:
     """Give a command the options that change what completion hangs on."""
     for option in (
@@ -162,6 +187,7 @@ def editing(function: _Function) -> _Function:
             default=None,
             help="A person has to accept completion: goalfsm accept.",
         ),
+        sealing,
         click.option("--no-until", is_flag=True, help="Drop the command that completes the goal."),
         click.option("--no-verify", is_flag=True, help="Drop the verifiers."),
         click.option(

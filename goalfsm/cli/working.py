@@ -188,6 +188,8 @@ def set_command(
     _refuse_early(place, session, wanted)
     _warn(wanted)
     click.echo(asking.told(place, _store(place, worker, wanted)))
+    for row in describing.sealed_lines(wanted):
+        click.echo(row)
 
 
 def _refuse_early(place: Place, session: Session | None, wanted: ObjectiveGiven) -> None:

@@ -42,12 +42,25 @@ class Criterion(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class Seal(msgspec.Struct, frozen=True, kw_only=True):
+    """A file or directory that a verifier is made of, as it was; ``digest`` is a SHA-256.
+
+    ``role`` says why it is sealed: it is the program, an argument, the makefile, or was named.
+    """
+
+    role: Literal["program", "argument", "makefile", "named"]
+    path: str
+    digest: str
+
+
 class Verifier(msgspec.Struct, frozen=True, kw_only=True):
     """A check that the engine runs itself before it accepts a completion claim.
 
     ``command``: ``argv`` exits 0 (no shell), in ``cwd``, within ``timeout_s`` seconds.
     ``callable``: the Python callable that the embedder registered under ``name``.
     ``person``: somebody accepts or rejects.
+    ``sealed`` is what a command was made of when a person gave it. Where that has changed since,
+    its word proves nothing: a person is asked (``on_change``), or it is run all the same.
     """
 
     kind: Literal["command", "callable", "person"]
@@ -55,6 +68,8 @@ class Verifier(msgspec.Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...] = ()
     cwd: str | None = None
     timeout_s: float = 600.0
+    sealed: tuple[Seal, ...] = ()
+    on_change: Literal["ask", "accept"] = "ask"
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):

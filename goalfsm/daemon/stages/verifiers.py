@@ -16,6 +16,7 @@ from goalfsm.goal.model import Goal, Verifier
 from goalfsm.session.effects import RunUntil, RunVerifier
 from goalfsm.session.events import UntilChecked, VerificationFinished
 from goalfsm.session.state import Claim
+from goalfsm.workers.sealing import Sealed, changed
 from goalfsm.workers.verifier import run_verifier
 
 if TYPE_CHECKING:
@@ -129,10 +130,20 @@ class Verifiers:
             supervisor = await self._processes.supervisor()
         except GoalError as error:
             return Verdict(outcome="unverifiable", detail=f"{error.message}. Hint: {error.hint}")
+        sealed = tuple(Sealed(**msgspec.structs.asdict(each)) for each in verifier.sealed)
+        asks = verifier.on_change == "ask"
         result = await run_verifier(
-            verifier.argv, supervisor=supervisor, cwd=verifier.cwd, timeout_s=verifier.timeout_s
+            verifier.argv,
+            supervisor=supervisor,
+            cwd=verifier.cwd,
+            timeout_s=verifier.timeout_s,
+            sealed=sealed if asks else (),
         )
         name = " ".join(verifier.argv)
+        if not asks:
+            argv, cwd = verifier.argv, verifier.cwd
+            differing = await asyncio.to_thread(changed, sealed, argv, cwd)
+            name += f" (changed since it was sealed: {', '.join(differing)})" if differing else ""
         said = result.output_tail.strip()
         why = f"{name}: {result.reason}" if result.reason else name
         detail = f"{why}\n{said}" if said else why
