@@ -11,7 +11,7 @@ from goalfsm.errors import GoalError
 from goalfsm.session.effects import Effect
 from goalfsm.session.entries import Entry
 from goalfsm.session.events import Event
-from goalfsm.session.state import Decision, Reply, Session
+from goalfsm.session.state import Decision, Reply, Session, Wait
 
 
 class CodecError(GoalError):
@@ -21,6 +21,15 @@ class CodecError(GoalError):
     hint = "run: goalfsm doctor"
 
 
+class _Waiting(msgspec.Struct, frozen=True):
+    """What a snapshot held before a thread could wait for several things."""
+
+    wait: Wait
+
+
+_ONE_WAIT: Final = b'"wait":{'
+"""In a snapshot that has one; inside a text its quotes would be escaped."""
+_waiting: Final = msgspec.json.Decoder(_Waiting)
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
 _session: Final = msgspec.json.Decoder(Session)
 _event: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
@@ -48,7 +57,12 @@ def encode(session: Session) -> bytes:
 
 def decode(data: bytes) -> Session:
     """Return the session of a snapshot; raises ``CodecError`` for anything else."""
-    return _decode(_session, data, "session")
+    session = _decode(_session, data, "session")
+    if _ONE_WAIT not in data:
+        return session
+    # Of a version that knew one wait at a time: nothing else may be lost to it.
+    before = _decode(_waiting, data, "session")
+    return msgspec.structs.replace(session, waits=(before.wait,))
 
 
 def digest(state: bytes) -> bytes:
