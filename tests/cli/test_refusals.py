@@ -46,7 +46,7 @@ def refused(cli: Cli, *words: str) -> str:
         (("run", "x", "--", "./absent"), "no such program: ./absent"),
         (("run", "x", "--", "absent-program"), "not on PATH"),
         (("run", "x", "--", "/etc"), "/etc"),
-        (("run", "x", "y", *TRUE), "unexpected extra argument"),
+        (("run", "x", "y", *TRUE), "more words than an objective: y"),
         (("run", "x", "--prompt-arg"), "describe a program"),
         (("run",), "has no goal yet"),
         (("run", *TRUE), "has no goal yet"),
@@ -80,7 +80,7 @@ def refused(cli: Cli, *words: str) -> str:
         (("diagram", "absent"), "unknown machine"),
         (("diagram", "goal", "-o", "no/such/folder/x.md"), "cannot write"),
         (("tool", "get_goal"), "has no goal yet"),
-        (("tool", "update_goal", "--status", "complete"), "only a run can claim"),
+        (("tool", "update_goal", "--status", "complete"), "has no goal yet"),
     ],
 )
 def test_bad_input_leaves_nothing_behind(

@@ -63,7 +63,8 @@ def handle(session: Session, event: e.Event, ctx: Context) -> Step:
     change = _react(session, event, ctx)
     if _crossed(session.goal, change.session.goal):
         change = extend(change, announce_limit(change.session, ctx))
-    change = extend(change, until.ask(change.session))
+    if change.session.check is not None:
+        change = extend(change, until.ask(change.session))
     if _decides(session, event, change):
         change = extend(change, scheduling.schedule(change.session, ctx))
     after = _counted(session, change.session)
