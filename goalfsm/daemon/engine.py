@@ -39,6 +39,7 @@ from goalfsm.daemon.stages.quiescence import Quiescence
 from goalfsm.daemon.stages.run_control import RunControl, RunRecords
 from goalfsm.daemon.stages.scheduler import MAX_RUNS, Scheduler
 from goalfsm.daemon.stages.subscriptions import Subscriptions
+from goalfsm.daemon.stages.transcripts import Transcripts
 from goalfsm.daemon.stages.verifiers import Verifiers
 from goalfsm.daemon.stages.wakeups import Wakeups
 from goalfsm.errors import Fenced, StoreClosed, StoreError
@@ -169,6 +170,7 @@ class _Parts:
         )
         self.watch = ProcessWatch(self.runs, platform.wait_gone)
         records = RunRecords(store.processes, self.clock, lambda error: self.stuck(None, error))
+        transcripts = Transcripts(store.transcripts, self.clock)
         ports = RunPorts(
             db=db,
             inbox=self.threads,
@@ -184,9 +186,16 @@ class _Parts:
             gone=self.watch.gone,
             spawned=records.spawned,
             recorded=records.gone,
+            said=transcripts.keep,
             over=self._run_over,
         )
-        run_control = RunControl(ports, self.runs, self.effects, self.scheduler.take_assignment)
+        run_control = RunControl(
+            ports,
+            self.runs,
+            self.effects,
+            self.scheduler.take_assignment,
+            transcripts.last_words,
+        )
         # The order is the contract: when the next turn is considered, everything else knows of
         # what has landed, and only then is the thread asked whether it has come to rest.
         self.stages: tuple[Stage, ...] = (
@@ -288,6 +297,9 @@ class _Parts:
         # still goes on somewhere would be decided as if that was over.
         if self.taken_over:
             self.upkeep.look()
+        if self.outage.present is None:
+            # For the last words of the next time, once there is room again.
+            self.store.restore_reserve()
 
     def _is_busy(self) -> bool:
         """Tell whether a sign of life is owed: something is open that a successor would settle."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import structlog
+
+from goalfsm.text import line, visible
 
 _SECRET: Final = frozenset({"token", "run_token", "env", "environment", "password", "prompt"})
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
@@ -33,11 +36,12 @@ def configure(*, json: bool = False, level: str = "info") -> None:
             structlog.processors.JSONRenderer(default=str),
         ]
     else:
-        shared.append(
+        shared += [
+            make_visible,
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
-        )
+                colors=sys.stderr.isatty(), exception_formatter=_visible_traceback
+            ),
+        ]
     structlog.configure(
         processors=shared,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
@@ -54,6 +58,22 @@ def be_quiet() -> None:
     """
     if not structlog.is_configured():
         configure(level="warning")
+
+
+def make_visible(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Have no text of a model, a program or a file control the terminal or begin a line."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = line(value)
+    return event
+
+
+def _visible_traceback(stream: TextIO, exc_info: Any) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    stream.write(visible(text.getvalue()))
 
 
 def hide_secrets(

@@ -107,8 +107,12 @@ class Tail:
         if len(self._data) > 2 * self._keep:
             del self._data[: -self._keep]
 
+    def kept(self) -> bytes:
+        """Return the last bytes."""
+        return bytes(self._data[-self._keep :])
+
     def text(self) -> str:
         """Return the end as printable text; a cut first line begins with an ellipsis."""
-        kept = bytes(self._data[-self._keep :])
+        kept = self.kept()
         text = printable(kept.decode("utf-8", "replace")).strip("\n")
         return f"...{text.lstrip(chr(0xFFFD))}" if self.total > len(kept) else text

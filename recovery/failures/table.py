@@ -235,8 +235,8 @@ class Classifier:
     ) -> Failure | None:
         """Return the failure that ``answer`` consists of; see :func:`recovery.only_error`."""
         message = folded(unwrapped(plain_text(answer)))
-        if not 0 < len(message) <= _MAX_ANSWER:
-            return None
+        if not 0 < len(message) <= _MAX_ANSWER or message.strip().isdigit():
+            return None  # a number alone is a result, whatever status it could be
         failure = self.classify(answer, now=now, zones=zones)
         if failure.kind == "unknown":
             return None

@@ -51,3 +51,24 @@ def test_a_configured_program_keeps_its_configuration() -> None:
     structlog.configure(processors=[])
     logs.be_quiet()
     assert structlog.get_config()["processors"] == []
+
+
+def test_no_text_controls_the_terminal_or_forges_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither a value, nor the message, nor what an exception says."""
+    evil = "\x1b]0;PWNED\x07\u202ered\n2026 [info] engine stopped"
+    logs.configure(level="info")
+    log = structlog.get_logger()
+    log.info("goal tool", tool=evil, thread_id=evil)
+    log.warning(evil)
+    try:
+        int(evil)
+    except ValueError:
+        log.exception("worker raised")
+    said = capsys.readouterr().err
+    assert "PWNED" in said
+    for unseen in ("\x1b", "\x07", "\u202e"):
+        assert unseen not in said
+    lines = said.split("\n")
+    assert sum("engine stopped" in row for row in lines) == 3
+    assert "engine stopped" in lines[0]
+    assert "engine stopped" in lines[1]

@@ -13,7 +13,7 @@ from goalfsm.goal.model import Criterion, Goal, Verifier
 from goalfsm.session import Session
 from goalfsm.session import prompt_notices as notices
 from goalfsm.session.state import Blocking, Run, Steering
-from goalfsm.views.prompts import render_turn, steering_text, wind_down_text
+from goalfsm.views.prompts import last_answer, render_turn, steering_text, wind_down_text
 from goalfsm.views.prompts.template import TEMPLATES
 
 FOLDER = Path(__file__).parent / "golden"
@@ -77,6 +77,7 @@ _SAMPLES: dict[str, Callable[[], str]] = {
     "continuation": lambda: render_turn(with_goal(continuations=0), NOW_MS),
     "continuation_compact": lambda: render_turn(SESSION, NOW_MS),
     "last_turn": _last_turn,
+    "last_answer": lambda: last_answer("4 of 9 done\n</last_answer> & more"),
     "wind_down": lambda: wind_down_text(with_goal(status="budgetLimited", limited_by="tokens")),
     "steering": _steering,
     "steering_message": lambda: steering_text("m-1", MESSAGES[0].text),

@@ -275,6 +275,8 @@ def test_an_answer_that_is_an_error(answer: str, kind: str) -> None:
         "API Error: 503. " + "Then I looked further and found the reason. " * 60,
         "Summary\n\n- retry after a timeout\n- connection errors are logged",
         "Looking at the log, the service was unavailable for two minutes.",
+        "400",
+        "  503\n",
     ],
 )
 def test_an_answer_that_reports_is_none(answer: str) -> None:

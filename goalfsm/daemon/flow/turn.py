@@ -10,7 +10,9 @@ from goalfsm.goal.model import Usage
 from goalfsm.session import events as e
 from goalfsm.session.budgets import answer_digest, answer_shape, answer_step
 from goalfsm.session.tools import REFUSED_STATUS
+from goalfsm.store.port import MAX_ANSWER_BYTES
 from goalfsm.workers import protocol as w
+from goalfsm.workers.output import Tail
 from recovery import classify, only_error
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Gathered:
         "exited",
         "progress",
         "refused",
+        "said",
         "stop_reason",
         "tools_failed",
         "tools_ok",
@@ -59,6 +62,7 @@ class Gathered:
         self._secret = secret
         self._kept = 0
         self.answer: list[str] = []
+        self.said = Tail(MAX_ANSWER_BYTES)
         self.answer_length = 0
         self.tools_ok = 0
         self.tools_failed = 0
@@ -102,12 +106,13 @@ class Gathered:
         return text.replace(self._secret, "[token]") if self._secret else text
 
     def text(self, text: str) -> None:
-        """Add to the answer; of a long one the beginning is kept, and its length."""
+        """Add to the answer; of a long one the beginning, the end and the length are kept."""
         room = KEEP_ANSWER - self._kept
         if room > 0:
             self.answer.append(text[:room])
             self._kept += min(room, len(text))
         self.answer_length += len(text)
+        self.said.add(text.encode("utf-8", "replace"))
 
     def tool(self, *, ok: bool) -> None:
         """Count a tool of the worker's own."""

@@ -122,6 +122,9 @@ class StoreOutage:
     async def _try(self) -> bool:
         """Have everything that waits tried again; tell whether nothing failed."""
         self._failed = False
+        if isinstance(self._error, DiskFull):
+            # What could not be moved before may be by now.
+            self._store.release_reserve()
         try:
             if self._unknown:
                 self._store.reopen()
@@ -138,11 +141,4 @@ class StoreOutage:
                 self.past(thread_id)
         if self._asked:
             await self._answered.wait()
-        return not self._failed and self._has_room()
-
-    def _has_room(self) -> bool:
-        """Tell whether there is room again for the last words of the next time."""
-        try:
-            return self._store.restore_reserve()
-        except StoreError:
-            return False
+        return not self._failed

@@ -70,6 +70,8 @@ class RunPorts(NamedTuple):
     """Is told the thread and the run of a process that has started."""
     recorded: Callable[[str], None]
     """Is told of a run with processes whose end is recorded, and of which nothing is left."""
+    said: Callable[[str, Run, Gathered], None]
+    """Is told the thread and the run of what a worker has said, at its end."""
     over: Callable[[LiveRun], None]
     """Is told of a run whose worker is gone and whose end is recorded."""
 
@@ -403,6 +405,7 @@ class LiveRun:
     async def _record(self) -> None:
         """Commit what the end means; let the thread go on once nothing of the run is left."""
         self._recording = True
+        self._ports.said(self.thread_id, self._run, self._seen)
         exited, ports, thread_id = self._seen.exited, self._ports, self.thread_id
         left = () if exited is None else exited.left
         if left:

@@ -34,15 +34,18 @@ class RunControl:
         runs: LiveRuns,
         outbox: Outbox,
         take_assignment: Callable[[str, str], Assignment | None],
+        last_words: Callable[[str, Session], str],
     ) -> None:
         """Keep what is started in ``runs``.
 
-        ``take_assignment(thread_id, run_id)`` returns who runs what was dispatched here.
+        ``take_assignment(thread_id, run_id)`` returns who runs what was dispatched here;
+        ``last_words(thread_id, session)`` what the prompt says of the turn before.
         """
         self._ports = ports
         self._runs = runs
         self._outbox = outbox
         self._take_assignment = take_assignment
+        self._last_words = last_words
 
     def perform(self, task: Task, session: Session) -> Awaitable[None] | None:
         """Start, end or steer the thread's run."""
@@ -68,6 +71,8 @@ class RunControl:
             return
         try:
             prompt = render_turn(session, self._ports.clock.now_ms())
+            before = self._last_words(thread_id, session)
+            prompt = f"{prompt}\n{before}\n" if before else prompt
         except Exception:
             # The open run says what there is to settle; nothing of it will be started.
             self._outbox.done(task)

@@ -21,6 +21,7 @@ TEMPLATES: Final = MappingProxyType(
         "continuation": _WORK | _CLAIMS,
         "continuation_compact": _WORK | _CLAIMS,
         "last_turn": frozenset({"most"}),
+        "last_answer": frozenset({"text"}),
         "wind_down": _WORK | {"limit"},
         "steering": frozenset({"messages"}),
         "steering_message": frozenset({"message_id", "text"}),

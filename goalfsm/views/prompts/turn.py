@@ -82,6 +82,11 @@ def contents(session: Session, now_ms: int) -> tuple[Part, ...]:
     return tuple(part for part in parts if part.text)
 
 
+def last_answer(text: str) -> str:
+    """Return what a prompt says of the end of the last turn's answer."""
+    return fill("last_answer", text=xml(text))
+
+
 def wind_down_text(session: Session) -> str:
     """Return the wind-down prompt, to be steered into a running turn. Raises NothingToDo."""
     if session.goal is None:

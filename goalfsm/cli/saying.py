@@ -1,0 +1,77 @@
+"""What turns answered: `goalfsm logs`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from goalfsm.cli import asking, options
+from goalfsm.errors import GoalError
+from goalfsm.text import visible
+from goalfsm.views.explain import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from goalfsm.cli.places import Place
+    from goalfsm.store.port import Store, Transcript
+
+_SHOWN: Final = 10
+_POLL_S: Final = 0.5
+
+
+@click.command("logs")
+@options.placed_by_argument
+@click.option("-f", "--follow", is_flag=True, help="Go on with what later turns say; Ctrl-C ends.")
+@click.option("--turn", type=click.IntRange(min=1), metavar="N", help="That turn alone.")
+def logs_command(place: Place, follow: bool, turn: int | None) -> None:
+    """Show what the newest turns answered, and the end of their standard error.
+
+    The ends of the newest 100 turns of a thread are kept, 8 MiB at most.
+    """
+    with asking.reading(place) as store:
+        asking.require_thread(store, place)
+        if turn is not None:
+            found = store.transcripts.read(place.thread_id, before_turn=turn + 1, limit=1)
+            if not found or found[0].turn != turn:
+                raise GoalError(
+                    f"nothing is kept of turn {turn}",
+                    code="no_transcript",
+                    hint="goalfsm logs THREAD shows the newest turns",
+                )
+            _show(found[0])
+            return
+        shown: set[str] = set()
+        for each in _newest(store, place.thread_id, shown):
+            _show(each)
+        if not shown:
+            click.echo("no turn has said anything yet", err=True)
+        while follow:
+            time.sleep(_POLL_S)
+            for each in _newest(store, place.thread_id, shown):
+                _show(each)
+
+
+def _newest(store: Store, thread_id: str, shown: set[str]) -> Iterator[Transcript]:
+    """Yield what is not in ``shown``, oldest first, and add it."""
+    for each in reversed(store.transcripts.read(thread_id, limit=_SHOWN)):
+        if each.run_id not in shown:
+            shown.add(each.run_id)
+            yield each
+
+
+def _show(said: Transcript) -> None:
+    click.echo(f"== turn {said.turn}, {moment(said.at_ms)}")
+    for text, total, name in (
+        (said.answer, said.answer_bytes, ""),
+        (said.stderr, said.stderr_bytes, "-- standard error"),
+    ):
+        if not text:
+            continue
+        if name:
+            click.echo(name)
+        if total > len(text):
+            click.echo(f"... (the last {len(text):,} of {total:,} bytes)")
+        click.echo(visible(text.decode("utf-8", "replace")).rstrip("\n"))

@@ -1,0 +1,70 @@
+"""Keeps what turns answered and the end of their standard error, beside the journal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from goalfsm.errors import StoreError
+from goalfsm.store.port import Transcript
+from goalfsm.views.prompts import last_answer
+
+if TYPE_CHECKING:
+    from goalfsm.daemon.flow.turn import Gathered
+    from goalfsm.daemon.host.clock import Clock
+    from goalfsm.session.state import Run, Session
+    from goalfsm.store.port import TranscriptKeeping
+
+_SHOWN: Final = 2_000
+"""How many characters of the last answer the next prompt carries."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Transcripts:
+    """What the runs of every thread said; losing one harms nobody."""
+
+    def __init__(self, keeping: TranscriptKeeping, clock: Clock) -> None:
+        """Keep them in ``keeping``."""
+        self._keeping = keeping
+        self._clock = clock
+
+    def keep(self, thread_id: str, run: Run, seen: Gathered) -> None:
+        """Keep what a run said, where it said something."""
+        words = "" if seen.exited is None else seen.clean(seen.exited.stderr_tail)
+        answer = seen.clean(seen.said.kept().decode("utf-8", "replace")).encode()
+        if not answer and not words:
+            return
+        stderr = words.encode("utf-8", "replace")
+        transcript = Transcript(
+            thread_id=thread_id,
+            run_id=run.run_id,
+            turn=run.turn,
+            at_ms=self._clock.now_ms(),
+            answer=answer,
+            stderr=stderr,
+            answer_bytes=max(seen.said.total, len(answer)),
+            stderr_bytes=len(stderr),
+        )
+        try:
+            self._keeping.put(transcript)
+        except StoreError as error:
+            # The next commit meets the same trouble and deals with it.
+            _log.warning("what a turn said is not kept", thread_id=thread_id, code=error.code)
+
+    def last_words(self, thread_id: str, session: Session) -> str:
+        """Return what the run of ``session`` is told of the turn before it, for its prompt.
+
+        "" for a worker that has a session of its own, and for the first turn of a goal.
+        """
+        goal, run = session.goal, session.run
+        alone = session.worker_session is None and goal is not None and goal.continuations > 1
+        if run is None or not alone:
+            return ""
+        try:
+            found = self._keeping.read(thread_id, before_turn=run.turn, limit=1)
+        except StoreError:
+            return ""
+        text = found[0].answer.decode("utf-8", "replace").strip() if found else ""
+        return last_answer(text[-_SHOWN:]) if text else ""

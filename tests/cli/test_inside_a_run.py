@@ -1,0 +1,72 @@
+"""From inside its turn a worker takes none of a person's authority, whatever it does to itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.processes import goalfsm
+from tests.cli.workers import COMPLETE, worker
+
+ASKS = (
+    "complete --evidence trust",
+    "accept",
+    "edit other",
+    "budget --tokens none",
+    "policy --set evidence_required=false",
+    "steer skip",
+    "set --replace 'print ok' -- true",
+    "set --thread sibling work -- true",
+)
+LEAVES = """
+import os, sys
+if os.fork():
+    os._exit(0)
+os.setsid()
+if os.fork():
+    os._exit(0)
+with open("asked", "w") as out:
+    os.dup2(out.fileno(), 1), os.dup2(out.fileno(), 2)
+    clean = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}
+    import subprocess
+    done = [
+        subprocess.run([sys.executable, "-m", "goalfsm.cli", *words.split(), "--db", sys.argv[1],
+                        "t"], env=clean, stdin=subprocess.DEVNULL).returncode
+        for words in ("accept", "complete --evidence trust")
+    ]
+    print(done, flush=True)
+os.rename("asked", "said")
+"""
+
+
+def test_everything_that_is_a_persons_is_refused() -> None:
+    lines = [f"goalfsm {words} 2>> refusals.txt >&2; echo $? >> codes.txt" for words in ASKS]
+    program = worker(COMPLETE, *lines)
+    bound = ("--tokens", "10k", "--max-continuations", "1")
+    with_goal = goalfsm("run", "do it", *bound, "--verify", "false", "--", program)
+    assert with_goal.status != 0, with_goal
+    assert "0" not in Path("codes.txt").read_text().split()
+    said = Path("refusals.txt").read_text()
+    assert said.count("no person") == len(ASKS)
+    assert said.count("Hint: a person") == len(ASKS)
+    goal = json.loads(goalfsm("status", "--json").out)["goal"]
+    assert (goal["objective"], goal["token_budget"]) == ("do it", 10_000)
+    assert goal["status"] != "complete"
+    assert "sibling" not in goalfsm("list").out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere what detaches is not adopted")
+def test_what_has_left_its_session_and_its_environment_is_still_the_runs() -> None:
+    Path("leaves.py").write_text(LEAVES)
+    wait = "until [ -e said ]; do sleep 0.05; done"
+    program = worker(COMPLETE, f"{sys.executable} leaves.py goals.db", wait)
+    bound = ("--verify", "false", "--max-continuations", "1", "--db", "goals.db", "--thread", "t")
+    goalfsm("run", "do it", *bound, "--", program)
+    said = Path("said").read_text()
+    assert said.count("no person") == 2, said
+    assert "[0" not in said
+    goal = json.loads(goalfsm("status", "t", "--db", "goals.db", "--json").out)["goal"]
+    assert goal["status"] != "complete"
