@@ -46,6 +46,7 @@ from goalfsm.errors import Fenced, StoreClosed, StoreError
 from goalfsm.session import effects as f
 from goalfsm.session.policy import Policy
 from goalfsm.session.work import queued
+from goalfsm.store.owner import last_seen_ms
 from goalfsm.store.pump import Pump
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     from goalfsm.goal.machine import GoalMachine
     from goalfsm.session.events import Event
     from goalfsm.session.state import Reply, Session
-    from goalfsm.store.port import Store
+    from goalfsm.store.port import Owner, Store
     from goalfsm.views.status import Status
 
 _LAST_S: Final = 60.0
@@ -312,8 +313,8 @@ class _Parts:
 
     # Its life.
 
-    async def begin(self, *, supervised: bool, after_crash: bool) -> None:
-        """Take over what is stored, then answer and dispatch; raise what ended that."""
+    async def begin(self, *, supervised: bool, previous: Owner | None) -> None:
+        """Take over what ``previous`` left, then answer and dispatch; raise what ended that."""
         self.holds.add(STARTING)
         self.heartbeat.start()
         if supervised:
@@ -339,7 +340,9 @@ class _Parts:
             spawn=self.tasks.spawn,
             considered=self._consider,
         )
-        going_on = asyncio.ensure_future(takeover.reconcile(after_crash=after_crash))
+        seen_ms = None if previous is None else self._seen_ms(previous)
+        settling = takeover.reconcile(after_crash=previous is not None, seen_ms=seen_ms)
+        going_on = asyncio.ensure_future(settling)
         over = asyncio.ensure_future(self.over.wait())
         try:
             await asyncio.wait({going_on, over}, return_when=asyncio.FIRST_COMPLETED)
@@ -354,6 +357,14 @@ class _Parts:
         self.holds.release(STARTING)
         if self.server is not None:
             self.server.ready()
+
+    def _seen_ms(self, previous: Owner) -> int | None:
+        return last_seen_ms(
+            previous,
+            boot=self.platform.identity().boot_id,
+            wall_ms=self.clock.now_ms(),
+            uptime_ms=self.clock.uptime_ms(),
+        )
 
     def give_up(self, error: StoreError) -> None:
         """End at once, without another write: the store is another's, or cannot be trusted."""
@@ -520,15 +531,15 @@ class Engine:
         socket = socket_for(self._db) if serve else None
         address = "" if socket is None else str(socket)
         claimed = await acquire(self._store, platform, socket=address, wait_s=self._wait_s)
-        after_crash = claimed.previous is not None
         parts = self._made = self._compose(platform, socket)
         supervised = self._options.workers is None
         try:
-            await parts.begin(supervised=supervised, after_crash=after_crash)
+            await parts.begin(supervised=supervised, previous=claimed.previous)
         except BaseException as error:
             _log.debug("the engine did not start", error=repr(error))
             await self.stop(0.0)
             raise
+        after_crash = claimed.previous is not None
         _log.info("engine started", epoch=claimed.epoch, after_crash=after_crash)
         return self
 

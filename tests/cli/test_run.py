@@ -6,6 +6,7 @@ its turn, so that nothing here waits for a time to pass.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import signal
@@ -13,9 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
+from msgspec.structs import replace
 
 from goalfsm.cli import exits
+from goalfsm.session import codec
 from tests.cli.processes import goalfsm, terminal
 from tests.cli.terminal import Result
 from tests.cli.workers import BLOCKED, COMPLETE, ENGINE, prompt, turns, worker
@@ -376,3 +380,26 @@ def test_a_run_whose_goal_was_replaced_says_so(run: Run) -> None:
         ended = old.end()
     assert ended.status == exits.ATTENTION, ended
     assert "was replaced by another: the new one" in ended.out
+
+
+def test_the_time_after_a_kill_is_charged_to_nobody(run: Run) -> None:
+    """A minute without an engine, told by taking all times of the database back by that much."""
+    minute_ms = 60_000
+    there = ("--db", "goals.db")
+    killed = run(
+        "run", "do it", "--time", "30s", *there, "--", worker(f"kill -9 {ENGINE}", "sleep 30")
+    )
+    assert killed.status == -signal.SIGKILL, killed
+    with contextlib.closing(apsw.Connection("goals.db")) as db, db:
+        ((state,),) = db.execute("SELECT state FROM session").fetchall()
+        session = codec.decode(state)
+        begun_ms = session.clock.last_ms
+        assert begun_ms is not None
+        clock = replace(session.clock, last_ms=begun_ms - minute_ms)
+        db.execute("UPDATE session SET state = ?", (codec.encode(replace(session, clock=clock)),))
+        db.execute("UPDATE owner SET uptime_ms = uptime_ms - ?", (minute_ms,))
+    edited = run("edit", "do it well", *there)
+    assert edited.status == exits.OK, edited
+    found = json.loads(run("status", "--json", *there).out)["goal"]
+    assert found["status"] == "active"
+    assert found["active_seconds"] < 30

@@ -59,15 +59,14 @@ def test_every_token_that_was_used_is_reported_and_charged_once(story: Story) ->
 
 def test_active_time_is_that_of_the_turns(story: Story, journal: list[tuple[int, e.Event]]) -> None:
     """Neither waits nor outages are, nor the time without an engine, nor the turn to wind down."""
-    total_ms, begun_ms, seen_ms, wind_down = 0, 0, 0, False
+    total_ms, begun_ms, wind_down = 0, 0, False
     for at_ms, event in journal:
         match event:
             case e.RunDispatched():
                 begun_ms, wind_down = at_ms, event.wind_down
-            case e.ToolFinished():
-                seen_ms = at_ms
-            case e.RunInterrupted():
-                total_ms += seen_ms - begun_ms  # nobody knows how long it lived after that
+            case e.EngineLost():
+                total_ms += event.seen_ms - begun_ms  # nobody knows how long it lived after that
+                assert begun_ms < event.seen_ms < at_ms
             case e.RunFinished() if not wind_down:
                 total_ms += at_ms - begun_ms
     assert story.goal(THREAD).active_seconds == total_ms // 1000

@@ -84,26 +84,34 @@ class Takeover:
         self._spawn = spawn
         self._considered = considered
 
-    async def reconcile(self, *, after_crash: bool) -> None:
+    async def reconcile(self, *, after_crash: bool, seen_ms: int | None) -> None:
         """Settle every run that is open, then do what was left undone.
 
-        Nothing is dispatched before every process of an earlier engine's runs is gone.
+        ``seen_ms`` is when the earlier engine was last seen, in unix milliseconds, None where
+        nobody can tell. Nothing is dispatched before every process of its runs is gone.
         """
         # Before anything of ours is committed: what we commit from here on is done as it lands.
         undone = self._undone()
-        found = [
-            (thread_id, session)
+        found = {
+            thread_id: session
             for thread_id in self._threads_of_engines()
             if (session := self._readable(thread_id)) is not None
-        ]
-        runs = {thread_id: session.run for thread_id, session in found if session.run is not None}
+        }
+        runs = {
+            thread_id: session.run
+            for thread_id, session in found.items()
+            if session.run is not None
+        }
         blocked = await self._end_runs(runs)
         for thread_id, left in blocked.items():
             # Also a thread that has stopped waits for them: it may be resumed before they are gone.
             self._holds.add(PROCESSES, thread_id)
             self._spawn(self._free(thread_id, left), f"left of {thread_id}")
-        threads = [thread_id for thread_id, _ in found]
-        waiting = [self._take_over(t, runs.get(t), after_crash=after_crash) for t in threads]
+        threads = list(found)
+        waiting = [
+            self._take_over(thread_id, session, seen_ms or 0, after_crash=after_crash)
+            for thread_id, session in found.items()
+        ]
         replies = await asyncio.gather(*waiting, return_exceptions=True)
         for thread_id, reply in zip(threads, replies, strict=True):
             if isinstance(reply, GoalError | asyncio.CancelledError):
@@ -152,7 +160,13 @@ class Takeover:
             self._store.processes.end(process.run_id)
         return {}
 
-    async def _take_over(self, thread_id: str, run: Run | None, *, after_crash: bool) -> Reply:
+    async def _take_over(
+        self, thread_id: str, found: Session, seen_ms: int, *, after_crash: bool
+    ) -> Reply:
+        if found.clock.last_ms is not None:
+            # Before anything else is said to the thread: time would have run until now.
+            await self._threads.send(thread_id, e.EngineLost(seen_ms=seen_ms))
+        run = found.run
         ending = None if run is None else await self._ending_of(thread_id, run)
 
         def batch(session: Session) -> Generator[Said, Ready, None]:

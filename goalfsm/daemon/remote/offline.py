@@ -1,6 +1,8 @@
 """Decide an event where no engine is: own the store for a moment, commit, let it go.
 
-Nothing is dispatched and no effect is done; the next engine does what was committed.
+Nothing is dispatched and no effect is done; the next engine does what was committed. When the owner
+before died, every thread that it worked on is told so: whoever owns the store next cannot know any
+more when that owner was last seen.
 """
 
 from __future__ import annotations
@@ -8,21 +10,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.daemon.flow.authority import of_a_row, sealed
-from goalfsm.daemon.flow.decide import ACCEPTED, decode_reply, failure_of, prepare
+from goalfsm.daemon.flow.decide import ACCEPTED, NEED_ENGINE, decode_reply, failure_of, prepare
 from goalfsm.daemon.flow.ports import Undecided
 from goalfsm.daemon.host.clock import SystemClock, SystemEntropy
 from goalfsm.daemon.host.zones import zone
 from goalfsm.errors import GoalError, OutcomeUnknown, StoreUnavailable
 from goalfsm.session import codec
+from goalfsm.session.events import EngineLost
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply
 from goalfsm.session.thread import GoalThread
-from goalfsm.store.owner import own_identity
+from goalfsm.store.owner import last_seen_ms, own_identity
 from goalfsm.store.port import Committed, Conflict, Duplicate, Held, Refused
 
 if TYPE_CHECKING:
     from goalfsm.session.events import Event
-    from goalfsm.store.port import Commit, InboxRow, Outcome, Store
+    from goalfsm.store.port import Commit, InboxRow, Outcome, Owner, Store
 
 _ATTEMPTS: Final = 3
 
@@ -38,11 +41,42 @@ def apply(
     if isinstance(claimed, Held):
         return claimed
     try:
-        for row in store.inbox.pending():
+        rows = store.inbox.pending()
+        _say_lost(store, claimed.previous, {thread_id, *(row.thread_id for row in rows)}, policy)
+        for row in rows:
             _decide_row(store, row, policy)
         return _decide(store, thread_id, sealed(event), event_id, policy)
     finally:
         store.owner.release()
+
+
+def _say_lost(
+    store: Store, previous: Owner | None, concerned: set[str], policy: Policy | None
+) -> None:
+    """Stop the clocks that an engine left running, at its last sign, before anything is decided.
+
+    An owner that let the store go left none but by a fault, so there only the threads are looked at
+    that are ``concerned``.
+    """
+    seen_ms = None
+    threads = concerned
+    if previous is not None:
+        clock = SystemClock()
+        seen_ms = last_seen_ms(
+            previous,
+            boot=own_identity().boot_id,
+            wall_ms=clock.wall_ms(),
+            uptime_ms=clock.uptime_ms(),
+        )
+        threads = concerned | {row.thread_id for row in store.sessions.threads(NEED_ENGINE)}
+    for thread_id in sorted(threads):
+        stored = store.sessions.load(thread_id)
+        try:
+            session = None if stored is None else codec.decode(stored.state)
+        except codec.CodecError:
+            continue  # another version may be able to read it
+        if session is not None and session.clock.last_ms is not None:
+            _decide(store, thread_id, EngineLost(seen_ms=seen_ms or 0), new_event_id(), policy)
 
 
 def _decide_row(store: Store, row: InboxRow, policy: Policy | None) -> None:

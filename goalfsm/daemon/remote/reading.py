@@ -24,19 +24,20 @@ _DECISION_BYTES: Final = 32 * 1024 * 1024
 
 def driver_of(store: Store) -> Driver:
     """Return which process works on the database, as its row and the system tell."""
-    from goalfsm.store.owner import is_alive, uptime_ms  # noqa: PLC0415  only where it is asked
+    from goalfsm.store.owner import is_alive, last_seen_ms, uptime_ms  # noqa: PLC0415  only where it is asked
+    from goalfsm.workers.supervisor.identity import boot_id  # noqa: PLC0415  see above
 
     owner = store.owner.current()
     if owner is None:
         return Driver()
     now, up = time.time_ns() // 1_000_000, uptime_ms()
     alive = is_alive(owner.identity)
-    seen = now if alive else now - (up - owner.uptime_ms)
+    seen = now if alive else last_seen_ms(owner, boot=boot_id(), wall_ms=now, uptime_ms=up)
     return Driver(
         pid=owner.identity.pid,
         alive=alive,
         since_ms=_started_ms(owner, now - up) if alive else None,
-        seen_ms=seen if owner.uptime_ms <= up else None,
+        seen_ms=seen,
     )
 
 
