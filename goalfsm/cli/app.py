@@ -64,6 +64,7 @@ SECTIONS: Final = (
         (
             Entry("working", "run", "Drive a program, turn after turn, until the goal is done."),
             Entry("working", "daemon", "Serve every thread of the database that has a worker."),
+            Entry("app_serving", "app-server", "Serve goals to clients of Codex's app-server."),
             Entry("working", "set", "Give a thread an objective, without driving it here."),
             Entry("notifying", "notify", "Be told when a goal ends or needs somebody."),
             Entry("templating", "templates", "Goals written down to be used again."),

@@ -36,7 +36,7 @@ _OF_A_GOAL = (
     "policy",
     "replace",
 )
-_AGENTS: Final = ("codex", "claude", "pi", "acp")
+AGENTS: Final = ("codex", "claude", "pi", "acp")
 
 
 def goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,7 +77,7 @@ def goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--agent",
-            type=click.Choice(_AGENTS),
+            type=click.Choice(AGENTS),
             help="Who does the work; what follows -- are arguments of its own.",
         ),
         click.option(

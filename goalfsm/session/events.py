@@ -78,7 +78,8 @@ class Expecting(_Event, frozen=True, kw_only=True):
 class ObjectiveGiven(Expecting, frozen=True, kw_only=True):
     """A person gave the thread an objective; ``replace`` confirms that another may be given up.
 
-    ``policy`` changes settings of the thread's policy by name, together with the goal.
+    ``policy`` changes settings of the thread's policy by name, together with the goal. A goal that
+    is given ``paused`` has no turn before somebody resumes it.
     """
 
     objective: str
@@ -88,6 +89,7 @@ class ObjectiveGiven(Expecting, frozen=True, kw_only=True):
     until: Verifier | None = None
     replace: bool = False
     policy: dict[str, Setting] = {}
+    paused: bool = False
 
 
 class PolicyChanged(Expecting, frozen=True, kw_only=True):
@@ -141,10 +143,14 @@ class EditRequested(Expecting, frozen=True, kw_only=True):
 
 
 class BudgetChanged(Expecting, frozen=True, kw_only=True):
-    """A person changed budgets: those given here, or none at all for ``unlimited`` ones."""
+    """A person changed budgets: those given here, or none at all for ``unlimited`` ones.
+
+    A limited goal that has something left again goes on, unless ``reopen`` is False.
+    """
 
     limits: Limits
     unlimited: tuple[Literal["tokens", "seconds", "cost", "continuations"], ...] = ()
+    reopen: bool = True
 
 
 class CompletionRequested(Expecting, frozen=True, kw_only=True):

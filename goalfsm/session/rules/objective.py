@@ -9,7 +9,17 @@ import msgspec
 from msgspec.structs import replace
 
 from goalfsm.goal.machine import used_up
-from goalfsm.goal.model import ACTIVE, LIMITED, MAX_ITEMS, Criterion, Goal, Limit, Limits, Verifier
+from goalfsm.goal.model import (
+    ACTIVE,
+    LIMITED,
+    MAX_ITEMS,
+    PAUSED,
+    Criterion,
+    Goal,
+    Limit,
+    Limits,
+    Verifier,
+)
 from goalfsm.goal.transition import Fire, Rejection, Set, Source
 from goalfsm.goal.validation import Rejected, check_budget, check_objective, check_text, create
 from goalfsm.session.budgets import max_continuations
@@ -69,9 +79,11 @@ def give(session: Session, event: ObjectiveGiven, ctx: Context) -> Change:
         verifiers, limits = session.goal.verifiers, _lower(limits, left)
     checked = {"criteria": event.criteria, "verifiers": verifiers, "until": event.until}
     goal = replace(created, **_limits(limits), **checked)
+    if event.paused:
+        goal = replace(goal, status=PAUSED, pause_reason="user")
     change = request(session, Set(goal, SOURCES[event.origin]), ctx)
     assert isinstance(change, Change)  # noqa: S101  a decided goal is always stored
-    reply = Reply(ok=True, code="created", message=f"goal {goal.goal_id} is active")
+    reply = Reply(ok=True, code="created", message=f"goal {goal.goal_id} is {goal.status}")
     return change._replace(session=replace(change.session, grant=left), reply=reply)
 
 
@@ -294,11 +306,26 @@ def change_budget(session: Session, event: BudgetChanged, ctx: Context) -> Chang
     freed = {
         _LIMIT_FIELDS[name]: 0 if name == "continuations" else None for name in event.unlimited
     }
-    goal = replace(goal, **(freed | _limits(event.limits)))
+    before, goal = goal, replace(goal, **(freed | _limits(event.limits)))
+    if before.status == LIMITED and not event.reopen:
+        return extend(change, _kept_limited(session, goal, SOURCES[event.origin], ctx))
     allowed = request(replace(session, goal=goal), Fire("raise_budget"), ctx)
     if isinstance(allowed, Rejection):
         return change._replace(reply=refused(allowed))
     return extend(change, _rebudgeted(session, allowed, SOURCES[event.origin], ctx))
+
+
+def _kept_limited(session: Session, goal: Goal, source: Source, ctx: Context) -> Change:
+    """Store the budgets of ``goal``, which stays limited until somebody takes it up again."""
+    stored = request(session, Set(replace(goal, updated_at=seconds(session, ctx)), source), ctx)
+    assert isinstance(stored, Change)  # noqa: S101  a decided goal is always stored
+    reply = Reply(
+        ok=True,
+        code="budget_changed",
+        message="the budget is changed; the goal stays limited until it is taken up again",
+        hint="goalfsm budget THREAD with the budget takes it up",
+    )
+    return stored._replace(reply=reply)
 
 
 def _rebudgeted(before: Session, allowed: Change, source: Source, ctx: Context) -> Change:

@@ -1,0 +1,231 @@
+"""The envelope and the parameters of Codex's app-server, and its words for what is wrong with them.
+
+A message is one JSON object without a ``jsonrpc`` member. Everything here is pure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+INVALID: Final = -32600
+"""The code of every refusal."""
+BROKEN: Final = -32603
+"""The code where nobody asked wrongly: the store, or this program, failed."""
+METHODS: Final = (
+    "initialize",
+    "thread/start",
+    "thread/resume",
+    "thread/goal/set",
+    "thread/goal/get",
+    "thread/goal/clear",
+    "turn/start",
+    "turn/steer",
+    "turn/interrupt",
+)
+"""What may be asked."""
+ORIGINS: Final = ("user", "automatic")
+
+_HEX: Final = frozenset("0123456789abcdefABCDEF")
+_GROUPS: Final = (8, 4, 4, 4, 12)
+_SIMPLE: Final = 32
+_URN: Final = "urn:uuid:"
+_I64: Final = 2**63
+
+Id = str | int
+
+
+class Refusal(Exception):
+    """A request is answered with an error of this text and ``code``."""
+
+    def __init__(self, message: str, code: int = INVALID) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+class Request(NamedTuple):
+    """A request of a client, or with ``id`` None a notification of its."""
+
+    id: Id | None
+    method: str
+    params: Any
+
+
+def parse(line: str | bytes) -> Request | None:
+    """Return what a client asks; None for what gets no answer: malformed, or an answer itself."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(message, dict) or not isinstance(message.get("method"), str):
+        return None
+    asked = message.get("id")
+    if asked is not None and (isinstance(asked, bool) or not isinstance(asked, str | int)):
+        return None
+    return Request(asked, message["method"], message.get("params"))
+
+
+def encode(message: Mapping[str, Any]) -> str:
+    """Return a message as it is sent, on one line."""
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+
+
+def response(request_id: Id, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answer to a request."""
+    return {"id": request_id, "result": result}
+
+
+def error(request_id: Id, refusal: Refusal) -> dict[str, Any]:
+    """Return the refusal of a request."""
+    return {"error": {"code": refusal.code, "message": refusal.message}, "id": request_id}
+
+
+def notification(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said without having been asked."""
+    return {"method": method, "params": params}
+
+
+def check_method(method: str) -> None:
+    """Raise `Refusal` for a method that there is not."""
+    if method not in METHODS:
+        raise _invalid(_unknown(method, METHODS))
+
+
+class Params:
+    """The parameters of one request; each read raises `Refusal` where they are wrong."""
+
+    def __init__(self, params: Any) -> None:
+        """Take what came as ``params``."""
+        if params is None:
+            raise _invalid("missing field `params`")
+        if not isinstance(params, dict):
+            raise _invalid(f"invalid type: {_found(params)}, expected a map")
+        self._fields: dict[str, Any] = params
+
+    def __contains__(self, name: str) -> bool:
+        """Tell whether the parameter was given, if only as null."""
+        return name in self._fields
+
+    def required(self, name: str) -> str:
+        """Return a text that has to be given."""
+        if name not in self._fields:
+            raise _invalid(f"missing field `{name}`")
+        return self._text(self._fields[name])
+
+    def text(self, name: str) -> str | None:
+        """Return a text, None where it is null or not given."""
+        value = self._fields.get(name)
+        return None if value is None else self._text(value)
+
+    def flag(self, name: str) -> bool:
+        """Return a truth value, False where it is null or not given."""
+        value = self._fields.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise _invalid(f"invalid type: {_found(value)}, expected a boolean")
+        return bool(value)
+
+    def integer(self, name: str) -> int | None:
+        """Return an integer of 64 bits, None where it is null or not given."""
+        value = self._fields.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise _invalid(f"invalid type: {_found(value)}, expected i64")
+        if not -_I64 <= value < _I64:
+            raise _invalid(f"invalid value: {_found(value)}, expected i64")
+        return value
+
+    def choice(self, name: str, choices: Sequence[str]) -> str | None:
+        """Return one of ``choices``, None where it is null or not given."""
+        value = self._fields.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise _invalid(f"invalid type: {_found(value)}, expected string or map")
+        if value not in choices:
+            raise _invalid(_unknown(value, choices))
+        return value
+
+    def words(self, name: str) -> str:
+        """Return the text of what a person wrote: the text items of an input, a line each."""
+        if name not in self._fields:
+            raise _invalid(f"missing field `{name}`")
+        items = self._fields[name]
+        if not isinstance(items, list):
+            raise _invalid(f"invalid type: {_found(items)}, expected a sequence")
+        texts: list[str] = []
+        for item in items:
+            if not isinstance(item, dict) or item.get("type") != "text":
+                raise Refusal("only text can be handed to a goal's turn")
+            texts.append(Params(item).required("text"))
+        said = "\n".join(texts).strip()
+        if not said:
+            raise Refusal("input must not be empty")
+        return said
+
+    @staticmethod
+    def _text(value: Any) -> str:
+        if not isinstance(value, str):
+            raise _invalid(f"invalid type: {_found(value)}, expected a string")
+        return value
+
+
+def check_thread_id(text: str) -> None:
+    """Raise `Refusal` for what is no UUID, in the words of Codex's parser."""
+    if (fault := _uuid_fault(text)) is not None:
+        raise Refusal(f"invalid thread id: {fault}")
+
+
+def _uuid_fault(text: str) -> str | None:
+    start = len(_URN) if text.startswith(_URN) else 0
+    for at, found in enumerate(text[start:], start + 1):
+        if found != "-" and found not in _HEX:
+            return (
+                "invalid character: expected an optional prefix of `urn:uuid:` followed by "
+                f"[0-9a-fA-F-], found `{found}` at {at}"
+            )
+    groups = text[start:].split("-")
+    if len(groups) == 1:
+        found_length = len(groups[0])
+        if found_length == _SIMPLE:
+            return None
+        return f"invalid length: expected length {_SIMPLE} for simple format, found {found_length}"
+    if len(groups) != len(_GROUPS):
+        return f"invalid group count: expected {len(_GROUPS)}, found {len(groups)}"
+    for number, (group, length) in enumerate(zip(groups, _GROUPS, strict=True)):
+        if len(group) != length:
+            return f"invalid group length in group {number}: expected {length}, found {len(group)}"
+    return None
+
+
+def _invalid(what: str) -> Refusal:
+    return Refusal(f"Invalid request: {what}")
+
+
+def _unknown(value: str, known: Sequence[str]) -> str:
+    quoted = [f"`{one}`" for one in known]
+    pair = 2
+    listed = " or ".join(quoted) if len(quoted) == pair else f"one of {', '.join(quoted)}"
+    return f"unknown variant `{value}`, expected {listed}"
+
+
+def _found(value: Any) -> str:
+    """Return how Codex's parser calls a value that it did not expect."""
+    match value:
+        case None:
+            found = "null"
+        case bool():
+            found = f"boolean `{str(value).lower()}`"
+        case int():
+            found = f"integer `{value}`"
+        case float():
+            found = f"floating point `{value!r}`"
+        case str():
+            found = f"string {json.dumps(value, ensure_ascii=False)}"
+        case list():
+            found = "sequence"
+        case _:
+            found = "map"
+    return found

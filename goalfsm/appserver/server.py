@@ -1,0 +1,350 @@
+"""Answer the clients of an engine: each request in its turn, and notifications after the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import structlog
+
+from goalfsm.appserver import goals, protocol
+from goalfsm.appserver.feed import Feed, goal_notification
+from goalfsm.appserver.protocol import Params, Refusal
+from goalfsm.errors import GoalError, StoreError, described
+from goalfsm.session import events as e
+
+if TYPE_CHECKING:
+    from goalfsm.appserver.feed import Serving
+    from goalfsm.goal.model import Goal
+
+BACKLOG: Final = 10_000
+"""Most messages that wait for one client; one that is slower is hung up on."""
+_VERSION: Final = "0.171.0"
+"""The version of Codex's app-server whose messages these are."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Threads(Protocol):
+    """Where threads come from: they are durable as soon as there is one."""
+
+    def new(self, cwd: str | None) -> str:
+        """Make a thread whose turns run in ``cwd``, and return its id. Raises `GoalError`."""
+        ...
+
+    def ephemeral(self) -> str:
+        """Return the id of a thread that nothing is kept of."""
+        ...
+
+    def known(self, thread_id: str) -> bool:
+        """Tell whether there is such a thread. Raises `StoreError`."""
+        ...
+
+    def cwd(self, thread_id: str) -> str:
+        """Return where the thread's turns run."""
+        ...
+
+
+class Outgoing:
+    """What waits to be sent to one client, in order."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._messages: deque[Mapping[str, Any]] = deque()
+        self._wake = asyncio.Event()
+        self._over = False
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send a message after all that were sent before."""
+        if self._over:
+            return
+        self._messages.append(message)
+        if len(self._messages) > BACKLOG:
+            _log.warning("a client reads too slowly", waiting=len(self._messages))
+            self._messages.clear()
+            self._over = True
+        self._wake.set()
+
+    def end(self) -> None:
+        """Let what waits be sent, and then nothing more."""
+        self._over = True
+        self._wake.set()
+
+    async def next(self) -> Mapping[str, Any] | None:
+        """Return the next message as soon as there is one, None at the end."""
+        while not self._messages:
+            if self._over:
+                return None
+            self._wake.clear()
+            await self._wake.wait()
+        return self._messages.popleft()
+
+
+class Server:
+    """One engine's threads, for any number of clients."""
+
+    def __init__(self, engine: Serving, threads: Threads, *, home: str, version: str) -> None:
+        """Serve the threads of ``engine``, whose files are in the directory ``home``."""
+        self._engine = engine
+        self.threads = threads
+        self.home = home
+        self.version = version
+        self._ephemeral: set[str] = set()
+        self._feeds: dict[str, asyncio.Task[Feed]] = {}
+
+    def connect(self) -> Connection:
+        """Return what answers a new client."""
+        return Connection(self, self._engine)
+
+    async def close(self) -> None:
+        """Follow no thread any more."""
+        tasks, self._feeds = list(self._feeds.values()), {}
+        for feed in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(feed, Feed):
+                await feed.close()
+
+    async def feed(self, thread_id: str) -> Feed:
+        """Return what tells of a thread, which is followed from now on. Raises `StoreError`."""
+        task = self._feeds.get(thread_id)
+        if task is None:
+            task = self._feeds[thread_id] = asyncio.create_task(self._start(thread_id))
+        return await asyncio.shield(task)
+
+    async def _start(self, thread_id: str) -> Feed:
+        feed = Feed(self._engine, thread_id)
+        try:
+            await feed.start()
+        except BaseException:
+            self._feeds.pop(thread_id, None)
+            raise
+        return feed
+
+    def leave(self, client: Outgoing) -> None:
+        """Tell a client that has gone nothing more."""
+        for task in self._feeds.values():
+            if task.done() and not task.cancelled() and task.exception() is None:
+                task.result().leave(client)
+
+    def start_ephemeral(self) -> str:
+        """Return the id of a thread that has no goals."""
+        thread_id = self.threads.ephemeral()
+        self._ephemeral.add(thread_id)
+        return thread_id
+
+    def find(self, thread_id: str) -> None:
+        """Raise `Refusal` where a thread is unknown, or can have no goal."""
+        if thread_id in self._ephemeral:
+            raise Refusal(f"ephemeral thread does not support goals: {thread_id}")
+        # A thread of ours that has a name in place of an id is as good.
+        if not self.threads.known(thread_id):
+            protocol.check_thread_id(thread_id)
+            raise Refusal(f"thread not found: {thread_id}")
+
+
+class Connection:
+    """One client: `take` what it says, and send it what `out` has."""
+
+    def __init__(self, server: Server, engine: Serving) -> None:
+        """Wait for ``initialize``."""
+        self.out = Outgoing()
+        self._server = server
+        self._engine = engine
+        self._initialized = False
+
+    def close(self) -> None:
+        """Forget the client, which has gone."""
+        self._server.leave(self.out)
+        self.out.end()
+
+    async def take(self, line: str | bytes) -> None:
+        """Answer one message of the client's; what is malformed gets no answer."""
+        request = protocol.parse(line)
+        if request is None or request.id is None:
+            return
+        try:
+            await self._answer(request.id, request.method, request.params)
+        except Refusal as refusal:
+            self.out.send(protocol.error(request.id, refusal))
+        except GoalError as error:
+            code = protocol.BROKEN if isinstance(error, StoreError) else protocol.INVALID
+            text = f"{error.message}. Hint: {error.hint}" if error.hint else error.message
+            self.out.send(protocol.error(request.id, Refusal(text, code)))
+        except Exception as error:  # noqa: BLE001 - whoever asked must not take it for silence
+            _log.debug("a request failed", error=described(error))
+            broken = Refusal(f"it could not be decided: {described(error)}", protocol.BROKEN)
+            self.out.send(protocol.error(request.id, broken))
+
+    async def _answer(self, request_id: protocol.Id, method: str, given: Any) -> None:
+        protocol.check_method(method)
+        if method == "initialize":
+            self._initialize(request_id, Params(given))
+            return
+        if not self._initialized:
+            raise Refusal("Not initialized")
+        params = Params(given)
+        if method == "thread/start":
+            self._open(request_id, params)
+            return
+        thread_id = params.required("threadId")
+        match method:
+            case "thread/resume":
+                await self._resume(request_id, thread_id)
+            case "thread/goal/get":
+                self._server.find(thread_id)
+                self._respond(request_id, {"goal": self._shown(thread_id)})
+            case "thread/goal/set":
+                await self._set(request_id, thread_id, params)
+            case "thread/goal/clear":
+                await self._clear(request_id, thread_id, params)
+            case "turn/start":
+                await self._start_turn(request_id, thread_id, params)
+            case "turn/steer":
+                await self._steer(request_id, thread_id, params)
+            case _:
+                await self._interrupt(request_id, thread_id, params)
+
+    def _initialize(self, request_id: protocol.Id, params: Params) -> None:
+        if "clientInfo" not in params:
+            raise Refusal("Invalid request: missing field `clientInfo`")
+        if self._initialized:
+            raise Refusal("Already initialized")
+        self._initialized = True
+        system = platform.system().lower()
+        told = {
+            "userAgent": f"goalfsm/{self._server.version} (as codex app-server {_VERSION})",
+            "codexHome": self._server.home,
+            "platformFamily": "unix",
+            "platformOs": "macos" if sys.platform == "darwin" else system,
+        }
+        self._respond(request_id, told)
+
+    def _open(self, request_id: protocol.Id, params: Params) -> None:
+        cwd, ephemeral = params.text("cwd"), params.flag("ephemeral")
+        threads = self._server.threads
+        thread_id = self._server.start_ephemeral() if ephemeral else threads.new(cwd)
+        opened = self._described(thread_id, None, ephemeral=ephemeral)
+        self._respond(request_id, opened)
+        self.out.send(protocol.notification("thread/started", {"thread": opened["thread"]}))
+
+    async def _resume(self, request_id: protocol.Id, thread_id: str) -> None:
+        self._server.find(thread_id)
+        feed = await self._server.feed(thread_id)
+        async with feed.lock:
+            self._respond(request_id, self._described(thread_id, goal := feed.goal))
+            self.out.send(goal_notification(thread_id, goal, None))
+            if feed.run is not None:
+                turn = {"threadId": thread_id, "turn": goals.turn(feed.run)}
+                self.out.send(protocol.notification("turn/started", turn))
+            feed.join(self.out)
+
+    async def _set(self, request_id: protocol.Id, thread_id: str, params: Params) -> None:
+        ask = goals.asked(params)
+        self._server.find(thread_id)
+        feed = await self._joined(thread_id)
+        async with feed.lock:
+            changed = False
+            try:
+                for event in goals.events_for(feed.goal, ask, thread_id):
+                    await self._submit(thread_id, event)
+                    changed = True
+            except Refusal:
+                if changed:  # what was done before it stays, and is told
+                    feed.tell_goal()
+                raise
+            self._respond(request_id, {"goal": self._shown(thread_id)})
+            feed.tell_goal(asked=True)
+
+    async def _clear(self, request_id: protocol.Id, thread_id: str, params: Params) -> None:
+        origin = goals.origin_of(params)
+        self._server.find(thread_id)
+        feed = await self._joined(thread_id)
+        async with feed.lock:
+            there = feed.goal is not None
+            if there:
+                await self._submit(thread_id, e.ClearRequested(origin=origin))
+            self._respond(request_id, {"cleared": there})
+            feed.tell_goal()
+
+    async def _start_turn(self, request_id: protocol.Id, thread_id: str, params: Params) -> None:
+        text, message_id = params.words("input"), params.text("clientUserMessageId")
+        self._server.find(thread_id)
+        feed = await self._joined(thread_id)
+        async with feed.lock:
+            goal = feed.goal
+            if goal is None or goal.status != "active":
+                raise Refusal(
+                    f"a turn belongs to an active goal, and thread {thread_id} has none: "
+                    "thread/goal/set gives it one, or takes it up again"
+                )
+            await self._say(thread_id, text, message_id)
+            if (running := feed.turn_id) is None:
+                feed.answer_at_dispatch(self.out, request_id)
+            else:
+                self._respond(request_id, {"turn": goals.turn(running)})
+
+    async def _steer(self, request_id: protocol.Id, thread_id: str, params: Params) -> None:
+        expected = params.required("expectedTurnId")
+        text, message_id = params.words("input"), params.text("clientUserMessageId")
+        self._server.find(thread_id)
+        feed = await self._joined(thread_id)
+        async with feed.lock:
+            running = _running(feed, expected, "steer")
+            await self._say(thread_id, text, message_id)
+            self._respond(request_id, {"turnId": running})
+
+    async def _interrupt(self, request_id: protocol.Id, thread_id: str, params: Params) -> None:
+        expected = params.required("turnId")
+        self._server.find(thread_id)
+        feed = await self._joined(thread_id)
+        async with feed.lock:
+            _running(feed, expected, "interrupt")
+            await self._submit(thread_id, e.InterruptRequested())
+            self._respond(request_id, {})
+
+    async def _say(self, thread_id: str, text: str, message_id: str | None) -> None:
+        named = message_id or self._server.threads.ephemeral()
+        await self._submit(thread_id, e.SteeringReceived(message_id=named, text=text))
+
+    async def _submit(self, thread_id: str, event: e.Command) -> None:
+        reply = await self._engine.submit(thread_id, event)
+        if not reply.ok:
+            raise Refusal(f"{reply.message}. Hint: {reply.hint}" if reply.hint else reply.message)
+
+    async def _joined(self, thread_id: str) -> Feed:
+        feed = await self._server.feed(thread_id)
+        feed.join(self.out)
+        return feed
+
+    def _shown(self, thread_id: str) -> dict[str, Any] | None:
+        goal = self._engine.status(thread_id).goal
+        return None if goal is None else goals.shown(goal, thread_id)
+
+    def _described(
+        self, thread_id: str, goal: Goal | None, *, ephemeral: bool = False
+    ) -> dict[str, Any]:
+        return goals.thread(
+            thread_id,
+            cwd=self._server.threads.cwd(thread_id),
+            version=self._server.version,
+            now=int(time.time()),
+            goal=goal,
+            ephemeral=ephemeral,
+        )
+
+    def _respond(self, request_id: protocol.Id, result: Mapping[str, Any]) -> None:
+        self.out.send(protocol.response(request_id, result))
+
+
+def _running(feed: Feed, expected: str, to: str) -> str:
+    """Return the running turn; raise `Refusal` where it is not the one that is meant."""
+    running = feed.turn_id
+    if running is None:
+        raise Refusal(f"no active turn to {to}")
+    if running != expected:
+        raise Refusal(f"expected active turn id `{expected}` but found `{running}`")
+    return running

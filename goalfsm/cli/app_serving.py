@@ -1,0 +1,143 @@
+"""Serve goals to clients of Codex's app-server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from goalfsm import __version__
+from goalfsm.cli import arguments, describing, exits, options, places
+from goalfsm.cli.arguments import HintedError
+from goalfsm.cli.program_command import ProgramCommand, program_of
+from goalfsm.errors import GoalError
+
+if TYPE_CHECKING:
+    from goalfsm.appserver.server import Server
+    from goalfsm.daemon.config import WorkerConfig
+    from goalfsm.daemon.engine import Engine
+
+_Clients = Callable[["Server"], AbstractAsyncContextManager[None]]
+_STDIO: Final = "stdio://"
+_UNIX: Final = "unix://"
+_NOT_GIVEN: Final = (
+    "prompt_arg",
+    "stdin",
+    "output",
+    "turn_timeout",
+    "silence_timeout",
+    "env_names",
+)
+
+
+@click.command("app-server", cls=ProgramCommand)
+@options.database_only
+@click.option(
+    "--listen",
+    default=_STDIO,
+    show_default=True,
+    metavar="stdio://|unix://PATH",
+    help="One client over stdin and stdout, or any number over WebSocket on a Unix socket.",
+)
+@click.option(
+    "--agent",
+    type=click.Choice(describing.AGENTS),
+    help="Who works on new threads; what follows -- are arguments of its own.",
+)
+@click.option(
+    "--grace",
+    type=arguments.duration,
+    default="10s",
+    show_default=True,
+    metavar="DURATION",
+    help="How long running turns may go on after SIGTERM, or the end of stdin.",
+)
+@click.pass_context
+def app_server_command(
+    ctx: click.Context, /, db: Path, listen: str, agent: str | None, grace: float
+) -> int:
+    """Serve thread/goal/set, get and clear as Codex's app-server does, with their notifications.
+
+    New threads are worked on by the agent or PROGRAM; every other thread of the database that has
+    a program is served as well.
+    """
+    from goalfsm.daemon import logs  # noqa: PLC0415  it loads the whole engine
+
+    place = _place(listen)
+    given: dict[str, Any] = {"agent": agent, **dict.fromkeys(_NOT_GIVEN)}
+    worker = describing.worker(program_of(ctx), None, given, required=False)
+    logs.configure(json=False, level="warning")
+    asyncio.run(_serve(db, place, worker, grace))
+    return exits.OK
+
+
+def _place(listen: str) -> Path | None:
+    """Return the path of the socket to listen at, None for stdin and stdout."""
+    if listen == _STDIO:
+        return None
+    path = listen.removeprefix(_UNIX)
+    if path == listen or not path:
+        raise HintedError(
+            f"--listen {listen} is neither {_STDIO} nor {_UNIX}PATH",
+            f"like --listen {_UNIX}goals.sock",
+        )
+    return Path(path).absolute()
+
+
+async def _serve(db: Path, place: Path | None, worker: WorkerConfig | None, grace: float) -> None:
+    from goalfsm.appserver.server import Server  # noqa: PLC0415  it loads the whole engine
+    from goalfsm.appserver.threads import StoredThreads  # noqa: PLC0415  the same
+    from goalfsm.cli.hosting import engine_on  # noqa: PLC0415  the same
+    from goalfsm.daemon.signals import stopping_on_signals  # noqa: PLC0415  the same
+    from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  the same
+
+    clients = None if place is None else _listening(place, db)
+    store = SqliteStore.open(db)
+    try:
+        engine, _ = engine_on(store, db, grace_s=grace)
+        async with engine:
+            threads = StoredThreads(store, worker, places.working_directory())
+            server = Server(engine, threads, home=str(db.parent), version=__version__)
+            with stopping_on_signals(engine, grace):
+                if clients is None:
+                    await _one(engine, server)
+                else:
+                    async with clients(server):
+                        click.echo(f"listening at {_UNIX}{place}; Ctrl-C stops", err=True)
+                        await engine.wait()
+            await server.close()
+    finally:
+        store.close()
+
+
+async def _one(engine: Engine, server: Server) -> None:
+    """Serve the client at stdin until it ends, or the engine does."""
+    from goalfsm.appserver.stdio import serve_stdio  # noqa: PLC0415  it loads the whole engine
+
+    client = asyncio.ensure_future(serve_stdio(server))
+    over = asyncio.ensure_future(engine.wait())
+    await asyncio.wait({client, over}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (client, over):
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await client
+    with contextlib.suppress(asyncio.CancelledError):
+        await over
+
+
+def _listening(place: Path, db: Path) -> _Clients:
+    try:
+        from goalfsm.appserver.websocket import listening  # noqa: PLC0415  only for a socket
+    except ImportError as error:
+        raise GoalError(
+            f"WebSocket is not installed ({error.name} is missing)",
+            code="extra_missing",
+            hint="pip install 'goalfsm[appserver]'",
+        ) from error
+
+    return lambda server: listening(server, place, str(db))
