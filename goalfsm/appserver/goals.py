@@ -45,6 +45,7 @@ DEPARTURES: Final = tuple(
     """
 A new objective for a complete goal makes a new goal, which has used nothing.
 A complete goal gets no other status: a new objective or a clear follows it.
+Only an active goal can be paused or blocked; one that has stopped keeps its status.
 `usageLimited` and `budgetLimited` are found out and cannot be set.
 After a budget is crossed one more turn winds the work down, and its use is counted.
 A blocked claim of the model's blocks the goal only when three turns in a row made one.
@@ -127,16 +128,16 @@ def _given(ask: Asked) -> tuple[e.Command, ...]:
 
 
 def _status(goal: Goal, ask: Asked) -> tuple[e.Command, ...]:
-    match ask.status:
-        case "active" if goal.status in {PAUSED, BLOCKED}:
-            return (e.ResumeRequested(origin=ask.origin),)
-        case "active" if goal.status == LIMITED:
-            return (e.BudgetChanged(limits=Limits(), origin=ask.origin),)
-        case "paused" if goal.status != LIMITED:
-            return (e.PauseRequested(origin=ask.origin),)
-        case _ if ask.status != goal.status:
-            return _declared(ask)
-    return ()
+    if ask.status is None or ask.status == status_of(goal):
+        return ()
+    if ask.status == ACTIVE and goal.status == LIMITED:
+        return (e.BudgetChanged(limits=Limits(), origin=ask.origin),)
+    if ask.status == ACTIVE:
+        return (e.ResumeRequested(origin=ask.origin),)
+    if ask.status == PAUSED:
+        # A limited goal does nothing that a pause could stop.
+        return () if goal.status == LIMITED else (e.PauseRequested(origin=ask.origin),)
+    return _declared(ask)
 
 
 def _declared(ask: Asked) -> tuple[e.Command, ...]:

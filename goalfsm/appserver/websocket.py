@@ -37,7 +37,6 @@ async def listening(server: Server, place: Path, db: str) -> AsyncIterator[None]
     A process that a turn of the database ``db`` has started is refused: what the model may ask it
     asks by its tools. Raises `GoalError` where the socket cannot be had.
     """
-
     us = (os.getpid(), identity.start_time(os.getpid()))
 
     def admitted(client: ServerConnection, request: Request) -> Response | None:

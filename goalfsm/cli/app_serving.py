@@ -25,14 +25,15 @@ if TYPE_CHECKING:
 _Clients = Callable[["Server"], AbstractAsyncContextManager[None]]
 _STDIO: Final = "stdio://"
 _UNIX: Final = "unix://"
-_NOT_GIVEN: Final = (
-    "prompt_arg",
-    "stdin",
-    "output",
-    "turn_timeout",
-    "silence_timeout",
-    "env_names",
-)
+_AS_IT_IS: Final = {
+    "prompt_arg": False,
+    "stdin": None,
+    "output": None,
+    "turn_timeout": None,
+    "silence_timeout": None,
+    "env_names": (),
+}
+"""What a program is started with where nothing is said of it."""
 
 
 @click.command("app-server", cls=ProgramCommand)
@@ -69,7 +70,7 @@ def app_server_command(
     from goalfsm.daemon import logs  # noqa: PLC0415  it loads the whole engine
 
     place = _place(listen)
-    given: dict[str, Any] = {"agent": agent, **dict.fromkeys(_NOT_GIVEN)}
+    given: dict[str, Any] = {"agent": agent, **_AS_IT_IS}
     worker = describing.worker(program_of(ctx), None, given, required=False)
     logs.configure(json=False, level="warning")
     asyncio.run(_serve(db, place, worker, grace))

@@ -159,6 +159,27 @@ def test_a_raised_budget_reopens_the_goal() -> None:
     assert thread.sent("budget_limit") == 2
 
 
+def test_a_budget_can_be_raised_without_taking_the_goal_up_again() -> None:
+    thread = spent(tokens=100)
+    thread.use(100)
+    thread.end()
+    sent = thread.sent()
+    thread.do(e.BudgetChanged(limits=Limits(tokens=300), reopen=False))
+    assert thread.reply.code == "budget_changed"
+    assert (thread.status, thread.goal.token_budget) == ("budgetLimited", 300)
+    assert thread.goal.limited_by == "tokens"
+    assert (thread.wind_down, thread.sent()) == ("owed", sent)
+    thread.do(e.BudgetChanged(limits=Limits()))
+    assert (thread.reply.code, thread.status) == ("reopened", "active")
+    assert thread.goal.limited_by is None
+
+
+def test_a_budget_of_a_goal_that_is_not_limited_is_changed_either_way() -> None:
+    thread = spent(tokens=100)
+    thread.do(e.BudgetChanged(limits=Limits(tokens=300), reopen=False))
+    assert (thread.status, thread.goal.token_budget) == ("active", 300)
+
+
 def test_a_budget_raised_during_the_wind_down_calls_it_off() -> None:
     thread = spent(tokens=100)
     thread.use(100)

@@ -26,6 +26,18 @@ def test_an_objective_makes_an_active_goal_and_sends_the_first_continuation() ->
     assert thread.history == [SetEntry(source="command", goal=goal)]
 
 
+def test_a_goal_that_is_given_paused_has_no_turn_before_it_is_resumed() -> None:
+    thread = Thread()
+    thread.do(e.ObjectiveGiven(objective="Ship it", paused=True))
+    assert thread.reply.message == f"goal {thread.goal.goal_id} is paused"
+    assert (thread.status, thread.goal.pause_reason) == ("paused", "user")
+    assert not thread.asked(f.SendWork)
+    thread.wait(seconds=60)
+    thread.do(e.ResumeRequested())
+    assert (thread.status, thread.goal.active_seconds) == ("active", 0)
+    assert len(thread.asked(f.SendWork)) == 1
+
+
 @pytest.mark.parametrize(
     ("given", "code"),
     [
