@@ -200,6 +200,8 @@ FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "reason": st.sampled_from(get_args(PauseReason)),
     "relative": st.booleans(),
     "replace": st.booleans(),
+    "paused": st.booleans(),
+    "reopen": st.booleans(),
     "run_id": st.sampled_from(RUNS),
     "run_token": st.none() | st.sampled_from(TOKENS),
     "seen_ms": moments | st.just(0),
