@@ -26,7 +26,7 @@ def layers(contract: str) -> list[list[str]]:
 
 def stages() -> list[str]:
     """Return the parts that follow a commit, in the order in which the engine asks them."""
-    tree = ast.parse((ROOT / "goalfsm/daemon/engine.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "goalfsm/daemon/composition.py").read_text(encoding="utf-8"))
     (order,) = (
         node.value
         for node in ast.walk(tree)
