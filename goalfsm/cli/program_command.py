@@ -36,7 +36,8 @@ class ProgramCommand(click.Command):
             said = error.format_message()
             raise HintedError(said, f"{ctx.command_path} --help lists them; {hint}") from None
         except click.UsageError as error:
-            if not program and error.message.startswith("Got unexpected extra argument"):
+            extra = error.message.startswith("Got unexpected extra argument")
+            if extra and _PROGRAM not in ctx.meta:
                 raise HintedError(*_behind(ctx, given)) from None
             raise
 
