@@ -291,7 +291,10 @@ def _open_streams() -> None:
 
 def _let_go_of_output() -> None:
     """Have what is still to be flushed go nowhere: it could not be written before either."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # The number itself: where something stands for `sys.stdout`, its file is not ours to replace.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
 
 
 def complain(message: str, hint: str = "", status: int = exits.USAGE) -> int:
