@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test quick verify lint types fresh docs man rows coverage floors diagrams bench containment simulate crash mutants lock clean
+.PHONY: help setup run test quick verify lint types fresh docs man rows coverage floors diagrams picture bench containment simulate crash mutants lock clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -85,6 +85,9 @@ floors: .venv-floors/.ready ## Run tests with the lowest versions of the depende
 
 diagrams: setup ## Write diagrams/ and the generated blocks of the docs
 	$(BIN)/python -m goalfsm.diagram.docs.files
+
+picture: setup ## Write docs/ui.svg, the picture of the terminal interface
+	$(BIN)/python -m tests.ui.picture
 
 bench: .venv-bench/.ready ## Measure beside the peers; QUICK=1 is coarse and writes nothing
 	.venv-bench/bin/python -m tests.bench $(if $(QUICK),--quick,--write)

@@ -13,6 +13,7 @@ _UNSEEN: Final = re.compile(
 )
 _XML: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _QUOTES: Final = str.maketrans({'"': "&quot;", "'": "&#39;"})
+_SHORT: Final = 160
 _COMPACT_FROM: Final = 100_000
 _UNITS: Final = (
     (10**12, "T"),
@@ -50,6 +51,11 @@ def shortened(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… ({len(text) - limit:,} more characters)"
+
+
+def short(text: str) -> str:
+    """Return ``text`` on one line, at most so long that a reader still sees the rest."""
+    return shortened(line(text), _SHORT)
 
 
 def duration(seconds: float) -> str:

@@ -93,6 +93,7 @@ SECTIONS: Final = (
         "See what is going on",
         (
             Entry("reading", "status", "Where a thread is: goal, budgets, activity."),
+            Entry("interface", "ui", "Look at goals and talk to them, in the terminal."),
             Entry("chipping", "chip", "The same on one line, for a prompt or a terminal's bar."),
             Entry("onlooking", "watch", "Look on while others work."),
             Entry("reading", "list", "All threads of the database, or of all of them."),

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_type_hints
 
 import click
 import msgspec
 
 from goalfsm.errors import GoalError
-from goalfsm.goal.model import COST_SCALE, MAX_COUNT
+from goalfsm.goal import amounts
 from goalfsm.goal.validation import Rejected, check_objective, check_text
 from goalfsm.session.events import Setting
 from goalfsm.session.policy import Policy
@@ -21,14 +19,7 @@ from goalfsm.session.policy import Policy
 if TYPE_CHECKING:
     from recovery import Rule
 
-_DURATION: Final = re.compile(
-    r"(?P<bare>\d+(?:\.\d+)?)"
-    r"|(?:(?P<d>\d+)d)?(?:(?P<h>\d+)h)?(?:(?P<m>\d+)m)?(?:(?P<s>\d+(?:\.\d+)?)s)?",
-    re.IGNORECASE | re.ASCII,
-)
-_SECONDS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1, "bare": 1}
-_COUNT: Final = re.compile(r"(\d+(?:[_,]\d{3})*|\d+(?:\.\d+)?)([kmg]?)", re.IGNORECASE | re.ASCII)
-_SCALE: Final = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
+_Amount = TypeVar("_Amount", int, float)
 NO_LIMIT: Final = "none"
 HOST_SETTINGS: Final = ("retries", "compacts")
 """Settings that leave a recovery to the host: here that is an engine, and nobody else."""
@@ -44,16 +35,7 @@ class HintedError(click.UsageError):
 
 def duration(text: str) -> float:
     """Return the seconds of a text like 90, 90s, 5m, 1h30m or 2d; zero is no duration."""
-    found = _DURATION.fullmatch(text.strip())
-    parts = {} if found is None else {k: v for k, v in found.groupdict().items() if v}
-    seconds = sum(float(count) * _SECONDS[unit] for unit, count in parts.items())
-    if seconds > MAX_COUNT:
-        raise HintedError(f"{text!r} is too long", f"at most {MAX_COUNT:,} seconds")
-    if not seconds:
-        raise HintedError(
-            f"{text!r} is not a duration", "write it like 90, 90s, 5m or 1h30m, above 0"
-        )
-    return seconds
+    return _read(amounts.duration, text)
 
 
 def moment_before(text: str) -> int:
@@ -72,43 +54,28 @@ def moment_before(text: str) -> int:
 
 def seconds(text: str) -> int:
     """Return the whole seconds of a duration, for a budget."""
-    exact = duration(text)
-    if exact != int(exact):
-        raise HintedError(f"{text!r} is not a whole number of seconds", "round it: 90, 5m")
-    return int(exact)
+    return _read(amounts.whole_seconds, text)
 
 
 def count(what: str, *, minimum: int = 1) -> Callable[[str], int]:
     """Return what reads a whole number, also one written like 200k, 1.5M or 1_000."""
 
     def convert(text: str) -> int:
-        found = _COUNT.fullmatch(text.strip())
-        number = (
-            Decimal(re.sub("[_,]", "", found[1])) * _SCALE[found[2].lower()]
-            if found
-            else Decimal("NaN")
-        )
-        if not number.is_nan() and number > MAX_COUNT:
-            raise HintedError(f"{text!r} is too large for a {what}", f"at most {MAX_COUNT:,}")
-        if number.is_nan() or number != int(number) or number < minimum:
-            least = "a positive whole number" if minimum else "a whole number, 0 or more"
-            raise HintedError(f"{text!r} is not a {what}", f"give {least}, like 20 or 200k")
-        return int(number)
+        return _read(lambda given: amounts.count(given, what, minimum=minimum), text)
 
     return convert
 
 
 def cost(text: str) -> int:
     """Return an amount of the account's currency, written like 2.50, in millionths."""
+    return _read(amounts.cost, text)
+
+
+def _read(amount: Callable[[str], _Amount], text: str) -> _Amount:
     try:
-        amount = Decimal(text.strip()) * COST_SCALE
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or amount != int(amount) or not 0 < amount <= MAX_COUNT:
-        raise HintedError(
-            f"{text!r} is not a cost", "give a positive amount, like 2.50 (6 decimals at most)"
-        )
-    return int(amount)
+        return amount(text)
+    except amounts.AmountInvalid as error:
+        raise HintedError(error.message, error.hint) from None
 
 
 def or_none(convert: Callable[[str], int]) -> Callable[[str], int | str]:

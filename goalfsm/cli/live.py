@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from goalfsm.daemon.flow import notices
-from goalfsm.daemon.remote.narrating import Narrator, by_guard, short
+from goalfsm.daemon.remote.narrating import Narrator, by_guard
 from goalfsm.session.budgets import Spent, money
-from goalfsm.text import compact_tokens, duration, line
+from goalfsm.text import compact_tokens, duration, line, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import msgspec
 from goalfsm.daemon.flow import notices
 from goalfsm.session import events
 from goalfsm.session.budgets import money
-from goalfsm.text import awaited, compact_tokens, duration, line, shortened, visible
+from goalfsm.text import awaited, compact_tokens, duration, line, short, visible
 from goalfsm.views.explain import moment
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from goalfsm.session.state import Decision
     from goalfsm.views.status import Status
 
-MAX_WORDS: Final = 160
 _SHORT_ID: Final = 8
 _EVENT: Final[Any] = events.Event
 _HELD: Final = 4_000
@@ -28,11 +27,6 @@ def event_of(data: dict[str, Any]) -> events.Event:
     """Return the event that a notice holds; what authorises somebody stays empty."""
     event: events.Event = msgspec.convert({"token": "", "run_token": ""} | data, _EVENT)
     return event
-
-
-def short(text: str) -> str:
-    """Return text on one line, at most so long that a reader still sees the rest."""
-    return shortened(line(text), MAX_WORDS)
 
 
 def why(decision: Decision) -> str:

@@ -1,0 +1,386 @@
+"""The interface itself: which screen is shown, which key asks for what."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+
+from rich.markdown import Markdown
+from rich.text import Text
+from textual.app import App
+
+from goalfsm.daemon.flow import notices
+from goalfsm.daemon.remote.narrating import Narrator
+from goalfsm.errors import GoalError
+from goalfsm.goal.model import COMPLETE
+from goalfsm.templates.finding import every
+from goalfsm.text import line, visible
+from goalfsm.ui import asking
+from goalfsm.ui.following import Follower
+from goalfsm.ui.forms import Choice, Field, Form, Page
+from goalfsm.ui.screens import GoalScreen, GoalsScreen
+from goalfsm.ui.source import Look, Source
+from goalfsm.views.actions import Action, Name, actions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from textual.binding import BindingType
+
+    from goalfsm.daemon.flow.notices import Notice
+
+LOOK_S: Final = 1.0
+"""How often what is shown is read anew; what an engine tells is shown at once."""
+_NO_TEMPLATE: Final = "-"
+_YES: Final = "yes"
+HELP: Final = """\
+n  new goal, from a template or without     w  why it last went on, waited or stopped
+s  steer: tell the work something           r  report: criteria, evidence, verifiers
+p  pause, or resume                         l  list of all goals
+e  edit the objective                       !  the command that takes the work on
+b  change budgets                           /  find a goal in the list
+a  accept the completion claim              ?  this help
+x  reject it, with feedback                 q  quit: the work goes on
+i  interrupt the running turn
+c  clear: give the goal up                  enter  what is possible now; esc  back
+
+Nothing here drives a goal. goalfsm run and goalfsm daemon do; what is asked here is recorded
+where nobody does, and taken up by the next one.
+"""
+
+
+class Surroundings(NamedTuple):
+    """What the interface is given by whoever starts it.
+
+    ``speak`` puts a thread's name into a command line; ``give`` runs ``goalfsm set`` with these
+    words for a thread and returns whether it worked, and what it said.
+    """
+
+    directory: Path
+    speak: Callable[[str, str], str]
+    give: Callable[[str, Sequence[str]], tuple[bool, str]]
+
+
+class GoalsApp(App[None]):
+    """Goals, looked at and talked to from a terminal."""
+
+    TITLE = "goalfsm"
+    CSS_PATH = "style.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("n", "ask('new')", "New"),
+        ("s", "ask('steer')", "Steer"),
+        ("p", "pause_or_resume", "Pause/resume"),
+        ("e", "ask('edit')", "Edit"),
+        ("b", "ask('budget')", "Budget"),
+        ("a", "ask('accept')", "Accept"),
+        ("x", "ask('reject')", "Reject"),
+        ("i", "ask('interrupt')", "Interrupt"),
+        ("w", "why", "Why"),
+        ("l", "goals", "Goals"),
+        ("r", "report", "Report"),
+        ("c", "ask('clear')", "Clear"),
+        ("exclamation_mark", "command", "Command"),
+        ("slash", "find", "Find"),
+        ("question_mark", "help", "Help"),
+        ("q", "quit", "Quit"),
+        ("enter", "menu", "Menu"),
+    ]
+
+    def __init__(self, source: Source, around: Surroundings, thread_id: str | None = None) -> None:
+        """Show ``thread_id``, or all threads."""
+        super().__init__()
+        self._source, self._around, self._first = source, around, thread_id
+        self._goals = GoalsScreen()
+        self._goal: GoalScreen | None = None
+        self._follower: Follower | None = None
+        self._narrator = Narrator()
+        self._looking = asyncio.Lock()
+
+    async def on_mount(self) -> None:
+        """Show the first screen, and keep it up to date."""
+        await self.push_screen(self._goals)
+        if self._first is not None:
+            await self._open(self._first)
+        await self.refresh_now()
+        self.set_interval(LOOK_S, self.refresh_now)
+
+    def on_unmount(self) -> None:
+        """Follow nobody any more."""
+        if self._follower is not None:
+            self._follower.stop()
+
+    async def refresh_now(self) -> None:
+        """Read what is shown anew."""
+        if self._looking.locked():
+            return
+        async with self._looking:
+            goal = self._goal
+            try:
+                if goal is None:
+                    found = await asyncio.to_thread(self._source.threads)
+                    if self._goals.is_drawn:
+                        self._goals.show(found)
+                else:
+                    self._show(goal, await asyncio.to_thread(self._source.look, goal.thread_id))
+            except (GoalError, OSError) as error:
+                self._complain(error)
+
+    def _show(self, screen: GoalScreen, look: Look) -> None:
+        # The person may have left it, or everything, while it was read.
+        if screen is not self._goal or not screen.is_drawn:
+            return
+        hint = "" if look.status is None else look.status.hint
+        spoken = self._around.speak(hint, screen.thread_id) if hint else ""
+        screen.show(look, self._source.now_ms(), spoken)
+
+    async def _open(self, thread_id: str) -> None:
+        self._goal = GoalScreen(thread_id)
+        self._narrator = Narrator()
+        await self.push_screen(self._goal)
+        self._follower = Follower(self._source, thread_id, self._hear)
+        self._follower.start()
+
+    def _hear(self, thread_id: str, notice: Notice) -> None:
+        """Bring a notice from the follower's thread to this one."""
+        if self.is_running:
+            self.call_later(self._told, thread_id, notice)
+
+    async def _told(self, thread_id: str, notice: Notice) -> None:
+        screen = self._goal
+        if screen is None or screen.thread_id != thread_id or not screen.is_drawn:
+            return
+        for row in self._narrator.lines(notice):
+            screen.tell(row)
+        if isinstance(notice, notices.StatusChanged | notices.Settled | notices.Ended):
+            await self.refresh_now()
+
+    # What keys do.
+
+    async def on_data_table_row_selected(self) -> None:
+        """Open the chosen thread."""
+        await self.action_menu()
+
+    async def action_menu(self) -> None:
+        """Open the chosen thread, or offer what is possible on the open one."""
+        if self._goal is None:
+            chosen = self._goals.chosen()
+            if chosen is not None:
+                await self._open(chosen)
+                await self.refresh_now()
+            return
+        offered = self._actions()
+        rows = [(one.name, _keyed(one), self._speak(one.command)) for one in offered]
+        self.push_screen(Choice("What now?", rows), self._chosen)
+
+    def _chosen(self, name: str | None) -> None:
+        if name is not None:
+            self._start(name)
+
+    async def action_goals(self) -> None:
+        """Go back to all goals."""
+        if self._goal is None:
+            return
+        if self._follower is not None:
+            self._follower.stop()
+        self._goal = self._follower = None
+        await self.pop_screen()
+        await self.refresh_now()
+
+    async def key_escape(self) -> None:
+        """Go back to all goals from an open one."""
+        if self.screen is self._goal:
+            await self.action_goals()
+
+    async def action_find(self) -> None:
+        """Find a goal: in the list."""
+        await self.action_goals()
+        self._goals.action_find()
+
+    def action_help(self) -> None:
+        """Say what each key does."""
+        self.push_screen(Page("Keys", Text(HELP)))
+
+    async def action_why(self) -> None:
+        """Show the chain of decisions."""
+        await self._page("Why", self._source.why)
+
+    async def action_report(self) -> None:
+        """Show the goal's record."""
+        await self._page("Report", self._source.report)
+
+    async def _page(self, title: str, read: Callable[[str], Any]) -> None:
+        thread_id = self._thread()
+        if thread_id is None:
+            return
+        try:
+            found = await asyncio.to_thread(read, thread_id)
+        except (GoalError, OSError) as error:
+            self._complain(error)
+            return
+        if isinstance(found, str):
+            self.push_screen(Page(title, Markdown(found)))
+            return
+        words = "\n".join(self._around.speak(row, thread_id) for row in found)
+        self.push_screen(Page(title, Text(visible(words))))
+
+    def action_command(self) -> None:
+        """Show the command lines of all that is possible, and copy the one that takes work on."""
+        offered = [action for action in self._actions() if action.command]
+        look = None if self._goal is None else self._goal.look
+        hint = "" if look is None or look.status is None else self._speak(look.status.hint)
+        if hint:
+            self.copy_to_clipboard(hint)
+        rows = [f"{action.words:<22}{self._speak(action.command)}" for action in offered]
+        first = [f"{'now (copied)':<22}{hint}", ""] if hint else []
+        self.push_screen(Page("The same from a shell", Text("\n".join([*first, *rows]))))
+
+    def action_pause_or_resume(self) -> None:
+        """Pause what goes on, resume what is paused."""
+        names = {action.name for action in self._actions()}
+        self._start("resume" if "resume" in names else "pause")
+
+    def action_ask(self, name: str) -> None:
+        """Ask for something; what has to be known for it is asked of the person first."""
+        self._start(name)
+
+    # What is asked.
+
+    def _start(self, name: str) -> None:
+        self.run_worker(self._asked(name), group="asking", exclusive=True)
+
+    async def _asked(self, name: str) -> None:
+        if self._goal is None and name != "new":
+            await self.action_menu()
+        if name == "new":
+            await self._new()
+            return
+        look = None if self._goal is None else self._goal.look
+        action = next((one for one in self._actions() if one.name == name), None)
+        if action is None or look is None or look.status is None:
+            self.notify(f"There is nothing to {name} now.", severity="warning")
+            return
+        given = await self._filled(action, look)
+        if given is None:
+            return
+        try:
+            asked = asking.event(action.name, look.status, given)
+            thread_id = look.status.thread_id
+            reply = await asyncio.to_thread(self._source.send, thread_id, asked)
+        except (GoalError, OSError) as error:
+            self._complain(error)
+            return
+        hint = f"\n{self._around.speak(reply.hint, thread_id)}" if reply.hint else ""
+        words = reply.message or reply.code.replace("_", " ")
+        self.notify(f"{words}{hint}", severity="information" if reply.ok else "error", markup=False)
+        await self.refresh_now()
+
+    async def _filled(self, action: Action, look: Look) -> dict[str, str] | None:
+        """Return what a person fills in for an action; None where it is given up."""
+        status = look.status
+        if status is None:
+            return None
+        wanted = asking.fields(action.name, status)
+        if wanted:
+            title = action.words.capitalize()
+            return await self.push_screen_wait(
+                Form(title, wanted, command=self._speak(action.command))
+            )
+        if action.name == "clear" and not await self._sure("Give the goal up?", "clear it"):
+            return None
+        return {}
+
+    async def _sure(self, question: str, words: str) -> bool:
+        choices = (("no", "no, leave it", ""), (_YES, f"yes, {words}", ""))
+        return await self.push_screen_wait(Choice(question, choices)) == _YES
+
+    async def _new(self) -> None:
+        """Give a goal: which template, its inputs, and whether an unfinished goal is given up."""
+        look = None if self._goal is None else self._goal.look
+        goal = None if look is None or look.status is None else look.status.goal
+        replace = goal is not None and goal.status != COMPLETE
+        if replace and not await self._sure("The goal is unfinished. Replace it?", "replace it"):
+            return
+        templates = {found.name: found for found in every(self._around.directory)}
+        rows = [(name, name, f"{found.source} template") for name, found in templates.items()]
+        picked = await self.push_screen_wait(
+            Choice("New goal", [(_NO_TEMPLATE, "without a template", ""), *rows])
+        )
+        if picked is None:
+            return
+        thread = Field("thread", "Thread", value=self._thread() or self._first or "")
+        inputs: tuple[Field, ...] = _PLAIN
+        if picked != _NO_TEMPLATE:
+            try:
+                head = templates[picked].parse().head
+            except GoalError as error:
+                self._complain(error)
+                return
+            inputs = tuple(
+                Field(f"input-{name}", line(spec.description) or name, value=spec.default or "")
+                for name, spec in head.inputs.items()
+            )
+        given = await self.push_screen_wait(
+            Form("New goal", (thread, *inputs), command="goalfsm set …")
+        )
+        if given is None:
+            return
+        words = _words(None if picked == _NO_TEMPLATE else picked, given)
+        words = [*(["--replace"] if replace else []), *words]
+        thread_id = given["thread"]
+        worked, said = await asyncio.to_thread(self._around.give, thread_id, words)
+        self.notify(said, severity="information" if worked else "error", markup=False)
+        if worked and thread_id and self._goal is None:
+            await self._open(thread_id)
+        await self.refresh_now()
+
+    def _thread(self) -> str | None:
+        return self._goals.chosen() if self._goal is None else self._goal.thread_id
+
+    def _actions(self) -> tuple[Action, ...]:
+        look = None if self._goal is None else self._goal.look
+        return () if look is None or look.status is None else actions(look.status)
+
+    def _speak(self, command: str) -> str:
+        thread_id = self._thread()
+        return self._around.speak(command, thread_id) if thread_id and command else ""
+
+    def _complain(self, error: GoalError | OSError) -> None:
+        hint = getattr(error, "hint", "")
+        words = f"{error}\nHint: {hint}" if hint and "Hint:" not in str(error) else f"{error}"
+        self.notify(words, severity="error", markup=False)
+
+
+_PLAIN: Final = (
+    Field("objective", "Objective"),
+    Field("criterion", "Criterion", "what shows that it is reached; may be empty"),
+    Field("verify", "Check", "a command that must exit with 0; may be empty"),
+    Field("tokens", "Token budget", "like 200k; may be empty"),
+    Field("time", "Time budget", "like 1h30m; may be empty"),
+    Field("agent", "Agent", "codex, claude, pi, or empty"),
+    Field("program", "Program", "in place of an agent; may be empty"),
+)
+_OPTIONS: Final = ("criterion", "verify", "tokens", "time", "agent")
+
+
+def _words(template: str | None, given: dict[str, str]) -> list[str]:
+    """Return what ``goalfsm set`` is called with for what was filled in."""
+    if template is not None:
+        inputs = [
+            f"{name.removeprefix('input-')}={value}"
+            for name, value in given.items()
+            if name.startswith("input-") and value
+        ]
+        return ["-t", template, *inputs]
+    options = [word for name in _OPTIONS if given[name] for word in (f"--{name}", given[name])]
+    program = ["--", *shlex.split(given["program"])] if given["program"] else []
+    return [*options, given["objective"], *program]
+
+
+def _keyed(action: Action) -> str:
+    return f"{action.key or ' '}  {action.words}"
+
+
+__all__ = ["GoalsApp", "Name", "Surroundings"]

@@ -1,0 +1,174 @@
+"""Where the interface gets what it shows, and where what people ask goes; all of it may block."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+from goalfsm.daemon.remote import client
+from goalfsm.daemon.remote.reading import decisions_of, driver_of, events_of
+from goalfsm.errors import GoalError, NoDatabase
+from goalfsm.session import codec
+from goalfsm.store.sqlite import SqliteStore
+from goalfsm.views.explain import explain
+from goalfsm.views.report import gather, markdown, record
+from goalfsm.views.status import project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from goalfsm.daemon.flow.notices import Notice
+    from goalfsm.session.events import Event
+    from goalfsm.session.state import Reply
+    from goalfsm.store.port import Store
+    from goalfsm.views.status import Status
+
+Link = Literal["nobody", "answers", "silent"]
+"""Whether an engine serves the database; ``silent``: it is there and says nothing."""
+
+_EVENTS = 20_000
+_SILENT_S = 2.0
+
+
+class Look(NamedTuple):
+    """One thread as it stands, None where there is no such thread, and who serves it."""
+
+    status: Status | None
+    link: Link = "nobody"
+
+
+class Source(Protocol):
+    """What the interface shows."""
+
+    def now_ms(self) -> int:
+        """Return the time in unix milliseconds."""
+        ...
+
+    def threads(self) -> tuple[Status, ...]:
+        """Return how all threads stand, by name."""
+        ...
+
+    def look(self, thread_id: str) -> Look:
+        """Return how a thread stands, and whether its engine answers."""
+        ...
+
+    def why(self, thread_id: str) -> tuple[str, ...]:
+        """Return why the thread last went on, waited or stopped, in lines."""
+        ...
+
+    def report(self, thread_id: str) -> str:
+        """Return the goal's record as Markdown; raise GoalError where there is no goal."""
+        ...
+
+    def follow(self, thread_id: str) -> Iterator[Notice]:
+        """Yield what an engine tells about the thread; raise GoalError where there is none."""
+        ...
+
+    def send(self, thread_id: str, event: Event) -> Reply:
+        """Have an event decided; raise GoalError where nothing was written."""
+        ...
+
+
+class Database:
+    """The threads of one database, with an engine that serves it or without."""
+
+    def __init__(self, path: Path) -> None:
+        """Look at ``path``, which need not exist yet."""
+        self._path = path
+
+    def now_ms(self) -> int:
+        """Return the time in unix milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    def threads(self) -> tuple[Status, ...]:
+        """Return how all threads stand, by name."""
+        store = self._open()
+        if store is None:
+            return ()
+        try:
+            driver, now = driver_of(store), self.now_ms()
+            return tuple(
+                project(codec.decode(stored.state), now, thread_id=row.thread_id, driver=driver)
+                for row in store.sessions.threads()
+                if (stored := store.sessions.load(row.thread_id)) is not None
+            )
+        finally:
+            store.close()
+
+    def look(self, thread_id: str) -> Look:
+        """Return how a thread stands; an engine is asked whether it answers."""
+        store = self._open()
+        if store is None:
+            return Look(None)
+        try:
+            stored, driver = store.sessions.load(thread_id), driver_of(store)
+        finally:
+            store.close()
+        if stored is None:
+            return Look(None)
+        session = codec.decode(stored.state)
+        status = project(session, self.now_ms(), thread_id=thread_id, driver=driver)
+        return Look(status, self._link(thread_id) if driver.alive else "nobody")
+
+    def _link(self, thread_id: str) -> Link:
+        try:
+            client.status(self._path, thread_id, timeout_s=_SILENT_S)
+        except client.NoEngine:
+            return "silent"
+        except GoalError:
+            return "answers"
+        return "answers"
+
+    def why(self, thread_id: str) -> tuple[str, ...]:
+        """Return why the thread last went on, waited or stopped, in lines."""
+        with _Opened(self._open()) as store:
+            stored = store.sessions.load(thread_id)
+            if stored is None:
+                return ("There is no such thread yet.",)
+            decisions, seen = decisions_of(store, thread_id, _EVENTS)
+            rows = store.journal.read(thread_id, limit=1, newest=True)
+            bound = seen if any(row.revision > seen for row in rows) else None
+            session = codec.decode(stored.state)
+            return explain(session, decisions, of_newest=bound, driver=driver_of(store)).words
+
+    def report(self, thread_id: str) -> str:
+        """Return the goal's record as Markdown; raise GoalError where there is no goal."""
+        with _Opened(self._open()) as store:
+            stored = store.sessions.load(thread_id)
+            session = None if stored is None else codec.decode(stored.state)
+            if session is None or session.goal is None:
+                raise GoalError("the thread has no goal to report on", code="no_goal")
+            facts = gather(events_of(store, thread_id), session.goal)
+        return markdown(record(session, facts, self.now_ms(), thread_id=thread_id))
+
+    def follow(self, thread_id: str) -> Iterator[Notice]:
+        """Yield what an engine tells about the thread; raise GoalError where there is none."""
+        return client.follow(self._path, thread_id)
+
+    def send(self, thread_id: str, event: Event) -> Reply:
+        """Have an event decided; raise GoalError where nothing was written."""
+        return client.request(self._path, thread_id, event, uuid.uuid4().hex)
+
+    def _open(self) -> Store | None:
+        try:
+            return SqliteStore.open(self._path, read_only=True)
+        except NoDatabase:
+            return None
+
+
+class _Opened:
+    """A store that is closed in the end; raise where there is no database."""
+
+    def __init__(self, store: Store | None) -> None:
+        self._store = store
+
+    def __enter__(self) -> Store:
+        if self._store is None:
+            raise GoalError("there is no goal yet", code="no_goal", hint="n gives the first one")
+        return self._store
+
+    def __exit__(self, *_: object) -> None:
+        if self._store is not None:
+            self._store.close()

@@ -1,0 +1,111 @@
+"""The real interface in a real terminal, beside a real engine that is killed under it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from goalfsm.cli import main
+from tests.cli.processes import daemon, goalfsm
+
+TMUX = shutil.which("tmux")
+PATIENCE_S = 60.0
+WORK = "echo reading the ledger; sleep 300"
+
+pytestmark = [
+    pytest.mark.skipif(TMUX is None, reason="needs tmux"),
+    pytest.mark.timeout(240),
+]
+
+
+class Terminal:
+    """A terminal with the interface in it."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    def tmux(self, *words: str) -> str:
+        ran = subprocess.run(
+            [str(TMUX), "-S", str(self._socket), "-f", "/dev/null", *words],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"},
+        )
+        return ran.stdout
+
+    def shows(self, *words: str) -> None:
+        """Return as soon as all of ``words`` are on the screen."""
+        deadline = time.monotonic() + PATIENCE_S
+        shown = ""
+        while time.monotonic() < deadline:
+            shown = self.tmux("capture-pane", "-p")
+            if all(word in shown for word in words):
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"{words} never came:\n{shown}")
+
+    def press(self, *keys: str) -> None:
+        self.tmux("send-keys", *keys)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    for name in ("GOALFSM_THREAD", "GOALFSM_RUN_ID", "GOALFSM_RUN_TOKEN", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GOALFSM_DB", str(tmp_path / "goals.db"))
+    monkeypatch.chdir(tmp_path)
+    window = Terminal(tmp_path / "t")
+    yield window
+    subprocess.run([str(TMUX), "-S", str(tmp_path / "t"), "kill-server"], check=False)
+
+
+def test_it_follows_an_engine_through_a_kill_and_never_takes_over(terminal: Terminal) -> None:
+    assert goalfsm("set", "books", "balance the ledger", "--", "sh", "-c", WORK).status == 0
+    terminal.tmux(
+        "new-session", "-d", "-x", "100", "-y", "34", sys.executable, "-m", "goalfsm.cli", "ui",
+        "books",
+    )  # fmt: skip
+    terminal.shows("balance the ledger", "nobody drives this")
+
+    with daemon() as first:
+        terminal.shows("following the engine", "running a turn", f"process {first.process.pid}")
+        first.process.kill()
+        first.process.wait()
+        terminal.shows("nobody works on this", "nobody drives this", "goalfsm run --thread books")
+
+    with daemon() as second:
+        terminal.shows(
+            "following the engine", f"process {second.process.pid}", "reading the ledger"
+        )
+        terminal.press("s")
+        terminal.shows("What should the work take into account?")
+        terminal.press("-l", "mind the notes")
+        terminal.press("Enter")
+        terminal.shows("mind the notes", "message")
+        terminal.press("p")
+        terminal.shows("paused (user)", "goalfsm resume books")
+    terminal.press("q")
+
+
+def test_without_the_extra_the_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert main(["ui"]) == 2
+    told = capfd.readouterr().err
+    assert "not installed" in told
+    assert "pip install 'goalfsm[ui]'" in told
+
+
+def test_in_a_pipe_the_error_says_what_works_there() -> None:
+    told = goalfsm("ui")
+    assert told.status == 2
+    assert "needs a terminal" in told.err
