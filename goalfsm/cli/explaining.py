@@ -9,7 +9,7 @@ import click
 from goalfsm.cli import arguments, asking, options
 from goalfsm.cli.places import speak
 from goalfsm.cli.reading import json_text, now_ms, print_json
-from goalfsm.daemon.remote.narrating import is_quiet, short, told
+from goalfsm.daemon.remote.narrating import is_quiet, told
 from goalfsm.daemon.remote.reading import decisions_of, driver_of, events_of
 from goalfsm.errors import GoalError
 from goalfsm.session.budgets import money
@@ -21,7 +21,7 @@ from goalfsm.session.events import (
     ToolFinished,
     UsageReported,
 )
-from goalfsm.text import visible
+from goalfsm.text import short, visible
 from goalfsm.views.explain import explain, moment
 from goalfsm.views.prompts import contents, render_turn
 from goalfsm.views.report import as_json as json_of
