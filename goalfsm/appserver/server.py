@@ -11,16 +11,19 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
+from msgspec.structs import replace
 
 from goalfsm.appserver import goals, protocol
 from goalfsm.appserver.feed import Feed, goal_notification
 from goalfsm.appserver.protocol import Params, Refusal
+from goalfsm.daemon.flow.authority import admitted
 from goalfsm.errors import GoalError, StoreError, described
 from goalfsm.session import events as e
 
 if TYPE_CHECKING:
     from goalfsm.appserver.feed import Serving
     from goalfsm.goal.model import Goal
+    from goalfsm.workers.supervisor.peers import Peer
 
 BACKLOG: Final = 10_000
 """Most messages that wait for one client; one that is slower is hung up on."""
@@ -97,9 +100,9 @@ class Server:
         self._ephemeral: set[str] = set()
         self._feeds: dict[str, asyncio.Task[Feed]] = {}
 
-    def connect(self) -> Connection:
-        """Return what answers a new client."""
-        return Connection(self, self._engine)
+    def connect(self, peer: Peer | None = None) -> Connection:
+        """Return what answers a new client, ``peer``; None is the program that embeds this."""
+        return Connection(self, self._engine, peer)
 
     async def close(self) -> None:
         """Follow no thread any more."""
@@ -149,9 +152,10 @@ class Server:
 class Connection:
     """One client: `take` what it says, and send it what `out` has."""
 
-    def __init__(self, server: Server, engine: Serving) -> None:
+    def __init__(self, server: Server, engine: Serving, peer: Peer | None) -> None:
         """Wait for ``initialize``."""
         self.out = Outgoing()
+        self._peer = peer
         self._server = server
         self._engine = engine
         self._initialized = False
@@ -311,7 +315,11 @@ class Connection:
         await self._submit(thread_id, e.SteeringReceived(message_id=named, text=text))
 
     async def _submit(self, thread_id: str, event: e.Command) -> None:
-        reply = await self._engine.submit(thread_id, event)
+        said: e.Event = event
+        if self._peer is not None:
+            # A program that speaks for itself stays one: it may do less than a person.
+            said = replace(admitted(event, self._peer), origin=event.origin)
+        reply = await self._engine.submit(thread_id, said)
         if not reply.ok:
             raise Refusal(f"{reply.message}. Hint: {reply.hint}" if reply.hint else reply.message)
 

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Final, Protocol
 
 from goalfsm.appserver.protocol import encode
+from goalfsm.workers.supervisor.peers import look_up
 
 if TYPE_CHECKING:
     from goalfsm.appserver.server import Connection, Outgoing, Server
@@ -23,10 +24,14 @@ class _Sink(Protocol):
     async def drain(self) -> None: ...
 
 
-async def serve_stdio(server: Server) -> None:
-    """Answer what comes over stdin until it ends; everything answered has been written then."""
+async def serve_stdio(server: Server, db: str) -> None:
+    """Answer what comes over stdin until it ends; everything answered has been written then.
+
+    Whoever speaks there may do what this process may: nothing, where a turn of the database ``db``
+    has started it.
+    """
     reader, sink = await _stdin(), await _stdout()
-    await converse(server.connect(), reader, sink)
+    await converse(server.connect(look_up(os.getpid(), db=db)), reader, sink)
 
 
 async def converse(connection: Connection, reader: asyncio.StreamReader, sink: _Sink) -> None:

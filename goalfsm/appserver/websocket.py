@@ -39,11 +39,13 @@ async def listening(server: Server, place: Path, db: str) -> AsyncIterator[None]
     """
     us = (os.getpid(), identity.start_time(os.getpid()))
 
+    def who(client: ServerConnection) -> peers.Peer:
+        return peers.connected(client.transport.get_extra_info("socket"), db=db, above=(us,))
+
     def admitted(client: ServerConnection, request: Request) -> Response | None:
         if request.path != PATH:
             return client.respond(HTTPStatus.NOT_FOUND, f"the path is {PATH}\n")
-        link = client.transport.get_extra_info("socket")
-        peer = peers.connected(link, db=db, above=(us,))
+        peer = who(client)
         if peer.of_a_run:
             return client.respond(HTTPStatus.FORBIDDEN, f"refused: {peer.why}\n")
         if peer.uid not in {-1, 0, os.getuid()}:
@@ -51,7 +53,7 @@ async def listening(server: Server, place: Path, db: str) -> AsyncIterator[None]
         return None
 
     async def answer(client: ServerConnection) -> None:
-        connection = server.connect()
+        connection = server.connect(who(client))
         sending = asyncio.create_task(_send(connection.out, client), name="answers to a client")
         try:
             async for message in client:

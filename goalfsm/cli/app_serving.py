@@ -106,7 +106,7 @@ async def _serve(db: Path, place: Path | None, worker: WorkerConfig | None, grac
             server = Server(engine, threads, home=str(db.parent), version=__version__)
             with stopping_on_signals(engine, grace):
                 if clients is None:
-                    await _one(engine, server)
+                    await _one(engine, server, str(db))
                 else:
                     async with clients(server):
                         click.echo(f"listening at {_UNIX}{place}; Ctrl-C stops", err=True)
@@ -116,11 +116,11 @@ async def _serve(db: Path, place: Path | None, worker: WorkerConfig | None, grac
         store.close()
 
 
-async def _one(engine: Engine, server: Server) -> None:
+async def _one(engine: Engine, server: Server, db: str) -> None:
     """Serve the client at stdin until it ends, or the engine does."""
     from goalfsm.appserver.stdio import serve_stdio  # noqa: PLC0415  it loads the whole engine
 
-    client = asyncio.ensure_future(serve_stdio(server))
+    client = asyncio.ensure_future(serve_stdio(server, db))
     over = asyncio.ensure_future(engine.wait())
     await asyncio.wait({client, over}, return_when=asyncio.FIRST_COMPLETED)
     for task in (client, over):

@@ -18,6 +18,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import InvalidStatus
 
+from goalfsm.session import codec
+from goalfsm.session.events import ObjectiveGiven
+from goalfsm.store.sqlite import SqliteStore
+
 HELLO = {"id": 1, "method": "initialize", "params": {"clientInfo": {"name": "t", "version": "1"}}}
 WORKER = ("sh", "-c", "sleep 600")
 COMPLETES = (
@@ -37,11 +41,14 @@ def lines(*messages: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def start(folder: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
+def start(
+    folder: Path, *more: str, env: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """Start a server, which is killed where the test goes wrong."""
     with subprocess.Popen(
         argv(folder, *more),
         cwd=folder,
+        env=env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -213,6 +220,41 @@ def test_a_process_of_a_run_is_refused(tmp_path: Path) -> None:
         server.send_signal(signal.SIGTERM)
         assert server.wait(timeout=60) == 0
     assert "HTTP 403" in done.stderr
+
+
+def test_a_server_that_a_run_has_started_changes_no_goal(tmp_path: Path) -> None:
+    open_thread = {"id": 2, "method": "thread/start", "params": {}}
+    with start(tmp_path, "--", *WORKER, env={**os.environ, "GOALFSM_RUN_ID": "run-1"}) as server:
+        say(server, HELLO, open_thread)
+        started = read_until(server, lambda message: message.get("id") == 2)
+        goal = {"threadId": started["result"]["thread"]["id"], "objective": "Write"}
+        say(server, {"id": 3, "method": "thread/goal/set", "params": goal})
+        refused = read_until(server, lambda message: message.get("id") == 3)
+        assert "is a person's to ask for" in refused["error"]["message"]
+        assert server.stdin is not None
+        server.stdin.close()
+        assert server.wait(timeout=60) == 0
+
+
+def test_who_asked_is_in_the_journal(tmp_path: Path) -> None:
+    with start(tmp_path, "--", *WORKER) as server:
+        say(server, HELLO, {"id": 2, "method": "thread/start", "params": {}})
+        started = read_until(server, lambda message: message.get("id") == 2)
+        thread_id = started["result"]["thread"]["id"]
+        goal = {"threadId": thread_id, "objective": "Write", "status": "paused"}
+        say(server, {"id": 3, "method": "thread/goal/set", "params": goal})
+        read_until(server, lambda message: message.get("id") == 3)
+        assert server.stdin is not None
+        server.stdin.close()
+        assert server.wait(timeout=60) == 0
+    store = SqliteStore.open(tmp_path / "g.db")
+    try:
+        given = codec.decode_event(store.journal.read(thread_id)[0].event)
+    finally:
+        store.close()
+    assert isinstance(given, ObjectiveGiven)
+    assert given.by is not None
+    assert (given.by.uid, given.by.pid) == (os.getuid(), server.pid)
 
 
 def test_a_place_that_is_taken_is_left_alone(tmp_path: Path) -> None:
