@@ -71,7 +71,7 @@ def _refuse_nested(place: Place) -> None:
         raise GoalError(
             f"this is a turn of thread {place.thread_id}: it cannot wait for its own end",
             code="nested_run",
-            hint="end the turn, and the next one follows; --thread NAME is for other work",
+            hint="end the turn, and the next one follows",
         )
 
 
