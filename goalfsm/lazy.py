@@ -1,20 +1,22 @@
-"""Public names that are imported on first use, so that importing a package stays light."""
+"""Public names that are imported on first use, so that importing a package stays light.
+
+A package's public names are written once, in the ``__init__.pyi`` beside its ``__init__.py``, where
+type checkers look for them: one line ``from HOME import NAME as NAME`` for each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 
 def exports(
-    names: dict[str, Any], homes: Mapping[str, str], public: Sequence[str]
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return ``__getattr__`` and ``__dir__`` of a module.
-
-    ``names`` are the module's ``globals()``, ``homes`` the module or package that holds each lazy
-    name (an attribute, or a module of that package), ``public`` its ``__all__``.
-    """
+    names: dict[str, Any],
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Return ``__getattr__``, ``__dir__`` and ``__all__`` of the package with the ``globals()``."""
+    homes = _homes(names)
+    public = sorted(homes)
 
     def get(name: str) -> Any:
         home = homes.get(name)
@@ -30,4 +32,13 @@ def exports(
     def listed() -> list[str]:
         return sorted({*names, *public})
 
-    return get, listed
+    return get, listed, public
+
+
+def _homes(names: dict[str, Any]) -> dict[str, str]:
+    """Return the module or package that holds each name of a package's stub."""
+    # Through the loader, so that a package in an archive has its names too.
+    spec = names["__spec__"]
+    stub = spec.loader.get_data(f"{spec.origin}i").decode()
+    rows = [line.split() for line in stub.splitlines() if line.startswith("from ")]
+    return {row[3]: row[1] for row in rows}
