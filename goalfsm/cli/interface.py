@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from goalfsm.cli import exits, options
-from goalfsm.cli.places import Place, speak, working_directory
+from goalfsm.cli.places import Place, known, speak, working_directory
 from goalfsm.errors import GoalError
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 @click.command("ui")
 @options.placed_by_argument
-def ui_command(place: Place) -> int:
+@click.option("--everywhere", is_flag=True, help="Every goal of yours, in every database.")
+def ui_command(place: Place, everywhere: bool) -> int:
     """Look at goals and talk to them in the terminal; nothing is driven from here."""
     if importlib.util.find_spec("textual") is None:
         raise GoalError(
@@ -27,25 +28,33 @@ def ui_command(place: Place) -> int:
             code="extra_missing",
             hint="pip install 'goalfsm[ui]'",
         )
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    # Textual draws on stderr, so that what is printed can be kept apart.
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise GoalError(
             "the interface needs a terminal",
             code="no_terminal",
             hint="goalfsm status and goalfsm list work in a pipe",
         )
     from goalfsm.ui.app import GoalsApp, Surroundings  # noqa: PLC0415  an extra, and heavy
-    from goalfsm.ui.source import Database  # noqa: PLC0415  the same
+    from goalfsm.ui.source import Database, Everywhere  # noqa: PLC0415  the same
 
-    def said(hint: str, thread_id: str) -> str:
-        given = place.given or thread_id != place.thread_id
-        return speak(hint, place._replace(thread_id=thread_id, given=given))
+    source = Everywhere(lambda: [*known(place.db)] or [place.db]) if everywhere else None
 
-    def give(thread_id: str, words: Sequence[str]) -> tuple[bool, str]:
-        there = ("--db", str(place.db), "--thread", thread_id or place.thread_id)
-        return _set((*there, *words))
+    def placed(name: str) -> Place:
+        """Return the place of a thread by the name that it is shown with."""
+        if source is None:
+            given = place.given or name != place.thread_id
+            return place._replace(thread_id=name, given=given)
+        path, thread_id = source.place_of(name)
+        return Place(path, thread_id, given=True, db_given=True)
 
-    around = Surroundings(working_directory(), said, give)
-    app = GoalsApp(Database(place.db), around, _shown(place))
+    def give(name: str, words: Sequence[str]) -> tuple[bool, str]:
+        chosen = placed(name or place.thread_id)
+        return _set(("--db", str(chosen.db), "--thread", chosen.thread_id, *words))
+
+    around = Surroundings(working_directory(), lambda hint, name: speak(hint, placed(name)), give)
+    first = None if everywhere else _shown(place)
+    app = GoalsApp(source or Database(place.db), around, first)
     app.run()
     return app.return_code or exits.OK
 

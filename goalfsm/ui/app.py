@@ -122,7 +122,7 @@ class GoalsApp(App[None]):
                 if goal is None:
                     found = await asyncio.to_thread(self._source.threads)
                     if self._goals.is_drawn:
-                        self._goals.show(found)
+                        self._goals.show(found, self._source.problems())
                 else:
                     self._show(goal, await asyncio.to_thread(self._source.look, goal.thread_id))
             except (GoalError, OSError) as error:

@@ -35,6 +35,7 @@ class GoalsScreen(Screen[None]):
         """Begin with nothing; `show` fills it."""
         super().__init__()
         self._statuses: tuple[Status, ...] = ()
+        self._problems: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
         """Lay out the list, a line to find with, and the keys."""
@@ -54,9 +55,9 @@ class GoalsScreen(Screen[None]):
         """Return whether the list is there to be filled."""
         return bool(self.query("#none"))
 
-    def show(self, statuses: Sequence[Status]) -> None:
-        """Show how the threads stand; the cursor stays on its thread."""
-        self._statuses = tuple(statuses)
+    def show(self, statuses: Sequence[Status], problems: Sequence[str] = ()) -> None:
+        """Show how the threads stand, and what could not be read; the cursor stays."""
+        self._statuses, self._problems = tuple(statuses), tuple(problems)
         self._fill()
 
     def _fill(self) -> None:
@@ -70,7 +71,10 @@ class GoalsScreen(Screen[None]):
         if here in names:
             table.move_cursor(row=names.index(here))
         none = "" if shown else "No thread here. Press n to give the first goal."
-        self.query_one("#none", Static).update(Text(none, style="dim"))
+        text = Text(none, style="dim")
+        for problem in self._problems:
+            text.append(f"\n! {line(problem)}", style="red")
+        self.query_one("#none", Static).update(text)
 
     def chosen(self) -> str | None:
         """Return the thread that the cursor is on; None where there is none."""

@@ -6,6 +6,8 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
+import msgspec
+
 from goalfsm.daemon.remote import client
 from goalfsm.daemon.remote.reading import decisions_of, driver_of, events_of
 from goalfsm.errors import GoalError, NoDatabase
@@ -16,7 +18,7 @@ from goalfsm.views.report import gather, markdown, record
 from goalfsm.views.status import project
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from goalfsm.daemon.flow.notices import Notice
@@ -48,6 +50,10 @@ class Source(Protocol):
 
     def threads(self) -> tuple[Status, ...]:
         """Return how all threads stand, by name."""
+        ...
+
+    def problems(self) -> tuple[str, ...]:
+        """Return what could not be read the last time."""
         ...
 
     def look(self, thread_id: str) -> Look:
@@ -96,6 +102,10 @@ class Database:
             )
         finally:
             store.close()
+
+    def problems(self) -> tuple[str, ...]:
+        """Return nothing: what cannot be read here is raised."""
+        return ()
 
     def look(self, thread_id: str) -> Look:
         """Return how a thread stands; an engine is asked whether it answers."""
@@ -172,3 +182,73 @@ class _Opened:
     def __exit__(self, *_: object) -> None:
         if self._store is not None:
             self._store.close()
+
+
+class Everywhere:
+    """The threads of several databases; those of others than the first are named with theirs."""
+
+    def __init__(self, paths: Callable[[], Sequence[Path]]) -> None:
+        """Look at what ``paths`` names each time: there may be more by then."""
+        self._paths = paths
+        self._places: dict[str, tuple[Path, str]] = {}
+        self._unreadable: tuple[str, ...] = ()
+
+    def place_of(self, name: str) -> tuple[Path, str]:
+        """Return the database of a thread that was shown, and the thread's own name."""
+        return self._places.get(name) or (self._paths()[0], name)
+
+    def now_ms(self) -> int:
+        """Return the time in unix milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    def threads(self) -> tuple[Status, ...]:
+        """Return how all threads of all databases stand; what cannot be read is a problem."""
+        found: list[Status] = []
+        places: dict[str, tuple[Path, str]] = {}
+        unreadable = []
+        for path in self._paths():
+            try:
+                statuses = Database(path).threads()
+            except (GoalError, OSError) as error:
+                unreadable.append(f"{path}: {error}")
+                continue
+            for status in statuses:
+                own = status.thread_id
+                names = (own, f"{own} in {path.stem}", f"{own} in {path}")
+                name = next(name for name in names if name not in places)
+                places[name] = (path, own)
+                found.append(msgspec.structs.replace(status, thread_id=name))
+        self._places, self._unreadable = places, tuple(unreadable)
+        return tuple(found)
+
+    def problems(self) -> tuple[str, ...]:
+        """Return which databases could not be read the last time, and why."""
+        return self._unreadable
+
+    def look(self, thread_id: str) -> Look:
+        """Return how a thread stands, under the name that it was shown with."""
+        path, own = self.place_of(thread_id)
+        seen = Database(path).look(own)
+        if seen.status is None:
+            return seen
+        return seen._replace(status=msgspec.structs.replace(seen.status, thread_id=thread_id))
+
+    def why(self, thread_id: str) -> tuple[str, ...]:
+        """Return why the thread last went on, waited or stopped, in lines."""
+        path, own = self.place_of(thread_id)
+        return Database(path).why(own)
+
+    def report(self, thread_id: str) -> str:
+        """Return the goal's record as Markdown; raise GoalError where there is no goal."""
+        path, own = self.place_of(thread_id)
+        return Database(path).report(own)
+
+    def follow(self, thread_id: str) -> Iterator[Notice]:
+        """Yield what an engine tells about the thread; raise GoalError where there is none."""
+        path, own = self.place_of(thread_id)
+        return Database(path).follow(own)
+
+    def send(self, thread_id: str, event: Event) -> Reply:
+        """Have an event decided; raise GoalError where nothing was written."""
+        path, own = self.place_of(thread_id)
+        return Database(path).send(own, event)

@@ -46,6 +46,9 @@ class Still:
         found = [(name, self.look(name).status) for name in sorted(self.states)]
         return tuple(status for _, status in found if status is not None)
 
+    def problems(self) -> tuple[str, ...]:
+        return ()
+
     def look(self, thread_id: str) -> Look:
         state = self.states[thread_id]
         if state.session is None:
