@@ -17,7 +17,8 @@ from tests.cli.processes import daemon, goalfsm
 
 TMUX = shutil.which("tmux")
 PATIENCE_S = 60.0
-WORK = "echo reading the ledger; sleep 300"
+WORK = "while sleep 1; do echo reading the ledger; done"
+"""What a turn said before somebody followed it is not told again."""
 
 pytestmark = [
     pytest.mark.skipif(TMUX is None, reason="needs tmux"),
