@@ -133,14 +133,14 @@ def test_what_is_asked_while_an_engine_starts_is_decided_after_the_open_runs() -
                 ended.append(run_id)
                 return True
 
-        instead = e.ObjectiveGiven(objective="something else", replace=True)
-        stage.store().inbox.put("said", THREAD, at_ms=START_MS, event=codec.encode_event(instead))
+        stop = codec.encode_event(e.PauseRequested())
+        stage.store().inbox.put("said", THREAD, at_ms=START_MS, event=stop)
         second = stage.engine(Remote(steps([COMPLETE]), probe=probe))
         second._platform.end_orphans = search  # type: ignore[method-assign]
         async with second:
             session = await second.settled(THREAD)
         assert session.goal is not None
-        assert session.goal.objective == "something else"
+        assert (session.goal.status, session.goal.pause_reason) == ("paused", "user")
         assert ended == [stage.events(e.RunDispatched)[0].run_id]
 
     play(scene)

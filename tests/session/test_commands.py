@@ -135,10 +135,13 @@ def test_what_is_not_running_cannot_be_paused() -> None:
     assert "blocked" in thread.reply.message
 
 
-def test_a_second_pause_is_refused() -> None:
+def test_a_second_pause_is_no_error_and_changes_nothing() -> None:
     thread = started()
-    thread.do(e.PauseRequested(), e.PauseRequested())
-    assert thread.reply.code == "only_active_can_pause"
+    thread.do(e.PauseRequested())
+    goal = thread.goal
+    thread.do(e.PauseRequested())
+    assert (thread.reply.ok, thread.reply.code) == (True, "marked")
+    assert thread.goal == goal
 
 
 def test_a_persons_pause_outlasts_one_that_would_have_ended_by_itself() -> None:

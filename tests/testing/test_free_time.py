@@ -257,7 +257,7 @@ def test_what_was_said_without_a_reply_is_decided_at_the_next_beat(
     memory_goals.give("t", "Go on")
     goal_clock.advance("1d")
     other = memory_goals._handle()
-    left = codec.encode_event(e.ResumeRequested())
+    left = codec.encode_event(e.PauseRequested())
     other.inbox.put("left", "t", at_ms=goal_clock.now_ms, event=left)
     goal_clock.advance("2s")
-    assert memory_goals.goal("t").status == "complete"
+    assert memory_goals.goal("t").pause_reason == "user"
