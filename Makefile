@@ -46,6 +46,7 @@ types: setup ## mypy strict, and pyright on the public API
 
 fresh: setup ## Are diagrams/ and the generated blocks of the docs what the machines give?
 	$(BIN)/python -m goalfsm.diagram.docs.files --check
+	$(BIN)/python -m tests.packaging.api --check
 
 # The tests of what decides; the others are about what carries it out, and are run without counting.
 PURE := tests/conformance tests/prompts tests/recovery tests/session tests/testing tests/unit
@@ -85,6 +86,7 @@ floors: .venv-floors/.ready ## Run tests with the lowest versions of the depende
 
 diagrams: setup ## Write diagrams/ and the generated blocks of the docs
 	$(BIN)/python -m goalfsm.diagram.docs.files
+	$(BIN)/python -m tests.packaging.api
 
 picture: setup ## Write docs/ui.svg, the picture of the terminal interface
 	$(BIN)/python -m tests.ui.picture
