@@ -8,8 +8,7 @@ from goalfsm.goal.model import Limits
 from goalfsm.goal.validation import Rejected
 from goalfsm.session import tools
 from goalfsm.session.events import ObjectiveGiven, ToolCalled, WaitDeclared
-from goalfsm.session.rules import claims, waits
-from goalfsm.session.rules import objective as terms
+from goalfsm.session.rules import claims, objective, waits
 from goalfsm.session.rules.status_change import refused
 from goalfsm.session.state import Change, Context, Reply, Session
 
@@ -31,16 +30,16 @@ def _called(session: Session, event: ToolCalled, ctx: Context) -> Change:
             return Change(session, (), refused(asked))
         case tools.GetGoal():
             return Change(session, (), Reply(ok=True, code=tools.READ))
-        case tools.CreateGoal(objective=objective, token_budget=budget, criteria=criteria):
+        case tools.CreateGoal(objective=text, token_budget=budget, criteria=criteria):
             given = ObjectiveGiven(
-                objective=objective,
+                objective=text,
                 limits=Limits(tokens=budget),
                 criteria=criteria,
                 origin="model",
             )
             # A host that drives its turns itself decides when the model's turn has ended.
             engine = session.policy.retries == "engine"
-            return terms.give(session, given, ctx)._replace(decide=engine)
+            return objective.give(session, given, ctx)._replace(decide=engine)
         case tools.ClaimComplete(evidence=evidence, read=read):
             return claims.claim_complete(session, evidence, ctx, read=read)
         case tools.DeclareWait():
