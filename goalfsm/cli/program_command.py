@@ -25,10 +25,12 @@ class ProgramCommand(click.Command):
                 raise HintedError("no program behind --", "put it there: -- PROGRAM ARGS")
             ctx.meta[_PROGRAM] = program
             args = args[:cut]
+        written = args
         args, program = expand(self, args)
         if program:
             ctx.meta.setdefault(_PROGRAM, program)
         given = [*args]
+        templated = given != written
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -36,9 +38,9 @@ class ProgramCommand(click.Command):
             said = error.format_message()
             raise HintedError(said, f"{ctx.command_path} --help lists them; {hint}") from None
         except click.UsageError as error:
-            extra = error.message.startswith("Got unexpected extra argument")
-            if extra and _PROGRAM not in ctx.meta:
-                raise HintedError(*_behind(ctx, given)) from None
+            if error.message.startswith("Got unexpected extra argument"):
+                told = _beside(self, given) if templated else _behind(ctx, given)
+                raise HintedError(*told) from None
             raise
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
@@ -46,17 +48,21 @@ class ProgramCommand(click.Command):
         return [*super().collect_usage_pieces(ctx), "[-- PROGRAM ARGS…]"]
 
 
+def _beside(command: click.Command, args: list[str]) -> tuple[str, str]:
+    """Return what to say of words beside a template, whose objective stands last."""
+    words = [word for _, word in positional(command, args)][:-1]
+    return f"no inputs of the template: {shlex.join(words)}", "an input is given as NAME=VALUE"
+
+
 def _behind(ctx: click.Context, args: list[str]) -> tuple[str, str]:
-    """Return what to say of words behind the objective: they may be a program."""
+    """Return what to say of words behind the objective: they may be a program, if none is named."""
     rest = [at for at, _ in positional(ctx.command, args)][1:]
+    said = f"more words than an objective: {shlex.join(args[at] for at in rest)}"
+    hint = "an objective of several words goes in quotes"
+    if _PROGRAM in ctx.meta:
+        return said, hint
     given = [*args[: rest[0]], "--", *args[rest[0] :]]
-    return (
-        f"more words than an objective: {shlex.join(args[at] for at in rest)}",
-        (
-            f"put -- before the program: {ctx.command_path} {shlex.join(given)}; "
-            "an objective of several words goes in quotes"
-        ),
-    )
+    return said, f"put -- before the program: {ctx.command_path} {shlex.join(given)}; {hint}"
 
 
 def program_of(ctx: click.Context) -> tuple[str, ...]:

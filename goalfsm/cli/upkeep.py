@@ -9,7 +9,7 @@ import click
 
 from goalfsm.cli import asking, exits, options
 from goalfsm.cli.reading import now_ms, print_json
-from goalfsm.errors import Corrupt, NewerDatabase, NotOurDatabase, OlderDatabase
+from goalfsm.errors import Corrupt, NewerDatabase, NotOurDatabase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def _examined(db: Path, *, repair: bool) -> Iterator[Finding]:
     except Corrupt as error:
         yield health.unreadable("integrity", error)
         return
-    except (NotOurDatabase, NewerDatabase, OlderDatabase) as error:
+    except (NotOurDatabase, NewerDatabase) as error:
         # A copy in its place would not help: nothing is damaged.
         yield health.Finding(check="file", ok=False, found=error.message, hint=error.hint)
         return

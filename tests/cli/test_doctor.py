@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from goalfsm.cli import exits
 from tests.cli.terminal import Cli
 
 DB = ("--db", "goals.db")
+
+OLDER = Path(__file__).parents[1] / "store" / "data" / "schema2.db.gz"
+"""Of schema 2, left behind in the middle of its work."""
 
 
 @pytest.fixture(autouse=True)
@@ -52,14 +56,26 @@ def test_a_file_that_is_no_database_of_ours(cli: Cli, options: tuple[str, ...]) 
     assert Path("goals.db").read_text().startswith("Dear diary")
 
 
-@pytest.mark.parametrize(("version", "said"), [(1, "goalfsm daemon"), (9_999, "Upgrade goalfsm")])
-def test_a_file_of_another_version(cli: Cli, version: int, said: str) -> None:
-    other = apsw.Connection("goals.db")
-    other.execute(f"PRAGMA user_version = {version}")
-    other.close()
+def test_a_file_of_a_newer_version(cli: Cli) -> None:
+    newer = apsw.Connection("goals.db")
+    newer.execute("PRAGMA user_version = 9999")
+    newer.close()
     wrong = sick(cli)
     assert wrong.keys() == {"file"}
-    assert said in wrong["file"]["hint"]
+    assert "Upgrade goalfsm" in wrong["file"]["hint"]
+
+
+def test_a_file_of_an_older_version_is_read_as_it_is(cli: Cli) -> None:
+    """It is migrated by whoever writes first, not by one who looks."""
+    older = Path("older.db")
+    older.write_bytes(gzip.decompress(OLDER.read_bytes()))
+    older.chmod(0o600)
+    before = older.read_bytes()
+    shown = cli("doctor", "--db", "older.db")
+    assert shown.status == exits.OK
+    assert "schema 2" in shown.out
+    assert "older.db is healthy" in shown.out
+    assert older.read_bytes() == before
 
 
 def test_one_thing_is_told_as_one(cli: Cli) -> None:

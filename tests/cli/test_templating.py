@@ -80,3 +80,12 @@ def test_what_is_wrong_is_said_for_each(cli: Cli) -> None:
 def test_an_own_template_goes_into_the_users_folder(cli: Cli, tmp_path: Path) -> None:
     made = Path(cli("templates", "new", "mine", "--user").out.strip())
     assert made.is_relative_to(tmp_path / "config")
+
+
+@pytest.mark.parametrize("program", [(), ("--", "true")])
+def test_a_word_that_is_no_input_is_named(cli: Cli, program: tuple[str, ...]) -> None:
+    """Neither as a program nor as more of an objective that a person did not type."""
+    told = cli("run", "-t", "fix-issue", "issue=12", "soon", *program)
+    assert told.status == exits.USAGE
+    assert "no inputs of the template: soon\n" in told.err
+    assert "NAME=VALUE" in told.err
