@@ -294,3 +294,10 @@ def test_thread_without_a_goal_has_no_prompt() -> None:
     with pytest.raises(NothingToDo):
         wind_down_text(Session())
     assert (refused.value.code, bool(refused.value.hint)) == ("no_goal", True)
+
+
+def test_the_prompt_names_the_command_that_completes_the_goal() -> None:
+    until = Verifier(kind="command", name="make <test>", argv=("make", "<test>"))
+    prompt = render_turn(with_goal(until=until), NOW_MS)
+    assert "<command>make &lt;test&gt;</command>" in prompt
+    assert "claims completion itself" in prompt

@@ -240,3 +240,21 @@ def test_the_time_to_wind_down_begins_when_the_turn_has_been_told() -> None:
     thread.wait(seconds=600)
     thread.do(e.WindDownDelivered(run_id="run-1"))
     assert due(thread) == 15 * MINUTE
+
+
+def test_the_last_continuation_gets_no_turn_more_to_wind_down() -> None:
+    thread = started(limits=Limits(tokens=100, continuations=1))
+    thread.dispatch()
+    thread.use(150)
+    assert (thread.status, thread.wind_down) == ("budgetLimited", "done")
+
+
+def test_a_turn_whose_goal_is_taken_up_again_is_bounded_no_longer() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.do(e.PauseRequested())
+    assert thread.session.run is not None
+    assert thread.session.run.ends_ms is not None
+    thread.do(e.ResumeRequested())
+    assert thread.session.run is not None
+    assert thread.session.run.ends_ms is None

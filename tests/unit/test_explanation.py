@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from goalfsm.session.continuation import GUARDS, StopReason
 from goalfsm.session.state import Decision
 from goalfsm.views.explain import chain_of, explain, moment, sentence
-from goalfsm.views.parts import LastDecision
+from goalfsm.views.parts import Driver, LastDecision
 from tests.unit.sessions import RUN, active, with_goal
 
 
@@ -163,3 +163,8 @@ def test_every_reason_to_stop_has_words() -> None:
 def test_moment(unix_ms: int, text: str) -> None:
     """A time that no calendar holds is no reason to fail."""
     assert moment(unix_ms) == text
+
+
+def test_what_nobody_works_on_is_said_first() -> None:
+    told = explain(active(), driver=Driver(pid=7, alive=False))
+    assert "nobody works on this" in told.words[0]

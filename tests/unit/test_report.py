@@ -219,3 +219,12 @@ def test_json_holds_the_whole_record() -> None:
     text = as_json(made)
     assert msgspec.json.decode(text, type=CompletionRecord) == made
     assert text.startswith('{\n  "thread_id": "main",\n')
+
+
+def test_usage_that_came_with_the_end_of_a_turn_is_counted() -> None:
+    message = e.Message(role="assistant", usage=Usage(input_tokens=7))
+    rows: list[tuple[int, e.Event]] = [
+        (ms(1), dispatched("r1")),
+        (ms(2), e.RunFinished(run_id="r1", message=message)),
+    ]
+    assert gather(rows, GOAL).usage == Usage(input_tokens=7)

@@ -105,7 +105,7 @@ def started(session: Session) -> Change:
     """Start the worker of the run that has been dispatched: a dispatch of its goal counts."""
     run, goal = session.run, session.goal
     assert run is not None  # noqa: S101  a dispatch opened it
-    if goal is not None and goal.goal_id == run.goal_id:
+    if goal is not None:
         flush = replace(session.flush, dirty=True)
         # A history that was loaded since the last dispatch may know of more turns.
         goal = replace(goal, continuations=max(goal.continuations, run.turn))
