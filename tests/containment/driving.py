@@ -11,9 +11,7 @@ from goalfsm.daemon.guards.ownership import Owned
 from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
 from goalfsm.store.memory import MemoryStore
-from goalfsm.store.port import Identity
 from goalfsm.testing import claims_complete, does, hangs, says, takes, uses_tool, waits
-from goalfsm.testing.simulated import SimulatedSystem
 from goalfsm.workers.protocol import Work
 from tests.containment.scenario import OBJECTIVE, THREAD, Row, Stage, scenario, turn_tokens
 
@@ -22,18 +20,9 @@ HOUR = 3_600
 
 def rival(stage: Stage) -> Engine:
     """Return another engine on the same store, as another process."""
-    system = SimulatedSystem(stage.clock)
-    system.entropy = stage.system.entropy
-    for _ in range(100):  # pids of its own
-        system.boot()
-        system.die()
-    system.boot()
-
-    def is_alive(one: Identity) -> bool:
-        return system.is_alive(one) or stage.system.is_alive(one)
-
-    store = MemoryStore(stage.disk, is_alive=is_alive)
-    return Engine(store, workers=stage.worker.process(lambda _: None), platform=system)
+    system = stage.system.process()
+    store = MemoryStore(stage.disk, is_alive=system.is_alive)
+    return Engine(store, workers=stage.worker.process(), platform=system)
 
 
 @scenario(
