@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from goalfsm.diagram.ours.life import CRASH, ROWS
-from goalfsm.session import events as e
 from goalfsm.testing import GoalClock, MemoryGoals, says, takes, uses
 from goalfsm.testing.scripted import WorkerProcess
 from goalfsm.workers.protocol import Probe
-from tests.diagram.threads import DONE, Taken, counted, of, stale
+from tests.diagram.threads import DONE, Taken, counted, of
 
 if TYPE_CHECKING:
     from goalfsm.testing import CrashPoints
@@ -96,11 +95,23 @@ def shut_down() -> Taken:
     return taken
 
 
-def prevented(end: e.Event) -> Taken:
-    """Return the steps of a run whose work was stale before a worker was started."""
-    thread = stale()
-    message = e.Message(role="assistant", stop_reason="aborted")
-    return thread.take(e.TurnEnded(turn_index=1, message=message), end).taken("run")
+def prevented(monkeypatch: pytest.MonkeyPatch) -> Taken:
+    """Return the steps of a run whose worker was never started: a fault kept its prompt back."""
+
+    def broken(*_: object) -> str:
+        raise ZeroDivisionError("the prompt cannot be written")
+
+    clock = GoalClock()
+    goals = MemoryGoals(clock)
+    with monkeypatch.context() as patched:
+        patched.setattr("goalfsm.daemon.stages.run_control.render_turn", broken)
+        goals.give("t", "do it")
+        clock.settle()
+    assert goals.worker.runs == []
+    taken = counted(of(goals, "run"))
+    assert taken["open", "RunInterrupted", "interrupted"] == 1
+    goals.close()
+    return taken
 
 
 def probed_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> Step:
@@ -147,7 +158,6 @@ def test_every_row_of_a_run_is_played(
 
         crash_points.for_each(scenario, crashes=crashes)
     plays.shown |= set(shut_down())
-    plays.shown |= set(prevented(e.RunFinished(run_id="run", outcome="aborted")))
-    plays.shown |= set(prevented(e.RunInterrupted(run_id="run", detail="the goal was cleared")))
+    plays.shown |= set(prevented(monkeypatch))
     plays.shown.add(probed_while_it_runs(monkeypatch))
     assert plays.shown == {(row.source, row.trigger, row.dest) for row in ROWS}
