@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 
 _TAIL: Final = 2_000
 _FENCED: Final = re.compile(r"^```\w*$(.*?)^```$", re.MULTILINE | re.DOTALL)
-_COMMAND: Final = re.compile(r"\s*(?:\$ )?goalfsm ((?:tool )?[a-z_]+)\b")
+_COMMAND: Final = re.compile(r"\s*(?:\$ )?goalfsm ((?:tool )?[a-z_]+(?:-[a-z]+)*)\b")
 
 
 class StepError(Exception):

@@ -44,7 +44,7 @@ def test_a_verifier_that_is_not_installed_is_refused(cli: Cli, command: str) -> 
 def test_a_verifier_that_may_still_be_written_is_warned_of(cli: Cli) -> None:
     result = cli("set", "x", "--verify", "./check all", "--", "true")
     assert result.status == exits.OK
-    assert "the verifier ./check does not exist" in result.err
+    assert "the program of --verify, ./check, does not exist" in result.err
     Path("check").write_text("#!/bin/sh\n")
     refused = cli("set", "x", "--replace", "--verify", "./check all", "--", "true")
     assert refused.status == exits.USAGE

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from goalfsm.errors import GoalError
 from goalfsm.session import events as e
 from goalfsm.session.tools import CREATE_GOAL, canonical
-from goalfsm.workers.supervisor.peers import look_up
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -82,18 +81,25 @@ def admitted(event: e.Event, peer: Peer) -> e.Event:
 
 def admitted_here(event: e.Event, db: str | PathLike[str]) -> e.Event:
     """Return ``event`` as this process may say it; see `admitted`."""
-    return admitted(event, look_up(os.getpid(), db=os.fspath(db)))
+    return admitted(event, _this_process(db))
 
 
 def require_person(db: str | PathLike[str], what: str) -> None:
     """Raise GoalError where this process is a run's: ``what`` it asks for is a person's to do."""
-    peer = look_up(os.getpid(), db=os.fspath(db))
+    peer = _this_process(db)
     if peer.of_a_run:
         raise GoalError(
             f"{what} is a person's to do, and this is no person: {peer.why}",
             code=CODE,
             hint="a person does it in a terminal of their own",
         )
+
+
+def _this_process(db: str | PathLike[str]) -> Peer:
+    # A command that an engine answers leaves this to the engine, and does not load it.
+    from goalfsm.workers.supervisor.peers import look_up  # noqa: PLC0415
+
+    return look_up(os.getpid(), db=os.fspath(db))
 
 
 def is_recordable(event: e.Event) -> bool:

@@ -61,13 +61,14 @@ def request(
     on from there. Sending the same ``event_id`` again is harmless. Raises GoalError when nothing
     was written: also where what is asked for is not this process's to ask for.
     """
-    allowed = admitted_here(event, db)
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415 - an embedder may have another
 
     starts = isinstance(event, ObjectiveGiven | ToolCalled)
     creates = isinstance(event, ObjectiveGiven) or (
         isinstance(event, ToolCalled) and event.name == CREATE_GOAL.name
     )
+    # What could make a file is looked at before; else whoever decides it finds out who asks.
+    allowed = admitted_here(event, db) if creates else None
     store = SqliteStore.open(Path(db), create=creates)
     try:
         deadline = time.monotonic() + timeout_s
@@ -81,13 +82,16 @@ def request(
                 except _Leaving:
                     time.sleep(_POLL_S)
                     continue
-                reply = reply or _record(store, owner, thread_id, event, event_id)
+                if reply is None:
+                    allowed = allowed or admitted_here(event, db)
+                    reply = _record(store, owner, thread_id, event, event_id)
                 if reply is not None:
                     return reply
                 continue
             # Only a command that no engine answers needs the rules.
             from goalfsm.daemon.remote import offline  # noqa: PLC0415
 
+            allowed = allowed or admitted_here(event, db)
             answer = offline.apply(store, thread_id, allowed, event_id, policy)
             if not isinstance(answer, Held):
                 return answer
