@@ -37,7 +37,9 @@ def test_what_is_whole_has_no_gaps(space: Workspace) -> None:
 def test_the_check_finds_the_commands_of_the_documents(space: Workspace) -> None:
     checked = space.record("check")
     assert checked is not None
-    assert {"run", "status", "app-server", "explain-error", "tool update_goal"} <= set(checked["commands"])
+    assert {"run", "status", "app-server", "explain-error", "tool update_goal"} <= set(
+        checked["commands"]
+    )
 
 
 def forget(space: Workspace) -> None:
