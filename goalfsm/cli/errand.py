@@ -29,11 +29,15 @@ if TYPE_CHECKING:
 
 
 class Over(NamedTuple):
-    """The end of an errand: what ``run`` exits with, and how the goal stood, where it is known."""
+    """The end of an errand: what ``run`` exits with, and how the goal stood, where it is known.
+
+    ``next_goal`` is the id of the goal that came after the one that the errand was for.
+    """
 
     exit_status: int
     status: Status | None = None
     said: str = ""
+    next_goal: str | None = None
 
 
 class Errand:
@@ -160,8 +164,8 @@ class Errand:
         again = speak("goalfsm run --thread THREAD", self.place)
         named = f"{line(goal.objective)} ({goal.status})"
         if self._followed_up or (last is not None and last.status == COMPLETE):
-            said = f"the thread has a next goal: {named}; `{again}` works on it"
-            return Over(exits.OK, self._last, said)
+            said = f"the thread has a next goal: {line(goal.objective)}; `{again}` works on it"
+            return Over(exits.OK, self._last, said, goal.goal_id)
         said = f"the goal of this run was replaced by another: {named}; `{again}` works on that"
         return Over(exits.ATTENTION, None, said)
 

@@ -89,7 +89,7 @@ class Host:
                 if errand.changed(notice) and not self._interrupts:
                     over = errand.look(engine.status(thread_id))
                     if over is not None:
-                        return over
+                        return await _left(engine, thread_id, over)
         return Over(exits.INTERRUPTED)
 
     def _catch_up(self, store: Store, before: Stored) -> None:
@@ -182,3 +182,12 @@ class Host:
         if engine.followed():
             say("another terminal follows a turn that runs here: it ends first")
         engine.hand_over(self._thread_id)
+
+
+async def _left(engine: Engine, thread_id: str, over: Over) -> Over:
+    """Pause the goal that came after the one of this run: nobody has asked for work on it."""
+    if over.next_goal is None:
+        return over
+    paused = PauseRequested(expected_goal_id=over.next_goal, now=True)
+    reply = await engine.submit(thread_id, paused)
+    return over._replace(said=f"{over.said}; it is paused until then") if reply.ok else over

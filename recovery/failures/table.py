@@ -237,13 +237,16 @@ class Classifier:
         message = folded(unwrapped(plain_text(answer)))
         if not 0 < len(message) <= _MAX_ANSWER or message.strip().isdigit():
             return None  # a number alone is a result, whatever status it could be
+        opens = _OPENING.match(message) is not None
+        if not opens and len(message) > _SHORT_ANSWER:
+            return None
         failure = self.classify(answer, now=now, zones=zones)
         if failure.kind == "unknown":
             return None
-        if _OPENING.match(message) is not None:
+        if opens:
             return failure
         place = message.lower().find(failure.why.words)
-        begins = 0 <= place <= _BEGINS and len(message) <= _SHORT_ANSWER
+        begins = 0 <= place <= _BEGINS
         return failure if begins and failure.why.row not in _UNSPECIFIC else None
 
     def _verdict(self, evidence: Evidence, source: Source) -> _Verdict:

@@ -78,6 +78,22 @@ def test_a_model_may_give_a_goal_to_a_thread_that_has_none(cli: Cli) -> None:
     assert (goal["objective"], goal["token_budget"]) == ("the second", 5_000)
 
 
+def test_a_run_leaves_the_models_next_goal_paused_and_names_it() -> None:
+    program = worker(
+        '[ "$GOALFSM_OBJECTIVE" = "the first" ] || exit 0',
+        COMPLETE,
+        "goalfsm tool create_goal --objective 'the second' >&2",
+    )
+    given = ("--policy", "model_goals=1", "--max-continuations", "3")
+    result = goalfsm("run", "the first", *given, "--", program)
+    assert result.status == exits.OK, result
+    assert "the thread has a next goal: the second; `goalfsm run" in result.out
+    assert "it is paused until then" in result.out
+    goal = json.loads(goalfsm("status", "--json").out)["goal"]
+    assert (goal["objective"], goal["status"]) == ("the second", "paused")
+    assert goal["max_continuations"] == 2
+
+
 def test_a_token_of_an_old_run_is_refused() -> None:
     """What a forgotten process of an earlier turn asks for changes nothing."""
     program = worker(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from recovery.failures import Failure, assistant_overflow, classify
+from recovery.failures import Failure, assistant_overflow, classifier, classify, only_error
 from recovery.failures.false_positives import SHAPES, Shape
 from recovery.failures.kinds import Rule
 from recovery.failures.rules import RULES
@@ -129,3 +129,18 @@ def test_vector(line: dict[str, Any]) -> None:
         error_message=message["error_message"],
         context_window=line["context_window"],
     )
+
+
+def test_the_quick_look_at_an_answer_overlooks_none_that_is_a_failure() -> None:
+    """Most answers are no failure, and are not to cost what a failure costs."""
+    table = classifier()
+    texts = [
+        text
+        for name in ("errors.jsonl", "messages.jsonl")
+        for row in (Path(__file__).parent / name).read_text("utf-8").splitlines()
+        if isinstance(text := json.loads(row).get("error"), str)
+    ]
+    found = [text for text in texts if table.only_error(text) is not None]
+    assert len(found) > 1_000
+    assert [text for text in found if only_error(text) is None] == []
+    assert only_error("wrote step 3, and all of them are there") is None

@@ -290,3 +290,14 @@ def test_it_is_asked_for_again_after_a_restart() -> None:
     assert not thread.asked(f.RunUntil)
     thread.restart(after_crash=False)
     assert thread.asked(f.RunUntil)
+
+
+@pytest.mark.parametrize(
+    "over", [e.CompletionRequested(), e.ObjectiveGiven(objective="y", until=UNTIL, replace=True)]
+)
+def test_a_turn_that_is_nobodys_any_more_is_not_checked(over: e.Event) -> None:
+    thread = given()
+    thread.dispatch()
+    thread.do(over)
+    thread.end()
+    assert (thread.session.check, thread.asked(f.RunUntil)) == (None, [])
