@@ -79,6 +79,12 @@ def given(tokens: int | None = None) -> e.ObjectiveGiven:
     return e.ObjectiveGiven(objective="do it", limits=Limits(tokens=tokens), replace=True)
 
 
+def work_of(thread: Thread) -> e.GoalWork:
+    goal = thread.session.goal
+    assert goal is not None
+    return e.GoalWork(kind="continuation", goal_id=goal.goal_id)
+
+
 def dispatch(thread: Thread) -> None:
     """Dispatch a run; nothing that its worker reports has come yet."""
     thread.take(e.RunDispatched(run_id="run", token="secret"))
@@ -89,3 +95,17 @@ def work(thread: Thread) -> None:
     dispatch(thread)
     usage = Usage(input_tokens=50)
     thread.take(e.UsageReported(run_id="run", run_token="secret", key="1", usage=usage))
+
+
+def stale() -> Thread:
+    """Return a thread whose goal was replaced when a host had its work; the turn is aborted."""
+    thread = Thread().take(given())
+    old = work_of(thread)
+    return thread.take(
+        given(),
+        e.HostChanged(idle=False),
+        e.AgentStarting(work=old),
+        e.TurnStarted(turn_index=1),
+        e.MessageStarted(message=e.Message(role="custom", work=old)),
+        e.ContextRequested(),
+    )
