@@ -258,3 +258,12 @@ def test_a_turn_whose_goal_is_taken_up_again_is_bounded_no_longer() -> None:
     thread.do(e.ResumeRequested())
     assert thread.session.run is not None
     assert thread.session.run.ends_ms is None
+
+
+def test_a_goal_that_is_not_worked_on_waits_for_nothing() -> None:
+    thread = started()
+    thread.dispatch()
+    thread.do(e.WaitDeclared(kind="event", run_token="token-1"))
+    assert len(thread.session.waits) == 1
+    thread.do(e.PauseRequested())
+    assert thread.session.waits == ()

@@ -230,3 +230,11 @@ def test_a_worker_may_forget_its_session() -> None:
     thread.do(e.SessionSaved(run_token="token-1", data=b"conversation 7"))
     thread.do(e.SessionSaved(run_token="token-1", data=None))
     assert thread.session.worker_session is None
+
+
+def test_a_compaction_that_consumed_nothing_may_still_save_the_workers_session() -> None:
+    thread = started()
+    goal_id = thread.goal.goal_id
+    thread.do(e.CompactionStarted(), e.CompactionEnded(ok=True, goal_id=goal_id, data=b"shorter"))
+    assert thread.session.worker_session == b"shorter"
+    assert thread.goal.tokens_used == 0

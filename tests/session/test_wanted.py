@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from goalfsm.session import Policy
 from goalfsm.session import effects as f
-from goalfsm.session.work import is_wanted
+from goalfsm.session.work import asks_to_go_on, is_wanted
 from tests.session.thread import started
 
 
@@ -20,3 +21,10 @@ from tests.session.thread import started
 )
 def test_what_nobody_asks_for_any_more_is_not_wanted(effect: f.Effect, wanted: bool) -> None:
     assert is_wanted(effect, started().session) is wanted
+
+
+def test_a_start_that_has_to_be_asked_about_is_told() -> None:
+    thread = started(Policy(on_start="ask"))
+    assert not asks_to_go_on(thread.session)
+    thread.restart()
+    assert asks_to_go_on(thread.session)

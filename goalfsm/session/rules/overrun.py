@@ -25,8 +25,6 @@ def bounded(before: Session, after: Session, ctx: Context) -> Session:
         if run is not None and mine and run.ends_ms is not None:
             after = replace(after, run=replace(run, ends_ms=None))
         return after
-    if after.waits:
-        after = replace(after, waits=())
     if run is None or not mine or run.ends_ms is not None:
         return after
     return replace(after, run=replace(run, ends_ms=overrun_ends(after, ctx)))

@@ -104,14 +104,15 @@ def open_already(run: Run, event: RunDispatched) -> Reply:
 def started(session: Session) -> Change:
     """Start the worker of the run that has been dispatched: a dispatch of its goal counts."""
     run, goal = session.run, session.goal
-    assert run is not None  # noqa: S101  a dispatch opened it
-    if goal is not None:
-        flush = replace(session.flush, dirty=True)
-        # A history that was loaded since the last dispatch may know of more turns.
-        goal = replace(goal, continuations=max(goal.continuations, run.turn))
-        session = replace(session, goal=goal, flush=flush)
-        if session.retry.owed:
-            session = replace(session, retry=replace(session.retry, owed=False))
+    # A dispatch opened the run, and is refused where no goal has a turn to begin.
+    assert run is not None  # noqa: S101
+    assert goal is not None  # noqa: S101
+    flush = replace(session.flush, dirty=True)
+    # A history that was loaded since the last dispatch may know of more turns.
+    goal = replace(goal, continuations=max(goal.continuations, run.turn))
+    session = replace(session, goal=goal, flush=flush)
+    if session.retry.owed:
+        session = replace(session, retry=replace(session.retry, owed=False))
     return Change(session, (StartRun(run_id=run.run_id),))
 
 
