@@ -258,9 +258,12 @@ def _asks_only_a_person(session: Session, goal: Goal) -> bool:
 
 
 def toothless(session: Session) -> tuple[str, ...]:
-    """Return the budgets that can never be used up: turns are over, and none reported such use."""
-    goal, reported = session.goal, session.ledger.reported
-    if goal is None or goal.continuations - (session.run is not None) < 1:
+    """Return the budgets that can never be used up: a turn ended, and none reported such use.
+
+    A turn that was cut off says nothing of what its worker reports.
+    """
+    goal, reported, progress = session.goal, session.ledger.reported, session.progress
+    if goal is None or not (progress.last_answer or progress.empty):
         return ()
     used = (
         ("tokens", goal.token_budget, reported.input_tokens + reported.output_tokens),

@@ -14,6 +14,7 @@ from goalfsm.session.state import (
     Blocking,
     Host,
     Ledger,
+    Progress,
     Retry,
     SetAside,
     VerifierResult,
@@ -317,11 +318,14 @@ def test_what_waits_for_a_person_needs_no_engine(session: Session) -> None:
 
 
 def test_a_budget_that_can_never_be_used_up_is_named() -> None:
-    silent = with_goal(token_budget=10, cost_budget=10, continuations=1)
+    cut_off = with_goal(token_budget=10, cost_budget=10, continuations=1)
+    assert project(cut_off, NOW_MS).toothless == ()
+    assert project(replace(cut_off, progress=Progress(empty=1)), NOW_MS).toothless
+    silent = replace(cut_off, progress=Progress(last_answer="d1"))
     assert project(silent, NOW_MS).toothless == ("tokens", "cost")
     reports = replace(silent, ledger=Ledger(reported=Usage(output_tokens=1)))
     assert project(reports, NOW_MS).toothless == ("cost",)
-    first = replace(silent, run=RUN)
+    first = replace(cut_off, run=RUN)
     assert project(first, NOW_MS).toothless == ()
     assert project(Session(), NOW_MS).toothless == ()
 
