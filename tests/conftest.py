@@ -66,6 +66,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # starts would inherit that: an interrupt that a test sends would never arrive.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The same under nohup; a handler keeps this process from its end, and what it starts has none.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
     if config.getoption("--no-skips"):
         config.pluginmanager.register(_NoSkips(), "no-skips")
 
