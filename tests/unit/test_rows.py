@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from goalfsm.session import Session
-from goalfsm.session.state import Blocking, Retry, SetAside, Steering, Wait
+from goalfsm.session.state import Blocking, Progress, Retry, SetAside, Steering, Wait
 from goalfsm.views.parts import Driver
 from goalfsm.views.rows import open_rows
 from goalfsm.views.status import project
@@ -79,4 +80,6 @@ def test_one_wait_is_the_activity_and_several_are_rows() -> None:
 
 def test_a_budget_that_can_never_be_used_up() -> None:
     said = ("budget", "of tokens can never be used up: the worker reports no such use")
-    assert said in rows(with_goal(token_budget=10, continuations=2))
+    silent = with_goal(token_budget=10, continuations=2)
+    assert said not in rows(silent)
+    assert said in rows(replace(silent, progress=Progress(last_answer="d1")))
