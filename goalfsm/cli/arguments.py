@@ -12,6 +12,7 @@ import msgspec
 
 from goalfsm.errors import GoalError
 from goalfsm.goal import amounts
+from goalfsm.goal.model import Limits
 from goalfsm.goal.validation import Rejected, check_objective, check_text
 from goalfsm.session.events import Setting
 from goalfsm.session.policy import Policy
@@ -19,7 +20,7 @@ from goalfsm.session.policy import Policy
 if TYPE_CHECKING:
     from recovery import Rule
 
-_Amount = TypeVar("_Amount", int, float)
+_Amount = TypeVar("_Amount")
 NO_LIMIT: Final = "none"
 HOST_SETTINGS: Final = ("retries", "compacts")
 """Settings that leave a recovery to the host: here that is an engine, and nobody else."""
@@ -69,6 +70,25 @@ def count(what: str, *, minimum: int = 1) -> Callable[[str], int]:
 def cost(text: str) -> int:
     """Return an amount of the account's currency, written like 2.50, in millionths."""
     return _read(amounts.cost, text)
+
+
+def inline(text: str, named: Limits) -> tuple[str, Limits]:
+    """Return an objective without the budgets that it ends with, and all limits together.
+
+    One that ``named`` has too is an error: nobody can tell which was meant.
+    """
+    rest, limits = _read(amounts.inline_budget, text.rstrip())
+    for name in Limits.__struct_fields__:
+        if None not in {getattr(limits, name), getattr(named, name)}:
+            raise HintedError(
+                f"two budgets of {name}: one at the objective's end, one as an option",
+                "give it once",
+            )
+    both = {
+        name: getattr(limits, name) if getattr(named, name) is None else getattr(named, name)
+        for name in Limits.__struct_fields__
+    }
+    return rest, Limits(**both)
 
 
 def _read(amount: Callable[[str], _Amount], text: str) -> _Amount:

@@ -35,6 +35,7 @@ _OF_A_GOAL = (
     "ask_person",
     "policy",
     "replace",
+    "inline",
 )
 AGENTS: Final = ("codex", "claude", "pi", "acp")
 
@@ -93,6 +94,11 @@ def goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(("auto", "lines", "text")),
             help="How stdout is read: by its first line, as JSON lines, or as plain text.",
         ),
+        click.option(
+            "--inline",
+            is_flag=True,
+            help="Take budgets from the objective's end: budget: 200k, 2h, $5, 20 turns.",
+        ),
         options.budgets,
         options.sealing,
         click.option(
@@ -134,14 +140,17 @@ def goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def objective(text: str, given: dict[str, Any]) -> ObjectiveGiven:
     """Return what gives the goal, with everything checked that can be."""
     cwd = str(places.working_directory())
+    limits = Limits(
+        tokens=given["tokens"],
+        seconds=given["seconds"],
+        cost=given["cost"],
+        continuations=given["max_continuations"],
+    )
+    if given["inline"]:
+        text, limits = arguments.inline(text, limits)
     return ObjectiveGiven(
         objective=arguments.objective(text),
-        limits=Limits(
-            tokens=given["tokens"],
-            seconds=given["seconds"],
-            cost=given["cost"],
-            continuations=given["max_continuations"],
-        ),
+        limits=limits,
         criteria=_criteria(given),
         verifiers=_verifiers(given, cwd),
         until=_until(given, cwd),

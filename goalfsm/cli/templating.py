@@ -25,6 +25,7 @@ _SKELETON: Final = """\
 description = "…"
 tokens = "1M"
 # verify = ["make test"]     # must exit with 0 before "complete" counts
+# unsealed = ["test_new.py"] # what of the verifiers' files the work is meant to change
 # until = "make test"        # completes the goal as soon as it exits with 0
 # agent = "codex"            # who does the work
 # accept = true              # a person has to accept completion
@@ -51,8 +52,12 @@ def expand(command: click.Command, args: Sequence[str]) -> tuple[list[str], tupl
     inputs = dict(word.split("=", 1) for _, word in words if "=" in word)
     taken = {at for at, word in words if "=" in word}
     filled = filled_of(name, inputs)
-    kept = [word for at, word in enumerate(rest) if at not in taken]
-    return [*filled.options, *kept, filled.objective], filled.program
+    budgets = {}
+    if "--inline" in (*rest, *filled.options):
+        budgets = {at: word for at, word in words if word.lower().startswith("budget:")}
+    kept = [word for at, word in enumerate(rest) if at not in taken | budgets.keys()]
+    objective = " ".join((filled.objective, *budgets.values()))
+    return [*filled.options, *kept, objective], filled.program
 
 
 def filled_of(name: str, inputs: dict[str, str]) -> Filled:

@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from goalfsm.errors import GoalError
-from goalfsm.goal.model import COST_SCALE, MAX_COUNT
+from goalfsm.goal.model import COST_SCALE, MAX_COUNT, Limits
 
 _DURATION: Final = re.compile(
     r"(?P<bare>\d+(?:\.\d+)?)"
@@ -16,6 +16,7 @@ _DURATION: Final = re.compile(
 )
 _SECONDS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1, "bare": 1}
 _COUNT: Final = re.compile(r"(\d+(?:[_,]\d{3})*|\d+(?:\.\d+)?)([kmg]?)", re.IGNORECASE | re.ASCII)
+_INLINE: Final = re.compile(r"(?:^|\s)budget:(?P<parts>(?:(?!budget:)[^\n])*)\Z", re.IGNORECASE)
 _SCALE: Final = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 
 
@@ -74,3 +75,42 @@ def cost(text: str) -> int:
             f"{text!r} is not a cost", hint="give a positive amount, like 2.50 (6 decimals at most)"
         )
     return int(amount)
+
+
+def inline_budget(text: str) -> tuple[str, Limits]:
+    """Return a text without the ``budget: …`` that it ends with, and the limits that this names.
+
+    Parts are divided by commas: tokens (``15000``, ``15k``, ``2M tokens``), active time (``2h``,
+    ``1h30m``), cost (``$2.50``) and turns (``20 turns``). A text without one stays as it is; what
+    follows the word in the last line and is no budget raises AmountInvalid.
+    """
+    found = _INLINE.search(text)
+    if found is None:
+        return text, Limits()
+    limits: dict[str, int] = {}
+    for part in found["parts"].split(","):
+        name, value = _inline_part(part.strip())
+        if name in limits:
+            raise AmountInvalid(f"two budgets of {name} in {found[0].strip()!r}", hint="name one")
+        limits[name] = value
+    return text[: found.start()].rstrip(), Limits(**limits)
+
+
+def _inline_part(part: str) -> tuple[str, int]:
+    """Return which limit a part of an inline budget is, and its value."""
+    number, _, unit = part.lower().removesuffix("s").rpartition(" ")
+    if part.startswith("$"):
+        return "cost", cost(part[1:])
+    if number and unit == "turn":
+        return "continuations", count(number, "number of turns")
+    if number and unit == "token":
+        return "tokens", count(number, "token budget")
+    if _COUNT.fullmatch(part) and not part.endswith("m"):
+        return "tokens", count(part, "token budget")
+    # A small m may be minutes or millions; who reads it as the other spends too much or too little.
+    if _COUNT.fullmatch(part) or not _DURATION.fullmatch(part) or not part:
+        raise AmountInvalid(
+            f"{part!r} is no budget",
+            hint="end with budget: 15k (tokens), 5M, 300s, 2h, $2.50 or 20 turns",
+        )
+    return "seconds", whole_seconds(part)

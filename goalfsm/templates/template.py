@@ -56,6 +56,10 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     time: str | int | None = None
     cost: str | int | float | None = None
     turns: int | None = None
+    inline: bool = False
+    seal: tuple[str, ...] = ()
+    unsealed: tuple[str, ...] = ()
+    verify_changed: Literal["ask", "accept"] | None = None
     agent: str | None = None
     program: str | None = None
 
@@ -134,13 +138,24 @@ def _check(template: Template) -> None:
         raise TemplateError(
             f"the template {template.name} names an agent and a program", hint="name one of them"
         )
+    if not head.verify and head.until is None and (head.seal or head.unsealed):
+        raise TemplateError(
+            f"the template {template.name} says what is sealed, but names no verifier",
+            hint='add verify = ["make test"]',
+        )
     for name in head.inputs:
         if _NAME.fullmatch(name) is None:
             raise TemplateError(
                 f"{line(name)} cannot be the name of an input",
                 hint="use letters, digits, - and _",
             )
-    texts = (template.objective, *template.criteria, *template.programs)
+    texts = (
+        template.objective,
+        *template.criteria,
+        *template.programs,
+        *head.seal,
+        *head.unsealed,
+    )
     used = {match[1] for text in texts for match in _INPUT.finditer(text)}
     unknown = sorted(used - head.inputs.keys())
     if unknown:
@@ -196,16 +211,21 @@ def fill(template: Template, given: Mapping[str, str]) -> Filled:
         options += ["--criterion", text(criterion)]
     for verifier in head.verify:
         options += ["--verify", command(verifier)]
+    for option, paths in (("--seal", head.seal), ("--unsealed", head.unsealed)):
+        for path in paths:
+            options += [option, text(path)]
     valued: dict[str, Any] = {
         "--until": None if head.until is None else command(head.until),
         "--tokens": head.tokens,
         "--time": head.time,
         "--cost": head.cost,
         "--max-continuations": head.turns,
+        "--verify-changed": head.verify_changed,
         "--agent": head.agent,
     }
     for option, value in valued.items():
         options += [] if value is None else [option, str(value)]
     options += ["--accept"] if head.accept else []
+    options += ["--inline"] if head.inline else []
     program = () if head.program is None else tuple(shlex.split(command(head.program)))
     return Filled(objective=text(template.objective), options=tuple(options), program=program)

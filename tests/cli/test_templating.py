@@ -31,6 +31,74 @@ def test_a_goal_is_run_from_a_template() -> None:
     assert [one["text"] for one in goal["criteria"]] == ["the report is written"]
 
 
+def test_a_goal_is_given_a_budget_in_words_where_that_is_asked_for(cli: Cli) -> None:
+    """Without --inline the words are the objective's."""
+    assert cli("set", "plain", "Fix it budget: 15k").status == exits.OK
+    plain = json.loads(cli("status", "plain", "--json").out)["goal"]
+    assert (plain["objective"], plain["token_budget"]) == ("Fix it budget: 15k", None)
+    assert cli("set", "words", "Fix it budget: 15k, 2h", "--inline").status == exits.OK
+    goal = json.loads(cli("status", "words", "--json").out)["goal"]
+    assert goal["objective"] == "Fix it"
+    assert (goal["token_budget"], goal["time_budget_seconds"]) == (15_000, 7_200)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("Fix it budget: lots", "--inline"), "'lots' is no budget"),
+        (("Fix it budget: 2k", "--inline", "--tokens", "3k"), "two budgets of tokens"),
+        (("budget: 2k", "--inline"), "objective is empty"),
+    ],
+)
+def test_a_budget_in_words_that_cannot_be_is_refused(
+    cli: Cli, words: tuple[str, ...], said: str
+) -> None:
+    refused = cli("set", "books", *words)
+    assert refused.status == exits.USAGE
+    assert said in refused.err
+    assert "Hint: " in refused.err
+    assert cli("status", "books").status != exits.OK
+
+
+def test_a_run_takes_a_budget_from_its_objective() -> None:
+    run = goalfsm("run", "Write it. Budget: 9 turns", "--inline", "--", worker(COMPLETE))
+    assert run.status == exits.OK, run
+    goal = json.loads(goalfsm("status", "--json").out)["goal"]
+    assert (goal["objective"], goal["max_continuations"]) == ("Write it.", 9)
+
+
+def test_a_template_takes_a_budget_in_words(cli: Cli) -> None:
+    """Behind its inputs, or at the end of its own text where it says inline."""
+    made = cli("set", "a", "-t", "fix-issue", "issue=12", "check=true", "--inline", "budget: 15k")
+    assert "two budgets of tokens" in made.err
+    Path(".goalfsm/templates").mkdir(parents=True)
+    Path(".goalfsm/templates/write.md").write_text("Write it.\n- [ ] it is written\n")
+    assert cli("set", "a", "-t", "write", "--inline", "budget: 15k").status == exits.OK
+    Path(".goalfsm/templates/own.md").write_text(
+        "+++\ninline = true\n[inputs.n]\n+++\nWrite it.\n\nbudget: {{n}}, 2h\n"
+    )
+    assert cli("set", "b", "-t", "own", "n=7k").status == exits.OK
+    for thread, tokens in (("a", 15_000), ("b", 7_000)):
+        goal = json.loads(cli("status", thread, "--json").out)["goal"]
+        assert (goal["objective"], goal["token_budget"]) == ("Write it.", tokens)
+
+
+def test_a_template_says_what_of_its_verifier_is_sealed(cli: Cli) -> None:
+    """As on the command line: the run shows what stays as it is."""
+    Path(".goalfsm/templates").mkdir(parents=True)
+    for name in ("expected.txt", "log.txt"):
+        Path(name).touch()
+    Path(".goalfsm/templates/mine.md").write_text(
+        '+++\nverify = ["grep -q x log.txt"]\nseal = ["expected.txt"]\nunsealed = ["log.txt"]\n'
+        'verify_changed = "accept"\n+++\nDo it.\n'
+    )
+    assert cli("templates", "trust", "mine").status == exits.OK
+    told = cli("set", "books", "-t", "mine")
+    (row,) = [row for row in told.out.splitlines() if row.startswith("sealed for")]
+    assert "expected.txt" in row
+    assert "log.txt" not in row.partition(": ")[2]
+
+
 def test_a_thread_is_set_from_a_template(cli: Cli) -> None:
     made = cli("set", "books", "--template=fix-issue", "issue=12", "check=true")
     assert made.status == exits.OK, made

@@ -21,6 +21,10 @@ accept = true
 agent = "codex"
 criteria = ["{{what}} is mended"]
 verify = ["grep -q {{what}} log.txt", "{{check}}"]
+seal = ["expected/{{what}}"]
+unsealed = ["log.txt"]
+verify_changed = "accept"
+inline = true
 until = "{{check}} --fast"
 
 [inputs.what]
@@ -52,13 +56,17 @@ def test_a_template_becomes_an_objective_and_options() -> None:
         *("--criterion", "and is not now"),
         *("--verify", "grep -q 'the leak; rm -rf /' log.txt"),
         *("--verify", "make test"),
+        *("--seal", "expected/the leak; rm -rf /"),
+        *("--unsealed", "log.txt"),
         *("--until", "make test --fast"),
         *("--tokens", "2M"),
         *("--time", "90"),
         *("--cost", "2.5"),
         *("--max-continuations", "7"),
+        *("--verify-changed", "accept"),
         *("--agent", "codex"),
         "--accept",
+        "--inline",
     )
 
 
@@ -94,6 +102,8 @@ def test_a_file_without_front_matter_is_an_objective() -> None:
         ("+++\ntokens = []\n+++\nDo it.", "tokens"),
         ("+++\n+++\n  \n", "no objective"),
         ("- [ ] only a criterion", "no objective"),
+        ('+++\nseal = ["x"]\n+++\nDo it.', "names no verifier"),
+        ('+++\nverify = ["x"]\nseal = ["{{y}}"]\n+++\nDo it.', "uses y"),
         ('+++\nagent = "pi"\nprogram = "x"\n+++\nDo it.', "an agent and a program"),
         ('+++\n[inputs."a b"]\n+++\nDo it.', "name of an input"),
         ("Do {{it}}.", "uses it"),
