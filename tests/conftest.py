@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.postgres import PostgresServer
 
 # For every property: how fast a machine draws examples says nothing about what is tested.
 settings.register_profile(
@@ -76,3 +82,18 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_setup() -> None:
     # A level that one test has set would keep the lines from another that reads them.
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Run one PostgreSQL for all tests that need one."""
+    from tests.postgres import postgres_server  # noqa: PLC0415  most tests need none
+
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def dsn(postgres: PostgresServer) -> str:
+    """Return the address of a new database with our tables in it."""
+    return postgres.create()
