@@ -29,6 +29,7 @@ from goalfsm.daemon.remote.server import Server
 from goalfsm.daemon.service import Service
 from goalfsm.daemon.stages.callbacks import Callbacks
 from goalfsm.daemon.stages.compaction import Compaction
+from goalfsm.daemon.stages.decision_log import DecisionLog
 from goalfsm.daemon.stages.effects import Effects
 from goalfsm.daemon.stages.live_run import LiveRun, LiveRuns, RunPorts
 from goalfsm.daemon.stages.process_watch import ProcessWatch
@@ -193,6 +194,7 @@ class Composition:
         # what has landed, and only then is the thread asked whether it has come to rest.
         self.stages: tuple[Stage, ...] = (
             self.wakeups,
+            DecisionLog(),
             self.subscriptions,
             self.effects,
             self.quarantine,

@@ -346,7 +346,6 @@ class LiveRun:
 
     async def _tool(self, event: w.ToolCalled) -> None:
         result = await self._answer(event)
-        self._log.info("goal tool", tool=event.name, ok=result.ok, code=result.code)
         await self._worker.tool_result(self.run_id, event.id, result)
 
     async def _answer(self, call: w.ToolCalled) -> w.ToolResult:
