@@ -16,7 +16,7 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from goalfsm.cluster.schema import migrate
+from goalfsm.store.postgres.schema import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from goalfsm.cluster.schema import NEWEST, migrate, version_of
 from goalfsm.errors import NewerDatabase, NotOurDatabase
+from goalfsm.store.postgres.schema import NEWEST, migrate, version_of
 
 if TYPE_CHECKING:
     from tests.postgres import PostgresServer
