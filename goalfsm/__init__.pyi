@@ -14,8 +14,8 @@ from goalfsm.goal.model import Goal as Goal
 from goalfsm.goal.model import Limits as Limits
 from goalfsm.goal.model import Usage as Usage
 from goalfsm.goal.model import Verifier as Verifier
+from goalfsm.goal.rejection import Rejection as Rejection
 from goalfsm.goal.transition import Plan as Plan
-from goalfsm.goal.transition import Rejection as Rejection
 from goalfsm.goal.transition import plan as plan
 from goalfsm.session import effects as effects
 from goalfsm.session import events as events

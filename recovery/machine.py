@@ -61,7 +61,7 @@ class Row(NamedTuple):
     source: PhaseName
     dest: PhaseName
     when: GuardName | None = None
-    do: tuple[EffectName, ...] = ()
+    actions: tuple[EffectName, ...] = ()
     reason: str = ""
 
 
@@ -78,27 +78,27 @@ PHASES: Final[tuple[Phase, ...]] = (
 
 PHASE_TRANSITIONS: Final[tuple[Row, ...]] = (
     Row("begin_overflow", IDLE, RECOVERING_NEEDS_USER,
-        do=("announce_recovery", "persist_user_start"),
+        actions=("announce_recovery", "persist_user_start"),
         reason="The context overflowed: only a turn like a person's survives the compaction."),
     Row("begin_overflow", RECOVERING, RECOVERING_NEEDS_USER,
-        do=("announce_recovery", "persist_user_start"),
+        actions=("announce_recovery", "persist_user_start"),
         reason="It overflowed again after such a turn had started."),
-    Row("begin_overflow", NEEDS_USER, RECOVERING_NEEDS_USER, do=("announce_recovery",),
+    Row("begin_overflow", NEEDS_USER, RECOVERING_NEEDS_USER, actions=("announce_recovery",),
         reason="It overflowed again before such a turn started."),
     Row("begin_overflow", RECOVERING_NEEDS_USER, RECOVERING_NEEDS_USER,
-        do=("announce_recovery",),
+        actions=("announce_recovery",),
         reason="The same overflow was seen twice."),
     Row("end_overflow", RECOVERING, IDLE,
         reason="A person wrote, recovery was reset, or the host is done."),
     Row("end_overflow", RECOVERING_NEEDS_USER, NEEDS_USER,
         reason="Recovery is over, and the next turn is still to start as a person's."),
-    Row("require_user_start", IDLE, NEEDS_USER, do=("persist_user_start",),
+    Row("require_user_start", IDLE, NEEDS_USER, actions=("persist_user_start",),
         reason="The next turn is to start as a person's."),
-    Row("require_user_start", RECOVERING, RECOVERING_NEEDS_USER, do=("persist_user_start",),
+    Row("require_user_start", RECOVERING, RECOVERING_NEEDS_USER, actions=("persist_user_start",),
         reason="The turn after recovery is to start as a person's."),
-    Row("release_user_start", NEEDS_USER, IDLE, do=("persist_user_start",),
+    Row("release_user_start", NEEDS_USER, IDLE, actions=("persist_user_start",),
         reason="Such a turn started."),
-    Row("release_user_start", RECOVERING_NEEDS_USER, RECOVERING, do=("persist_user_start",),
+    Row("release_user_start", RECOVERING_NEEDS_USER, RECOVERING, actions=("persist_user_start",),
         reason="Such a turn started while the host was recovering."),
     Row("compact", RECOVERING, RECOVERING, "attention_pending", ("drop_attention",),
         reason="The compaction that was announced has happened."),
@@ -149,7 +149,7 @@ def compile_phases(rows: Iterable[Row]) -> Table:
             and row.source in phases
             and row.dest in phases
             and (row.when is None or row.when in _GUARDS)
-            and set(row.do) <= set(get_args(EffectName))
+            and set(row.actions) <= set(get_args(EffectName))
         )
         if not known:
             message = f"unknown trigger, phase, guard or effect in {row}"
@@ -161,8 +161,8 @@ def compile_phases(rows: Iterable[Row]) -> Table:
         table[key] = _Step(
             dest=row.dest,
             when=None if row.when is None else _GUARDS[row.when],
-            show=tuple(_SHOW[effect] for effect in row.do if effect in _SHOW),
-            persist="persist_user_start" in row.do,
+            show=tuple(_SHOW[effect] for effect in row.actions if effect in _SHOW),
+            persist="persist_user_start" in row.actions,
         )
     return MappingProxyType(table)
 

@@ -298,7 +298,7 @@ class Row(NamedTuple):
     dest: str
     when: str | None = None
     update: str | None = None
-    do: tuple[EffectName, ...] = ()
+    actions: tuple[EffectName, ...] = ()
     skip: bool = False
     reason: str = ""
 
@@ -341,13 +341,13 @@ LIFECYCLE: Final[tuple[Row, ...]] = (
         reason="All that entered the turn is stale: it must not reach the provider."),
     Row("context_abort", OBSERVING, AWAITING, "owes", "refuse_anonymous",
         reason="The turn runs: from here an end that names no goal may be its own."),
-    Row("context_abort", ABORTING, ABORTING, do=_ASK_ABORT,
+    Row("context_abort", ABORTING, ABORTING, actions=_ASK_ABORT,
         reason="The host went on in spite of the abort: ask again."),
     Row("turn_start", OBSERVING, IDLE_NAME, "owes_nothing",
         reason="The observed turn is over and nothing is owed."),
     Row("turn_start", OBSERVING, AWAITING,
         reason="The observed turn is over; ends of aborted turns are still owed."),
-    Row("turn_start", ABORTING, AWAITING, update="age", do=_CLEAR,
+    Row("turn_start", ABORTING, AWAITING, update="age", actions=_CLEAR,
         reason="The aborted turn is over; its ends are still owed."),
     Row("turn_end", ABORTING, ABORTING, "ends_aborted", "settle", _CLEAR_REFRESH, skip=True,
         reason="The aborted turn ended; its run has not."),
@@ -373,23 +373,23 @@ LIFECYCLE: Final[tuple[Row, ...]] = (
         reason="The last end that was owed arrived."),
     Row("agent_end", AWAITING, AWAITING, "settles", "settle", _REFRESH, skip=True,
         reason="An aborted run ended; more ends are owed."),
-    Row("tool_execution_end", ABORTING, ABORTING, do=_CLEAR_REFRESH, skip=True,
+    Row("tool_execution_end", ABORTING, ABORTING, actions=_CLEAR_REFRESH, skip=True,
         reason="A tool of the aborted turn charges nobody."),
-    Row("session_before_compact", ABORTING, ABORTING, do=_CLEAR_REFRESH, skip=True,
+    Row("session_before_compact", ABORTING, ABORTING, actions=_CLEAR_REFRESH, skip=True,
         reason="The aborted turn is not flushed to the history."),
-    Row("session_compact", ABORTING, ABORTING, do=_CLEAR_REFRESH, skip=True,
+    Row("session_compact", ABORTING, ABORTING, actions=_CLEAR_REFRESH, skip=True,
         reason="Compaction of the aborted turn continues nothing."),
     Row("session_shutdown", OBSERVING, IDLE_NAME,
         reason="No terminal event comes after shutdown."),
     Row("session_shutdown", AWAITING, IDLE_NAME,
         reason="Shutdown releases the ends that are owed."),
-    Row("session_shutdown", ABORTING, IDLE_NAME, do=_CLEAR,
+    Row("session_shutdown", ABORTING, IDLE_NAME, actions=_CLEAR,
         reason="Shutdown ends the abort and releases what it owes."),
-    Row("user_input_clear_abort", ABORTING, AWAITING, update="age", do=_CLEAR_REFRESH,
+    Row("user_input_clear_abort", ABORTING, AWAITING, update="age", actions=_CLEAR_REFRESH,
         reason="A person goes on: the aborted turn is history."),
-    Row("before_agent_start_clear_abort", ABORTING, AWAITING, update="age", do=_CLEAR,
+    Row("before_agent_start_clear_abort", ABORTING, AWAITING, update="age", actions=_CLEAR,
         reason="Another run starts: the aborted turn is history."),
-    Row("extension_continuation_clear_abort", ABORTING, AWAITING, update="age", do=_CLEAR,
+    Row("extension_continuation_clear_abort", ABORTING, AWAITING, update="age", actions=_CLEAR,
         reason="A continuation goes on: the aborted turn is history."),
 )  # fmt: skip
 """The lifecycle, complete: an event without a matching row changes nothing and is let pass."""
@@ -538,7 +538,7 @@ def compile_lifecycle(rows: Iterable[Row]) -> Table:
         if before and before[-1].when is None:
             message = f"shadowed by an earlier row without a guard: {row}"
             raise ValueError(message)
-        plan = Plan(skip=row.skip, effects=row.do)
+        plan = Plan(skip=row.skip, effects=row.actions)
         step = _Step(
             when=None if row.when is None else _GUARDS[row.when],
             update=None if row.update is None else _UPDATES[row.update],

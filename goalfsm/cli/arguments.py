@@ -13,7 +13,8 @@ import msgspec
 from goalfsm.errors import GoalError
 from goalfsm.goal import amounts
 from goalfsm.goal.model import Limits
-from goalfsm.goal.validation import Rejected, check_objective, check_text
+from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.validation import check_objective, check_text
 from goalfsm.session.events import Setting
 from goalfsm.session.policy import Policy
 
@@ -195,7 +196,7 @@ def text(given: str, what: str) -> str:
     return _checked(check_text(given, what))
 
 
-def _checked(result: str | Rejected) -> str:
-    if isinstance(result, Rejected):
+def _checked(result: str | Rejection) -> str:
+    if isinstance(result, Rejection):
         raise GoalError(result.message, code=result.code, hint=result.hint)
     return result

@@ -9,7 +9,7 @@ from goalfsm.diagram.extract import callback_name
 from goalfsm.diagram.model import Diagram, DiagramError, Direction, Edge, Node, ordered
 
 _GUARDS: Final = ("when", "guards", "conditions")
-_EFFECTS: Final = ("update", "do", "effects")
+_EFFECTS: Final = ("update", "actions", "effects")
 _ARGUMENTS: Final = (
     "trigger",
     "source",

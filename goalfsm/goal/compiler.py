@@ -31,7 +31,7 @@ class Row(NamedTuple):
     source: str
     dest: str | None
     when: str | None = None
-    do: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
     reason: str = ""
 
 
@@ -124,7 +124,7 @@ def build_machine(
             row.source,
             row.dest,
             conditions=[Check(row.when, guards[row.when])] if row.when else None,
-            before=[Emit(effect) for effect in row.do],
+            before=[Emit(effect) for effect in row.actions],
         )
         added: Any = machine.events[row.trigger].transitions[row.source][-1]
         added.reason = row.reason
@@ -141,7 +141,7 @@ def _check_row(
             )
     if row.when is not None and row.when not in guards:
         raise MachineError(f"{row.trigger}: unknown guard {row.when!r}", hint="register the guard")
-    for effect in row.do:
+    for effect in row.actions:
         if effect not in effects:
             raise MachineError(
                 f"{row.trigger}: unknown effect {effect!r}", hint="register the effect's name"

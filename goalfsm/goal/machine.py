@@ -55,13 +55,21 @@ _STOPPED: Final = (PAUSED, BLOCKED)
 _UNFINISHED: Final = (ACTIVE, PAUSED, BLOCKED, LIMITED)
 
 TRANSITIONS: Final[tuple[Row, ...]] = (
-    Row("create", ABSENT, ACTIVE, do=FORGET, reason="a person or the model gives an objective"),
+    Row(
+        "create", ABSENT, ACTIVE, actions=FORGET, reason="a person or the model gives an objective"
+    ),
     *(
-        Row("replace", status, ACTIVE, do=FORGET, reason="a new objective takes the thread over")
+        Row(
+            "replace",
+            status,
+            ACTIVE,
+            actions=FORGET,
+            reason="a new objective takes the thread over",
+        )
         for status in STATES
     ),
     *(
-        Row("clear", status, ABSENT, do=FORGET, reason="a person gives the goal up")
+        Row("clear", status, ABSENT, actions=FORGET, reason="a person gives the goal up")
         for status in STATES
     ),
     *(
@@ -76,21 +84,21 @@ TRANSITIONS: Final[tuple[Row, ...]] = (
         "abort_pause",
         ACTIVE,
         PAUSED,
-        do=("clear_continuation", "clear_active_accounting", "reset_recovery"),
+        actions=("clear_continuation", "clear_active_accounting", "reset_recovery"),
         reason="a person interrupted the running turn",
     ),
     Row(
         "recovery_pause",
         ACTIVE,
         PAUSED,
-        do=("clear_continuation", "set_recovery_paused_attention"),
+        actions=("clear_continuation", "set_recovery_paused_attention"),
         reason="recovery gave up; somebody has to look",
     ),
     Row(
         "recovery_shutdown_pause",
         ACTIVE,
         PAUSED,
-        do=(
+        actions=(
             "clear_continuation",
             "clear_host_overflow_recovery",
             "set_recovery_paused_attention",
@@ -106,14 +114,14 @@ TRANSITIONS: Final[tuple[Row, ...]] = (
                 status,
                 ACTIVE,
                 when="under_budget",
-                do=("clear_continuation", "reset_recovery"),
+                actions=("clear_continuation", "reset_recovery"),
                 reason="a person or a due time takes the goal up again",
             ),
             Row(
                 "resume",
                 status,
                 LIMITED,
-                do=("clear_continuation", "reset_recovery"),
+                actions=("clear_continuation", "reset_recovery"),
                 reason="there is no budget left to resume with",
             ),
         )
@@ -131,7 +139,7 @@ TRANSITIONS: Final[tuple[Row, ...]] = (
         LIMITED,
         ACTIVE,
         when="under_budget",
-        do=("clear_continuation",),
+        actions=("clear_continuation",),
         reason="a person gave more budget than is used",
     ),
     Row("raise_budget", LIMITED, None, reason="the new budget is used up as well"),
@@ -189,7 +197,7 @@ GUARDS: Final[Mapping[str, Guard]] = MappingProxyType(
 TRIGGERS: Final = frozenset(row.trigger for row in TRANSITIONS)
 """The triggers of our own table; an embedder's have other names."""
 EFFECTS: Final = frozenset(
-    {effect for row in TRANSITIONS for effect in row.do}
+    {effect for row in TRANSITIONS for effect in row.actions}
     | {effect for effects in ON_ENTER.values() for effect in effects}
 )
 FINALS: Final = frozenset({COMPLETE, ABSENT})

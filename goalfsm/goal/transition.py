@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec.structs import replace
 
-from goalfsm.goal.compiler import ABSENT
 from goalfsm.goal.machine import FORGET, GoalMachine, default_machine, used_up
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, Goal, Status
+from goalfsm.goal.rejection import HINTS, Rejection, no_row, rejected
 
 Source = Literal["command", "tool", "runtime"]
 Persist = Literal["set", "clear", "defer", "skip"]
@@ -92,44 +92,6 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     trigger: str = ""
 
 
-class Rejection(NamedTuple):
-    """Which rule refused a request, as a value: nothing happened."""
-
-    code: str
-    trigger: str
-    status: str
-    guard: str | None = None
-    hint: str = ""
-
-
-_HINTS: Final = {
-    "no_goal": "give the thread an objective first",
-    "complete_is_terminal": "a complete goal can only be replaced or cleared",
-    "only_active_can_block": "resume the goal before it is blocked again",
-    "only_active_can_pause": "only a goal that is being worked on can be paused",
-    "budget_limited_cannot_resume": "raise the budget that is used up",
-    "only_stopped_can_resume": "only a paused or blocked goal can be resumed",
-    "status_not_allowed": "the goal's status does not allow this",
-}
-_COMMANDS: Final = {
-    "no_goal": "goalfsm set THREAD OBJECTIVE gives it one",
-    "complete_is_terminal": "goalfsm set THREAD OBJECTIVE replaces a complete goal, "
-    "goalfsm clear THREAD clears it",
-    "only_active_can_block": "goalfsm status THREAD says what takes it up; "
-    "after that it can be blocked",
-    "only_active_can_pause": "only a goal that is being worked on can be paused; "
-    "goalfsm status THREAD shows where it is",
-    "budget_limited_cannot_resume": "goalfsm status THREAD names the budget that is used up, "
-    "goalfsm budget THREAD raises it",
-    "only_stopped_can_resume": "only a paused or blocked goal can be resumed; "
-    "goalfsm status THREAD shows where it is",
-    "status_not_allowed": "goalfsm status THREAD shows where it is",
-}
-_REFUSALS: Final = {
-    "block": "only_active_can_block",
-    "pause": "only_active_can_pause",
-    "resume": "only_stopped_can_resume",
-}
 _CLEARED: Final = ("stop_status_refresh",)
 _MARKS: Final[dict[str, str]] = {
     COMPLETE: "complete",
@@ -138,30 +100,6 @@ _MARKS: Final[dict[str, str]] = {
     ACTIVE: "resume",
     LIMITED: "limit",
 }
-
-
-def _reject(code: str, trigger: str, goal: Goal | None, guard: str | None = None) -> Rejection:
-    status = ABSENT if goal is None else goal.status
-    return Rejection(code, trigger, status, guard, _HINTS.get(code, ""))
-
-
-def advice(rejection: Rejection) -> str:
-    """Return what a person can do about a refusal: the hint with the command in it.
-
-    A model is told `Rejection.hint`: what only a person may do is not its to try.
-    """
-    return _COMMANDS.get(rejection.code, rejection.hint)
-
-
-def refusal(goal: Goal | None, trigger: str) -> Rejection:
-    """Return why ``trigger`` has no row for ``goal``."""
-    if goal is None:
-        return _reject("no_goal", trigger, goal)
-    if goal.status == COMPLETE and trigger in {*_MARKS.values(), "raise_budget", "edit"}:
-        return _reject("complete_is_terminal", trigger, goal)
-    if goal.status == LIMITED and trigger == "resume":
-        return _reject("budget_limited_cannot_resume", trigger, goal)
-    return _reject(_REFUSALS.get(trigger, "status_not_allowed"), trigger, goal)
 
 
 def mark(
@@ -193,10 +131,10 @@ def plan(
         return _PLANNERS[request.__class__](machine, goal, request, now)
     trigger = request.trigger
     if goal is None:
-        return refusal(goal, trigger)
+        return no_row(goal, trigger)
     rows = machine.table.get((goal.status, trigger))
     if rows is None:
-        return refusal(goal, trigger)
+        return no_row(goal, trigger)
     for row in rows:
         guard = row.guard
         if guard is None or guard(goal):
@@ -207,7 +145,7 @@ def plan(
             elif persist == "clear":
                 after = None
             return Plan(persist, after, request.source, row.effects, (), request.reason, trigger)
-    return _reject("status_not_allowed", trigger, goal, rows[-1].guard_name)
+    return rejected("status_not_allowed", trigger, goal, rows[-1].guard_name)
 
 
 def _plan_clear(
@@ -245,7 +183,7 @@ def _plan_recovery(trigger: str) -> Callable[..., Plan | Rejection]:
 def _strict(outcome: Plan | Rejection) -> Plan | Rejection:
     """Return ``outcome`` with the one code that the runtime's own requests are refused with."""
     if isinstance(outcome, Rejection) and outcome.code != "no_goal":
-        return outcome._replace(code="status_not_allowed", hint=_HINTS["status_not_allowed"])
+        return outcome._replace(code="status_not_allowed", hint=HINTS["status_not_allowed"])
     return outcome
 
 
@@ -269,7 +207,7 @@ def _plan_accounting(
     next_goal = request.next_goal
     code, guard = _accounting_fault(goal, next_goal)
     if code is not None:
-        return _reject(code, "account", goal, guard)
+        return rejected(code, "account", goal, guard)
     assert goal is not None  # noqa: S101  without one there is a fault
     entered = machine.on_enter.get(next_goal.status, ())
     # A budget that was used up before is no news of usage that a later entry could tell.

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from goalfsm.goal.model import COMPLETE, MAX_COUNT, MAX_OBJECTIVE_LENGTH, MAX_TEXT_LENGTH, Goal
+from goalfsm.goal.rejection import Rejection
 
-
-class Rejected(NamedTuple):
-    """Why an input was refused, as a value; ``goal`` is the one in the way, if that is why."""
-
-    code: str
-    message: str
-    hint: str
-    goal: Goal | None = None
-
-
-GOAL_EXISTS: Final = Rejected(
+GOAL_EXISTS: Final = Rejection(
     "goal_exists",
-    "the thread already has an unfinished goal",
-    "finish, clear or replace it first (--replace)",
+    message="the thread already has an unfinished goal",
+    hint="finish, clear or replace it first (--replace)",
 )
-OBJECTIVE_EMPTY: Final = Rejected(
-    "objective_empty", "the objective is empty", "say in a sentence what is to be achieved"
+OBJECTIVE_EMPTY: Final = Rejection(
+    "objective_empty",
+    message="the objective is empty",
+    hint="say in a sentence what is to be achieved",
 )
-BUDGET_INVALID: Final = Rejected(
+BUDGET_INVALID: Final = Rejection(
     "budget_invalid",
-    "a budget must be a positive whole number",
-    "leave the budget out for none",
+    message="a budget must be a positive whole number",
+    hint="leave the budget out for none",
 )
 
 
-TEXT_INVALID: Final = Rejected(
+TEXT_INVALID: Final = Rejection(
     "text_invalid",
-    "the text holds bytes that are not UTF-8",
-    "send it as UTF-8",
+    message="the text holds bytes that are not UTF-8",
+    hint="send it as UTF-8",
 )
 
 
@@ -43,21 +36,22 @@ def _is_text(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def check_objective(text: str) -> str | Rejected:
+def check_objective(text: str) -> str | Rejection:
     """Return the trimmed objective, or why it is refused."""
     trimmed = text.strip()
     if not trimmed:
         return OBJECTIVE_EMPTY
     if len(trimmed) > MAX_OBJECTIVE_LENGTH:
-        return Rejected(
+        return Rejection(
             "objective_too_long",
-            f"the objective has {len(trimmed):,} characters, {MAX_OBJECTIVE_LENGTH:,} are allowed",
-            "put the details into a file and name the file in the objective",
+            message=f"the objective has {len(trimmed):,} characters, "
+            f"{MAX_OBJECTIVE_LENGTH:,} are allowed",
+            hint="put the details into a file and name the file in the objective",
         )
     return trimmed if _is_text(trimmed) else TEXT_INVALID
 
 
-def check_budget(value: Any) -> Rejected | None:
+def check_budget(value: Any) -> Rejection | None:
     """Return why a budget is refused; None accepts it (a budget of None is unbounded)."""
     if value is None:
         return None
@@ -68,16 +62,18 @@ def check_budget(value: Any) -> Rejected | None:
     return None
 
 
-def check_text(text: str, what: str) -> str | Rejected:
+def check_text(text: str, what: str) -> str | Rejection:
     """Return the trimmed ``text`` of a criterion, evidence, reason or message, or the refusal."""
     trimmed = text.strip()
     if not trimmed:
-        return Rejected("text_empty", f"the {what} is empty", f"give the {what} as text")
+        return Rejection(
+            "text_empty", message=f"the {what} is empty", hint=f"give the {what} as text"
+        )
     if len(trimmed) > MAX_TEXT_LENGTH:
-        return Rejected(
+        return Rejection(
             "text_too_long",
-            f"the {what} has {len(trimmed):,} characters, {MAX_TEXT_LENGTH:,} are allowed",
-            "name a file that holds the rest",
+            message=f"the {what} has {len(trimmed):,} characters, {MAX_TEXT_LENGTH:,} are allowed",
+            hint="name a file that holds the rest",
         )
     return trimmed if _is_text(trimmed) else TEXT_INVALID
 
@@ -90,16 +86,16 @@ def create(  # noqa: PLR0913  a goal's essentials
     goal_id: str,
     now: int,
     replace: bool = False,
-) -> Goal | Rejected:
+) -> Goal | Rejection:
     """Return a new active goal, or why not; only ``replace`` takes the place of an unfinished one.
 
     ``now`` is unix seconds. Refusals: ``goal_exists``, ``objective_empty``,
     ``objective_too_long``, ``budget_invalid``, in this order.
     """
     if not replace and current is not None and current.status != COMPLETE:
-        return GOAL_EXISTS._replace(goal=current)
+        return GOAL_EXISTS
     text = check_objective(objective)
-    if isinstance(text, Rejected):
+    if isinstance(text, Rejection):
         return text
     refused = check_budget(token_budget)
     if refused is not None:

@@ -21,13 +21,13 @@ class AppendEntry(_Effect, frozen=True, kw_only=True):
 
 
 class SendWork(_Effect, frozen=True, kw_only=True):
-    """Hand goal work to the host: a continuation, or the notice that a budget is used up.
+    """Hand goal work to the host: a continuation, or the last turn of a goal out of budget.
 
     ``follow_up`` waits for the running turn, ``steer`` joins it; ``trigger_turn`` starts one
     when none is running.
     """
 
-    kind: Literal["continuation", "budget_limit"]
+    kind: Literal["continuation", "wind_down"]
     goal_id: str
     deliver_as: Literal["follow_up", "steer"]
     trigger_turn: bool = True

@@ -43,9 +43,9 @@ from goalfsm.store.port import (
     Duplicate,
     Facts,
     Identity,
+    Invalid,
     JournalRow,
     Outcome,
-    Refused,
     Stored,
 )
 
@@ -101,7 +101,7 @@ class MemoryStore(MemoryHandle):
     def _apply(self, disk: MemoryDisk, commit: Commit) -> Outcome:
         reason = too_large(commit)
         if reason is not None:
-            return Refused(reason=reason)
+            return Invalid(reason=reason)
         inbound = None if commit.inbox_id is None else disk.inbox.get(commit.inbox_id)
         known = disk.event_ids.get((commit.thread_id, commit.event_id))
         if known is not None:
@@ -113,7 +113,7 @@ class MemoryStore(MemoryHandle):
                 revision=known.revision, reply=None if inbound is None else inbound.reply
             )
         if inbound is not None and inbound.row.thread_id != commit.thread_id:
-            return Refused(reason="the inbox row belongs to another thread")
+            return Invalid(reason="the inbox row belongs to another thread")
         if inbound is not None and inbound.revision is not None:
             return Duplicate(revision=inbound.revision, reply=inbound.reply)
         conflict = conflicting(disk, commit)

@@ -76,13 +76,13 @@ class Duplicate(msgspec.Struct, frozen=True, kw_only=True):
     reply: bytes | None = None
 
 
-class Refused(msgspec.Struct, frozen=True, kw_only=True):
+class Invalid(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing was written: this commit can never be, ``reason`` says why (it is too large)."""
 
     reason: str
 
 
-Outcome = Committed | Conflict | Duplicate | Refused
+Outcome = Committed | Conflict | Duplicate | Invalid
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, gc=False):

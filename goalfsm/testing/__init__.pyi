@@ -12,7 +12,7 @@ from goalfsm.testing.crashing import CrashPlan as CrashPlan
 from goalfsm.testing.crashing import CrashPoint as CrashPoint
 from goalfsm.testing.files import GoalFile as GoalFile
 from goalfsm.testing.goals import MemoryGoals as MemoryGoals
-from goalfsm.testing.goals import Refused as Refused
+from goalfsm.testing.goals import RequestRejected as RequestRejected
 from goalfsm.testing.journal import assert_journal as assert_journal
 from goalfsm.testing.journal import journal_lines as journal_lines
 from goalfsm.testing.loop import Deadlock as Deadlock

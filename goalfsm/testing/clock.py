@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar
 from goalfsm.errors import GoalError
 from goalfsm.testing.frozen import frozen_time, us
 from goalfsm.testing.loop import DAY_S, VirtualLoop
-from goalfsm.testing.moments import (
+from goalfsm.testing.simulated import SimulatedSystem
+from goalfsm.testing.times import (
     Duration,
     Moment,
     TimeInvalid,
@@ -22,7 +23,6 @@ from goalfsm.testing.moments import (
     no_duration,
     seconds_of,
 )
-from goalfsm.testing.simulated import SimulatedSystem
 
 START: Final = "2026-01-01 00:00"
 """When a test begins unless it says otherwise (UTC)."""

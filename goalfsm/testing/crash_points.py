@@ -14,7 +14,7 @@ from goalfsm.testing.checking import check_goals
 from goalfsm.testing.clock import START, GoalClock
 from goalfsm.testing.crashing import CrashPlan, CrashPoint
 from goalfsm.testing.goals import MemoryGoals
-from goalfsm.testing.moments import Moment
+from goalfsm.testing.times import Moment
 
 Scenario = Callable[[MemoryGoals], Any]
 

@@ -26,10 +26,10 @@ from goalfsm.testing.clock import Crashed, GoalClock
 from goalfsm.testing.crashing import CrashingStore, CrashPlan, discard, telling
 from goalfsm.testing.engine import EngineFault, Program, SimulatedVerifiers
 from goalfsm.testing.loop import DAY_S
-from goalfsm.testing.moments import Duration, seconds_of
 from goalfsm.testing.scripted import ScriptedWorker, WorkerProcess
 from goalfsm.testing.simulated import SimulatedSystem
 from goalfsm.testing.telling import telling_source
+from goalfsm.testing.times import Duration, seconds_of
 from goalfsm.views.status import Status, project
 
 SETTLE_S = 60 * DAY_S
@@ -38,7 +38,7 @@ RESTART_AFTER_S = 1.0
 """How long an engine that died at a crash point stays dead."""
 
 
-class Refused(GoalError, AssertionError):
+class RequestRejected(GoalError, AssertionError):
     """The engine refused what the test asked of it; `MemoryGoals.send` returns such a reply."""
 
     code = "refused"
@@ -321,7 +321,7 @@ class MemoryGoals:
     def _ask(self, thread: str, event: e.Event) -> Reply:
         reply = self.send(thread, event)
         if not reply.ok:
-            raise Refused(reply.message, code=reply.code, hint=reply.hint)
+            raise RequestRejected(reply.message, code=reply.code, hint=reply.hint)
         return reply
 
     # What they see.

@@ -25,8 +25,8 @@ from functools import partial
 from typing import Any, Final, NoReturn, TypeVar, TypeVarTuple
 
 from goalfsm.errors import GoalError
-from goalfsm.testing.moments import LONGEST_S
 from goalfsm.testing.simulated import SimulatedSystem
+from goalfsm.testing.times import LONGEST_S
 from goalfsm.testing.waiting import describe_died, describe_ready, describe_tasks
 
 DAY_S: Final = 86_400.0

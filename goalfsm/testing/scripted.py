@@ -12,7 +12,7 @@ import msgspec
 
 from goalfsm.errors import GoalError
 from goalfsm.testing.clock import GoalClock
-from goalfsm.testing.moments import Moment, moment_of
+from goalfsm.testing.times import Moment, moment_of
 from goalfsm.testing.turns import Does, Hangs, Raises, Step, Takes, TakesSteering
 from goalfsm.workers.inprocess import CallableWorker
 from goalfsm.workers.protocol import (

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from goalfsm.testing.moments import Duration, seconds_of
+from goalfsm.testing.times import Duration, seconds_of
 from goalfsm.workers.protocol import (
     ErrorReported,
     Event,

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from goalfsm.goal.machine import TRANSITIONS, default_machine, goal_machine
 from goalfsm.goal.model import Goal
-from goalfsm.goal.transition import Fire, Plan, Rejection, plan
+from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.transition import Fire, Plan, plan
 from goalfsm.session import Context
 from goalfsm.session.events import ObjectiveGiven
 from goalfsm.session.state import Session

@@ -22,7 +22,7 @@ from goalfsm.errors import (
 )
 from goalfsm.goal.machine import GUARDS, TRANSITIONS, goal_machine
 from goalfsm.goal.model import Limits, Verifier
-from goalfsm.goal.transition import Rejection, advice
+from goalfsm.goal.rejection import Rejection, advice
 from goalfsm.session import Policy, Session
 from goalfsm.session import events as e
 from tests.cli.terminal import Cli

@@ -9,7 +9,8 @@ import msgspec
 from goalfsm import text
 from goalfsm.goal import accounting, transition
 from goalfsm.goal.model import Goal
-from goalfsm.goal.validation import Rejected, create
+from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.validation import create
 
 GOAL_FIELDS = (
     "goal_id",
@@ -55,8 +56,9 @@ def create_goal(line: dict[str, Any]) -> dict[str, Any]:
         now=line["now"],
         replace=line["op"] == "replace",
     )
-    if isinstance(created, Rejected):
-        return {"ok": False, "code": created.code, "goal": goal_out(created.goal)}
+    if isinstance(created, Rejection):
+        kept = line["current"] if created.code == "goal_exists" else None
+        return {"ok": False, "code": created.code, "goal": kept}
     shown = goal_out(created)
     assert shown is not None
     shown |= {"objective": None, "objective_length": len(created.objective)}

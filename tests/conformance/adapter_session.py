@@ -19,6 +19,8 @@ from goalfsm.views.status import status_line
 from tests.conformance.adapter_pure import goal_in, goal_out
 
 ABSENT: Any = object()
+_WORK = {"wind_down": "budget_limit"}
+"""Our name of a kind of work -> the vectors' name, where they differ."""
 
 
 class Thread:
@@ -100,7 +102,7 @@ class Thread:
             case effects.SendWork():
                 seen.setdefault("sent", []).append(
                     {
-                        "kind": effect.kind,
+                        "kind": _WORK.get(effect.kind, effect.kind),
                         "goal": self.alias(effect.goal_id),
                         "deliver_as": effect.deliver_as,
                         "trigger_turn": effect.trigger_turn,

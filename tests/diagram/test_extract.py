@@ -276,7 +276,7 @@ class Row:
 def test_a_table_of_rows_is_a_diagram_too() -> None:
     drawn = from_rows(
         [
-            Row("go", "a", "b", when="ready", update="count", do=("tell",), reason="because"),
+            Row("go", "a", "b", when="ready", update="count", actions=("tell",), reason="because"),
             Row("stay", "b", None, guards=("x", "y"), skip=True),
             Row("crash", "b", "b", fault=True),
         ],

@@ -90,7 +90,7 @@ def test_mappings_may_have_what_objects_have() -> None:
                 "source": "a",
                 "dest": "b",
                 "when": "ready",
-                "do": "count",
+                "actions": "count",
                 "skip": True,
                 "reason": "because",
                 "fault": True,

@@ -88,12 +88,15 @@ def mutants() -> Iterator[tuple[str, tuple[Row, ...]]]:
         changes: list[dict[str, Any]] = [
             {"dest": phase.name} for phase in PHASES if phase.name != row.dest
         ]
-        changes += [{"do": row.do[:place] + row.do[place + 1 :]} for place in range(len(row.do))]
+        changes += [
+            {"actions": row.actions[:place] + row.actions[place + 1 :]}
+            for place in range(len(row.actions))
+        ]
         # What ends recovery or compacts has nothing to persist: nobody would read it there.
         changes += [
-            {"do": (*row.do, effect)}
+            {"actions": (*row.actions, effect)}
             for effect in effects
-            if effect not in row.do
+            if effect not in row.actions
             and not (effect == "persist_user_start" and row.trigger in {"end_overflow", "compact"})
         ]
         changes += [{"when": None}] if row.when else [{"when": "attention_pending"}]
@@ -120,7 +123,7 @@ ROW = PHASE_TRANSITIONS[0]
         {"source": "recovering"},
         {"dest": "recovering"},
         {"when": "pending"},
-        {"do": ("announce",)},
+        {"actions": ("announce",)},
     ],
 )
 def test_an_inconsistent_row_is_refused(change: dict[str, Any]) -> None:

@@ -94,8 +94,11 @@ def mutants() -> Iterator[tuple[str, tuple[Row, ...]]]:
         yield f"{row} dropped", (*before, *after)
         changes: list[dict[str, Any]] = [{"dest": dest} for dest in STATES if dest != row.dest]
         changes += [{"skip": not row.skip}]
-        changes += [{"do": row.do[:place] + row.do[place + 1 :]} for place in range(len(row.do))]
-        changes += [{"do": (*row.do, "abort")}] if "abort" not in row.do else []
+        changes += [
+            {"actions": row.actions[:place] + row.actions[place + 1 :]}
+            for place in range(len(row.actions))
+        ]
+        changes += [{"actions": (*row.actions, "abort")}] if "abort" not in row.actions else []
         if row.when is not None:
             changes.append({"when": None})
         if row.update is not None:

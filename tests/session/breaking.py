@@ -72,4 +72,4 @@ def complete() -> Thread:
 
 
 WORK = f.SendWork(kind="continuation", goal_id="goal-1", deliver_as="follow_up")
-LIMIT = f.SendWork(kind="budget_limit", goal_id="goal-1", deliver_as="steer")
+LIMIT = f.SendWork(kind="wind_down", goal_id="goal-1", deliver_as="steer")

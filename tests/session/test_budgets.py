@@ -20,7 +20,7 @@ def test_a_used_up_token_budget_gives_one_wind_down_turn_and_then_nothing() -> N
     thread.use(60)
     assert (thread.status, thread.goal.limited_by) == ("budgetLimited", "tokens")
     assert thread.asked(f.SendWork) == [
-        f.SendWork(kind="budget_limit", goal_id="goal-1", deliver_as="steer")
+        f.SendWork(kind="wind_down", goal_id="goal-1", deliver_as="steer")
     ]
     assert thread.wind_down == "owed"
     thread.end()
@@ -31,7 +31,7 @@ def test_a_used_up_token_budget_gives_one_wind_down_turn_and_then_nothing() -> N
     thread.end()
     assert thread.wind_down == "done"
     assert thread.goal.tokens_used == 150
-    assert (thread.sent(), thread.sent("budget_limit")) == (1, 1)
+    assert (thread.sent(), thread.sent("wind_down")) == (1, 1)
     assert thread.decision == ("stop", "status")
 
 
@@ -83,14 +83,14 @@ def test_a_used_up_time_budget_winds_down() -> None:
     thread.wait(seconds=61)
     thread.do(e.ToolFinished())
     assert thread.goal.limited_by == "time"
-    assert thread.sent("budget_limit") == 1
+    assert thread.sent("wind_down") == 1
 
 
 def test_a_used_up_cost_budget_winds_down() -> None:
     thread = spent(cost=500)
     thread.use(1, cost=500)
     assert (thread.goal.limited_by, thread.goal.cost_used) == ("cost", 500)
-    assert thread.sent("budget_limit") == 1
+    assert thread.sent("wind_down") == 1
 
 
 def test_the_last_continuation_is_the_wind_down_of_its_own_limit() -> None:
@@ -100,7 +100,7 @@ def test_the_last_continuation_is_the_wind_down_of_its_own_limit() -> None:
     thread.turn("two")
     assert thread.goal.limited_by == "continuations"
     assert thread.wind_down == "done"
-    assert (thread.sent(), thread.sent("budget_limit")) == (2, 0)
+    assert (thread.sent(), thread.sent("wind_down")) == (2, 0)
 
 
 def test_a_goals_own_limit_of_continuations_outranks_the_policys() -> None:
@@ -127,11 +127,11 @@ def test_a_limit_is_announced_whatever_the_time_was_charged_for(event: e.Event) 
     thread.wait(seconds=10)
     thread.do(event)
     assert (thread.status, thread.goal.limited_by) == ("budgetLimited", "time")
-    assert thread.sent("budget_limit") == 1
+    assert thread.sent("wind_down") == 1
     assert isinstance(thread.history[-1], SetEntry)
     assert thread.history[-1].goal == thread.goal
     thread.end()
-    assert thread.sent("budget_limit") == 1
+    assert thread.sent("wind_down") == 1
 
 
 def test_the_time_of_an_interrupted_run_may_use_the_budget_up() -> None:
@@ -140,7 +140,7 @@ def test_the_time_of_an_interrupted_run_may_use_the_budget_up() -> None:
     thread.wait(seconds=500)
     thread.interrupt(ended_ms=ended)
     assert (thread.goal.active_seconds, thread.goal.limited_by) == (10, "time")
-    assert thread.sent("budget_limit") == 1
+    assert thread.sent("wind_down") == 1
 
 
 def test_a_raised_budget_reopens_the_goal() -> None:
@@ -156,7 +156,7 @@ def test_a_raised_budget_reopens_the_goal() -> None:
     assert thread.sent() == 2
     thread.dispatch()
     thread.use(200)
-    assert thread.sent("budget_limit") == 2
+    assert thread.sent("wind_down") == 2
 
 
 def test_a_budget_can_be_raised_without_taking_the_goal_up_again() -> None:
@@ -238,7 +238,7 @@ def test_a_budget_that_was_lowered_below_the_use_limits_the_goal_at_once() -> No
     thread.do(e.BudgetChanged(limits=Limits(tokens=400)))
     assert (thread.status, thread.goal.limited_by) == ("budgetLimited", "tokens")
     assert thread.reply.code == "budget_changed"
-    assert thread.sent("budget_limit") == 1
+    assert thread.sent("wind_down") == 1
 
 
 def test_a_changed_budget_of_a_paused_goal_leaves_it_paused() -> None:

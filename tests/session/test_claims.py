@@ -224,7 +224,7 @@ def test_a_budget_that_ran_out_with_the_claim_outranks_the_pause() -> None:
     thread.wait(seconds=10)
     answer(thread, 0, "unverifiable")
     assert (thread.status, thread.goal.limited_by) == ("budgetLimited", "time")
-    assert thread.sent("budget_limit") == 1
+    assert thread.sent("wind_down") == 1
     assert thread.reply.code == "unverifiable"
 
 

@@ -192,7 +192,7 @@ def test_the_cached_share_of_late_usage_weighs_as_it_always_does() -> None:
 def test_a_budget_that_stays_used_up_is_not_announced_again() -> None:
     thread = running(limits=Limits(tokens=5))
     thread.use(5)
-    assert thread.sent("budget_limit") == 1
+    assert thread.sent("wind_down") == 1
     thread.end()
     thread.do(e.BudgetChanged(limits=Limits(tokens=4)))
     thread.do(e.TimerFired())
@@ -200,7 +200,7 @@ def test_a_budget_that_stays_used_up_is_not_announced_again() -> None:
     thread.use(3)
     thread.end()
     assert thread.status == "budgetLimited"
-    assert thread.sent("budget_limit") == 1
+    assert thread.sent("wind_down") == 1
     assert thread.session.continuation.warned == "goal-1"
 
 

@@ -251,5 +251,5 @@ def test_a_stored_goal_beyond_its_budget_is_limited_before_it_is_continued(
     )
     thread.do(e.HostChanged(idle=True))
     assert (thread.status, thread.goal.limited_by) == ("budgetLimited", limited_by)
-    assert (thread.sent(), thread.sent("budget_limit")) == (queued, 1)
+    assert (thread.sent(), thread.sent("wind_down")) == (queued, 1)
     assert thread.wind_down == "owed"

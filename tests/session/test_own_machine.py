@@ -12,9 +12,9 @@ from tests.session.thread import Thread, started
 
 OWN = default_machine().extended(
     [
-        Row("hand_over", "active", "blocked", when="small", do=("page",)),
-        Row("abandon", "active", "absent", do=("page",)),
-        Row("note", "active", None, do=("page",)),
+        Row("hand_over", "active", "blocked", when="small", actions=("page",)),
+        Row("abandon", "active", "absent", actions=("page",)),
+        Row("note", "active", None, actions=("page",)),
         Row("hold", "active", "paused"),
         Row("cap", "active", "budgetLimited"),
     ],

@@ -37,8 +37,8 @@ EMBEDDED = default_machine().extended(
     [
         Row("pause", "active", "blocked", when="odd"),
         Row("complete", "active", "paused", when="odd"),
-        Row("resume", "paused", None, when="odd", do=("tell",)),
-        Row("zzz", "active", "absent", do=("tell",)),
+        Row("resume", "paused", None, when="odd", actions=("tell",)),
+        Row("zzz", "active", "absent", actions=("tell",)),
         Row("zzz", "blocked", "active"),
     ],
     guards={"odd": lambda goal: goal.revision % 2 == 1},

@@ -99,7 +99,7 @@ def test_a_wind_down_that_fails_is_not_tried_again() -> None:
     thread = limited()
     thread.dispatch(wind_down=True)
     thread.fail()
-    assert (thread.wind_down, thread.wake, thread.sent("budget_limit")) == ("done", None, 1)
+    assert (thread.wind_down, thread.wake, thread.sent("wind_down")) == ("done", None, 1)
 
 
 # An open claim.

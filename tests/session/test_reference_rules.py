@@ -111,10 +111,10 @@ def test_an_aborted_end_that_comes_once_more_is_swallowed() -> None:
 def test_a_wind_down_is_not_sent_again_for_a_limit_that_is_loaded(event: e.Event) -> None:
     thread = hosted(limits=Limits(tokens=10))
     turn(thread, replace(STOP, usage=Usage(output_tokens=20)))
-    assert thread.sent("budget_limit") == 1
+    assert thread.sent("wind_down") == 1
     history = (SetEntry(source="runtime", goal=thread.goal),)
     thread.do(e.SessionStarted(history=history), e.TurnStarted(turn_index=2), event)
-    assert thread.sent("budget_limit") == 1
+    assert thread.sent("wind_down") == 1
 
 
 @pytest.mark.parametrize("stops", [e.PauseRequested(), e.BlockRequested()])

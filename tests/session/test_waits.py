@@ -188,7 +188,7 @@ def test_a_time_budget_ends_to_the_millisecond() -> None:
     fire(thread)
     assert (thread.status, thread.goal.limited_by) == ("budgetLimited", "time")
     assert thread.wake == 900_000  # by then the turn has to be over
-    assert thread.sent("budget_limit") == 1
+    assert thread.sent("wind_down") == 1
 
 
 def test_a_stopped_clock_needs_no_wake_up() -> None:

@@ -193,7 +193,7 @@ class Oracle(SessionRules, EffectRules):
     def _sent(self, session: Session, work: f.SendWork) -> None:
         """Look at work that is sent: the session itself says that the turn waits."""
         waits = session.continuation.queued == work.goal_id
-        if work.kind == "budget_limit":
+        if work.kind == "wind_down":
             self.wound_down.add(work.goal_id)
             waits = session.wind_down == "owed"
         if not waits:

@@ -11,7 +11,7 @@ from goalfsm.store.port import (
     Conflict,
     Duplicate,
     Effect,
-    Refused,
+    Invalid,
     Store,
 )
 from tests.store.handles import MakeStore, commit
@@ -170,7 +170,7 @@ class CommitsContract:
         """A commit above the limit is refused; its neighbours are committed."""
         huge = commit("big", state=bytes(MAX_COMMIT_BYTES))
         refused, fine = store.commit([huge, commit("small")])
-        assert isinstance(refused, Refused)
+        assert isinstance(refused, Invalid)
         assert fine == Committed(revision=1)
         assert store.sessions.load("big") is None
 

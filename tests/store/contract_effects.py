@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from goalfsm.errors import TooLarge
-from goalfsm.store.port import MAX_COMMIT_BYTES, Committed, Done, Duplicate, Effect, Refused, Store
+from goalfsm.store.port import MAX_COMMIT_BYTES, Committed, Done, Duplicate, Effect, Invalid, Store
 from tests.store.handles import MakeStore, commit, everybody_lives
 
 
@@ -100,7 +100,7 @@ class EffectsContract:
         """A thread cannot consume what was sent to another."""
         store.inbox.put("in", "other", at_ms=1, event=b"x")
         (outcome,) = store.commit([commit(inbox_id="in")])
-        assert isinstance(outcome, Refused)
+        assert isinstance(outcome, Invalid)
         assert store.sessions.load("t") is None
         assert [row.inbox_id for row in store.inbox.pending()] == ["in"]
 

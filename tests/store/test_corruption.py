@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 from goalfsm.errors import Corrupt
-from goalfsm.store.port import Committed, Effect, Refused
+from goalfsm.store.port import Committed, Effect, Invalid
 from goalfsm.store.sqlite import SqliteStore
 from tests.store.files import filled
 from tests.store.handles import commit, nobody_lives, owned
@@ -103,7 +103,7 @@ def test_commit_that_sqlite_refuses_costs_only_itself(path: Path) -> None:
         ]
     )
     assert outcomes[0] == outcomes[6] == Committed(revision=1)
-    assert [type(outcome) for outcome in outcomes[1:6]] == [Refused] * 5
+    assert [type(outcome) for outcome in outcomes[1:6]] == [Invalid] * 5
     assert [row.thread_id for row in store.sessions.threads()] == ["a", "c"]
     assert store.integrity() == ()
     store.close()

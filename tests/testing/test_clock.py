@@ -15,7 +15,7 @@ from freezegun import freeze_time
 from goalfsm.errors import GoalError
 from goalfsm.testing.clock import Crashed, GoalClock, Unhandled
 from goalfsm.testing.loop import Deadlock, Stalled
-from goalfsm.testing.moments import TimeInvalid
+from goalfsm.testing.times import TimeInvalid
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from goalfsm.session import events as e
 from goalfsm.testing import (
     GoalClock,
     MemoryGoals,
-    Refused,
+    RequestRejected,
     ScriptedWorker,
     claims_blocked,
     claims_complete,
@@ -100,7 +100,7 @@ def test_a_clock_that_is_set_wakes_what_is_due(
 
 
 def test_what_is_refused_raises_with_its_hint(memory_goals: MemoryGoals) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestRejected) as caught:
         memory_goals.pause("t")
     assert caught.value.code == "no_goal"
     assert caught.value.hint

@@ -66,7 +66,7 @@ def two_guards() -> None:
             "register the guard",
         ),
         (
-            with_row(Row("go", "active", "paused", do=("sing",))),
+            with_row(Row("go", "active", "paused", actions=("sing",))),
             "go: unknown effect 'sing'",
             "register the effect's name",
         ),

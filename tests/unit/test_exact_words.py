@@ -9,17 +9,17 @@ from msgspec.structs import replace
 
 from goalfsm.goal.machine import Row, default_machine
 from goalfsm.goal.model import MAX_ITEMS, Evidence, Goal
+from goalfsm.goal.rejection import Rejection
 from goalfsm.goal.transition import (
     AbortPause,
     Fire,
     Plan,
-    Rejection,
     ResumeActive,
     RuntimeAccounting,
     Set,
     plan,
 )
-from goalfsm.goal.validation import Rejected, check_text
+from goalfsm.goal.validation import check_text
 from goalfsm.session import Reply, Session
 from goalfsm.session.state import Blocking, Claim, Retry, Run, VerifierResult
 from goalfsm.session.tools import ClaimComplete, parse
@@ -156,7 +156,7 @@ NOW_MS = 1_800_000_010_500
 def test_a_refused_call(
     name: str, arguments: dict[str, Any], code: str, message: str, hint: str
 ) -> None:
-    assert parse(name, arguments) == Rejected(code, message, hint)
+    assert parse(name, arguments) == Rejection(code, message=message, hint=hint)
 
 
 def test_the_last_criterion_that_a_goal_can_have_can_be_shown() -> None:
@@ -166,10 +166,10 @@ def test_the_last_criterion_that_a_goal_can_have_can_be_shown() -> None:
 
 
 def test_a_text_that_is_too_long() -> None:
-    assert check_text("x" * 16_001, "reason") == Rejected(
+    assert check_text("x" * 16_001, "reason") == Rejection(
         "text_too_long",
-        "the reason has 16,001 characters, 16,000 are allowed",
-        "name a file that holds the rest",
+        message="the reason has 16,001 characters, 16,000 are allowed",
+        hint="name a file that holds the rest",
     )
 
 
@@ -253,7 +253,9 @@ def test_a_plan_says_what_was_asked_and_by_whom() -> None:
     assert (edited.before, edited.reason, edited.trigger) == (entered, "", "set")
     kept = plan(GOAL, Fire("resume", "command", "why"), 9)
     assert isinstance(kept, Rejection)
-    stays = default_machine().extended([Row("nap", "active", None, do=("clear_continuation",))])
+    stays = default_machine().extended(
+        [Row("nap", "active", None, actions=("clear_continuation",))]
+    )
     slept = plan(GOAL, Fire("nap", "command", "why"), 9, stays)
     assert slept == Plan("skip", GOAL, "command", ("clear_continuation",), (), "why", "nap")
     paused = plan(GOAL, AbortPause(), 9)

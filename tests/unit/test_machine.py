@@ -24,7 +24,8 @@ from goalfsm.goal.machine import (
     goal_machine,
 )
 from goalfsm.goal.model import Goal
-from goalfsm.goal.transition import Fire, Plan, Rejection, plan
+from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.transition import Fire, Plan, plan
 
 VECTORS = Path(__file__).parents[1] / "conformance" / "vectors"
 CONT, ACC = "clear_continuation", "clear_active_accounting"
@@ -124,9 +125,9 @@ def changes() -> Iterator[tuple[str, tuple[Row, ...]]]:
         for when in (None, *GUARDS):
             if when != row.when:
                 yield f"{index} when {when}", (*before, row._replace(when=when), *after)
-        for effect in row.do:
-            fewer = tuple(kept for kept in row.do if kept != effect)
-            yield f"{index} without {effect}", (*before, row._replace(do=fewer), *after)
+        for effect in row.actions:
+            fewer = tuple(kept for kept in row.actions if kept != effect)
+            yield f"{index} without {effect}", (*before, row._replace(actions=fewer), *after)
 
 
 def test_every_change_of_a_row_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -222,7 +223,7 @@ REFUSED = {
     "unknown status": (Row("go", "active", "nowhere"), "unknown status"),
     "unknown source": (Row("go", "nowhere", "active"), "unknown status"),
     "unknown guard": (Row("go", "active", "paused", when="maybe"), "unknown guard"),
-    "unknown effect": (Row("go", "active", "paused", do=("sing",)), "unknown effect"),
+    "unknown effect": (Row("go", "active", "paused", actions=("sing",)), "unknown effect"),
     "hidden": (Row("pause", "active", "blocked"), "hidden"),
 }
 

@@ -104,12 +104,12 @@ def test_goal_messages_are_recognised_by_whole_metadata_only(metadata: Any) -> N
 
 
 def test_wind_down_notice_is_superseded_like_any_goal_message() -> None:
-    assert marked(rewrite_context([work("g", "budget_limit"), work("g")], "g")) == [0]
+    assert marked(rewrite_context([work("g", "wind_down"), work("g")], "g")) == [0]
 
 
 def test_work_of_a_message() -> None:
     assert work_of(work("g", "command_resume")) == GoalWork("command_resume", "g")
-    assert work_of(work("g", "budget_limit")) is None
+    assert work_of(work("g", "wind_down")) is None
     assert work_of(rewrite_context([work("g"), work("g")], "g")[0]) is None
     assert work_of(said()) is None
 

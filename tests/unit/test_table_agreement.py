@@ -28,7 +28,8 @@ from goalfsm.goal.machine import (
     used_up,
 )
 from goalfsm.goal.model import Goal
-from goalfsm.goal.transition import Fire, Plan, Rejection, RuntimeAccounting, Set, mark, plan
+from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.transition import Fire, Plan, RuntimeAccounting, Set, mark, plan
 
 FRESH = Goal(goal_id="g", objective="x", created_at=1, updated_at=1)
 SPENT: tuple[dict[str, Any], ...] = (

@@ -20,7 +20,7 @@ from goalfsm.goal.model import (
     Limits,
     Verifier,
 )
-from goalfsm.goal.validation import Rejected
+from goalfsm.goal.rejection import Rejection
 from goalfsm.session import Context, Policy, Reply, Session
 from goalfsm.session import events as e
 from goalfsm.session.state import Blocking
@@ -199,7 +199,7 @@ def test_call_is_refused(
 ) -> None:
     """Each refusal says what is wrong and what to do about it."""
     refused = parse(name, arguments)
-    assert isinstance(refused, Rejected)
+    assert isinstance(refused, Rejection)
     assert refused.code == code
     assert message in refused.message
     assert hint in refused.hint
@@ -208,7 +208,7 @@ def test_call_is_refused(
 
 def test_hostile_name_is_shown_short_and_on_one_line() -> None:
     refused = parse("\x1b[2J\n" + "x" * 5_000, {})
-    assert isinstance(refused, Rejected)
+    assert isinstance(refused, Rejection)
     assert len(refused.message) < 150
     assert not set("\x1b\n") & set(refused.message)
 
@@ -220,7 +220,7 @@ def test_hostile_name_is_shown_short_and_on_one_line() -> None:
 def test_namespaced_name_is_the_same_tool(name: str, spelled: str) -> None:
     assert canonical(spelled.format(name)) == name
     refused = parse(spelled.format(name), {"surprise": 1})
-    assert isinstance(refused, Rejected)
+    assert isinstance(refused, Rejection)
     assert refused.message == f"{name} has no argument surprise"
 
 
@@ -238,7 +238,7 @@ ARGUMENTS = ["objective", "token_budget", "status", "evidence", "reason", "surpr
 )
 def test_parsing_never_raises(name: str, arguments: dict[str, Any]) -> None:
     parsed = parse(name, arguments)
-    assert isinstance(parsed, Rejected | ToolRequest)
+    assert isinstance(parsed, Rejection | ToolRequest)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_a_wait_is_parsed(arguments: dict[str, Any], asked: DeclareWait) -> None
 )
 def test_a_wait_that_says_nothing_sensible_is_refused(arguments: dict[str, Any], code: str) -> None:
     refused = parse("wait", arguments)
-    assert isinstance(refused, Rejected)
+    assert isinstance(refused, Rejection)
     assert refused.code == code
     assert refused.hint
 
@@ -291,7 +291,7 @@ def test_definition_is_plain_json_of_a_closed_object(tool: Any) -> None:
     assert set(schema.get("required", ())) <= set(schema["properties"])
     for name in schema["properties"]:
         refused = parse(tool.name, {name: {"no": "such value"}})
-        assert isinstance(refused, Rejected)
+        assert isinstance(refused, Rejection)
         assert refused.code != "unknown_argument"
 
 

@@ -19,6 +19,7 @@ from goalfsm.goal.machine import (
     goal_machine,
 )
 from goalfsm.goal.model import Goal, Status
+from goalfsm.goal.rejection import Rejection, no_row
 from goalfsm.goal.transition import (
     AbortPause,
     Clear,
@@ -26,14 +27,12 @@ from goalfsm.goal.transition import (
     Plan,
     RecoveryPause,
     RecoveryShutdownPause,
-    Rejection,
     Request,
     ResumeActive,
     RuntimeAccounting,
     Set,
     mark,
     plan,
-    refusal,
 )
 from tests.session.strategies import goals, tries
 
@@ -211,14 +210,19 @@ def test_a_trigger_that_keeps_the_status_has_nothing_to_write() -> None:
 
 def test_an_unknown_trigger_is_refused_with_its_status() -> None:
     assert refused(GOAL, Fire("fly")) == Rejection(
-        "status_not_allowed", "fly", "active", None, "the goal's status does not allow this"
+        "status_not_allowed",
+        "fly",
+        "active",
+        None,
+        "the goal's status does not allow this",
+        "cannot fly the goal: it is active",
     )
-    assert refusal(None, "fly").code == "no_goal"
+    assert no_row(None, "fly").code == "no_goal"
 
 
 def test_every_refusal_says_what_to_do() -> None:
     for status, trigger in product(STATES, sorted({row.trigger for row in TRANSITIONS})):
-        rejection = refusal(replace(GOAL, status=status), trigger)
+        rejection = no_row(replace(GOAL, status=status), trigger)
         assert rejection.hint
         assert (rejection.trigger, rejection.status) == (trigger, status)
 

@@ -18,7 +18,7 @@ from goalfsm.daemon.host.zones import zone
 from goalfsm.errors import GoalError, OutcomeUnknown, StoreError, StoreUnavailable, described
 from goalfsm.session.state import Reply
 from goalfsm.session.thread import GoalThread
-from goalfsm.store.port import Committed, Conflict, Duplicate, Refused
+from goalfsm.store.port import Committed, Conflict, Duplicate, Invalid
 
 if TYPE_CHECKING:
     import asyncio
@@ -330,7 +330,7 @@ class Mailbox:
                 if revision > self.revision and (failed := self._reload(first)):
                     return self._stop(failed, rest)
                 first.envelope.answer(decode_reply(reply))
-            case Refused(reason=reason):
+            case Invalid(reason=reason):
                 first.envelope.answer(Reply(ok=False, code="too_large", message=reason))
             case Conflict():
                 others = rest

@@ -21,7 +21,7 @@ from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply
 from goalfsm.session.thread import GoalThread
 from goalfsm.store.owner import last_seen_ms, own_identity
-from goalfsm.store.port import Committed, Conflict, Duplicate, Held, Refused
+from goalfsm.store.port import Committed, Conflict, Duplicate, Held, Invalid
 
 if TYPE_CHECKING:
     from goalfsm.session.events import Event
@@ -115,7 +115,7 @@ def _decide(
                 return reply
             case Duplicate(revision=known, reply=kept):
                 return reply if known == revision + 1 else decode_reply(kept)
-            case Refused(reason=reason):
+            case Invalid(reason=reason):
                 return Reply(ok=False, code="too_large", message=reason)
             case Conflict():
                 continue

@@ -10,7 +10,7 @@ from typing import Any
 
 from goalfsm.daemon.remote.client import request
 from goalfsm.errors import GoalError
-from goalfsm.goal.validation import Rejected
+from goalfsm.goal.rejection import Rejection
 from goalfsm.session import codec
 from goalfsm.session.events import ToolCalled, WaitDeclared
 from goalfsm.session.state import Session
@@ -29,7 +29,7 @@ def call_tool(
     nothing can be written.
     """
     asked = parse(name, arguments)
-    if isinstance(asked, Rejected):
+    if isinstance(asked, Rejection):
         raise GoalError(asked.message, code=asked.code, hint=asked.hint)
     event = (
         _declared(asked, token)

@@ -21,7 +21,7 @@ class Row(NamedTuple):
     source: str
     dest: str
     when: str | None = None
-    do: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
     reason: str = ""
 
     @property
@@ -49,13 +49,13 @@ NOTES: Final = {
 }
 
 ROWS: Final[tuple[Row, ...]] = (
-    Row("RunDispatched", WANTED, OPEN, do=("StartRun",),
+    Row("RunDispatched", WANTED, OPEN, actions=("StartRun",),
         reason="The run is written down before anything of it starts."),
-    Row("Spawned", OPEN, RUNNING, do=("mark StartRun done",),
+    Row("Spawned", OPEN, RUNNING, actions=("mark StartRun done",),
         reason="From here on there is something that a crash would have to end."),
     Row("Exited", RUNNING, ENDED,
         reason="The worker ended by itself, was aborted or timed out."),
-    Row("RunFinished", ENDED, RECORDED, do=("decide",),
+    Row("RunFinished", ENDED, RECORDED, actions=("decide",),
         reason="The turn's result and the decision after it are one transaction."),
     Row("RunInterrupted", ENDED, INTERRUPTED,
         reason="Nobody knows how the turn went: its supervisor was lost, or it was ended early."),
@@ -65,17 +65,17 @@ ROWS: Final[tuple[Row, ...]] = (
         reason="The effect is still open: the successor dispatches it."),
     Row(CRASH, OPEN, RECONCILING,
         reason="Whether the worker was started is not known."),
-    Row(CRASH, RUNNING, RECONCILING, do=("end the process group",),
+    Row(CRASH, RUNNING, RECONCILING, actions=("end the process group",),
         reason="The supervisor ends the run's process group as soon as the daemon is gone."),
     Row(CRASH, ENDED, RECONCILING,
         reason="The result was not committed: it counts only where a probe finds it."),
     Row(CRASH, RECORDED, RECORDED,
         reason="The commit holds all of it; effects done twice are harmless by their keys."),
-    Row("RunFinished", RECONCILING, RECORDED, when="the probe finds it finished", do=("decide",),
-        reason="Its result is taken as if nothing had happened."),
+    Row("RunFinished", RECONCILING, RECORDED, when="the probe finds it finished",
+        actions=("decide",), reason="Its result is taken as if nothing had happened."),
     Row("RunInterrupted", RECONCILING, INTERRUPTED,
         reason="It is not sent again blindly."),
-    Row("Probe", RECONCILING, RECONCILING, when="it still runs", do=("abort",),
+    Row("Probe", RECONCILING, RECONCILING, when="it still runs", actions=("abort",),
         reason="A run that goes on somewhere is ended before anything else is started."),
     Row(CRASH, RECONCILING, RECONCILING,
         reason="The next successor finds the run as open as this one did."),

@@ -13,7 +13,8 @@ from goalfsm.goal import accounting
 from goalfsm.goal.accounting import Clock, apply_usage, elapsed, tokens_of
 from goalfsm.goal.machine import CALLBACK_PREFIX, FORGET, used_up
 from goalfsm.goal.model import ACTIVE, LIMITED, MAX_COUNT, PAUSED, Goal, Usage
-from goalfsm.goal.transition import Plan, Rejection, Request, ResumeActive, RuntimeAccounting, plan
+from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.transition import Plan, Request, ResumeActive, RuntimeAccounting, plan
 from goalfsm.session import prompt_notices as notices
 from goalfsm.session.budgets import max_continuations
 from goalfsm.session.effects import AppendEntry, Effect, EndRun, RunCallback, SendWork
@@ -330,9 +331,7 @@ def announce_limit(session: Session, ctx: Context) -> Change:
         continuation=replace(session.continuation, warned=goal.goal_id),
         wind_down="owed",
     )
-    notice = SendWork(
-        kind="budget_limit", goal_id=goal.goal_id, deliver_as="steer", trigger_turn=True
-    )
+    notice = SendWork(kind="wind_down", goal_id=goal.goal_id, deliver_as="steer", trigger_turn=True)
     return Change(warned, (*change.effects, notice))
 
 

@@ -10,7 +10,8 @@ import msgspec
 from msgspec.structs import replace
 
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, PAUSED, Evidence, Goal
-from goalfsm.goal.transition import Fire, Rejection, Set, advice, mark
+from goalfsm.goal.rejection import Rejection, advice
+from goalfsm.goal.transition import Fire, Set, mark
 from goalfsm.session.effects import Effect, RunVerifier
 from goalfsm.session.events import ClaimAccepted, ClaimRejected, VerificationFinished
 from goalfsm.session.rules import word

@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from goalfsm.goal.machine import TRIGGERS
 from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED, Goal
-from goalfsm.goal.transition import Clear, Fire, Rejection, Set
+from goalfsm.goal.rejection import Rejection, no_row
+from goalfsm.goal.transition import Clear, Fire, Set
 from goalfsm.session.events import (
     BlockRequested,
     ClearRequested,
@@ -176,7 +177,7 @@ def resume(session: Session, event: ResumeRequested, ctx: Context) -> Change:
 def clear(session: Session, event: ClearRequested, ctx: Context) -> Change:
     """Give the goal up."""
     if session.goal is None:
-        reply = refused(Rejection("no_goal", "clear", "absent"))
+        reply = refused(no_row(None, "clear"))
         return Change(session, (), reply)
     cleared = request(session, Clear(SOURCES[event.origin]), ctx)
     if isinstance(cleared, Rejection):

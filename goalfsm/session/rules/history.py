@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from goalfsm.goal.accounting import STOPPED_CLOCK
 from goalfsm.goal.model import ACTIVE, PAUSED, Goal
-from goalfsm.goal.transition import Rejection
+from goalfsm.goal.rejection import Rejection
 from goalfsm.session.effects import Effect
 from goalfsm.session.entries import ClearEntry, Entry, SetEntry, UserStartEntry
 from goalfsm.session.events import SessionStarted, TreeChanged

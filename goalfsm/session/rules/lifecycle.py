@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from goalfsm.goal import accounting
 from goalfsm.goal.model import ACTIVE, PAUSED
-from goalfsm.goal.transition import Fire, RecoveryShutdownPause, Rejection
+from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.transition import Fire, RecoveryShutdownPause
 from goalfsm.session.events import EngineLost, EngineStarted
 from goalfsm.session.rules.change import charge, extend, flush, request, restate, resume
 from goalfsm.session.state import Change, Context, Continuation, Host, Session, Wait

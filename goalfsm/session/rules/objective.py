@@ -1,4 +1,4 @@
-"""The terms of a goal: its objective and its budgets, and the policy of its thread."""
+"""What a goal is given: its objective and its budgets, and the policy of its thread."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from goalfsm.goal.model import (
     Limits,
     Verifier,
 )
-from goalfsm.goal.transition import Fire, Rejection, Set, Source
-from goalfsm.goal.validation import Rejected, check_budget, check_objective, check_text, create
+from goalfsm.goal.rejection import Rejection, no_row
+from goalfsm.goal.transition import Fire, Set, Source
+from goalfsm.goal.validation import check_budget, check_objective, check_text, create
 from goalfsm.session.budgets import max_continuations
 from goalfsm.session.events import BudgetChanged, EditRequested, ObjectiveGiven, PolicyChanged
 from goalfsm.session.rules import word
@@ -57,17 +58,17 @@ def give(session: Session, event: ObjectiveGiven, ctx: Context) -> Change:
         now=ctx.now,
         replace=event.replace and not by_model,
     )
-    fault = created if isinstance(created, Rejected) else _fault(event)
+    fault = created if isinstance(created, Rejection) else _fault(event)
     if fault is None and by_model:
         fault = _too_many(session)
     if fault is not None:
         return Change(session, (), refused(fault))
     assert isinstance(created, Goal)  # noqa: S101  a refusal is a fault
     left = _left(session) if by_model else None
-    if isinstance(left, Rejected):
+    if isinstance(left, Rejection):
         return Change(session, (), refused(left))
     settled = _settled(session, event.policy)
-    if isinstance(settled, Rejected):
+    if isinstance(settled, Rejection):
         return Change(session, (), refused(settled))
     session = replace(
         settled,
@@ -87,24 +88,24 @@ def give(session: Session, event: ObjectiveGiven, ctx: Context) -> Change:
     return change._replace(session=replace(change.session, grant=left), reply=reply)
 
 
-def _too_many(session: Session) -> Rejected | None:
+def _too_many(session: Session) -> Rejection | None:
     """Return why the model may not go on giving itself goals; None while it may."""
     if session.model_may_create:
         return None
     if not session.policy.model_goals:
-        return Rejected(
+        return Rejection(
             "origin_not_allowed",
-            "the next goal of this thread is a person's to give",
-            "a person gives it, or lets the model: goalfsm policy THREAD --set model_goals=N",
+            message="the next goal of this thread is a person's to give",
+            hint="a person gives it, or lets the model: goalfsm policy THREAD --set model_goals=N",
         )
-    return Rejected(
+    return Rejection(
         "model_goals_spent",
-        f"the model has given this thread {session.model_goals} goals in a row",
-        "a person has to say how it goes on, by an objective or a message",
+        message=f"the model has given this thread {session.model_goals} goals in a row",
+        hint="a person has to say how it goes on, by an objective or a message",
     )
 
 
-def _left(session: Session) -> Limits | Rejected | None:
+def _left(session: Session) -> Limits | Rejection | None:
     """Return what the last person's limits have left for a goal that the model gives.
 
     None where no person has limited anything; a limit that is spent refuses the goal.
@@ -126,10 +127,10 @@ def _left(session: Session) -> Limits | Rejected | None:
     for name, rest in left.items():
         if rest <= 0:
             what = "turns" if name == "continuations" else name
-            return Rejected(
+            return Rejection(
                 "limit_spent",
-                f"nothing is left of the {what} that a person allowed",
-                "a person gives the next goal, with limits of its own",
+                message=f"nothing is left of the {what} that a person allowed",
+                hint="a person gives the next goal, with limits of its own",
             )
     return Limits(**left)
 
@@ -141,7 +142,7 @@ def _lower(asked: Limits, left: Limits) -> Limits:
     return Limits(**dict(zip(Limits.__struct_fields__, lowest, strict=True)))
 
 
-def _fault(event: ObjectiveGiven) -> Rejected | None:
+def _fault(event: ObjectiveGiven) -> Rejection | None:
     for budget in (event.limits.seconds, event.limits.cost):
         if refusal := check_budget(budget):
             return refusal
@@ -152,16 +153,16 @@ def _fault(event: ObjectiveGiven) -> Rejected | None:
 
 def _items_fault(
     criteria: tuple[Criterion, ...], verifiers: tuple[Verifier, ...]
-) -> Rejected | None:
+) -> Rejection | None:
     if len(criteria) > MAX_ITEMS or len(verifiers) > MAX_ITEMS:
-        return Rejected(
+        return Rejection(
             "too_many_items",
-            f"more than {MAX_ITEMS} criteria or verifiers",
-            "sum some of them up",
+            message=f"more than {MAX_ITEMS} criteria or verifiers",
+            hint="sum some of them up",
         )
     for criterion in criteria:
         checked = check_text(criterion.text, "criterion")
-        if isinstance(checked, Rejected):
+        if isinstance(checked, Rejection):
             return checked
     return None
 
@@ -173,7 +174,7 @@ def edit(session: Session, event: EditRequested, ctx: Context) -> Change:
     claim, and one that can be told is told.
     """
     edited = _edited(session, event)
-    if isinstance(edited, Rejected):
+    if isinstance(edited, Rejection):
         return Change(session, (), refused(edited))
     allowed = request(session, Fire("edit"), ctx)
     if isinstance(allowed, Rejection):
@@ -217,12 +218,12 @@ _EDITED = {
 _SINGULAR = ({"objective"}, {"until"})
 
 
-def _edited(session: Session, event: EditRequested) -> dict[str, Any] | Rejected:
+def _edited(session: Session, event: EditRequested) -> dict[str, Any] | Rejection:
     """Return the fields of the goal that change, or why the edit is refused."""
     fields: dict[str, Any] = {}
     if event.objective is not None:
         text = check_objective(event.objective)
-        if isinstance(text, Rejected):
+        if isinstance(text, Rejection):
             return text
         fields["objective"] = text
     if event.criteria is not None:
@@ -237,10 +238,10 @@ def _edited(session: Session, event: EditRequested) -> dict[str, Any] | Rejected
     if event.until is not None or event.no_until:
         fields["until"] = event.until
     if not fields:
-        return Rejected(
+        return Rejection(
             "nothing_to_edit",
-            "the edit changes nothing",
-            "give an objective, criteria, verifiers, until, or whether a person accepts",
+            message="the edit changes nothing",
+            hint="give an objective, criteria, verifiers, until, or whether a person accepts",
         )
     return _items_fault(fields.get("criteria", ()), fields.get("verifiers", ())) or fields
 
@@ -268,21 +269,23 @@ def _told(session: Session, ctx: Context) -> Change:
 def change_policy(session: Session, event: PolicyChanged, _ctx: Context) -> Change:
     """Change settings of the thread's policy; what was counted stays counted."""
     settled = _settled(session, event.changes)
-    if isinstance(settled, Rejected):
+    if isinstance(settled, Rejection):
         return Change(session, (), refused(settled))
     return Change(
         settled, (), Reply(ok=True, code="policy_changed", message="the policy is changed")
     )
 
 
-def _settled(session: Session, changes: Mapping[str, object]) -> Session | Rejected:
+def _settled(session: Session, changes: Mapping[str, object]) -> Session | Rejection:
     if not changes:
         return session
     try:
         policy = session.policy.changed(changes)
     except ValueError as error:
-        return Rejected(
-            "policy_invalid", str(error), "see Policy for the settings and their ranges"
+        return Rejection(
+            "policy_invalid",
+            message=str(error),
+            hint="see Policy for the settings and their ranges",
         )
     first = session.policy if session.first_policy is None else session.first_policy
     return replace(session, policy=policy, first_policy=first)
@@ -298,7 +301,7 @@ def change_budget(session: Session, event: BudgetChanged, ctx: Context) -> Chang
     session = change.session
     goal = session.goal
     if goal is None:
-        return Change(session, (), refused(Rejection("no_goal", "raise_budget", "absent")))
+        return Change(session, (), refused(no_row(None, "raise_budget")))
     if session.grant is not None:
         given = msgspec.structs.asdict(event.limits).items()
         named = dict.fromkeys(event.unlimited) | {k: v for k, v in given if v is not None}

@@ -10,7 +10,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from goalfsm.goal.model import ACTIVE
-from goalfsm.goal.transition import Fire, RecoveryPause, Rejection
+from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.transition import Fire, RecoveryPause
 from goalfsm.session.effects import AppendEntry, CompactContext
 from goalfsm.session.entries import UserStartEntry
 from goalfsm.session.events import CompactionEnded, Message

@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from goalfsm.goal.machine import used_up
 from goalfsm.goal.model import ACTIVE, Goal, Limit
-from goalfsm.goal.transition import Fire, Rejection
+from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.transition import Fire
 from goalfsm.session.continuation import Continue, Situation, Stop, Verdict, Wait, decide
 from goalfsm.session.effects import SendWork
 from goalfsm.session.events import HostChanged

@@ -7,8 +7,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from goalfsm.goal.model import Origin, Status
-from goalfsm.goal.transition import Rejection, Set, Source, advice, mark
-from goalfsm.goal.validation import Rejected
+from goalfsm.goal.rejection import Rejection, advice
+from goalfsm.goal.transition import Set, Source, mark
 from goalfsm.session.prompt_notices import NoticeKind
 from goalfsm.session.rules.change import charge, explained, extend, notify, request, seconds
 from goalfsm.session.state import Blocking, Change, Context, Progress, Reply, Session
@@ -16,18 +16,10 @@ from goalfsm.session.state import Blocking, Change, Context, Progress, Reply, Se
 SOURCES: dict[Origin, Source] = {"person": "command", "model": "tool", "system": "runtime"}
 """How the history names who asked."""
 
-_ASKED: dict[str, str] = {"raise_budget": "raise the budget of"}
-"""What a trigger is called in a refusal, where its name is no verb."""
 
-
-def refused(rejection: Rejection | Rejected) -> Reply:
-    """Return the reply that says why something was refused."""
-    if isinstance(rejection, Rejected):
-        return Reply(ok=False, code=rejection.code, message=rejection.message, hint=rejection.hint)
-    where = "the thread has no goal" if rejection.code == "no_goal" else f"it is {rejection.status}"
-    asked = _ASKED.get(rejection.trigger) or rejection.trigger.replace("_", " ")
-    message = f"cannot {asked} the goal: {where}"
-    return Reply(ok=False, code=rejection.code, message=message, hint=advice(rejection))
+def refused(rejection: Rejection) -> Reply:
+    """Return the reply that says why something was refused, and what a person can do about it."""
+    return Reply(ok=False, code=rejection.code, message=rejection.message, hint=advice(rejection))
 
 
 def change_status(
@@ -38,9 +30,9 @@ def change_status(
     Leaving a status drops what only it meant: the pause's reason, the limit, the note.
     """
     if session.goal is None:
-        refusal = mark(None, status, ctx.now)
-        assert isinstance(refusal, Rejection)  # noqa: S101  nothing can be marked
-        return Change(session, (), refused(refusal))
+        rejection = mark(None, status, ctx.now)
+        assert isinstance(rejection, Rejection)  # noqa: S101  nothing can be marked
+        return Change(session, (), refused(rejection))
     change = charge(session, ctx)
     session = change.session
     assert session.goal is not None  # noqa: S101  charging keeps the goal

@@ -7,7 +7,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal
-from goalfsm.goal.validation import Rejected, check_text
+from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.validation import check_text
 from goalfsm.session.budgets import max_continuations
 from goalfsm.session.events import SteeringAcknowledged, SteeringDropped, SteeringReceived
 from goalfsm.session.rules import word
@@ -28,7 +29,7 @@ def received(session: Session, event: SteeringReceived, ctx: Context) -> Change:
         hint = "goalfsm set THREAD OBJECTIVE gives the thread some"
         return _refuse(session, "no_goal", "there is no work to steer", hint)
     text = check_text(event.text, "message")
-    if isinstance(text, Rejected):
+    if isinstance(text, Rejection):
         return _refuse(session, text.code, text.message, text.hint)
     if any(known.message_id == event.message_id for known in session.steering):
         return Change(session, (), Reply(ok=True, code="recorded", message="it is queued already"))

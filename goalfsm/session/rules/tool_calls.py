@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from goalfsm.goal.model import Limits
-from goalfsm.goal.validation import Rejected
+from goalfsm.goal.rejection import Rejection
 from goalfsm.session import tools
 from goalfsm.session.events import ObjectiveGiven, ToolCalled, WaitDeclared
 from goalfsm.session.rules import claims, objective, waits
@@ -26,7 +26,7 @@ def _called(session: Session, event: ToolCalled, ctx: Context) -> Change:
     """Parse the call and carry it out; what is malformed is refused in the reply."""
     asked = tools.parse(event.name, event.arguments)
     match asked:
-        case Rejected():
+        case Rejection():
             return Change(session, (), refused(asked))
         case tools.GetGoal():
             return Change(session, (), Reply(ok=True, code=tools.READ))

@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from goalfsm.goal.accounting import counted
 from goalfsm.goal.model import ACTIVE, Usage
-from goalfsm.goal.transition import AbortPause, Rejection
+from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.transition import AbortPause
 from goalfsm.session.events import AgentEnded, Message, TurnEnded, TurnStarted
 from goalfsm.session.rules.change import (
     FLUSH_AFTER_MS,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Evidence
-from goalfsm.goal.transition import Fire, Rejection
+from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.transition import Fire
 from goalfsm.session.effects import RunUntil
 from goalfsm.session.events import UntilChecked
 from goalfsm.session.rules import claims, turns, word

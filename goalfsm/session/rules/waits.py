@@ -7,7 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from goalfsm.goal.model import ACTIVE, PAUSED, Goal
-from goalfsm.goal.transition import Rejection
+from goalfsm.goal.rejection import Rejection
 from goalfsm.session.effects import Effect, WatchProcess
 from goalfsm.session.events import ClockAdjusted, ProcessEnded, WaitDeclared, WakeRequested
 from goalfsm.session.prompt_notices import parse

@@ -21,8 +21,8 @@ from goalfsm.store.port import (
     Conflict,
     Done,
     Duplicate,
+    Invalid,
     Outcome,
-    Refused,
 )
 from goalfsm.store.sqlite.database import Database
 from goalfsm.store.sqlite.inserts import DONE, UNFIT, Batch, LostError, Rows, insert_one
@@ -76,7 +76,7 @@ class Commits:
                 outcome = insert_one(commit, [], self._database.epoch, cursor)
         except (LostError, *UNFIT) as error:
             db.execute("ROLLBACK TO one")
-            outcome = Refused(reason=f"the store cannot hold it: {error}")
+            outcome = Invalid(reason=f"the store cannot hold it: {error}")
         db.execute("RELEASE one")
         return outcome
 
@@ -85,7 +85,7 @@ def _refusal(db: apsw.Connection, commit: Commit) -> Outcome | None:
     """Return why a commit is not to be applied to what is there now, None when it is."""
     reason = too_large(commit)
     if reason is not None:
-        return Refused(reason=reason)
+        return Invalid(reason=reason)
     inbox = _first(db, _KNOWN_INBOX, (commit.inbox_id,))
     known = _first(db, _KNOWN_EVENT, (commit.thread_id, commit.event_id))
     if known is not None:
@@ -93,7 +93,7 @@ def _refusal(db: apsw.Connection, commit: Commit) -> Outcome | None:
         db.execute(_SETTLE, (known[0], commit.inbox_id))
         return Duplicate(revision=known[0], reply=None if inbox is None else inbox[2])
     if inbox is not None and inbox[0] != commit.thread_id:
-        return Refused(reason="the inbox row belongs to another thread")
+        return Invalid(reason="the inbox row belongs to another thread")
     if inbox is not None and inbox[1] is not None:
         return Duplicate(revision=inbox[1], reply=inbox[2])
     conflict = _conflict(db, commit)

@@ -41,7 +41,7 @@ def _continuations_are_due(t: Transition) -> None:
 
 @REQUESTS.says("The notice of a used-up budget is sent once, when its goal is limited.")
 def _limits_are_announced_once(t: Transition) -> None:
-    sent = [w for w in t.step.effects if isinstance(w, f.SendWork) and w.kind == "budget_limit"]
+    sent = [w for w in t.step.effects if isinstance(w, f.SendWork) and w.kind == "wind_down"]
     if not sent:
         return
     goal = t.after.goal
@@ -147,5 +147,5 @@ def _nothing_while_stopping(t: Transition) -> None:
         hold(t.after.stopping, "it goes on")
         hold(t.after.stale == IDLE, "stale work is still owed")
     if t.after.stopping:
-        sent = [w for w in t.step.effects if isinstance(w, f.SendWork) and w.kind != "budget_limit"]
+        sent = [w for w in t.step.effects if isinstance(w, f.SendWork) and w.kind != "wind_down"]
         hold(not sent, f"sent {sent}")

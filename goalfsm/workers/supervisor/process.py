@@ -35,7 +35,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from goalfsm.workers.supervisor.identity import LINUX
-from goalfsm.workers.supervisor.process_tree import Lineage, Run, mark_children, unmark
+from goalfsm.workers.supervisor.process_tree import ProcessTree, Run, mark_children, unmark
 
 GIVE_UP_AFTER_S: Final = 10.0
 """How long after SIGKILL a process may take to go before it is reported as left."""
@@ -67,8 +67,8 @@ class Supervisor:
         self.channel = channel
         self.channel.setblocking(False)  # noqa: FBT003
         self.grace = grace
-        self.lineage = Lineage()
-        self.runs = self.lineage.runs
+        self.tree = ProcessTree()
+        self.runs = self.tree.runs
         self.received = bytearray()
         self.fds: list[int] = []
         self.unsent = bytearray()
@@ -78,7 +78,7 @@ class Supervisor:
         unmark()
         self.mark = mark
         self.fork_keeper = fork_keeper
-        self.lineage.keeper = fork_keeper()
+        self.tree.keeper = fork_keeper()
         if LINUX:
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.poller = select.poll()
@@ -121,10 +121,10 @@ class Supervisor:
             if not self.orphaned:
                 self._send()
             elif self._nothing_left():
-                if self.lineage.keeper:
+                if self.tree.keeper:
                     # What was let go is none of its business.
-                    os.kill(self.lineage.keeper, signal.SIGKILL)
-                    os.waitpid(self.lineage.keeper, 0)
+                    os.kill(self.tree.keeper, signal.SIGKILL)
+                    os.waitpid(self.tree.keeper, 0)
                 return
 
     def _patience(self) -> int | None:
@@ -263,33 +263,33 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            if pid == self.lineage.keeper:
-                self.lineage.keeper = 0 if self.orphaned else self.fork_keeper()
-            run = self.lineage.reaped(pid)
+            if pid == self.tree.keeper:
+                self.tree.keeper = 0 if self.orphaned else self.fork_keeper()
+            run = self.tree.reaped(pid)
             if run is None:
                 continue
             self._tell(tell="exit", run=run.run, status=status)
             self._end_strays()
-            if not self.lineage.members(run):
+            if not self.tree.members(run):
                 self._forget(run, [])
 
     def _end(self, run: Run, grace: float, keep: list[int]) -> None:
         """Begin to end a run, or hasten an end that has begun."""
         if keep and LINUX:
-            self.lineage.release(run, keep)
+            self.tree.release(run, keep)
         deadline = time.monotonic() + grace
         if run.deadline is None:
             run.deadline = deadline
             if grace > 0:
-                self.lineage.signal(run, signal.SIGTERM)
+                self.tree.signal(run, signal.SIGTERM)
                 # A stopped process cannot leave before it goes on.
-                self.lineage.signal(run, signal.SIGCONT)
+                self.tree.signal(run, signal.SIGCONT)
         else:
             run.deadline = min(run.deadline, deadline)
 
     def _advance(self, run: Run) -> None:
         """Kill what is late; report the run as gone when nothing of it is left."""
-        left = self.lineage.members(run)
+        left = self.tree.members(run)
         now = time.monotonic()
         if run.reaped and not left:
             self._forget(run, [])
@@ -299,11 +299,11 @@ class Supervisor:
             if now - run.killed_at > GIVE_UP_AFTER_S:
                 self._forget(run, sorted(left) or [run.pid])
             else:
-                self.lineage.signal(run, signal.SIGKILL)
+                self.tree.signal(run, signal.SIGKILL)
 
     def _end_strays(self) -> int:
         """Kill what hides where it comes from; return how many there were."""
-        strays = self.lineage.strays()
+        strays = self.tree.strays()
         for pid in strays:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)

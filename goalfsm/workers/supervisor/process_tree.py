@@ -147,7 +147,7 @@ class Run:
         self.killed_at: float | None = None
 
 
-class Lineage:
+class ProcessTree:
     """The runs of this process, with what descends from them."""
 
     def __init__(self) -> None:

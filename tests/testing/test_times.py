@@ -7,7 +7,7 @@ from math import inf, nan
 
 import pytest
 
-from goalfsm.testing.moments import TimeInvalid, moment_of, seconds_of
+from goalfsm.testing.times import TimeInvalid, moment_of, seconds_of
 
 NOW = datetime(2026, 3, 14, 2, 30, tzinfo=UTC)
 
