@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import os
 import shlex
@@ -212,6 +211,8 @@ def _suggestion(name: str, words: Sequence[str]) -> str:
     """Return the command that was meant, with what followed it; else where they are listed."""
     meant = _MEANT.get(name.lower())
     if meant is None:
+        import difflib  # noqa: PLC0415  only for a word that is no command
+
         near = difflib.get_close_matches(name.lower(), [*_ENTRIES, *_MEANT], n=1)
         meant = _MEANT.get(near[0], near[0]) if near else None
     if meant is None:

@@ -10,7 +10,6 @@ import click
 
 from goalfsm.cli.places import Place, own_database, speak
 from goalfsm.errors import GoalError, NoDatabase
-from goalfsm.views.status import TAKES_UP, unattended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +26,7 @@ def ask(place: Place, event: Event) -> None:
         require_thread(store, place)
     click.echo(told(place, send(place, event)))
     from goalfsm.daemon.remote.reading import driver_of  # noqa: PLC0415  only after an answer
+    from goalfsm.views.status import TAKES_UP, unattended  # noqa: PLC0415  as above
 
     with reading(place) as store:
         driver = driver_of(store)

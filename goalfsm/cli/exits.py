@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from goalfsm.goal.model import BLOCKED, COMPLETE, LIMITED
-from goalfsm.session.tools import REFUSED_STATUS
-
 OK: Final = 0
 """Done; of ``run``: the goal is complete."""
 FAILED: Final = 1
@@ -19,8 +16,6 @@ ATTENTION: Final = 4
 """The goal is paused, or needs a person."""
 GOAL_LIMITED: Final = 5
 """A budget or a provider's quota is used up."""
-REFUSED_CALL: Final = REFUSED_STATUS
-"""Of ``goalfsm tool``: the call was refused, and says why; a turn that ends so has not failed."""
 INTERRUPTED: Final = 130
 """Stopped with Ctrl-C or a signal; the goal stays resumable."""
 
@@ -30,6 +25,8 @@ def of_goal(status: str | None, pause_reason: str | None) -> int:
 
     An ``active`` goal is left only when something else needs a person.
     """
+    from goalfsm.goal.model import BLOCKED, COMPLETE, LIMITED  # noqa: PLC0415  most exits need none
+
     if status == COMPLETE:
         return OK
     if status == BLOCKED:

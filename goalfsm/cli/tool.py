@@ -10,6 +10,7 @@ import click
 
 from goalfsm.cli import arguments, asking, exits, options
 from goalfsm.cli.reading import print_json
+from goalfsm.session.tools import REFUSED_STATUS
 
 if TYPE_CHECKING:
     from goalfsm.cli.places import Place
@@ -187,4 +188,4 @@ def _call(place: Place, name: str, given: dict[str, Any], *, as_json: bool) -> i
         print_json({"ok": response.ok, "text": response.text, "data": response.data})
     else:
         click.echo(response.text, file=sys.stdout if response.ok else sys.stderr)
-    return exits.OK if response.ok else exits.REFUSED_CALL
+    return exits.OK if response.ok else REFUSED_STATUS

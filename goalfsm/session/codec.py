@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -12,6 +12,9 @@ from goalfsm.session.effects import Effect
 from goalfsm.session.entries import Entry
 from goalfsm.session.events import Event
 from goalfsm.session.state import Decision, Reply, Session, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class CodecError(GoalError):
@@ -27,27 +30,40 @@ class _Waiting(msgspec.Struct, frozen=True):
     wait: Wait
 
 
-_ONE_WAIT: Final = b'"wait":{'
-"""In a snapshot that has one; inside a text its quotes would be escaped."""
-_waiting: Final = msgspec.json.Decoder(_Waiting)
-_encoder: Final = msgspec.json.Encoder(order="deterministic")
-_session: Final = msgspec.json.Decoder(Session)
-_event: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
-_effect: Final[msgspec.json.Decoder[Effect]] = msgspec.json.Decoder(Effect)
-_entry: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
-_decision: Final = msgspec.json.Decoder(Decision)
-_reply: Final = msgspec.json.Decoder(Reply)
-
-
 _T = TypeVar("_T")
 
 
-def _decode(decoder: msgspec.json.Decoder[_T], data: bytes, what: str) -> _T:
-    try:
-        return decoder.decode(data)
-    except msgspec.DecodeError as error:
-        message = f"a stored {what} cannot be read: {error}"
-        raise CodecError(message) from error
+class _Decoder(Generic[_T]):
+    """Decodes one kind of value; made when it is first used, for a large kind takes a while."""
+
+    __slots__ = ("_decode", "_kind", "_what")
+
+    def __init__(self, kind: Any, what: str) -> None:
+        self._kind = kind
+        self._what = what
+        self._decode: Callable[[bytes], _T] | None = None
+
+    def __call__(self, data: bytes) -> _T:
+        decode = self._decode
+        if decode is None:
+            decode = self._decode = msgspec.json.Decoder(self._kind).decode
+        try:
+            return decode(data)
+        except msgspec.DecodeError as error:
+            message = f"a stored {self._what} cannot be read: {error}"
+            raise CodecError(message) from error
+
+
+_ONE_WAIT: Final = b'"wait":{'
+"""In a snapshot that has one; inside a text its quotes would be escaped."""
+_encoder: Final = msgspec.json.Encoder(order="deterministic")
+_waiting: Final = _Decoder[_Waiting](_Waiting, "session")
+_session: Final = _Decoder[Session](Session, "session")
+_event: Final = _Decoder[Event](Event, "event")
+_effect: Final = _Decoder[Effect](Effect, "effect")
+_entry: Final = _Decoder[Entry](Entry, "history entry")
+_decision: Final = _Decoder[Decision](Decision, "decision")
+_reply: Final = _Decoder[Reply](Reply, "reply")
 
 
 def encode(session: Session) -> bytes:
@@ -57,11 +73,11 @@ def encode(session: Session) -> bytes:
 
 def decode(data: bytes) -> Session:
     """Return the session of a snapshot; raises ``CodecError`` for anything else."""
-    session = _decode(_session, data, "session")
+    session = _session(data)
     if _ONE_WAIT not in data:
         return session
     # Of a version that knew one wait at a time: nothing else may be lost to it.
-    before = _decode(_waiting, data, "session")
+    before = _waiting(data)
     return msgspec.structs.replace(session, waits=(before.wait,))
 
 
@@ -77,7 +93,7 @@ def encode_event(event: Event) -> bytes:
 
 def decode_event(data: bytes) -> Event:
     """Return the event; raises ``CodecError`` for an unknown or malformed one."""
-    return _decode(_event, data, "event")
+    return _event(data)
 
 
 def encode_effect(effect: Effect) -> bytes:
@@ -87,7 +103,7 @@ def encode_effect(effect: Effect) -> bytes:
 
 def decode_effect(data: bytes) -> Effect:
     """Return the effect; raises ``CodecError`` for an unknown or malformed one."""
-    return _decode(_effect, data, "effect")
+    return _effect(data)
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -97,7 +113,7 @@ def encode_entry(entry: Entry) -> bytes:
 
 def decode_entry(data: bytes) -> Entry:
     """Return the history entry; raises ``CodecError`` for anything else."""
-    return _decode(_entry, data, "history entry")
+    return _entry(data)
 
 
 def encode_decision(decision: Decision) -> bytes:
@@ -107,7 +123,7 @@ def encode_decision(decision: Decision) -> bytes:
 
 def decode_decision(data: bytes) -> Decision:
     """Return the decision; raises ``CodecError`` for anything else."""
-    return _decode(_decision, data, "decision")
+    return _decision(data)
 
 
 def encode_reply(reply: Reply) -> bytes:
@@ -117,4 +133,4 @@ def encode_reply(reply: Reply) -> bytes:
 
 def decode_reply(data: bytes) -> Reply:
     """Return the reply; raises ``CodecError`` for anything else."""
-    return _decode(_reply, data, "reply")
+    return _reply(data)

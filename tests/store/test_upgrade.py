@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -93,8 +92,7 @@ def test_a_disk_without_room_for_a_copy_is_migrated_all_the_same(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A migration loses nothing, so nobody has to make room for a copy first."""
-    usage = shutil.disk_usage(path.parent)
-    monkeypatch.setattr("shutil.disk_usage", lambda _path: usage._replace(free=100_000))
+    monkeypatch.setattr("goalfsm.store.sqlite.inspect.free_space", lambda _path: 100_000)
     store = SqliteStore.open(path, is_alive=nobody_lives)
     assert store.facts().schema_version == len(MIGRATIONS)
     store.close()

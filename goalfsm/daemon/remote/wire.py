@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -91,8 +92,12 @@ class Failed(_Answer, frozen=True, kw_only=True, tag="error"):
 Answer = Replied | Told | Noticed | Pong | Failed
 
 _encoder: Final = msgspec.json.Encoder()
-_requests: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Request)
-_answers: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Answer)
+
+
+@cache
+def _decoder(*, answers: bool) -> msgspec.json.Decoder[Any]:
+    """Return a decoder; making it takes milliseconds, and most processes need one of the two."""
+    return msgspec.json.Decoder(Answer if answers else Request)
 
 
 def encode(message: Request | Answer) -> bytes:
@@ -102,11 +107,11 @@ def encode(message: Request | Answer) -> bytes:
 
 def decode_request(line: bytes) -> Request:
     """Return a request; raises msgspec.MsgspecError for anything else."""
-    request: Request = _requests.decode(line)
+    request: Request = _decoder(answers=False).decode(line)
     return request
 
 
 def decode_answer(line: bytes) -> Answer:
     """Return an answer; raises msgspec.MsgspecError for anything else."""
-    answer: Answer = _answers.decode(line)
+    answer: Answer = _decoder(answers=True).decode(line)
     return answer

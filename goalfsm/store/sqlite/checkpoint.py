@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from typing import Final
 
@@ -11,7 +10,7 @@ import apsw
 from goalfsm.errors import Busy, StoreClosed, StoreError
 from goalfsm.store.sqlite.database import Database, connect, shut
 from goalfsm.store.sqlite.failures import translated
-from goalfsm.store.sqlite.place import wal_of
+from goalfsm.store.sqlite.place import free_space, wal_of
 
 CHECKPOINT_FRAMES: Final = 1_000
 """How long the log may grow before a checkpoint that lets it start over is due."""
@@ -111,10 +110,9 @@ class InlineCheckpoint:
 def room(database: Database) -> int:
     """Return how many frames of its log the disk of a database has room for."""
     try:
-        disk = os.statvfs(database.path.parent)
+        free = free_space(database.path.parent) + _wal_size(database)
     except OSError:
         return LEAST_FRAMES
-    free = disk.f_bavail * disk.f_frsize + _wal_size(database)
     return max(LEAST_FRAMES, free // (_SHARE * _FRAME_BYTES))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import stat
 from contextlib import closing, suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ from goalfsm.store.port import Facts
 from goalfsm.store.sqlite.database import Database, Settings, connect, shut
 from goalfsm.store.sqlite.failures import translated
 from goalfsm.store.sqlite.in_memory import MemoryDatabase
-from goalfsm.store.sqlite.place import Reserve, claim_copy, publish_copy, wal_of
+from goalfsm.store.sqlite.place import Reserve, claim_copy, free_space, publish_copy, wal_of
 from goalfsm.store.sqlite.reader import ReadOnlyDatabase, connect_to_read
 
 MAX_PROBLEMS: Final = 100
@@ -114,7 +113,7 @@ def keep_copy(path: Path, version: int) -> Path | None:
     kept = path.with_name(f"{path.name}.version-{version}")
     if kept.exists():
         return kept
-    if shutil.disk_usage(path.parent).free < 2 * (_size(path) + _size(wal_of(path))):
+    if free_space(path.parent) < 2 * (_size(path) + _size(wal_of(path))):
         return None
     part = claim_copy(kept)
     try:
@@ -169,7 +168,7 @@ def facts(database: Database, reserve: Reserve) -> Facts:
         wal_size=_size(wal_of(path)),
         wal_frames=database.log_frames(),
         reserve=reserve.size(),
-        free_space=shutil.disk_usage(path.parent).free,
+        free_space=free_space(path.parent),
         mode=stat.S_IMODE(path.stat().st_mode),
         directory_mode=stat.S_IMODE(path.parent.stat().st_mode),
         threads=threads,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from typing import Final
 
 import apsw
+import msgspec
 
 from goalfsm.store.limits import bounded, surplus
 from goalfsm.store.port import PAGE_BYTES, JournalRow, Transcript
@@ -55,7 +55,7 @@ class SqliteJournal:
     ) -> tuple[JournalRow, ...]:
         """Return a page of rows of a thread by revision."""
         last = _EVER if before is None else before - 1
-        of_kinds = (json.dumps(list(kinds)),) if kinds else ()
+        of_kinds = (msgspec.json.encode(list(kinds)).decode(),) if kinds else ()
         sql = (_LABELLED if kinds else _BETWEEN) + (_NEWEST if newest else _OLDEST)
         rows = self._database.rows(
             sql, (thread_id, after + 1, last, *of_kinds, limit), max_bytes=max_bytes

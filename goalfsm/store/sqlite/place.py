@@ -33,6 +33,12 @@ _DIRECTORY: Final = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_R
 Stamp = tuple[int, int, int, int]
 
 
+def free_space(directory: Path) -> int:
+    """Return how many bytes this user may still write in a directory."""
+    disk = os.statvfs(directory)
+    return disk.f_bavail * disk.f_frsize
+
+
 def wal_of(path: Path) -> Path:
     """Return where the write-ahead log of a database is."""
     return path.with_name(path.name + "-wal")
@@ -194,10 +200,9 @@ class Reserve:
     def _wanted(self) -> int:
         """Return how much is to be set aside: a quarter of what is free on a small disk."""
         try:
-            disk = os.statvfs(self._path.parent)
+            free = free_space(self._path.parent) + self.size()
         except OSError:
             return self._bytes
-        free = disk.f_bavail * disk.f_frsize + self.size()
         return min(self._bytes, max(LEAST_RESERVE, free // 4))
 
     def release(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ from goalfsm.store.sqlite.inspect import backup, facts, integrity, keep_copy
 from goalfsm.store.sqlite.journal import SqliteHistory, SqliteJournal, SqliteTranscripts
 from goalfsm.store.sqlite.lease import SqliteLease, lives
 from goalfsm.store.sqlite.migrations import MIGRATIONS, Migration
-from goalfsm.store.sqlite.place import RESERVE_BYTES, Reserve
+from goalfsm.store.sqlite.place import RESERVE_BYTES, Reserve, free_space
 from goalfsm.store.sqlite.reader import ReadOnlyDatabase
 from goalfsm.store.sqlite.tables import (
     SqliteInbox,
@@ -43,7 +42,7 @@ def _before_migration(path: Path, version: int) -> None:
     """Keep a copy of a database as it was, and have room for its migration."""
     keep_copy(path, version)
     # What was set aside is for moments like this; it is set aside again once the store is open.
-    if shutil.disk_usage(path.parent).free < RESERVE_BYTES:
+    if free_space(path.parent) < RESERVE_BYTES:
         with suppress(CannotWrite):
             Reserve(path).release()
 

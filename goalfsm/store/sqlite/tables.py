@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from typing import Final
 
 import apsw
+import msgspec
 
 from goalfsm.store.limits import check_size
 from goalfsm.store.port import (
@@ -113,7 +113,7 @@ class SqliteSessions:
     def threads(self, statuses: Collection[str] = ()) -> tuple[ThreadRow, ...]:
         """Return all threads, or those with one of these statuses, by thread id."""
         if statuses:
-            wanted = json.dumps(list(statuses))
+            wanted = msgspec.json.encode(list(statuses)).decode()
             return tuple(map(_listed, self._database.rows(_THREADS_IN, (wanted,))))
         return tuple(map(_listed, self._database.rows(_THREADS)))
 
