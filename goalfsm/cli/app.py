@@ -120,6 +120,8 @@ SECTIONS: Final = (
         ),
     ),
 )
+_TABLE: Final = "person"
+"""The module whose commands are rows of a table."""
 _OWN: Final = frozenset({"-h", "--help", "--version", "--"})
 """Options of the program itself; others before a command are the command's."""
 _VALUED: Final = frozenset({"--db", "--thread"})
@@ -174,6 +176,9 @@ class LazyGroup(click.Group):
         if entry is None:
             return None
         module = importlib.import_module(f"goalfsm.cli.{entry.module}")
+        if entry.module == _TABLE:
+            made: click.Command = module.command(cmd_name)
+            return made
         command: click.Command = getattr(module, f"{entry.name.replace('-', '_')}_command")
         return command
 

@@ -40,7 +40,7 @@ def ask(place: Place, event: Event) -> None:
 
 def send(place: Place, event: Event) -> Reply:
     """Send an event durably and return the reply; raise GoalError when it was refused."""
-    reply = post(place, event)
+    reply = submit(place, event)
     if not reply.ok:
         raise refusal(place, reply)
     return reply
@@ -53,7 +53,7 @@ def refusal(place: Place, reply: Reply) -> GoalError:
     return GoalError(reply.message, code=reply.code, hint=speak(reply.hint, place))
 
 
-def post(place: Place, event: Event) -> Reply:
+def submit(place: Place, event: Event) -> Reply:
     """Send an event durably and return the reply, also a refusal."""
     from goalfsm.daemon.remote.client import request  # noqa: PLC0415  reading commands need no engine
 
