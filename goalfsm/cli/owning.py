@@ -14,7 +14,6 @@ from goalfsm.cli.places import speak
 from goalfsm.cli.reading import notice_of, now_ms
 from goalfsm.daemon.flow.authority import admitted_here
 from goalfsm.daemon.flow.notices import Ended, StatusChanged
-from goalfsm.daemon.signals import GRACE_S
 from goalfsm.errors import DatabaseReplaced, GoalError, NoDatabase, StoreError
 from goalfsm.session.events import PauseRequested
 from goalfsm.store.sqlite import SqliteStore
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
     from goalfsm.daemon.engine import Engine
     from goalfsm.store.port import Store, Stored
 
+_FOLLOWED: Final = (
+    "another terminal follows a turn that runs here: it ends first, then that terminal goes on"
+)
 _ENDS_TURN: Final = 2
 """Which Ctrl-C ends the thread's turn at once; the next ends everything."""
 
@@ -59,8 +61,15 @@ class Host:
             engine, notifier = engine_on(store, errand.place.db)
             async with engine:
                 with self._heeding(engine):
-                    self._over = await self._watch(store, engine, before)
-                    self._errand.close(self._over)
+                    try:
+                        self._over = await self._watch(store, engine, before)
+                        self._errand.close(self._over)
+                    except (GoalError, OSError):
+                        # A refusal, or a terminal that is gone: no reason to cut others' turns.
+                        engine.hand_over(self._thread_id)
+                        with contextlib.suppress(StoreError):
+                            await engine.wait()
+                        raise
                     await notifier.sent(NOTICE_S)
                     await self._leave(engine)
                     return self._over
@@ -121,10 +130,7 @@ class Host:
             await engine.wait()
             return
         if engine.followed():
-            self._errand.view.say(
-                "another terminal follows a turn that runs here: it ends first, then that terminal "
-                "goes on; Ctrl-C ends it"
-            )
+            self._errand.view.say(f"{_FOLLOWED}; Ctrl-C ends it")
         engine.hand_over(self._thread_id)
         # How the goal ended is known; nothing that happens to the engine now changes it.
         with contextlib.suppress(StoreError):
@@ -134,17 +140,25 @@ class Host:
 
     @contextlib.contextmanager
     def _heeding(self, engine: Engine) -> Iterator[None]:
-        """Hold the thread on Ctrl-C, stop the engine when the process is told to end.
+        """Hold the thread on Ctrl-C, let the engine go when the process is told to end.
 
-        A SIGHUP that is ignored stays so: under nohup work outlives its terminal.
+        Told so twice it ends at once. A SIGHUP that is ignored stays so: under nohup work outlives
+        its terminal.
         """
         loop = asyncio.get_running_loop()
-        stops = 0
+        told = False
 
         def stop() -> None:
-            nonlocal stops
-            stops += 1
-            engine.stop_soon(GRACE_S if stops == 1 else 0.0)
+            nonlocal told
+            if told:
+                engine.stop_soon(0.0)
+                return
+            told = True
+            engine.hand_over(self._thread_id)
+            if engine.followed():
+                # Where the terminal is gone nobody reads it.
+                with contextlib.suppress(OSError):
+                    self._errand.view.say(_FOLLOWED)
 
         does = {signal.SIGINT: lambda: self._interrupt(engine), signal.SIGTERM: stop}
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
@@ -180,7 +194,7 @@ class Host:
         turn = ": the running turn may end; Ctrl-C again ends it at once" if running else ""
         say(f"no turn of this thread follows{turn}")
         if engine.followed():
-            say("another terminal follows a turn that runs here: it ends first")
+            say(_FOLLOWED)
         engine.hand_over(self._thread_id)
 
 

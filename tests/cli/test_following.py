@@ -240,6 +240,69 @@ def test_ctrl_c_holds_the_thread_that_was_asked_for_here_and_no_other() -> None:
     assert "paused (interrupt)" in goalfsm("status", *place, "a").out
 
 
+_ONCE_MORE = (*_GATED[:2], f"[ $GOALFSM_THREAD.$GOALFSM_TURN = a.1 ] || {COMPLETE}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_process_that_is_told_to_end_cuts_no_turn_that_another_terminal_follows(
+    number: signal.Signals,
+) -> None:
+    program = worker(*_ONCE_MORE)
+    place = ("--db", "goals.db", "--thread")
+    with (
+        terminal("run", "short", *place, "a", "--", program) as a,
+        terminal_after(a, "turn 1 starts", "run", "long", *place, "b", "--", program) as b,
+    ):
+        b.until("turn 1 starts")
+        a.process.send_signal(number)
+        a.until("another terminal follows a turn")
+        Path("go.a").touch()
+        a.until("turn 1 finished")
+        Path("go.b").touch()
+        stopped = a.end()
+        assert stopped.status == exits.INTERRUPTED, stopped
+        assert "the goal stays as it is" in stopped.out
+        assert f"process {b.process.pid} goes on with the database" in stopped.out
+        assert b.end().status == exits.OK
+    assert _begun()[:2] == ["a.1", "b.1"]
+    assert _begun().count("b.1") == 1
+
+
+def test_a_process_whose_terminal_is_gone_cuts_no_turn_that_another_one_follows() -> None:
+    """It cannot even write any more."""
+    program = worker("echo said", *_ONCE_MORE)
+    place = ("--db", "goals.db", "--thread")
+    with (
+        terminal("run", "short", *place, "a", "--log-json", "--", program) as a,
+        terminal_after(a, "turn 1 starts", "run", "long", *place, "b", "--", program) as b,
+    ):
+        b.until("turn 1 starts")
+        assert a.process.stdout is not None
+        a.process.stdout.close()
+        Path("go.a").touch()
+        a.until("turns are finished for those who go on with them", where="stderr")
+        Path("go.b").touch()
+        assert b.end().status == exits.OK
+    assert _begun().count("b.1") == 1
+
+
+def test_told_to_end_twice_it_ends_at_once() -> None:
+    program = worker(*_GATED)
+    place = ("--db", "goals.db", "--thread")
+    with (
+        terminal("run", "short", *place, "a", "--", program) as a,
+        terminal_after(a, "turn 1 starts", "run", "long", *place, "b", "--", program) as b,
+    ):
+        b.until("turn 1 starts")
+        a.process.send_signal(signal.SIGTERM)
+        a.until("another terminal follows a turn")
+        a.process.send_signal(signal.SIGTERM)
+        assert a.end().status == exits.INTERRUPTED
+        Path("go.b").touch()
+        assert b.end().status == exits.OK
+    assert _begun().count("b.1") + _begun().count("b.2") == 2
+
+
 @contextlib.contextmanager
 def terminal_after(before: Terminal, said: str, *words: str) -> Iterator[Terminal]:
     """Start a command when another one has said something."""
