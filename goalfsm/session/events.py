@@ -45,6 +45,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     failure: Kind | None = None
     work: GoalWork | None = None
 
+    @property
+    def died(self) -> str:
+        """Return how the worker's process ended, where that is what the error tells; else ""."""
+        kind, _, number = (self.code or "").partition("_")
+        words = {"exit": "exit status", "signal": "signal"}.get(kind)
+        return f"{words} {number}" if words and number.isdecimal() else ""
+
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The base of all events; the tag is the class name."""

@@ -33,6 +33,9 @@ def test_a_transient_error_waits_and_tries_again() -> None:
     ("code", "source"),
     [
         ("supervisor_lost", "worker"),
+        ("other_format", "worker"),
+        ("spawn_unavailable", "worker"),
+        ("KeyError", "worker"),
         ("invalid_api_key", "provider"),
         (None, "provider"),
     ],
@@ -43,17 +46,20 @@ def test_a_fault_of_the_process_is_not_put_on_the_provider(code: str | None, sou
     assert thread.goal.note == f"non-retryable {source} error (bad)"
 
 
-@pytest.mark.parametrize("code", ["exit_7", "signal_11"])
-def test_a_worker_that_died_for_no_known_reason_is_tried_again_a_few_times(code: str) -> None:
+@pytest.mark.parametrize(("code", "how"), [("exit_7", "exit status 7"), ("signal_11", "signal 11")])
+def test_a_worker_that_died_for_no_known_reason_is_tried_again_a_few_times(
+    code: str, how: str
+) -> None:
     thread = failing("bad", code=code)
     for attempt in (1, 2, 3):
         assert (thread.status, thread.session.retry.crashes) == ("active", attempt)
-        assert thread.session.notices == ("turn_failed:worker error (bad)",)
+        assert thread.session.notices == (f"turn_failed:worker error ({how}: bad)",)
         retry(thread)
         thread.dispatch()
         thread.fail("bad", code=code)
     assert thread.status == "paused"
-    assert thread.goal.note == "non-retryable worker error (bad); it was tried again 3 times"
+    note = f"non-retryable worker error ({how}: bad); it was tried again 3 times"
+    assert thread.goal.note == note
     assert thread.goal.continuations == 1, "every attempt is the same turn"
 
 
@@ -71,7 +77,20 @@ def test_a_turn_that_ends_well_forgives_the_crashes_before_it() -> None:
 @pytest.mark.parametrize("policy", [Policy(crash_retries=0), Policy(retries="host")])
 def test_crashes_that_are_not_to_be_tried_again_pause_at_once(policy: Policy) -> None:
     thread = failing("bad", policy, code="exit_7")
-    assert (thread.status, thread.goal.note) == ("paused", "non-retryable worker error (bad)")
+    note = "non-retryable worker error (exit status 7: bad)"
+    assert (thread.status, thread.goal.note) == ("paused", note)
+
+
+def test_how_a_process_ended_is_not_said_twice() -> None:
+    """Without a word of its own the message says it already."""
+    note = failing("w.sh exited with status 7", Policy(crash_retries=0), code="exit_7").goal.note
+    assert note == "non-retryable worker error (w.sh exited with status 7)"
+
+
+def test_a_provider_s_error_of_a_process_that_died_is_shown_in_its_own_words() -> None:
+    reason = failing("API Error: 503 Service Unavailable", code="exit_1").session.retry.reason
+    assert "API Error: 503 Service Unavailable" in reason
+    assert "exit status" not in reason
 
 
 def test_a_worker_that_says_why_it_died_is_believed() -> None:

@@ -223,8 +223,9 @@ def _tool(event: events.ToolCalled) -> str:
 
 def _ending(message: events.Message) -> str:
     if message.stop_reason == "error":
-        status = "" if message.status is None else f" {message.status}"
-        return f" with an error{status}{_because(message.error or '')}"
+        status = f" {message.status}" if message.status is not None else ""
+        died = f" ({message.died})" if message.died else ""
+        return f" with an error{status}{died}{_because(message.error or '')}"
     return f" ({message.stop_reason})"
 
 

@@ -28,10 +28,11 @@ _FAR_MS: Final = 366 * 86_400_000
 """A reset later than that is no reset that anybody waits for: somebody has to look."""
 _PROCESS: Final = re.compile(
     r"exit_\d+|signal_\d+|(?:turn|silence)_timeout|supervisor_lost|processes_left"
+    r"|other_format|isolation_\w+|spawn_\w+"
 )
 """The codes of an error that is about the worker's process, whatever its model call came to."""
-_DIED: Final = re.compile(r"exit_\d+|signal_\d+")
-"""The codes of an error that the end of the process alone tells of."""
+_TELLS_ITSELF: Final = re.compile(r"exited with status \d+|was ended by \w+")
+"""What is said of a process that ended without a word of its own."""
 
 
 def overflowed(session: Session, message: Message) -> bool:
@@ -81,8 +82,10 @@ def failed(session: Session, message: Message, ctx: Context) -> Change:
     active = session.goal is not None and session.goal.status == ACTIVE
     if not active and failure.kind != "overflow":
         return Change(session)
-    source = "worker" if _PROCESS.fullmatch(message.code or "") else "provider"
-    state, action = recovery.assistant_error(session.recovery, _Classified(failure), source=source)
+    classified = _Classified(failure, message)
+    state, action = recovery.assistant_error(
+        session.recovery, classified, source=_blamed(failure, message)
+    )
     session = replace(session, recovery=state)
     if failure.kind == "overflow":
         return _overflow(session, action, ctx)
@@ -94,18 +97,30 @@ def failed(session: Session, message: Message, ctx: Context) -> Change:
         pending = recovery.set_pending(session.recovery, action.reason)
         return _retry(replace(session, recovery=pending), action.reason, failure, ctx)
     assert isinstance(action, Pause)  # noqa: S101  only an overflow is left to the host
-    if failure.kind == "unknown" and _DIED.fullmatch(message.code or ""):
-        return _crashed(session, failure, action.reason, ctx)
+    if failure.kind == "unknown" and message.died:
+        return _crashed(session, failure, classified.signature, action.reason, ctx)
     return _pause(session, action.reason, ctx)
 
 
-def _crashed(session: Session, failure: Failure, reason: str, ctx: Context) -> Change:
+def _blamed(failure: Failure, message: Message) -> str:
+    """Return whose error it is called: a provider's only where that is known.
+
+    A host that tells nothing but words has called a model.
+    """
+    code, source = message.code or "", failure.source
+    own = failure.kind == "unknown" and (source == "tool" or (code and source != "provider"))
+    return "worker" if own or _PROCESS.fullmatch(code) else "provider"
+
+
+def _crashed(
+    session: Session, failure: Failure, signature: str, reason: str, ctx: Context
+) -> Change:
     """Try a turn again whose worker died for a reason that nobody knows, a few times in a row."""
     crashes, policy = session.retry.crashes, session.policy
     if crashes >= policy.crash_retries or policy.retries == "host":
         tried = f"; it was tried again {crashes} times" if crashes else ""
         return _pause(session, f"{reason}{tried}", ctx)
-    why = f"worker error ({failure.signature})"
+    why = f"worker error ({signature})"
     session = replace(session, retry=replace(session.retry, crashes=crashes + 1))
     pending = recovery.set_pending(session.recovery, why)
     return _retry(replace(session, recovery=pending), why, failure, ctx)
@@ -213,10 +228,14 @@ class _Classified:
 
     __slots__ = ("overflow", "retryable", "signature")
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, message: Message) -> None:
         self.overflow = failure.kind == "overflow"
         self.retryable = failure.retryable
         self.signature = failure.signature
+        told = failure.kind != "unknown" or _TELLS_ITSELF.search(message.error or "")
+        if message.died and not told:
+            # Its words need not be about its end: the last thing that it said may be good news.
+            self.signature = f"{message.died}: {failure.signature}"
 
 
 def _overflow(session: Session, action: Action, ctx: Context) -> Change:
