@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from tests.containment import (
     budgeting,
     driving,
+    heeding,
     printing,
     progressing,
     providing,
@@ -21,6 +22,7 @@ DOC: Final = Path(__file__).parents[2] / "docs" / "containment.md"
 HEADINGS: Final = {
     waiting.__name__: "Waiting",
     stopping.__name__: "Stopping",
+    heeding.__name__: "The person's word, and what is over",
     progressing.__name__: "Getting nowhere",
     providing.__name__: "Providers",
     budgeting.__name__: "Budgets",
