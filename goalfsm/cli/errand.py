@@ -14,7 +14,7 @@ from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, PAUSED
 from goalfsm.session.events import ResumeRequested, ToolCalled, WakeRequested
 from goalfsm.session.tools import CREATE_GOAL
 from goalfsm.session.work import asks_to_go_on
-from goalfsm.text import line
+from goalfsm.text import line, short
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,7 +170,14 @@ class Errand:
         return Over(exits.ATTENTION, None, said)
 
     def close(self, over: Over) -> None:
-        """Show where the goal was left."""
+        """Show where the goal was left, and what was said of it and read by no turn."""
+        ours = over.status is not None and self._is_ours(over.status)
+        last = over.status if ours else self._last
+        if last is not None:
+            for text in (*last.left_unread, *(() if ours else last.waiting_messages)):
+                self.view.say(f"no turn has read this message: {short(text)}")
+            for text in last.waiting_messages if ours else ():
+                self.view.say(f"this message is kept for the next turn: {short(text)}")
         if over.status is not None:
             self.view.close(over.status, speak(over.status.hint, self.place))
         if over.said:

@@ -23,6 +23,8 @@ def open_rows(status: Status) -> Iterator[tuple[str, str]]:
     for said in status.words:
         got = "the running turn has it" if said.got else "not taken into account yet"
         yield said.kind, f"{line(said.message_id)}, {got}: {short(said.text)}"
+    for text in status.left_unread:
+        yield "unread", f"taken into account by no turn: {short(text)}"
     for name in status.toothless:
         yield "budget", f"of {name} can never be used up: the worker reports no such use"
     if status.attention is not None:

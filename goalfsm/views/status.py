@@ -85,7 +85,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     tokens by reason. ``hint`` is the command that takes the work on. ``driver`` is the process that
     works on the database, None where nobody has asked; when it is dead no turn runs and no time
     passes. ``toothless`` names the budgets that can never be used up, because the worker reports
-    no such use. ``set_aside`` says which claim came to nothing, and why.
+    no such use. ``set_aside`` says which claim came to nothing, and why. ``left_unread`` is what a
+    person had said and no turn had taken into account when the goal was completed.
     """
 
     thread_id: str
@@ -106,6 +107,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     attention: Attention | None
     steering_pending: int
     words: tuple[OpenWord, ...]
+    left_unread: tuple[str, ...]
     set_aside: str
     toothless: tuple[str, ...]
     driver: Driver | None
@@ -113,6 +115,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage
     uncharged: dict[str, int]
     shutting_down: bool
+
+    @property
+    def waiting_messages(self) -> tuple[str, ...]:
+        """Return the messages of a person that no turn has got yet."""
+        return tuple(said.text for said in self.words if said.kind == "message" and not said.got)
 
 
 TAKES_UP: Final = "goalfsm run --thread THREAD"
@@ -176,6 +183,7 @@ def project(
         attention=session.recovery.attention,
         steering_pending=len(session.steering),
         words=open_words(session),
+        left_unread=_left_unread(session),
         set_aside="" if session.set_aside is None else why_set_aside(session.set_aside),
         toothless=toothless(session),
         driver=driver,
@@ -184,6 +192,11 @@ def project(
         uncharged=session.ledger.uncharged,
         shutting_down=session.stopping,
     )
+
+
+def _left_unread(session: Session) -> tuple[str, ...]:
+    goal, done = session.goal, session.completion
+    return done.unread if done is not None and goal is not None and goal.status == COMPLETE else ()
 
 
 _LABELS: Final[dict[str, Label]] = {

@@ -215,6 +215,26 @@ def test_steered_edited_and_resumed_from_a_second_terminal(run: Run) -> None:
     assert goal(run)["objective"] == "paint it blue"
 
 
+@pytest.mark.parametrize("ends", ["complete", "clear"])
+def test_a_run_tells_which_message_no_turn_has_read(run: Run, ends: str) -> None:
+    """Whoever started it has not seen what the person at the second terminal was told."""
+    program = worker("./person steer 'use the blue paint' >&2", f"./person {ends} > told.txt")
+    result = run("run", "paint it", "--", program)
+    assert "no turn has read this message: use the blue paint" in result.out, result
+    shown = run("status").out
+    if ends == "complete":
+        assert "a message was in no turn: use the blue paint" in Path("told.txt").read_text()
+        assert "taken into account by no turn: use the blue paint" in shown
+        assert "use the blue paint" in run("report").out
+
+
+def test_a_run_that_stops_names_the_messages_that_wait(run: Run) -> None:
+    program = worker("./person steer 'use the blue paint' >&2", "./person pause >&2")
+    result = run("run", "paint it", "--", program)
+    assert result.status == exits.ATTENTION
+    assert "this message is kept for the next turn: use the blue paint" in result.out, result
+
+
 def test_a_cleared_goal_ends_its_turn_and_the_run(run: Run) -> None:
     """Clearing ends the running group: the worker never gets behind it."""
     program = worker("./person clear >&2", "sleep 30", "echo late > late.txt")

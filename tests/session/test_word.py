@@ -8,6 +8,7 @@ from goalfsm.goal.model import Criterion, Limits, Verifier
 from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
+from goalfsm.views.status import project
 from tests.session.thread import Thread, started
 
 COMMAND = Verifier(kind="command", argv=("make", "test"))
@@ -576,6 +577,40 @@ def test_what_ends_unread_is_told() -> None:
     assert done is not None
     assert done.unread == ("do not drop the column", "and be brief")
     assert thread.reply.message == "the goal is complete; 2 messages were in no turn: and be brief"
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        (e.ClearRequested(), "the goal is cleared; a message was in no turn: do not drop"),
+        (e.ObjectiveGiven(objective="B", replace=True), "is active; a message was in no turn: "),
+    ],
+)
+def test_who_gives_a_goal_up_is_told_what_nobody_has_read_of_it(ends: e.Event, said: str) -> None:
+    thread = running()
+    thread.do(say(), ends)
+    assert said in thread.reply.message
+    assert thread.session.steering == ()
+    thread = running(can_steer=True)
+    thread.do(say(), e.SteeringAcknowledged(message_id="m1"), ends)
+    assert "in no turn" not in thread.reply.message
+
+
+def test_who_accepts_is_told_what_nobody_has_read() -> None:
+    """Where the policy lets claims through that know less, the person knows at least."""
+    thread = started(Policy(unread_claims="allow"), verifiers=(PERSON,))
+    thread.dispatch()
+    thread.do(say())
+    assert claim(thread) == "verifying"
+    thread.end()
+    thread.do(say("and be brief", "m2"), e.ClaimAccepted())
+    assert thread.reply.message == (
+        "the goal is complete; 2 messages were in no turn: and be brief"
+    )
+    assert project(thread.session, thread.now_ms).left_unread == (
+        "do not drop the column",
+        "and be brief",
+    )
 
 
 def test_the_record_says_who_accepted_where_the_receiver_found_that_out() -> None:

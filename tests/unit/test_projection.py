@@ -138,6 +138,7 @@ def test_projection_has_what_every_surface_needs() -> None:
         "attention": {"kind": "pending", "reason": "provider error (503)"},
         "steering_pending": 1,
         "words": [{"message_id": "m", "kind": "message", "text": "t", "at_ms": 1, "got": False}],
+        "left_unread": [],
         "set_aside": "",
         "toothless": [],
         "driver": None,

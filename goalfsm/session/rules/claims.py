@@ -237,9 +237,10 @@ def _accept(session: Session, claim: Claim, ctx: Context, *, by: str) -> Change:
         waits=(),
         steering=(),
     )
-    return change._replace(
-        session=done, reply=Reply(ok=True, code="marked", message="the goal is complete")
-    )
+    reply = Reply(ok=True, code="marked", message="the goal is complete")
+    if by == "person":
+        reply = word.with_unread(reply, record.unread)
+    return change._replace(session=done, reply=reply)
 
 
 def claim_blocked(

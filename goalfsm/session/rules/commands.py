@@ -182,7 +182,8 @@ def clear(session: Session, event: ClearRequested, ctx: Context) -> Change:
     cleared = request(session, Clear(SOURCES[event.origin]), ctx)
     if isinstance(cleared, Rejection):
         return Change(session, (), refused(cleared))
-    return cleared._replace(reply=Reply(ok=True, code="cleared", message="the goal is cleared"))
+    reply = Reply(ok=True, code="cleared", message="the goal is cleared")
+    return cleared._replace(reply=word.with_unread(reply, word.left_unread(session)))
 
 
 def complete(session: Session, event: CompletionRequested, ctx: Context) -> Change:
@@ -201,12 +202,7 @@ def complete(session: Session, event: CompletionRequested, ctx: Context) -> Chan
     done = replace(
         change.session, completion=record, claim=None, set_aside=None, waits=(), steering=()
     )
-    reply = change.reply
-    if record.unread:
-        count = len(record.unread)
-        left = "a message was" if count == 1 else f"{count} messages were"
-        reply = replace(reply, message=f"{reply.message}; {left} in no turn: {record.unread[-1]}")
-    return change._replace(session=done, reply=reply)
+    return change._replace(session=done, reply=word.with_unread(change.reply, record.unread))
 
 
 def block(session: Session, event: BlockRequested, ctx: Context) -> Change:

@@ -85,6 +85,7 @@ def give(session: Session, event: ObjectiveGiven, ctx: Context) -> Change:
     change = request(session, Set(goal, SOURCES[event.origin]), ctx)
     assert isinstance(change, Change)  # noqa: S101  a decided goal is always stored
     reply = Reply(ok=True, code="created", message=f"goal {goal.goal_id} is {goal.status}")
+    reply = word.with_unread(reply, word.left_unread(session))
     return change._replace(session=replace(change.session, grant=left), reply=reply)
 
 

@@ -131,3 +131,12 @@ def left_unread(session: Session) -> tuple[str, ...]:
     if goal is None or session.told_word == goal.word:
         return ()
     return tuple(kept.text for kept in unread(session) if kept.kind == "message")
+
+
+def with_unread(reply: Reply, texts: tuple[str, ...]) -> Reply:
+    """Return a reply to a person that also says what no turn has got of what was said before."""
+    if not texts:
+        return reply
+    left = "a message was" if len(texts) == 1 else f"{len(texts)} messages were"
+    said = shortened(texts[-1], _SHOWN)
+    return replace(reply, message=f"{reply.message}; {left} in no turn: {said}")
