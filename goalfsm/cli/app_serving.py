@@ -51,6 +51,11 @@ _AS_IT_IS: Final = {
     help="Who works on new threads; what follows -- are arguments of its own.",
 )
 @click.option(
+    "--isolate",
+    is_flag=True,
+    help="Run them in namespaces of their own, without the goals, the engine and other runs.",
+)
+@click.option(
     "--grace",
     type=arguments.duration,
     default="10s",
@@ -60,7 +65,14 @@ _AS_IT_IS: Final = {
 )
 @click.pass_context
 def app_server_command(
-    ctx: click.Context, /, db: Path, listen: str, agent: str | None, grace: float
+    ctx: click.Context,
+    /,
+    *,
+    db: Path,
+    listen: str,
+    agent: str | None,
+    isolate: bool,
+    grace: float,
 ) -> int:
     """Serve thread/goal/set, get and clear as Codex's app-server does, with their notifications.
 
@@ -70,8 +82,8 @@ def app_server_command(
     from goalfsm.daemon import logs  # noqa: PLC0415  it loads the whole engine
 
     place = _place(listen)
-    given: dict[str, Any] = {"agent": agent, **_AS_IT_IS}
-    worker = describing.worker(program_of(ctx), None, given, required=False)
+    given: dict[str, Any] = {"agent": agent, "isolate": isolate, **_AS_IT_IS}
+    worker = describing.worker(program_of(ctx), None, given, db=db, required=False)
     logs.configure(json=False, level="warning")
     asyncio.run(_serve(db, place, worker, grace))
     return exits.OK

@@ -88,11 +88,24 @@ def open_existing(db: Path) -> Store:
     try:
         return open_to_read(db)
     except NoDatabase as error:
+        refuse_isolated()
         own = "this directory has no goal yet: " if db == own_database() else ""
         raise NoDatabase(
             f"{own}{error.message}",
             hint='goalfsm run "OBJECTIVE" -- PROGRAM makes it; --db names another one',
         ) from None
+
+
+def refuse_isolated() -> None:
+    """Raise where this process is of an isolated run: it sees no database."""
+    from goalfsm.daemon.remote.socket_path import own_socket  # noqa: PLC0415  only where none is
+
+    if own_socket() is not None:
+        raise GoalError(
+            "this is an isolated run: it sees no database, and is no person",
+            code="origin_not_allowed",
+            hint="its goal's tools are goalfsm tool; a person asks in a terminal of their own",
+        )
 
 
 def require_thread(store: Store, place: Place) -> Session:

@@ -15,6 +15,7 @@ from goalfsm.session.events import ObjectiveGiven
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from goalfsm.daemon.config import WorkerConfig
     from goalfsm.workers.agents.spec import AgentName
@@ -80,6 +81,11 @@ def goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--agent",
             type=click.Choice(AGENTS),
             help="Who does the work; what follows -- are arguments of its own.",
+        ),
+        click.option(
+            "--isolate",
+            is_flag=True,
+            help="Run it in namespaces of its own, without the goals, the engine and other runs.",
         ),
         click.option(
             "--prompt-arg", is_flag=True, help="Give the prompt as the last argument, not on stdin."
@@ -240,9 +246,17 @@ def refuse_goal_options(given: dict[str, Any]) -> None:
 
 
 def worker(
-    program: tuple[str, ...], stored: bytes | None, given: dict[str, Any], *, required: bool = True
+    program: tuple[str, ...],
+    stored: bytes | None,
+    given: dict[str, Any],
+    *,
+    db: Path,
+    required: bool = True,
 ) -> WorkerConfig | None:
-    """Return the worker to store, None where the stored one stays; raise where none can be had."""
+    """Return the worker to store, None where the stored one stays; raise where none can be had.
+
+    It works on goals that are kept in ``db``.
+    """
     from goalfsm.daemon.config import (  # noqa: PLC0415  it loads the engine's parts
         SILENCE_TIMEOUT_S,
         TURN_TIMEOUT_S,
@@ -263,6 +277,7 @@ def worker(
             "turn_timeout",
             "silence_timeout",
             "env_names",
+            "isolate",
         )
         if any(given[name] not in (None, False, ()) for name in described):
             raise HintedError(
@@ -288,8 +303,13 @@ def worker(
         output=given["output"] or "auto",
         turn_timeout_s=given["turn_timeout"] or TURN_TIMEOUT_S,
         silence_timeout_s=given["silence_timeout"] or SILENCE_TIMEOUT_S,
+        isolate=given["isolate"],
     )
     config.validate()
+    if config.isolate:
+        from goalfsm.workers.isolating import check_place, hidden  # noqa: PLC0415  few have one
+
+        check_place(hidden(str(db)), config.cwd)
     if agent is not None:
         _ask(agent)
     return config

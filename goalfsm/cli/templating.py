@@ -29,6 +29,7 @@ tokens = "1M"
 # until = "make test"        # completes the goal as soon as it exits with 0
 # agent = "codex"            # who does the work
 # accept = true              # a person has to accept completion
+# isolate = true             # without the goals, the engine and other runs
 
 [inputs.what]
 description = "…"

@@ -57,7 +57,7 @@ def run_command(
             raise asking.no_goal(place)
         if session.goal.status in {COMPLETE, LIMITED}:
             return _stopped(session, place, as_json=as_json)
-    worker = describing.worker(program_of(ctx), stored, given)
+    worker = describing.worker(program_of(ctx), stored, given, db=place.db)
     if wanted is not None:
         _refuse_early(place, session, wanted)
         _warn(wanted)
@@ -180,7 +180,7 @@ def set_command(
     session, stored = _now(place, given=wanted is not None)
     if wanted is None and session is None:
         raise asking.unknown_thread(place)
-    worker = describing.worker(program, stored, given, required=False)
+    worker = describing.worker(program, stored, given, db=place.db, required=False)
     if wanted is None:
         _store(place, worker)
         click.echo(f"the program of thread {place.thread_id} is stored")
@@ -228,6 +228,7 @@ def _now(place: Place, *, given: bool) -> tuple[Session | None, bytes | None]:
         store = (asking.open_to_read if given else asking.open_existing)(place.db)
     except NoDatabase:
         if given:
+            asking.refuse_isolated()
             return None, None
         raise
     try:

@@ -25,6 +25,7 @@ from goalfsm.daemon.guards.upkeep import Upkeep
 from goalfsm.daemon.host.clock import Clock, IdSource
 from goalfsm.daemon.host.platform import Platform
 from goalfsm.daemon.host.tasks import Tasks
+from goalfsm.daemon.remote.run_socket import RunSockets
 from goalfsm.daemon.remote.server import Server
 from goalfsm.daemon.service import Service
 from goalfsm.daemon.stages.callbacks import Callbacks
@@ -94,7 +95,6 @@ class Composition:
         self.ids = IdSource(platform.entropy)
         self.pump = Pump(store)
         self.processes = Processes(db)
-        self.workers = Workers(options.workers, store.workers, self.processes)
         self.subscriptions = Subscriptions(self.clock)
         report = self.subscriptions.report
         self.threads = Threads(
@@ -107,6 +107,10 @@ class Composition:
             aftermath=self,
             report=report,
         )
+        sockets = RunSockets(
+            self.threads, self.threads, self.clock, self.processes.first_process, db=db
+        )
+        self.workers = Workers(options.workers, store.workers, self.processes, sockets.around)
         self.holds = Holds(self._held)
         self.runs = LiveRuns()
         self.wakeups = Wakeups(self.clock, self.threads)

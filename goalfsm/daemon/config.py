@@ -21,6 +21,7 @@ from goalfsm.workers.supervisor.identity import start_time
 
 if TYPE_CHECKING:
     from goalfsm.store.port import WorkerConfigs
+    from goalfsm.workers.isolating import IsolationOf
 
 SILENCE_TIMEOUT_S: Final = 1_800.0
 """How long a program may say nothing before its turn counts as hanging."""
@@ -37,7 +38,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     With an ``agent``, ``argv`` are the arguments that the agent is given.
 
     ``env_names`` are the environment variables that it gets besides a few base ones, None passes
-    all on. A timeout of None is no timeout.
+    all on. A timeout of None is no timeout. With ``isolate`` each turn has namespaces of its own,
+    and sees neither the goals nor their engine.
     """
 
     argv: tuple[str, ...]
@@ -49,6 +51,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     output: OutputMode = "auto"
     turn_timeout_s: float | None = TURN_TIMEOUT_S
     silence_timeout_s: float | None = SILENCE_TIMEOUT_S
+    isolate: bool = False
 
     def spec(self) -> CommandSpec:
         """Return what starts the program."""
@@ -59,13 +62,20 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             prompt_arg=self.prompt_arg,
             stdin=self.stdin,
             output=self.output,
+            isolate=self.isolate,
         )
 
     def agent_spec(self) -> AgentSpec | None:
         """Return what starts the agent, None where a plain program does the turns."""
         if self.agent is None:
             return None
-        return AgentSpec(agent=self.agent, args=self.argv, cwd=self.cwd, env_names=self.env_names)
+        return AgentSpec(
+            agent=self.agent,
+            args=self.argv,
+            cwd=self.cwd,
+            env_names=self.env_names,
+            isolate=self.isolate,
+        )
 
     def validate(self) -> None:
         """Raise GoalError, with a hint, for a program that cannot be started from here."""
@@ -135,6 +145,10 @@ class Processes:
         pid = None if self._supervisor is None else self._supervisor.pid
         return frozenset() if pid is None else frozenset({(pid, start_time(pid))})
 
+    def first_process(self, run_id: str) -> tuple[int, str] | None:
+        """Return pid and start of the process that a run was started with, None of no live run."""
+        return None if self._supervisor is None else self._supervisor.first_process(run_id)
+
     async def close(self) -> None:
         """End every process and the supervisor."""
         supervisor, self._supervisor = self._supervisor, None
@@ -153,9 +167,17 @@ class Workers:
     """Who runs each thread's turns."""
 
     def __init__(
-        self, source: WorkerSource | None, configs: WorkerConfigs, processes: Processes
+        self,
+        source: WorkerSource | None,
+        configs: WorkerConfigs,
+        processes: Processes,
+        isolation: IsolationOf | None = None,
     ) -> None:
-        """Ask ``source`` first, then for the programs in ``configs``, run under ``processes``."""
+        """Ask ``source`` first, then for the programs in ``configs``, run under ``processes``.
+
+        ``isolation`` says what those see that are to be isolated.
+        """
+        self._isolation = isolation
         self._source = source
         self._configs = configs
         self._processes = processes
@@ -176,7 +198,7 @@ class Workers:
         if config is None:
             return None if worker is None else Assignment(worker)
         if worker is None:
-            worker = await _stored_worker(config, self._processes)
+            worker = await _stored_worker(config, self._processes, self._isolation)
         return Assignment(worker, stored, config.turn_timeout_s, config.silence_timeout_s)
 
     def stored(self, thread_id: str) -> bytes | None:
@@ -197,14 +219,16 @@ class Workers:
         )
 
 
-async def _stored_worker(config: WorkerConfig, processes: Processes) -> Worker:
+async def _stored_worker(
+    config: WorkerConfig, processes: Processes, isolation: IsolationOf | None
+) -> Worker:
     supervisor = await processes.supervisor()
     agent = config.agent_spec()
     if agent is None:
-        return CommandWorker(config.spec(), supervisor)
+        return CommandWorker(config.spec(), supervisor, isolation=isolation)
     from goalfsm.workers.agents.worker import AgentWorker  # noqa: PLC0415  few threads have one
 
-    return AgentWorker(agent, supervisor)
+    return AgentWorker(agent, supervisor, isolation=isolation)
 
 
 def given_worker(thread_id: str, source: WorkerSource | None) -> Worker | None:

@@ -62,6 +62,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     verify_changed: Literal["ask", "accept"] | None = None
     agent: str | None = None
     program: str | None = None
+    isolate: bool = False
 
 
 class Template(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,5 +228,6 @@ def fill(template: Template, given: Mapping[str, str]) -> Filled:
         options += [] if value is None else [option, str(value)]
     options += ["--accept"] if head.accept else []
     options += ["--inline"] if head.inline else []
+    options += ["--isolate"] if head.isolate else []
     program = () if head.program is None else tuple(shlex.split(command(head.program)))
     return Filled(objective=text(template.objective), options=tuple(options), program=program)

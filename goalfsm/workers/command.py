@@ -6,13 +6,13 @@ The protocol is written down for authors of workers in ``docs/worker-protocol.md
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.workers.command_run import CommandRun
+from goalfsm.workers.isolating import Isolation, IsolationOf
 from goalfsm.workers.output import KEEP_TEXT
 from goalfsm.workers.protocol import Capability, RunOnly, ToolResult, TurnEvent, Work
-from goalfsm.workers.spec import CommandSpec, Isolation
+from goalfsm.workers.spec import CommandSpec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from goalfsm.workers.supervisor.client import Supervisor
 
 GRACE_S: Final = 5.0
-
-IsolationOf = Callable[[Work], contextlib.AbstractAsyncContextManager[Isolation]]
-"""Makes what one isolated run needs, and takes it away when the run is over."""
 
 
 class CommandWorker(RunOnly):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
-import sys
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,6 +14,12 @@ import msgspec
 
 from goalfsm.errors import GoalError
 from goalfsm.workers.environment import plain, worker_environment
+from goalfsm.workers.isolating import (
+    NOTHING_OUTLIVES,
+    refusal,
+    starter,
+    waits_for_a_process,
+)
 from goalfsm.workers.lines import OutputReader, other_format
 from goalfsm.workers.output import Tail
 from goalfsm.workers.protocol import (
@@ -30,15 +34,15 @@ from goalfsm.workers.protocol import (
     WaitDeclared,
     Work,
 )
-from goalfsm.workers.supervisor import identity, isolation
-from goalfsm.workers.supervisor.client import ROOT
+from goalfsm.workers.supervisor import identity
 from goalfsm.workers.supervisor.pipes import InputPipe, OutputPipe
 from goalfsm.workers.supervisor.spawning import SpawnError, check_program, spawn_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from goalfsm.workers.spec import CommandSpec, Isolation
+    from goalfsm.workers.isolating import Isolation
+    from goalfsm.workers.spec import CommandSpec
     from goalfsm.workers.supervisor.client import Child, Supervisor
 
 _MAX_EVENTS_WAITING: Final = 1024
@@ -154,10 +158,15 @@ class CommandRun:
             self._too_long = len(prompt.encode()) > _MAX_ARGUMENT
             argv.append(_ON_STDIN if self._too_long else prompt)
         env = worker_environment(
-            work, names=spec.env_names, cwd=spec.cwd, tool_directory=self._tool_directory
+            work,
+            names=spec.env_names,
+            cwd=spec.cwd,
+            tool_directory=self._tool_directory,
+            isolated=spec.isolate,
         )
         if spec.isolate:
-            argv, env = self._isolated(argv, env)
+            check_program(argv, spec.cwd, env)
+            argv = starter(argv, spec.cwd, self._isolation)
         needs_input = spec.keeps_stdin or not spec.prompt_arg or self._too_long
         with contextlib.ExitStack() as opened:
             theirs, ours = self._open(opened, needs_input=needs_input)
@@ -184,27 +193,6 @@ class CommandRun:
         if self._aborted:
             self._supervisor.end_soon(work.run_id, grace_s=self._grace)
         return child
-
-    def _isolated(self, argv: list[str], env: dict[str, str]) -> tuple[list[str], dict[str, str]]:
-        """Return what starts the program in namespaces of its own; GoalError where it cannot be."""
-        given, place = self._isolation, os.path.realpath(self._spec.cwd or os.curdir)
-        if given is None:
-            raise GoalError(
-                "nobody says what an isolated worker may see",
-                code="isolation_unavailable",
-                hint="give its worker an isolation, or run it without",
-            )
-        for path in given.hide:
-            if place == path or place.startswith(path.rstrip("/") + "/"):
-                raise GoalError(
-                    f"an isolated worker cannot work in {place}: the goals are kept in {path}",
-                    code="isolation_impossible",
-                    hint="keep the database elsewhere (--db), or work elsewhere (--cwd)",
-                )
-        check_program(argv, self._spec.cwd, env)
-        arranged = json.dumps({"hide": given.hide, "bind": given.bind, "readonly": given.readonly})
-        starter = [sys.executable, "-I", "-S", "-c", isolation.PROGRAM, ROOT, arranged]
-        return [*starter, *argv], {**env, **given.env}
 
     def _open(
         self, opened: contextlib.ExitStack, *, needs_input: bool
@@ -288,9 +276,13 @@ class CommandRun:
             elif isinstance(event, ModelTurnStarted):
                 # Another model call begins: what failed before was not the end of it.
                 self._reported = False
+            elif isinstance(event, ToolCalled) and self._is_no_wait(event):
+                refused = msgspec.to_builtins(NOTHING_OUTLIVES)
+                self.send({"type": "tool_result", "id": event.id, **refused})
+                continue
             elif isinstance(event, ToolCalled) and self._spec.keeps_stdin:
                 self._unanswered.add(event.id)
-            elif isinstance(event, WaitDeclared) and event.pid is not None and self._isolation:
+            elif isinstance(event, WaitDeclared) and event.pid is not None and self._spec.isolate:
                 # Its numbers are those of its own namespace, which ends with the turn.
                 event = Skipped(reason="invalid wait: nothing of an isolated turn outlives it")  # noqa: PLW2901
             elif isinstance(event, WaitDeclared) and event.pid is not None:
@@ -300,6 +292,9 @@ class CommandRun:
             self._events.append(event)
         if events:
             self._wake.set()
+
+    def _is_no_wait(self, call: ToolCalled) -> bool:
+        return self._spec.isolate and waits_for_a_process(call)
 
     def _exited(self, _: asyncio.Future[int | None]) -> None:
         """End what the first process left behind, except what the goal waits for."""
@@ -389,14 +384,8 @@ class CommandRun:
             return None
         if code == 0:
             return self._misunderstood(name)
-        if self._spec.isolate and code == isolation.CANNOT:
-            return ErrorReported(
-                message=messages.strip() or "cannot isolate the worker",
-                kind="spawn",
-                source="spawn",
-                code="isolation_unavailable",
-                failure="invalid_request",
-            )
+        if self._spec.isolate and (refused := refusal(code, messages)) is not None:
+            return refused
         # The program's own words: what it says to people, or else the end of what it answered.
         words = (messages.strip() or self._reader.words.strip())[-_WORDS:]
         tail = f": {words[-_MESSAGE_TAIL:].strip()}" if words else ""

@@ -28,19 +28,21 @@ BASE_NAMES: Final = frozenset(
 _TOOL: Final = "goalfsm"
 
 
-def worker_environment(
+def worker_environment(  # noqa: PLR0913 - all but the first are optional, by name
     work: Work,
     *,
     names: tuple[str, ...] | None = None,
     cwd: str | None = None,
     tool_directory: str | None = None,
     inherited: Mapping[str, str] | None = None,
+    isolated: bool = False,
 ) -> dict[str, str]:
     """Return the environment for a turn of this work.
 
     ``names`` are the variables to pass on besides the base ones; None passes on all. Values
     come from ``inherited`` (this process's environment). On PATH, ``goalfsm`` is the script
-    in ``tool_directory``, by default this installation's.
+    in ``tool_directory``, by default this installation's. An ``isolated`` turn has no token: its
+    socket is its own.
     """
     source = os.environ if inherited is None else inherited
     env = {
@@ -55,7 +57,9 @@ def worker_environment(
     env["GOALFSM_DB"] = work.db
     env["GOALFSM_THREAD"] = plain(work.thread_id)
     env["GOALFSM_RUN_ID"] = work.run_id
-    env["GOALFSM_RUN_TOKEN"] = work.run_token
+    env.pop("GOALFSM_RUN_TOKEN", None)
+    if not isolated:
+        env["GOALFSM_RUN_TOKEN"] = work.run_token
     env["GOALFSM_TURN"] = str(work.turn)
     env["GOALFSM_OBJECTIVE"] = plain(work.objective, MAX_OBJECTIVE_BYTES)
     tool = _tool(env["PATH"], tool_directory)

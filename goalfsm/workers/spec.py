@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
-from goalfsm.errors import GoalError
 from goalfsm.workers.environment import tool_path
+from goalfsm.workers.isolating import check_machine
 from goalfsm.workers.lines import OutputMode
-from goalfsm.workers.supervisor.isolation import is_possible
 from goalfsm.workers.supervisor.spawning import check_program
 
 StdinMode = Literal["auto", "close", "lines"]
-
-
-class Isolation(msgspec.Struct, frozen=True, kw_only=True):
-    """What one isolated run sees and does not see; absolute paths.
-
-    ``hide`` are directories that it finds empty, ``bind`` what it sees in them all the same (the
-    directory of its private socket), ``readonly`` what it cannot change. ``env`` is added to its
-    environment.
-    """
-
-    hide: tuple[str, ...]
-    bind: tuple[str, ...] = ()
-    readonly: tuple[str, ...] = ()
-    env: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,9 +46,5 @@ class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
         What only starting it can tell comes as an `ErrorReported` of the run.
         """
         check_program(self.argv, self.cwd, {"PATH": tool_path(os.environ.get("PATH", os.defpath))})
-        if self.isolate and (why := is_possible()):
-            raise GoalError(
-                f"this machine cannot isolate a worker: {why}",
-                code="isolation_unavailable",
-                hint="allow user namespaces (sysctl user.max_user_namespaces), or run without it",
-            )
+        if self.isolate:
+            check_machine()

@@ -303,7 +303,7 @@ def test_a_crowd_that_asks_nothing_keeps_nobody_out(
     db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Idle connections and half a request: who has kept a place for longest loses it."""
-    monkeypatch.setattr("goalfsm.daemon.remote.server.MAX_CONNECTIONS", 8)
+    monkeypatch.setattr("goalfsm.daemon.remote.listener.MAX_CONNECTIONS", 8)
     request(db, THREAD, OBJECTIVE, "one")
 
     def ask() -> None:
@@ -324,7 +324,7 @@ def test_a_crowd_that_asks_nothing_keeps_nobody_out(
 def test_requests_that_are_not_whole_have_a_budget(
     db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("goalfsm.daemon.remote.server.MAX_HELD", 400_000)
+    monkeypatch.setattr("goalfsm.daemon.remote.listener.MAX_HELD", 400_000)
     request(db, THREAD, OBJECTIVE, "one")
 
     def ask() -> None:
@@ -358,7 +358,7 @@ def test_requests_that_are_not_whole_have_a_budget(
 def test_a_request_that_is_never_whole_is_given_up(
     db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("goalfsm.daemon.remote.server.IDLE_S", 0.05)
+    monkeypatch.setattr("goalfsm.daemon.remote.listener.IDLE_S", 0.05)
     request(db, THREAD, OBJECTIVE, "one")
 
     def ask() -> None:

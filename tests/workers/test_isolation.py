@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from goalfsm.errors import GoalError
-from goalfsm.workers import spec as specs
 from goalfsm.workers.command import CommandWorker
+from goalfsm.workers.isolating import Isolation
 from goalfsm.workers.protocol import Skipped, TurnEvent, Work
-from goalfsm.workers.spec import CommandSpec, Isolation
+from goalfsm.workers.spec import CommandSpec
 from goalfsm.workers.supervisor import isolation
 from goalfsm.workers.supervisor.client import ROOT, Supervisor
 from tests.workers.reading import HOLD, LINES, Python, answer, ending, error
@@ -42,7 +42,9 @@ def isolated(
     @contextlib.asynccontextmanager
     async def around(work: Work) -> AsyncIterator[Isolation]:
         opened.append(work.run_id)
-        yield Isolation(hide=(str(goals),), bind=(str(goals / "run"),), **given)
+        yield Isolation(
+            hide=(str(goals),), bind=((str(goals / "run"), str(goals / "run")),), **given
+        )
         opened.append("closed")
 
     async def main(supervisor: Supervisor) -> list[TurnEvent]:
@@ -56,10 +58,10 @@ def isolated(
 
 
 def test_it_sees_neither_the_database_nor_other_processes(bench: Any, goals: Path) -> None:
-    script = f"ls {goals}; cat {goals}/run/socket; echo; ls -d /proc/[0-9]* | wc -l; echo $A"
-    events = isolated(bench, ["sh", "-c", script], goals, env={"A": "b"})
-    listed, own, processes, added = answer(events).split()
-    assert (listed, own, added) == ("run", "mine", "b")
+    script = f"ls {goals}; cat {goals}/run/socket; echo; ls -d /proc/[0-9]* | wc -l"
+    events = isolated(bench, ["sh", "-c", script], goals)
+    listed, own, processes = answer(events).split()
+    assert (listed, own) == ("run", "mine")
     assert int(processes) < 8
     assert ending(events).ok
 
@@ -119,7 +121,7 @@ def test_a_machine_that_cannot_says_so(
     events = isolated(bench, ["true"], goals, readonly=("/nowhere/at/all",))
     assert (error(events).code, error(events).kind) == ("isolation_unavailable", "spawn")
     assert "/nowhere/at/all" in error(events).message
-    monkeypatch.setattr(specs, "is_possible", lambda: "no namespaces")
+    monkeypatch.setattr(isolation, "is_possible", lambda: "no namespaces")
     with pytest.raises(GoalError, match="no namespaces"):
         CommandSpec(argv=("true",), isolate=True).validate()
 

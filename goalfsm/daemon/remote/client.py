@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
@@ -24,6 +24,7 @@ from goalfsm.store.port import Held, Owner, Store
 
 if TYPE_CHECKING:
     from goalfsm.views.status import Status
+    from goalfsm.views.tool_answers import ToolResponse
 
 TIMEOUT_S: Final = 5.0
 """How long an engine may take to answer before it counts as silent."""
@@ -106,9 +107,21 @@ def request(
         store.close()
 
 
+def call_own(
+    place: Path, name: str, arguments: Mapping[str, Any], *, timeout_s: float = TIMEOUT_S
+) -> ToolResponse:
+    """Have a tool's call decided at a run's own socket, and return what the model is told."""
+    given = {key: value for key, value in arguments.items() if value not in (None, [])}
+    with _Link(str(place), time.monotonic() + timeout_s) as link:
+        answer = link.ask(wire.CallTool(name=name, arguments=given))
+    if isinstance(answer, wire.ToolTold):
+        return answer.response
+    raise _refused(answer)
+
+
 def status(db: str | Path, thread_id: str, *, timeout_s: float = TIMEOUT_S) -> Status:
     """Return how the thread stands, from the engine that serves it; raise `NoEngine`."""
-    with _Link(_living(db), time.monotonic() + timeout_s) as link:
+    with _Link(_living(db).socket, time.monotonic() + timeout_s) as link:
         answer = link.ask(wire.AskStatus(thread_id=thread_id))
     if isinstance(answer, wire.Told):
         return answer.status
@@ -125,7 +138,7 @@ def follow(
     Raises `NoEngine` when there is none, or when it ends without a word. Closing the iterator
     stops following.
     """
-    with _Link(_living(db), time.monotonic() + timeout_s) as link:
+    with _Link(_living(db).socket, time.monotonic() + timeout_s) as link:
         answer = link.ask(wire.Follow(thread_id=thread_id, succeeds=succeeds))
         link.wait_forever()
         while isinstance(answer, wire.Noticed):
@@ -179,7 +192,7 @@ def _ask(
         return None
     submit = wire.Submit(thread_id=thread_id, event_id=event_id, event=event)
     try:
-        with _Link(owner, deadline) as link:
+        with _Link(owner.socket, deadline) as link:
             answer = link.ask(submit)
     except NoEngine:
         return None
@@ -235,11 +248,11 @@ def _refused(answer: wire.Answer) -> GoalError:
 class _Link:
     """A connection to an engine, with a bounded wait and bounded lines."""
 
-    def __init__(self, owner: Owner, deadline: float) -> None:
+    def __init__(self, place: str, deadline: float) -> None:
         self._deadline: float | None = deadline
         self._received = bytearray()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._place = owner.socket
+        self._place = place
 
     def __enter__(self) -> Self:
         # An engine that is just starting owns the store a moment before it listens.

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
-import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 
 from goalfsm.daemon.flow.authority import admitted
-from goalfsm.daemon.flow.decide import FAULT_HINT
 from goalfsm.daemon.remote import wire
+from goalfsm.daemon.remote.listener import Link, Listener, peer_pid
 from goalfsm.daemon.remote.socket_path import remove_stale
-from goalfsm.errors import GoalError, described
-from goalfsm.session.state import FAULT_CODE
-from goalfsm.text import line as one_line
-from goalfsm.workers.supervisor.identity import start_time
-from goalfsm.workers.supervisor.peers import Peer, connected, look_up
+from goalfsm.errors import GoalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -29,42 +21,7 @@ if TYPE_CHECKING:
     from goalfsm.daemon.flow.ports import Serving
     from goalfsm.session.events import Event
 
-MAX_CONNECTIONS: Final = 256
-MAX_HELD: Final = 4 * wire.MAX_LINE
-"""Most bytes of requests that are not whole yet, of all connections together."""
-IDLE_S: Final = 60.0
-"""How long a connection may take for a whole request, in seconds."""
-
-_CHUNK: Final = 65_536
-_LAST_WORDS_S: Final = 1.0
-_CREDENTIALS: Final = struct.Struct("3i")
-
 _log = structlog.get_logger(__name__)
-
-
-class Link:
-    """One connection: what it has sent of a request, who it is, since when it owes something."""
-
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, since: float
-    ) -> None:
-        """Begin at ``since``, in the loop's time."""
-        self.reader = reader
-        self.writer = writer
-        self.received = bytearray()
-        self.task: asyncio.Task[None] | None = None
-        self.waiting_since: float | None = since
-        """Since when it has owed a request or has not taken a notice; None while it is served."""
-        self._peer: Peer | None = None
-
-    def peer(self, db: str, runs_below: Collection[tuple[int, str]]) -> Peer:
-        """Return who connected, looked up once; the engine's own process is its embedder's."""
-        if self._peer is None:
-            link: socket.socket = self.writer.get_extra_info("socket")
-            own = os.getpid()
-            peer = connected(link, db=db, above={*runs_below, (own, start_time(own))})
-            self._peer = look_up(own, db=db, above=runs_below) if peer.pid == own else peer
-        return self._peer
 
 
 class Server:
@@ -87,163 +44,39 @@ class Server:
         self._place = place
         self._db = db
         self._runs_below = runs_below
-        self._server: asyncio.Server | None = None
-        self._links: set[Link] = set()
-        """Those that have a place."""
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._following: set[asyncio.Task[None]] = set()
-        self._ready = asyncio.Event()
+        self._listener = Listener(place, self._do)
 
     async def start(self) -> None:
         """Listen; what is asked waits for `ready`."""
         remove_stale(self._place)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            # Nobody may connect before the mode is right; the directory keeps others out as well.
-            before = os.umask(0o177)
-            try:
-                listening.bind(str(self._place))
-            finally:
-                os.umask(before)
-            self._server = await asyncio.start_unix_server(
-                self._connected, sock=listening, limit=_CHUNK
-            )
-        except OSError as error:
-            listening.close()
-            raise GoalError(
-                f"cannot listen at {self._place}: {error.strerror}",
-                code="no_socket",
-                hint="check the permissions of its directory",
-            ) from error
+        await self._listener.start()
 
     def ready(self) -> None:
         """Begin to answer."""
-        self._ready.set()
+        self._listener.ready()
 
     async def close(self) -> None:
         """Hang up and remove the socket; followers get their last notice first."""
-        if self._server is not None:
-            self._server.close()
-            self._place.unlink(missing_ok=True)
-        if self._following:
-            await asyncio.wait(self._following, timeout=_LAST_WORDS_S)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        loop = asyncio.get_running_loop()
-        link = Link(reader, writer, loop.time())
-        self._links.add(link)
-        link.task = loop.create_task(self._serve(link))
-        self._tasks.add(link.task)
-        link.task.add_done_callback(self._tasks.discard)
-        link.task.add_done_callback(lambda _: self._links.discard(link))
-
-    async def _serve(self, link: Link) -> None:
-        try:
-            refusal = self._refusal(link)
-            if refusal is not None:
-                link.writer.write(wire.encode(refusal))
-                return
-            while (line := await self._line(link)) is not None:
-                link.waiting_since = None
-                await self._answer(line, link)
-                link.waiting_since = asyncio.get_running_loop().time()
-        except (ConnectionError, TimeoutError):
-            pass  # Whoever asked has gone; what was decided stays decided.
-        finally:
-            await _hang_up(link.writer)
-
-    def _refusal(self, link: Link) -> wire.Failed | None:
-        if not _same_user(link.writer):
-            return wire.Failed(code="forbidden", message="only the same user may ask this engine")
-        if len(self._links) > MAX_CONNECTIONS and not self._make_room(link):
-            return wire.Failed(
-                code=wire.CROWDED,
-                message=f"{MAX_CONNECTIONS} processes talk to the engine already",
-                hint="end some of those that follow a thread",
-            )
-        return None
-
-    def _make_room(self, link: Link) -> bool:
-        """Hang up on whoever has kept a place for longest without asking or taking anything."""
-        idle = [
-            (each.waiting_since, id(each), each)
-            for each in self._links - {link}
-            if each.waiting_since is not None
-        ]
-        if not idle:
-            return False
-        self._drop(min(idle)[2])
-        return True
-
-    def _drop(self, link: Link) -> None:
-        """Hang up at once; what it has asked is not heard any more."""
-        self._links.discard(link)
-        link.received.clear()
-        link.writer.transport.abort()
-        if link.task is not None:
-            link.task.cancel()
-
-    async def _line(self, link: Link) -> bytes | None:
-        """Return the next request, None at the end or where it is too long.
-
-        Raises TimeoutError where it is too slow.
-        """
-        async with asyncio.timeout(IDLE_S):
-            while (end := link.received.find(b"\n")) < 0:
-                if len(link.received) > wire.MAX_LINE:
-                    _log.warning("a request was too long", limit=wire.MAX_LINE)
-                    return None
-                chunk = await link.reader.read(_CHUNK)
-                if not chunk:
-                    return None
-                link.received += chunk
-                if sum(len(each.received) for each in self._links) > MAX_HELD:
-                    self._drop(max(self._links, key=lambda each: len(each.received)))
-        line = bytes(link.received[: end + 1])
-        del link.received[: end + 1]
-        return line
-
-    async def _answer(self, line: bytes, link: Link) -> None:
-        writer = link.writer
-        try:
-            request = wire.decode_request(line)
-        except msgspec.MsgspecError as error:
-            message = one_line(str(error))
-            writer.write(wire.encode(wire.Failed(code="request_invalid", message=message)))
-            return
-        if not isinstance(request, wire.Ping):
-            await self._ready.wait()
-        try:
-            await self._do(request, link)
-        except GoalError as error:
-            failed = wire.Failed(code=error.code, message=error.message, hint=error.hint)
-            writer.write(wire.encode(failed))
-        except (ConnectionError, TimeoutError):
-            raise
-        except Exception as error:  # noqa: BLE001 - whoever asked must not take it for silence
-            _log.debug("a request failed", error=described(error))
-            message = f"it could not be decided, nothing was done: {described(error)}"
-            writer.write(
-                wire.encode(wire.Failed(code=FAULT_CODE, message=message, hint=FAULT_HINT))
-            )
-        await writer.drain()
+        await self._listener.close()
 
     async def _do(self, request: wire.Request, link: Link) -> None:
         match request:
             case wire.Submit(thread_id=thread_id, event_id=event_id, event=event):
                 allowed = self._admitted(thread_id, event, link)
                 reply = await self._serving.submit(thread_id, allowed, event_id)
-                link.writer.write(wire.encode(wire.Replied(reply=reply)))
+                link.say(wire.Replied(reply=reply))
             case wire.AskStatus(thread_id=thread_id):
-                told = wire.Told(status=self._serving.status(thread_id))
-                link.writer.write(wire.encode(told))
+                link.say(wire.Told(status=self._serving.status(thread_id)))
             case wire.Follow():
                 await self._follow(request, link)
             case wire.Ping():
-                link.writer.write(wire.encode(wire.Pong()))
+                link.say(wire.Pong())
+            case wire.CallTool():
+                raise GoalError(
+                    "a tool is called by the run that it belongs to, and this is not its socket",
+                    code="not_in_a_run",
+                    hint="goalfsm tool sends the run's token with what it asks",
+                )
 
     def _admitted(self, thread_id: str, event: Event, link: Link) -> Event:
         peer = link.peer(self._db, self._runs_below())
@@ -263,51 +96,19 @@ class Server:
 
     async def _follow(self, request: wire.Follow, link: Link) -> None:
         telling = asyncio.ensure_future(self._tell(request, link))
-        self._following.add(telling)
+        self._listener.following.add(telling)
         try:
             await telling
         finally:
             telling.cancel()
-            self._following.discard(telling)
+            self._listener.following.discard(telling)
 
     async def _tell(self, request: wire.Follow, link: Link) -> None:
-        pid = _peer_pid(link.writer) if request.succeeds else None
+        pid = peer_pid(link.writer) if request.succeeds else None
         notices = self._serving.follow(request.thread_id, successor=pid)
         async with contextlib.aclosing(notices):
             async for notice in notices:
-                link.writer.write(wire.encode(wire.Noticed(notice=notice)))
+                link.say(wire.Noticed(notice=notice))
                 link.waiting_since = asyncio.get_running_loop().time()
                 await link.writer.drain()
                 link.waiting_since = None
-
-
-def _same_user(writer: asyncio.StreamWriter) -> bool:
-    """Tell whether the other side is this user; where the system cannot say, the mode decides."""
-    _, uid = _credentials(writer)
-    return uid in {None, os.getuid(), 0}
-
-
-def _peer_pid(writer: asyncio.StreamWriter) -> int:
-    """Return the pid of the other side, 0 where the system cannot say."""
-    return _credentials(writer)[0]
-
-
-def _credentials(writer: asyncio.StreamWriter) -> tuple[int, int | None]:
-    """Return the pid and the user of the other side, 0 and None where the system cannot say."""
-    credentials = getattr(socket, "SO_PEERCRED", None)
-    if credentials is None:
-        return 0, None
-    link: socket.socket = writer.get_extra_info("socket")
-    pid, uid, _ = _CREDENTIALS.unpack(
-        link.getsockopt(socket.SOL_SOCKET, credentials, _CREDENTIALS.size)
-    )
-    return pid, uid
-
-
-async def _hang_up(writer: asyncio.StreamWriter) -> None:
-    # What a peer does not take within a moment it does not want: nobody waits for it.
-    writer.close()
-    with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(_LAST_WORDS_S):
-            await writer.wait_closed()
-    writer.transport.abort()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -15,7 +16,12 @@ from goalfsm.workers.supervisor.orphans import same_database
 MAX_PATH: Final = 100
 """Longest path of a socket in bytes that every system takes."""
 
+SOCKET: Final = "tool.sock"
+"""The name of a run's private socket in its directory."""
+
 _DIGEST: Final = 16
+_RUN: Final = ".run"
+_OWN: Final = "own"
 
 
 def socket_for(db: str) -> Path:
@@ -41,6 +47,38 @@ def remove_stale(place: Path) -> None:
     database = place.name.partition("-")[0]
     for other in place.parent.glob(f"{database}-*.sock"):
         other.unlink(missing_ok=True)
+    for other in place.parent.glob(f"{database}-*{_RUN}"):
+        shutil.rmtree(other, ignore_errors=True)
+
+
+def run_directory(db: str) -> Path:
+    """Make a directory for the private socket of one run of ``db``, and return it.
+
+    Raises GoalError when no such directory can be had.
+    """
+    parent = _short()
+    _prepare(parent)
+    return Path(tempfile.mkdtemp(prefix=f"{_digest(db)}-", suffix=_RUN, dir=parent))
+
+
+def socket_directories() -> tuple[str, ...]:
+    """Return the directories in which this user's engines listen."""
+    return tuple(str(place) for place in {*_parents(), _short()} if _is_ours(place))
+
+
+def own_directory() -> Path:
+    """Return where a run in namespaces of its own sees its directory; nobody else sees any."""
+    return _short() / _OWN
+
+
+def own_socket() -> Path | None:
+    """Return the private socket of the isolated run that this process belongs to, if it does."""
+    place = own_directory() / SOCKET
+    try:
+        facts = place.lstat()
+    except OSError:
+        return None
+    return place if stat.S_ISSOCK(facts.st_mode) and facts.st_uid == os.getuid() else None
 
 
 def _digest(db: str) -> str:
@@ -53,8 +91,13 @@ def _parents() -> list[Path]:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and _is_ours(Path(runtime)):
         places.insert(0, Path(runtime, "goalfsm"))
-    short = Path("/tmp", f"goalfsm-{os.getuid()}")  # noqa: S108 - checked to be ours alone
+    short = _short()
     return [*places, short] if short not in places else places
+
+
+def _short() -> Path:
+    """Return the one that no environment can move."""
+    return Path("/tmp", f"goalfsm-{os.getuid()}")  # noqa: S108 - checked to be ours alone
 
 
 def _prepare(directory: Path) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from goalfsm.daemon.remote.client import request
+from goalfsm.daemon.remote.client import call_own, request
+from goalfsm.daemon.remote.socket_path import own_socket
 from goalfsm.errors import GoalError
 from goalfsm.goal.rejection import Rejection
 from goalfsm.session import codec
@@ -25,17 +26,14 @@ def call_tool(
 ) -> ToolResponse:
     """Have a tool's call decided for the run that ``token`` authorises.
 
+    In namespaces of its own a run asks at its own socket, whatever thread and token are given.
     Raises GoalError when the call makes no sense, when it needs a run and there is none, and when
     nothing can be written.
     """
-    asked = parse(name, arguments)
-    if isinstance(asked, Rejection):
-        raise GoalError(asked.message, code=asked.code, hint=asked.hint)
-    event = (
-        _declared(asked, token)
-        if isinstance(asked, DeclareWait)
-        else _called(name, arguments, token)
-    )
+    place = own_socket()
+    if place is not None:
+        return call_own(place, name, arguments)
+    event = event_of_call(name, arguments, token)
     reply = request(db, thread_id, event, uuid.uuid4().hex)
     store = SqliteStore.open(db, read_only=True)
     try:
@@ -44,6 +42,18 @@ def call_tool(
         store.close()
     session = Session() if stored is None else codec.decode(stored.state)
     return respond(reply, session, _now_ms())
+
+
+def event_of_call(
+    name: str, arguments: Mapping[str, Any], token: str | None
+) -> ToolCalled | WaitDeclared:
+    """Return what a tool's call says; GoalError where it makes no sense."""
+    asked = parse(name, arguments)
+    if isinstance(asked, Rejection):
+        raise GoalError(asked.message, code=asked.code, hint=asked.hint)
+    if isinstance(asked, DeclareWait):
+        return _declared(asked, token)
+    return _called(name, arguments, token)
 
 
 def _called(name: str, arguments: Mapping[str, Any], token: str | None) -> ToolCalled:

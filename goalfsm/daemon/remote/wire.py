@@ -12,6 +12,7 @@ from goalfsm.session.events import Event
 from goalfsm.session.state import Reply
 from goalfsm.store.port import MAX_COMMIT_BYTES
 from goalfsm.views.status import Status
+from goalfsm.views.tool_answers import ToolResponse
 
 MAX_LINE: Final = 2 * MAX_COMMIT_BYTES
 """Longest line in bytes; what is larger could not be committed either."""
@@ -52,7 +53,14 @@ class Ping(_Request, frozen=True, kw_only=True, tag="ping"):
     """Tell whether the engine is well; answered by `Pong` at once, also while it takes over."""
 
 
-Request = Submit | AskStatus | Follow | Ping
+class CallTool(_Request, frozen=True, kw_only=True, tag="tool"):
+    """Call a goal's tool, at a run's own socket; answered by `ToolTold`. Who asks is that run."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+Request = Submit | AskStatus | Follow | Ping | CallTool
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer"):
@@ -81,6 +89,12 @@ class Pong(_Answer, frozen=True, kw_only=True, tag="pong"):
     """The engine is well."""
 
 
+class ToolTold(_Answer, frozen=True, kw_only=True, tag="tool"):
+    """What the model is told; what was decided is durable."""
+
+    response: ToolResponse
+
+
 class Failed(_Answer, frozen=True, kw_only=True, tag="error"):
     """The request could not be answered; nothing was written."""
 
@@ -89,7 +103,7 @@ class Failed(_Answer, frozen=True, kw_only=True, tag="error"):
     hint: str = ""
 
 
-Answer = Replied | Told | Noticed | Pong | Failed
+Answer = Replied | Told | Noticed | Pong | ToolTold | Failed
 
 _encoder: Final = msgspec.json.Encoder()
 

@@ -17,6 +17,12 @@ from goalfsm.workers.agents.dialect import Dialect, Task
 from goalfsm.workers.agents.pi import Pi
 from goalfsm.workers.agents.piped import PipedProcess
 from goalfsm.workers.environment import worker_environment
+from goalfsm.workers.isolating import (
+    NOTHING_OUTLIVES,
+    refusal,
+    starter,
+    waits_for_a_process,
+)
 from goalfsm.workers.output import KEEP_TEXT, BoundedText
 from goalfsm.workers.protocol import (
     ErrorReported,
@@ -32,12 +38,13 @@ from goalfsm.workers.protocol import (
     Work,
 )
 from goalfsm.workers.supervisor import identity
-from goalfsm.workers.supervisor.spawning import SpawnError
+from goalfsm.workers.supervisor.spawning import SpawnError, check_program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
 
     from goalfsm.workers.agents.spec import AgentSpec
+    from goalfsm.workers.isolating import Isolation
     from goalfsm.workers.supervisor.client import Supervisor
 
 _DIALECTS: Final[Mapping[str, type[Dialect]]] = {"codex": Codex, "claude": Claude, "pi": Pi}
@@ -51,7 +58,6 @@ MAX_LINE: Final = 16 * 1024 * 1024
 _MAX_EVENTS_WAITING: Final = 1024
 _MESSAGE_TAIL: Final = 2_000
 _ATTEMPTS: Final = 2
-_WAIT: Final = "wait"
 
 
 def dialect_of(agent: str) -> type[Dialect]:
@@ -72,7 +78,7 @@ def dialect_of(agent: str) -> type[Dialect]:
 class AgentRun:
     """Drives an agent from its start until nothing of its process group is left."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a run is what it is given
         self,
         spec: AgentSpec,
         supervisor: Supervisor,
@@ -80,8 +86,10 @@ class AgentRun:
         *,
         grace_s: float,
         compact: bool = False,
+        isolation: Isolation | None = None,
     ) -> None:
         """Prepare; nothing is started before `events` is iterated."""
+        self._isolation = isolation
         self._spec = spec
         self._supervisor = supervisor
         self._work = work
@@ -108,7 +116,7 @@ class AgentRun:
             work=work,
             args=spec.args,
             cwd=spec.cwd,
-            env=worker_environment(work, names=spec.env_names, cwd=spec.cwd),
+            env=worker_environment(work, names=spec.env_names, cwd=spec.cwd, isolated=spec.isolate),
             compact=self._compact,
             attempt=attempt,
             lost=lost,
@@ -183,7 +191,11 @@ class AgentRun:
     async def _start(self) -> TurnEvent:
         launch = self._dialect.launch()
         env = {**self._dialect.task.env, **launch.env}
-        child = await self._process.start(launch.argv, cwd=self._spec.cwd, env=env)
+        argv, cwd = [*launch.argv], self._spec.cwd
+        if self._spec.isolate:
+            check_program(argv, cwd, env)
+            argv = starter(argv, cwd, self._isolation)
+        child = await self._process.start(argv, cwd=cwd, env=env)
         self._process.write(b"".join(launch.lines))
         if self._is_ended:
             self._process.end_soon()
@@ -244,6 +256,9 @@ class AgentRun:
                     event = msgspec.structs.replace(event, key=str(self._calls))  # noqa: PLW2901
                 case RetryReported(seconds=seconds):
                     self._heard += seconds
+                case ToolCalled() if self._spec.isolate and waits_for_a_process(event):
+                    self._dialect.answer(event.id, NOTHING_OUTLIVES)
+                    continue
                 case ToolCalled(id=call_id):
                     self._unanswered.add(call_id)
                     event = self._named(event)  # noqa: PLW2901
@@ -255,7 +270,7 @@ class AgentRun:
     def _named(self, call: ToolCalled) -> ToolCalled:
         """Say which process a declared wait is for, and let it go on when the turn ends."""
         pid = call.arguments.get("pid")
-        if call.name != _WAIT or not isinstance(pid, int) or pid <= 1:
+        if not waits_for_a_process(call) or not isinstance(pid, int) or pid <= 1:
             return call
         self.spare(pid)
         started = {"start_time": identity.start_time(pid) or None}
@@ -334,7 +349,8 @@ class AgentRun:
     def _verdict(self) -> tuple[TurnEvent, ...]:
         """Return the error that the end means, if any, and the end."""
         code, process = self._process.code, self._process
-        failure = None if self._aborted else self._failure(code)
+        failure = refusal(code, process.messages) if self._spec.isolate else None
+        failure = None if self._aborted else failure or self._failure(code)
         exited = Exited(
             ok=not (self._aborted or self._failed or failure),
             status=code if code is not None and code >= 0 else None,

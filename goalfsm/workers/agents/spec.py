@@ -14,6 +14,7 @@ import msgspec
 
 from goalfsm.errors import GoalError
 from goalfsm.workers.environment import tool_path
+from goalfsm.workers.isolating import check_machine
 from goalfsm.workers.supervisor.spawning import check_program
 
 AgentName = Literal["codex", "claude", "pi", "acp"]
@@ -58,12 +59,14 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     ``args`` are the person's own arguments for the agent; for ``acp`` they begin with its program.
     ``env_names`` are the variables that it inherits besides a few base ones; None passes all on.
+    ``isolate`` starts it in namespaces of its own, where it sees its home and no goals.
     """
 
     agent: AgentName
     args: tuple[str, ...] = ()
     cwd: str | None = None
     env_names: tuple[str, ...] | None = None
+    isolate: bool = False
 
     @property
     def program(self) -> str:
@@ -89,6 +92,8 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
                 code=error.code,
                 hint=f"{AGENTS[self.agent].install}; goalfsm agents shows what there is",
             ) from None
+        if self.isolate:
+            check_machine()
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):

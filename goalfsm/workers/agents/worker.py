@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.errors import GoalError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from goalfsm.workers.agents.spec import AgentSpec
+    from goalfsm.workers.isolating import Isolation, IsolationOf
     from goalfsm.workers.supervisor.client import Supervisor
 
 GRACE_S: Final = 2.0
@@ -38,11 +40,14 @@ class AgentWorker(RunOnly):
         supervisor: Supervisor | None = None,
         *,
         grace_s: float = GRACE_S,
+        isolation: IsolationOf | None = None,
     ) -> None:
         """Run ``spec``; an agent that does not stop has ``grace_s`` seconds after SIGTERM.
 
-        Without a ``supervisor`` the engine's own is used, which it binds.
+        Without a ``supervisor`` the engine's own is used, which it binds. ``isolation`` says, and
+        provides while a run lasts, what an isolated one sees.
         """
+        self._isolation = isolation
         self.spec = spec
         self._supervisor = supervisor
         self._find: Callable[[], Awaitable[Supervisor]] | None = None
@@ -60,30 +65,32 @@ class AgentWorker(RunOnly):
 
     async def run(self, work: Work) -> AsyncGenerator[TurnEvent, None]:
         """Run the agent for one turn and yield what it reports, `Exited` last."""
-        run = await self._prepare(work)
-        self._runs[work.run_id] = run
-        events = run.events()
-        try:
-            async for event in events:
-                yield event
-        finally:
-            await events.aclose()
-            if self._runs.get(work.run_id) is run:
-                del self._runs[work.run_id]
+        async with self._isolated(work) as isolation:
+            run = await self._prepare(work, isolation)
+            self._runs[work.run_id] = run
+            events = run.events()
+            try:
+                async for event in events:
+                    yield event
+            finally:
+                await events.aclose()
+                if self._runs.get(work.run_id) is run:
+                    del self._runs[work.run_id]
 
     async def compact(self, work: Work) -> Compaction:
         """Have the agent shorten its session's context, and say what that consumed."""
-        run = await self._prepare(work, compact=True)
         usage: list[UsageReported] = []
         session, failed = None, False
-        async for event in run.events():
-            match event:
-                case UsageReported():
-                    usage.append(event)
-                case SessionSaved():
-                    session = event.session
-                case ErrorReported():
-                    failed = True
+        async with self._isolated(work) as isolation:
+            run = await self._prepare(work, isolation, compact=True)
+            async for event in run.events():
+                match event:
+                    case UsageReported():
+                        usage.append(event)
+                    case SessionSaved():
+                        session = event.session
+                    case ErrorReported():
+                        failed = True
         changed = run.changed and not failed
         return Compaction(changed=changed, usage=tuple(usage), session=session)
 
@@ -111,7 +118,18 @@ class AgentWorker(RunOnly):
         if run is not None:
             run.spare(pid)
 
-    async def _prepare(self, work: Work, *, compact: bool = False) -> AgentRun:
+    @contextlib.asynccontextmanager
+    async def _isolated(self, work: Work) -> AsyncIterator[Isolation | None]:
+        """Provide what an isolated run sees while it lasts; None for any other."""
+        if not self.spec.isolate or self._isolation is None:
+            yield None
+            return
+        async with self._isolation(work) as isolation:
+            yield isolation
+
+    async def _prepare(
+        self, work: Work, isolation: Isolation | None, *, compact: bool = False
+    ) -> AgentRun:
         supervisor = self._supervisor if self._find is None else await self._find()
         if supervisor is None:
             raise GoalError(
@@ -119,4 +137,11 @@ class AgentWorker(RunOnly):
                 code="supervisor_missing",
                 hint="give it to an Engine, or pass one: AgentWorker(spec, supervisor)",
             )
-        return AgentRun(self.spec, supervisor, work, grace_s=self._grace, compact=compact)
+        return AgentRun(
+            self.spec,
+            supervisor,
+            work,
+            grace_s=self._grace,
+            compact=compact,
+            isolation=isolation,
+        )

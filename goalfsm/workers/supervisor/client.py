@@ -119,6 +119,11 @@ class Supervisor:
         """Return the runs that are not known to be gone."""
         return frozenset(self._children) | frozenset(self._starting)
 
+    def first_process(self, run_id: str) -> tuple[int, str] | None:
+        """Return pid and start of the process that a run was started with, None of no live run."""
+        child = self._children.get(run_id)
+        return None if child is None else (child.pid, child.start_time)
+
     async def spawn(  # noqa: PLR0913 - what a process is made of
         self,
         run_id: str,

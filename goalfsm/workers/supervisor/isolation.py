@@ -20,6 +20,8 @@ from typing import Any, Final
 
 CANNOT: Final = 125
 """The exit status of a start that the machine does not allow; stderr says why."""
+REFUSAL: Final = "cannot isolate the worker: "
+"""What that begins with."""
 PROGRAM: Final = (
     "import sys; sys.path.append(sys.argv.pop(1)); "
     "from goalfsm.workers.supervisor.isolation import main; sys.exit(main(sys.argv))"
@@ -29,7 +31,21 @@ _NEWNS: Final = 0x00020000
 _NEWUSER: Final = 0x10000000
 _NEWPID: Final = 0x20000000
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND = 1, 2, 4, 8, 32, 4096
-_PRIVATE_ALL: Final = 0x40000 | 0x4000
+_ALL: Final = 0x4000
+_PRIVATE_ALL: Final = 0x40000 | _ALL
+_KEPT: Final = (*(os.ST_NOSUID, os.ST_NODEV, os.ST_NOEXEC, os.ST_NOATIME, os.ST_NODIRATIME),)
+"""What a mount forbids already and has to go on forbidding; `mount` has the same numbers."""
+_OF_THE_KERNEL: Final = frozenset(
+    {
+        *("sysfs", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "configfs", "bpf"),
+        *("pstore", "efivarfs", "fusectl", "resctrl", "selinuxfs"),
+    }
+)
+"""File systems by which processes and the machine are controlled: a cgroup can be frozen."""
+_SWITCHES: Final = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi")
+"""What of /proc changes the machine: who is root may write it without any capability."""
+_DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty")
+_LINKS: Final = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
 _SET_PDEATHSIG, _CAPBSET_DROP, _SET_NO_NEW_PRIVS, _CAP_AMBIENT = 1, 24, 38, 47
 _LAST_CAPABILITY: Final = 63
 _CAPABILITIES_3: Final = 0x20080522
@@ -70,8 +86,8 @@ class _Libc:
 def main(argv: list[str]) -> int:
     """Start the program of ``argv[2:]``; the first argument is a JSON object.
 
-    ``hide`` are directories to make empty, ``bind`` what is still to be seen in them, ``readonly``
-    files and directories that must not be changed.
+    ``hide`` are directories to make empty, and files; ``bind`` pairs of a directory and where it is
+    to be seen all the same; ``readonly`` files and directories that must not be changed.
     """
     given: dict[str, Any] = json.loads(argv[1])
     libc = _Libc()
@@ -81,14 +97,14 @@ def main(argv: list[str]) -> int:
         _arrange(libc, given)
     except OSError as error:
         what = f" ({error.filename})" if error.filename else ""
-        sys.stderr.write(f"cannot isolate the worker: {error.strerror}{what}\n")
+        sys.stderr.write(f"{REFUSAL}{error.strerror}{what}\n")
         return CANNOT
     first = os.fork()
     if first == 0:
         try:
             _first(libc, argv[2:])
         except OSError as error:
-            sys.stderr.write(f"cannot isolate the worker: {error.strerror}\n")
+            sys.stderr.write(f"{REFUSAL}{error.strerror}\n")
         finally:
             os._exit(CANNOT)
     # Whatever is asked of the run's group, the worker hears it itself; this only tells its end.
@@ -114,34 +130,92 @@ def _enter(libc: _Libc, user: int, group: int) -> None:
 
 
 def _arrange(libc: _Libc, given: dict[str, Any]) -> None:
-    """Hide directories, and protect what must not be changed."""
+    """Hide what is not to be seen, and protect what must not be changed."""
     libc.mount("none", "/", "none", _PRIVATE_ALL)
+    for kind, path in _mounts():
+        if kind in _OF_THE_KERNEL or path == "/sys" or path.startswith("/sys/"):
+            _protect(libc, path)
+        elif kind == "proc" and path != "/proc" and not path.startswith("/proc/"):
+            _hide(libc, path)
     for path in given["readonly"]:
-        libc.mount(path, path, "none", _BIND)
+        libc.mount(path, path, "none", _BIND | _ALL)
         _protect(libc, path)
-    kept = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in given["bind"]}
+    kept = {path: os.open(source, os.O_PATH | os.O_CLOEXEC) for source, path in given["bind"]}
     for path in given["hide"]:
-        libc.mount("tmpfs", path, "tmpfs", _NOSUID | _NODEV | _NOEXEC, "size=64k,mode=0700")
+        _hide(libc, path)
     for path, fd in kept.items():
         os.makedirs(path, mode=0o700, exist_ok=True)  # noqa: PTH103 - pathlib is slow to import
         libc.mount(f"/proc/self/fd/{fd}", path, "none", _BIND)
         os.close(fd)
+        _protect(libc, path)
     for path in given["hide"]:
         _protect(libc, path)
+    _give_devices(libc)
     # Where the program was started is looked up again: it may be hidden now.
     os.chdir(os.getcwd())  # noqa: PTH109
 
 
+def _mounts() -> list[tuple[str, str]]:
+    """Return kind and place of every mount."""
+    found = []
+    with open("/proc/self/mountinfo", "rb") as file:  # noqa: PTH123
+        for line in file:
+            before, _, after = line.partition(b" - ")
+            place = before.split()[4].decode("unicode_escape").encode("latin-1")
+            found.append((after.split()[0].decode(), os.fsdecode(place)))
+    return found
+
+
+def _hide(libc: _Libc, path: str) -> None:
+    """Put an empty directory, or an empty file, in the place of one."""
+    if os.path.isdir(path):  # noqa: PTH112
+        libc.mount("tmpfs", path, "tmpfs", _NOSUID | _NODEV | _NOEXEC, "size=64k,mode=0700")
+    else:
+        libc.mount("/dev/null", path, "none", _BIND)
+
+
 def _protect(libc: _Libc, path: str) -> None:
     """Make a mount read-only, with the restrictions that it already has."""
-    flags = os.statvfs(path).f_flag & (os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC)
+    try:
+        now = os.statvfs(path).f_flag
+    except (PermissionError, FileNotFoundError):
+        return  # whoever may not come here changes nothing here
+    flags = sum(now & flag for flag in _KEPT)
     libc.mount("none", path, "none", _REMOUNT | _BIND | _RDONLY | flags)
+
+
+def _give_devices(libc: _Libc) -> None:
+    """Leave the devices that every program needs, and terminals of its own: no disk, no console."""
+    kept = {}
+    for name in (*_DEVICES, "shm"):
+        with contextlib.suppress(OSError):
+            kept[name] = os.open(f"/dev/{name}", os.O_PATH | os.O_CLOEXEC)
+    libc.mount("tmpfs", "/dev", "tmpfs", _NOSUID | _NOEXEC, "size=64k,mode=0755")
+    for name, fd in kept.items():
+        place = f"/dev/{name}"
+        if name == "shm":
+            os.mkdir(place)  # noqa: PTH102
+        else:
+            os.close(os.open(place, os.O_CREAT | os.O_WRONLY, 0o666))
+        libc.mount(f"/proc/self/fd/{fd}", place, "none", _BIND)
+        os.close(fd)
+    os.mkdir("/dev/pts")  # noqa: PTH102
+    own = "newinstance,ptmxmode=0666,mode=0620"
+    libc.mount("devpts", "/dev/pts", "devpts", _NOSUID | _NOEXEC, own)
+    for name, target in {**_LINKS, "ptmx": "pts/ptmx"}.items():
+        os.symlink(target, f"/dev/{name}")  # noqa: PTH211
+    libc.mount("none", "/dev", "none", _REMOUNT | _BIND | _RDONLY | _NOSUID | _NOEXEC)
 
 
 def _first(libc: _Libc, argv: list[str]) -> None:
     """Be the first process of the pid namespace: start the worker, collect all, end with it."""
     libc.prctl(_SET_PDEATHSIG, signal.SIGKILL)
     libc.mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
+    for name in _SWITCHES:
+        path = f"/proc/{name}"
+        if os.path.exists(path):  # noqa: PTH110
+            libc.mount(path, path, "none", _BIND)
+            _protect(libc, path)
     libc.prctl(_SET_NO_NEW_PRIVS, 1)
     libc.drop_capabilities()
     worker = os.fork()

@@ -70,6 +70,23 @@ def connected(peer: socket.socket, *, db: str, above: Collection[tuple[int, str]
             os.close(watch)
 
 
+def is_below(peer: socket.socket, first: tuple[int, str]) -> bool:
+    """Tell whether the process that connected is ``first``, by pid and start, or descends from it.
+
+    One that has ended meanwhile is not known to be.
+    """
+    pid, _ = _credentials(peer)
+    watch = _pidfd(peer, pid)
+    try:
+        chain = _chain(pid)
+        if chain is None or (watch >= 0 and select.select([watch], [], [], 0)[0]):
+            return False
+        return first in {(link.pid, link.started) for link in chain}
+    finally:
+        if watch >= 0:
+            os.close(watch)
+
+
 def look_up(pid: int, *, db: str, above: Collection[tuple[int, str]] = ()) -> Peer:
     """Return what a process is; see `connected`, which is to be used where there is a socket."""
     for _ in range(_TRIES):

@@ -1,0 +1,120 @@
+"""The private socket of an isolated run: who connects there is that run, and shows no token."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from goalfsm.daemon.flow.authority import CODE, sealed
+from goalfsm.daemon.remote import wire
+from goalfsm.daemon.remote.listener import Link, Listener
+from goalfsm.daemon.remote.socket_path import (
+    SOCKET,
+    own_directory,
+    run_directory,
+    socket_directories,
+)
+from goalfsm.daemon.remote.tool_client import event_of_call
+from goalfsm.errors import GoalError, StoreError
+from goalfsm.views.tool_answers import respond
+from goalfsm.workers.isolating import NOTHING_OUTLIVES, Isolation, hidden, kept, protected
+from goalfsm.workers.supervisor.peers import is_below
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from goalfsm.daemon.flow.ports import Inbox, Sessions
+    from goalfsm.daemon.host.clock import Clock
+    from goalfsm.views.tool_answers import ToolResponse
+    from goalfsm.workers.protocol import Work
+
+_log = structlog.get_logger(__name__)
+
+
+class RunSockets:
+    """Makes what an isolated run sees: a directory of its own, in which its socket is."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        sessions: Sessions,
+        clock: Clock,
+        first_process: Callable[[str], tuple[int, str] | None],
+        *,
+        db: str,
+    ) -> None:
+        """Send to ``inbox`` what runs of the database ``db`` ask for.
+
+        ``first_process(run_id)`` returns pid and start of what the run's processes descend from.
+        """
+        self._inbox = inbox
+        self._sessions = sessions
+        self._clock = clock
+        self._first_process = first_process
+        self._db = db
+
+    @contextlib.asynccontextmanager
+    async def around(self, work: Work) -> AsyncIterator[Isolation]:
+        """Listen for one run while it lasts; yield what it sees. Raises GoalError."""
+        home = run_directory(self._db)
+        listener = Listener(home / SOCKET, partial(self._do, work), partial(self._admit, work))
+        try:
+            await listener.start()
+            listener.ready()
+            yield Isolation(
+                hide=hidden(self._db, socket_directories()),
+                bind=((str(home), str(own_directory())), *kept()),
+                readonly=protected(self._sealed(work.thread_id)),
+            )
+        finally:
+            await listener.close()
+            shutil.rmtree(home, ignore_errors=True)
+
+    def _sealed(self, thread_id: str) -> list[str]:
+        """Return the files that completion of the thread's goal hangs on."""
+        try:
+            goal = self._sessions.session(thread_id).goal
+        except StoreError:
+            return []  # whatever keeps it from being read keeps the claim from being verified
+        if goal is None:
+            return []
+        checks = [*goal.verifiers, *(() if goal.until is None else (goal.until,))]
+        return [seal.path for check in checks for seal in check.sealed]
+
+    def _admit(self, work: Work, link: Link) -> wire.Failed | None:
+        first = self._first_process(work.run_id)
+        if first is not None and is_below(link.connection, first):
+            return None
+        _log.warning("somebody else came to a run's own socket", run_id=work.run_id)
+        return wire.Failed(code=CODE, message="this socket is a run's own, and you are not of it")
+
+    async def _called(self, work: Work, name: str, arguments: dict[str, Any]) -> ToolResponse:
+        """Have a call decided as the run's; see `call_tool`."""
+        if name == "wait" and arguments.get("pid") is not None:
+            raise GoalError(
+                NOTHING_OUTLIVES.error or "",
+                code=NOTHING_OUTLIVES.code,
+                hint="wait for a timer, a person or an event",
+            )
+        event = sealed(event_of_call(name, arguments, work.run_token))
+        reply = await asyncio.shield(self._inbox.send(work.thread_id, event))
+        session = self._sessions.session(work.thread_id)
+        return respond(reply, session, self._clock.now_ms())
+
+    async def _do(self, work: Work, request: wire.Request, link: Link) -> None:
+        match request:
+            case wire.CallTool(name=name, arguments=arguments):
+                link.say(wire.ToolTold(response=await self._called(work, name, arguments)))
+            case wire.Ping():
+                link.say(wire.Pong())
+            case _:
+                raise GoalError(
+                    "an isolated run has its goal's tools, and nothing else is its to ask for",
+                    code=CODE,
+                    hint="a person asks for it in a terminal of their own",
+                )

@@ -1,0 +1,168 @@
+"""What an isolated worker sees: everything but the goals, their engine, and who acts on request.
+
+The namespaces themselves are made by `goalfsm.workers.supervisor.isolation`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from goalfsm.errors import GoalError
+from goalfsm.workers.protocol import ErrorReported, ToolCalled, ToolResult, Work
+from goalfsm.workers.supervisor import isolation
+from goalfsm.workers.supervisor.client import ROOT
+
+_LAUNCHERS: Final = (
+    *("/run/systemd", "/run/dbus", "/run/docker.sock", "/run/docker", "/run/podman", "/run/crio"),
+    *("/run/containerd", "/run/screen", "/run/tmux", "/run/libvirt", "/run/snapd.socket"),
+)
+"""Where programs listen that run a command for whoever asks: outside of every namespace."""
+_OF_A_USER: Final = ("bus", "systemd", "docker.sock", "podman", "dbus-1", "tmux")
+_SCHEDULES: Final = (
+    *("/etc/crontab", "/etc/cron.d", "/etc/cron.hourly", "/etc/cron.daily", "/etc/cron.weekly"),
+    *("/etc/cron.monthly", "/etc/systemd", "/var/spool/cron", "/var/spool/at", "/etc/profile.d"),
+)
+"""What the machine runs by itself; who is root may write it."""
+_KEPT: Final = ("/run/systemd/resolve",)
+"""What programs need of that: names are resolved there."""
+
+
+NOTHING_OUTLIVES: Final = ToolResult(
+    ok=False,
+    error="nothing of an isolated turn outlives it: no process of it can be waited for",
+    code="wait_invalid",
+)
+"""What a wait for a process is answered with."""
+
+
+class Isolation(msgspec.Struct, frozen=True, kw_only=True):
+    """What one isolated run sees and does not see; absolute paths.
+
+    ``hide`` are directories that it finds empty, and files; ``bind`` pairs of a directory and where
+    the run sees it all the same, unable to change it; ``readonly`` what else it cannot change.
+    """
+
+    hide: tuple[str, ...]
+    bind: tuple[tuple[str, str], ...] = ()
+    readonly: tuple[str, ...] = ()
+
+
+IsolationOf = Callable[[Work], contextlib.AbstractAsyncContextManager[Isolation]]
+"""Makes what one isolated run needs, and takes it away when the run is over."""
+
+
+def hidden(db: str, sockets: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return what runs of the database ``db`` do not see, "" where the goals are in no file.
+
+    ``sockets`` are the directories in which engines listen.
+    """
+    from platformdirs import user_state_path  # noqa: PLC0415 - only where a worker is isolated
+
+    user = os.getuid()
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{user}"
+    terminals = os.environ.get("TMUX_TMPDIR") or "/tmp"  # noqa: S108 - where tmux listens
+    wanted = [
+        *sockets,
+        str(user_state_path("goalfsm", appauthor=False)),
+        *_LAUNCHERS,
+        *(f"{runtime}/{name}" for name in _OF_A_USER),
+        f"{terminals}/tmux-{user}",
+        str(Path.home() / ".screen"),
+    ]
+    if db:
+        wanted.insert(0, str(Path(db).parent))
+    return _outermost(os.path.realpath(path) for path in wanted if os.path.exists(path))  # noqa: PTH110
+
+
+def protected(sealed: Iterable[str]) -> tuple[str, ...]:
+    """Return what a run cannot change: ``sealed`` files, what the machine and goalfsm go by."""
+    from platformdirs import user_config_path  # noqa: PLC0415 - only where a worker is isolated
+
+    own = user_config_path("goalfsm")
+    units = own.parent / "systemd"
+    wanted = [*sealed, *_SCHEDULES, str(own), str(units)]
+    found = (os.path.realpath(path) for path in wanted if os.path.exists(path))  # noqa: PTH110
+    return tuple(dict.fromkeys(found))
+
+
+def kept() -> tuple[tuple[str, str], ...]:
+    """Return what is seen although what holds it is hidden."""
+    return tuple((path, path) for path in _KEPT if os.path.isdir(path))  # noqa: PTH112
+
+
+def check_place(hide: Iterable[str], cwd: str | None) -> None:
+    """Raise GoalError where a run would not see what it needs: the directory it works in, goalfsm.
+
+    ``hide`` is what it does not see, ``cwd`` where it works, None for where this process does.
+    """
+    needed = {
+        os.path.realpath(cwd or os.curdir): "work in",
+        os.path.realpath(ROOT): "use goalfsm from",
+        os.path.realpath(Path.home()): "have its home in",
+    }
+    for path in hide:
+        for place, what in needed.items():
+            if place == path or place.startswith(path.rstrip("/") + "/"):
+                raise GoalError(
+                    f"an isolated worker cannot {what} {place}: the goals are kept in {path}",
+                    code="isolation_impossible",
+                    hint="keep the database in a directory of its own (--db), or leave --db out",
+                )
+
+
+def starter(argv: Sequence[str], cwd: str | None, given: Isolation | None) -> list[str]:
+    """Return what starts ``argv`` in namespaces of its own; GoalError where that cannot be."""
+    if given is None:
+        raise GoalError(
+            "nobody says what an isolated worker may see",
+            code="isolation_unavailable",
+            hint="store it as the thread's program, or give its worker an isolation",
+        )
+    check_place(given.hide, cwd)
+    arranged = json.dumps({"hide": given.hide, "bind": given.bind, "readonly": given.readonly})
+    return [sys.executable, "-I", "-S", "-c", isolation.PROGRAM, ROOT, arranged, *argv]
+
+
+def waits_for_a_process(call: ToolCalled) -> bool:
+    """Tell whether a tool's call names a process: the numbers of a namespace that ends."""
+    return call.name == "wait" and call.arguments.get("pid") is not None
+
+
+def refusal(status: int | None, messages: str) -> ErrorReported | None:
+    """Return what the end of a program that could not be isolated means; None of any other."""
+    if status != isolation.CANNOT or not messages.startswith(isolation.REFUSAL):
+        return None
+    return ErrorReported(
+        message=messages.strip(),
+        kind="spawn",
+        source="spawn",
+        code="isolation_unavailable",
+        failure="invalid_request",
+    )
+
+
+def check_machine() -> None:
+    """Raise GoalError where this machine cannot isolate a worker."""
+    if why := isolation.is_possible():
+        raise GoalError(
+            f"this machine cannot isolate a worker: {why}",
+            code="isolation_unavailable",
+            hint="allow user namespaces (sysctl user.max_user_namespaces), or run without it",
+        )
+
+
+def _outermost(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return the paths without those that lie in another one."""
+    found: list[str] = []
+    for path in sorted(set(paths)):
+        if not any(path.startswith(outer.rstrip("/") + "/") for outer in found):
+            found.append(path)
+    return tuple(found)
