@@ -1,0 +1,310 @@
+"""An isolated run: it has its goal's tools, and reaches nothing else of ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from goalfsm.workers.supervisor import isolation
+from goalfsm.workers.supervisor.client import ROOT
+from tests.cli.processes import daemon, goalfsm
+from tests.cli.terminal import Cli
+from tests.cli.workers import COMPLETE, worker
+
+pytestmark = pytest.mark.skipif(
+    isolation.is_possible() != "", reason="this machine allows no namespaces"
+)
+
+CLEAN = 'env -i PATH="$PATH"'
+ASKS = (
+    "accept",
+    "complete --evidence trust",
+    "edit other",
+    "budget --tokens none",
+    "pause",
+    "status",
+    "logs",
+    "set --replace 'print ok' -- true",
+)
+# What a stranger with a shell tries; each door is a function that returns when it was open.
+STRANGER = r"""
+import contextlib, ctypes, json, os, pathlib, resource, signal, socket, subprocess, sys
+sys.stdin.read()
+known = json.loads(pathlib.Path("known.json").read_text())
+db, engine, home = known["db"], known["engine"], pathlib.Path(known["home"])
+
+def reads_the_database(): return open(db, "rb").read(16)
+def links_the_database(): os.link(db, "link.db"); os.remove("link.db")
+def finds_another_run():
+    for each in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            if b"GOALFSM_THREAD=other" in open(f"/proc/{each}/environ", "rb").read(): return each
+    raise LookupError
+def sees_the_engine(): return open(f"/proc/{engine}/cmdline").read().index("goalfsm.cli")
+def reaches_the_main_socket():
+    link = socket.socket(socket.AF_UNIX); link.connect(known["socket"]); return True
+def asks_its_own_socket_for_more():
+    link = socket.socket(socket.AF_UNIX); link.connect(f"/tmp/goalfsm-{os.getuid()}/own/tool.sock")
+    event = {"type": "CompleteRequested", "evidence": [{"text": "trust me"}]}
+    for asked in ({"op": "submit", "thread_id": "t", "event_id": "e", "event": event},
+                  {"op": "status", "thread_id": "other"}, {"op": "follow", "thread_id": "other"}):
+        link.sendall(json.dumps(asked).encode() + b"\n")
+        assert json.loads(link.recv(65536))["code"] != "origin_not_allowed"
+def stops_the_engine():
+    os.kill(engine, 0); return open(f"/proc/{engine}/cmdline").read().index("daemon")
+def traces_the_engine(): assert ctypes.CDLL(None).ptrace(0x4206, engine, 0, 0) == 0
+def unmounts():
+    subprocess.run(["umount", os.path.dirname(db)], capture_output=True, check=True)
+def unmounts_as_somebody():
+    asked = f"umount -l {os.path.dirname(db)} && cat {db}"
+    subprocess.run(["unshare", "-Urm", "sh", "-c", asked], capture_output=True, check=True)
+def sets_the_kernel(): open("/proc/sys/kernel/core_pattern", "w").close()
+def opens_a_disk(): return [p for p in pathlib.Path("/dev").iterdir() if p.is_block_device()][0]
+def writes_a_terminal(): return [p for p in os.listdir("/dev/pts") if p != "ptmx"][0]
+def freezes_a_group(): assert os.access("/sys/fs/cgroup", os.W_OK)
+def asks_a_multiplexer():
+    subprocess.run(["tmux", "-L", "persons", "new-window", f"touch {home}/by-tmux"], check=True,
+                   capture_output=True)
+def writes_templates(): (home / ".config/goalfsm/templates/mine.md").write_text("x")
+def writes_who_is_told(): (home / ".config/goalfsm/notify.json").write_text("{}")
+def gains_by_setuid():
+    status = open("/proc/self/status").read(); assert "NoNewPrivs:\t0" in status or (
+        int(status.split("CapPrm:")[1].split()[0], 16))
+def asks_as_nobodys():
+    soft, hard = resource.getrlimit(10); resource.setrlimit(10, (hard, hard))
+    for words in (["accept", "t"], ["complete", "t", "--evidence", "x"], ["pause", "t"]):
+        asked = [sys.executable, "-m", "goalfsm.cli", *words, "--db", db]
+        done = subprocess.run(asked, env={"PATH": os.environ["PATH"]}, capture_output=True,
+                              text=True, start_new_session=True)
+        assert "no person" not in done.stderr
+def writes_the_database(): open(db, "ab").close()
+
+said = {}
+for door in [f for name, f in list(globals().items()) if type(f).__name__ == "function"]:
+    try: door()
+    except BaseException as error: said[door.__name__] = f"shut: {type(error).__name__}"
+    else: said[door.__name__] = "open"
+pathlib.Path("said.json").write_text(json.dumps(said))
+"""
+
+
+@pytest.fixture
+def multiplexer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Start a terminal multiplexer of the person's, which runs what it is asked to."""
+    place = Path(tempfile.mkdtemp(prefix="tmux-", dir="/tmp"))
+    monkeypatch.setenv("TMUX_TMPDIR", str(place))
+    subprocess.run(["tmux", "-L", "persons", "new-session", "-d", "sleep 600"], check=True)
+    yield
+    subprocess.run(["tmux", "-L", "persons", "kill-server"], check=True)
+    shutil.rmtree(place)
+
+
+def test_it_has_its_goals_tools_without_a_token_and_without_an_environment() -> None:
+    program = worker(
+        f"{CLEAN} goalfsm tool get_goal > got.txt; echo $? >> codes.txt",
+        "env | grep -c TOKEN > tokens.txt",
+        "goalfsm tool wait --for process --pid $$ 2>> refused.txt; echo $? >> codes.txt",
+        COMPLETE,
+    )
+    done = goalfsm("run", "do it", "--isolate", "--verify", "true", "--", program)
+    assert done.status == 0, done
+    assert "do it" in Path("got.txt").read_text()
+    assert Path("codes.txt").read_text().split() == ["0", "2"]
+    assert "no process of it can be waited for" in Path("refused.txt").read_text()
+    assert Path("tokens.txt").read_text() == "0\n"
+
+
+def test_all_that_is_a_persons_is_refused() -> None:
+    lines = [f"goalfsm {words} 2>> refusals.txt >&2; echo $? >> codes.txt" for words in ASKS]
+    program = worker(*lines)
+    bound = ("--tokens", "10k", "--max-continuations", "1")
+    goalfsm("run", "do it", "--isolate", *bound, "--", program)
+    assert Path("codes.txt").read_text().split() == ["2"] * len(ASKS)
+    said = Path("refusals.txt").read_text()
+    assert said.count("no person") == len(ASKS), said
+    goal = json.loads(goalfsm("status", "--json").out)["goal"]
+    assert (goal["objective"], goal["token_budget"]) == ("do it", 10_000)
+
+
+def _stranger(tmp_path: Path, *options: str) -> dict[str, str]:
+    """Have a stranger try every door from inside a turn; return which were open."""
+    state = tmp_path / "goals"
+    db = ("--db", str(state / "g.db"))
+    (tmp_path / ".config/goalfsm/templates").mkdir(parents=True)
+    Path("stranger.py").write_text(STRANGER)
+    state.mkdir(mode=0o700)
+    secret = ("sh", "-c", "cat > /dev/null; sleep 60")
+    goalfsm("set", "other", "a secret", *db, *options, "--", *secret)
+    program = worker(f"{sys.executable} stranger.py < /dev/null 2> failed.txt")
+    with daemon(*db, "--grace", "0.1s") as serving:
+        (place,) = [
+            each.laddr
+            for each in psutil.Process(serving.process.pid).net_connections("unix")
+            if str(each.laddr).endswith(".sock") and ".run/" not in str(each.laddr)
+        ]
+        known = {
+            "db": str(state / "g.db"),
+            "engine": serving.process.pid,
+            "home": str(tmp_path),
+            "socket": str(place),
+        }
+        Path("known.json").write_text(json.dumps(known))
+        bound = ("--max-continuations", "1", "--accept")
+        goalfsm("set", "t", "do it", *db, *bound, *options, "--", program)
+        goalfsm("run", "--thread", "t", *db)
+        serving.process.send_signal(signal.SIGINT)
+        serving.process.wait()
+    said: dict[str, str] = json.loads(Path("said.json").read_text())
+    assert len(said) == STRANGER.count("\ndef ")
+    goal = json.loads(goalfsm("status", "t", *db, "--json").out)["goal"]
+    assert goal["status"] != "complete"
+    return said
+
+
+@pytest.mark.usefixtures("multiplexer")
+def test_a_stranger_finds_every_door_shut(tmp_path: Path) -> None:
+    said = _stranger(tmp_path, "--isolate")
+    assert {door: how for door, how in said.items() if how == "open"} == {}
+    assert not (tmp_path / "by-tmux").exists()
+
+
+@pytest.mark.usefixtures("multiplexer")
+def test_without_isolation_a_worker_is_trusted_with_your_files_not_with_your_word(
+    tmp_path: Path,
+) -> None:
+    said = _stranger(tmp_path)
+    open_to_any = {door for door, how in said.items() if how == "open"}
+    trusted = {"reads_the_database", "links_the_database", "finds_another_run", "sees_the_engine"}
+    trusted |= {"reaches_the_main_socket", "writes_templates", "writes_who_is_told"}
+    trusted |= {"writes_the_database", "stops_the_engine", "asks_a_multiplexer"}
+    assert trusted <= open_to_any
+    assert said["asks_as_nobodys"].startswith("shut")
+
+
+def test_each_run_is_answered_for_its_own_goal() -> None:
+    """Whatever a run says which thread it is of: its socket knows."""
+    script = "cat > /dev/null; GOALFSM_THREAD={other} goalfsm tool get_goal > {own}.txt; sleep 0.5"
+    for own, other in (("a", "b"), ("b", "a")):
+        body = script.format(own=own, other=other)
+        bound = ("--max-continuations", "1", "--isolate")
+        goalfsm("set", own, f"the goal of {own}", *bound, "--", "sh", "-c", body)
+    with daemon() as serving:
+        for own in "ab":
+            goalfsm("run", "--thread", own)
+        serving.process.send_signal(signal.SIGINT)
+        serving.process.wait()
+    for own in "ab":
+        assert f"the goal of {own}" in Path(f"{own}.txt").read_text()
+
+
+def test_where_it_would_see_the_goals_it_is_refused_and_nothing_is_written(cli: Cli) -> None:
+    for words in (("run", "do it"), ("set", "t", "do it")):
+        refused = cli(*words, "--db", "g.db", "--isolate", "--", "true")
+        assert refused.status == 2
+        assert "an isolated worker cannot work in" in refused.err
+        assert "Hint: keep the database in a directory of its own" in refused.err
+    assert list(Path().iterdir()) == []
+
+
+def test_a_machine_that_cannot_isolate_says_so(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "is_possible", lambda: "no namespaces here")
+    refused = cli("run", "do it", "--isolate", "--", "true")
+    assert refused.status == 2
+    assert "this machine cannot isolate a worker: no namespaces here" in refused.err
+    assert "Hint: allow user namespaces" in refused.err
+    agent = cli("run", "do it", "--isolate", "--agent", "acp", "--", "true")
+    assert "this machine cannot isolate a worker" in agent.err
+
+
+def test_without_a_program_there_is_nothing_to_isolate(cli: Cli) -> None:
+    refused = cli("set", "t", "do it", "--isolate")
+    assert refused.status == 2
+    assert "these options describe a program" in refused.err
+
+
+def test_a_template_may_ask_for_it() -> None:
+    folder = Path(os.environ["HOME"], ".config/goalfsm/templates")
+    folder.mkdir(parents=True)
+    text = (
+        "+++\nisolate = true\nprogram = \"sh -c 'ls -d /proc/[0-9]* | wc -l > seen'\"\n+++\nDo it\n"
+    )
+    (folder / "alone.md").write_text(text)
+    goalfsm("run", "-t", "alone", "--max-continuations", "1")
+    assert int(Path("seen").read_text()) < 8
+
+
+# Makes the interpreter and goalfsm reachable for everybody, in a mount namespace of its own.
+REACHABLE = """
+import os, subprocess, sys
+stash, script = sys.argv[1:3]
+needed = sorted({os.path.realpath(p) for p in sys.argv[3:]})
+subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+for at, path in enumerate(needed):
+    os.mkdir(f"{stash}/{at}")
+    subprocess.run(["mount", "--bind", path, f"{stash}/{at}"], check=True)
+for at, path in enumerate(needed):
+    parts = path.split("/")
+    for end in range(2, len(parts)):
+        above = "/".join(parts[:end])
+        if os.path.isdir(above) and not os.stat(above).st_mode & 0o001:
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", above], check=True)
+    os.makedirs(path, exist_ok=True)
+    subprocess.run(["mount", "--bind", f"{stash}/{at}", path], check=True)
+nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]
+os.execvp("setpriv", [*nobody, "sh", "-c", script])
+"""
+
+
+def test_a_user_without_privileges_is_isolated_as_well() -> None:
+    asked = ["setpriv", "--reuid=65534", "--clear-groups", "unshare", "-Ump", "true"]
+    if os.getuid() != 0 or subprocess.run(asked, check=False, capture_output=True).returncode:
+        pytest.skip("only for root, where user namespaces are allowed")
+    place = Path(tempfile.mkdtemp(dir="/tmp"))
+    try:
+        work, home, stash = place / "work", place / "home", place / "stash"
+        lines = (
+            f"{CLEAN} goalfsm tool get_goal > got.txt",
+            "ls -A $(dirname $GOALFSM_DB) > seen.txt",
+            "ls -d /proc/[0-9]* | wc -l > processes.txt",
+            "unshare -Urm umount $(dirname $GOALFSM_DB) && echo open > unmounted.txt",
+            "goalfsm complete --evidence trust 2> refused.txt",
+            COMPLETE,
+        )
+        for each in (work, home):
+            each.mkdir()
+            os.chown(each, 65534, 65534)
+        stash.mkdir()
+        place.chmod(0o755)
+        program = work / "w.sh"
+        program.write_text("\n".join(("#!/bin/sh", "cat > /dev/null", *lines, "")))
+        program.chmod(0o755)
+        script = (
+            f"cd {work} && exec env -i HOME={home} PATH=$PATH "
+            f"{sys.executable} -m goalfsm.cli run 'do it' --isolate -- ./w.sh"
+        )
+        needed = [sys.base_prefix, sys.prefix, ROOT]
+        done = subprocess.run(
+            ["unshare", "-m", "--", sys.executable, "-c", REACHABLE, str(stash), script, *needed],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done
+        assert "do it" in (work / "got.txt").read_text()
+        assert (work / "seen.txt").read_text() == ""
+        assert int((work / "processes.txt").read_text()) < 10
+        assert not (work / "unmounted.txt").exists()
+        assert "no person" in (work / "refused.txt").read_text()
+    finally:
+        shutil.rmtree(place)
+        shutil.rmtree("/tmp/goalfsm-65534", ignore_errors=True)  # noqa: S108  where its engine was
