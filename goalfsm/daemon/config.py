@@ -13,6 +13,7 @@ import msgspec
 from goalfsm.errors import GoalError
 from goalfsm.workers.agents.spec import AgentName, AgentSpec
 from goalfsm.workers.command import CommandWorker
+from goalfsm.workers.isolating import Isolating
 from goalfsm.workers.lines import OutputMode
 from goalfsm.workers.protocol import Supervised, Worker
 from goalfsm.workers.spec import CommandSpec, StdinMode
@@ -195,6 +196,8 @@ class Workers:
         worker = given_worker(thread_id, self._source)
         if isinstance(worker, Supervised):
             worker.bind(self._processes.supervisor)
+        if isinstance(worker, Isolating) and self._isolation is not None:
+            worker.isolate_by(self._isolation)
         if config is None:
             return None if worker is None else Assignment(worker)
         if worker is None:
@@ -225,10 +228,14 @@ async def _stored_worker(
     supervisor = await processes.supervisor()
     agent = config.agent_spec()
     if agent is None:
-        return CommandWorker(config.spec(), supervisor, isolation=isolation)
-    from goalfsm.workers.agents.worker import AgentWorker  # noqa: PLC0415  few threads have one
+        worker: CommandWorker | AgentWorker = CommandWorker(config.spec(), supervisor)
+    else:
+        from goalfsm.workers.agents.worker import AgentWorker  # noqa: PLC0415  few have one
 
-    return AgentWorker(agent, supervisor, isolation=isolation)
+        worker = AgentWorker(agent, supervisor)
+    if isolation is not None:
+        worker.isolate_by(isolation)
+    return worker
 
 
 def given_worker(thread_id: str, source: WorkerSource | None) -> Worker | None:

@@ -25,7 +25,7 @@ GRACE_S: Final = 5.0
 class CommandWorker(RunOnly):
     """Runs a program for each turn, under a supervisor. One worker may serve many runs."""
 
-    def __init__(  # noqa: PLR0913 - all but the first two are optional, by name
+    def __init__(
         self,
         spec: CommandSpec,
         supervisor: Supervisor,
@@ -33,16 +33,14 @@ class CommandWorker(RunOnly):
         grace_s: float = GRACE_S,
         keep_output: int = KEEP_TEXT,
         tool_directory: str | None = None,
-        isolation: IsolationOf | None = None,
     ) -> None:
         """Run ``spec``; a run that is ended has ``grace_s`` seconds after SIGTERM.
 
         ``keep_output`` characters are kept of the beginning and of the end of an answer.
         ``tool_directory`` holds the ``goalfsm`` that the program calls, by default this
-        installation's. ``isolation`` says, and provides while a run lasts, what an isolated one
-        sees: its private socket is listened on for just as long.
+        installation's.
         """
-        self._isolation = isolation
+        self._isolation: IsolationOf | None = None
         self.spec = spec
         self._supervisor = supervisor
         self._grace = grace_s
@@ -56,6 +54,10 @@ class CommandWorker(RunOnly):
         if self.spec.keeps_stdin:
             return frozenset({"abort", "steer", "tool_result"})
         return frozenset({"abort"})
+
+    def isolate_by(self, isolation: IsolationOf) -> None:
+        """Have ``isolation`` say what isolated runs see, and provide it while each lasts."""
+        self._isolation = isolation
 
     async def run(self, work: Work) -> AsyncGenerator[TurnEvent, None]:
         """Run the program for one turn and yield what it reports, `Exited` last."""

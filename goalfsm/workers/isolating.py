@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -57,6 +57,15 @@ class Isolation(msgspec.Struct, frozen=True, kw_only=True):
 
 IsolationOf = Callable[[Work], contextlib.AbstractAsyncContextManager[Isolation]]
 """Makes what one isolated run needs, and takes it away when the run is over."""
+
+
+@runtime_checkable
+class Isolating(Protocol):
+    """A worker whose runs may be isolated, and that is told by its engine what they see then."""
+
+    def isolate_by(self, isolation: IsolationOf) -> None:
+        """Have ``isolation`` say what isolated runs see from now on."""
+        ...
 
 
 def hidden(db: str, sockets: Iterable[str] = ()) -> tuple[str, ...]:

@@ -49,7 +49,8 @@ def isolated(
 
     async def main(supervisor: Supervisor) -> list[TurnEvent]:
         spec = CommandSpec(argv=tuple(argv), isolate=True, cwd=str(cwd) if cwd else None)
-        worker = CommandWorker(spec, supervisor, isolation=around)
+        worker = CommandWorker(spec, supervisor)
+        worker.isolate_by(around)
         return [event async for event in worker.run(bench.work())]
 
     events: list[TurnEvent] = bench.run(main)

@@ -40,14 +40,12 @@ class AgentWorker(RunOnly):
         supervisor: Supervisor | None = None,
         *,
         grace_s: float = GRACE_S,
-        isolation: IsolationOf | None = None,
     ) -> None:
         """Run ``spec``; an agent that does not stop has ``grace_s`` seconds after SIGTERM.
 
-        Without a ``supervisor`` the engine's own is used, which it binds. ``isolation`` says, and
-        provides while a run lasts, what an isolated one sees.
+        Without a ``supervisor`` the engine's own is used, which it binds.
         """
-        self._isolation = isolation
+        self._isolation: IsolationOf | None = None
         self.spec = spec
         self._supervisor = supervisor
         self._find: Callable[[], Awaitable[Supervisor]] | None = None
@@ -62,6 +60,10 @@ class AgentWorker(RunOnly):
     def bind(self, supervisor: Callable[[], Awaitable[Supervisor]]) -> None:
         """Start every process of later runs under the supervisor that this returns."""
         self._find = supervisor
+
+    def isolate_by(self, isolation: IsolationOf) -> None:
+        """Have ``isolation`` say what isolated runs see from now on."""
+        self._isolation = isolation
 
     async def run(self, work: Work) -> AsyncGenerator[TurnEvent, None]:
         """Run the agent for one turn and yield what it reports, `Exited` last."""
