@@ -72,7 +72,7 @@ class PostgresServer:
 
     def close(self) -> None:
         """Stop it and remove its files."""
-        self._server.stop()
+        self.kill()  # nothing of it is needed any more, so nothing has to be written in order
         shutil.rmtree(self._root, ignore_errors=True)
 
 

@@ -31,6 +31,7 @@ from goalfsm.daemon.service import Service
 from goalfsm.daemon.stages.callbacks import Callbacks
 from goalfsm.daemon.stages.compaction import Compaction
 from goalfsm.daemon.stages.decision_log import DecisionLog
+from goalfsm.daemon.stages.dispatches import Dispatches
 from goalfsm.daemon.stages.effects import Effects
 from goalfsm.daemon.stages.live_run import LiveRun, LiveRuns, RunPorts
 from goalfsm.daemon.stages.process_watch import ProcessWatch
@@ -117,12 +118,13 @@ class Composition:
         self.effects = Effects(
             self.threads, spawn, self.holds, mark=self._mark, changed=self._look, failed=self.failed
         )
+        dispatches = Dispatches(self.ids)
         self.scheduler = Scheduler(
             self.threads,
             self.holds,
             self.runs,
             self.workers,
-            self.ids,
+            dispatches,
             spawn,
             report=report,
             stuck=lambda error: self.stuck(None, error),
@@ -191,7 +193,7 @@ class Composition:
             ports,
             self.runs,
             self.effects,
-            self.scheduler.take_assignment,
+            dispatches.take,
             transcripts.last_words,
         )
         # The order is the contract: when the next turn is considered, everything else knows of

@@ -21,7 +21,7 @@ from goalfsm.workers.supervisor.client import Supervisor
 from goalfsm.workers.supervisor.identity import start_time
 
 if TYPE_CHECKING:
-    from goalfsm.store.port import WorkerConfigs
+    from goalfsm.store.reading import Programs
     from goalfsm.workers.isolating import IsolationOf
 
 SILENCE_TIMEOUT_S: Final = 1_800.0
@@ -129,12 +129,21 @@ class Processes:
         """Look after processes that belong to the database ``db``."""
         self.db = db
         self._supervisor: Supervisor | None = None
+        self._until: float | None = None
 
     async def supervisor(self) -> Supervisor:
         """Return the running supervisor; GoalError when it cannot be started."""
         if self._supervisor is None:
             self._supervisor = await Supervisor.start(db=self.db)
+            if self._until is not None:
+                self._supervisor.until(self._until)
         return self._supervisor
+
+    def until(self, at: float) -> None:
+        """Have every process ended at a time of `time.monotonic`; a later word replaces it."""
+        self._until = at
+        if self._supervisor is not None:
+            self._supervisor.until(at)
 
     @property
     def started(self) -> Supervisor | None:
@@ -170,7 +179,7 @@ class Workers:
     def __init__(
         self,
         source: WorkerSource | None,
-        configs: WorkerConfigs,
+        configs: Programs,
         processes: Processes,
         isolation: IsolationOf | None = None,
     ) -> None:

@@ -61,6 +61,9 @@ def worker_environment(  # noqa: PLR0913 - all but the first are optional, by na
     if not isolated:
         env["GOALFSM_RUN_TOKEN"] = work.run_token
     env["GOALFSM_TURN"] = str(work.turn)
+    env.pop("GOALFSM_FENCE", None)
+    if work.fence:
+        env["GOALFSM_FENCE"] = str(work.fence)
     env["GOALFSM_OBJECTIVE"] = plain(work.objective, MAX_OBJECTIVE_BYTES)
     tool = _tool(env["PATH"], tool_directory)
     if tool is not None:

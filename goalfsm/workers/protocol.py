@@ -63,7 +63,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     ``session`` is what the worker last saved of its own session with `SessionSaved`, None when it
     saved nothing or the goal begins afresh. ``tools`` are the goal's tools that this turn may
-    call.
+    call. ``fence`` is the revision of the thread at its dispatch, which only grows: what a turn
+    writes elsewhere under a smaller one is out of date. 0 where it is not known.
     """
 
     db: str
@@ -79,6 +80,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     silence_timeout_s: float | None = None
     session: bytes | None = None
     tools: tuple[Tool, ...] = ()
+    fence: int = 0
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):

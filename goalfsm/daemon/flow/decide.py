@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from goalfsm.daemon.flow.ports import Decided, Task, WithDone
+from goalfsm.daemon.flow.ports import Decided, Task, Undecided, WithDone
 from goalfsm.errors import described
 from goalfsm.goal.model import ACTIVE, STATUSES
 from goalfsm.session import codec
@@ -19,8 +20,8 @@ from goalfsm.store import port
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from goalfsm.daemon.flow.ports import EventBatch, Said, Undecided
-    from goalfsm.session.thread import Ready
+    from goalfsm.daemon.flow.ports import EventBatch, Said
+    from goalfsm.session.thread import GoalThread, Ready
 
 ACCEPTED: Final = Reply(ok=True)
 """The reply to an event that nobody refuses."""
@@ -49,6 +50,68 @@ def single(event: e.Event, done: tuple[str, ...] = ()) -> EventBatch:
     return batch
 
 
+class Asking:
+    """What is being decided, for whoever has to say what could not be."""
+
+    __slots__ = ("event", "event_id", "from_inbox", "outside")
+
+    def __init__(self, event_id: str, *, outside: bool, from_inbox: bool) -> None:
+        """Begin with no event; the first one gets ``event_id``."""
+        self.event: e.Event | None = None
+        self.event_id = event_id
+        self.outside = outside
+        self.from_inbox = from_inbox
+
+    def undecided(self) -> Undecided:
+        """Return it as what could not be decided."""
+        return Undecided(self.event, self.event_id, self.outside, self.from_inbox)
+
+
+def decide_batch(
+    thread: GoalThread,
+    revision: int,
+    batch: EventBatch,
+    asking: Asking,
+    *,
+    thread_id: str,
+    next_id: Callable[[], str],
+    now_ms: Callable[[], int],
+) -> tuple[list[Decided], Reply | None]:
+    """Decide the events of ``batch`` on ``thread``, which stands at ``revision``.
+
+    Returns what to commit as one piece; or nothing and the refusal of what would have begun the
+    thread. Raises whatever the batch or a rule raises: then nothing of it is to be committed.
+    """
+    every: list[Decided] = []
+    said_by = batch(thread.session)
+    said = next(said_by, None)
+    while said is not None:
+        asking.event, done = said if isinstance(said, WithDone) else (said, ())
+        asking.event_id = (not every and asking.event_id) or next_id()
+        at_ms = now_ms()
+        ready = thread.step(asking.event, id=asking.event_id, at_ms=at_ms)
+        refused = ready.reply is not None and not ready.reply.ok
+        if refused and revision == 0 and not asking.from_inbox:
+            # A thread begins with something that was accepted.
+            return [], ready.reply
+        decided = prepare(
+            thread_id,
+            revision,
+            ready,
+            event_id=asking.event_id,
+            at_ms=at_ms,
+            outside=asking.outside,
+            done=done,
+        )
+        every.append(decided)
+        revision += 1
+        try:
+            said = said_by.send(ready)
+        except StopIteration:
+            said = None
+    return every, None
+
+
 def prepare(
     thread_id: str,
     revision: int,
@@ -73,7 +136,7 @@ def prepare(
             history.append(codec.encode_entry(effect.entry))
         elif not isinstance(effect, SendWork):
             # A turn that waits to be begun is told by the session itself, see `session.work`.
-            outbox.append(Task(thread_id, f"{thread_id}/{revision + 1}/{index}", effect))
+            outbox.append(Task(thread_id, key_of(thread_id, revision + 1, index), effect))
     commit = port.Commit(
         thread_id=thread_id,
         expected_revision=revision,
@@ -97,6 +160,16 @@ def prepare(
         kind=type(event).__name__ if isinstance(event, _LOOKED_UP) else "",
     )
     return Decided(commit, ready, tuple(outbox))
+
+
+def key_of(thread_id: str, revision: int, index: int) -> str:
+    """Return the key of an effect: the ``index``-th that the event of ``revision`` asks for."""
+    return f"{thread_id}/{revision}/{index}"
+
+
+def revision_of(key: str) -> int:
+    """Return the revision of the event that asked for the effect of ``key``."""
+    return int(key.rsplit("/", 2)[1])
 
 
 def _decided(ready: Ready, at_ms: int) -> bytes | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Envelope:
     """One entry of a mailbox; ``future`` gets the reply when it is durable."""
 
-    __slots__ = ("batch", "event_id", "from_inbox", "future", "kept", "outside")
+    __slots__ = ("batch", "done", "event_id", "from_inbox", "future", "kept", "named", "outside")
 
     def __init__(
         self,
@@ -30,8 +30,9 @@ class Envelope:
         outside: bool = False,
         from_inbox: bool = False,
         kept: bool = False,
+        done: tuple[str, ...] = (),
     ) -> None:
-        """Ask for ``batch``; its first event gets ``event_id``.
+        """Ask for ``batch``; its first event gets ``event_id``, and reports ``done``.
 
         ``outside``: it is from another process or an API call. ``from_inbox``: a row of the inbox
         waits to be consumed with it. ``kept``: a store that fails does not end the wait; what the
@@ -40,9 +41,12 @@ class Envelope:
         self.batch = batch
         self.future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.event_id = event_id
+        self.named = bool(event_id)
+        """Whether its sender has given it an id, by which it may come a second time."""
         self.outside = outside
         self.kept = kept or not outside
         self.from_inbox = from_inbox
+        self.done = done
 
     def answer(self, reply: Reply) -> None:
         """Give whoever waits the reply."""

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from goalfsm.daemon.flow.decide import decode_reply, prepare
+from goalfsm.daemon.flow.decide import Asking, decide_batch, decode_reply
 from goalfsm.daemon.flow.envelopes import Envelope, PendingCommit
-from goalfsm.daemon.flow.ports import Landed, Undecided, WithDone
+from goalfsm.daemon.flow.ports import Landed
 from goalfsm.daemon.host.zones import zone
 from goalfsm.errors import GoalError, OutcomeUnknown, StoreError, StoreUnavailable, described
 from goalfsm.session.state import Reply
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from goalfsm.daemon.flow.ports import Aftermath, Decided
     from goalfsm.daemon.host.clock import Clock, IdSource
-    from goalfsm.session.events import Event
     from goalfsm.session.state import Rules, Session
     from goalfsm.store.port import Commit, Outcome
     from goalfsm.store.pump import Pump
@@ -204,46 +203,26 @@ class Mailbox:
         Raises the `StoreError` of a batch that reads the store.
         """
         deciding = self._deciding
-        every: list[Decided] = []
-        event: Event | None = None
-        event_id = envelope.event_id
+        outside, from_inbox = envelope.outside, envelope.from_inbox
+        asking = Asking(envelope.event_id, outside=outside, from_inbox=from_inbox)
         thread = GoalThread(session, thread_id=self.thread_id, rules=deciding.rules, zones=zone)
         try:
-            batch = envelope.batch(session)
-            said = next(batch, None)
-            while said is not None:
-                event, done = said if isinstance(said, WithDone) else (said, ())
-                event_id = (not every and envelope.event_id) or deciding.ids.event_id()
-                at_ms = deciding.clock.now_ms()
-                ready = thread.step(event, id=event_id, at_ms=at_ms)
-                refused = ready.reply is not None and not ready.reply.ok
-                if refused and revision == 0 and not envelope.from_inbox:
-                    # A thread begins with something that was accepted.
-                    return PendingCommit(envelope, [], ready.reply)
-                decided = prepare(
-                    self.thread_id,
-                    revision,
-                    ready,
-                    event_id=event_id,
-                    at_ms=at_ms,
-                    outside=envelope.outside,
-                    done=done,
-                )
-                every.append(decided)
-                revision += 1
-                try:
-                    said = batch.send(ready)
-                except StopIteration:
-                    said = None
+            every, refusal = decide_batch(
+                thread,
+                revision,
+                envelope.batch,
+                asking,
+                thread_id=self.thread_id,
+                next_id=deciding.ids.event_id,
+                now_ms=deciding.clock.now_ms,
+            )
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001  whoever sent it is told; others go on
-            outside, from_inbox = envelope.outside, envelope.from_inbox
-            undecided = Undecided(event, event_id, outside, from_inbox)
-            deciding.aftermath.failed(self.thread_id, error, undecided)
+            deciding.aftermath.failed(self.thread_id, error, asking.undecided())
             envelope.fail(error)
             return None
-        return PendingCommit(envelope, every, None)
+        return PendingCommit(envelope, every, refusal)
 
     def _submit(self, commits: list[Commit]) -> None:
         self._futures = self._deciding.pump.submit_together(commits)

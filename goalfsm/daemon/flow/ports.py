@@ -135,6 +135,10 @@ class Sessions(Protocol):
         ...
 
 
+class Threads(Inbox, Sessions, Protocol):
+    """The threads as a stage sees them: told of what happens, asked how they stand."""
+
+
 class Outbox(Protocol):
     """The effects that are still to be done."""
 
@@ -175,8 +179,8 @@ class Serving(Protocol):
         """Yield what happens to the thread from now on, for a process that may go on with it."""
         ...
 
-    def status(self, thread_id: str) -> Status:
-        """Return the thread as every surface shows it."""
+    def status(self, thread_id: str) -> Status | Awaitable[Status]:
+        """Return the thread as every surface shows it, or what looks."""
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 from typing import TYPE_CHECKING
 
 import structlog
@@ -66,7 +67,9 @@ class Server:
                 reply = await self._serving.submit(thread_id, allowed, event_id)
                 link.say(wire.Replied(reply=reply))
             case wire.AskStatus(thread_id=thread_id):
-                link.say(wire.Told(status=self._serving.status(thread_id)))
+                status = self._serving.status(thread_id)
+                told = (await status) if inspect.isawaitable(status) else status
+                link.say(wire.Told(status=told))
             case wire.Follow():
                 await self._follow(request, link)
             case wire.Ping():

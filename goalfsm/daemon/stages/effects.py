@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from goalfsm.daemon.flow.holds import Holds
-    from goalfsm.daemon.flow.ports import Landed, Outcome, Performer, Spawn, Task
-    from goalfsm.daemon.flow.threads import Threads
+    from goalfsm.daemon.flow.ports import Landed, Outcome, Performer, Spawn, Task, Threads
     from goalfsm.session.effects import Effect
     from goalfsm.session.state import Session
 

@@ -109,15 +109,23 @@ class LiveRun:
     """A run whose worker this engine has started."""
 
     def __init__(
-        self, ports: RunPorts, thread_id: str, session: Session, run: Run, assignment: Assignment
+        self,
+        ports: RunPorts,
+        thread_id: str,
+        session: Session,
+        run: Run,
+        assignment: Assignment,
+        *,
+        fence: int = 0,
     ) -> None:
-        """Prepare the ``run`` of ``session``; `start` starts the worker."""
+        """Prepare the ``run`` of ``session``, dispatched as ``fence``; `start` starts it."""
         self.run_id = run.run_id
         self.thread_id = thread_id
         self._ports = ports
         self._run = run
         self._worker = assignment.worker
         self._limits = assignment
+        self._fence = fence
         self._seen = Gathered(assignment.token)
         self._task: asyncio.Task[None] | None = None
         self._ending: Ending | None = None
@@ -243,6 +251,7 @@ class LiveRun:
             silence_timeout_s=self._limits.silence_timeout_s,
             session=self._saved,
             tools=self._tools,
+            fence=self._fence,
         )
 
     async def _abort(self, task: asyncio.Task[None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from goalfsm.daemon.flow.decide import revision_of
 from goalfsm.daemon.host.platform import recorded_identity
 from goalfsm.daemon.stages.live_run import LiveRun
 from goalfsm.errors import StoreError
@@ -77,7 +78,8 @@ class RunControl:
             # The open run says what there is to settle; nothing of it will be started.
             self._outbox.done(task)
             raise
-        live = LiveRun(self._ports, thread_id, session, run, assignment)
+        fence = revision_of(task.key)
+        live = LiveRun(self._ports, thread_id, session, run, assignment, fence=fence)
         self._runs.add(live)
         live.start(prompt)
 

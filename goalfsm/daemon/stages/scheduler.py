@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.daemon.flow.authority import token_digest
-from goalfsm.daemon.flow.turn import dispatched
 from goalfsm.errors import GoalError, StoreError
-from goalfsm.session.work import Queued, can_begin, queued
+from goalfsm.session.work import can_begin, queued
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -16,9 +14,8 @@ if TYPE_CHECKING:
     from goalfsm.daemon.flow.holds import Holds
     from goalfsm.daemon.flow.ports import Landed, Report, Said, Spawn
     from goalfsm.daemon.flow.threads import Threads
-    from goalfsm.daemon.host.clock import IdSource
+    from goalfsm.daemon.stages.dispatches import Dispatches
     from goalfsm.daemon.stages.live_run import LiveRuns
-    from goalfsm.session.events import RunDispatched
     from goalfsm.session.state import Session
     from goalfsm.session.thread import Ready
 
@@ -97,7 +94,7 @@ class Scheduler:
         holds: Holds,
         runs: LiveRuns,
         workers: Workers,
-        ids: IdSource,
+        dispatches: Dispatches,
         spawn: Spawn,
         *,
         report: Report,
@@ -114,7 +111,7 @@ class Scheduler:
         self._holds = holds
         self._runs = runs
         self._workers = workers
-        self._ids = ids
+        self._dispatches = dispatches
         self._spawn = spawn
         self._report = report
         self._stuck = stuck
@@ -123,7 +120,6 @@ class Scheduler:
         self._unserved: dict[str, bytes | None] = {}
         """Threads with work that nobody can run, and what was stored as their worker."""
         self._dispatching: set[str] = set()
-        self._assigned: dict[str, tuple[str, Assignment]] = {}
 
     def committed(self, landed: Landed) -> None:
         """See whether a turn may start now, or has to be wound down."""
@@ -182,15 +178,7 @@ class Scheduler:
             or not self._workers.is_current(thread_id, assignment)
         ):
             return
-        yield self._intend(thread_id, assignment, work)
-
-    def take_assignment(self, thread_id: str, run_id: str) -> Assignment | None:
-        """Return who runs a run that was dispatched here and has not been started, once."""
-        intended, assignment = self._assigned.get(thread_id, ("", None))
-        if intended != run_id:
-            return None
-        del self._assigned[thread_id]
-        return assignment
+        yield self._dispatches.intend(thread_id, assignment, work)
 
     def _may(self, thread_id: str, session: Session) -> bool:
         return (
@@ -226,19 +214,13 @@ class Scheduler:
         assignment = await self._assignment(thread_id)
         if assignment is None:
             return
-        intended = self._intend(thread_id, assignment, work)
+        intended = self._dispatches.intend(thread_id, assignment, work)
 
         def batch(session: Session) -> Generator[Said, Ready, None]:
             if queued(session) == work and can_begin(session) and not self._holds.stops(thread_id):
                 yield intended
 
         await self._threads.run(thread_id, batch)
-
-    def _intend(self, thread_id: str, assignment: Assignment, work: Queued) -> RunDispatched:
-        run_id, token = self._ids.new_id(), self._ids.token()
-        self._assigned[thread_id] = (run_id, assignment._replace(token=token))
-        digest = token_digest(token)
-        return dispatched(assignment.worker, work, run_id=run_id, token=digest)
 
     async def _assignment(self, thread_id: str) -> Assignment | None:
         try:

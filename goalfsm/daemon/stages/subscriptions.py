@@ -178,6 +178,10 @@ class Subscriptions:
         """Tell whether anybody follows the thread: otherwise no notice has to be made."""
         return thread_id in self._of
 
+    def threads(self) -> list[str]:
+        """Return the threads that somebody follows."""
+        return list(self._of)
+
     def give(self, notice: Notice) -> None:
         """Tell all who follow the notice's thread."""
         for follower in self._of.get(notice.thread_id, ()):

@@ -7,12 +7,11 @@ transaction together with the version that it leads to; two programs may take it
 |---|---|
 | ``session`` | the snapshot of each thread, and the node that has its open run |
 | ``journal`` | every event and what it decided |
-| ``outbox`` | effects to do, with the place that does them |
+| ``outbox`` | effects to do, with the place that does them and the node that is at it |
 | ``history`` | the entries that people, forks and importers see |
 | ``answer`` | what came of events from outside |
 | ``worker`` | the program that runs a thread's turns, and its place |
 | ``node`` | the nodes, with the time of their last sign of life |
-| ``process`` | the process groups of open runs |
 | ``transcript`` | what turns said |
 
 Times named ``*_ms`` are unix milliseconds of the server's clock.
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = "goalfsm"
 """The schema of all our tables."""
-_LOCK: Final = 0x676F616C
+LOCK: Final = 0x676F616C
 """The letters ``goal``: the advisory lock under which the schema changes."""
 
 M001_CREATE: Final = """
@@ -42,11 +41,13 @@ CREATE TABLE goalfsm.session (
     rules_version integer NOT NULL,
     run_id text,
     node_id text,
+    turn boolean NOT NULL,
     state bytea NOT NULL
 ) WITH (fillfactor = 70);
 CREATE INDEX session_status ON goalfsm.session (status, thread_id);
 CREATE INDEX session_wake ON goalfsm.session (wake_at_ms) WHERE wake_at_ms IS NOT NULL;
 CREATE INDEX session_run ON goalfsm.session (node_id) WHERE run_id IS NOT NULL;
+CREATE INDEX session_turn ON goalfsm.session (thread_id) WHERE turn;
 
 CREATE TABLE goalfsm.journal (
     seq bigint GENERATED ALWAYS AS IDENTITY,
@@ -73,6 +74,7 @@ CREATE TABLE goalfsm.outbox (
     done_at_ms bigint,
     kind text NOT NULL,
     place text NOT NULL DEFAULT '',
+    node_id text,
     payload bytea NOT NULL
 );
 CREATE INDEX outbox_open ON goalfsm.outbox (thread_id, seq) WHERE done_at_ms IS NULL;
@@ -104,6 +106,7 @@ CREATE TABLE goalfsm.node (
     name text NOT NULL,
     host text NOT NULL,
     pid bigint NOT NULL,
+    address text NOT NULL,
     since_ms bigint NOT NULL,
     seen_ms bigint NOT NULL,
     places text[] NOT NULL,
@@ -111,18 +114,6 @@ CREATE TABLE goalfsm.node (
     rules_version integer NOT NULL,
     version text NOT NULL
 ) WITH (fillfactor = 50);
-
-CREATE TABLE goalfsm.process (
-    run_id text PRIMARY KEY,
-    thread_id text NOT NULL,
-    node_id text NOT NULL,
-    pid bigint NOT NULL,
-    start_time bigint NOT NULL,
-    boot_id text NOT NULL,
-    namespace text NOT NULL,
-    pgid bigint NOT NULL,
-    at_ms bigint NOT NULL
-);
 
 CREATE TABLE goalfsm.transcript (
     seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -160,7 +151,7 @@ def migrate(connection: psycopg.Connection[tuple[object, ...]]) -> int:
     same name that is somebody else's.
     """
     with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         found = version_of(connection)
         if found > NEWEST:
             raise NewerDatabase(

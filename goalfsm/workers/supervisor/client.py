@@ -101,6 +101,7 @@ class Supervisor:
         self._closed = False
         self._pulse: asyncio.TimerHandle | None = None
         self._unanswered = 0
+        self._until: float | None = None
 
     @classmethod
     async def start(cls, *, db: str = "", grace_s: float = 0.0) -> Self:
@@ -178,6 +179,14 @@ class Supervisor:
         except _Refused as refused:
             raise spawn_error(refused.stage, refused.errno, argv, cwd) from None
 
+    def until(self, at: float) -> None:
+        """Have every process ended at a time of `time.monotonic`, unless told a later one before.
+
+        So a daemon that is stopped, and cannot say so, leaves no process beyond that time.
+        """
+        self._until = at
+        self._send({"do": "until", "at": at})
+
     def signal(self, run_id: str, number: int) -> None:
         """Send a signal to a run's process group, if its first process is still there."""
         self._send({"do": "signal", "run": run_id, "signal": int(number)})
@@ -248,6 +257,8 @@ class Supervisor:
         self._received.clear()
         self._unanswered = 0
         asyncio.get_running_loop().add_reader(ours, self._readable)
+        if self._until is not None:
+            self._send({"do": "until", "at": self._until})
 
     # Packets.
 

@@ -48,8 +48,11 @@ class Orphans(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def same_database(path: str) -> str:
-    """Return the form of a database's path that is equal for equal files."""
-    return os.path.realpath(path) if path else ""
+    """Return the form of a database's path that is equal for equal files.
+
+    An address that is no path, like that of a node, stays as it is.
+    """
+    return os.path.realpath(path) if path and "://" not in path else path
 
 
 def end_orphans(  # noqa: PLR0913 - each is a fact that only the caller knows

@@ -14,9 +14,13 @@ A packet is four bytes of length and one JSON object, in both directions:
     signal {run, signal}
     end    {run, grace, keep}                           ->  gone {run, left}
     ping   {}                                           ->  pong {}
+    until  {at}
                                                             exit {run, status}   (at any time)
 
 A run whose first process has ended, and that left nothing, is gone without being asked to end.
+
+``until`` is a dead-man's switch: a time of the system's monotonic clock at which the supervisor
+takes its daemon for dead, unless it is told a later one before. A daemon that is stopped cannot.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ import contextlib
 import ctypes
 import errno
 import json
+import math
 import os
 import select
 import signal
@@ -74,6 +79,7 @@ class Supervisor:
         self.unsent = bytearray()
         self.orphaned = False
         self.give_up_at: float | None = None
+        self.until: float | None = None
         # In a run of another's, our own mark would be that run's, and so would our keeper's.
         unmark()
         self.mark = mark
@@ -105,7 +111,7 @@ class Supervisor:
         self.poller.register(self.woken, select.POLLIN)
         while True:
             ready = dict(self.poller.poll(self._patience()))
-            if self.daemon in ready or ready.get(self.channel.fileno(), 0) & select.POLLHUP:
+            if self._is_orphaned(ready):
                 # Before anything is read: a daemon that died has no more wishes.
                 self.orphaned = True
             if self.woken.fileno() in ready:
@@ -127,10 +133,19 @@ class Supervisor:
                     os.waitpid(self.tree.keeper, 0)
                 return
 
+    def _is_orphaned(self, ready: Mapping[int, int]) -> bool:
+        """Tell whether the daemon has died, or has to be taken for dead."""
+        if self.until is not None and time.monotonic() >= self.until:
+            return True
+        return self.daemon in ready or bool(ready.get(self.channel.fileno(), 0) & select.POLLHUP)
+
     def _patience(self) -> int | None:
         """Return how many milliseconds may pass unless something happens."""
-        ending = self.orphaned or any(r.deadline is not None for r in self.runs.values())
-        return int(_RECHECK_S * 1000) if ending else None
+        if self.orphaned or any(r.deadline is not None for r in self.runs.values()):
+            return int(_RECHECK_S * 1000)
+        if self.until is None:
+            return None
+        return max(0, math.ceil((self.until - time.monotonic()) * 1000))
 
     # Talking to the daemon.
 
@@ -168,6 +183,9 @@ class Supervisor:
         what = packet["do"]
         if what == "ping":
             self._tell(tell="pong")
+            return
+        if what == "until":
+            self.until = packet["at"]
             return
         run = self.runs.get(packet["run"])
         if what == "spawn":

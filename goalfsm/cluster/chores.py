@@ -1,0 +1,150 @@
+"""Effect and timer jobs: what any node of a place can do for a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from goalfsm.cluster.jobs import Job, timer_job
+from goalfsm.daemon.flow.decide import failure_of, reopened
+from goalfsm.errors import GoalError, StoreError
+from goalfsm.session.events import TimerFired
+from goalfsm.session.wake import next_wake
+from goalfsm.session.work import is_wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+
+    from goalfsm.cluster.threads import ClusterThreads
+    from goalfsm.daemon.flow.ports import Landed, Outcome, Performer, Said, Task
+    from goalfsm.session.effects import Effect
+    from goalfsm.session.state import Session
+    from goalfsm.session.thread import Ready
+    from goalfsm.store.rows import OpenEffect
+
+REPEAT_MS: Final = 1_000
+"""How long a thread that was woken and asks for the same time again has to wait."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Chores:
+    """Does effects by their performers, and wakes threads; each effect by one living node."""
+
+    def __init__(
+        self,
+        threads: ClusterThreads,
+        performers: Mapping[type[Effect], Performer],
+        *,
+        claim: Callable[[str], Awaitable[OpenEffect | None]],
+        mark: Callable[[str], None],
+        wish: Callable[[Sequence[Job]], Awaitable[None]],
+        alive: Callable[[], bool],
+    ) -> None:
+        """Do what ``claim(key)`` gives to this node, and write it down by ``mark``.
+
+        ``wish`` enqueues jobs; nothing is begun or reported unless the node's lease is ``alive``.
+        """
+        self._threads = threads
+        self._performers = performers
+        self._claim = claim
+        self._mark = mark
+        self._wish = wish
+        self._alive = alive
+        self._going_on: dict[str, dict[str, tuple[Task, asyncio.Future[Outcome]]]] = {}
+
+    def committed(self, landed: Landed) -> None:
+        """End what nobody wants any more."""
+        for task, doing in list(self._going_on.get(landed.thread_id, {}).values()):
+            if not is_wanted(task.effect, landed.session):
+                doing.cancel()
+
+    def threads(self) -> list[str]:
+        """Return the threads of which something is going on."""
+        return list(self._going_on)
+
+    def has(self, thread_id: str) -> bool:
+        """Tell whether something of the thread is going on."""
+        return thread_id in self._going_on
+
+    def end_all(self) -> None:
+        """End everything, unreported: this node may not do it any more."""
+        for of_thread in self._going_on.values():
+            for _, doing in of_thread.values():
+                doing.cancel()
+
+    async def do_effect(self, job: Job) -> None:
+        """Do an effect, where it is still to be done and wanted."""
+        if not self._alive():
+            return
+        row = await self._claim(job.key)
+        if row is None:
+            return
+        task = reopened(row)
+        _, session = await self._threads.look(job.thread_id)
+        performer = self._performers.get(type(task.effect))
+        if performer is None or not is_wanted(task.effect, session):
+            self._mark(task.key)
+            return
+        await self._perform(task, performer, session)
+
+    async def _perform(self, task: Task, performer: Performer, session: Session) -> None:
+        thread_id = task.thread_id
+        doing = asyncio.ensure_future(_done(performer, task, session))
+        self._going_on.setdefault(thread_id, {})[task.key] = (task, doing)
+        try:
+            await asyncio.wait({doing})
+        finally:
+            doing.cancel()
+            of_thread = self._going_on[thread_id]
+            del of_thread[task.key]
+            if not of_thread:
+                del self._going_on[thread_id]
+        if not self._alive():
+            return  # its place is taken by others: what came of it does not count
+        error = None if doing.cancelled() else doing.exception()
+        if doing.cancelled():
+            self._mark(task.key)
+        elif isinstance(error, StoreError):
+            raise error
+        elif isinstance(error, GoalError):
+            _log.debug("left undone", key=task.key, code=error.code)
+        elif isinstance(error, Exception):
+            _log.error("an effect met a fault", key=task.key, exc_info=error)
+            self._threads.fault(thread_id, failure_of(None, error), (task.key,))
+        elif (event := doing.result()) is None:
+            self._mark(task.key)
+        else:
+            await self._threads.send(thread_id, event, done=(task.key,))
+
+    async def do_timer(self, job: Job) -> None:
+        """Tell the thread that its time has come, if it has; a job may come early."""
+        thread_id = job.thread_id
+        fired = False
+
+        def batch(session: Session) -> Generator[Said, Ready, None]:
+            nonlocal fired
+            loaded = self._threads.loaded(thread_id)
+            at_ms = next_wake(session)
+            fired = loaded is not None and at_ms is not None and at_ms <= loaded.now_ms
+            if fired:
+                yield TimerFired()
+
+        await self._threads.run(thread_id, batch)
+        loaded, session = await self._threads.look(thread_id)
+        again = next_wake(session)
+        if again is not None:
+            # The same key as the one that the change itself may have enqueued: the earlier counts.
+            soonest = loaded.now_ms + REPEAT_MS if fired else 0
+            await self._wish([timer_job(thread_id, max(again, soonest))])
+
+
+async def _done(performer: Performer, task: Task, session: Session) -> Outcome:
+    doing = performer.perform(task, session)
+    if inspect.isawaitable(doing):
+        outcome: Outcome = await doing
+        return outcome
+    return doing

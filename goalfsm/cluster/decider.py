@@ -1,0 +1,253 @@
+"""Decide in one transaction under the thread's row lock: no owner, no cache, no epoch.
+
+Whoever it is, a node or a command, reads the thread under its lock, decides what was said about it,
+and writes journal, snapshot, effects and jobs before the lock is free. A commit of which nobody
+knows whether it is there is decided again: the first event of every batch has an id, and whether
+that is known is looked at first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
+
+from goalfsm.cluster.jobs import ANY, LOCAL, jobs_of, place_of, waits_for_turn
+from goalfsm.cluster.tx import Writes
+from goalfsm.daemon.flow.decide import ACCEPTED, Asking, decide_batch, decode_reply
+from goalfsm.daemon.host.zones import zone
+from goalfsm.errors import GoalError, StoreError
+from goalfsm.session import codec
+from goalfsm.session.state import RULES_VERSION, Reply, Session
+from goalfsm.session.thread import GoalThread
+from goalfsm.store.limits import too_large
+
+if TYPE_CHECKING:
+    from goalfsm.cluster.tx import Loaded, Program, Transactions, Tx
+    from goalfsm.daemon.flow.envelopes import Envelope
+    from goalfsm.daemon.flow.ports import Decided, Undecided
+    from goalfsm.daemon.host.clock import IdSource
+    from goalfsm.session.policy import Policy
+    from goalfsm.session.state import Rules
+    from goalfsm.store.rows import Commit
+
+
+class NewerRules(GoalError):
+    """A newer version has decided about the thread: an older one may not go on from there."""
+
+    code = "newer_rules"
+    hint = "Upgrade goalfsm here; nodes of the newer version go on with the thread."
+
+
+class Failure(NamedTuple):
+    """What could not be decided, and why."""
+
+    envelope: Envelope
+    error: Exception
+    undecided: Undecided
+
+
+class Decision(NamedTuple):
+    """What became of envelopes: the thread before and after, what was decided, who is told what.
+
+    ``at_ms`` is the database's clock at the load.
+    """
+
+    before: Session
+    session: Session
+    revision: int
+    wake_at_ms: int | None
+    at_ms: int
+    program: Program | None
+    decided: tuple[Decided, ...]
+    done: tuple[str, ...]
+    answers: tuple[tuple[Envelope, Reply], ...]
+    failures: tuple[Failure, ...]
+
+
+class Attempt:
+    """Envelopes of one thread that are decided together, until it is known what became of them."""
+
+    __slots__ = ("envelopes", "last", "loaded", "thread_id")
+
+    def __init__(self, thread_id: str, envelopes: Sequence[Envelope]) -> None:
+        """Begin; nothing has been tried."""
+        self.thread_id = thread_id
+        self.envelopes = tuple(envelopes)
+        self.last: Decision | None = None
+        """What was decided the last time, and may be there or not."""
+        self.loaded: Loaded | None = None
+        """How the thread stood under the lock, for batches that have to know who has its run."""
+
+
+class Decider:
+    """Decides about any thread, for one node or command."""
+
+    def __init__(
+        self,
+        transactions: Transactions,
+        ids: IdSource,
+        *,
+        policy: Policy,
+        rules: Rules,
+        node_id: str | None = None,
+        host: str = "",
+    ) -> None:
+        """Decide in ``transactions``; a new thread gets ``policy``.
+
+        ``node_id`` is the node that has the runs that are opened here, None where none are.
+        ``host`` is where processes are that the thread comes to wait for.
+        """
+        self._transactions = transactions
+        self._ids = ids
+        self._policy = policy
+        self._rules = rules
+        self.node_id = node_id
+        self._host = host
+
+    async def look(self, thread_id: str) -> tuple[Loaded, Session]:
+        """Return how the thread stands, and its session; the lock is free again."""
+        async with self._transactions.begin() as tx:
+            loaded = await tx.load(thread_id)
+        return loaded, self._session(loaded)
+
+    async def decide(self, attempt: Attempt) -> Decision:
+        """Decide the envelopes and commit what follows.
+
+        Raises `StoreError` where nothing is known to be written: try the same attempt again.
+        Raises `NewerRules`, and `CodecError` for a thread that cannot be read.
+        """
+        for envelope in attempt.envelopes:
+            # One id for every attempt: by it a commit is found whose outcome nobody knew.
+            envelope.event_id = envelope.event_id or self._ids.event_id()
+        async with self._transactions.begin() as tx:
+            loaded = await self._load(tx, attempt)
+            attempt.loaded = loaded
+            before = self._session(loaded)
+            last = attempt.last
+            if last is not None and last.decided and _is_there(last, loaded):
+                return last
+            decision = self._decide(attempt, loaded, before)
+            attempt.last = decision
+            if decision.decided:
+                await tx.write(self._writes(attempt.thread_id, loaded, decision))
+        return decision
+
+    async def _load(self, tx: Tx, attempt: Attempt) -> Loaded:
+        ids = [
+            envelope.event_id
+            for envelope in attempt.envelopes
+            if attempt.last is not None or envelope.named
+        ]
+        keys = [key for envelope in attempt.envelopes for key in envelope.done]
+        return await tx.load(attempt.thread_id, event_ids=ids, keys=keys)
+
+    def _session(self, loaded: Loaded) -> Session:
+        if loaded.state is None:
+            return Session(policy=self._policy)
+        if loaded.rules_version > RULES_VERSION:
+            raise NewerRules(
+                f"rules {loaded.rules_version} have decided about the thread, "
+                f"this program knows {RULES_VERSION}"
+            )
+        return codec.decode(loaded.state)
+
+    def _decide(self, attempt: Attempt, loaded: Loaded, before: Session) -> Decision:
+        thread_id = attempt.thread_id
+        session, revision, wake_at = before, loaded.revision, loaded.wake_at_ms
+        every: list[Decided] = []
+        answers: list[tuple[Envelope, Reply]] = []
+        failures: list[Failure] = []
+        for envelope in attempt.envelopes:
+            known = loaded.known.get(envelope.event_id)
+            if known is not None:
+                answers.append((envelope, decode_reply(known.reply)))
+                continue
+            if any(key not in loaded.open for key in envelope.done):
+                # Somebody else has done that effect, and said so.
+                answers.append((envelope, ACCEPTED))
+                continue
+            asking = Asking(envelope.event_id, outside=envelope.outside, from_inbox=False)
+            thread = GoalThread(session, thread_id=thread_id, rules=self._rules, zones=zone)
+            try:
+                decided, refused = decide_batch(
+                    thread,
+                    revision,
+                    envelope.batch,
+                    asking,
+                    thread_id=thread_id,
+                    next_id=self._ids.event_id,
+                    now_ms=lambda: loaded.now_ms,
+                )
+            except StoreError:
+                raise
+            except Exception as error:  # noqa: BLE001  whoever sent it is told; others go on
+                failures.append(Failure(envelope, error, asking.undecided()))
+                continue
+            reason = next(filter(None, (too_large(each.commit) for each in decided)), None)
+            if reason is not None:
+                answers.append((envelope, Reply(ok=False, code="too_large", message=reason)))
+                continue
+            every += decided
+            if decided:
+                session, wake_at = decided[-1].ready.state, decided[-1].ready.wake_at
+                revision += len(decided)
+            last = decided[-1].ready.reply if decided else refused
+            answers.append((envelope, last or ACCEPTED))
+        return Decision(
+            before=before,
+            session=session,
+            revision=revision,
+            wake_at_ms=wake_at,
+            at_ms=loaded.now_ms,
+            program=loaded.program,
+            decided=tuple(every),
+            done=tuple(key for each in every for key in each.commit.outbox_done),
+            answers=tuple(answers),
+            failures=tuple(failures),
+        )
+
+    def _writes(self, thread_id: str, loaded: Loaded, decision: Decision) -> Writes:
+        before, session = decision.before, decision.session
+        place = ANY if loaded.program is None else loaded.program.place
+        tasks = [
+            (task, place_of(task.effect, place, self._host))
+            for each in decision.decided
+            for task in each.outbox
+            if not isinstance(task.effect, LOCAL)
+        ]
+        run_before = None if before.run is None else before.run.run_id
+        run = None if session.run is None else session.run.run_id
+        holder = None if loaded.holder is None else loaded.holder.node_id
+        node_id = None if run is None else holder if run == run_before else self.node_id
+        woken = (loaded.wake_at_ms, decision.wake_at_ms)
+        going_on = (before.run, before.claim, before.check, session.claim, session.check)
+        elsewhere = holder is not None and holder != self.node_id
+        busy = elsewhere or any(each is not None for each in going_on[1:]) or bool(before.waits)
+        return Writes(
+            commits=tuple(_stored(each) for each in decision.decided),
+            places={task.key: where for task, where in tasks},
+            run_id=run,
+            node_id=node_id,
+            turn=waits_for_turn(session),
+            settled=run_before is not None and run != run_before,
+            told=busy,
+            jobs=jobs_of(thread_id, before, session, tasks, place=place, woken=woken),
+        )
+
+
+def _stored(decided: Decided) -> Commit:
+    """Return what is written of an event: a start is done here or never."""
+    local = {task.key for task in decided.outbox if isinstance(task.effect, LOCAL)}
+    if not local:
+        return decided.commit
+    kept = tuple(effect for effect in decided.commit.outbox if effect.key not in local)
+    return replace(decided.commit, outbox=kept)
+
+
+def _is_there(last: Decision, loaded: Loaded) -> bool:
+    """Tell whether what was decided before is what was committed: as a whole or not at all."""
+    first = last.decided[0].commit
+    known = loaded.known.get(first.event_id)
+    return known is not None and known.revision == first.expected_revision + 1

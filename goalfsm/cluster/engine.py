@@ -1,0 +1,227 @@
+"""A node in the embedder's own process: goals in PostgreSQL, worked on beside other nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final, Self
+
+import structlog
+
+from goalfsm.cluster.host import hostname
+from goalfsm.cluster.jobs import ANY
+from goalfsm.cluster.mail import notifications
+from goalfsm.cluster.node import Node, Options, Reached
+from goalfsm.cluster.postgres_nodes import PostgresNodes
+from goalfsm.cluster.postgres_tx import Connection, PostgresTransactions, pool_of
+from goalfsm.cluster.procrastinate_jobs import ProcrastinateJobs
+from goalfsm.cluster.setup import prepare
+from goalfsm.daemon.config import WorkerSource, given_worker
+from goalfsm.daemon.logs import be_quiet
+from goalfsm.daemon.remote.socket_path import socket_for
+from goalfsm.daemon.signals import GRACE_S
+from goalfsm.daemon.stages.scheduler import MAX_RUNS
+from goalfsm.errors import StoreClosed
+from goalfsm.goal.model import ACTIVE
+from goalfsm.session.policy import Policy
+from goalfsm.session.wake import next_wake
+from goalfsm.session.work import queued
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+    from types import TracebackType
+
+    from goalfsm.daemon.flow.notices import Notice
+    from goalfsm.daemon.stages.callbacks import Callback
+    from goalfsm.daemon.stages.verifiers import VerifierFunction
+    from goalfsm.goal.machine import GoalMachine
+    from goalfsm.session.events import Event
+    from goalfsm.session.state import Reply, Session
+    from goalfsm.views.status import Status
+
+CONNECTIONS: Final = 8
+"""How many connections a node opens at most, besides three that listen."""
+_LOOK_S: Final = 0.1
+
+_log = structlog.get_logger(__name__)
+
+
+class ClusterEngine:
+    """Works on the goals of a PostgreSQL database while it is entered, beside other nodes.
+
+    ``async with ClusterEngine("postgresql://…", workers=worker) as engine`` serves its places until
+    it is left. All methods belong to the loop that entered it. Needs the extra ``cluster``.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        workers: WorkerSource | None = None,
+        policy: Policy | None = None,
+        machine: GoalMachine | None = None,
+        callbacks: Mapping[str, Callback] | None = None,
+        verifiers: Mapping[str, VerifierFunction] | None = None,
+        on_fault: Callable[[str, Exception], None] | None = None,
+        places: Collection[str] = (ANY,),
+        name: str = "",
+        max_runs: int = MAX_RUNS,
+        grace_s: float = GRACE_S,
+    ) -> None:
+        """Prepare a node; nothing is opened or started before it is entered.
+
+        ``workers``, ``policy``, ``machine``, ``callbacks``, ``verifiers``, ``on_fault``,
+        ``max_runs`` and ``grace_s`` (seconds) are those of `goalfsm.Engine`; all nodes that serve
+        a place need the same callbacks and verifiers. A thread that is first spoken to here, and
+        that ``workers`` run, belongs to the first of ``places``. ``name`` is what people see, the
+        host's by default.
+        """
+        from goalfsm import __version__  # noqa: PLC0415  it is read from the distribution
+
+        self._dsn = dsn
+        self._grace_s = grace_s
+        self._options = Options(
+            name=name or hostname(),
+            places=tuple(places),
+            max_runs=max_runs,
+            version=__version__,
+            policy=policy or Policy(),
+            machine=machine,
+            workers=workers,
+            callbacks=dict(callbacks or {}),
+            verifiers=dict(verifiers or {}),
+            on_fault=on_fault,
+        )
+        self._connection: Connection | None = None
+        self._nodes: PostgresNodes | None = None
+        self._made: Node | None = None
+        self._living: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._closed = asyncio.Event()
+        self._homed: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        """Make the database ready, register the node and begin to work; raises `StoreError`."""
+        be_quiet()
+        await asyncio.to_thread(prepare, self._dsn)
+        connection = self._connection = pool_of(self._dsn, most=CONNECTIONS)
+        await connection.pool.open()
+        jobs = ProcrastinateJobs(connection)
+        nodes = self._nodes = PostgresNodes(connection)
+        reached = Reached(
+            transactions=PostgresTransactions(connection, jobs),
+            nodes=nodes,
+            jobs=jobs,
+            listen=lambda: notifications(self._dsn),
+        )
+        node = self._made = Node(reached, self._options, socket=socket_for(f"{self._dsn}#node"))
+        try:
+            await node.begin()
+        except BaseException:
+            await self._close(0.0)
+            raise
+        self._living = asyncio.get_running_loop().create_task(node.live())
+        _log.info("node started", node=self._options.name, places=self._options.places)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop, unless that has been done."""
+        await self.stop(self._grace_s)
+
+    async def stop(self, grace_s: float = GRACE_S) -> None:
+        """Take no further turn; those that run have ``grace_s`` seconds, then go on elsewhere."""
+        self.stop_soon(grace_s)
+        await self._closed.wait()
+
+    def stop_soon(self, grace_s: float = GRACE_S) -> None:
+        """Begin to stop; see `stop`. A second call can only shorten the grace."""
+        if self._stopping is None:
+            self._stopping = asyncio.get_running_loop().create_task(self._close(grace_s))
+        elif grace_s <= 0:
+            self._node.end_runs()
+
+    async def wait(self) -> None:
+        """Return when the node has stopped."""
+        await self._closed.wait()
+
+    async def submit(self, thread_id: str, event: Event, event_id: str | None = None) -> Reply:
+        """Decide an event from outside; return the reply when both are durable.
+
+        An ``event_id`` that was used before changes nothing and gets the first reply again. Raises
+        `StoreError` where the database cannot be reached.
+        """
+        node = self._node
+        workers = self._options.workers
+        if thread_id not in self._homed and given_worker(thread_id, workers) is not None:
+            assert self._nodes is not None  # noqa: S101  a node has them
+            await self._nodes.give_home(thread_id, self._options.places[0])
+            self._homed.add(thread_id)
+        return await node.service.submit(thread_id, event, event_id)
+
+    def follow(self, thread_id: str) -> AsyncGenerator[Notice, None]:
+        """Yield what happens to the thread from now on: first where it stands; `Ended` is last.
+
+        What is decided elsewhere is told as a change of the status.
+        """
+        return self._node.service.follow(thread_id)
+
+    async def settled(self, thread_id: str) -> Session:
+        """Return the session when its goal has left active, or nothing follows by itself.
+
+        Raises `StoreError` when the node stops before.
+        """
+        while True:
+            self._node.service.check_open()
+            session = await self._node.service.session(thread_id)
+            if _is_settled(session) and not await self._is_open(thread_id):
+                return session
+            await asyncio.sleep(_LOOK_S)
+
+    async def session(self, thread_id: str) -> Session:
+        """Return the thread's session as it stands now; a new one when there is none."""
+        return await self._node.service.session(thread_id)
+
+    async def status(self, thread_id: str) -> Status:
+        """Return the thread as every surface shows it."""
+        return await self._node.service.status(thread_id)
+
+    async def _is_open(self, thread_id: str) -> bool:
+        assert self._nodes is not None  # noqa: S101  a node has them
+        return await self._nodes.has_open(thread_id)
+
+    async def _close(self, grace_s: float) -> None:
+        node = self._made
+        try:
+            if node is not None:
+                node.stop_soon()
+                if self._living is not None:
+                    await asyncio.gather(self._living, return_exceptions=True)
+                await node.finish(grace_s)
+        finally:
+            if self._connection is not None:
+                with contextlib.suppress(Exception):
+                    await self._connection.pool.close(timeout=5.0)
+            self._closed.set()
+
+    @property
+    def _node(self) -> Node:
+        if self._made is None:
+            raise StoreClosed("the node has not been entered", hint="Use it by `async with`.")
+        return self._made
+
+
+def _is_settled(session: Session) -> bool:
+    """Tell whether nothing of the thread runs, waits for a turn or is due."""
+    if session.run is not None or queued(session) is not None:
+        return False
+    if session.goal is None or session.goal.status != ACTIVE:
+        return True
+    return next_wake(session) is None
+
+
+__all__ = ["ClusterEngine"]

@@ -1,0 +1,111 @@
+"""News of threads that have something going on here: a notification wakes, a poll is the net."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+import structlog
+
+from goalfsm.cluster.postgres_tx import CHANNEL, configure
+from goalfsm.errors import GoalError, StoreError, described
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+
+POLL_S: Final = 1.0
+"""How often threads with something going on are looked at without a notification."""
+_AGAIN_S: Final = 0.5
+
+_log = structlog.get_logger(__name__)
+
+
+class Mail:
+    """Has a node look at a thread when somebody else has decided about it."""
+
+    def __init__(
+        self,
+        notifications: Callable[[], AsyncIterator[str]],
+        *,
+        going_on: Callable[[], Collection[str]],
+        revisions: Callable[[Collection[str]], Awaitable[dict[str, int]]],
+        seen: Callable[[str], int],
+        look: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """Call ``look(thread_id)`` for threads that are ``going_on`` and have news.
+
+        ``notifications()`` yields threads until the connection is gone. ``revisions`` says how far
+        threads are, ``seen`` how far they were when last looked at.
+        """
+        self._notifications = notifications
+        self._going_on = going_on
+        self._revisions = revisions
+        self._seen = seen
+        self._look = look
+        self._looking: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()
+
+    async def listen(self) -> None:
+        """Follow notifications until cancelled; connect again as often as it takes."""
+        while True:
+            try:
+                async for thread_id in self._notifications():
+                    if thread_id in self._going_on():
+                        self.arrived(thread_id)
+            except (psycopg.Error, OSError) as error:
+                _log.debug("notifications stopped", error=described(error))
+            await asyncio.sleep(_AGAIN_S)
+
+    async def poll(self) -> None:
+        """Look at what is going on every now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            threads = list(self._going_on())
+            if not threads:
+                continue
+            with contextlib.suppress(StoreError):
+                for thread_id, revision in (await self._revisions(threads)).items():
+                    if revision > self._seen(thread_id):
+                        self.arrived(thread_id)
+
+    def arrived(self, thread_id: str) -> None:
+        """Look at the thread; once more afterwards, where it is being looked at just now."""
+        if thread_id in self._looking:
+            self._again.add(thread_id)
+            return
+        task = asyncio.get_running_loop().create_task(self._read(thread_id))
+        self._looking[thread_id] = task
+
+    async def _read(self, thread_id: str) -> None:
+        try:
+            while True:
+                self._again.discard(thread_id)
+                try:
+                    await self._look(thread_id)
+                except GoalError as error:
+                    _log.debug("mail is read later", thread_id=thread_id, code=error.code)
+                if thread_id not in self._again:
+                    return
+        finally:
+            del self._looking[thread_id]
+
+    async def close(self) -> None:
+        """Stop looking."""
+        tasks = list(self._looking.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def notifications(dsn: str) -> AsyncIterator[str]:
+    """Yield the threads that notifications name, on a connection of their own."""
+    connection: psycopg.AsyncConnection[Any] = await psycopg.AsyncConnection.connect(
+        dsn, autocommit=True, connect_timeout=3
+    )
+    async with connection:
+        await configure(connection)
+        await connection.execute(f"LISTEN {CHANNEL}")
+        async for told in connection.notifies():
+            yield told.payload

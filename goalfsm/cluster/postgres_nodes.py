@@ -1,0 +1,266 @@
+"""The table of nodes, and what a node reads and writes beside the threads, in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from goalfsm.cluster.jobs import Job, effect_job, timer_job, turn_job
+from goalfsm.cluster.lease import Other, Registration, Renewed
+from goalfsm.cluster.postgres_tx import NOW_MS, Connection, statements
+from goalfsm.cluster.tx import LEASE_MS
+from goalfsm.store.limits import bounded, surplus
+from goalfsm.store.rows import OpenEffect, Transcript
+
+if TYPE_CHECKING:
+    import psycopg
+
+_REGISTER: Final = f"""
+INSERT INTO goalfsm.node
+    (node_id, name, host, pid, address, places, max_runs, rules_version, version, since_ms, seen_ms)
+SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, now_ms, now_ms FROM (SELECT {NOW_MS} AS now_ms) t
+RETURNING seen_ms"""
+_RENEW: Final = f"""
+WITH mine AS (
+    UPDATE goalfsm.node SET seen_ms = {NOW_MS}
+    WHERE node_id = %s AND seen_ms > {NOW_MS} - {LEASE_MS} RETURNING seen_ms)
+SELECT mine.seen_ms, n.node_id, n.seen_ms
+FROM mine LEFT JOIN goalfsm.node n ON n.node_id <> %s
+    AND n.seen_ms > mine.seen_ms - {20 * LEASE_MS}"""
+_REMOVE: Final = "DELETE FROM goalfsm.node WHERE node_id = %s"
+_ADDRESS: Final = "SELECT address FROM goalfsm.node WHERE node_id = %s AND host = %s"
+_CLAIM: Final = f"""
+UPDATE goalfsm.outbox o SET node_id = %s
+WHERE o.key = %s AND o.done_at_ms IS NULL AND (o.node_id IS NULL OR o.node_id = %s
+    OR NOT EXISTS (SELECT 1 FROM goalfsm.node n
+        WHERE n.node_id = o.node_id AND n.seen_ms > {NOW_MS} - {LEASE_MS}))
+RETURNING o.seq, o.thread_id, o.revision, o.at_ms, o.key, o.kind, o.payload"""
+_MAIL: Final = """
+SELECT seq, thread_id, revision, at_ms, key, kind, payload FROM goalfsm.outbox
+WHERE thread_id = %s AND done_at_ms IS NULL AND kind IN ('EndRun', 'DeliverSteering')
+ORDER BY seq"""
+_REVISIONS: Final = "SELECT thread_id, revision FROM goalfsm.session WHERE thread_id = ANY(%s)"
+_MARK: Final = f"""
+UPDATE goalfsm.outbox SET done_at_ms = {NOW_MS} WHERE key = ANY(%s) AND done_at_ms IS NULL"""
+_SAID: Final = """
+INSERT INTO goalfsm.transcript
+    (run_id, thread_id, turn, at_ms, size, answer_bytes, stderr_bytes, answer, stderr)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (run_id) DO UPDATE SET at_ms = EXCLUDED.at_ms, size = EXCLUDED.size,
+    answer_bytes = EXCLUDED.answer_bytes, stderr_bytes = EXCLUDED.stderr_bytes,
+    answer = EXCLUDED.answer, stderr = EXCLUDED.stderr"""
+_SIZES: Final = """
+SELECT seq, size FROM goalfsm.transcript WHERE thread_id = %s ORDER BY turn DESC, seq DESC"""
+_LAST_SAID: Final = """
+SELECT run_id, thread_id, turn, at_ms, answer, stderr, answer_bytes, stderr_bytes
+FROM goalfsm.transcript WHERE thread_id = %s ORDER BY turn DESC, seq DESC LIMIT 1"""
+_PROGRAM: Final = """
+INSERT INTO goalfsm.worker (thread_id, place, config) VALUES (%s, %s, %s)
+ON CONFLICT (thread_id) DO UPDATE SET place = EXCLUDED.place, config = EXCLUDED.config"""
+
+_HOME: Final = """
+INSERT INTO goalfsm.worker (thread_id, place, config) VALUES (%s, %s, ''::bytea)
+ON CONFLICT (thread_id) DO NOTHING"""
+_HAS_OPEN: Final = """
+SELECT EXISTS (SELECT 1 FROM goalfsm.outbox WHERE thread_id = %s AND done_at_ms IS NULL)"""
+
+# The sweep: what is open and has nobody. A run whose node is gone, a turn that waits, a timer that
+# is due, an effect that nobody is at.
+_NOW_MS: Final = "(extract(epoch FROM now()) * 1000)::bigint"
+"""The beginning of the transaction: an index can be used with it, and it is never too late."""
+_TURNS: Final = f"""
+SELECT s.thread_id, coalesce(w.place, 'any')
+FROM goalfsm.session s
+LEFT JOIN goalfsm.worker w ON w.thread_id = s.thread_id
+LEFT JOIN goalfsm.node n ON n.node_id = s.node_id
+WHERE (s.turn AND w.thread_id IS NOT NULL) OR (s.run_id IS NOT NULL
+    AND coalesce(n.seen_ms, 0) <= {_NOW_MS} - {LEASE_MS})
+LIMIT %s"""
+_TURNS_OF: Final = """
+SELECT s.thread_id, coalesce(w.place, 'any')
+FROM goalfsm.session s LEFT JOIN goalfsm.worker w ON w.thread_id = s.thread_id
+WHERE s.run_id IS NOT NULL AND s.node_id = %s LIMIT %s"""
+_TIMERS: Final = f"""
+SELECT thread_id, wake_at_ms FROM goalfsm.session
+WHERE wake_at_ms <= {_NOW_MS} - 1000 LIMIT %s"""
+_EFFECTS: Final = f"""
+SELECT o.thread_id, o.key, o.place FROM goalfsm.outbox o
+LEFT JOIN goalfsm.node n ON n.node_id = o.node_id
+WHERE o.done_at_ms IS NULL AND o.kind NOT IN ('EndRun', 'DeliverSteering')
+    AND o.at_ms <= {_NOW_MS} - 1000
+    AND (o.node_id IS NULL OR coalesce(n.seen_ms, 0) <= {_NOW_MS} - {LEASE_MS})
+LIMIT %s"""
+_FORGET: Final = f"""
+DELETE FROM goalfsm.node n WHERE n.seen_ms < {NOW_MS} - 86400000
+    AND NOT EXISTS (SELECT 1 FROM goalfsm.session s WHERE s.node_id = n.node_id)"""
+_SWEEPER: Final = "SELECT pg_try_advisory_xact_lock(7310301)"
+_MOST: Final = 1_000
+
+
+class PostgresNodes:
+    """`goalfsm.cluster.lease.Nodes`, and the floor that a node stands on."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Take connections from a pool."""
+        self._connection = connection
+
+    async def register(self, node: Registration) -> int:
+        """Add the node; return the server's clock."""
+        row = await self._one(
+            _REGISTER,
+            (
+                *(node.node_id, node.name, node.host, node.pid, node.address),
+                *(list(node.places), node.max_runs, node.rules_version, node.version),
+            ),
+        )
+        assert row is not None  # noqa: S101  an insert returns its row
+        return int(row[0])
+
+    async def renew(self, node_id: str) -> Renewed | None:
+        """Say that the node lives; None where its lease has run out."""
+        rows = await self._rows(_RENEW, (node_id, node_id))
+        if not rows:
+            return None
+        now_ms = rows[0][0]
+        others = tuple(
+            Other(other, (seen_ms + LEASE_MS - now_ms) / 1000)
+            for _, other, seen_ms in rows
+            if other is not None
+        )
+        return Renewed(now_ms, others)
+
+    async def remove(self, node_id: str) -> None:
+        """Take the node away."""
+        await self._rows(_REMOVE, (node_id,), has_rows=False)
+
+    async def address_of(self, node_id: str, host: str) -> str | None:
+        """Return what the programs of a node know it by, None for one of another host."""
+        row = await self._one(_ADDRESS, (node_id, host))
+        return None if row is None else str(row[0])
+
+    # What a node does beside deciding.
+
+    async def claim(self, key: str, node_id: str) -> OpenEffect | None:
+        """Take an effect for a node; None where it is done, or another living node is at it."""
+        row = await self._one(_CLAIM, (node_id, key, node_id))
+        return None if row is None else _effect(row)
+
+    async def mail(self, thread_id: str) -> list[OpenEffect]:
+        """Return the effects that wait for the node that has the thread's run."""
+        return [_effect(row) for row in await self._rows(_MAIL, (thread_id,))]
+
+    async def revisions(self, thread_ids: Collection[str]) -> dict[str, int]:
+        """Return how far these threads are."""
+        rows = await self._rows(_REVISIONS, (list(thread_ids),))
+        return dict(rows)
+
+    async def mark(self, keys: Collection[str]) -> None:
+        """Record that effects were done."""
+        await self._rows(_MARK, (list(keys),), has_rows=False)
+
+    async def keep(self, transcript: Transcript) -> None:
+        """Keep what a run said, and as many of the thread's others as a store keeps."""
+        kept = bounded(transcript)
+        size = len(kept.answer) + len(kept.stderr)
+        async with statements(self._connection) as connection:
+            await connection.execute(
+                _SAID,
+                (
+                    *(kept.run_id, kept.thread_id, kept.turn, kept.at_ms, size),
+                    *(kept.answer_bytes, kept.stderr_bytes, kept.answer, kept.stderr),
+                ),
+            )
+            rows = await (await connection.execute(_SIZES, (kept.thread_id,))).fetchall()
+            gone = [seq for seq, _ in rows[surplus([size for _, size in rows]) :]]
+            if gone:
+                await connection.execute(
+                    "DELETE FROM goalfsm.transcript WHERE seq = ANY(%s)", (gone,)
+                )
+
+    async def last_said(self, thread_id: str) -> Transcript | None:
+        """Return what the thread's last turn said."""
+        row = await self._one(_LAST_SAID, (thread_id,))
+        if row is None:
+            return None
+        run_id, thread_id, turn, at_ms, answer, stderr, answer_bytes, stderr_bytes = row
+        return Transcript(
+            thread_id=thread_id,
+            run_id=run_id,
+            turn=turn,
+            at_ms=at_ms,
+            answer=answer,
+            stderr=stderr,
+            answer_bytes=answer_bytes,
+            stderr_bytes=stderr_bytes,
+        )
+
+    async def put_program(self, thread_id: str, place: str, config: bytes) -> None:
+        """Store who runs a thread's turns, and where."""
+        await self._rows(_PROGRAM, (thread_id, place, config), has_rows=False)
+
+    async def give_home(self, thread_id: str, place: str) -> None:
+        """Say where the thread's turns run, where nobody has said that."""
+        await self._rows(_HOME, (thread_id, place), has_rows=False)
+
+    async def has_open(self, thread_id: str) -> bool:
+        """Tell whether an effect of the thread is still to be done."""
+        row = await self._one(_HAS_OPEN, (thread_id,))
+        return row is not None and bool(row[0])
+
+    # The sweep.
+
+    async def left(self) -> list[Job] | None:
+        """Return the jobs that the state asks for; None where another node looks just now."""
+        async with statements(self._connection) as connection:
+            got = await (await connection.execute(_SWEEPER)).fetchone()
+            if got is None or not got[0]:
+                return None
+            turns = await _all(connection, _TURNS)
+            timers = await _all(connection, _TIMERS)
+            effects = await _all(connection, _EFFECTS)
+        return [
+            *(turn_job(thread_id, place) for thread_id, place in turns),
+            *(timer_job(thread_id, at_ms) for thread_id, at_ms in timers),
+            *(effect_job(thread_id, key, place) for thread_id, key, place in effects),
+        ]
+
+    async def runs_of(self, node_id: str) -> list[Job]:
+        """Return the jobs that take a node's open runs over."""
+        rows = await self._rows(_TURNS_OF, (node_id, _MOST))
+        return [turn_job(thread_id, place) for thread_id, place in rows]
+
+    async def forget(self) -> None:
+        """Delete what nobody asks for any more."""
+        await self._rows(_FORGET, (), has_rows=False)
+
+    async def _rows(
+        self, statement: str, given: Sequence[Any], *, has_rows: bool = True
+    ) -> list[tuple[Any, ...]]:
+        async with statements(self._connection) as connection:
+            cursor = await connection.execute(statement, given)
+            return list(await cursor.fetchall()) if has_rows else []
+
+    async def _one(self, statement: str, given: Sequence[Any]) -> tuple[Any, ...] | None:
+        rows = await self._rows(statement, given)
+        return rows[0] if rows else None
+
+
+async def _all(
+    connection: psycopg.AsyncConnection[tuple[Any, ...]], statement: str
+) -> list[tuple[Any, ...]]:
+    cursor = await connection.execute(statement, (_MOST,))
+    rows: list[tuple[Any, ...]] = await cursor.fetchall()
+    return rows
+
+
+def _effect(row: tuple[Any, ...]) -> OpenEffect:
+    seq, thread_id, revision, at_ms, key, kind, payload = row
+    return OpenEffect(
+        seq=seq,
+        thread_id=thread_id,
+        revision=revision,
+        at_ms=at_ms,
+        key=key,
+        kind=kind,
+        payload=payload,
+    )

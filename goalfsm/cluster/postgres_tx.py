@@ -1,0 +1,315 @@
+"""Transactions in PostgreSQL: two round trips, one to lock and read, one to write and commit.
+
+The load ends with a synchronisation of its own: inside a pipeline the server would not end the
+session of a process that was stopped there, and its row lock would stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from goalfsm.cluster.tx import LEASE_MS, Holder, Known, Loaded, Program, Writes
+from goalfsm.errors import OutcomeUnknown, StoreUnavailable
+from goalfsm.session.state import RULES_VERSION
+from goalfsm.text import line
+
+if TYPE_CHECKING:
+    from goalfsm.cluster.jobs import Jobs
+    from goalfsm.store.rows import Commit
+
+Rows = list[tuple[Any, ...]]
+
+CHANNEL: Final = "goalfsm"
+"""The channel of notifications; their text is the thread."""
+STALLED_MS: Final = 2_000
+"""How long a transaction may stand still before the server ends it, with the locks that it has."""
+NOW_MS: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+"""The server's clock as it is, not as it was when the transaction began."""
+
+_LOCK: Final = """
+SELECT revision, state, rules_version, wake_at_ms, updated_at_ms, run_id, node_id
+FROM goalfsm.session WHERE thread_id = %s FOR UPDATE"""
+_LOCK_NEW: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 7))"
+# A statement of its own: what others committed while the lock was waited for is in its snapshot.
+_BESIDE: Final = f"""
+SELECT {NOW_MS}, w.place, w.config, n.seen_ms
+FROM (SELECT %s::text AS thread_id) t
+LEFT JOIN goalfsm.worker w ON w.thread_id = t.thread_id
+LEFT JOIN goalfsm.session s ON s.thread_id = t.thread_id
+LEFT JOIN goalfsm.node n ON n.node_id = s.node_id"""
+_KNOWN: Final = """
+SELECT j.event_id, j.revision, a.reply
+FROM goalfsm.journal j LEFT JOIN goalfsm.answer a ON a.inbox_id = j.event_id
+WHERE j.thread_id = %s AND j.event_id = ANY(%s)"""
+_OPEN: Final = "SELECT key FROM goalfsm.outbox WHERE key = ANY(%s) AND done_at_ms IS NULL"
+
+_INSERT: Final = """
+INSERT INTO goalfsm.session
+    (revision, status, wake_at_ms, updated_at_ms, rules_version, run_id, node_id, turn, state,
+     thread_id)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
+_UPDATE: Final = """
+UPDATE goalfsm.session
+SET revision = %s, status = %s, wake_at_ms = %s, updated_at_ms = %s, rules_version = %s,
+    run_id = %s, node_id = %s, turn = %s, state = %s
+WHERE thread_id = %s"""
+_JOURNAL: Final = """
+INSERT INTO goalfsm.journal
+    (thread_id, revision, event_id, at_ms, rules_version, kind, digest, event, decision)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"""
+_OUTBOX: Final = """
+INSERT INTO goalfsm.outbox (key, thread_id, revision, at_ms, kind, place, payload)
+VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (key) DO NOTHING"""
+_HISTORY: Final = "INSERT INTO goalfsm.history (thread_id, entry) VALUES (%s, %s)"
+_ANSWER: Final = """
+INSERT INTO goalfsm.answer (inbox_id, thread_id, at_ms, revision, reply)
+VALUES (%s, %s, %s, %s, %s) ON CONFLICT (inbox_id) DO NOTHING"""
+_DONE: Final = """
+UPDATE goalfsm.outbox SET done_at_ms = %s WHERE key = ANY(%s) AND done_at_ms IS NULL"""
+_SETTLED: Final = """
+UPDATE goalfsm.outbox SET done_at_ms = %s
+WHERE thread_id = %s AND done_at_ms IS NULL AND kind IN ('EndRun', 'DeliverSteering')"""
+_TELL: Final = f"SELECT pg_notify('{CHANNEL}', %s)"
+
+_LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
+
+
+class Connection(NamedTuple):
+    """How the server is reached; ``timeout_s`` is how long a connection is waited for."""
+
+    pool: AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]
+    timeout_s: float = 5.0
+
+
+def pool_of(dsn: str, *, most: int, least: int = 1) -> Connection:
+    """Return connections to a database; open and close them by `AsyncConnectionPool`."""
+    pool: AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]] = AsyncConnectionPool(
+        dsn,
+        min_size=least,
+        max_size=most,
+        open=False,
+        configure=configure,
+        # After an outage of any length the next try comes soon: its back-off doubles up to this.
+        reconnect_timeout=2.0,
+        timeout=5.0,
+        kwargs={"prepare_threshold": 3, "connect_timeout": 3},
+    )
+    return Connection(pool)
+
+
+async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Prepare a new connection: our schema first, and an end for transactions that stand still."""
+    await connection.execute("SET search_path = goalfsm")
+    await connection.execute(f"SET idle_in_transaction_session_timeout = {STALLED_MS}")
+    await connection.execute("SET lock_timeout = '10s'")
+    await connection.execute("SET synchronous_commit = on")
+    await connection.commit()
+
+
+class PostgresTx:
+    """One transaction on one connection."""
+
+    def __init__(
+        self, connection: psycopg.AsyncConnection[tuple[Any, ...]], jobs: Jobs[PostgresTx]
+    ) -> None:
+        """Work on ``connection``; enqueue by ``jobs``."""
+        self.connection = connection
+        self._jobs = jobs
+
+    async def load(
+        self, thread_id: str, *, event_ids: Collection[str] = (), keys: Collection[str] = ()
+    ) -> Loaded:
+        """Lock the thread and return how it stands."""
+        loaded = await self._load(thread_id, event_ids, keys)
+        if loaded is None:
+            # Nothing to lock: whoever begins the thread waits here.
+            await self.connection.execute(_LOCK_NEW, (thread_id,))
+            loaded = await self._load(thread_id, event_ids, keys, is_locked=True)
+        assert loaded is not None  # noqa: S101  under the lock there is something or nothing
+        return loaded
+
+    async def _load(
+        self,
+        thread_id: str,
+        event_ids: Collection[str],
+        keys: Collection[str],
+        *,
+        is_locked: bool = False,
+    ) -> Loaded | None:
+        connection = self.connection
+        async with connection.pipeline():
+            locked = await connection.execute(_LOCK, (thread_id,), binary=True)
+            beside = await connection.execute(_BESIDE, (thread_id,), binary=True)
+            known, still_open = None, None
+            if event_ids:
+                known = await connection.execute(_KNOWN, (thread_id, list(event_ids)), binary=True)
+            if keys:
+                still_open = await connection.execute(_OPEN, (list(keys),))
+        row = await locked.fetchone()
+        if row is None and not is_locked:
+            return None
+        now_ms, place, config, seen_ms = _only(await beside.fetchall())
+        revision, state, rules_version, wake_at_ms, last_ms, run_id, node_id = row or _NOTHING
+        holder = None
+        if run_id is not None:
+            seen_ms = seen_ms or 0
+            alive = now_ms - seen_ms < LEASE_MS
+            holder = Holder(node_id or "", seen_ms, alive)
+        return Loaded(
+            revision=revision,
+            state=state,
+            rules_version=rules_version,
+            wake_at_ms=wake_at_ms,
+            now_ms=max(now_ms, last_ms),
+            holder=holder,
+            program=None if place is None else Program(place, config),
+            known=await _by_id(known),
+            open=await _keys(still_open),
+        )
+
+    async def write(self, writes: Writes) -> None:
+        """Write a change; the commit follows in the same round trip."""
+        commits, connection = writes.commits, self.connection
+        last = commits[-1]
+        thread_id, at_ms = last.thread_id, last.at_ms
+        outbox = [
+            (
+                e.key,
+                thread_id,
+                c.expected_revision + 1,
+                at_ms,
+                e.kind,
+                writes.places[e.key],
+                e.payload,
+            )
+            for c in commits
+            for e in c.outbox
+        ]
+        done = [key for each in commits for key in each.outbox_done]
+        history = [(thread_id, entry) for each in commits for entry in each.history]
+        answers = [
+            (c.inbox_id, thread_id, at_ms, c.expected_revision + 1, c.reply)
+            for c in commits
+            if c.inbox_id is not None
+        ]
+        session = (
+            last.expected_revision + 1,
+            last.status,
+            last.wake_at_ms,
+            at_ms,
+            RULES_VERSION,
+            writes.run_id,
+            writes.node_id,
+            writes.turn,
+            last.state,
+            thread_id,
+        )
+        is_new = commits[0].expected_revision == 0
+        async with connection.pipeline():
+            await connection.execute(_INSERT if is_new else _UPDATE, session)
+            for each in commits:
+                await connection.execute(_JOURNAL, _row(each))
+            await self._each(_OUTBOX, outbox)
+            await self._each(_HISTORY, history)
+            await self._each(_ANSWER, answers)
+            if done:
+                await connection.execute(_DONE, (at_ms, done))
+            if writes.settled:
+                await connection.execute(_SETTLED, (at_ms, thread_id))
+            if writes.jobs:
+                await self._jobs.enqueue(self, writes.jobs)
+            if writes.told:
+                await connection.execute(_TELL, (thread_id,))
+
+    async def _each(self, statement: LiteralString, rows: Sequence[tuple[Any, ...]]) -> None:
+        for row in rows:
+            await self.connection.execute(statement, row)
+
+
+class PostgresTransactions:
+    """Transactions on connections of a pool."""
+
+    def __init__(self, connection: Connection, jobs: Jobs[PostgresTx]) -> None:
+        """Take connections from the pool; enqueue by ``jobs``."""
+        self._connection = connection
+        self._jobs = jobs
+
+    @contextlib.asynccontextmanager
+    async def begin(self) -> AsyncGenerator[PostgresTx]:
+        """Run the block as one transaction."""
+        committing = False
+        try:
+            async with self._connection.pool.connection(self._connection.timeout_s) as connection:
+                yield PostgresTx(connection, self._jobs)
+                committing = True
+                await connection.commit()
+        except psycopg.IntegrityError as error:
+            # Somebody has written the very same event meanwhile: it is looked for again.
+            raise OutcomeUnknown(_said(error)) from error
+        except _LOST as error:
+            if committing:
+                raise OutcomeUnknown(_said(error)) from error
+            raise unavailable(error) from error
+        except psycopg.Error as error:
+            raise unavailable(error) from error
+
+
+@contextlib.asynccontextmanager
+async def statements(
+    connection: Connection,
+) -> AsyncIterator[psycopg.AsyncConnection[tuple[Any, ...]]]:
+    """Give a connection for statements that are committed at the end of the block."""
+    try:
+        async with connection.pool.connection(connection.timeout_s) as one:
+            yield one
+    except (psycopg.Error, PoolTimeout) as error:
+        raise unavailable(error) from error
+
+
+def unavailable(error: Exception) -> StoreUnavailable:
+    """Return what a failure of the server is to everybody above."""
+    return StoreUnavailable(
+        f"PostgreSQL: {_said(error)}",
+        hint="Is the server up, and reached from here? Nothing was written.",
+    )
+
+
+def _said(error: Exception) -> str:
+    return line(str(error)) or type(error).__name__
+
+
+_NOTHING: Final = (0, None, 0, None, 0, None, None)
+
+
+def _only(rows: Rows) -> tuple[Any, ...]:
+    (row,) = rows
+    return row
+
+
+async def _by_id(cursor: psycopg.AsyncCursor[tuple[Any, ...]] | None) -> dict[str, Known]:
+    if cursor is None:
+        return {}
+    return {row[0]: Known(row[1], row[2]) for row in await cursor.fetchall()}
+
+
+async def _keys(cursor: psycopg.AsyncCursor[tuple[Any, ...]] | None) -> frozenset[str]:
+    return frozenset() if cursor is None else frozenset(r[0] for r in await cursor.fetchall())
+
+
+def _row(commit: Commit) -> tuple[Any, ...]:
+    return (
+        commit.thread_id,
+        commit.expected_revision + 1,
+        commit.event_id,
+        commit.at_ms,
+        commit.rules_version,
+        commit.kind,
+        commit.digest,
+        commit.event,
+        commit.decision,
+    )

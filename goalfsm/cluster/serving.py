@@ -1,0 +1,85 @@
+"""What people and the programs of its turns ask of a node; `goalfsm.daemon.flow.ports.Serving`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from goalfsm.daemon.flow.authority import sealed
+from goalfsm.daemon.flow.decide import single
+from goalfsm.daemon.flow.envelopes import Envelope
+from goalfsm.daemon.flow.notices import StatusChanged
+from goalfsm.errors import StoreClosed
+from goalfsm.views.status import project
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from goalfsm.cluster.threads import ClusterThreads
+    from goalfsm.daemon.flow.notices import Notice
+    from goalfsm.daemon.host.clock import Clock, IdSource
+    from goalfsm.daemon.stages.subscriptions import Subscriptions
+    from goalfsm.session.events import Event
+    from goalfsm.session.state import Reply, Session
+    from goalfsm.views.status import Status
+
+
+class ClusterService:
+    """Answers from outside; it dispatches and performs nothing itself."""
+
+    def __init__(
+        self,
+        threads: ClusterThreads,
+        subscriptions: Subscriptions,
+        clock: Clock,
+        ids: IdSource,
+        *,
+        over: asyncio.Event,
+    ) -> None:
+        """Refuse everything once ``over`` is set."""
+        self._threads = threads
+        self._subscriptions = subscriptions
+        self._clock = clock
+        self._ids = ids
+        self._over = over
+
+    async def submit(self, thread_id: str, event: Event, event_id: str | None = None) -> Reply:
+        """Decide an event from outside; return the reply when both are durable.
+
+        An ``event_id`` that was used before changes nothing and gets the first reply again. Raises
+        `StoreError` where the database cannot be reached.
+        """
+        self.check_open()
+        envelope = Envelope(
+            single(sealed(event)), event_id=event_id or self._ids.new_id(), outside=True
+        )
+        return await asyncio.shield(self._threads.take(thread_id, envelope))
+
+    async def follow(
+        self, thread_id: str, *, successor: int | None = None
+    ) -> AsyncGenerator[Notice, None]:
+        """Yield what happens to the thread from now on: first where it stands."""
+        del successor
+        self.check_open()
+        follower = self._subscriptions.follow(thread_id)
+        try:
+            yield StatusChanged(thread_id=thread_id, status=await self.status(thread_id))
+            async for notice in follower:
+                yield notice
+        finally:
+            self._subscriptions.leave(follower)
+
+    async def session(self, thread_id: str) -> Session:
+        """Return the thread's session as it stands now; a new one when there is none."""
+        _, session = await self._threads.look(thread_id)
+        return session
+
+    async def status(self, thread_id: str) -> Status:
+        """Return the thread as every surface shows it."""
+        session = await self.session(thread_id)
+        return project(session, self._clock.now_ms(), thread_id=thread_id)
+
+    def check_open(self) -> None:
+        """Raise where the node has stopped."""
+        if self._over.is_set():
+            raise StoreClosed("the node has stopped", hint="Start it again.")

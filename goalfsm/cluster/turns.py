@@ -1,0 +1,193 @@
+"""Turn jobs: open the thread's run, have it run here, until nothing follows on.
+
+A job says only that the thread may have a turn to begin. Under the thread's lock it shows whether
+it has, whether another node has its run, and whether that node still lives: the run of a node that
+does not is recorded as interrupted, in one commit with the beginning of the next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from goalfsm.errors import GoalError, StoreError
+from goalfsm.session import events as e
+from goalfsm.session.work import can_begin, queued
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Generator
+
+    from goalfsm.cluster.jobs import Job
+    from goalfsm.cluster.threads import ClusterThreads
+    from goalfsm.cluster.tx import Holder
+    from goalfsm.daemon.config import Assignment, Workers
+    from goalfsm.daemon.flow.holds import Holds
+    from goalfsm.daemon.flow.ports import Landed, Report, Said
+    from goalfsm.daemon.stages.dispatches import Dispatches
+    from goalfsm.daemon.stages.live_run import LiveRuns
+    from goalfsm.session.state import Session
+    from goalfsm.session.thread import Ready
+
+IN_A_ROW: Final = 16
+"""How many turns of a thread follow one another without a look at who else waits."""
+LOST: Final = "the node that ran it is gone"
+
+_log = structlog.get_logger(__name__)
+
+
+class Turns:
+    """Does turn jobs, and follows commits as far as they concern a running turn."""
+
+    def __init__(
+        self,
+        threads: ClusterThreads,
+        holds: Holds,
+        runs: LiveRuns,
+        workers: Workers,
+        dispatches: Dispatches,
+        *,
+        node_id: Callable[[], str | None],
+        alive: Callable[[], bool],
+        places: Collection[str],
+        last_words: Callable[[str], Awaitable[None]],
+        end_orphans: Callable[[str, str], Awaitable[None]],
+        report: Report,
+        most: int,
+    ) -> None:
+        """Open runs of this node while its lease is ``alive``, for threads of ``places``.
+
+        ``last_words(thread_id)`` has the prompt know what the turn before said;
+        ``end_orphans(node_id, run_id)`` ends what may be left here of another node's run. ``most``
+        is how many turns run at once.
+        """
+        self._threads = threads
+        self._holds = holds
+        self._runs = runs
+        self._workers = workers
+        self._dispatches = dispatches
+        self._node_id = node_id
+        self._alive = alive
+        self._places = frozenset(places)
+        self._last_words = last_words
+        self._end_orphans = end_orphans
+        self._report = report
+        self._most = most
+        self._in_a_row: dict[str, int] = {}
+        self.under_way = 0
+        """How many jobs are being done."""
+        self.somebody_waits = False
+        """Whether a turn waited for a place here when that was last looked at."""
+
+    def committed(self, landed: Landed) -> None:
+        """Have the running turn wind its work down where the goal has come to owe that."""
+        live = self._runs.get(landed.thread_id)
+        if live is not None:
+            live.wind_down(landed.session)
+
+    async def do(self, job: Job) -> None:
+        """Do a turn job; return when no turn of the thread runs here any more."""
+        thread_id = job.thread_id
+        if self._runs.has(thread_id):
+            return
+        self.under_way += 1
+        try:
+            if await self._begin(thread_id):
+                while (live := self._runs.get(thread_id)) is not None:
+                    await live.wait()
+        finally:
+            self.under_way -= 1
+            self._in_a_row.pop(thread_id, None)
+
+    def follow_on(
+        self, thread_id: str, assignment: Assignment, session: Session
+    ) -> Generator[Said, Ready, None]:
+        """Yield the dispatch of the turn that waits in ``session``, which the last one has left.
+
+        So the end and the next beginning are one commit: so many in a row, and only while nobody
+        waits for the place. Otherwise the turn is a job as any other.
+        """
+        work = queued(session)
+        in_a_row = self._in_a_row.get(thread_id, 0)
+        if (
+            work is None
+            or work.wind_down
+            or not can_begin(session)
+            or not self._may(thread_id)
+            or self._threads.waiting(thread_id)
+            or in_a_row >= IN_A_ROW
+            or (self.somebody_waits and self.under_way >= self._most)
+            or not self._workers.is_current(thread_id, assignment)
+        ):
+            return
+        self._in_a_row[thread_id] = in_a_row + 1
+        yield self._dispatches.intend(thread_id, assignment, work)
+
+    def _serves(self, thread_id: str) -> bool:
+        program = self._threads.program(thread_id)
+        return program is None or program.place in self._places
+
+    async def _begin(self, thread_id: str) -> bool:
+        """Open a run where one is due; return whether it was opened here."""
+        loaded, session = await self._threads.look(thread_id)
+        if not self._is_due(thread_id, session, loaded.holder) or not self._may(thread_id):
+            return False
+        assignment = await self._assignment(thread_id)
+        run = session.run
+        if run is None and assignment is None:
+            return False
+        await self._last_words(thread_id)
+        if run is not None and loaded.holder is not None:
+            _log.warning(
+                "a run is taken over", thread_id=thread_id, run_id=run.run_id, turn=run.turn
+            )
+            await self._end_orphans(loaded.holder.node_id, run.run_id)
+
+        def batch(session: Session) -> Generator[Said, Ready, None]:
+            now = self._threads.loaded(thread_id)
+            holder = None if now is None else now.holder
+            if not self._is_due(thread_id, session, holder):
+                return
+            if session.run is not None:
+                ready = yield e.RunInterrupted(
+                    run_id=session.run.run_id,
+                    detail=LOST,
+                    ended_ms=None if holder is None else holder.seen_ms or None,
+                )
+                session = ready.state
+            work = queued(session)
+            if (
+                assignment is not None
+                and work is not None
+                and can_begin(session)
+                and self._may(thread_id)
+                and self._workers.is_current(thread_id, assignment)
+            ):
+                yield self._dispatches.intend(thread_id, assignment, work)
+
+        await self._threads.run(thread_id, batch)
+        return self._runs.has(thread_id)
+
+    def _is_due(self, thread_id: str, session: Session, holder: Holder | None) -> bool:
+        """Tell whether a turn may begin, or there is a run that nobody has."""
+        if session.run is not None:
+            return self._is_left(thread_id, holder)
+        return queued(session) is not None and can_begin(session)
+
+    def _may(self, thread_id: str) -> bool:
+        return self._alive() and self._serves(thread_id) and not self._holds.stops(thread_id)
+
+    def _is_left(self, thread_id: str, holder: Holder | None) -> bool:
+        """Tell whether nobody has the thread's open run: its node is gone, or never started it."""
+        if holder is None or not holder.alive:
+            return True
+        return holder.node_id == self._node_id() and not self._runs.has(thread_id)
+
+    async def _assignment(self, thread_id: str) -> Assignment | None:
+        try:
+            return await self._workers.assignment(thread_id)
+        except StoreError:
+            raise
+        except GoalError as error:
+            self._report(thread_id, error.code, error.message, error.hint)
+            return None

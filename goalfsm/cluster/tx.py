@@ -1,0 +1,98 @@
+"""The port of a transaction on one thread: what is read under its lock, what is written with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from goalfsm.cluster.jobs import Job
+    from goalfsm.store.rows import Commit
+
+LEASE_MS: Final = 3_000
+"""How long after its last sign of life a node's runs are taken over by others."""
+
+
+class Known(NamedTuple):
+    """An event that was committed before, and what its sender was told, if that was kept."""
+
+    revision: int
+    reply: bytes | None
+
+
+class Holder(NamedTuple):
+    """The node that has a thread's open run; ``seen_ms`` is 0 for one that nobody knows."""
+
+    node_id: str
+    seen_ms: int
+    alive: bool
+
+
+class Program(NamedTuple):
+    """Who runs a thread's turns: the place, and what is stored as the worker, empty for none."""
+
+    place: str
+    config: bytes
+
+
+class Loaded(NamedTuple):
+    """A thread as it stands under its lock.
+
+    ``now_ms`` is the database's clock, never below the thread's last event. ``open`` are those of
+    the keys asked for that are still to be done.
+    """
+
+    revision: int
+    state: bytes | None
+    rules_version: int
+    wake_at_ms: int | None
+    now_ms: int
+    holder: Holder | None
+    program: Program | None
+    known: Mapping[str, Known]
+    open: frozenset[str]
+
+
+class Writes(NamedTuple):
+    """What one change of a thread writes.
+
+    ``places`` names for each effect who does it. ``node_id`` has the open run ``run_id``. ``turn``:
+    the thread waits for a turn. ``settled``: a run is over, and mail for it needs no reader.
+    ``told``: whoever else has something of the thread going on is told of the change.
+    """
+
+    commits: tuple[Commit, ...]
+    places: Mapping[str, str]
+    run_id: str | None
+    node_id: str | None
+    turn: bool
+    settled: bool
+    told: bool
+    jobs: tuple[Job, ...]
+
+
+class Tx(Protocol):
+    """One transaction."""
+
+    async def load(
+        self, thread_id: str, *, event_ids: Collection[str] = (), keys: Collection[str] = ()
+    ) -> Loaded:
+        """Lock the thread and return how it stands; its revision is 0 where there is none."""
+        ...
+
+    async def write(self, writes: Writes) -> None:
+        """Write a change of the thread that was loaded."""
+        ...
+
+
+class Transactions(Protocol):
+    """Where transactions come from."""
+
+    def begin(self) -> AbstractAsyncContextManager[Tx]:
+        """Run the block as one transaction, committed at its end and rolled back by what it raises.
+
+        Raises `StoreUnavailable` where nothing was written, `OutcomeUnknown` where the commit may
+        be there or not.
+        """
+        ...
