@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from goalfsm.cli.places import Place
-    from goalfsm.goal.model import Goal
     from goalfsm.session.events import Event
     from goalfsm.views.report import Facts
 
@@ -121,10 +120,10 @@ def report_command(place: Place, since: int | None, as_json: bool) -> None:
                 code="no_goal",
                 hint="goalfsm log shows what happened to it",
             )
-        rows = list(events_of(store, place.thread_id, since_ms=since or 0))
-        facts = gather(events_of(store, place.thread_id), session.goal)
-    found = record(session, facts, now_ms(), thread_id=place.thread_id)
-    night = None if since is None else _since(since, rows, session.goal)
+        night = None
+        if since is not None:
+            night = _since(since, list(events_of(store, place.thread_id, since_ms=since)))
+    found = record(session, now_ms(), thread_id=place.thread_id)
     if as_json:
         click.echo(json_of(found) if night is None else json_text({"record": found, **night}))
         return
@@ -134,9 +133,9 @@ def report_command(place: Place, since: int | None, as_json: bool) -> None:
             click.echo(row)
 
 
-def _since(since: int, rows: list[tuple[int, Event]], goal: Goal) -> dict[str, Any]:
+def _since(since: int, rows: list[tuple[int, Event]]) -> dict[str, Any]:
     """Return what happened from ``since`` (unix ms) on: counts, and what is worth a line."""
-    facts = gather(rows, goal)
+    facts = gather(event for _, event in rows)
     told_of = [{"at_ms": at_ms, "what": told(event)} for at_ms, event in rows if _is_notable(event)]
     return {"since_ms": since, "facts": facts, "happened": told_of}
 

@@ -23,7 +23,9 @@ FAULT_CODE: Final = "internal_error"
 BY_A_FAULT: Final = "could not be decided"
 """What every reason says by which a fault stopped a thread."""
 
-RULES_VERSION: Final = 3
+RunOutcome = Literal["open", "finished", "failed", "aborted", "timed_out", "interrupted"]
+
+RULES_VERSION: Final = 4
 """Raised whenever ``handle`` decides differently: replay compares rows of the same version."""
 
 
@@ -265,6 +267,33 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     uncharged: dict[str, int] = {}
 
 
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of a goal, open or over; ``turn`` is the number of the goal's turn, from 1."""
+
+    run_id: str
+    turn: int
+    started_ms: int
+    ended_ms: int | None = None
+    outcome: RunOutcome = "open"
+    wind_down: bool = False
+
+
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
+    """What the runs of a goal came to, added up since its beginning, or since ``since_ms``.
+
+    ``refused_claims`` failed verification or were rejected by a person. ``ledger_before`` is what
+    the thread's ledger held when the counting began.
+    """
+
+    runs: int = 0
+    finished: int = 0
+    interrupted: int = 0
+    refused_claims: int = 0
+    last_run: RunRecord | None = None
+    ledger_before: Usage = Usage()
+    since_ms: int | None = None
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Whether work goes on, and the guard that decided it.
 
@@ -293,6 +322,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     ``grant`` is what a person's limits had left for the goal that the model gave last, before any
     number of its own. ``told_word`` is the word up to which a refused claim has shown the run what
     it had not read; ``set_aside`` is the last claim that came to nothing in that way.
+    ``tally`` is None of a goal of an earlier version, until something is counted.
     ``until_late``: the goal's ``until`` has timed out before, and a person knows.
     """
 
@@ -323,6 +353,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     worker: WorkerSession | None = None
     wind_down: Literal["none", "owed", "running", "done"] = "none"
     ledger: Ledger = Ledger()
+    tally: Tally | None = None
     decision: Decision | None = None
     stopping: bool = False
     model_goals: int = 0

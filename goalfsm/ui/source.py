@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 import msgspec
 
 from goalfsm.daemon.remote import client
-from goalfsm.daemon.remote.reading import decisions_of, driver_of, events_of
+from goalfsm.daemon.remote.reading import decisions_of, driver_of
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.session import codec
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.views.explain import explain
-from goalfsm.views.report import gather, markdown, record
+from goalfsm.views.report import markdown, record
 from goalfsm.views.status import project
 
 if TYPE_CHECKING:
@@ -150,8 +150,7 @@ class Database:
             session = None if stored is None else codec.decode(stored.state)
             if session is None or session.goal is None:
                 raise GoalError("the thread has no goal to report on", code="no_goal")
-            facts = gather(events_of(store, thread_id), session.goal)
-        return markdown(record(session, facts, self.now_ms(), thread_id=thread_id))
+        return markdown(record(session, self.now_ms(), thread_id=thread_id))
 
     def follow(self, thread_id: str) -> Iterator[Notice]:
         """Yield what an engine tells about the thread; raise GoalError where there is none."""

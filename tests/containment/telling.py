@@ -18,7 +18,7 @@ from goalfsm.session.state import Reply, Session
 from goalfsm.session.thread import handle
 from goalfsm.text import duration
 from goalfsm.views.explain import explain
-from goalfsm.views.report import gather, markdown, record
+from goalfsm.views.report import markdown, record
 from goalfsm.views.status import activity
 from goalfsm.workers.protocol import Text, UsageReported
 from tests.containment.long_goal import CHECK, THREAD, TURNS, Story
@@ -228,8 +228,6 @@ def _why(story: Story) -> str:
 
 
 def _record(story: Story) -> str:
-    rows = ((row.at_ms, codec.decode_event(row.event)) for row in story.journal(THREAD))
-    goal = story.goal(THREAD)
-    found = record(story.session(THREAD), gather(rows, goal), story.clock.now_ms, thread_id=THREAD)
+    found = record(story.session(THREAD), story.clock.now_ms, thread_id=THREAD)
     text = "\n".join(f"> {line}".rstrip() for line in markdown(found).rstrip("\n").splitlines())
     return f"## The record\n\n`goalfsm report` prints, for a pull request or a ticket:\n\n{text}\n"

@@ -77,7 +77,8 @@ class Host:
 
 
 def but_for_decisions(session: Session) -> Session:
-    return replace(session, decision=None)
+    """Return the session without what is told of a turn, which is told of ours only."""
+    return replace(session, decision=None, tally=None)
 
 
 @tries(60)

@@ -13,7 +13,7 @@ from goalfsm.session.state import Reply
 from goalfsm.ui.app import GoalsApp, Surroundings
 from goalfsm.ui.source import Look
 from goalfsm.views.explain import explain
-from goalfsm.views.report import gather, markdown, record
+from goalfsm.views.report import markdown, record
 from goalfsm.views.status import Status, project
 from tests.ui.states import NOW_MS, STATES, State
 
@@ -64,7 +64,7 @@ class Still:
         session = self.states[thread_id].session
         if session is None or session.goal is None:
             raise GoalError("the thread has no goal to report on", code="no_goal")
-        return markdown(record(session, gather((), session.goal), NOW_MS, thread_id=thread_id))
+        return markdown(record(session, NOW_MS, thread_id=thread_id))
 
     def follow(self, _thread_id: str) -> Iterator[Notice]:
         told, self.told = self.told, []

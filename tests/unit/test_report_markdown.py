@@ -12,9 +12,8 @@ from msgspec.structs import replace
 from goalfsm.goal.model import Criterion, Evidence, Goal, Usage, Verifier
 from goalfsm.session import Session
 from goalfsm.session.events import By
-from goalfsm.session.state import VerifierResult
-from goalfsm.views.report import CompletionRecord, Facts, markdown, record
-from goalfsm.views.report.facts import RunRecord
+from goalfsm.session.state import Ledger, RunRecord, Tally, VerifierResult
+from goalfsm.views.report import CompletionRecord, markdown, record
 from tests.unit.reports import COMPLETION, DONE, GOAL, NOW_MS, ms
 
 MARKDOWN = """\
@@ -77,13 +76,12 @@ Reported by the workers: 1,234 input, 0 output, 0 cached tokens.
 Started 2027-01-15 08:00:05 UTC, ended 2027-01-15 08:00:06 UTC.
 """
 
-FACTS = Facts(
+TALLY = Tally(
     runs=3,
     finished=2,
     interrupted=1,
     refused_claims=1,
-    usage=Usage(input_tokens=1_234),
-    final_run=RunRecord(
+    last_run=RunRecord(
         run_id="r3",
         turn=3,
         started_ms=ms(5),
@@ -91,19 +89,30 @@ FACTS = Facts(
         outcome="timed_out",
         wind_down=True,
     ),
+    ledger_before=Usage(input_tokens=66),
 )
+LEDGER = Ledger(reported=Usage(input_tokens=1_300))
 
 
 def test_record_as_markdown() -> None:
-    session = replace(DONE, goal=replace(GOAL, note="well done"))
-    assert markdown(record(session, FACTS, NOW_MS, thread_id="main")) == MARKDOWN
+    session = replace(DONE, goal=replace(GOAL, note="well done"), tally=TALLY, ledger=LEDGER)
+    assert markdown(record(session, NOW_MS, thread_id="main")) == MARKDOWN
+
+
+def test_a_goal_of_an_earlier_version_says_since_when_its_runs_are_counted() -> None:
+    session = replace(DONE, tally=replace(TALLY, since_ms=ms(5)), ledger=LEDGER)
+    text = markdown(record(session, NOW_MS))
+    assert "Since 2027-01-15 08:00:05 UTC, when counting began: 3 runs: 2 finished" in text
+    nothing = markdown(record(replace(DONE, ledger=LEDGER), NOW_MS))
+    assert "when counting began: 0 runs" in nothing
+    assert "Reported by the workers: 0 input" in nothing
 
 
 def test_bare_record_as_markdown() -> None:
     """What there is nothing to say of has no section."""
     goal = Goal(goal_id="g", objective="o", status="paused", created_at=0, updated_at=0)
     run = RunRecord(run_id="r1", turn=1, started_ms=0)
-    text = markdown(record(Session(goal=goal), Facts(final_run=run), NOW_MS))
+    text = markdown(record(Session(goal=goal, tally=Tally(last_run=run)), NOW_MS))
     assert text.startswith("# Goal record\n\n- Thread: (empty)\n- Goal: `g`\n- Status: paused\n")
     assert re.findall("^## .*", text, flags=re.MULTILINE) == [
         "## Objective",
@@ -116,7 +125,7 @@ def test_bare_record_as_markdown() -> None:
 
 def test_completion_that_the_engine_accepted() -> None:
     session = replace(DONE, completion=replace(COMPLETION, accepted_by="engine", digest=""))
-    text = markdown(record(session, Facts(), NOW_MS))
+    text = markdown(record(session, NOW_MS))
     assert "accepted by the engine" in text
     assert "all evidence" not in text
 
@@ -166,7 +175,7 @@ def hostile_record(text: str) -> CompletionRecord:
         evidence=(Evidence(text=text, criterion=1), Evidence(text=text)),
         results=(VerifierResult(index=0, outcome="passed", detail=text),),
     )
-    return record(Session(goal=goal, completion=completion), FACTS, NOW_MS, thread_id=text)
+    return record(Session(goal=goal, completion=completion, tally=TALLY), NOW_MS, thread_id=text)
 
 
 PLAIN = skeleton(markdown(hostile_record("plain")))
@@ -195,6 +204,6 @@ def test_a_person_is_named_only_where_somebody_found_out_who_asked(
     by: By | None, told: str
 ) -> None:
     done = replace(COMPLETION, accepted_by="person", by=by, unread=("mind the tests",))
-    text = markdown(record(replace(DONE, completion=done), FACTS, NOW_MS))
+    text = markdown(record(replace(DONE, completion=done), NOW_MS))
     assert f"accepted by {told}" in text
     assert "Said, and taken into account by no turn: `mind the tests`" in text

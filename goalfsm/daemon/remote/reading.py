@@ -55,14 +55,12 @@ def newest(store: Store, thread_id: str) -> Iterator[JournalRow]:
         before = page[-1].revision
 
 
-def events_of(store: Store, thread_id: str, *, since_ms: int = 0) -> Iterator[tuple[int, Event]]:
-    """Yield the events of a thread with the time of their commit, oldest first.
-
-    Those before ``since_ms`` (unix ms) are passed over.
+def events_of(store: Store, thread_id: str, *, since_ms: int) -> Iterator[tuple[int, Event]]:
+    """Yield the events of a thread since a time (unix ms), with that of their commit, oldest first.
 
     What was refused changed nothing and is left out; usage is kept in the ledger all the same.
     """
-    after = 0
+    after = store.journal.revision_before(thread_id, since_ms)
     while page := store.journal.read(thread_id, after=after, limit=_PAGE):
         for row in page:
             if row.at_ms < since_ms:

@@ -292,18 +292,13 @@ def book(session: Session, usage: Usage, *, unless: str | None = None) -> Sessio
     if usage == _NO_USAGE:
         return session
     before = session.ledger
-    total, uncharged = before.reported, before.uncharged
+    uncharged = before.uncharged
     tokens, cost = tokens_of(usage, session.policy.cached_weight), usage.cost
     if unless is not None:
         uncharged = {**uncharged, unless: uncharged.get(unless, 0) + tokens}
         tokens = cost = 0
     ledger = Ledger(
-        reported=Usage(
-            input_tokens=total.input_tokens + usage.input_tokens,
-            output_tokens=total.output_tokens + usage.output_tokens,
-            cached_tokens=total.cached_tokens + usage.cached_tokens,
-            cost=total.cost + usage.cost,
-        ),
+        reported=before.reported + usage,
         charged_tokens=before.charged_tokens + tokens,
         charged_cost=before.charged_cost + cost,
         uncharged=uncharged,

@@ -23,6 +23,7 @@ from goalfsm.session.rules import (
     waits,
 )
 from goalfsm.session.rules.change import announce_limit, extend
+from goalfsm.session.rules.tallying import tallied
 from goalfsm.session.state import Change, Context, Session, Step
 
 _DECIDES = (
@@ -70,6 +71,7 @@ def handle(session: Session, event: e.Event, ctx: Context) -> Step:
     after = _counted(session, change.session)
     if after.goal is not session.goal:
         after = overrun.bounded(session, after, ctx)
+    after = tallied(session, after, event, ctx.now_ms)
     decided = after.decision if after.decision is not session.decision else None
     return Step(after, change.effects, change.reply, decided)
 

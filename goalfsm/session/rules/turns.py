@@ -99,13 +99,7 @@ def _aborted_usage(messages: tuple[Message, ...]) -> Usage:
     total = Usage()
     for message in messages:
         if message.role == "assistant" and message.stop_reason == "aborted":
-            usage = counted(message.usage)
-            total = Usage(
-                input_tokens=total.input_tokens + usage.input_tokens,
-                output_tokens=total.output_tokens + usage.output_tokens,
-                cached_tokens=total.cached_tokens + usage.cached_tokens,
-                cost=total.cost + usage.cost,
-            )
+            total += counted(message.usage)
     return total
 
 

@@ -16,7 +16,7 @@ from goalfsm.goal.accounting import live
 from goalfsm.goal.model import Evidence, Goal, Status, Usage, Verifier
 from goalfsm.session.budgets import Progress, progress
 from goalfsm.session.events import By
-from goalfsm.views.report.facts import Facts, RunRecord
+from goalfsm.session.state import RunRecord, Tally
 
 if TYPE_CHECKING:
     from goalfsm.session.state import Claim, Completion, Session, VerifierResult
@@ -49,6 +49,7 @@ class CompletionRecord(msgspec.Struct, frozen=True, kw_only=True):
     Of a goal that is not complete, ``accepted_by`` and ``completed_at`` are None and the evidence
     is that of the open claim, if there is one. ``evidence`` speaks for the whole goal. ``unread``
     are a person's messages that no turn took into account. ``by`` is who accepted it, where known.
+    ``counted_since_ms``: the goal is of an earlier version, and its runs are counted from then on.
     """
 
     thread_id: str
@@ -69,6 +70,7 @@ class CompletionRecord(msgspec.Struct, frozen=True, kw_only=True):
     interrupted: int
     refused_claims: int
     final_run: RunRecord | None
+    counted_since_ms: int | None = None
     unread: tuple[str, ...] = ()
     by: By | None = None
     note: str | None = None
@@ -81,14 +83,15 @@ class NoRecord(GoalError):
     hint = "Give the thread an objective first."
 
 
-def record(session: Session, facts: Facts, now_ms: int, *, thread_id: str = "") -> CompletionRecord:
-    """Return the record of the session's goal, with ``facts`` from its journal. Raises NoRecord."""
+def record(session: Session, now_ms: int, *, thread_id: str = "") -> CompletionRecord:
+    """Return the record of the session's goal at ``now_ms`` (unix ms). Raises NoRecord."""
     goal = live(session.goal, session.clock, now_ms)
     if goal is None:
         raise NoRecord("the thread has no goal")
     accepted = session.completion
     if accepted is not None and accepted.goal_id != goal.goal_id:
         accepted = None
+    tally = session.tally or Tally(ledger_before=session.ledger.reported, since_ms=now_ms)
     shown = session.claim if accepted is None else accepted
     evidence = () if shown is None else shown.evidence
     numbers = range(1, len(goal.criteria) + 1)
@@ -110,12 +113,13 @@ def record(session: Session, facts: Facts, now_ms: int, *, thread_id: str = "") 
             goal, shown, accepted=accepted is not None and accepted.accepted_by == "person"
         ),
         budgets=progress(goal, session.policy),
-        usage=facts.usage,
-        runs=facts.runs,
-        finished=facts.finished,
-        interrupted=facts.interrupted,
-        refused_claims=facts.refused_claims,
-        final_run=_final_run(facts.final_run, session, goal),
+        usage=session.ledger.reported - tally.ledger_before,
+        runs=tally.runs,
+        finished=tally.finished,
+        interrupted=tally.interrupted,
+        refused_claims=tally.refused_claims,
+        final_run=tally.last_run,
+        counted_since_ms=tally.since_ms,
         unread=_unread(session, accepted),
         by=None if accepted is None else accepted.by,
         note=goal.note,
@@ -127,15 +131,6 @@ def _unread(session: Session, accepted: Completion | None) -> tuple[str, ...]:
     if accepted is not None:
         return accepted.unread
     return tuple(kept.text for kept in session.steering if kept.kind == "message")
-
-
-def _final_run(run: RunRecord | None, session: Session, goal: Goal) -> RunRecord | None:
-    """Return the run with the number of its turn: attempts at one turn are many runs."""
-    if run is None:
-        return None
-    now = session.run
-    turn = goal.continuations if now is None or now.run_id != run.run_id else now.turn
-    return msgspec.structs.replace(run, turn=max(1, turn))
 
 
 def _texts(evidence: tuple[Evidence, ...], number: int) -> tuple[str, ...]:

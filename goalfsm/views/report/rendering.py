@@ -130,6 +130,8 @@ def _usage(record: CompletionRecord) -> Iterator[str]:
     counts = (
         f"{record.runs:,} runs: {record.finished:,} finished, {record.interrupted:,} interrupted"
     )
+    if record.counted_since_ms is not None:
+        counts = f"Since {moment(record.counted_since_ms)}, when counting began: {counts}"
     yield f"{counts}; claims that failed verification or were rejected: {record.refused_claims:,}."
 
 
