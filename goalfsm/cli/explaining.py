@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 _COURSE: Final = (RunDispatched, UsageReported, SessionSaved, SteeringAcknowledged, ToolFinished)
 """What every turn tells: it is counted, not listed."""
+_LINES: Final = 200
+"""Most lines of a report's last hours."""
 _EVENTS: Final = 20_000
 """How many events are read for decisions that differ: a thread may decide the same for weeks."""
 
@@ -122,7 +125,7 @@ def report_command(place: Place, since: int | None, as_json: bool) -> None:
             )
         night = None
         if since is not None:
-            night = _since(since, list(events_of(store, place.thread_id, since_ms=since)))
+            night = _since(since, events_of(store, place.thread_id, since_ms=since))
     found = record(session, now_ms(), thread_id=place.thread_id)
     if as_json:
         click.echo(json_of(found) if night is None else json_text({"record": found, **night}))
@@ -133,11 +136,26 @@ def report_command(place: Place, since: int | None, as_json: bool) -> None:
             click.echo(row)
 
 
-def _since(since: int, rows: list[tuple[int, Event]]) -> dict[str, Any]:
-    """Return what happened from ``since`` (unix ms) on: counts, and what is worth a line."""
-    facts = gather(event for _, event in rows)
-    told_of = [{"at_ms": at_ms, "what": told(event)} for at_ms, event in rows if _is_notable(event)]
-    return {"since_ms": since, "facts": facts, "happened": told_of}
+def _since(since: int, rows: Iterator[tuple[int, Event]]) -> dict[str, Any]:
+    """Return what happened from ``since`` (unix ms) on: counts, and the last that is worth a line.
+
+    ``left_out`` is how much that was worth one came before.
+    """
+    notable: deque[dict[str, Any]] = deque(maxlen=_LINES)
+    seen = 0
+
+    def passed() -> Iterator[Event]:
+        nonlocal seen
+        for at_ms, event in rows:
+            if _is_notable(event):
+                seen += 1
+                notable.append({"at_ms": at_ms, "what": told(event)})
+            yield event
+
+    facts = gather(passed())
+    happened = list(notable)
+    left_out = seen - len(happened)
+    return {"since_ms": since, "facts": facts, "happened": happened, "left_out": left_out}
 
 
 def _is_notable(event: Event) -> bool:
@@ -157,4 +175,6 @@ def _told_since(since: int, night: dict[str, Any]) -> Iterator[str]:
     yield f"- {turns}; {facts.refused_claims} claims refused"
     cost = f", cost {money(used.cost)}" if used.cost else ""
     yield f"- {used.input_tokens:,} input and {used.output_tokens:,} output tokens reported{cost}"
+    if night["left_out"]:
+        yield f"- {night['left_out']:,} more before what follows: goalfsm log shows all"
     yield from (f"- {moment(row['at_ms'])}: {code(row['what'])}" for row in night["happened"])

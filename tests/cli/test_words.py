@@ -100,6 +100,19 @@ def test_a_report_tells_what_happened_since(cli: Cli) -> None:
     assert cli("report", "--since", "yesterday").status == exits.USAGE
 
 
+def test_a_report_of_a_busy_night_tells_the_last_of_it(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goalfsm.cli.explaining._LINES", 1)
+    cli("set", "do it")
+    cli("steer", "the first word")
+    cli("steer", "the last word")
+    told = cli("report", "--since", "1h").out
+    assert "the first word" not in told
+    assert "steering: the last word" in told
+    assert "- 2 more before what follows: goalfsm log shows all" in told
+
+
 def test_all_goals_are_listed_wherever_they_are(cli: Cli) -> None:
     cli("set", "here")
     cli("set", "there", "--db", "there.db", "--thread", "far")

@@ -37,7 +37,7 @@ def gather(events: Iterable[Event]) -> Facts:
     """Return what the events of a journal, oldest first, say of the runs in them."""
     runs = finished = interrupted = rejected = 0
     usage = Usage()
-    reported: set[tuple[str, str]] = set()
+    run, reported = "", set[str]()
     refused: set[str] = set()
     for event in events:
         match event:
@@ -48,9 +48,13 @@ def gather(events: Iterable[Event]) -> Facts:
                 usage = usage if message is None else usage + message.usage
             case RunInterrupted():
                 interrupted += 1
-            case UsageReported(run_id=run_id, key=key) if (run_id, key) not in reported:
-                reported.add((run_id, key))
-                usage += event.usage
+            case UsageReported(run_id=run_id, key=key):
+                # A key counts once in its run; runs do not overlap.
+                if run_id != run:
+                    run, reported = run_id, set()
+                if key not in reported:
+                    reported.add(key)
+                    usage += event.usage
             case TurnEnded(message=message):
                 usage += message.usage
             case ClaimRejected():
