@@ -108,7 +108,7 @@ def test_a_report_of_a_busy_night_tells_the_last_of_it(
     cli("steer", "the first word")
     cli("steer", "the last word")
     told = cli("report", "--since", "1h").out
-    assert "the first word" not in told
+    assert "steering: the first word" not in told
     assert "steering: the last word" in told
     assert "- 2 more before what follows: goalfsm log shows all" in told
 

@@ -33,7 +33,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage = Usage()
 
 
-def gather(events: Iterable[Event]) -> Facts:
+def gather(events: Iterable[Event]) -> Facts:  # noqa: C901  one case an event
     """Return what the events of a journal, oldest first, say of the runs in them."""
     runs = finished = interrupted = rejected = 0
     usage = Usage()
