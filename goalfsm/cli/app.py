@@ -65,6 +65,9 @@ SECTIONS: Final = (
             Entry("working", "daemon", "Serve every thread of the database that has a worker."),
             Entry("app_serving", "app-server", "Serve goals to clients of Codex's app-server."),
             Entry("working", "set", "Give a thread an objective, without driving it here."),
+            Entry(
+                "queueing", "queue", "Goals that come after this one: add, list, move, drop, next."
+            ),
             Entry("notifying", "notify", "Be told when a goal ends or needs somebody."),
             Entry("templating", "templates", "Goals written down to be used again."),
             Entry("agents", "agents", "Coding agents: installed, versions, what each can do."),
@@ -154,6 +157,7 @@ _MEANT: Final = {
         "diagram": "draw graph chart",
         "agents": "agent",
         "templates": "template",
+        "queue": "backlog todo later next",
     }.items()
     for name in names.split()
 }

@@ -139,12 +139,12 @@ def unknown_thread(place: Place) -> GoalError:
     )
 
 
-def no_goal(place: Place) -> GoalError:
-    """Return the error for a thread that has no goal any more."""
+def no_goal(place: Place, *, queued: bool = False) -> GoalError:
+    """Return the error for a thread that has no goal any more, or none but ``queued`` ones."""
+    takes_next = "goalfsm run --advance --thread THREAD begins with the first that is queued"
+    hint = takes_next if queued else "goalfsm set THREAD OBJECTIVE gives it one"
     return GoalError(
-        f"thread {place.thread_id} has no goal",
-        code="no_goal",
-        hint=speak("goalfsm set THREAD OBJECTIVE gives it one", place),
+        f"thread {place.thread_id} has no goal", code="no_goal", hint=speak(hint, place)
     )
 
 

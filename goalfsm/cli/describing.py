@@ -11,7 +11,7 @@ from goalfsm.cli.arguments import HintedError
 from goalfsm.cli.templating import FLAGS
 from goalfsm.errors import GoalError
 from goalfsm.goal.model import Criterion, Limits, Seal, Verifier
-from goalfsm.session.events import ObjectiveGiven
+from goalfsm.session.events import ObjectiveGiven, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,7 @@ _OF_A_GOAL = (
     "verify_changed",
     "ask_person",
     "policy",
+    "on_complete",
     "replace",
     "inline",
 )
@@ -44,20 +45,7 @@ AGENTS: Final = ("codex", "claude", "pi", "acp")
 def goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command everything that a goal and its worker are described by."""
     for option in (
-        click.option(
-            *FLAGS,
-            expose_value=False,
-            metavar="NAME",
-            help="Objective and options of a template; its inputs follow as NAME=VALUE.",
-        ),
         click.option("--replace", is_flag=True, help="Give an unfinished goal up for this one."),
-        click.option(
-            "--policy",
-            type=arguments.setting,
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="A setting of the thread, like blocked_after=5; repeatable.",
-        ),
         click.option(
             "--env",
             "env_names",
@@ -100,10 +88,38 @@ def goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(("auto", "lines", "text")),
             help="How stdout is read: by its first line, as JSON lines, or as plain text.",
         ),
+        terms,
+    ):
+        function = option(function)
+    return function
+
+
+def terms(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command what a goal itself is described by, whoever works on it."""
+    for option in (
+        click.option(
+            *FLAGS,
+            expose_value=False,
+            metavar="NAME",
+            help="Objective and options of a template; its inputs follow as NAME=VALUE.",
+        ),
         click.option(
             "--inline",
             is_flag=True,
             help="Take budgets from the objective's end: budget: 200k, 2h, $5, 20 turns.",
+        ),
+        click.option(
+            "--on-complete",
+            type=click.Choice(("report", "pr")),
+            help="Write the record of each complete goal of the thread: a report, or a pull "
+            "request's text; into reports/ beside the database.",
+        ),
+        click.option(
+            "--policy",
+            type=arguments.setting,
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="A setting of the thread, like blocked_after=5; repeatable.",
         ),
         options.budgets,
         options.sealing,
@@ -161,8 +177,23 @@ def objective(text: str, given: dict[str, Any]) -> ObjectiveGiven:
         verifiers=_verifiers(given, cwd),
         until=_until(given, cwd),
         replace=given["replace"],
-        policy=dict(given["policy"]),
+        policy=dict(given["policy"]) | _written(given["on_complete"]),
     )
+
+
+def _written(form: str | None) -> dict[str, Setting]:
+    return {} if form is None else {"on_complete": form}
+
+
+def warn(wanted: ObjectiveGiven) -> None:
+    """Say on stderr what stands in the way of an acceptance later."""
+    checks = [("--verify", one) for one in wanted.verifiers if one.kind == "command"]
+    if wanted.until is not None:
+        checks.append(("--until", wanted.until))
+    for option, one in checks:
+        warning = programs.check_verifier(option, one.name, one.argv, one.cwd or ".")
+        if warning:
+            click.echo(f"goalfsm: {warning}", err=True)
 
 
 def edited(given: dict[str, Any]) -> dict[str, Any]:

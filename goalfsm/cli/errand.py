@@ -11,7 +11,12 @@ from goalfsm.daemon.flow.authority import require_person
 from goalfsm.daemon.flow.notices import Happened, Settled, StatusChanged
 from goalfsm.daemon.remote.narrating import event_of
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, PAUSED
-from goalfsm.session.events import ResumeRequested, ToolCalled, WakeRequested
+from goalfsm.session.events import (
+    NextGoalRequested,
+    ResumeRequested,
+    ToolCalled,
+    WakeRequested,
+)
 from goalfsm.session.tools import CREATE_GOAL
 from goalfsm.session.work import asks_to_go_on
 from goalfsm.text import line, short
@@ -49,14 +54,20 @@ class Errand:
         view: View,
         objective: ObjectiveGiven | None,
         worker: WorkerConfig | None,
+        *,
+        advance: bool = False,
     ) -> None:
-        """Give the thread ``objective``, or take its goal up where there is none."""
+        """Give the thread ``objective``, or take its goal up where there is none.
+
+        With ``advance`` it is about the goals of the thread's queue too, one after the other.
+        """
         self.place = place
         self.view = view
         self.event_id = uuid.uuid4().hex
         self.begun = False
         self._objective = objective
         self._worker = worker
+        self._advance = advance
         self._asked = ""
         self._goal_id = ""
         self._last: Status | None = None
@@ -89,8 +100,15 @@ class Errand:
             if goal is not None and goal.status != COMPLETE and not self._objective.replace:
                 raise asking.busy(self.place)
             return self._objective
+        return self._taking_up(session)
+
+    def _taking_up(self, session: Session | None) -> Event | None:
+        """Return what takes the thread's goal up, or the first of its queue."""
         if session is None:
             raise asking.unknown_thread(self.place)
+        goal = session.goal
+        if self._advance and session.queue and (goal is None or goal.status == COMPLETE):
+            return NextGoalRequested()
         if goal is None:
             raise asking.no_goal(self.place)
         if asks_to_go_on(session):
@@ -108,6 +126,7 @@ class Errand:
         """Take note of the goal that this is for; return the end where it is over already."""
         if not self.begun and status.goal is not None:
             self._goal_id = status.goal.goal_id
+            self._advance = self._advance or status.advances
             self._tell_sealed()
         self.begun = True
         self.event_id = uuid.uuid4().hex
@@ -163,11 +182,42 @@ class Errand:
         last = None if self._last is None else self._last.goal
         again = speak("goalfsm run --thread THREAD", self.place)
         named = f"{line(goal.objective)} ({goal.status})"
-        if self._followed_up or (last is not None and last.status == COMPLETE):
+        complete = last is not None and last.status == COMPLETE
+        if complete and not self._followed_up and self._advance:
+            return self.go_on(status)
+        if self._followed_up or complete:
             said = f"the thread has a next goal: {line(goal.objective)}; `{again}` works on it"
             return Over(exits.OK, self._last, said, goal.goal_id)
         said = f"the goal of this run was replaced by another: {named}; `{again}` works on that"
         return Over(exits.ATTENTION, None, said)
+
+    def next_request(self, over: Over) -> NextGoalRequested | None:
+        """Return what asks for the next goal of the queue where ``over`` is not the end of all.
+
+        Where the thread's policy says that it goes on, the engine asks for it too: one is granted.
+        """
+        status = over.status
+        if status is None or over.exit_status != exits.OK or over.next_goal is not None:
+            return None
+        if not (status.queue and self._advance):
+            return None
+        return NextGoalRequested(expected_goal_id=self._goal_id)
+
+    def go_on(self, status: Status, reply: Reply | None = None) -> Over | None:
+        """Turn to the goal that came from the queue; return the end where it is over already.
+
+        ``reply`` is what the request for it was answered with.
+        """
+        goal = status.goal
+        if goal is None or self._is_ours(status):
+            why = "" if reply is None else f"the queue is left as it is: {reply.message}"
+            self._advance = False
+            return Over(exits.OK, status, why)
+        left = f", {len(status.queue)} more" if status.queue else ""
+        self.view.say(f"going on to the next goal of the queue{left}: {line(goal.objective)}")
+        self._goal_id = goal.goal_id
+        self._last, self._followed_up, self._warned = None, False, False
+        return self.look(status)
 
     def close(self, over: Over) -> None:
         """Show where the goal was left, and what was said of it and read by no turn."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from typing import TYPE_CHECKING
 
 from goalfsm.cli import asking, exits, programs
@@ -33,7 +34,7 @@ def follow(errand: Errand, owner: Owner) -> Over:
         first = next(notices)
         errand.note(first)
         _begin(errand)
-        over = errand.begin(client.status(db, thread_id))
+        over = _gone_on(errand, errand.begin(client.status(db, thread_id)))
         if over is not None:
             errand.close(over)
             return over
@@ -43,7 +44,7 @@ def follow(errand: Errand, owner: Owner) -> Over:
             if isinstance(notice, Ended):
                 raise _ended(notice)
             if errand.changed(notice):
-                over = errand.look(client.status(db, thread_id))
+                over = _gone_on(errand, errand.look(client.status(db, thread_id)))
                 if over is not None:
                     errand.close(over)
                     return over
@@ -51,6 +52,15 @@ def follow(errand: Errand, owner: Owner) -> Over:
         view.say(f"stopped following; process {pid} goes on with the goal")
         return Over(exits.INTERRUPTED)
     raise NoEngine("the engine hung up")
+
+
+def _gone_on(errand: Errand, over: Over | None) -> Over | None:
+    """Have the engine go on to the queued goals, where that was asked for."""
+    db, thread_id = errand.place.db, errand.place.thread_id
+    while over is not None and (event := errand.next_request(over)) is not None:
+        reply = client.request(db, thread_id, event, uuid.uuid4().hex)
+        over = errand.go_on(client.status(db, thread_id), reply)
+    return over
 
 
 def _ended(notice: Ended) -> NoEngine:

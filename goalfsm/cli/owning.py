@@ -88,7 +88,7 @@ class Host:
                 if event is not None:
                     asked = admitted_here(event, errand.place.db)
                     errand.check(await engine.submit(thread_id, asked, errand.event_id))
-            over = errand.begin(engine.status(thread_id))
+            over = await self._gone_on(engine, errand.begin(engine.status(thread_id)))
             if over is not None:
                 return over
             async for notice in notices:
@@ -96,10 +96,18 @@ class Host:
                 if isinstance(notice, Ended):
                     return self._ended(notice)
                 if errand.changed(notice) and not self._interrupts:
-                    over = errand.look(engine.status(thread_id))
+                    over = await self._gone_on(engine, errand.look(engine.status(thread_id)))
                     if over is not None:
                         return await _left(engine, thread_id, over)
         return Over(exits.INTERRUPTED)
+
+    async def _gone_on(self, engine: Engine, over: Over | None) -> Over | None:
+        """Go on to the queued goals, where that was asked for; return the end of the last."""
+        while over is not None and (event := self._errand.next_request(over)) is not None:
+            asked = admitted_here(event, self._errand.place.db)
+            reply = await engine.submit(self._thread_id, asked)
+            over = self._errand.go_on(engine.status(self._thread_id), reply)
+        return over
 
     def _catch_up(self, store: Store, before: Stored) -> None:
         """Show what the engine did when it took over, before anybody could follow it."""

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 @click.argument("objective", required=False)
 @options.placed
 @describing.goal_options
+@click.option(
+    "--advance", is_flag=True, help="Go on to the thread's queued goals, each when one is complete."
+)
 @click.option("--log-json", is_flag=True, help="Write the engine's log to stderr as JSON lines.")
 @options.JSON
 @click.pass_context
@@ -35,6 +38,7 @@ def run_command(
     /,
     objective: str | None,
     place: Place,
+    advance: bool,
     log_json: bool,
     as_json: bool,
     **given: Any,
@@ -53,15 +57,17 @@ def run_command(
     if wanted is None:
         if session is None:
             raise asking.unknown_thread(place)
-        if session.goal is None:
-            raise asking.no_goal(place)
-        if session.goal.status in {COMPLETE, LIMITED}:
+        goal = session.goal
+        goes_on = bool(advance and session.queue) and (goal is None or goal.status == COMPLETE)
+        if goal is None and not goes_on:
+            raise asking.no_goal(place, queued=bool(session.queue))
+        if goal is not None and goal.status in {COMPLETE, LIMITED} and not goes_on:
             return _stopped(session, place, as_json=as_json)
     worker = describing.worker(program_of(ctx), stored, given, db=place.db)
     if wanted is not None:
         _refuse_early(place, session, wanted)
-        _warn(wanted)
-    return _drive(place, wanted, worker, as_json=as_json, log_json=log_json)
+        describing.warn(wanted)
+    return _drive(place, wanted, worker, advance=advance, as_json=as_json, log_json=log_json)
 
 
 def _refuse_nested(place: Place) -> None:
@@ -80,6 +86,7 @@ def _drive(
     wanted: ObjectiveGiven | None,
     worker: WorkerConfig | None,
     *,
+    advance: bool,
     as_json: bool,
     log_json: bool,
 ) -> int:
@@ -91,7 +98,7 @@ def _drive(
     # What people have to know is shown anyhow; the log is for machines.
     logs.configure(json=log_json, level="info" if log_json else "critical")
     with interrupting(), view(as_json=as_json) as shown:
-        return carry_out(Errand(place, shown, wanted, worker))
+        return carry_out(Errand(place, shown, wanted, worker, advance=advance))
 
 
 @click.command("daemon")
@@ -186,7 +193,7 @@ def set_command(
         click.echo(f"the program of thread {place.thread_id} is stored")
         return
     _refuse_early(place, session, wanted)
-    _warn(wanted)
+    describing.warn(wanted)
     click.echo(asking.told(place, _store(place, worker, wanted)))
     for row in describing.sealed_lines(wanted):
         click.echo(row)
@@ -206,17 +213,6 @@ def _refuse_early(place: Place, session: Session | None, wanted: ObjectiveGiven)
     reply = handle(session or Fresh(), wanted, context).reply
     if reply is not None and not reply.ok:
         raise asking.refusal(place, reply)
-
-
-def _warn(wanted: ObjectiveGiven) -> None:
-    """Say on stderr what stands in the way of an acceptance later."""
-    checks = [("--verify", one) for one in wanted.verifiers if one.kind == "command"]
-    if wanted.until is not None:
-        checks.append(("--until", wanted.until))
-    for option, one in checks:
-        warning = programs.check_verifier(option, one.name, one.argv, one.cwd or ".")
-        if warning:
-            click.echo(f"goalfsm: {warning}", err=True)
 
 
 def _now(place: Place, *, given: bool) -> tuple[Session | None, bytes | None]:

@@ -30,6 +30,7 @@ from goalfsm.daemon.remote.server import Server
 from goalfsm.daemon.service import Service
 from goalfsm.daemon.stages.callbacks import Callbacks
 from goalfsm.daemon.stages.compaction import Compaction
+from goalfsm.daemon.stages.completion import NextGoals
 from goalfsm.daemon.stages.decision_log import DecisionLog
 from goalfsm.daemon.stages.dispatches import Dispatches
 from goalfsm.daemon.stages.effects import Effects
@@ -220,6 +221,7 @@ class Composition:
                 f.CompactContext: Compaction(self.threads, self.workers, db=db),
                 f.WatchProcess: self.watch,
                 f.RunCallback: Callbacks(options.callbacks),
+                f.TakeNextGoal: NextGoals(),
                 **options.performers,
             }
         )

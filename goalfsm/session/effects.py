@@ -92,6 +92,22 @@ class RunCallback(_Effect, frozen=True, kw_only=True):
     status: Status
 
 
+class WriteReport(_Effect, frozen=True, kw_only=True):
+    """Write the record of a goal that is complete to its file: as a report, or for a pull request.
+
+    Written once more, it is the same file.
+    """
+
+    goal_id: str
+    form: Literal["report", "pr"]
+
+
+class TakeNextGoal(_Effect, frozen=True, kw_only=True):
+    """Ask for the thread's next queued goal: the goal ``goal_id`` is complete, its run is over."""
+
+    goal_id: str
+
+
 Effect = (
     AppendEntry
     | SendWork
@@ -104,4 +120,6 @@ Effect = (
     | CompactContext
     | WatchProcess
     | RunCallback
+    | WriteReport
+    | TakeNextGoal
 )

@@ -82,11 +82,10 @@ class Expecting(_Event, frozen=True, kw_only=True):
     expected_revision: int | None = None
 
 
-class ObjectiveGiven(Expecting, frozen=True, kw_only=True):
-    """A person gave the thread an objective; ``replace`` confirms that another may be given up.
+class _Terms(Expecting, frozen=True, kw_only=True):
+    """What a person describes a goal by.
 
-    ``policy`` changes settings of the thread's policy by name, together with the goal. A goal that
-    is given ``paused`` has no turn before somebody resumes it.
+    ``policy`` changes settings of the thread's policy by name, together with the goal.
     """
 
     objective: str
@@ -94,9 +93,63 @@ class ObjectiveGiven(Expecting, frozen=True, kw_only=True):
     criteria: tuple[Criterion, ...] = ()
     verifiers: tuple[Verifier, ...] = ()
     until: Verifier | None = None
-    replace: bool = False
     policy: dict[str, Setting] = {}
+
+
+class ObjectiveGiven(_Terms, frozen=True, kw_only=True):
+    """A person gave the thread an objective; ``replace`` confirms that another may be given up.
+
+    A goal that is given ``paused`` has no turn before somebody resumes it.
+    """
+
+    replace: bool = False
     paused: bool = False
+
+
+class GoalQueued(_Terms, frozen=True, kw_only=True):
+    """A person put a goal behind those that the thread has; ``first`` puts it before the others."""
+
+    first: bool = False
+
+
+class QueueMoved(Expecting, frozen=True, kw_only=True):
+    """A person gave a queued goal another ``place`` in the queue, counted from 1."""
+
+    queue_id: str
+    place: int
+
+
+class QueueDropped(Expecting, frozen=True, kw_only=True):
+    """A person took a goal out of the queue."""
+
+    queue_id: str
+
+
+class NextGoalRequested(Expecting, frozen=True, kw_only=True):
+    """The first queued goal is to become the thread's goal, now that none is unfinished.
+
+    A person asks for it, or the engine where the policy says ``advance``.
+    """
+
+
+class GoalImported(Expecting, frozen=True, kw_only=True):
+    """A person brought a goal here that another program worked on: nobody works on it yet.
+
+    ``source`` names it there for good, ``digest`` is the SHA-256 of what was read of it: what was
+    brought before is not brought again. ``tokens`` and ``seconds`` are what it has used so far.
+    ``created_at`` is in unix seconds. ``status`` is how it stood, an active one as paused.
+    """
+
+    source: str
+    digest: str
+    objective: str
+    status: Literal["paused", "blocked", "complete", "budgetLimited"] = "paused"
+    pause_reason: PauseReason = "user"
+    note: str = ""
+    limits: Limits = Limits()
+    tokens: int = 0
+    seconds: int = 0
+    created_at: int | None = None
 
 
 class PolicyChanged(Expecting, frozen=True, kw_only=True):
@@ -485,6 +538,11 @@ class SteeringAcknowledged(_Event, frozen=True, kw_only=True):
 
 Command = (
     ObjectiveGiven
+    | GoalQueued
+    | QueueMoved
+    | QueueDropped
+    | NextGoalRequested
+    | GoalImported
     | PauseRequested
     | InterruptRequested
     | ResumeRequested

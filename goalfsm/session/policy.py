@@ -25,7 +25,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     ``short_wait_s``: what the work waited for less long than that does not count as progress; 0
     takes every wait as such. ``unread_claims``: what becomes of a claim from a run that has not
     read a person's last word. ``failure_rules`` are asked of a
-    failed turn before the rules of `recovery.RULES`.
+    failed turn before the rules of `recovery.RULES`. ``advance``: when a goal is complete, the next
+    queued one is taken up. ``on_complete`` says what is written then: a report, or the text of a
+    pull request.
     """
 
     blocked_after: int = 3
@@ -50,6 +52,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     end_overrun: bool = True
     crash_retries: int = 3
     failure_rules: tuple[Rule, ...] = ()
+    advance: bool = False
+    on_complete: Literal["nothing", "report", "pr"] = "nothing"
 
     def __post_init__(self) -> None:
         """Refuse counts and durations that could never be meant."""

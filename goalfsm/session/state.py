@@ -9,9 +9,9 @@ import msgspec
 
 from goalfsm.goal.accounting import STOPPED_CLOCK, Clock
 from goalfsm.goal.machine import GoalMachine, default_machine
-from goalfsm.goal.model import Evidence, Goal, Limits, Usage
+from goalfsm.goal.model import Criterion, Evidence, Goal, Limits, Usage, Verifier
 from goalfsm.session.effects import Effect
-from goalfsm.session.events import By
+from goalfsm.session.events import By, Setting
 from goalfsm.session.policy import Policy
 from recovery.stale_work import IDLE as STALE_IDLE
 from recovery.stale_work import State as StaleState
@@ -25,7 +25,7 @@ BY_A_FAULT: Final = "could not be decided"
 
 RunOutcome = Literal["open", "finished", "failed", "aborted", "timed_out", "interrupted"]
 
-RULES_VERSION: Final = 4
+RULES_VERSION: Final = 5
 """Raised whenever ``handle`` decides differently: replay compares rows of the same version."""
 
 
@@ -314,6 +314,32 @@ class WorkerSession(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
 
 
+class QueuedGoal(msgspec.Struct, frozen=True, kw_only=True):
+    """A goal that a person has in mind for the thread, after those before it.
+
+    Its budgets are its own; ``policy`` are settings that come with it. ``by`` is who queued it.
+    """
+
+    queue_id: str
+    objective: str
+    limits: Limits = Limits()
+    criteria: tuple[Criterion, ...] = ()
+    verifiers: tuple[Verifier, ...] = ()
+    until: Verifier | None = None
+    policy: dict[str, Setting] = {}
+    by: By | None = None
+    at_ms: int
+
+
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a goal came from that another program worked on; ``digest`` seals what was read."""
+
+    goal_id: str
+    source: str
+    digest: str
+    at_ms: int
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One thread. ``handle`` is the only thing that makes a new one of an old one.
 
@@ -324,6 +350,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     it had not read; ``set_aside`` is the last claim that came to nothing in that way.
     ``tally`` is None of a goal of an earlier version, until something is counted.
     ``until_late``: the goal's ``until`` has timed out before, and a person knows.
+    ``queue`` are the goals that come after this one, ``queue_count`` how many were ever queued.
     """
 
     policy: Policy = Policy()
@@ -358,6 +385,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     stopping: bool = False
     model_goals: int = 0
     grant: Limits | None = None
+    queue: tuple[QueuedGoal, ...] = ()
+    queue_count: int = 0
+    imported: Imported | None = None
 
     @property
     def began_with(self) -> Policy:

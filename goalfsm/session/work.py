@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from goalfsm.goal.model import LIMITED
-from goalfsm.session.effects import Effect, RunUntil, RunVerifier, WatchProcess
+from goalfsm.goal.model import COMPLETE, LIMITED
+from goalfsm.session.effects import Effect, RunUntil, RunVerifier, TakeNextGoal, WatchProcess
 from goalfsm.session.state import Session
 
 GO_ON_QUESTION: Final = "the engine was restarted; somebody has to say that the work goes on"
@@ -56,8 +56,24 @@ def is_wanted(effect: Effect, session: Session) -> bool:
             return session.check is not None and session.check.check_id == check_id
         case WatchProcess(pid=pid):
             return any(wait.kind == "process" and wait.pid == pid for wait in session.waits)
+        case TakeNextGoal(goal_id=goal_id):
+            goal = session.goal
+            return goal is not None and goal.goal_id == goal_id and advances(session)
         case _:
             return True
+
+
+def is_over(session: Session) -> bool:
+    """Tell whether the thread's goal is complete, and the run that completed it has ended."""
+    goal = session.goal
+    if goal is None or goal.status != COMPLETE:
+        return False
+    return session.run is None and session.host.idle and not session.host.in_run
+
+
+def advances(session: Session) -> bool:
+    """Tell whether the thread goes on to its next queued goal by itself now."""
+    return bool(session.queue) and session.policy.advance and is_over(session)
 
 
 def asks_to_go_on(session: Session) -> bool:

@@ -94,6 +94,8 @@ def explain(
         of_newest = None
     if of_newest is not None:
         words.append(_bounded(of_newest, more="more" if before else "else"))
+    if session.queue:
+        words.append(_queued(session))
     if advice:
         words.append(f"Hint: {advice}")
     return Explanation(
@@ -107,6 +109,18 @@ def explain(
         of_newest=of_newest,
         words=tuple(words),
     )
+
+
+def _queued(session: Session) -> str:
+    """Return in words what comes after the goal, and what it takes."""
+    first = session.queue[0]
+    more = f", and {len(session.queue) - 1} more" if len(session.queue) > 1 else ""
+    by = (
+        "by itself when the goal is complete (advance)"
+        if session.policy.advance
+        else "when the goal is complete and somebody says so"
+    )
+    return f"Queued: {first.queue_id}{more}; work goes on to it {by}."
 
 
 def _bounded(events: int, *, more: str) -> str:

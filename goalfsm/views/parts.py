@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from goalfsm.goal.model import Limits
+
 if TYPE_CHECKING:
     from goalfsm.session.state import Decision, Session
 
@@ -68,6 +70,18 @@ class OpenWord(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     at_ms: int
     got: bool = False
+
+
+class OpenQueued(msgspec.Struct, frozen=True, kw_only=True):
+    """A goal that comes after this one, in its place of the queue."""
+
+    queue_id: str
+    objective: str
+    limits: Limits
+    criteria: int
+    verifiers: int
+    until: str
+    at_ms: int
 
 
 class Driver(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,6 +190,22 @@ def open_words(session: Session) -> tuple[OpenWord, ...]:
             got=kept.carried_by is not None,
         )
         for kept in session.steering
+    )
+
+
+def open_queue(session: Session) -> tuple[OpenQueued, ...]:
+    """Return the goals that come after this one, the next first."""
+    return tuple(
+        OpenQueued(
+            queue_id=one.queue_id,
+            objective=one.objective,
+            limits=one.limits,
+            criteria=len(one.criteria),
+            verifiers=len(one.verifiers),
+            until="" if one.until is None else one.until.name,
+            at_ms=one.at_ms,
+        )
+        for one in session.queue
     )
 
 

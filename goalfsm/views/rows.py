@@ -25,6 +25,12 @@ def open_rows(status: Status) -> Iterator[tuple[str, str]]:
         yield said.kind, f"{line(said.message_id)}, {got}: {short(said.text)}"
     for text in status.left_unread:
         yield "unread", f"taken into account by no turn: {short(text)}"
+    for place, queued in enumerate(status.queue, 1):
+        goes_on = ", by itself" if status.advances and place == 1 else ""
+        yield (
+            "next" if place == 1 else "then",
+            f"{queued.queue_id}{goes_on}: {short(queued.objective)}",
+        )
     for name in status.toothless:
         yield "budget", f"of {name} can never be used up: the worker reports no such use"
     if status.attention is not None:

@@ -15,6 +15,7 @@ from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, Goal,
 from goalfsm.session.budgets import Progress, budget_lines, max_continuations, progress
 from goalfsm.session.state import SET_ASIDE_BY
 from goalfsm.session.wake import waits_end
+from goalfsm.session.work import advances
 from goalfsm.text import awaited, line
 from goalfsm.views.parts import (
     BlockedClaims,
@@ -22,12 +23,14 @@ from goalfsm.views.parts import (
     LastDecision,
     NextAttempt,
     OpenClaim,
+    OpenQueued,
     OpenRun,
     OpenWait,
     OpenWord,
     last_decision,
     next_attempt,
     open_claim,
+    open_queue,
     open_run,
     open_waits,
     open_words,
@@ -87,6 +90,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     passes. ``toothless`` names the budgets that can never be used up, because the worker reports
     no such use. ``set_aside`` says which claim came to nothing, and why. ``left_unread`` is what a
     person had said and no turn had taken into account when the goal was completed.
+    ``queue`` are the goals that come after this one; ``advances``: the thread goes on to them by itself.
     """
 
     thread_id: str
@@ -108,6 +112,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     steering_pending: int
     words: tuple[OpenWord, ...]
     left_unread: tuple[str, ...]
+    queue: tuple[OpenQueued, ...]
+    advances: bool
     set_aside: str
     toothless: tuple[str, ...]
     driver: Driver | None
@@ -124,6 +130,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 TAKES_UP: Final = "goalfsm run --thread THREAD"
 """The command that takes up what nobody works on."""
+TAKES_NEXT: Final = "goalfsm run --advance --thread THREAD"
+"""The command that goes on to what is queued."""
 NO_GOAL: Final = Activity(kind="none", text="no goal")
 _WHY_PAUSED: Final = {
     "user": "somebody asked for it",
@@ -160,6 +168,8 @@ def project(
     now, advice = activity(session), hint(session)
     if dead and (left := unattended(session, driver)) is not None:
         now, advice = left, TAKES_UP
+    elif dead and advances(session):
+        advice = TAKES_NEXT
     return Status(
         thread_id=thread_id,
         goal=None if goal is None else _with_limit(goal, session),
@@ -184,6 +194,8 @@ def project(
         steering_pending=len(session.steering),
         words=open_words(session),
         left_unread=_left_unread(session),
+        queue=open_queue(session),
+        advances=session.policy.advance,
         set_aside="" if session.set_aside is None else why_set_aside(session.set_aside),
         toothless=toothless(session),
         driver=driver,
@@ -370,13 +382,13 @@ def hint(session: Session) -> str:
     """Return the command that takes the work on from where it is; empty where none is needed."""
     goal = session.goal
     if goal is None:
-        return "goalfsm set THREAD OBJECTIVE"
+        return TAKES_NEXT if session.queue else "goalfsm set THREAD OBJECTIVE"
+    if goal.status == COMPLETE:
+        return TAKES_NEXT if session.queue and not session.policy.advance else ""
     if goal.status in {PAUSED, BLOCKED}:
         return "goalfsm resume THREAD"
     if goal.status == LIMITED:
         return _RAISE[goal.limited_by or "tokens"]
-    if goal.status != ACTIVE:
-        return ""
     if session.claim is not None:
         asks = _asks_person(goal, session.claim)
         return "goalfsm accept THREAD, or goalfsm reject THREAD" if asks else ""
@@ -386,9 +398,9 @@ def hint(session: Session) -> str:
 def summary(status: Status) -> str:
     """Return the status on one line: what goes on, why, and the use against the budgets."""
     text = f"{status.activity}: {line(status.detail)}" if status.detail else status.activity
-    if status.progress is None:
-        return text
-    return " · ".join((text, *budget_lines(status.progress)))
+    used = () if status.progress is None else budget_lines(status.progress)
+    queued = (f"{len(status.queue)} queued",) if status.queue else ()
+    return " · ".join((text, *used, *queued))
 
 
 def _asks_person(goal: Goal, claim: Claim) -> bool:

@@ -140,8 +140,10 @@ arguments: Final = st.sampled_from(
     ]
 )
 settings_of_a_policy: Final = st.dictionaries(
-    st.sampled_from(["no_progress", "steering_limit", "max_continuations", "on_start", "zzz"]),
-    st.sampled_from([0, 1, 2, "ask", "pause", "resume"]),
+    st.sampled_from(
+        ["no_progress", "steering_limit", "max_continuations", "on_start", "advance", "zzz"]
+    ),
+    st.sampled_from([0, 1, 2, "ask", "pause", "resume", True]),
     max_size=2,
 )
 
@@ -175,6 +177,8 @@ FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "expected_goal_id": st.none() | goal_ids,
     "goal_id": st.none() | goal_ids,
     "expected_revision": st.none() | few,
+    "created_at": st.none() | st.sampled_from([-1, 0, START_MS // 1000, 10**11]),
+    "first": st.booleans(),
     "feedback": texts,
     "gone": st.booleans(),
     "history": st.lists(entries, max_size=3).map(tuple),
@@ -201,15 +205,21 @@ FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "relative": st.booleans(),
     "replace": st.booleans(),
     "paused": st.booleans(),
+    "pause_reason": st.sampled_from(get_args(PauseReason)),
+    "place": few,
+    "queue_id": st.sampled_from(["q1", "q2", "q9"]),
     "reopen": st.booleans(),
     "run_id": st.sampled_from(RUNS),
     "run_token": st.none() | st.sampled_from(TOKENS),
     "seen_ms": moments | st.just(0),
+    "seconds": counts,
     "source": st.sampled_from(["interactive", "rpc", "extension"]),
     "started": st.just(""),
+    "status": st.sampled_from(["paused", "blocked", "complete", "budgetLimited"]),
     "text": texts,
     "timed_out": st.booleans(),
     "token": st.sampled_from(TOKENS),
+    "tokens": counts,
     "tools_failed": few,
     "tools_ok": few,
     "trigger": st.sampled_from([*sorted({row.trigger for row in TRANSITIONS}), "zzz"]),
@@ -230,6 +240,7 @@ SPECIAL: Final[dict[tuple[type, str], st.SearchStrategy[Any]]] = {
     (e.EditRequested, "objective"): st.none() | texts,
     (e.EditRequested, "criteria"): st.none() | criteria,
     (e.EditRequested, "verifiers"): st.none() | verifiers,
+    (e.GoalImported, "source"): st.sampled_from(["codex:1", "pi:2"]),
     (e.SessionStarted, "reason"): st.sampled_from(get_args(e.LoadReason)),
     (e.ProcessEnded, "pid"): st.just(77),
     (e.SessionSaved, "run_token"): st.sampled_from(TOKENS),

@@ -259,6 +259,12 @@ class _Drawing:
             e.WakeRequested(note="it happened"),
             e.PolicyChanged(changes={"no_progress": self._one(0, 1, 4)}),
             e.PolicyChanged(changes={"blocked_after": 1, "cached_weight": 0.25}),
+            e.PolicyChanged(changes={"advance": self._chance(0.7)}),
+            e.GoalQueued(objective=f"queued {self.said}", first=self._chance(0.3)),
+            e.GoalQueued(objective=f"queued {self.said}", limits=Limits(continuations=3)),
+            e.QueueMoved(queue_id=self._one("q1", "q2"), place=1),
+            e.QueueDropped(queue_id=self._one("q1", "q2")),
+            e.NextGoalRequested(),
             e.PauseRequested(origin="model"),
         )
 

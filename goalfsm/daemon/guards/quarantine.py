@@ -34,7 +34,7 @@ FIRST_RETRY_S: Final = 1.0
 RETRIES: Final = 3
 """How often the record of a fault, and the end of its run, are tried where a fault meets these."""
 _WHY: Final = "a fault kept an event of its thread from being decided"
-_GOES_ON: Final = (e.ResumeRequested, e.ObjectiveGiven)
+_GOES_ON: Final = (e.ResumeRequested, e.ObjectiveGiven, e.NextGoalRequested)
 _STOPS: Final = (e.PauseRequested, e.ClearRequested)
 
 _log = structlog.get_logger(__name__)

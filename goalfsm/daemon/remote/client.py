@@ -15,7 +15,13 @@ from goalfsm.daemon.flow.notices import Ended, Notice
 from goalfsm.daemon.remote import wire
 from goalfsm.errors import GoalError, StoreUnavailable
 from goalfsm.session import codec
-from goalfsm.session.events import Event, ObjectiveGiven, ToolCalled
+from goalfsm.session.events import (
+    Event,
+    GoalImported,
+    GoalQueued,
+    ObjectiveGiven,
+    ToolCalled,
+)
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply
 from goalfsm.session.tools import CREATE_GOAL
@@ -31,6 +37,8 @@ TIMEOUT_S: Final = 5.0
 
 _RECORDED_S: Final = 2.5
 _POLL_S: Final = 0.05
+_GIVES: Final = (ObjectiveGiven, GoalQueued, GoalImported)
+"""What a thread may begin with."""
 _GONE: Final = frozenset({"store_closed", "fenced"})
 _CHUNK: Final = 65_536
 
@@ -64,8 +72,8 @@ def request(
     """
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415 - an embedder may have another
 
-    starts = isinstance(event, ObjectiveGiven | ToolCalled)
-    creates = isinstance(event, ObjectiveGiven) or (
+    starts = isinstance(event, (*_GIVES, ToolCalled))
+    creates = isinstance(event, _GIVES) or (
         isinstance(event, ToolCalled) and event.name == CREATE_GOAL.name
     )
     # What could make a file is looked at before; else whoever decides it finds out who asks.

@@ -46,7 +46,18 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
         case events.ObjectiveGiven():
             asked = "the model" if event.origin == "model" else "goal"
             policy = f" [{_settings(event.policy)}]" if event.policy else ""
-            return f"{asked}: {short(event.objective)}{_limits(event.limits)}{policy}"
+            return f"{asked}: {short(event.objective)}{limits_in_words(event.limits)}{policy}"
+        case events.GoalQueued():
+            return f"queued: {short(event.objective)}{limits_in_words(event.limits)}"
+        case events.QueueMoved():
+            return f"queue: {line(event.queue_id)} moved to place {event.place}"
+        case events.QueueDropped():
+            return f"queue: {line(event.queue_id)} taken out"
+        case events.NextGoalRequested():
+            by = "by itself" if event.origin == "system" else "asked for"
+            return f"next goal of the queue, {by}"
+        case events.GoalImported():
+            return f"goal from {short(event.source)}: {short(event.objective)}"
         case events.PauseRequested():
             return f"pause asked for ({event.reason})"
         case events.InterruptRequested():
@@ -59,7 +70,7 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
             return _edited(event)
         case events.BudgetChanged():
             lifted = "".join(f", no limit of {name}" for name in event.unlimited)
-            return f"budget changed{_limits(event.limits)}{lifted}"
+            return f"budget changed{limits_in_words(event.limits)}{lifted}"
         case events.PolicyChanged():
             return f"policy changed: {_settings(event.changes)}"
         case events.CompletionRequested():
@@ -178,7 +189,8 @@ def _because(text: str) -> str:
     return f": {short(text)}" if text else ""
 
 
-def _limits(limits: Limits) -> str:
+def limits_in_words(limits: Limits) -> str:
+    """Return the budgets of a goal in brackets; "" where it has none."""
     parts = []
     if limits.tokens is not None:
         parts.append(f"{compact_tokens(limits.tokens)} tokens")
@@ -302,7 +314,8 @@ class Narrator:
         lines: list[str] = []
         if isinstance(event, events.RunFinished | events.RunInterrupted):
             lines += self._rest()
-        if isinstance(event, events.ObjectiveGiven) and notice.reply and notice.reply.ok:
+        gives = isinstance(event, events.ObjectiveGiven | events.NextGoalRequested)
+        if gives and notice.reply and notice.reply.ok:
             self._turn = 0
         if isinstance(event, events.RunDispatched):
             self._starting = event

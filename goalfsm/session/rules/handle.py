@@ -12,9 +12,11 @@ from goalfsm.session.rules import (
     decision_failed,
     history,
     host_events,
+    importing,
     lifecycle,
     objective,
     overrun,
+    queue,
     runs,
     scheduling,
     steering,
@@ -73,7 +75,8 @@ def handle(session: Session, event: e.Event, ctx: Context) -> Step:
         after = overrun.bounded(session, after, ctx)
     after = tallied(session, after, event, ctx.now_ms)
     decided = after.decision if after.decision is not session.decision else None
-    return Step(after, change.effects, change.reply, decided)
+    effects = change.effects + queue.due(session, after)
+    return Step(after, effects, change.reply, decided)
 
 
 def _decides(before: Session, event: e.Event, change: Change) -> bool:
@@ -113,10 +116,20 @@ def _stopped(before: Goal | None, after: Goal | None) -> bool:
     return after.status not in {before.status, ACTIVE}
 
 
-def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C901, PLR0911, PLR0912  one case an event
+def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C901, PLR0911, PLR0912, PLR0915  one case an event
     match event:
         case e.ObjectiveGiven():
             return objective.give(session, event, ctx)
+        case e.GoalQueued():
+            return queue.add(session, event, ctx)
+        case e.QueueMoved():
+            return queue.move(session, event)
+        case e.QueueDropped():
+            return queue.drop(session, event)
+        case e.NextGoalRequested():
+            return queue.take_next(session, event, ctx)
+        case e.GoalImported():
+            return importing.bring(session, event, ctx)
         case e.PauseRequested():
             return commands.pause(session, event, ctx)
         case e.InterruptRequested():

@@ -58,11 +58,11 @@ def give(session: Session, event: ObjectiveGiven, ctx: Context) -> Change:
         now=ctx.now,
         replace=event.replace and not by_model,
     )
-    fault = created if isinstance(created, Rejection) else _fault(event)
-    if fault is None and by_model:
-        fault = _too_many(session)
-    if fault is not None:
-        return Change(session, (), refused(fault))
+    wrong = created if isinstance(created, Rejection) else fault(event)
+    if wrong is None and by_model:
+        wrong = _too_many(session)
+    if wrong is not None:
+        return Change(session, (), refused(wrong))
     assert isinstance(created, Goal)  # noqa: S101  a refusal is a fault
     left = _left(session) if by_model else None
     if isinstance(left, Rejection):
@@ -143,7 +143,8 @@ def _lower(asked: Limits, left: Limits) -> Limits:
     return Limits(**dict(zip(Limits.__struct_fields__, lowest, strict=True)))
 
 
-def _fault(event: ObjectiveGiven) -> Rejection | None:
+def fault(event: ObjectiveGiven) -> Rejection | None:
+    """Return why the terms of a goal are refused; None accepts them."""
     for budget in (event.limits.seconds, event.limits.cost):
         if refusal := check_budget(budget):
             return refusal

@@ -50,6 +50,7 @@ class CompletionRecord(msgspec.Struct, frozen=True, kw_only=True):
     is that of the open claim, if there is one. ``evidence`` speaks for the whole goal. ``unread``
     are a person's messages that no turn took into account. ``by`` is who accepted it, where known.
     ``counted_since_ms``: the goal is of an earlier version, and its runs are counted from then on.
+    ``queued`` are the objectives of the goals that come after it.
     """
 
     thread_id: str
@@ -74,6 +75,7 @@ class CompletionRecord(msgspec.Struct, frozen=True, kw_only=True):
     unread: tuple[str, ...] = ()
     by: By | None = None
     note: str | None = None
+    queued: tuple[str, ...] = ()
 
 
 class NoRecord(GoalError):
@@ -123,6 +125,7 @@ def record(session: Session, now_ms: int, *, thread_id: str = "") -> CompletionR
         unread=_unread(session, accepted),
         by=None if accepted is None else accepted.by,
         note=goal.note,
+        queued=tuple(one.objective for one in session.queue),
     )
 
 

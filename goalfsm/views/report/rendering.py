@@ -37,6 +37,7 @@ def markdown(record: CompletionRecord) -> str:
         tuple(_verifiers(record.verifiers)),
         tuple(_usage(record)),
         tuple(_final_run(record)),
+        tuple(_queued(record)),
     )
     return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
 
@@ -151,6 +152,15 @@ def _final_run(record: CompletionRecord) -> Iterator[str]:
     yield f"{code(run.run_id)}, turn {run.turn}{winding_down}: {outcome}."
     ended = "not ended" if run.ended_ms is None else f"ended {moment(run.ended_ms)}"
     yield f"Started {moment(run.started_ms)}, {ended}."
+
+
+def _queued(record: CompletionRecord) -> Iterator[str]:
+    if not record.queued:
+        return
+    yield "## Queued"
+    yield ""
+    for place, objective in enumerate(record.queued, 1):
+        yield from _item(f"{place}. ", objective)
 
 
 def _item(lead: str, text: str) -> Iterable[str]:

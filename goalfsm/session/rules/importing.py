@@ -1,0 +1,88 @@
+"""A goal that another program worked on: it arrives as it stood, but nobody works on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from goalfsm.goal.machine import used_up
+from goalfsm.goal.model import BLOCKED, LIMITED, MAX_COUNT, PAUSED, Goal
+from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.transition import Set
+from goalfsm.goal.validation import create
+from goalfsm.session.events import GoalImported, ObjectiveGiven
+from goalfsm.session.rules import objective
+from goalfsm.session.rules.change import request
+from goalfsm.session.rules.status_change import SOURCES, refused
+from goalfsm.session.state import Change, Context, Imported, Reply, Session
+
+
+def bring(session: Session, event: GoalImported, ctx: Context) -> Change:
+    """Take a goal in with what it has used; what came from the same source before stays."""
+    known = session.imported
+    if known is not None and known.source == event.source:
+        return Change(session, (), _again(known, event))
+    created = create(
+        session.goal,
+        objective=event.objective,
+        token_budget=event.limits.tokens,
+        goal_id=ctx.ids("goal"),
+        now=ctx.now,
+    )
+    terms = ObjectiveGiven(objective=event.objective, limits=event.limits)
+    wrong = created if isinstance(created, Rejection) else objective.fault(terms)
+    if wrong is None and not _counted(event):
+        wrong = Rejection(
+            "usage_invalid", "usage is counted from 0", "what was used is in tokens and seconds"
+        )
+    if wrong is not None:
+        return Change(session, (), refused(wrong))
+    assert isinstance(created, Goal)  # noqa: S101  a refusal is a fault
+    goal = replace(
+        created,
+        time_budget_seconds=event.limits.seconds,
+        cost_budget=event.limits.cost,
+        max_continuations=event.limits.continuations,
+        tokens_used=event.tokens,
+        active_seconds=event.seconds,
+        created_at=ctx.now if event.created_at is None else max(0, min(ctx.now, event.created_at)),
+    )
+    goal = replace(goal, **_standing(goal, event))
+    change = request(session, Set(goal, SOURCES["person"]), ctx)
+    assert isinstance(change, Change)  # noqa: S101  a decided goal is always stored
+    brought = Imported(
+        goal_id=goal.goal_id, source=event.source, digest=event.digest, at_ms=ctx.now_ms
+    )
+    # Nothing winds down what ended elsewhere.
+    after = replace(change.session, imported=brought, model_goals=0, wind_down="none")
+    message = f"goal {goal.goal_id} is {goal.status}, from {event.source}"
+    return change._replace(session=after, reply=Reply(ok=True, code="imported", message=message))
+
+
+def _counted(event: GoalImported) -> bool:
+    return all(0 <= used <= MAX_COUNT for used in (event.tokens, event.seconds))
+
+
+def _standing(goal: Goal, event: GoalImported) -> dict[str, Any]:
+    """Return the fields of how the goal stood; a budget that is not used up limits nothing."""
+    limited_by = used_up(goal)
+    if event.status == LIMITED and limited_by is not None:
+        return {"status": LIMITED, "limited_by": limited_by}
+    note = {"note": event.note or None}
+    if event.status == BLOCKED:
+        return {"status": BLOCKED, "blocked_by": "model", **note}
+    if event.status in {PAUSED, LIMITED}:
+        return {"status": PAUSED, "pause_reason": event.pause_reason, **note}
+    return {"status": event.status, **note}
+
+
+def _again(known: Imported, event: GoalImported) -> Reply:
+    if known.digest == event.digest:
+        return Reply(ok=True, code="already_imported", message=f"{event.source} is here already")
+    return Reply(
+        ok=True,
+        code="source_changed",
+        message=f"{event.source} is here already, and has changed there since; it is left as it is",
+        hint="goalfsm clear THREAD gives this one up; another --thread takes the new one",
+    )
