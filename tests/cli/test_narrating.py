@@ -20,11 +20,6 @@ SAMPLES: tuple[e.Event, ...] = (
         criteria=(Criterion(text="it is shipped"),),
         policy={"blocked_after": 5},
     ),
-    e.GoalQueued(objective="ship\nthe next \x1b[31m", limits=Limits(tokens=5)),
-    e.QueueMoved(queue_id="q1\x1b[31m", place=2),
-    e.QueueDropped(queue_id="q1"),
-    e.NextGoalRequested(origin="system"),
-    e.GoalImported(source="codex:1\x1b[31m", digest="", objective="go on"),
     e.PolicyChanged(changes={"no_progress": 4}),
     e.PauseRequested(reason="user"),
     e.ResumeRequested(),
@@ -81,6 +76,11 @@ SAMPLES: tuple[e.Event, ...] = (
     e.SteeringDropped(message_id="m"),
     e.InterruptRequested(text="stop that"),
     e.EngineLost(seen_ms=1_800_000_000_000),
+    e.GoalQueued(objective="ship\nthe next \x1b[31m", limits=Limits(tokens=5)),
+    e.QueueMoved(queue_id="q1\x1b[31m", place=2),
+    e.QueueDropped(queue_id="q1"),
+    e.NextGoalRequested(origin="system"),
+    e.GoalImported(source="codex:1\x1b[31m", digest="", objective="go on"),
 )
 KINDS = [type(sample).__name__ for sample in SAMPLES]
 

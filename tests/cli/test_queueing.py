@@ -28,7 +28,7 @@ def test_a_queue_is_filled_put_in_order_and_emptied(cli: Cli) -> None:
     assert "place 1 of 3" in cli("queue", "add", "read the notes", "--first").out
     assert cli("queue", "list").out.splitlines()[:3] == [
         "1. q3  read the notes",
-        "2. q1  port the parser [200,000 tokens]",
+        "2. q1  port the parser [200K tokens]",
         "3. q2  port the printer",
     ]
     one = queue(cli)[1]

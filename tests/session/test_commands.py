@@ -366,6 +366,11 @@ FROM_A_MODEL = (
     e.TriggerFired(origin="model", trigger="x"),
     e.PolicyChanged(origin="model", changes={}),
     e.InterruptRequested(origin="model", text="stop"),
+    e.GoalQueued(origin="model", objective="mine"),
+    e.QueueMoved(origin="model", queue_id="q1", place=1),
+    e.QueueDropped(origin="model", queue_id="q1"),
+    e.NextGoalRequested(origin="model"),
+    e.GoalImported(origin="model", source="s", digest="", objective="mine"),
 )
 
 

@@ -10,7 +10,16 @@ from goalfsm.goal.accounting import Clock
 from goalfsm.goal.model import Criterion, Usage
 from goalfsm.session import Policy, Session
 from goalfsm.session.budgets import Spent, budget_lines, max_continuations, money, progress
-from goalfsm.session.state import Blocking, Decision, Ledger, Retry, Steering, VerifierResult, Wait
+from goalfsm.session.state import (
+    Blocking,
+    Decision,
+    Ledger,
+    QueuedGoal,
+    Retry,
+    Steering,
+    VerifierResult,
+    Wait,
+)
 from goalfsm.views.status import Status, project, summary
 from tests.unit.sessions import (
     CLAIM,
@@ -46,6 +55,7 @@ def test_projection_has_what_every_surface_needs() -> None:
         blocking=Blocking(count=1, reason="b"),
         recovery=PENDING,
         steering=(Steering(message_id="m", text="t", at_ms=1),),
+        queue=(QueuedGoal(queue_id="q1", objective="ship more", until=COMMAND, at_ms=1),),
         notices=("resumed",),
         ledger=Ledger(reported=Usage(input_tokens=40), uncharged={"stale_run": 10}),
         decision=Decision(
@@ -138,7 +148,22 @@ def test_projection_has_what_every_surface_needs() -> None:
         "attention": {"kind": "pending", "reason": "provider error (503)"},
         "steering_pending": 1,
         "words": [{"message_id": "m", "kind": "message", "text": "t", "at_ms": 1, "got": False}],
+<<<<<<< HEAD
         "left_unread": [],
+=======
+        "queue": [
+            {
+                "queue_id": "q1",
+                "objective": "ship more",
+                "limits": dict.fromkeys(("tokens", "seconds", "cost", "continuations")),
+                "criteria": 0,
+                "verifiers": 0,
+                "until": COMMAND.name,
+                "at_ms": 1,
+            }
+        ],
+        "advances": False,
+>>>>>>> 57248df (Test what every surface shows of a queue; write its page)
         "set_aside": "",
         "toothless": [],
         "driver": None,
