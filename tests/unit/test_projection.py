@@ -148,9 +148,7 @@ def test_projection_has_what_every_surface_needs() -> None:
         "attention": {"kind": "pending", "reason": "provider error (503)"},
         "steering_pending": 1,
         "words": [{"message_id": "m", "kind": "message", "text": "t", "at_ms": 1, "got": False}],
-<<<<<<< HEAD
         "left_unread": [],
-=======
         "queue": [
             {
                 "queue_id": "q1",
@@ -163,7 +161,6 @@ def test_projection_has_what_every_surface_needs() -> None:
             }
         ],
         "advances": False,
->>>>>>> 57248df (Test what every surface shows of a queue; write its page)
         "set_aside": "",
         "toothless": [],
         "driver": None,
