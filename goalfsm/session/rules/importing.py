@@ -34,7 +34,9 @@ def bring(session: Session, event: GoalImported, ctx: Context) -> Change:
     wrong = created if isinstance(created, Rejection) else objective.fault(terms)
     if wrong is None and not _counted(event):
         wrong = Rejection(
-            "usage_invalid", "usage is counted from 0", "what was used is in tokens and seconds"
+            "usage_invalid",
+            message="usage is counted from 0",
+            hint="what was used is in tokens and seconds",
         )
     if wrong is not None:
         return Change(session, (), refused(wrong))
