@@ -89,8 +89,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     works on the database, None where nobody has asked; when it is dead no turn runs and no time
     passes. ``toothless`` names the budgets that can never be used up, because the worker reports
     no such use. ``set_aside`` says which claim came to nothing, and why. ``left_unread`` is what a
-    person had said and no turn had taken into account when the goal was completed.
-    ``queue`` are the goals that come after this one; ``advances``: the thread goes on to them by itself.
+    person had said and no turn had taken into account when the goal was completed. ``queue`` are
+    the goals that come after this one; ``advances``: the thread goes on to them by itself.
     """
 
     thread_id: str
