@@ -33,6 +33,7 @@ from goalfsm.daemon.host.tasks import Tasks
 from goalfsm.daemon.remote.server import Server
 from goalfsm.daemon.stages.callbacks import Callbacks
 from goalfsm.daemon.stages.compaction import Compaction
+from goalfsm.daemon.stages.completion import NextGoals
 from goalfsm.daemon.stages.dispatches import Dispatches
 from goalfsm.daemon.stages.effects import Effects
 from goalfsm.daemon.stages.live_run import LiveRun, LiveRuns, RunPorts
@@ -190,6 +191,7 @@ class Node:
             f.CompactContext: Compaction(self.threads, self.workers, db=self.db),
             f.WatchProcess: self.watch,
             f.RunCallback: Callbacks(options.callbacks),
+            f.TakeNextGoal: NextGoals(),
         }
         self.chores = Chores(
             self.threads,

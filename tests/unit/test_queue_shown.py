@@ -8,7 +8,7 @@ from goalfsm.session import Policy, Session
 from goalfsm.session.state import QueuedGoal
 from goalfsm.views.explain import explain
 from goalfsm.views.parts import Driver
-from goalfsm.views.report import Facts, markdown, record
+from goalfsm.views.report import markdown, record
 from goalfsm.views.rows import open_rows
 from goalfsm.views.status import TAKES_NEXT, project, summary
 from tests.unit.sessions import NOW_MS, with_goal
@@ -68,8 +68,8 @@ def test_several_are_counted_and_listed() -> None:
 
 
 def test_the_record_names_them_as_code() -> None:
-    shown = record(thread(ONE, TWO), Facts(), NOW_MS)
+    shown = record(thread(ONE, TWO), NOW_MS)
     assert shown.queued == ("ship\nmore", "# rest")
     text = markdown(shown)
     assert text.endswith("## Queued\n\n1.\n   ```text\n   ship\n   more\n   ```\n2. `# rest`\n")
-    assert "Queued" not in markdown(record(thread(), Facts(), NOW_MS))
+    assert "Queued" not in markdown(record(thread(), NOW_MS))
