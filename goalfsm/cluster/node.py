@@ -34,6 +34,7 @@ from goalfsm.daemon.remote.server import Server
 from goalfsm.daemon.stages.callbacks import Callbacks
 from goalfsm.daemon.stages.compaction import Compaction
 from goalfsm.daemon.stages.completion import NextGoals
+from goalfsm.daemon.stages.decision_log import DecisionLog
 from goalfsm.daemon.stages.dispatches import Dispatches
 from goalfsm.daemon.stages.effects import Effects
 from goalfsm.daemon.stages.live_run import LiveRun, LiveRuns, RunPorts
@@ -206,6 +207,7 @@ class Node:
         )
         # The order is the contract, as in the daemon: what is begun by a commit is begun last.
         self.stages: tuple[Stage, ...] = (
+            DecisionLog(),
             self.subscriptions,
             self.chores,
             self.effects,

@@ -121,7 +121,7 @@ class Turns:
         ):
             return
         self._in_a_row[thread_id] = in_a_row + 1
-        yield self._dispatches.intend(thread_id, assignment, work)
+        yield self._dispatches.intend(thread_id, assignment, work, session.next_turn)
 
     def _serves(self, thread_id: str) -> bool:
         program = self._threads.program(thread_id)
@@ -151,6 +151,7 @@ class Turns:
             if session.run is not None:
                 ready = yield e.RunInterrupted(
                     run_id=session.run.run_id,
+                    turn=session.run.turn,
                     detail=LOST,
                     ended_ms=None if holder is None else holder.seen_ms or None,
                 )
@@ -163,7 +164,7 @@ class Turns:
                 and self._may(thread_id)
                 and self._workers.is_current(thread_id, assignment)
             ):
-                yield self._dispatches.intend(thread_id, assignment, work)
+                yield self._dispatches.intend(thread_id, assignment, work, session.next_turn)
 
         await self._threads.run(thread_id, batch)
         return self._runs.has(thread_id)

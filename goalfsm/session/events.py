@@ -385,11 +385,13 @@ class RunDispatched(_Event, frozen=True, kw_only=True):
 
     It stands for what a host tells of a run's beginning: that it is busy, that an agent starts on
     the queued work, that a turn has started, that its message has entered and that its context is
-    built. ``wind_down`` runs are a goal's last.
+    built. ``wind_down`` runs are a goal's last. ``turn`` is the number of the goal's turn, for
+    whoever reads the journal; 0 where nobody says it.
     """
 
     run_id: str
     token: str
+    turn: int = 0
     wind_down: bool = False
     can_steer: bool = False
     can_compact: bool = False
@@ -403,10 +405,11 @@ class RunFinished(_Event, frozen=True, kw_only=True):
     a ``message`` the outcome says how the turn stopped.
     ``answer_shape`` is the digest of the answer without its numbers, times and ids, and
     ``answer_step`` the n and m of an "n of m" in it. ``said_progress``: the worker itself said that
-    it got somewhere.
+    it got somewhere. ``turn`` is as in `RunDispatched`.
     """
 
     run_id: str
+    turn: int = 0
     outcome: Outcome = "finished"
     message: Message | None = None
     answer_digest: str = ""
@@ -423,10 +426,11 @@ class RunInterrupted(_Event, frozen=True, kw_only=True):
     """The run's end is unknown: the engine or the worker died under it.
 
     ``ended_ms`` is when it is known to have ended: its time is charged up to then. ``gone``: the
-    thread is idle, nothing of the run is left.
+    thread is idle, nothing of the run is left. ``turn`` is as in `RunDispatched`.
     """
 
     run_id: str
+    turn: int = 0
     detail: str = ""
     ended_ms: int | None = None
     gone: bool = True

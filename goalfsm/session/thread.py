@@ -252,6 +252,7 @@ class GoalThread:
         event = RunDispatched(
             run_id=run_id,
             token=token,
+            turn=self._session.next_turn,
             wind_down=waits is not None and waits.wind_down,
             can_steer="steer" in can,
             can_compact="compact" in can,
@@ -279,6 +280,7 @@ class GoalThread:
             raise GoalError("no turn is open", code="no_run", hint="begin_turn() opens one")
         event = RunFinished(
             run_id=run.run_id,
+            turn=run.turn,
             outcome=outcome,
             message=message,
             answer_digest=answer_digest(answer),

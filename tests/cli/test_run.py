@@ -349,6 +349,44 @@ def test_a_turn_that_takes_too_long_is_ended_and_tried_again(run: Run) -> None:
     assert "turn 1 starts again" in result.out
 
 
+def test_the_log_and_the_run_call_a_turn_by_the_same_name(run: Run) -> None:
+    program = worker("[ $GOALFSM_TURN -lt 2 ] && echo more || { echo x >&2; kill -9 $$; }")
+    policy = ("--policy", "retry_initial_s=0.1", "--policy", "crash_retries=1")
+    shown = run("run", "do it", *policy, "--", program).out
+    logged = run("log").out
+    for said in ("turn 1 starts", "turn 1 finished", "turn 2 starts", "turn 2 failed"):
+        assert said in shown
+        assert said in logged
+    assert "run " not in logged.replace("goalfsm run ", "")
+    assert logged.count("turn 2 starts") == 2
+
+
+def test_text_of_a_worker_appears_before_its_line_has_an_end() -> None:
+    program = worker("printf 'half a line'", "while ! [ -f go ]; do sleep 0.05; done", COMPLETE)
+    with terminal("run", "do it", "--", program) as started:
+        assert started.process.stdout is not None
+        read = ""
+        while "half a line" not in read:
+            read += started.process.stdout.read(1)
+        Path("go").touch()
+        assert started.end().status == exits.OK
+
+
+def test_a_budget_that_its_worker_never_uses_is_told_in_the_run_and_in_the_status(run: Run) -> None:
+    """Once, after the first turn, not in each."""
+    program = worker(f"[ $GOALFSM_TURN -lt 3 ] && echo $GOALFSM_TURN || {COMPLETE}")
+    shown = run("run", "do it", "--tokens", "5k", "--cost", "3", "--", program).out
+    assert shown.count("the worker reports no use of tokens and cost: that budget never ends") == 1
+    rows = shown.splitlines()
+    (at,) = (n for n, row in enumerate(rows) if "reports no use" in row)
+    assert any("turn 1 finished" in row for row in rows[:at])
+    assert not any("turn 3 starts" in row for row in rows[:at])
+    status = run("status").out
+    for name in ("tokens", "cost"):
+        assert f"of {name} can never be used up" in status
+    assert "no use" not in run("run", "more", "--max-continuations", "5", "--", program).out
+
+
 def test_a_log_for_machines_goes_to_stderr(run: Run) -> None:
     result = run("run", "do it", "--log-json", "--", worker(COMPLETE))
     rows = [json.loads(row) for row in result.err.splitlines() if row.startswith("{")]

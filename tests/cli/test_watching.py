@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 
 import pytest
 from rich.console import Console
@@ -177,6 +178,47 @@ def test_the_panel_shows_where_the_goal_stands() -> None:
         "[bold]as it is[/bold]",
     ):
         assert words in text
+
+
+def test_the_panel_shows_a_line_that_has_no_end_yet() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100, color_system=None)
+    with LiveView(console) as shown:
+        shown.show(n.StatusChanged(thread_id="t", status=status(RUN)))
+        shown.show(n.Output(thread_id="t", run_id="r", text="half a line"))
+    assert "  | half a line" in screen.getvalue()
+
+
+def test_active_time_runs_in_the_panel_while_a_turn_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was told once, when the turn began; nobody tells it again before that ends."""
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    screens = {}
+    for name, run in (("running", RUN), ("resting", None)):
+        screen = io.StringIO()
+        console = Console(file=screen, force_terminal=True, width=100, color_system=None)
+        now = 100.0
+        with LiveView(console) as shown:
+            shown.show(n.StatusChanged(thread_id="t", status=status(run)))
+            now = 142.0
+        screens[name] = screen.getvalue()
+    assert "active time" in screens["running"]
+    assert "42s of 10m 0s" in screens["running"]
+    assert "for 43s" in screens["running"]
+    assert "42s" not in screens["resting"]
+
+
+def test_the_panel_shows_tools_and_no_guard_that_was_not_against_going_on() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120, color_system=None)
+    decision = Decision(decision="continue", guard="otherwise", reason="not met yet", at_ms=5)
+    standing = project(Session(goal=GOAL, run=RUN, decision=decision), 1_000, thread_id="t")
+    with LiveView(console) as shown:
+        shown.show(n.StatusChanged(thread_id="t", status=standing))
+        shown.show(happened(e.ToolFinished(name="shell", ok=False), decision=decision))
+    assert "tool shell failed" in screen.getvalue()
+    assert "last decision  continue: not met yet" in screen.getvalue()
+    assert "otherwise" not in screen.getvalue()
 
 
 def test_the_panel_survives_a_thread_without_a_goal() -> None:

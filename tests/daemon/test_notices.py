@@ -128,6 +128,7 @@ def test_public_events_have_no_token() -> None:
     assert public(dispatched) == {
         "type": "RunDispatched",
         "run_id": "r",
+        "turn": 0,
         "wind_down": False,
         "can_steer": False,
         "can_compact": False,

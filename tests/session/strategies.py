@@ -224,6 +224,7 @@ FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "tools_ok": few,
     "trigger": st.sampled_from([*sorted({row.trigger for row in TRANSITIONS}), "zzz"]),
     "turn_index": few,
+    "turn": few,
     "unlimited": st.lists(
         st.sampled_from(["tokens", "seconds", "cost", "continuations"]), max_size=2
     ).map(tuple),

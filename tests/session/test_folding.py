@@ -190,7 +190,7 @@ def test_a_turn_writes_as_many_rows_as_things_happened_in_it() -> None:
     goal = thread.step(given, id="1", at_ms=START_MS).state.goal
     assert goal is not None
     begun = thread.begin_turn("r", "t", can={"steer"}, id="2", at_ms=START_MS)
-    assert begun.event == e.RunDispatched(run_id="r", token="t", can_steer=True)
+    assert begun.event == e.RunDispatched(run_id="r", token="t", turn=1, can_steer=True)
     assert f.StartRun(run_id="r") in begun.effects
     usage = e.UsageReported(run_id="r", run_token="t", key="k", usage=Usage(output_tokens=10))
     thread.step(usage, id="3", at_ms=START_MS)

@@ -23,7 +23,9 @@ KEEP_ANSWER: Final = 256 * 1024
 KEEP_ERROR: Final = 4_000
 
 
-def dispatched(worker: w.Worker, work: Queued, *, run_id: str, token: str) -> e.RunDispatched:
+def dispatched(
+    worker: w.Worker, work: Queued, *, run_id: str, token: str, turn: int
+) -> e.RunDispatched:
     """Return the event that has ``worker`` run the turn that waits; ``token`` is a digest.
 
     The run is open from there on: a crash reconciles it and never repeats it.
@@ -32,6 +34,7 @@ def dispatched(worker: w.Worker, work: Queued, *, run_id: str, token: str) -> e.
     return e.RunDispatched(
         run_id=run_id,
         token=token,
+        turn=turn,
         wind_down=work.wind_down,
         can_steer="steer" in can,
         can_compact="compact" in can,
@@ -193,6 +196,7 @@ def ended(run: Run, seen: Gathered, *, zone: str | None = None, gone: bool = Tru
     answer = "".join(seen.answer)
     return e.RunFinished(
         run_id=run.run_id,
+        turn=run.turn,
         outcome=outcome_of(seen),
         message=message_of(seen, zone),
         answer_digest=answer_digest(answer),

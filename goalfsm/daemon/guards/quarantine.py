@@ -112,8 +112,9 @@ class Quarantine:
             if self._runs.has(thread_id):
                 return
             gone = not self._holds.has(PROCESSES, thread_id)
-            if session.run is not None:
-                yield e.RunInterrupted(run_id=session.run.run_id, detail=_WHY, gone=gone)
+            run = session.run
+            if run is not None:
+                yield e.RunInterrupted(run_id=run.run_id, turn=run.turn, detail=_WHY, gone=gone)
             elif gone and not session.host.idle:
                 yield e.HostChanged(idle=True)
 

@@ -243,7 +243,8 @@ class Takeover:
 
 def _interrupted(run: Run) -> EventBatch:
     def batch(_: Session) -> Generator[Said, Ready, None]:
-        yield e.RunInterrupted(run_id=run.run_id, detail="the engine stopped while it was running")
+        why = "the engine stopped while it was running"
+        yield e.RunInterrupted(run_id=run.run_id, turn=run.turn, detail=why)
 
     return batch
 

@@ -125,11 +125,11 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
             return f"the engine is gone, last seen {moment(event.seen_ms)}"
         case events.RunDispatched():
             last = ", to wind the work down" if event.wind_down else ""
-            return f"{_run(event.run_id, turn)} starts{last}"
+            return f"{_run(event.run_id, turn or event.turn)} starts{last}"
         case events.RunFinished():
-            return f"{_run(event.run_id, turn)} {_outcome(event)}"
+            return f"{_run(event.run_id, turn or event.turn)} {_outcome(event)}"
         case events.RunInterrupted():
-            return f"{_run(event.run_id, turn)} interrupted{_because(event.detail)}"
+            return f"{_run(event.run_id, turn or event.turn)} interrupted{_because(event.detail)}"
         case events.WindDownDelivered():
             return f"{_run(event.run_id, turn)} was told to wind down"
         case events.ClockAdjusted():

@@ -22,12 +22,17 @@ class Dispatches:
         self._ids = ids
         self._assigned: dict[str, tuple[str, Assignment]] = {}
 
-    def intend(self, thread_id: str, assignment: Assignment, work: Queued) -> RunDispatched:
-        """Return the event that opens a run of ``work`` by the worker of ``assignment``."""
+    def intend(
+        self, thread_id: str, assignment: Assignment, work: Queued, turn: int
+    ) -> RunDispatched:
+        """Return the event that opens a run of ``work`` by the worker of ``assignment``.
+
+        ``turn`` is the number of the turn that it is an attempt at.
+        """
         run_id, token = self._ids.new_id(), self._ids.token()
         self._assigned[thread_id] = (run_id, assignment._replace(token=token))
         digest = token_digest(token)
-        return dispatched(assignment.worker, work, run_id=run_id, token=digest)
+        return dispatched(assignment.worker, work, run_id=run_id, token=digest, turn=turn)
 
     def take(self, thread_id: str, run_id: str) -> Assignment | None:
         """Return who runs a run that was dispatched here and has not been started, once."""

@@ -445,6 +445,7 @@ class LiveRun:
             if is_interrupted:
                 ready = yield e.RunInterrupted(
                     run_id=run.run_id,
+                    turn=run.turn,
                     detail=self._why(),
                     ended_ms=ports.clock.now_ms(),
                     gone=gone,

@@ -91,7 +91,7 @@ class RunControl:
 
         def batch(session: Session) -> Generator[Said, Ready, None]:
             if session.run is not None and session.run.run_id == run_id:
-                yield e.RunInterrupted(run_id=run_id, detail=reason)
+                yield e.RunInterrupted(run_id=run_id, turn=session.run.turn, detail=reason)
 
         # Nothing of it was started here, and what an earlier engine started is gone by now.
         self._ports.inbox.run(thread_id, batch)

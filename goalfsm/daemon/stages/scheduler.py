@@ -178,7 +178,7 @@ class Scheduler:
             or not self._workers.is_current(thread_id, assignment)
         ):
             return
-        yield self._dispatches.intend(thread_id, assignment, work)
+        yield self._dispatches.intend(thread_id, assignment, work, session.next_turn)
 
     def _may(self, thread_id: str, session: Session) -> bool:
         return (
@@ -214,11 +214,10 @@ class Scheduler:
         assignment = await self._assignment(thread_id)
         if assignment is None:
             return
-        intended = self._dispatches.intend(thread_id, assignment, work)
 
         def batch(session: Session) -> Generator[Said, Ready, None]:
             if queued(session) == work and can_begin(session) and not self._holds.stops(thread_id):
-                yield intended
+                yield self._dispatches.intend(thread_id, assignment, work, session.next_turn)
 
         await self._threads.run(thread_id, batch)
 
