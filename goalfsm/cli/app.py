@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import os
 import shlex
 import sys
@@ -192,7 +193,7 @@ class LazyGroup(click.Group):
         rest = [*args]
         while rest and rest[0].startswith("-") and rest[0] not in _OWN:
             before.append(rest.pop(0))
-            if before[-1] in _VALUED and rest:
+            if rest and (before[-1] in _VALUED or _is_value(rest)):
                 before.append(rest.pop(0))
         if rest and before and not rest[0].startswith("-"):
             args = [rest[0], *before, *rest[1:]]
@@ -216,8 +217,18 @@ class LazyGroup(click.Group):
                 formatter.write_dl([(entry.name, entry.help) for entry in section.entries])
 
 
+def _is_value(words: Sequence[str]) -> bool:
+    """Tell whether the first word, behind an option, is its value: the command comes later."""
+    first, *others = words
+    if first.startswith("-") or first in _ENTRIES:
+        return False
+    return any(word in _ENTRIES for word in itertools.takewhile(lambda word: word != "--", others))
+
+
 def _suggestion(name: str, words: Sequence[str]) -> str:
     """Return the command that was meant, with what followed it; else where they are listed."""
+    if " " in name:
+        return f"goalfsm run {shlex.quote(name)} -- PROGRAM gives a goal"
     meant = _MEANT.get(name.lower())
     if meant is None:
         import difflib  # noqa: PLC0415  only for a word that is no command
@@ -225,8 +236,6 @@ def _suggestion(name: str, words: Sequence[str]) -> str:
         near = difflib.get_close_matches(name.lower(), [*_ENTRIES, *_MEANT], n=1)
         meant = _MEANT.get(near[0], near[0]) if near else None
     if meant is None:
-        if " " in name:
-            return f"goalfsm run {shlex.quote(name)} -- PROGRAM gives a goal"
         return "goalfsm --help lists them"
     return shlex.join(("goalfsm", meant, *words))
 

@@ -60,7 +60,8 @@ def _behind(ctx: click.Context, args: list[str]) -> tuple[str, str]:
     said = f"more words than an objective: {shlex.join(args[at] for at in rest)}"
     hint = "an objective of several words goes in quotes"
     if _PROGRAM in ctx.meta:
-        return said, hint
+        words = [args[at] for at, _ in positional(ctx.command, args)]
+        return said, f"{hint}: {shlex.join((*ctx.command_path.split(), ' '.join(words)))} …"
     given = [*args[: rest[0]], "--", *args[rest[0] :]]
     return said, f"put -- before the program: {ctx.command_path} {shlex.join(given)}; {hint}"
 

@@ -194,7 +194,10 @@ def set_command(
         return
     _refuse_early(place, session, wanted)
     describing.warn(wanted)
-    click.echo(asking.told(place, _store(place, worker, wanted)))
+    told = asking.told(place, _store(place, worker, wanted))
+    if thread is not None and session is None:
+        click.echo(f"{thread} is a new thread")
+    click.echo(told)
     for row in describing.sealed_lines(wanted):
         click.echo(row)
 

@@ -21,6 +21,9 @@ def test_options_may_stand_before_the_command(cli: Cli) -> None:
     after = cli("status", "--db", "a.db", "--json", "--thread", "x")
     assert json.loads(before.out)["goal"]["objective"] == "do it"
     assert json.loads(after.out)["goal"] == json.loads(before.out)["goal"]
+    assert cli("--tokens", "5k", "--db", "a.db", "--thread", "y", "set", "do it").status == exits.OK
+    assert cli("--set", "no_progress=7", "policy", "y", "--db", "a.db").status == exits.OK
+    assert "no_progress=7" in cli("policy", "y", "--db", "a.db").out
     unknown = cli("--nonsense", "list")
     assert unknown.status == exits.USAGE
     assert "--nonsense" in unknown.err
@@ -31,6 +34,8 @@ def test_a_program_without_dashes_is_told_where_they_belong(cli: Cli) -> None:
     assert result.status == exits.USAGE
     assert result.told_shortly
     assert "goalfsm run 'do it' -- make test" in result.err
+    quoted = cli("run", "do", "it", "--", "make").err
+    assert "an objective of several words goes in quotes: goalfsm run 'do it' …" in quoted
     assert (
         "goalfsm run 'do it' --tokens 5 -- make" in cli("run", "do it", "--tokens", "5", "make").err
     )
@@ -47,6 +52,8 @@ def test_a_program_without_dashes_is_told_where_they_belong(cli: Cli) -> None:
         (("contnue",), "goalfsm resume"),
         (("xyzzy",), "goalfsm --help lists them"),
         (("do the thing",), "goalfsm run 'do the thing' -- PROGRAM"),
+        (("fix it",), "goalfsm run 'fix it' -- PROGRAM"),
+        (("--db", "a.db", "lst"), "goalfsm list --db a.db"),
     ],
 )
 def test_a_word_that_is_no_command_is_answered_with_the_one_that_was_meant(
@@ -60,6 +67,13 @@ def test_a_word_that_is_no_command_is_answered_with_the_one_that_was_meant(
 def test_what_is_suggested_exists_and_no_command_is_shadowed() -> None:
     assert set(_MEANT.values()) <= set(_ENTRIES)
     assert not set(_MEANT) & set(_ENTRIES)
+
+
+def test_a_thread_that_a_word_has_made_is_named(cli: Cli) -> None:
+    """Whoever forgot the quotes learns what became of the first word."""
+    assert "fix is a new thread" in cli("set", "fix", "it").out
+    assert "new thread" not in cli("set", "fix", "it better", "--replace").out
+    assert "new thread" not in cli("set", "fix the other one").out
 
 
 def test_pausing_twice_is_no_error(cli: Cli) -> None:
