@@ -56,6 +56,13 @@ class PostgresServer:
             )
         return self.uri(name)
 
+    def require_password(self, role: str) -> None:
+        """Let a role in with its password only."""
+        rules = self._root / "data" / "pg_hba.conf"
+        rules.write_text(f"local all {role} scram-sha-256\n{rules.read_text()}")
+        with psycopg.connect(self.uri(), autocommit=True) as connection:
+            connection.execute("SELECT pg_reload_conf()")
+
     def kill(self) -> None:
         """Kill the server as a crash would: every process of it, without a word."""
         postmaster = psutil.Process(self._server.get_pid())
@@ -71,8 +78,11 @@ class PostgresServer:
         self._server.ensure_postgres_running()
 
     def close(self) -> None:
-        """Stop it and remove its files."""
-        self.kill()  # nothing of it is needed any more, so nothing has to be written in order
+        """End it and remove its files; it need not write what is removed."""
+        postmaster = psutil.Process(self._server.get_pid())
+        postmaster.send_signal(signal.SIGQUIT)
+        while _lives(postmaster):
+            time.sleep(0.02)
         shutil.rmtree(self._root, ignore_errors=True)
 
 

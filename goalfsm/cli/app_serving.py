@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from goalfsm.appserver.server import Server
     from goalfsm.daemon.config import WorkerConfig
     from goalfsm.daemon.engine import Engine
+    from goalfsm.store.address import Address
 
 _Clients = Callable[["Server"], AbstractAsyncContextManager[None]]
 _STDIO: Final = "stdio://"
@@ -68,7 +69,7 @@ def app_server_command(
     ctx: click.Context,
     /,
     *,
-    db: Path,
+    db: Address,
     listen: str,
     agent: str | None,
     isolate: bool,
@@ -81,11 +82,12 @@ def app_server_command(
     """
     from goalfsm.daemon import logs  # noqa: PLC0415  it loads the whole engine
 
+    path = places.file(db, "the app-server serves", "goalfsm node serves the threads of a server")
     place = _place(listen)
     given: dict[str, Any] = {"agent": agent, "isolate": isolate, **_AS_IT_IS}
     worker = describing.worker(program_of(ctx), None, given, db=db, required=False)
     logs.configure(json=False, level="warning")
-    asyncio.run(_serve(db, place, worker, grace))
+    asyncio.run(_serve(path, place, worker, grace))
     return exits.OK
 
 

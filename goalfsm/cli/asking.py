@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from goalfsm.cli import places
 from goalfsm.cli.places import Place, own_database, speak
 from goalfsm.errors import GoalError, NoDatabase
+from goalfsm.store.address import Server, open_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from goalfsm.daemon.remote.face import Remote
     from goalfsm.session.events import Event
     from goalfsm.session.state import Reply, Session
-    from goalfsm.store.port import Store, Stored
+    from goalfsm.store.address import Address
+    from goalfsm.store.port import Store
+    from goalfsm.store.reading import Reading
+    from goalfsm.store.rows import Stored
 
 
 def ask(place: Place, event: Event) -> None:
@@ -26,16 +32,17 @@ def ask(place: Place, event: Event) -> None:
         require_thread(store, place)
     click.echo(told(place, send(place, event)))
     from goalfsm.daemon.remote.reading import driver_of  # noqa: PLC0415  only after an answer
-    from goalfsm.views.status import TAKES_UP, unattended  # noqa: PLC0415  as above
+    from goalfsm.views.status import takes_up, unattended  # noqa: PLC0415  as above
 
     with reading(place) as store:
-        driver = driver_of(store)
+        driver = driver_of(store, place.thread_id)
         stored = store.sessions.load(place.thread_id)
     if not driver.alive and stored is not None and unattended(session_of(stored), driver):
-        takes_up = speak(TAKES_UP, place)
+        command = speak(takes_up(driver), place)
+        told_how = f"; {command} takes it up" if command else ""
         # It is done; where nobody can be told this, that is no failure.
         with contextlib.suppress(OSError):
-            click.echo(f"Nobody works on this now; {takes_up} takes it up", err=True)
+            click.echo(f"Nobody works on this now{told_how}", err=True)
 
 
 def send(place: Place, event: Event) -> Reply:
@@ -44,6 +51,15 @@ def send(place: Place, event: Event) -> Reply:
     if not reply.ok:
         raise refusal(place, reply)
     return reply
+
+
+def require_person(db: Address, what: str) -> None:
+    """Raise GoalError where this process is a run's: ``what`` it asks for is a person's to do."""
+    from goalfsm.daemon.flow import authority  # noqa: PLC0415  only a few look
+
+    # On a server there is no file that a supervisor could be recorded for: environment and marks
+    # of a run tell.
+    authority.require_person("" if isinstance(db, Server) else db, what)
 
 
 def refusal(place: Place, reply: Reply) -> GoalError:
@@ -55,9 +71,15 @@ def refusal(place: Place, reply: Reply) -> GoalError:
 
 def submit(place: Place, event: Event) -> Reply:
     """Send an event durably and return the reply, also a refusal."""
-    from goalfsm.daemon.remote.client import request  # noqa: PLC0415  reading commands need no engine
+    return remote(place.db).request(place.thread_id, event, uuid.uuid4().hex)
 
-    return request(place.db, place.thread_id, event, uuid.uuid4().hex)
+
+def remote(db: Address) -> Remote:
+    """Return how what decides and drives the threads of a database is asked."""
+    from goalfsm.daemon.remote.face import RemoteEngine  # noqa: PLC0415  only who asks needs it
+
+    hint = "goalfsm status, list, log, explain and report read it"
+    return RemoteEngine(places.file(db, "what changes a goal needs", hint))
 
 
 def told(place: Place, reply: Reply) -> str:
@@ -67,7 +89,7 @@ def told(place: Place, reply: Reply) -> str:
 
 
 @contextlib.contextmanager
-def reading(place: Place) -> Iterator[Store]:
+def reading(place: Place) -> Iterator[Reading]:
     """Open the place's database for reading; raise when there is nothing yet."""
     store = open_existing(place.db)
     try:
@@ -76,17 +98,17 @@ def reading(place: Place) -> Iterator[Store]:
         store.close()
 
 
-def open_to_read(db: Path) -> Store:
-    """Open a database that exists, without changing anything."""
+def open_existing(db: Address) -> Reading:
+    """Open a database for reading; say what to do where there is none."""
+    return open_to_read(db) if isinstance(db, Server) else open_file(db)
+
+
+def open_file(db: Path) -> Store:
+    """Open a file for reading; say what to do where there is none."""
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  SQLite is loaded when needed
 
-    return SqliteStore.open(db, read_only=True)
-
-
-def open_existing(db: Path) -> Store:
-    """Open a database for reading; say what to do where there is none."""
     try:
-        return open_to_read(db)
+        return SqliteStore.open(db, read_only=True)
     except NoDatabase as error:
         refuse_isolated()
         own = "this directory has no goal yet: " if db == own_database() else ""
@@ -108,7 +130,7 @@ def refuse_isolated() -> None:
         )
 
 
-def require_thread(store: Store, place: Place) -> Session:
+def require_thread(store: Reading, place: Place) -> Session:
     """Return the session of the place's thread; raise when there is no such thread."""
     stored = store.sessions.load(place.thread_id)
     if stored is None:
@@ -157,7 +179,7 @@ def busy(place: Place) -> GoalError:
     )
 
 
-def is_thread(db: Path, name: str) -> bool:
+def is_thread(db: Address, name: str) -> bool:
     """Tell whether the database has a thread of that name; one that cannot be read has none."""
     try:
         store = open_to_read(db)

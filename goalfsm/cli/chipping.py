@@ -9,6 +9,7 @@ import click
 
 from goalfsm.cli import asking, options
 from goalfsm.errors import NoDatabase
+from goalfsm.store.address import open_to_read
 
 if TYPE_CHECKING:
     from goalfsm.cli.places import Place
@@ -45,14 +46,14 @@ def _status(place: Place, now_ms: int) -> Status | None:
     from goalfsm.views.status import project  # noqa: PLC0415  the same
 
     try:
-        store = asking.open_to_read(place.db)
+        store = open_to_read(place.db)
     except NoDatabase:
         return None
     try:
         stored = store.sessions.load(place.thread_id)
         if stored is None:
             return None
-        session, driver = asking.session_of(stored), driver_of(store)
+        session, driver = asking.session_of(stored), driver_of(store, place.thread_id)
     finally:
         store.close()
     return project(session, now_ms, thread_id=place.thread_id, driver=driver)

@@ -56,7 +56,7 @@ def carry_out(errand: Errand) -> int:
 def _owner(errand: Errand) -> Owner | None:
     """Return the engine that can be followed, None where there is none."""
     with contextlib.suppress(NoDatabase):
-        owner = client.serving(errand.place.db)
+        owner = client.serving(errand.file)
         # A command that owns the database for a moment has no socket.
         return owner if owner is not None and owner.socket else None
     return None

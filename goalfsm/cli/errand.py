@@ -5,9 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
-from goalfsm.cli import asking, exits
+from goalfsm.cli import asking, exits, places
 from goalfsm.cli.places import speak
-from goalfsm.daemon.flow.authority import require_person
 from goalfsm.daemon.flow.notices import Happened, Settled, StatusChanged
 from goalfsm.daemon.remote.narrating import event_of
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, PAUSED
@@ -74,14 +73,19 @@ class Errand:
         self._followed_up = False
         self._warned = False
 
+    @property
+    def file(self) -> Path:
+        """Return the path of the database, which is a file here."""
+        return places.file(self.place.db, "an engine of one machine drives", "goalfsm node serves")
+
     # Its beginning.
 
-    def program(self) -> tuple[str, bytes | None, Path]:
-        """Return the worker to be stored with what is asked, none the second time, and where."""
+    def program(self) -> bytes | None:
+        """Return the worker to be stored with what is asked, None the second time."""
         config = None if self._worker is None or self.begun else self._worker.encode()
         if config is not None:
-            require_person(self.place.db, "storing a program")
-        return self.place.thread_id, config, self.place.db.parent
+            asking.require_person(self.place.db, "storing a program")
+        return config
 
     def opening(self, session: Session | None) -> Event | None:
         """Return what gives a goal or takes it up; raise where that is refused.

@@ -58,7 +58,7 @@ def explain_command(place: Place, as_json: bool) -> None:
         newest = store.journal.read(place.thread_id, limit=1, newest=True)
         decisions, seen = decisions_of(store, place.thread_id, _EVENTS)
         older = any(row.revision > seen for row in newest)
-        driver, bound = driver_of(store), seen if older else None
+        driver, bound = driver_of(store, place.thread_id), seen if older else None
         explanation = explain(session, decisions, of_newest=bound, driver=driver)
     if as_json:
         print_json(explanation)

@@ -28,7 +28,7 @@ def follow(errand: Errand, owner: Owner) -> Over:
     Raises `NoEngine` when that engine has ended and this process is to go on.
     """
     place, view = errand.place, errand.view
-    thread_id, db, pid = place.thread_id, place.db, owner.identity.pid
+    thread_id, db, pid = place.thread_id, errand.file, owner.identity.pid
     notices = client.follow(db, thread_id, succeeds=True)
     try:
         first = next(notices)
@@ -72,13 +72,13 @@ def _ended(notice: Ended) -> NoEngine:
 def _begin(errand: Errand) -> None:
     """Ask the engine to begin, where something has to be asked."""
     place = errand.place
-    store = SqliteStore.open(place.db)
+    store = SqliteStore.open(errand.file)
     try:
         stored = store.sessions.load(place.thread_id)
         event = errand.opening(None if stored is None else asking.session_of(stored))
-        with programs.stored(store.workers, *errand.program()):
+        with programs.stored(store.workers, place.thread_id, errand.program(), errand.file.parent):
             if event is not None:
-                asked = client.request(place.db, place.thread_id, event, errand.event_id)
+                asked = client.request(errand.file, place.thread_id, event, errand.event_id)
                 errand.check(asked)
     finally:
         store.close()

@@ -1,32 +1,21 @@
-"""What `goalfsm doctor` looks at: each check says what it found, and what to do about it."""
+"""What `goalfsm doctor` looks at wherever threads are kept: what was found, and what to do."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from goalfsm.daemon.flow.decide import NEED_ENGINE
-from goalfsm.daemon.flow.replay import replay, stopped_by_faults, undecidable
+from goalfsm.daemon.flow.replay import replay, stopped_by_faults
 from goalfsm.errors import GoalError
 from goalfsm.session import codec
 from goalfsm.session.work import queued
-from goalfsm.store.owner import is_alive, uptime_ms
-from goalfsm.store.port import EXPIRY_MS
 from goalfsm.views.explain import moment
 
 if TYPE_CHECKING:
-    from goalfsm.store.port import Facts, Store
-
-_PRIVATE_FILE: Final = 0o600
-_PRIVATE_FOLDER: Final = 0o700
-_LITTLE_SPACE: Final = 64 * 1024 * 1024
-_LARGE_LOG: Final = 256 * 1024 * 1024
-_PAGE_SIZE: Final = "4096"
-_RESTORE: Final = "stop the daemon and put a copy that goalfsm backup made in its place"
+    from goalfsm.store.reading import Reading
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,83 +28,45 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     repaired: bool = False
 
 
-def examine(store: Store, now_ms: int) -> Iterator[Finding]:
-    """Yield what every check found in a store that is open for reading."""
-    checks: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
-        ("integrity", lambda: [_integrity(store)]),
-        ("replay", lambda: _replays(store)),
-        ("faults", lambda: _faults(store)),
-        ("owner", lambda: [_owner(store)]),
-        ("open run", lambda: _open_runs(store)),
-        ("open work", lambda: [_open_work(store, now_ms)]),
-        ("settings", lambda: [_settings(store.facts())]),
-        ("log", lambda: [_log(store.facts())]),
-        ("permissions", lambda: [_permissions(store.facts())]),
-        ("space", lambda: [_space(store.facts())]),
-    )
+Check = tuple[str, Callable[[], Iterable[Finding]]]
+"""A check by its name."""
+
+
+def carried_out(checks: Iterable[Check], restore: str) -> Iterator[Finding]:
+    """Yield what every check found; ``restore`` is what to do where one cannot read."""
     for name, check in checks:
         try:
             yield from check()
         except Exception as error:  # noqa: BLE001  what one check cannot read, others can
-            yield unreadable(name, error)
+            yield unreadable(name, error, restore)
 
 
-def unreadable(check: str, error: Exception) -> Finding:
+def unreadable(check: str, error: Exception, restore: str) -> Finding:
     """Return the finding of a check that could not read what it looks at."""
     said = error.message if isinstance(error, GoalError) else "what is stored is not what it was"
-    return Finding(check=check, ok=False, found=said, hint=_RESTORE)
+    return Finding(check=check, ok=False, found=said, hint=restore)
 
 
-def mend(store: Store) -> Iterator[Finding]:
-    """Mend what can be mended without a risk to the data, and yield what was done."""
-    try:
-        facts = store.facts()
-    except GoalError:
-        # The checks tell what is wrong.
-        return
-    if facts.path is None:
-        return
-    path = Path(facts.path)
-    wanted = (
-        (path, facts.mode, _PRIVATE_FILE),
-        (path.parent, facts.directory_mode, _PRIVATE_FOLDER),
-    )
-    for place, mode, private in wanted:
-        # A folder that holds other things too may have to be open to others.
-        if mode is None or not mode & 0o077 or (place != path and not _is_ours(place)):
-            continue
-        place.chmod(private)
-        yield Finding(
-            check="permissions", ok=True, found=f"{place} is {private:o} now", repaired=True
-        )
-
-
-def _is_ours(folder: Path) -> bool:
-    """Tell whether a folder is the one that holds nothing but databases of ours."""
-    return folder.name == "goalfsm"
-
-
-def _integrity(store: Store) -> Finding:
+def integrity(store: Reading, restore: str) -> Finding:
+    """Look whether what is stored agrees with itself."""
     problems = store.integrity()
     if not problems:
         return Finding(check="integrity", ok=True, found="pages and tables agree")
-    return Finding(
-        check="integrity",
-        ok=False,
-        found="; ".join(problems[:5]),
-        hint=_RESTORE,
-    )
+    return Finding(check="integrity", ok=False, found="; ".join(problems[:5]), hint=restore)
 
 
-def _replays(store: Store) -> Iterator[Finding]:
-    """Decide the whole journal of every thread again, and compare with what was stored."""
+def replays(store: Reading, restore: str, keep: str) -> Iterator[Finding]:
+    """Decide the whole journal of every thread again, and compare with what was stored.
+
+    ``keep`` is how to keep a copy.
+    """
     checked = skipped = 0
     for row in store.sessions.threads():
         try:
             found = replay(store, row.thread_id)
         except GoalError as error:
             said = f"thread {row.thread_id}: {error.message}"
-            yield Finding(check="replay", ok=False, found=said, hint=_RESTORE)
+            yield Finding(check="replay", ok=False, found=said, hint=restore)
             continue
         checked += found.ok and not found.skipped
         skipped += found.skipped
@@ -124,53 +75,22 @@ def _replays(store: Store) -> Iterator[Finding]:
                 check="replay",
                 ok=False,
                 found=f"thread {row.thread_id}: revision {found.wrong_at} replays differently",
-                hint="keep a copy, goalfsm backup makes one, and report this; "
-                "the thread goes on from its snapshot",
+                hint=f"{keep}, and report this; the thread goes on from its snapshot",
             )
     older = f", {skipped} began under other rules" if skipped else ""
     same = "thread replays to its state" if checked == 1 else "threads replay to their state"
     yield Finding(check="replay", ok=True, found=f"{checked} {same}{older}")
 
 
-def _faults(store: Store) -> Iterator[Finding]:
-    """Look for threads that a fault has stopped, and for events that nobody can decide."""
-    stopped = list(stopped_by_faults(store))
-    for thread_id, why in stopped:
+def stopped(store: Reading) -> Iterator[Finding]:
+    """Look for threads that a fault has stopped."""
+    for thread_id, why in stopped_by_faults(store):
         hint = f"goalfsm log {thread_id} shows it; goalfsm resume {thread_id} goes on"
         yield Finding(check="faults", ok=False, found=f"thread {thread_id}: {why}", hint=hint)
-    rows = list(undecidable(store))
-    for inbox_id, why in rows:
-        hint = (
-            "keep a copy, goalfsm backup makes one, and report this; "
-            "another version may be able to decide it"
-        )
-        yield Finding(check="faults", ok=False, found=f"inbox row {inbox_id}: {why}", hint=hint)
-    if not stopped and not rows:
-        yield Finding(check="faults", ok=True, found="every event could be decided")
 
 
-def _owner(store: Store) -> Finding:
-    owner = store.owner.current()
-    if owner is None:
-        return Finding(check="owner", ok=True, found="nobody serves this database")
-    who = f"process {owner.identity.pid}, epoch {owner.epoch}"
-    if not is_alive(owner.identity):
-        return Finding(
-            check="owner", ok=True, found=f"{who}, has ended; the next engine takes over at once"
-        )
-    silent = uptime_ms() - owner.uptime_ms
-    if silent <= EXPIRY_MS:
-        return Finding(check="owner", ok=True, found=f"{who}, heard of {silent / 1000:.1f} s ago")
-    return Finding(
-        check="owner",
-        ok=False,
-        found=f"{who}, alive but silent for {silent / 1000:.0f} s",
-        hint="goalfsm run or goalfsm daemon takes over; "
-        f"if it was stopped, kill -CONT {owner.identity.pid} wakes it",
-    )
-
-
-def _open_runs(store: Store) -> Iterator[Finding]:
+def open_runs(store: Reading) -> Iterator[Finding]:
+    """Yield the turns that are under way."""
     for row in store.sessions.threads():
         stored = store.sessions.load(row.thread_id)
         run = None if stored is None else codec.decode(stored.state).run
@@ -179,21 +99,7 @@ def _open_runs(store: Store) -> Iterator[Finding]:
             yield Finding(check="open run", ok=True, found=f"thread {row.thread_id}: {since}")
 
 
-def _open_work(store: Store, now_ms: int) -> Finding:
-    facts = store.facts()
-    owner = store.owner.current()
-    served = owner is not None and is_alive(owner.identity)
-    due = len(store.sessions.due(now_ms))
-    turns = sum(1 for _ in _waiting_turns(store))
-    found = f"{_count(turns, 'turn')} to begin, {_count(facts.open_effects, 'effect')} to do"
-    found += f", {_count(facts.pending_inbox, 'event')} in the inbox"
-    found += f", {_count(due, 'timer')} due" if due else ""
-    waiting = turns + facts.open_effects + facts.pending_inbox + due
-    hint = "goalfsm run or goalfsm daemon goes on with it" if waiting and not served else ""
-    return Finding(check="open work", ok=True, found=found, hint=hint)
-
-
-def _waiting_turns(store: Store) -> Iterator[str]:
+def waiting_turns(store: Reading) -> Iterator[str]:
     """Yield the threads that wait for a turn."""
     for row in store.sessions.threads(NEED_ENGINE):
         stored = store.sessions.load(row.thread_id)
@@ -201,69 +107,6 @@ def _waiting_turns(store: Store) -> Iterator[str]:
             yield row.thread_id
 
 
-def _count(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """Return a number of things in words."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
-def _settings(facts: Facts) -> Finding:
-    page_size = dict(facts.settings).get("page_size", _PAGE_SIZE)
-    shown = f"{facts.backend} {facts.version}, schema {facts.schema_version}"
-    if page_size != _PAGE_SIZE:
-        return Finding(
-            check="settings",
-            ok=False,
-            found=f"{shown}, pages of {page_size} bytes",
-            hint=f"another program has rewritten the file; {_RESTORE}",
-        )
-    return Finding(check="settings", ok=True, found=shown)
-
-
-def _log(facts: Facts) -> Finding:
-    size = facts.wal_size or 0
-    large = size > _LARGE_LOG
-    return Finding(
-        check="log",
-        ok=not large,
-        found=f"{size:,} bytes in the write-ahead log",
-        hint="end what has been reading the database for so long" if large else "",
-    )
-
-
-def _permissions(facts: Facts) -> Finding:
-    if facts.mode is None or facts.path is None:
-        return Finding(check="permissions", ok=True, found="not a file")
-    if facts.mode & 0o077:
-        return Finding(
-            check="permissions",
-            ok=False,
-            found=f"others may use {facts.path} ({facts.mode:o})",
-            hint="goalfsm doctor --repair, or chmod 600",
-        )
-    folder = Path(facts.path).parent
-    if facts.directory_mode is not None and facts.directory_mode & 0o077 and _is_ours(folder):
-        return Finding(
-            check="permissions",
-            ok=False,
-            found=f"others may look into {folder} ({facts.directory_mode:o})",
-            hint="goalfsm doctor --repair, or chmod 700",
-        )
-    owned = Path(facts.path).stat().st_uid == os.getuid()
-    return Finding(
-        check="permissions",
-        ok=owned,
-        found="yours only" if owned else "the file belongs to another user",
-        hint="" if owned else "run goalfsm as its owner",
-    )
-
-
-def _space(facts: Facts) -> Finding:
-    free = facts.free_space
-    if free is None:
-        return Finding(check="space", ok=True, found="not on a disk")
-    little = free < _LITTLE_SPACE
-    return Finding(
-        check="space",
-        ok=not little,
-        found=f"{facts.size or 0:,} bytes used, {free:,} free, {facts.reserve or 0:,} in reserve",
-        hint="free some space on this disk" if little else "",
-    )

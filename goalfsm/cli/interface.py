@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -10,11 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from goalfsm.cli import exits, options
+from goalfsm.cli.asking import remote
 from goalfsm.cli.places import Place, known, speak, working_directory
 from goalfsm.errors import GoalError
+from goalfsm.store.address import Server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from goalfsm.store.address import Address
 
 
 @click.command("ui")
@@ -38,23 +43,23 @@ def ui_command(place: Place, everywhere: bool) -> int:
     from goalfsm.ui.app import GoalsApp, Surroundings  # noqa: PLC0415  an extra, and heavy
     from goalfsm.ui.source import Database, Everywhere  # noqa: PLC0415  the same
 
-    source = Everywhere(lambda: [*known(place.db)] or [place.db]) if everywhere else None
+    source = Everywhere(lambda: known(place.db) or [place.db], remote) if everywhere else None
 
     def placed(name: str) -> Place:
         """Return the place of a thread by the name that it is shown with."""
         if source is None:
             given = place.given or name != place.thread_id
             return place._replace(thread_id=name, given=given)
-        path, thread_id = source.place_of(name)
-        return Place(path, thread_id, given=True, db_given=True)
+        db, thread_id = source.place_of(name)
+        return Place(db, thread_id, given=True, db_given=True)
 
     def give(name: str, words: Sequence[str]) -> tuple[bool, str]:
         chosen = placed(name or place.thread_id)
-        return _set(("--db", str(chosen.db), "--thread", chosen.thread_id, *words))
+        return _set(chosen.db, ("--thread", chosen.thread_id, *words))
 
     around = Surroundings(working_directory(), lambda hint, name: speak(hint, placed(name)), give)
     first = None if everywhere else _shown(place)
-    app = GoalsApp(source or Database(place.db), around, first)
+    app = GoalsApp(source or Database(place.db, remote(place.db)), around, first)
     app.run()
     return app.return_code or exits.OK
 
@@ -66,12 +71,19 @@ def _shown(place: Place) -> str | None:
     return place.thread_id if place.given or is_thread(place.db, place.thread_id) else None
 
 
-def _set(words: Sequence[str]) -> tuple[bool, str]:
+def _set(db: Address, words: Sequence[str]) -> tuple[bool, str]:
     """Run ``goalfsm set`` as a person would, and return whether it worked, and what it said."""
+    environment = dict(os.environ)
+    if isinstance(db, Server):
+        # Everybody may list a program's arguments, and an address may hold a password.
+        environment["GOALFSM_DB"] = db.url
+    else:
+        words = ("--db", str(db), *words)
     ran = subprocess.run(  # noqa: S603  this very program
         [sys.executable, "-m", "goalfsm.cli", "set", *words],
         capture_output=True,
         text=True,
+        env=environment,
         stdin=subprocess.DEVNULL,
         check=False,
     )

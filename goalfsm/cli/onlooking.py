@@ -55,12 +55,12 @@ def watch_command(place: Place, as_json: bool) -> int:
 def _follow(place: Place, shown: View) -> Status | None:
     """Follow the engine there is; return how the goal stopped, None where the engine ended."""
     from goalfsm.daemon.flow.notices import Ended, Settled, StatusChanged  # noqa: PLC0415  as above
-    from goalfsm.daemon.remote import client  # noqa: PLC0415  the same
+    from goalfsm.daemon.remote.client import NoEngine  # noqa: PLC0415  the same
     from goalfsm.views.status import summary  # noqa: PLC0415  the same
 
     asked, begun = "", False
     try:
-        for notice in client.follow(place.db, place.thread_id):
+        for notice in asking.remote(place.db).follow(place.thread_id):
             shown.show(notice)
             if isinstance(notice, StatusChanged) and not begun:
                 begun = True
@@ -74,7 +74,7 @@ def _follow(place: Place, shown: View) -> Status | None:
                 if isinstance(notice, Settled) and hint and hint != asked:
                     asked = hint
                     shown.say(f"this waits for somebody: {hint}")
-    except client.NoEngine:
+    except NoEngine:
         pass
     return None
 
@@ -86,7 +86,7 @@ def _stored(place: Place) -> Status:
 
     with asking.reading(place) as store:
         session = asking.require_thread(store, place)
-        driver = driver_of(store)
+        driver = driver_of(store, place.thread_id)
     return project(session, now_ms(), thread_id=place.thread_id, driver=driver)
 
 

@@ -16,8 +16,8 @@ Expected = dict[str, Any]
 
 _DB: Final = click.option(
     "--db",
-    metavar="PATH",
-    help="Database file; default GOALFSM_DB, else this directory's own in the user's state folder.",
+    metavar="PATH|URL",
+    help="Database: a file, or postgresql://…; default GOALFSM_DB, else this directory's own file.",
 )
 _THREAD: Final = click.option(
     "--thread",

@@ -52,13 +52,13 @@ class Host:
         """
         errand = self._errand
         try:
-            store = SqliteStore.open(errand.place.db, create=not errand.begun)
+            store = SqliteStore.open(errand.file, create=not errand.begun)
         except NoDatabase as error:
             # What was followed before and is gone now is not begun again as an empty one.
             raise DatabaseReplaced(error.message) from None
         try:
             before = store.sessions.load(self._thread_id)
-            engine, notifier = engine_on(store, errand.place.db)
+            engine, notifier = engine_on(store, errand.file)
             async with engine:
                 with self._heeding(engine):
                     try:
@@ -84,9 +84,11 @@ class Host:
                 self._catch_up(store, before)
             errand.note(first)
             event = errand.opening(engine.session(thread_id))
-            async with programs.stored_by_engine(store.workers, *errand.program()):
+            async with programs.stored_by_engine(
+                store.workers, thread_id, errand.program(), errand.file.parent
+            ):
                 if event is not None:
-                    asked = admitted_here(event, errand.place.db)
+                    asked = admitted_here(event, errand.file)
                     errand.check(await engine.submit(thread_id, asked, errand.event_id))
             over = await self._gone_on(engine, errand.begin(engine.status(thread_id)))
             if over is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from goalfsm.errors import GoalError
+from goalfsm.store.address import Address, Server, address
 
 MAX_THREAD_LENGTH: Final = 200
 _NOTED: Final = "databases"
@@ -24,15 +25,30 @@ _DIGEST_LENGTH: Final = 8
 class Place(NamedTuple):
     """A thread in a database; ``given`` tells whether somebody named the thread."""
 
-    db: Path
+    db: Address
     thread_id: str
     given: bool
     db_given: bool = False
 
     def options(self) -> tuple[str, ...]:
         """Return the options that a command in this directory needs to mean the same."""
-        db = ("--db", os.fspath(self.db)) if self.db_given else ()
+        db = ("--db", named(self.db)) if self.db_given else ()
         return (*db, "--thread", self.thread_id) if self.given else db
+
+
+def named(db: Address) -> str:
+    """Return how a command names a database: a path, or a URL without its password."""
+    return db.named() if isinstance(db, Server) else os.fspath(db)
+
+
+def file(db: Address, what: str, hint: str) -> Path:
+    """Return the path of a database that is a file.
+
+    Raises GoalError for one on a server: ``what`` needs a file, ``hint`` is what to do.
+    """
+    if isinstance(db, Server):
+        raise GoalError(f"{what} a file, not {db}", code="not_a_file", hint=hint)
+    return db
 
 
 def find(db: str | None, thread: str | None) -> Place:
@@ -51,18 +67,16 @@ def find(db: str | None, thread: str | None) -> Place:
     return Place(path, name, given=False, db_given=db is not None)
 
 
-def database(db: str | None) -> Path:
-    """Return the database's path: as given, else GOALFSM_DB, else this directory's own file."""
+def database(db: str | None) -> Address:
+    """Return the database: as given, else GOALFSM_DB, else this directory's own file."""
     if db is not None and not db.strip():
         raise GoalError(
             "the database's name is empty",
             code="database_invalid",
-            hint="name a file, or leave --db out",
+            hint="name a file or a server, or leave --db out",
         )
-    named = db or os.environ.get("GOALFSM_DB")
-    if named:
-        return Path(os.path.abspath(named))  # noqa: PTH100  a link's own name is kept
-    return own_database()
+    given = db or os.environ.get("GOALFSM_DB")
+    return address(given) if given else own_database()
 
 
 def own_database() -> Path:
@@ -76,14 +90,15 @@ def _state_folder() -> Path:
     return user_state_path("goalfsm", appauthor=False)
 
 
-def remember(db: Path) -> None:
+def remember(db: Address) -> None:
     """Note a database that has its place elsewhere than in the state folder, for `known`.
 
-    It is a convenience: where it cannot be written, nothing else is the worse for it.
+    It is a convenience: where it cannot be written, nothing else is the worse for it. No password
+    is noted.
     """
     folder = _state_folder()
-    text = os.fspath(db)
-    if db.parent == folder or "\n" in text:
+    text = named(db)
+    if (isinstance(db, Path) and db.parent == folder) or "\n" in text:
         return
     with contextlib.suppress(OSError, UnicodeError):
         noted = _noted(folder)
@@ -95,11 +110,17 @@ def remember(db: Path) -> None:
             fresh.replace(folder / _NOTED)
 
 
-def known(db: Path) -> list[Path]:
-    """Return the databases that exist: ``db``, those of the state folder, and those noted."""
+def known(db: Address) -> list[Address]:
+    """Return ``db``, the databases of the state folder, and those noted.
+
+    Files that do not exist are left out. Whether a server has one is told by looking.
+    """
     folder = _state_folder()
-    found = [db, *sorted(folder.glob("*.db")), *(Path(text) for text in _noted(folder))]
-    return [path for path in dict.fromkeys(found) if path.is_file()]
+    noted = [address(text) for text in _noted(folder)]
+    # A server that was noted without its password is the one that is named with it.
+    others = [place for place in noted if isinstance(place, Path) or named(place) != named(db)]
+    found = dict.fromkeys([db, *sorted(folder.glob("*.db")), *others])
+    return [place for place in found if isinstance(place, Server) or place.is_file()]
 
 
 def _noted(folder: Path) -> list[str]:
@@ -158,5 +179,6 @@ def speak(hint: str, place: Place) -> str:
     if option and not words[0].startswith("--thread="):
         words = [*option, *words]
     if place.db_given:
-        words += ["--db", shlex.quote(os.fspath(place.db))]
+        words += ["--db", shlex.quote(named(place.db))]
+    hint = hint.replace(" DATABASE", f" {shlex.quote(named(place.db))}")
     return hint.replace(" THREAD", "".join(f" {word}" for word in words))

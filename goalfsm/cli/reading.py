@@ -24,11 +24,12 @@ from goalfsm.views.status import project, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from goalfsm.cli.places import Place
     from goalfsm.daemon.flow.notices import Happened
-    from goalfsm.store.port import JournalRow, Store
+    from goalfsm.store.address import Address
+    from goalfsm.store.reading import Reading
+    from goalfsm.store.rows import JournalRow
     from goalfsm.views.status import Status
 
 _WIDTH = 40
@@ -58,7 +59,7 @@ def status_command(place: Place, as_json: bool) -> None:
     with asking.reading(place) as store:
         session = asking.require_thread(store, place)
         has_program = store.workers.get(place.thread_id) is not None
-        driver = driver_of(store)
+        driver = driver_of(store, place.thread_id)
     status = project(session, now_ms(), thread_id=place.thread_id, driver=driver)
     if as_json:
         print_json(status)
@@ -76,7 +77,7 @@ def status_command(place: Place, as_json: bool) -> None:
 @options.database_only
 @click.option("--everywhere", is_flag=True, help="Every goal of yours, by database.")
 @options.JSON
-def list_command(db: Path, everywhere: bool, as_json: bool) -> None:
+def list_command(db: Address, everywhere: bool, as_json: bool) -> None:
     """List the threads of the database, one a line.
 
     With --everywhere those of every database that you gave a goal in.
@@ -93,7 +94,7 @@ def list_command(db: Path, everywhere: bool, as_json: bool) -> None:
     _show(rows)
 
 
-def _list_everywhere(db: Path, *, as_json: bool) -> None:
+def _list_everywhere(db: Address, *, as_json: bool) -> None:
     """List the threads of all known databases; one that cannot be read is told on stderr."""
     for place in places.known(db):
         try:
@@ -108,12 +109,16 @@ def _list_everywhere(db: Path, *, as_json: bool) -> None:
             _show(rows)
 
 
-def _threads_of(db: Path) -> list[Status]:
+def _threads_of(db: Address) -> list[Status]:
     store = asking.open_existing(db)
     try:
-        driver = driver_of(store)
         return [
-            project(codec.decode(stored.state), now_ms(), thread_id=row.thread_id, driver=driver)
+            project(
+                codec.decode(stored.state),
+                now_ms(),
+                thread_id=row.thread_id,
+                driver=driver_of(store, row.thread_id),
+            )
             for row in store.sessions.threads()
             if (stored := store.sessions.load(row.thread_id)) is not None
         ]
@@ -148,7 +153,7 @@ def log_command(place: Place, limit: int, everything: bool, as_json: bool) -> No
         click.echo(line)
 
 
-def _newest(store: Store, thread_id: str, limit: int, *, quiet_too: bool) -> Iterator[JournalRow]:
+def _newest(store: Reading, thread_id: str, limit: int, *, quiet_too: bool) -> Iterator[JournalRow]:
     """Yield the newest ``limit`` rows, newest first."""
     rows = newest(store, thread_id)
     told_of = (row for row in rows if quiet_too or not is_quiet(codec.decode_event(row.event)))

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from goalfsm.cli.places import Place
-    from goalfsm.store.port import Store, Transcript
+    from goalfsm.store.reading import Reading
+    from goalfsm.store.rows import Transcript
 
 _SHOWN: Final = 10
 _POLL_S: Final = 0.5
@@ -54,7 +55,7 @@ def logs_command(place: Place, follow: bool, turn: int | None) -> None:
                 _show(each)
 
 
-def _newest(store: Store, thread_id: str, shown: set[str]) -> Iterator[Transcript]:
+def _newest(store: Reading, thread_id: str, shown: set[str]) -> Iterator[Transcript]:
     """Yield what is not in ``shown``, oldest first, and add it."""
     for each in reversed(store.transcripts.read(thread_id, limit=_SHOWN)):
         if each.run_id not in shown:

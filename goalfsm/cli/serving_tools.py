@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from goalfsm.cli import exits, options
+from goalfsm.cli import exits, options, places
 from goalfsm.errors import GoalError
 from goalfsm.mcp.config import FORMS
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from goalfsm.cli.places import Place
 
 TOKEN = "GOALFSM_RUN_TOKEN"  # noqa: S105  the name of a variable
+
+_FROM_A_NODE = "inside a turn the environment names the socket of its node"
 
 
 @click.command("mcp")
@@ -44,7 +46,11 @@ def mcp_command(place: Place, agent: str | None) -> int:
             code="extra_missing",
             hint="pip install 'goalfsm[mcp]'",
         ) from error
-    serve(place.db, place.thread_id, os.environ.get(TOKEN) or None)
+    serve(
+        places.file(place.db, "the tools are of", _FROM_A_NODE),
+        place.thread_id,
+        os.environ.get(TOKEN) or None,
+    )
     return exits.OK
 
 

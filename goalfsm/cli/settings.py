@@ -22,7 +22,7 @@ def show_budgets(place: Place) -> None:
 
     with asking.reading(place) as store:
         session = asking.require_thread(store, place)
-        driver = driver_of(store)
+        driver = driver_of(store, place.thread_id)
     progress = project(session, now_ms(), thread_id=place.thread_id, driver=driver).progress
     if progress is None:
         raise asking.no_goal(place)

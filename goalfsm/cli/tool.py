@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from goalfsm.cli import arguments, asking, exits, options
+from goalfsm.cli import arguments, asking, exits, options, places
 from goalfsm.cli.reading import print_json
 from goalfsm.session.tools import REFUSED_STATUS
 
@@ -185,7 +185,8 @@ def _call(place: Place, name: str, given: dict[str, Any], *, as_json: bool) -> i
     if own_socket() is None and name != "create_goal":
         with asking.reading(place) as store:
             asking.require_thread(store, place)
-    response = call_tool(place.db, place.thread_id, name, given, os.environ.get(TOKEN) or None)
+    db = places.file(place.db, "the tools are of", "inside a turn its environment names the node")
+    response = call_tool(db, place.thread_id, name, given, os.environ.get(TOKEN) or None)
     if as_json:
         print_json({"ok": response.ok, "text": response.text, "data": response.data})
     else:

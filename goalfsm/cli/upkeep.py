@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from goalfsm.cli import asking, exits, options
+from goalfsm.cli import exits, options, places
+from goalfsm.cli.asking import open_file
 from goalfsm.cli.reading import now_ms, print_json
-from goalfsm.errors import Corrupt, NewerDatabase, NotOurDatabase
+from goalfsm.errors import Corrupt, GoalError, NewerDatabase, NotOurDatabase, OlderDatabase
+from goalfsm.store.address import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from goalfsm.cli.health import Finding
+    from goalfsm.store.address import Address
 
 
 @click.command("doctor")
 @options.database_only
 @click.option("--repair", is_flag=True, help="Mend what can be mended without a risk.")
 @options.JSON
-def doctor_command(db: Path, repair: bool, as_json: bool) -> int:
+def doctor_command(db: Address, repair: bool, as_json: bool) -> int:
     """Examine the database: integrity, replay, owner, open runs, settings, permissions, space.
 
     Exits with 0 when it is healthy, else with 1.
@@ -40,14 +43,17 @@ def doctor_command(db: Path, repair: bool, as_json: bool) -> int:
     return exits.OK if healthy else exits.FAILED
 
 
-def _examined(db: Path, *, repair: bool) -> Iterator[Finding]:
+def _examined(db: Address, *, repair: bool) -> Iterator[Finding]:
     """Yield what was found, and mended before; a file that cannot be opened is a finding too."""
-    from goalfsm.cli import health  # noqa: PLC0415  it loads the whole engine
+    from goalfsm.cli import health, health_of_file  # noqa: PLC0415  they load the whole engine
 
+    if isinstance(db, Server):
+        yield from _examined_server(db, repair=repair)
+        return
     try:
-        store = asking.open_existing(db)
+        store = open_file(db)
     except Corrupt as error:
-        yield health.unreadable("integrity", error)
+        yield health.unreadable("integrity", error, health_of_file.RESTORE)
         return
     except (NotOurDatabase, NewerDatabase) as error:
         # A copy in its place would not help: nothing is damaged.
@@ -55,8 +61,29 @@ def _examined(db: Path, *, repair: bool) -> Iterator[Finding]:
         return
     try:
         if repair:
-            yield from health.mend(store)
-        yield from health.examine(store, now_ms())
+            yield from health_of_file.mend(store)
+        yield from health_of_file.examine(store, now_ms())
+    finally:
+        store.close()
+
+
+def _examined_server(db: Server, *, repair: bool) -> Iterator[Finding]:
+    from goalfsm.cli import health, health_of_server  # noqa: PLC0415  they load the whole engine
+    from goalfsm.store.postgres import open_store  # noqa: PLC0415  it loads the driver
+
+    if repair:
+        raise GoalError(
+            "a server is not mended from here",
+            code="not_a_file",
+            hint="goalfsm doctor without --repair says what is wrong",
+        )
+    try:
+        store = open_store(db)
+    except (NewerDatabase, OlderDatabase) as error:
+        yield health.Finding(check="schema", ok=False, found=error.message, hint=error.hint)
+        return
+    try:
+        yield from health_of_server.examine(store, now_ms())
     finally:
         store.close()
 
@@ -64,9 +91,10 @@ def _examined(db: Path, *, repair: bool) -> Iterator[Finding]:
 @click.command("backup")
 @click.argument("target", metavar="FILE")
 @options.database_only
-def backup_command(db: Path, target: str) -> None:
+def backup_command(db: Address, target: str) -> None:
     """Write a consistent copy of the database to FILE, also while a daemon is working."""
-    store = asking.open_existing(db)
+    path = places.file(db, "what is copied here is", "pg_dump copies the database of a server")
+    store = open_file(path)
     try:
         store.backup(Path(target).absolute())
     finally:

@@ -16,11 +16,13 @@ from goalfsm.cli.signals import interrupting
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.goal.model import COMPLETE, LIMITED
 from goalfsm.session.events import ObjectiveGiven
+from goalfsm.store.address import open_to_read
 
 if TYPE_CHECKING:
     from goalfsm.cli.places import Place
     from goalfsm.daemon.config import WorkerConfig
     from goalfsm.session.state import Reply, Session
+    from goalfsm.store.address import Address
 
 
 @click.command("run", cls=ProgramCommand)
@@ -127,13 +129,14 @@ def _drive(
     show_default=True,
     help="The least that is logged.",
 )
-def daemon_command(db: Path, max_runs: int, grace: float, log_json: bool, log_level: str) -> int:
+def daemon_command(db: Address, max_runs: int, grace: float, log_json: bool, log_level: str) -> int:
     """Serve every thread of the database whose worker is known, until it is told to stop."""
     from goalfsm.daemon import logs  # noqa: PLC0415  it loads the whole engine
 
+    path = places.file(db, "a daemon serves", "goalfsm node serves the threads of a server")
     logs.configure(json=log_json, level=log_level)
-    places.remember(db)
-    asyncio.run(_serve(db, max_runs, grace))
+    places.remember(path)
+    asyncio.run(_serve(path, max_runs, grace))
     return exits.OK
 
 
@@ -224,7 +227,7 @@ def _now(place: Place, *, given: bool) -> tuple[Session | None, bytes | None]:
     A database is missed only where no objective is ``given``, which would make it.
     """
     try:
-        store = (asking.open_to_read if given else asking.open_existing)(place.db)
+        store = (open_to_read if given else asking.open_existing)(place.db)
     except NoDatabase:
         if given:
             asking.refuse_isolated()
@@ -246,15 +249,15 @@ def _store(
     place: Place, worker: WorkerConfig | None, wanted: ObjectiveGiven | None = None
 ) -> Reply | None:
     """Store a program, with the goal that it is for; return what the goal is answered with."""
-    from goalfsm.daemon.flow.authority import require_person  # noqa: PLC0415  only a few look
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  SQLite is loaded when needed
 
     config = None if worker is None else worker.encode()
     if config is not None:
-        require_person(place.db, "storing a program")
-    store = SqliteStore.open(place.db)
+        asking.require_person(place.db, "storing a program")
+    path = places.file(place.db, "a program is stored in", "goalfsm run stores it on a server")
+    store = SqliteStore.open(path)
     try:
-        with programs.stored(store.workers, place.thread_id, config, place.db.parent):
+        with programs.stored(store.workers, place.thread_id, config, path.parent):
             return None if wanted is None else asking.send(place, wanted)
     finally:
         store.close()

@@ -13,6 +13,7 @@ from typing import Self
 
 from goalfsm.errors import CannotWrite
 from goalfsm.store.batches import Lost
+from goalfsm.store.drivers import OwnerDrives
 from goalfsm.store.limits import too_large
 from goalfsm.store.memory_disk import (
     Inbound,
@@ -72,6 +73,7 @@ class MemoryStore(MemoryHandle):
         self.history = MemoryHistory(self)
         self.workers = MemoryWorkers(self)
         self.processes = MemoryProcesses(self)
+        self.drivers = OwnerDrives(self.owner, self.processes)
         self.transcripts = MemoryTranscripts(self)
 
     def crash(self) -> Self:

@@ -370,10 +370,6 @@ class Store(Reading, Protocol):
         """
         ...
 
-    def integrity(self) -> tuple[str, ...]:
-        """Return what is wrong with the stored data, empty when nothing is (reader, any thread)."""
-        ...
-
     def reopen(self) -> None:
         """Drop the handle's connection and open the same file again; keeps the epoch.
 

@@ -16,9 +16,11 @@ from typing import Final, Protocol
 
 from goalfsm.store.rows import (
     Answer,
+    Driving,
     Facts,
     JournalRow,
     OpenEffect,
+    Owner,
     Stored,
     ThreadRow,
     Transcript,
@@ -132,6 +134,18 @@ class Transcripts(Protocol):
         ...
 
 
+class Drivers(Protocol):
+    """Who works on threads."""
+
+    def of(self, thread_id: str) -> Owner | Driving | None:
+        """Return the owner of the file, dead or alive, or the nodes that work on the thread."""
+        ...
+
+    def runs(self, thread_id: str, run_id: str) -> bool:
+        """Tell whether the open run of a thread has begun, as far as the store knows."""
+        ...
+
+
 class Reading(Protocol):
     """One handle that reads threads."""
 
@@ -170,8 +184,17 @@ class Reading(Protocol):
         """What turns said."""
         ...
 
+    @property
+    def drivers(self) -> Drivers:
+        """Who works on threads."""
+        ...
+
     def facts(self) -> Facts:
         """Return what `doctor` shows."""
+        ...
+
+    def integrity(self) -> tuple[str, ...]:
+        """Return what is wrong with the stored data, empty when nothing is (any thread)."""
         ...
 
     def close(self) -> None:

@@ -188,6 +188,38 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     resting: bool = False
 
 
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that takes turns of threads on a server, as it last said of itself.
+
+    It works on the threads of its ``places``, and runs at most ``max_runs`` turns, of which
+    ``runs`` are under way. ``alive`` tells whether its last sign of life is recent.
+    """
+
+    node_id: str
+    name: str
+    host: str
+    pid: int
+    since_ms: int
+    seen_ms: int
+    places: tuple[str, ...]
+    max_runs: int
+    version: str
+    alive: bool
+    runs: int
+
+
+class Driving(msgspec.Struct, frozen=True, kw_only=True):
+    """Who works on one thread of a server.
+
+    ``place`` is where its turns may run, empty where no program is stored for it; ``node`` the one
+    that has its open run; ``nodes`` those that live and serve the place.
+    """
+
+    place: str
+    node: Node | None
+    nodes: tuple[Node, ...]
+
+
 class Acquired(msgspec.Struct, frozen=True, kw_only=True):
     """The handle owns the store under ``epoch``; ``previous`` died or fell silent."""
 

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import time
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from goalfsm.daemon.remote import client
+from goalfsm.daemon.remote.client import NoEngine
 from goalfsm.daemon.remote.reading import decisions_of, driver_of
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.session import codec
-from goalfsm.store.sqlite import SqliteStore
+from goalfsm.store.address import open_to_read
 from goalfsm.views.explain import explain
 from goalfsm.views.report import markdown, record
 from goalfsm.views.status import project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from goalfsm.daemon.flow.notices import Notice
+    from goalfsm.daemon.remote.face import Remote
     from goalfsm.session.events import Event
     from goalfsm.session.state import Reply
-    from goalfsm.store.port import Store
+    from goalfsm.store.address import Address
+    from goalfsm.store.reading import Reading
     from goalfsm.views.status import Status
 
 Link = Literal["nobody", "answers", "silent"]
@@ -78,11 +80,12 @@ class Source(Protocol):
 
 
 class Database:
-    """The threads of one database, with an engine that serves it or without."""
+    """The threads of one database, with somebody who drives them or without."""
 
-    def __init__(self, path: Path) -> None:
-        """Look at ``path``, which need not exist yet."""
-        self._path = path
+    def __init__(self, place: Address, remote: Remote) -> None:
+        """Look at ``place``, which need not exist yet; ``remote`` is who is asked and followed."""
+        self._place = place
+        self._remote = remote
 
     def now_ms(self) -> int:
         """Return the time in unix milliseconds."""
@@ -94,9 +97,14 @@ class Database:
         if store is None:
             return ()
         try:
-            driver, now = driver_of(store), self.now_ms()
+            now = self.now_ms()
             return tuple(
-                project(codec.decode(stored.state), now, thread_id=row.thread_id, driver=driver)
+                project(
+                    codec.decode(stored.state),
+                    now,
+                    thread_id=row.thread_id,
+                    driver=driver_of(store, row.thread_id),
+                )
                 for row in store.sessions.threads()
                 if (stored := store.sessions.load(row.thread_id)) is not None
             )
@@ -113,7 +121,7 @@ class Database:
         if store is None:
             return Look(None)
         try:
-            stored, driver = store.sessions.load(thread_id), driver_of(store)
+            stored, driver = store.sessions.load(thread_id), driver_of(store, thread_id)
         finally:
             store.close()
         if stored is None:
@@ -124,8 +132,8 @@ class Database:
 
     def _link(self, thread_id: str) -> Link:
         try:
-            client.status(self._path, thread_id, timeout_s=_SILENT_S)
-        except client.NoEngine:
+            self._remote.status(thread_id, timeout_s=_SILENT_S)
+        except NoEngine:
             return "silent"
         except GoalError:
             return "answers"
@@ -141,7 +149,8 @@ class Database:
             rows = store.journal.read(thread_id, limit=1, newest=True)
             bound = seen if any(row.revision > seen for row in rows) else None
             session = codec.decode(stored.state)
-            return explain(session, decisions, of_newest=bound, driver=driver_of(store)).words
+            driver = driver_of(store, thread_id)
+            return explain(session, decisions, of_newest=bound, driver=driver).words
 
     def report(self, thread_id: str) -> str:
         """Return the goal's record as Markdown; raise GoalError where there is no goal."""
@@ -154,15 +163,15 @@ class Database:
 
     def follow(self, thread_id: str) -> Iterator[Notice]:
         """Yield what an engine tells about the thread; raise GoalError where there is none."""
-        return client.follow(self._path, thread_id)
+        return self._remote.follow(thread_id)
 
     def send(self, thread_id: str, event: Event) -> Reply:
         """Have an event decided; raise GoalError where nothing was written."""
-        return client.request(self._path, thread_id, event, uuid.uuid4().hex)
+        return self._remote.request(thread_id, event, uuid.uuid4().hex)
 
-    def _open(self) -> Store | None:
+    def _open(self) -> Reading | None:
         try:
-            return SqliteStore.open(self._path, read_only=True)
+            return open_to_read(self._place)
         except NoDatabase:
             return None
 
@@ -170,10 +179,10 @@ class Database:
 class _Opened:
     """A store that is closed in the end; raise where there is no database."""
 
-    def __init__(self, store: Store | None) -> None:
+    def __init__(self, store: Reading | None) -> None:
         self._store = store
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Reading:
         if self._store is None:
             raise GoalError("there is no goal yet", code="no_goal", hint="n gives the first one")
         return self._store
@@ -186,15 +195,18 @@ class _Opened:
 class Everywhere:
     """The threads of several databases; those of others than the first are named with theirs."""
 
-    def __init__(self, paths: Callable[[], Sequence[Path]]) -> None:
-        """Look at what ``paths`` names each time: there may be more by then."""
-        self._paths = paths
-        self._places: dict[str, tuple[Path, str]] = {}
+    def __init__(
+        self, databases: Callable[[], Sequence[Address]], remote: Callable[[Address], Remote]
+    ) -> None:
+        """Look at what ``databases`` names each time: there may be more by then."""
+        self._databases = databases
+        self._remote = remote
+        self._places: dict[str, tuple[Address, str]] = {}
         self._unreadable: tuple[str, ...] = ()
 
-    def place_of(self, name: str) -> tuple[Path, str]:
+    def place_of(self, name: str) -> tuple[Address, str]:
         """Return the database of a thread that was shown, and the thread's own name."""
-        return self._places.get(name) or (self._paths()[0], name)
+        return self._places.get(name) or (self._databases()[0], name)
 
     def now_ms(self) -> int:
         """Return the time in unix milliseconds."""
@@ -203,22 +215,26 @@ class Everywhere:
     def threads(self) -> tuple[Status, ...]:
         """Return how all threads of all databases stand; what cannot be read is a problem."""
         found: list[Status] = []
-        places: dict[str, tuple[Path, str]] = {}
+        places: dict[str, tuple[Address, str]] = {}
         unreadable = []
-        for path in self._paths():
+        for place in self._databases():
             try:
-                statuses = Database(path).threads()
+                statuses = self._of(place).threads()
             except (GoalError, OSError) as error:
-                unreadable.append(f"{path}: {error}")
+                unreadable.append(f"{place}: {error}")
                 continue
             for status in statuses:
                 own = status.thread_id
-                names = (own, f"{own} in {path.stem}", f"{own} in {path}")
+                short = place.stem if isinstance(place, Path) else str(place)
+                names = (own, f"{own} in {short}", f"{own} in {place}")
                 name = next(name for name in names if name not in places)
-                places[name] = (path, own)
+                places[name] = (place, own)
                 found.append(msgspec.structs.replace(status, thread_id=name))
         self._places, self._unreadable = places, tuple(unreadable)
         return tuple(found)
+
+    def _of(self, place: Address) -> Database:
+        return Database(place, self._remote(place))
 
     def problems(self) -> tuple[str, ...]:
         """Return which databases could not be read the last time, and why."""
@@ -226,28 +242,28 @@ class Everywhere:
 
     def look(self, thread_id: str) -> Look:
         """Return how a thread stands, under the name that it was shown with."""
-        path, own = self.place_of(thread_id)
-        seen = Database(path).look(own)
+        place, own = self.place_of(thread_id)
+        seen = self._of(place).look(own)
         if seen.status is None:
             return seen
         return seen._replace(status=msgspec.structs.replace(seen.status, thread_id=thread_id))
 
     def why(self, thread_id: str) -> tuple[str, ...]:
         """Return why the thread last went on, waited or stopped, in lines."""
-        path, own = self.place_of(thread_id)
-        return Database(path).why(own)
+        place, own = self.place_of(thread_id)
+        return self._of(place).why(own)
 
     def report(self, thread_id: str) -> str:
         """Return the goal's record as Markdown; raise GoalError where there is no goal."""
-        path, own = self.place_of(thread_id)
-        return Database(path).report(own)
+        place, own = self.place_of(thread_id)
+        return self._of(place).report(own)
 
     def follow(self, thread_id: str) -> Iterator[Notice]:
         """Yield what an engine tells about the thread; raise GoalError where there is none."""
-        path, own = self.place_of(thread_id)
-        return Database(path).follow(own)
+        place, own = self.place_of(thread_id)
+        return self._of(place).follow(own)
 
     def send(self, thread_id: str, event: Event) -> Reply:
         """Have an event decided; raise GoalError where nothing was written."""
-        path, own = self.place_of(thread_id)
-        return Database(path).send(own, event)
+        place, own = self.place_of(thread_id)
+        return self._of(place).send(own, event)

@@ -11,7 +11,7 @@ import msgspec
 from goalfsm.session.continuation import GUARDS, OTHERWISE
 from goalfsm.text import line
 from goalfsm.views.parts import Driver, LastDecision, last_decision, told
-from goalfsm.views.status import TAKES_UP, activity, hint, unattended
+from goalfsm.views.status import activity, hint, takes_up, unattended
 
 if TYPE_CHECKING:
     from goalfsm.session.state import Decision, Session
@@ -79,7 +79,7 @@ def explain(
     """
     now, advice = activity(session), hint(session)
     if driver is not None and not driver.alive and (left := unattended(session, driver)):
-        now, advice = left, TAKES_UP
+        now, advice = left, takes_up(driver)
     made = last_decision(session)
     chain = () if made is None else chain_of(made.guard)
     words = [f"Now: {now.text}{_because(now.detail)}{_until(now.until_ms)}."]

@@ -85,16 +85,26 @@ class OpenQueued(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Driver(msgspec.Struct, frozen=True, kw_only=True):
-    """The process that works on a database; ``pid`` None is nobody, and never was.
+    """Who works on a thread; ``pid`` None is nobody in particular.
 
-    ``alive`` False: it has ended. ``since_ms`` is when it began, ``seen_ms`` when it was last seen
-    alive; None where nobody can tell.
+    Of a file that is its owner. ``alive`` False: it has ended. ``since_ms`` is when it began,
+    ``seen_ms`` when it was last seen alive; None where nobody can tell. ``nodes`` is None.
+
+    On a server it is the ``node`` on ``host`` that has the thread's turn. ``place`` is where turns
+    of the thread may run, empty where no program is stored for it; ``nodes`` names the living nodes
+    that serve the place, ``free`` is how many more turns they would take. ``alive``: the turn's
+    node lives or, where no turn runs, one that serves the place.
     """
 
     pid: int | None = None
     alive: bool = False
     since_ms: int | None = None
     seen_ms: int | None = None
+    node: str = ""
+    host: str = ""
+    place: str = ""
+    nodes: tuple[str, ...] | None = None
+    free: int = 0
 
 
 class NextAttempt(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from goalfsm.text import awaited, line, short
 from goalfsm.views.explain import moment
+from goalfsm.views.status import unserved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,13 +39,37 @@ def open_rows(status: Status) -> Iterator[tuple[str, str]]:
 
 
 def _driven(driver: Driver | None) -> Iterator[tuple[str, str]]:
-    if driver is not None and driver.alive:
+    if driver is not None and driver.nodes is not None:
+        yield "driven by", _by_nodes(driver, driver.nodes)
+        if driver.place:
+            yield "place", f"{driver.place}, {_served(driver.nodes, driver.free)}"
+    elif driver is not None and driver.alive:
         since = "" if driver.since_ms is None else f", since {moment(driver.since_ms)}"
         yield "driven by", f"process {driver.pid}{since}"
     elif driver is not None:
         seen = "" if driver.seen_ms is None else f", last seen {moment(driver.seen_ms)}"
         gone = "" if driver.pid is None else f": process {driver.pid} has ended{seen}"
         yield "driven by", f"nobody{gone}"
+
+
+def _by_nodes(driver: Driver, nodes: tuple[str, ...]) -> str:
+    """Return which node has the thread's turn; where none has, which ones would take it."""
+    if driver.pid is None:
+        return f"{' or '.join(nodes)}: no turn runs" if nodes else f"nobody: {unserved(driver)}"
+    node = f"node {driver.node} on {driver.host}, process {driver.pid}"
+    if driver.alive:
+        return node if driver.since_ms is None else f"{node}, since {moment(driver.since_ms)}"
+    seen = "" if driver.seen_ms is None else f", last seen {moment(driver.seen_ms)}"
+    next_one = f"; {' or '.join(nodes)} takes over" if nodes else f"; {unserved(driver)}"
+    return f"nobody: {node}, is silent{seen}{next_one}"
+
+
+def _served(nodes: tuple[str, ...], free: int) -> str:
+    """Return how many turns its nodes would take."""
+    if not nodes:
+        return "which no node serves"
+    turns = "turn" if free == 1 else "turns"
+    return f"where {free} more {turns} may run" if free else "where no more turns may run now"
 
 
 def _going_on(status: Status) -> Iterator[tuple[str, str]]:

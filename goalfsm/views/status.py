@@ -128,10 +128,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(said.text for said in self.words if said.kind == "message" and not said.got)
 
 
-TAKES_UP: Final = "goalfsm run --thread THREAD"
-"""The command that takes up what nobody works on."""
+_TAKES_UP: Final = "goalfsm run --thread THREAD"
 TAKES_NEXT: Final = "goalfsm run --advance --thread THREAD"
 """The command that goes on to what is queued."""
+_SERVES: Final = "goalfsm node DATABASE --places {}"
+_STORES: Final = "goalfsm set --thread THREAD -- PROGRAM ARGS"
 NO_GOAL: Final = Activity(kind="none", text="no goal")
 _WHY_PAUSED: Final = {
     "user": "somebody asked for it",
@@ -167,7 +168,7 @@ def project(
     goal = session.goal if dead else live(session.goal, session.clock, now_ms)
     now, advice = activity(session), hint(session)
     if dead and (left := unattended(session, driver)) is not None:
-        now, advice = left, TAKES_UP
+        now, advice = left, takes_up(driver)
     elif dead and advances(session):
         advice = TAKES_NEXT
     return Status(
@@ -266,11 +267,39 @@ def unattended(session: Session, driver: Driver | None) -> Activity | None:
     going = goal.status == ACTIVE and not _asks_only_a_person(session, goal)
     if not going and not (goal.status == LIMITED and session.wind_down in {"owed", "running"}):
         return None
-    gone = "" if driver is None or driver.pid is None else f"process {driver.pid} has ended"
+    gone = _gone(driver)
     cut_off = f"turn {session.run.turn} was running" if session.run is not None else ""
     was = cut_off or ("" if goal.status == LIMITED else _active(session, goal).text)
     detail = ", ".join(part for part in (gone, was) if part)
     return Activity(kind="unattended", text="nobody works on this", detail=detail)
+
+
+def takes_up(driver: Driver | None) -> str:
+    """Return the command that takes up what nobody works on; empty where a node does by itself."""
+    if driver is None or driver.nodes is None:
+        return _TAKES_UP
+    if not driver.place:
+        return _STORES
+    return "" if driver.nodes else _SERVES.format(driver.place)
+
+
+def unserved(driver: Driver) -> str:
+    """Return why no node takes a thread's turns, where none does."""
+    if not driver.place:
+        return "no program is stored for the thread"
+    return f"no node serves the place {driver.place}"
+
+
+def _gone(driver: Driver | None) -> str:
+    """Return in words who worked on a thread, and why nobody does now."""
+    if driver is None or (driver.pid is None and driver.nodes is None):
+        return ""
+    if driver.nodes is None:
+        return f"process {driver.pid} has ended"
+    silent = "" if driver.pid is None else f"node {driver.node} on {driver.host} is silent"
+    if driver.nodes:
+        return f"{silent}, {' or '.join(driver.nodes)} takes over"
+    return ", ".join(part for part in (silent, unserved(driver)) if part)
 
 
 def _asks_only_a_person(session: Session, goal: Goal) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from goalfsm.cli.health import examine
+from goalfsm.cli.health_of_file import examine
 from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.remote import client, offline
 from goalfsm.errors import GoalError

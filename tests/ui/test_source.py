@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from goalfsm.cli import main
+from goalfsm.cli import asking, main
+from goalfsm.daemon.remote.face import RemoteEngine
 from goalfsm.errors import GoalError
 from goalfsm.session import events as e
 from goalfsm.ui.source import Database, Everywhere
@@ -21,7 +22,7 @@ def paths(tmp_path: Path) -> list[Path]:
 
 
 def test_a_database_that_is_not_there_has_no_threads(tmp_path: Path) -> None:
-    source = Database(tmp_path / "none.db")
+    source = Database(none := tmp_path / "none.db", RemoteEngine(none))
     assert source.threads() == ()
     assert source.look("books") == (None, "nobody")
     with pytest.raises(GoalError, match="no goal yet"):
@@ -30,7 +31,7 @@ def test_a_database_that_is_not_there_has_no_threads(tmp_path: Path) -> None:
 
 
 def test_what_is_asked_without_an_engine_is_decided(paths: list[Path]) -> None:
-    source = Database(paths[0])
+    source = Database(paths[0], RemoteEngine(paths[0]))
     assert source.send("books", e.PauseRequested()).ok
     seen = source.look("books")
     assert seen.status is not None
@@ -42,7 +43,7 @@ def test_what_is_asked_without_an_engine_is_decided(paths: list[Path]) -> None:
 
 
 def test_threads_of_one_name_are_told_apart_everywhere(paths: list[Path]) -> None:
-    source = Everywhere(lambda: paths)
+    source = Everywhere(lambda: paths, asking.remote)
     names = [status.thread_id for status in source.threads()]
     assert names == ["books", "books in two"]
     assert source.place_of("books in two") == (paths[1], "books")
@@ -62,7 +63,7 @@ def test_a_database_that_cannot_be_read_is_told_beside_the_others(
     broken = tmp_path / "broken.db"
     broken.write_text("this is no database" * 100)
     broken.chmod(0o600)
-    source = Everywhere(lambda: [*paths, broken])
+    source = Everywhere(lambda: [*paths, broken], asking.remote)
     assert len(source.threads()) == 2
     (problem,) = source.problems()
     assert problem.startswith(str(broken))

@@ -36,6 +36,50 @@ def test_who_drives(driver: Driver, said: str) -> None:
     assert rows(active(), driver) == [("driven by", said)]
 
 
+NODE: dict[str, Any] = {"pid": 7, "node": "n1", "host": "h1", "place": "build"}
+
+
+@pytest.mark.parametrize(
+    ("driver", "by", "place"),
+    [
+        (
+            Driver(**NODE, alive=True, since_ms=NOW_MS, nodes=("n1", "n2"), free=3),
+            f"node n1 on h1, process 7, since {AT}",
+            "build, where 3 more turns may run",
+        ),
+        (
+            Driver(**NODE, alive=True, nodes=("n1",)),
+            "node n1 on h1, process 7",
+            "build, where no more turns may run now",
+        ),
+        (
+            Driver(**NODE, seen_ms=NOW_MS, nodes=("n2", "n3"), free=1),
+            f"nobody: node n1 on h1, process 7, is silent, last seen {AT}; n2 or n3 takes over",
+            "build, where 1 more turn may run",
+        ),
+        (
+            Driver(**NODE, nodes=()),
+            "nobody: node n1 on h1, process 7, is silent; no node serves the place build",
+            "build, which no node serves",
+        ),
+        (
+            Driver(alive=True, place="any", nodes=("n1", "n2"), free=2),
+            "n1 or n2: no turn runs",
+            "any, where 2 more turns may run",
+        ),
+        (
+            Driver(place="any", nodes=()),
+            "nobody: no node serves the place any",
+            "any, which no node serves",
+        ),
+        (Driver(nodes=()), "nobody: no program is stored for the thread", None),
+    ],
+)
+def test_which_node_drives(driver: Driver, by: str, place: str | None) -> None:
+    said = [("driven by", by)] + ([] if place is None else [("place", place)])
+    assert rows(active(), driver) == said
+
+
 @pytest.mark.parametrize(
     ("open_", "row"),
     [

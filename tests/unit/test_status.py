@@ -20,6 +20,7 @@ from goalfsm.session.state import (
     VerifierResult,
     Wait,
 )
+from goalfsm.views.explain import explain
 from goalfsm.views.parts import Driver
 from goalfsm.views.status import activity, hint, project, status_line, unattended
 from recovery.state import Attention, RecoveryState
@@ -301,6 +302,42 @@ def test_what_waits_for_an_engine_says_so_without_one(session: Session, detail: 
     assert project(session, NOW_MS, driver=Driver()).detail == detail.removeprefix(
         "process 41 has ended"
     ).removeprefix(", ")
+
+
+@pytest.mark.parametrize(
+    ("driver", "detail", "hint"),
+    [
+        (
+            Driver(place="build", nodes=()),
+            "no node serves the place build, turn 3 was running",
+            "goalfsm node DATABASE --places build",
+        ),
+        (
+            Driver(nodes=()),
+            "no program is stored for the thread, turn 3 was running",
+            "goalfsm set --thread THREAD -- PROGRAM ARGS",
+        ),
+        (
+            Driver(pid=7, node="n1", host="h1", place="any", nodes=("n2",)),
+            "node n1 on h1 is silent, n2 takes over, turn 3 was running",
+            "",
+        ),
+        (
+            Driver(pid=7, node="n1", host="h1", place="any", nodes=()),
+            "node n1 on h1 is silent, no node serves the place any, turn 3 was running",
+            "goalfsm node DATABASE --places any",
+        ),
+    ],
+)
+def test_what_no_node_drives_says_why(driver: Driver, detail: str, hint: str) -> None:
+    told = project(active(run=RUN), NOW_MS, driver=driver)
+    assert (told.activity_kind, told.detail, told.hint) == ("unattended", detail, hint)
+    assert explain(active(run=RUN), driver=driver).hint == hint
+
+
+def test_thread_that_nodes_would_take_is_attended() -> None:
+    told = project(active(), NOW_MS, driver=Driver(alive=True, place="any", nodes=("n1",)))
+    assert told.activity == "continuing"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ from goalfsm.session.thread import GoalThread, ReplayError
 
 if TYPE_CHECKING:
     from goalfsm.goal.machine import GoalMachine
-    from goalfsm.store.port import JournalRow, Store
+    from goalfsm.store.port import Store
+    from goalfsm.store.reading import Reading
+    from goalfsm.store.rows import JournalRow
 
 _PAGE = 1_000
 
@@ -38,7 +40,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
         return self.wrong_at is None
 
 
-def replay(store: Store, thread_id: str, machine: GoalMachine | None = None) -> Replay:
+def replay(store: Reading, thread_id: str, machine: GoalMachine | None = None) -> Replay:
     """Decide the thread's journal again, up to the first row of other rules.
 
     The end is compared with the snapshot where the whole journal has the same rules.
@@ -67,7 +69,7 @@ def replay(store: Store, thread_id: str, machine: GoalMachine | None = None) -> 
     return Replay(rows=revision)
 
 
-def _journal(store: Store, thread_id: str) -> Iterator[JournalRow]:
+def _journal(store: Reading, thread_id: str) -> Iterator[JournalRow]:
     """Yield the thread's journal, oldest row first."""
     revision = 0
     while rows := store.journal.read(thread_id, after=revision, limit=_PAGE):
@@ -75,7 +77,7 @@ def _journal(store: Store, thread_id: str) -> Iterator[JournalRow]:
         revision = rows[-1].revision
 
 
-def stopped_by_faults(store: Store) -> Iterator[tuple[str, str]]:
+def stopped_by_faults(store: Reading) -> Iterator[tuple[str, str]]:
     """Yield the threads that wait for a person because of a fault, and what it was."""
     for row in store.sessions.threads():
         stored = store.sessions.load(row.thread_id)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from goalfsm.session import codec
 from goalfsm.session.events import UsageReported
+from goalfsm.store.rows import Driving
 from goalfsm.views.parts import Driver
 
 if TYPE_CHECKING:
@@ -16,20 +17,45 @@ if TYPE_CHECKING:
 
     from goalfsm.session.events import Event
     from goalfsm.session.state import Decision
-    from goalfsm.store.port import JournalRow, Owner, Store
+    from goalfsm.store.reading import Reading
+    from goalfsm.store.rows import JournalRow, Owner
 
 _PAGE: Final = 500
 _DECISION_BYTES: Final = 32 * 1024 * 1024
 
 
-def driver_of(store: Store) -> Driver:
-    """Return which process works on the database, as its row and the system tell."""
+def driver_of(store: Reading, thread_id: str) -> Driver:
+    """Return who works on the thread: a file's owner, or the nodes of a server."""
+    who = store.drivers.of(thread_id)
+    if who is None:
+        return Driver()
+    return _of_nodes(who) if isinstance(who, Driving) else _of_owner(who)
+
+
+def _of_nodes(who: Driving) -> Driver:
+    """Return the node that has the thread's turn, and those that would take one."""
+    node, names = who.node, tuple(node.name for node in who.nodes)
+    free = sum(max(0, node.max_runs - node.runs) for node in who.nodes)
+    if node is None:
+        return Driver(place=who.place, nodes=names, free=free, alive=bool(names))
+    return Driver(
+        pid=node.pid,
+        alive=node.alive,
+        since_ms=node.since_ms,
+        seen_ms=node.seen_ms,
+        node=node.name,
+        host=node.host,
+        place=who.place,
+        nodes=names,
+        free=free,
+    )
+
+
+def _of_owner(owner: Owner) -> Driver:
+    """Return which process owns a file, as its row and the system tell."""
     from goalfsm.store.owner import is_alive, last_seen_ms, uptime_ms  # noqa: PLC0415  only where it is asked
     from goalfsm.workers.supervisor.identity import boot_id  # noqa: PLC0415  see above
 
-    owner = store.owner.current()
-    if owner is None:
-        return Driver()
     now, up = time.time_ns() // 1_000_000, uptime_ms()
     alive = is_alive(owner.identity)
     seen = now if alive else last_seen_ms(owner, boot=boot_id(), wall_ms=now, uptime_ms=up)
@@ -47,7 +73,7 @@ def _started_ms(owner: Owner, booted_ms: int) -> int | None:
     return booted_ms + owner.identity.start_time * 1000 // ticks if ticks > 0 else None
 
 
-def newest(store: Store, thread_id: str) -> Iterator[JournalRow]:
+def newest(store: Reading, thread_id: str) -> Iterator[JournalRow]:
     """Yield the rows of a thread's journal, newest first."""
     before = None
     while page := store.journal.read(thread_id, before=before, newest=True):
@@ -55,7 +81,7 @@ def newest(store: Store, thread_id: str) -> Iterator[JournalRow]:
         before = page[-1].revision
 
 
-def events_of(store: Store, thread_id: str, *, since_ms: int) -> Iterator[tuple[int, Event]]:
+def events_of(store: Reading, thread_id: str, *, since_ms: int) -> Iterator[tuple[int, Event]]:
     """Yield the events of a thread since a time (unix ms), with that of their commit, oldest first.
 
     What was refused changed nothing and is left out; usage is kept in the ledger all the same.
@@ -75,7 +101,7 @@ def _is_refused(row: JournalRow) -> bool:
     return row.decision is not None and codec.decode_decision(row.decision).decision == "refused"
 
 
-def decisions_of(store: Store, thread_id: str, events: int) -> tuple[list[Decision], int]:
+def decisions_of(store: Reading, thread_id: str, events: int) -> tuple[list[Decision], int]:
     """Return what was decided about a thread, newest first, and in how many of its newest events.
 
     These are ``events``, or fewer where they carry more than `_DECISION_BYTES`.

@@ -31,7 +31,8 @@ from recovery import stale_work
 
 if TYPE_CHECKING:
     from goalfsm.diagram.ours.table_rows import TableRow
-    from goalfsm.store.port import JournalRow, Store
+    from goalfsm.store.reading import Reading
+    from goalfsm.store.rows import JournalRow
 
 SHOWN: Final = ("goal", "recovery", "stale-work", "continuation", "run")
 """The machines of ours that a thread is in."""
@@ -39,7 +40,7 @@ _PAGE: Final = 1_000
 
 
 def of_thread(
-    name: str, store: Store, thread_id: str, *, machine: GoalMachine | None = None
+    name: str, store: Reading, thread_id: str, *, machine: GoalMachine | None = None
 ) -> Diagram:
     """Return our machine ``name`` with where the thread is, and how often it took which edge.
 
@@ -81,14 +82,14 @@ def _stale_state(session: Session) -> str:
     return states[type(session.stale)]
 
 
-def _run(store: Store, thread_id: str, session: Session) -> Diagram:
+def _run(store: Reading, thread_id: str, session: Session) -> Diagram:
     """Return a run's life with the way of the thread's runs, and where the last one is."""
     path = RunPath()
     for row in _journal(store, thread_id):
         path.take(codec.decode_event(row.event), row.epoch)
     run = session.run
     if run is not None:
-        if any(process.run_id == run.run_id for process in store.processes.open()):
+        if store.drivers.runs(thread_id, run.run_id):
             path.running()
     elif session.continuation.queued is not None or session.wind_down == "owed":
         path.wanted()
@@ -96,14 +97,14 @@ def _run(store: Store, thread_id: str, session: Session) -> Diagram:
     return msgspec.structs.replace(walked, highlight=() if path.at == NOWHERE else (path.at,))
 
 
-def _journal(store: Store, thread_id: str) -> Iterator[JournalRow]:
+def _journal(store: Reading, thread_id: str) -> Iterator[JournalRow]:
     revision = 0
     while rows := store.journal.read(thread_id, after=revision, limit=_PAGE):
         yield from rows
         revision = rows[-1].revision
 
 
-def _decisions(store: Store, thread_id: str) -> Diagram:
+def _decisions(store: Reading, thread_id: str) -> Diagram:
     """Return the decision order with the ways that decisions took, the last one's end marked."""
     drawn = _now("continuation")
     kinds = {node.name: node.kind for node in drawn.states}
@@ -151,7 +152,7 @@ class _Steps:
 
 
 def _observed(  # noqa: PLR0913, PLR0917  what a way is found from
-    name: str, at: str, store: Store, thread_id: str, session: Session, machine: GoalMachine
+    name: str, at: str, store: Reading, thread_id: str, session: Session, machine: GoalMachine
 ) -> Diagram:
     """Return a machine with the way that the thread took through it, and where it is: ``at``.
 
@@ -165,7 +166,7 @@ def _observed(  # noqa: PLR0913, PLR0917  what a way is found from
 
 
 def _replayed(
-    store: Store, thread_id: str, last: Session, machine: GoalMachine, *, show: str
+    store: Reading, thread_id: str, last: Session, machine: GoalMachine, *, show: str
 ) -> Iterator[tuple[Session, Session]]:
     """Decide the journal again; yield the session before and after every event.
 
@@ -194,14 +195,14 @@ def _replayed(
         ) from error
 
 
-def _goal(store: Store, thread_id: str, session: Session, machine: GoalMachine) -> Diagram:
+def _goal(store: Reading, thread_id: str, session: Session, machine: GoalMachine) -> Diagram:
     """Return the goal machine with the way that the thread's goals took through it."""
     walked = with_path(of_goal_machine(machine), _goal_steps(store, thread_id, session, machine))
     return msgspec.structs.replace(walked, highlight=(_status(session.goal),))
 
 
 def _goal_steps(
-    store: Store, thread_id: str, last: Session, machine: GoalMachine
+    store: Reading, thread_id: str, last: Session, machine: GoalMachine
 ) -> Iterator[Step]:
     """Yield the rows of the goal machine that the thread's events took, in order."""
     taken: list[Compiled] = []

@@ -10,6 +10,7 @@ from typing import Final, Self
 import apsw
 
 from goalfsm.errors import Busy, CannotWrite
+from goalfsm.store.drivers import OwnerDrives
 from goalfsm.store.owner import is_alive as process_is_alive
 from goalfsm.store.port import Checkpointer, Commit, Done, Facts, Identity, Outcome
 from goalfsm.store.sqlite.checkpoint import InlineCheckpoint, SqliteCheckpointer, cut
@@ -66,6 +67,7 @@ class SqliteStore:
         self.history = SqliteHistory(database)
         self.workers = SqliteWorkerConfigs(database)
         self.processes = SqliteProcesses(database)
+        self.drivers = OwnerDrives(self.owner, self.processes)
         self.transcripts = SqliteTranscripts(database)
 
     @classmethod

@@ -1,0 +1,192 @@
+"""What `goalfsm doctor` looks at in a file, and mends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from goalfsm.cli.health import (
+    Check,
+    Finding,
+    carried_out,
+    counted,
+    integrity,
+    open_runs,
+    replays,
+    stopped,
+    waiting_turns,
+)
+from goalfsm.daemon.flow.replay import undecidable
+from goalfsm.errors import GoalError
+from goalfsm.store.owner import is_alive, uptime_ms
+from goalfsm.store.port import EXPIRY_MS
+
+if TYPE_CHECKING:
+    from goalfsm.store.port import Facts, Store
+
+_PRIVATE_FILE: Final = 0o600
+_PRIVATE_FOLDER: Final = 0o700
+_LITTLE_SPACE: Final = 64 * 1024 * 1024
+_LARGE_LOG: Final = 256 * 1024 * 1024
+_PAGE_SIZE: Final = "4096"
+RESTORE: Final = "stop the daemon and put a copy that goalfsm backup made in its place"
+_KEEP: Final = "keep a copy, goalfsm backup makes one"
+
+
+def examine(store: Store, now_ms: int) -> Iterator[Finding]:
+    """Yield what every check found in a store that is open for reading."""
+    checks: tuple[Check, ...] = (
+        ("integrity", lambda: [integrity(store, RESTORE)]),
+        ("replay", lambda: replays(store, RESTORE, _KEEP)),
+        ("faults", lambda: _faults(store)),
+        ("owner", lambda: [_owner(store)]),
+        ("open run", lambda: open_runs(store)),
+        ("open work", lambda: [_open_work(store, now_ms)]),
+        ("settings", lambda: [_settings(store.facts())]),
+        ("log", lambda: [_log(store.facts())]),
+        ("permissions", lambda: [_permissions(store.facts())]),
+        ("space", lambda: [_space(store.facts())]),
+    )
+    return carried_out(checks, RESTORE)
+
+
+def mend(store: Store) -> Iterator[Finding]:
+    """Mend what can be mended without a risk to the data, and yield what was done."""
+    try:
+        facts = store.facts()
+    except GoalError:
+        # The checks tell what is wrong.
+        return
+    if facts.path is None:
+        return
+    path = Path(facts.path)
+    wanted = (
+        (path, facts.mode, _PRIVATE_FILE),
+        (path.parent, facts.directory_mode, _PRIVATE_FOLDER),
+    )
+    for place, mode, private in wanted:
+        # A folder that holds other things too may have to be open to others.
+        if mode is None or not mode & 0o077 or (place != path and not _is_ours(place)):
+            continue
+        place.chmod(private)
+        yield Finding(
+            check="permissions", ok=True, found=f"{place} is {private:o} now", repaired=True
+        )
+
+
+def _is_ours(folder: Path) -> bool:
+    """Tell whether a folder is the one that holds nothing but databases of ours."""
+    return folder.name == "goalfsm"
+
+
+def _faults(store: Store) -> Iterator[Finding]:
+    """Look for threads that a fault has stopped, and for events that nobody can decide."""
+    found = list(stopped(store))
+    for inbox_id, why in undecidable(store):
+        hint = f"{_KEEP}, and report this; another version may be able to decide it"
+        said = f"inbox row {inbox_id}: {why}"
+        found.append(Finding(check="faults", ok=False, found=said, hint=hint))
+    yield from found
+    if not found:
+        yield Finding(check="faults", ok=True, found="every event could be decided")
+
+
+def _owner(store: Store) -> Finding:
+    owner = store.owner.current()
+    if owner is None:
+        return Finding(check="owner", ok=True, found="nobody serves this database")
+    who = f"process {owner.identity.pid}, epoch {owner.epoch}"
+    if not is_alive(owner.identity):
+        return Finding(
+            check="owner", ok=True, found=f"{who}, has ended; the next engine takes over at once"
+        )
+    silent = uptime_ms() - owner.uptime_ms
+    if silent <= EXPIRY_MS:
+        return Finding(check="owner", ok=True, found=f"{who}, heard of {silent / 1000:.1f} s ago")
+    return Finding(
+        check="owner",
+        ok=False,
+        found=f"{who}, alive but silent for {silent / 1000:.0f} s",
+        hint="goalfsm run or goalfsm daemon takes over; "
+        f"if it was stopped, kill -CONT {owner.identity.pid} wakes it",
+    )
+
+
+def _open_work(store: Store, now_ms: int) -> Finding:
+    facts = store.facts()
+    owner = store.owner.current()
+    served = owner is not None and is_alive(owner.identity)
+    due = len(store.sessions.due(now_ms))
+    turns = sum(1 for _ in waiting_turns(store))
+    found = f"{counted(turns, 'turn')} to begin, {counted(facts.open_effects, 'effect')} to do"
+    found += f", {counted(facts.pending_inbox, 'event')} in the inbox"
+    found += f", {counted(due, 'timer')} due" if due else ""
+    waiting = turns + facts.open_effects + facts.pending_inbox + due
+    hint = "goalfsm run or goalfsm daemon goes on with it" if waiting and not served else ""
+    return Finding(check="open work", ok=True, found=found, hint=hint)
+
+
+def _settings(facts: Facts) -> Finding:
+    page_size = dict(facts.settings).get("page_size", _PAGE_SIZE)
+    shown = f"{facts.backend} {facts.version}, schema {facts.schema_version}"
+    if page_size != _PAGE_SIZE:
+        return Finding(
+            check="settings",
+            ok=False,
+            found=f"{shown}, pages of {page_size} bytes",
+            hint=f"another program has rewritten the file; {RESTORE}",
+        )
+    return Finding(check="settings", ok=True, found=shown)
+
+
+def _log(facts: Facts) -> Finding:
+    size = facts.wal_size or 0
+    large = size > _LARGE_LOG
+    return Finding(
+        check="log",
+        ok=not large,
+        found=f"{size:,} bytes in the write-ahead log",
+        hint="end what has been reading the database for so long" if large else "",
+    )
+
+
+def _permissions(facts: Facts) -> Finding:
+    if facts.mode is None or facts.path is None:
+        return Finding(check="permissions", ok=True, found="not a file")
+    if facts.mode & 0o077:
+        return Finding(
+            check="permissions",
+            ok=False,
+            found=f"others may use {facts.path} ({facts.mode:o})",
+            hint="goalfsm doctor --repair, or chmod 600",
+        )
+    folder = Path(facts.path).parent
+    if facts.directory_mode is not None and facts.directory_mode & 0o077 and _is_ours(folder):
+        return Finding(
+            check="permissions",
+            ok=False,
+            found=f"others may look into {folder} ({facts.directory_mode:o})",
+            hint="goalfsm doctor --repair, or chmod 700",
+        )
+    owned = Path(facts.path).stat().st_uid == os.getuid()
+    return Finding(
+        check="permissions",
+        ok=owned,
+        found="yours only" if owned else "the file belongs to another user",
+        hint="" if owned else "run goalfsm as its owner",
+    )
+
+
+def _space(facts: Facts) -> Finding:
+    free = facts.free_space
+    if free is None:
+        return Finding(check="space", ok=True, found="not on a disk")
+    little = free < _LITTLE_SPACE
+    return Finding(
+        check="space",
+        ok=not little,
+        found=f"{facts.size or 0:,} bytes used, {free:,} free, {facts.reserve or 0:,} in reserve",
+        hint="free some space on this disk" if little else "",
+    )

@@ -1,0 +1,58 @@
+"""What a process that drives nothing asks of those who decide and drive, wherever they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from goalfsm.daemon.remote import client
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from goalfsm.daemon.flow.notices import Notice
+    from goalfsm.session.events import Event
+    from goalfsm.session.state import Reply
+    from goalfsm.views.status import Status
+
+
+class Remote(Protocol):
+    """Those who decide the threads of one database, and drive them."""
+
+    def request(self, thread_id: str, event: Event, event_id: str) -> Reply:
+        """Have an event decided; return the reply when it is durable.
+
+        The same ``event_id`` again is harmless. Raises GoalError when nothing was written.
+        """
+        ...
+
+    def status(self, thread_id: str, *, timeout_s: float = client.TIMEOUT_S) -> Status:
+        """Return how the thread stands, as those who drive it say; raise `NoEngine`."""
+        ...
+
+    def follow(self, thread_id: str) -> Generator[Notice, None, None]:
+        """Yield what happens to a thread; closing the iterator stops following.
+
+        Raises `NoEngine` where nobody drives it.
+        """
+        ...
+
+
+class RemoteEngine:
+    """The engine that owns a file."""
+
+    def __init__(self, db: Path) -> None:
+        """Ask whoever owns ``db``."""
+        self._db = db
+
+    def request(self, thread_id: str, event: Event, event_id: str) -> Reply:
+        """Have an event decided, here where there is no engine; see `client.request`."""
+        return client.request(self._db, thread_id, event, event_id)
+
+    def status(self, thread_id: str, *, timeout_s: float = client.TIMEOUT_S) -> Status:
+        """Return how the thread stands, from the engine; raise `NoEngine`."""
+        return client.status(self._db, thread_id, timeout_s=timeout_s)
+
+    def follow(self, thread_id: str) -> Generator[Notice, None, None]:
+        """Yield what happens to a thread, as the engine tells it; ends after `Ended`."""
+        return client.follow(self._db, thread_id)

@@ -1,0 +1,207 @@
+"""The nouns of `goalfsm.store.reading`, one class a table, but for what is kept to be read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from goalfsm.store.rows import Answer, Driving, Node, OpenEffect, Stored, ThreadRow
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from goalfsm.store.postgres.link import Link, Row
+
+SILENT_MS: Final = 3_000
+"""After how long without a sign of life a node counts as dead: others take its turns over."""
+
+_THREADS: Final = "SELECT thread_id, status, wake_at_ms, revision, updated_at_ms FROM "
+# By code points, as every store lists them; the server's own order may be that of a language.
+_BY_ID: Final = ' ORDER BY thread_id COLLATE "C"'
+_NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+_NODES: Final = (
+    "SELECT node_id, name, host, pid, since_ms, seen_ms, places, max_runs, version,"  # noqa: S608
+    f" seen_ms > {_NOW} - %s,"
+    " (SELECT count(*) FROM goalfsm.session s"
+    "   WHERE s.node_id = n.node_id AND s.run_id IS NOT NULL)"
+    " FROM goalfsm.node n ORDER BY since_ms, node_id"
+)
+_DRIVEN: Final = (
+    "SELECT (SELECT place FROM goalfsm.worker WHERE thread_id = %s),"
+    " (SELECT node_id FROM goalfsm.session WHERE thread_id = %s AND run_id IS NOT NULL)"
+)
+_OPEN: Final = (
+    "SELECT seq, thread_id, revision, at_ms, key, kind, payload FROM goalfsm.outbox"
+    " WHERE done_at_ms IS NULL AND seq > %s"
+)
+
+
+class PostgresSessions:
+    """`goalfsm.store.reading.Sessions`."""
+
+    def __init__(self, link: Link) -> None:
+        """Read through ``link``."""
+        self._link = link
+
+    def load(self, thread_id: str) -> Stored | None:
+        """Return the snapshot of a thread."""
+        rows = self._link.rows(
+            "SELECT state, revision, rules_version, status, wake_at_ms, updated_at_ms"
+            " FROM goalfsm.session WHERE thread_id = %s",
+            (thread_id,),
+        )
+        if not rows:
+            return None
+        state, revision, rules_version, status, wake_at_ms, updated_at_ms = rows[0]
+        return Stored(
+            thread_id=thread_id,
+            state=state,
+            revision=revision,
+            rules_version=rules_version,
+            status=status,
+            wake_at_ms=wake_at_ms,
+            updated_at_ms=updated_at_ms,
+            epoch=0,
+        )
+
+    def threads(self, statuses: Collection[str] = ()) -> tuple[ThreadRow, ...]:
+        """Return all threads, or those with one of these statuses, by thread id."""
+        if not statuses:
+            rows = self._link.rows(f"{_THREADS}goalfsm.session{_BY_ID}")
+        else:
+            rows = self._link.rows(
+                f"{_THREADS}goalfsm.session WHERE status = ANY(%s){_BY_ID}", (list(statuses),)
+            )
+        return tuple(map(_listed, rows))
+
+    def due(self, now_ms: int, *, limit: int = 1000) -> tuple[ThreadRow, ...]:
+        """Return threads whose timer has run out, the longest due first."""
+        rows = self._link.rows(
+            f"{_THREADS}goalfsm.session WHERE wake_at_ms <= %s"
+            ' ORDER BY wake_at_ms, thread_id COLLATE "C" LIMIT %s',
+            (now_ms, limit),
+        )
+        return tuple(map(_listed, rows))
+
+    def next_wake(self) -> int | None:
+        """Return the earliest timer."""
+        wake: int | None = self._link.rows("SELECT min(wake_at_ms) FROM goalfsm.session")[0][0]
+        return wake
+
+
+def _listed(row: Row) -> ThreadRow:
+    thread_id, status, wake_at_ms, revision, updated_at_ms = row
+    return ThreadRow(
+        thread_id=thread_id,
+        status=status,
+        wake_at_ms=wake_at_ms,
+        revision=revision,
+        updated_at_ms=updated_at_ms,
+    )
+
+
+class PostgresOutbox:
+    """`goalfsm.store.reading.OpenEffects`."""
+
+    def __init__(self, link: Link) -> None:
+        """Read through ``link``."""
+        self._link = link
+
+    def open(
+        self, thread_id: str | None = None, *, after: int = 0, limit: int = 1000
+    ) -> tuple[OpenEffect, ...]:
+        """Return effects not done, in the order of commit."""
+        if thread_id is None:
+            rows = self._link.rows(f"{_OPEN} ORDER BY seq LIMIT %s", (after, limit))
+        else:
+            rows = self._link.rows(
+                f"{_OPEN} AND thread_id = %s ORDER BY seq LIMIT %s", (after, thread_id, limit)
+            )
+        return tuple(
+            OpenEffect(
+                seq=seq,
+                thread_id=thread,
+                revision=revision,
+                at_ms=at_ms,
+                key=key,
+                kind=kind,
+                payload=payload,
+            )
+            for seq, thread, revision, at_ms, key, kind, payload in rows
+        )
+
+
+class PostgresAnswers:
+    """`goalfsm.store.reading.Answers`."""
+
+    def __init__(self, link: Link) -> None:
+        """Read through ``link``."""
+        self._link = link
+
+    def answer(self, inbox_id: str) -> Answer | None:
+        """Return what became of that event."""
+        rows = self._link.rows(
+            "SELECT revision, reply FROM goalfsm.answer WHERE inbox_id = %s", (inbox_id,)
+        )
+        return Answer(revision=rows[0][0], reply=rows[0][1]) if rows else None
+
+
+class PostgresPrograms:
+    """`goalfsm.store.reading.Programs`."""
+
+    def __init__(self, link: Link) -> None:
+        """Read through ``link``."""
+        self._link = link
+
+    def get(self, thread_id: str) -> bytes | None:
+        """Return the thread's worker."""
+        rows = self._link.rows(
+            "SELECT config FROM goalfsm.worker WHERE thread_id = %s", (thread_id,)
+        )
+        return rows[0][0] if rows else None
+
+
+class PostgresDrivers:
+    """`goalfsm.store.reading.Drivers`."""
+
+    def __init__(self, link: Link) -> None:
+        """Read through ``link``."""
+        self._link = link
+
+    def of(self, thread_id: str) -> Driving:
+        """Return which nodes work on the thread, or would."""
+        place, node_id = self._link.rows(_DRIVEN, (thread_id, thread_id))[0]
+        nodes = self.nodes()
+        return Driving(
+            place=place or "",
+            node=next((node for node in nodes if node.node_id == node_id), None),
+            nodes=tuple(node for node in nodes if node.alive and place in node.places),
+        )
+
+    def runs(self, thread_id: str, run_id: str) -> bool:
+        """Tell whether a node has opened that run of the thread."""
+        return bool(
+            self._link.rows(
+                "SELECT 1 FROM goalfsm.session WHERE thread_id = %s AND run_id = %s",
+                (thread_id, run_id),
+            )
+        )
+
+    def nodes(self) -> tuple[Node, ...]:
+        """Return the nodes that have said that they live, whether they still do, oldest first."""
+        return tuple(
+            Node(
+                node_id=node_id,
+                name=name,
+                host=host,
+                pid=pid,
+                since_ms=since_ms,
+                seen_ms=seen_ms,
+                places=tuple(places),
+                max_runs=max_runs,
+                version=version,
+                alive=alive,
+                runs=runs,
+            )
+            for node_id, name, host, pid, since_ms, seen_ms, places, max_runs, version, alive, runs
+            in self._link.rows(_NODES, (SILENT_MS,))
+        )  # fmt: skip
