@@ -11,7 +11,8 @@ import click
 from goalfsm.cli import places
 from goalfsm.cli.places import Place, own_database, speak
 from goalfsm.errors import GoalError, NoDatabase
-from goalfsm.store.address import Server, open_to_read
+from goalfsm.store.address import Server
+from goalfsm.store.opening import open_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import click
 
 from goalfsm.cli import asking, options
 from goalfsm.errors import NoDatabase
-from goalfsm.store.address import open_to_read
+from goalfsm.store.opening import open_to_read
 
 if TYPE_CHECKING:
     from goalfsm.cli.places import Place

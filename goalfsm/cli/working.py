@@ -16,7 +16,7 @@ from goalfsm.cli.signals import interrupting
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.goal.model import COMPLETE, LIMITED
 from goalfsm.session.events import ObjectiveGiven
-from goalfsm.store.address import open_to_read
+from goalfsm.store.opening import open_to_read
 
 if TYPE_CHECKING:
     from goalfsm.cli.places import Place

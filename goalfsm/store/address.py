@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from goalfsm.errors import GoalError
-
-if TYPE_CHECKING:
-    from goalfsm.store.reading import Reading
 
 _SCHEMES: Final = ("postgresql://", "postgres://")
 # Up to the last @ before the options: who forgets to escape a password must not see it printed.
@@ -82,22 +79,6 @@ def address(text: str) -> Address:
             hint="name a file, or a server as in postgresql://user@host/name",
         )
     return Path(os.path.abspath(text))  # noqa: PTH100  a link's own name is kept
-
-
-def open_to_read(place: Address) -> Reading:
-    """Return a handle that reads what is kept at ``place``, and changes nothing.
-
-    Raises `NoDatabase` where nothing is there yet, and what the store says of one that it cannot
-    read; ``extra_missing`` where the driver of PostgreSQL is not installed.
-    """
-    # A command loads the driver that it needs.
-    if isinstance(place, Server):
-        from goalfsm.store.postgres import open_store  # noqa: PLC0415  see above
-
-        return open_store(place)
-    from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  see above
-
-    return SqliteStore.open(place, read_only=True)
 
 
 def _without_parameters(url: str) -> str:

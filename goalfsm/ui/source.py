@@ -13,7 +13,7 @@ from goalfsm.daemon.remote.client import NoEngine
 from goalfsm.daemon.remote.reading import decisions_of, driver_of
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.session import codec
-from goalfsm.store.address import open_to_read
+from goalfsm.store.opening import open_to_read
 from goalfsm.views.explain import explain
 from goalfsm.views.report import markdown, record
 from goalfsm.views.status import project

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from goalfsm.errors import GoalError, NewerDatabase, NoDatabase, OlderDatabase, StoreUnavailable
-from goalfsm.store.address import Server, open_to_read
+from goalfsm.store.address import Server
+from goalfsm.store.opening import open_to_read
 from goalfsm.store.port import Commit
 from goalfsm.store.postgres import open_store
 from goalfsm.store.postgres.link import Link
