@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -15,9 +16,9 @@ from goalfsm.session.events import ObjectiveGiven, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from goalfsm.daemon.config import WorkerConfig
+    from goalfsm.store.address import Address
     from goalfsm.workers.agents.spec import AgentName
 
 _VERIFY_TIMEOUT_S: Final = 600.0
@@ -281,7 +282,7 @@ def worker(
     stored: bytes | None,
     given: dict[str, Any],
     *,
-    db: Path,
+    db: Address,
     required: bool = True,
 ) -> WorkerConfig | None:
     """Return the worker to store, None where the stored one stays; raise where none can be had.
@@ -340,7 +341,7 @@ def worker(
     if config.isolate:
         from goalfsm.workers.isolating import check_place, hidden  # noqa: PLC0415  few have one
 
-        check_place(hidden(str(db)), config.cwd)
+        check_place(hidden(str(db) if isinstance(db, Path) else ""), config.cwd)
     if agent is not None:
         _ask(agent)
     return config
