@@ -38,7 +38,7 @@ class WriteBySql:
         execute, revision = self._connection.execute, each.expected_revision + 1
         execute(
             "INSERT INTO goalfsm.session (thread_id, revision, status, wake_at_ms, updated_at_ms,"
-            " rules_version, state) VALUES (%s, %s, %s, %s, %s, %s, %s)"
+            " rules_version, turn, state) VALUES (%s, %s, %s, %s, %s, %s, false, %s)"
             " ON CONFLICT (thread_id) DO UPDATE SET revision = excluded.revision,"
             " status = excluded.status, wake_at_ms = excluded.wake_at_ms,"
             " updated_at_ms = excluded.updated_at_ms, rules_version = excluded.rules_version,"
@@ -102,8 +102,8 @@ class WriteBySql:
         """Have a node that was heard of so long ago."""
         self._connection.execute(
             "INSERT INTO goalfsm.node (node_id, name, host, pid, since_ms, seen_ms, places,"
-            " max_runs, rules_version, version) VALUES (%s, %s, 'host-' || %s, 7, 5,"
-            " (extract(epoch FROM clock_timestamp()) * 1000)::bigint - %s, %s, 2, 1, '1.0')",
+            " max_runs, rules_version, version, address) VALUES (%s, %s, 'host-' || %s, 7, 5,"
+            " (extract(epoch FROM clock_timestamp()) * 1000)::bigint - %s, %s, 2, 1, '1.0', '')",
             (f"id-{name}", name, name, silent_ms, list(places)),
         )
 
