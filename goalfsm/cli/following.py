@@ -56,7 +56,7 @@ def follow(errand: Errand, owner: Owner) -> Over:
 
 def _gone_on(errand: Errand, over: Over | None) -> Over | None:
     """Have the engine go on to the queued goals, where that was asked for."""
-    db, thread_id = errand.place.db, errand.place.thread_id
+    db, thread_id = errand.file, errand.place.thread_id
     while over is not None and (event := errand.next_request(over)) is not None:
         reply = client.request(db, thread_id, event, uuid.uuid4().hex)
         over = errand.go_on(client.status(db, thread_id), reply)

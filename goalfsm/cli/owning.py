@@ -106,7 +106,7 @@ class Host:
     async def _gone_on(self, engine: Engine, over: Over | None) -> Over | None:
         """Go on to the queued goals, where that was asked for; return the end of the last."""
         while over is not None and (event := self._errand.next_request(over)) is not None:
-            asked = admitted_here(event, self._errand.place.db)
+            asked = admitted_here(event, self._errand.file)
             reply = await engine.submit(self._thread_id, asked)
             over = self._errand.go_on(engine.status(self._thread_id), reply)
         return over
