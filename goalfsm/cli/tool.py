@@ -178,11 +178,12 @@ def _paired(evidence: tuple[str, ...], criteria: tuple[int, ...]) -> list[dict[s
 
 def _call(place: Place, name: str, given: dict[str, Any], *, as_json: bool) -> int:
     """Call the tool and show what the model is told, on stderr when it was refused."""
-    from goalfsm.daemon.remote.socket_path import own_socket  # noqa: PLC0415  --help needs no engine
+    from goalfsm.daemon.remote import socket_path  # noqa: PLC0415  --help needs no engine
     from goalfsm.daemon.remote.tool_client import call_tool  # noqa: PLC0415  the same
 
-    # In namespaces of its own a run sees no database, and needs none.
-    if own_socket() is None and name != "create_goal":
+    # In namespaces of its own, or on a node, a run sees no database, and needs none.
+    told = socket_path.own_socket() or socket_path.node_socket()
+    if told is None and name != "create_goal":
         with asking.reading(place) as store:
             asking.require_thread(store, place)
     db = places.file(place.db, "the tools are of", "inside a turn its environment names the node")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from typing import TYPE_CHECKING, Final, Self
+import os
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import structlog
+from psycopg_pool import AsyncConnectionPool
 
 from goalfsm.cluster.host import hostname
 from goalfsm.cluster.jobs import ANY
@@ -92,7 +93,7 @@ class ClusterEngine:
             verifiers=dict(verifiers or {}),
             on_fault=on_fault,
         )
-        self._connection: Connection | None = None
+        self._pool: AsyncConnectionPool[Any] | None = None
         self._nodes: PostgresNodes | None = None
         self._made: Node | None = None
         self._living: asyncio.Task[None] | None = None
@@ -104,8 +105,9 @@ class ClusterEngine:
         """Make the database ready, register the node and begin to work; raises `StoreError`."""
         be_quiet()
         await asyncio.to_thread(prepare, self._dsn)
-        connection = self._connection = pool_of(self._dsn, most=CONNECTIONS)
-        await connection.pool.open()
+        pool = self._pool = pool_of(self._dsn, most=CONNECTIONS)
+        await pool.open()
+        connection = Connection(pool)
         jobs = ProcrastinateJobs(connection)
         nodes = self._nodes = PostgresNodes(connection)
         reached = Reached(
@@ -114,7 +116,9 @@ class ClusterEngine:
             jobs=jobs,
             listen=lambda: notifications(self._dsn),
         )
-        node = self._made = Node(reached, self._options, socket=socket_for(f"{self._dsn}#node"))
+        node = self._made = Node(
+            reached, self._options, socket=socket_for(f"{self._dsn}#{os.getpid()}")
+        )
         try:
             await node.begin()
         except BaseException:
@@ -203,9 +207,8 @@ class ClusterEngine:
                     await asyncio.gather(self._living, return_exceptions=True)
                 await node.finish(grace_s)
         finally:
-            if self._connection is not None:
-                with contextlib.suppress(Exception):
-                    await self._connection.pool.close(timeout=5.0)
+            if self._pool is not None:
+                await self._pool.close(timeout=5.0)
             self._closed.set()
 
     @property

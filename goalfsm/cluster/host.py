@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from goalfsm.daemon.host.zones import local_name
 from goalfsm.errors import StoreError
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from goalfsm.daemon.flow.ports import Spawn
     from goalfsm.store.rows import Transcript
-
-SCHEME: Final = "goalfsm-node://"
-"""How `GOALFSM_DB` names a node in a turn: its socket follows. It holds no credentials."""
 
 
 def hostname() -> str:

@@ -15,7 +15,7 @@ import structlog
 
 from goalfsm.cluster.chores import Chores
 from goalfsm.cluster.decider import Decider
-from goalfsm.cluster.host import SCHEME, DatabaseTime, LastWords, hostname
+from goalfsm.cluster.host import DatabaseTime, LastWords, hostname
 from goalfsm.cluster.jobs import LOCAL, RUN_EFFECTS, Job, host_place
 from goalfsm.cluster.lease import Lease, Registration
 from goalfsm.cluster.mail import Mail
@@ -30,7 +30,9 @@ from goalfsm.daemon.flow.holds import SHUTDOWN, Holds
 from goalfsm.daemon.host.clock import Clock, IdSource, SystemEntropy
 from goalfsm.daemon.host.platform import LocalPlatform
 from goalfsm.daemon.host.tasks import Tasks
+from goalfsm.daemon.remote.run_socket import RunSockets
 from goalfsm.daemon.remote.server import Server
+from goalfsm.daemon.remote.socket_path import NODE
 from goalfsm.daemon.stages.callbacks import Callbacks
 from goalfsm.daemon.stages.compaction import Compaction
 from goalfsm.daemon.stages.completion import NextGoals
@@ -107,7 +109,7 @@ class Node:
         self.tasks = Tasks(self.over)
         spawn = self.tasks.spawn
         self.host = hostname()
-        self.db = f"{SCHEME}{socket or options.name}"
+        self.db = f"{NODE}{socket or options.name}"
         self._entropy = SystemEntropy()
         self.platform = LocalPlatform(DatabaseTime(), self._entropy)
         self._time = self.platform.clock
@@ -130,7 +132,10 @@ class Node:
         self.subscriptions = Subscriptions(self.clock)
         report = self.subscriptions.report
         self.processes = Processes(self.db)
-        self.workers = Workers(options.workers, self.threads, self.processes)
+        sockets = RunSockets(
+            self.threads, self.threads, self.clock, self.processes.first_process, db=self.db
+        )
+        self.workers = Workers(options.workers, self.threads, self.processes, sockets.around)
         self.marks = Marks(nodes.mark, spawn)
         self.effects = Effects(
             self.threads,
@@ -224,7 +229,13 @@ class Node:
         self.server = (
             None
             if socket is None
-            else Server(self.service, socket, db=self.db, runs_below=self.processes.identities)
+            else Server(
+                self.service,
+                socket,
+                db=self.db,
+                runs_below=self.processes.identities,
+                calls=self.service.call,
+            )
         )
         self._places = places
         self._serving: list[asyncio.Future[Any]] = []

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
-from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple, Protocol
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -79,16 +80,28 @@ _TELL: Final = f"SELECT pg_notify('{CHANNEL}', %s)"
 _LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 
 
+class Source(Protocol):
+    """Where connections come from: a pool, or one connection."""
+
+    def connection(
+        self, timeout: float | None = None, /
+    ) -> AbstractAsyncContextManager[psycopg.AsyncConnection[tuple[Any, ...]]]:
+        """Give a connection; what was done on it is committed at the end of the block."""
+        ...
+
+
 class Connection(NamedTuple):
     """How the server is reached; ``timeout_s`` is how long a connection is waited for."""
 
-    pool: AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]
+    pool: Source
     timeout_s: float = 5.0
 
 
-def pool_of(dsn: str, *, most: int, least: int = 1) -> Connection:
-    """Return connections to a database; open and close them by `AsyncConnectionPool`."""
-    pool: AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]] = AsyncConnectionPool(
+def pool_of(
+    dsn: str, *, most: int, least: int = 1
+) -> AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]:
+    """Return connections to a database, which are still to be opened."""
+    return AsyncConnectionPool(
         dsn,
         min_size=least,
         max_size=most,
@@ -99,7 +112,6 @@ def pool_of(dsn: str, *, most: int, least: int = 1) -> Connection:
         timeout=5.0,
         kwargs={"prepare_threshold": 3, "connect_timeout": 3},
     )
-    return Connection(pool)
 
 
 async def configure(connection: psycopg.AsyncConnection[Any]) -> None:

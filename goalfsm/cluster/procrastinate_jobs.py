@@ -1,37 +1,30 @@
 """Jobs by procrastinate, whose tables stand in our schema.
 
-Only this file knows the library. A job is one row, written within our transaction; a worker of the
-library takes it. A worker that ends because PostgreSQL is away is started again, and jobs that a
-dead worker held come again.
+Only this file and the worker beside it know the library. A job is one row, written within our
+transaction; a worker of the library takes it. A worker that ends because PostgreSQL is away is
+started again, and jobs that a dead worker held come again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import msgspec
-import procrastinate
 import structlog
-from procrastinate import jobs as library
-from procrastinate import worker
-from procrastinate.schema import SchemaManager
 from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool
 
 from goalfsm.cluster.jobs import Handler, Job, Kind
 from goalfsm.cluster.postgres_tx import Connection, PostgresTx, statements
-from goalfsm.errors import StoreError, described
+from goalfsm.errors import described
 from goalfsm.store.postgres.schema import LOCK
 
 if TYPE_CHECKING:
     import psycopg
 
 TASK: Final = "goalfsm"
-POLL_S: Final = 0.5
-"""How often a worker looks for what no notification told of: delayed jobs, above all."""
-HEARTBEAT_S: Final = 2.0
 STALLED_S: Final = 10.0
 """After how long without a heartbeat a worker's jobs come again; leases decide who may do them."""
 AGAIN_S: Final = 0.5
@@ -50,25 +43,13 @@ SELECT j.queueing_lock FROM goalfsm.procrastinate_jobs j
 LEFT JOIN goalfsm.procrastinate_workers w ON w.id = j.worker_id
 WHERE j.queueing_lock = ANY(%s) AND (j.status = 'todo' OR (j.status = 'doing'
     AND w.last_heartbeat > clock_timestamp() - interval '{STALLED_S} s'))"""
+_MOVE: Final = """
+UPDATE goalfsm.procrastinate_jobs SET queue_name = %s
+WHERE queueing_lock = %s AND status = 'todo'"""
 _WAITING: Final = """
 SELECT EXISTS (SELECT 1 FROM goalfsm.procrastinate_jobs
 WHERE status = 'todo' AND queue_name = ANY(%s)
     AND (scheduled_at IS NULL OR scheduled_at <= clock_timestamp()))"""
-# What a dead worker held, and what a living one of ours holds without knowing of it.
-_RESCUE: Final = f"""
-WITH stalled AS (
-    SELECT j.id, j.queueing_lock FROM goalfsm.procrastinate_jobs j
-    LEFT JOIN goalfsm.procrastinate_workers w ON w.id = j.worker_id
-    WHERE j.status = 'doing' AND (w.id IS NULL
-        OR w.last_heartbeat < clock_timestamp() - interval '{STALLED_S} s'
-        OR (w.id = %s AND NOT j.id = ANY(%s)))
-    FOR UPDATE OF j SKIP LOCKED),
-gone AS (DELETE FROM goalfsm.procrastinate_jobs j USING stalled s WHERE j.id = s.id
-    RETURNING j.queue_name, j.task_name, j.queueing_lock, j.args)
-INSERT INTO goalfsm.procrastinate_jobs (queue_name, task_name, queueing_lock, args)
-SELECT DISTINCT ON (queueing_lock) queue_name, task_name, queueing_lock, args FROM gone
-ON CONFLICT (queueing_lock) WHERE status = 'todo' DO NOTHING"""
-
 _log = structlog.get_logger(__name__)
 
 
@@ -83,6 +64,8 @@ def install(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         there = connection.execute("SELECT to_regclass('goalfsm.procrastinate_jobs')").fetchone()
         if there is not None and there[0] is None:
+            from procrastinate.schema import SchemaManager  # noqa: PLC0415  only once
+
             schema: LiteralString = SchemaManager.get_schema()
             connection.execute("SET LOCAL search_path = goalfsm")
             connection.execute(schema)
@@ -108,6 +91,10 @@ class ProcrastinateJobs:
                 ),
             )
 
+    async def move(self, tx: PostgresTx, job: Job) -> None:
+        """Have a job that waits, if there is one, wait at another place."""
+        await tx.connection.execute(_MOVE, (queue_of(job.kind, job.place), job.key))
+
     async def alive(self, keys: Collection[str]) -> set[str]:
         """Return the keys of jobs that wait, or are done by somebody who lives."""
         if not keys:
@@ -127,9 +114,16 @@ class ProcrastinateJobs:
         self, handler: Handler, *, kinds: Collection[Kind], places: Collection[str], most: int
     ) -> None:
         """Do jobs until cancelled; start the library's worker again as often as it ends."""
+        # A command that only enqueues loads no library.
+        from goalfsm.cluster.procrastinate_worker import LibraryWorker  # noqa: PLC0415
+
+        pool = self._connection.pool
+        assert isinstance(pool, AsyncConnectionPool)  # noqa: S101  only nodes serve
         queues = sorted({queue_of(kind, place) for kind in kinds for place in places})
         while True:
-            serving = _Worker(self._connection, handler, queues, most)
+            serving = LibraryWorker(
+                pool, handler, task=TASK, queues=queues, most=most, stalled_s=STALLED_S
+            )
             try:
                 await serving.run()
             except asyncio.CancelledError:
@@ -137,58 +131,3 @@ class ProcrastinateJobs:
             except Exception as error:  # noqa: BLE001  whatever ended it, jobs have to be done
                 _log.warning("the worker for jobs ended", queues=queues, error=described(error))
             await asyncio.sleep(AGAIN_S)
-
-
-class _Worker:
-    """One worker of the library, and what it holds."""
-
-    def __init__(
-        self, connection: Connection, handler: Handler, queues: list[str], most: int
-    ) -> None:
-        self._connection = connection
-        self._handler = handler
-        self._held: set[int] = set()
-        connector = procrastinate.PsycopgConnector()
-        app = procrastinate.App(connector=connector)
-        app.task(name=TASK, pass_context=True)(self._do)
-        self._app = app
-        self._connector = connector
-        self._worker = worker.Worker(
-            app,
-            queues=queues,
-            name=None,
-            concurrency=most,
-            fetch_job_polling_interval=POLL_S,
-            abort_job_polling_interval=3_600.0,
-            delete_jobs=library.DeleteJobCondition.ALWAYS,
-            install_signal_handlers=False,
-            update_heartbeat_interval=HEARTBEAT_S,
-            stalled_worker_timeout=STALLED_S,
-        )
-
-    async def run(self) -> None:
-        await self._connector.open_async(self._connection.pool)
-        rescuing = asyncio.ensure_future(self._rescue())
-        try:
-            await self._worker.run()  # type: ignore[no-untyped-call]
-        finally:
-            rescuing.cancel()
-            await asyncio.gather(rescuing, return_exceptions=True)
-
-    async def _do(self, context: procrastinate.JobContext, job: dict[str, Any]) -> None:
-        held = context.job.id
-        assert held is not None  # noqa: S101  it comes from a row
-        self._held.add(held)
-        try:
-            await self._handler(msgspec.convert(job, Job))
-        finally:
-            # Its row goes a moment later; the rescue looks twice before it believes anything.
-            asyncio.get_running_loop().call_later(STALLED_S, self._held.discard, held)
-
-    async def _rescue(self) -> None:
-        """Have jobs come again that nobody does any more."""
-        while True:
-            await asyncio.sleep(STALLED_S / 2)
-            with contextlib.suppress(StoreError):
-                async with statements(self._connection) as connection:
-                    await connection.execute(_RESCUE, (self._worker.worker_id, list(self._held)))

@@ -11,6 +11,7 @@ from goalfsm.daemon.flow.envelopes import Envelope
 from goalfsm.daemon.flow.notices import StatusChanged
 from goalfsm.errors import StoreClosed
 from goalfsm.views.status import project
+from goalfsm.views.tool_answers import respond
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from goalfsm.session.events import Event
     from goalfsm.session.state import Reply, Session
     from goalfsm.views.status import Status
+    from goalfsm.views.tool_answers import ToolResponse
 
 
 class ClusterService:
@@ -54,6 +56,12 @@ class ClusterService:
             single(sealed(event)), event_id=event_id or self._ids.new_id(), outside=True
         )
         return await asyncio.shield(self._threads.take(thread_id, envelope))
+
+    async def call(self, thread_id: str, event: Event) -> ToolResponse:
+        """Have a tool's call decided; return what the model is told."""
+        reply = await self.submit(thread_id, event)
+        _, session = await self._threads.look(thread_id)
+        return respond(reply, session, self._clock.now_ms())
 
     async def follow(
         self, thread_id: str, *, successor: int | None = None

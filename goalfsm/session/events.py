@@ -60,7 +60,8 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class By(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who asked, as the receiver found out: never what the sender says of itself.
 
-    ``run_id`` is the run that the asker was inside of. What could not be found out is left empty.
+    ``run_id`` is the run that the asker was inside of. ``host`` is the machine, where the thread is
+    not a machine's own. What could not be found out is left empty.
     """
 
     uid: int | None = None
@@ -68,6 +69,7 @@ class By(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     program: str = ""
     terminal: str = ""
     run_id: str | None = None
+    host: str = ""
 
 
 class Expecting(_Event, frozen=True, kw_only=True):

@@ -25,6 +25,8 @@ BASE_NAMES: Final = frozenset(
 )
 """What every program gets, with all LC_*, when only some names are passed on."""
 
+_CREDENTIALS: Final = ("PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGSSLKEY")
+"""What lets whoever has it speak to the server that keeps the goals."""
 _TOOL: Final = "goalfsm"
 
 
@@ -54,6 +56,10 @@ def worker_environment(  # noqa: PLR0913 - all but the first are optional, by na
     env["PATH"] = tool_path(env.get("PATH", os.defpath), tool_directory)
     if cwd is not None:
         env["PWD"] = os.path.abspath(cwd)  # noqa: PTH100 - as a shell would: links stay
+    if "://" in work.db:
+        # The goals are on a server, whose credentials this process has; a turn reaches its node.
+        for name in _CREDENTIALS:
+            env.pop(name, None)
     env["GOALFSM_DB"] = work.db
     env["GOALFSM_THREAD"] = plain(work.thread_id)
     env["GOALFSM_RUN_ID"] = work.run_id

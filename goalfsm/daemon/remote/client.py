@@ -116,12 +116,22 @@ def request(
 
 
 def call_own(
-    place: Path, name: str, arguments: Mapping[str, Any], *, timeout_s: float = TIMEOUT_S
+    place: Path,
+    name: str,
+    arguments: Mapping[str, Any],
+    *,
+    thread_id: str = "",
+    token: str = "",
+    timeout_s: float = TIMEOUT_S,
 ) -> ToolResponse:
-    """Have a tool's call decided at a run's own socket, and return what the model is told."""
+    """Have a tool's call decided at a run's own socket, and return what the model is told.
+
+    At a node's socket ``thread_id`` says whose tool it is, and ``token`` which run calls it.
+    """
     given = {key: value for key, value in arguments.items() if value not in (None, [])}
+    call = wire.CallTool(name=name, arguments=given, thread_id=thread_id, run_token=token)
     with _Link(str(place), time.monotonic() + timeout_s) as link:
-        answer = link.ask(wire.CallTool(name=name, arguments=given))
+        answer = link.ask(call)
     if isinstance(answer, wire.ToolTold):
         return answer.response
     raise _refused(answer)

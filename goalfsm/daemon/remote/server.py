@@ -13,14 +13,16 @@ from goalfsm.daemon.flow.authority import admitted
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.listener import Link, Listener, peer_pid
 from goalfsm.daemon.remote.socket_path import remove_stale
+from goalfsm.daemon.remote.tool_client import event_of_call
 from goalfsm.errors import GoalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection
     from pathlib import Path
 
     from goalfsm.daemon.flow.ports import Serving
     from goalfsm.session.events import Event
+    from goalfsm.views.tool_answers import ToolResponse
 
 _log = structlog.get_logger(__name__)
 
@@ -35,8 +37,12 @@ class Server:
         *,
         db: str,
         runs_below: Callable[[], Collection[tuple[int, str]]],
+        calls: Callable[[str, Event], Awaitable[ToolResponse]] | None = None,
     ) -> None:
         """Have ``serving`` answer what comes in at ``place``.
+
+        ``calls(thread_id, event)`` has the tool calls of runs decided that cannot read the store
+        themselves, and returns what the model is told.
 
         Who asks is found out here: a process below this one, or below one of ``runs_below`` (pid
         and start), is a run's of ``db``.
@@ -45,6 +51,7 @@ class Server:
         self._place = place
         self._db = db
         self._runs_below = runs_below
+        self._calls = calls
         self._listener = Listener(place, self._do)
 
     async def start(self) -> None:
@@ -74,6 +81,13 @@ class Server:
                 await self._follow(request, link)
             case wire.Ping():
                 link.say(wire.Pong())
+            case wire.CallTool() if self._calls is not None:
+                allowed = self._admitted(
+                    request.thread_id,
+                    event_of_call(request.name, request.arguments, request.run_token or None),
+                    link,
+                )
+                link.say(wire.ToolTold(response=await self._calls(request.thread_id, allowed)))
             case wire.CallTool():
                 raise GoalError(
                     "a tool is called by the run that it belongs to, and this is not its socket",

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from goalfsm.errors import GoalError
-from goalfsm.workers.supervisor.orphans import same_database
+from goalfsm.workers.supervisor.process_tree import DATABASE, same_database
 
+NODE: Final = "goalfsm-node://"
+"""How a turn names its node in the place of a database: its socket follows, and no secret."""
 MAX_PATH: Final = 100
 """Longest path of a socket in bytes that every system takes."""
 
@@ -69,6 +71,12 @@ def socket_directories() -> tuple[str, ...]:
 def own_directory() -> Path:
     """Return where a run in namespaces of its own sees its directory; nobody else sees any."""
     return _short() / _OWN
+
+
+def node_socket() -> Path | None:
+    """Return where the node listens in whose turn this process is, None in any other place."""
+    named = os.environ.get(DATABASE, "")
+    return Path(named.removeprefix(NODE)) if named.startswith(NODE) else None
 
 
 def own_socket() -> Path | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from goalfsm.daemon.remote.client import call_own, request
-from goalfsm.daemon.remote.socket_path import own_socket
+from goalfsm.daemon.remote.socket_path import node_socket, own_socket
 from goalfsm.errors import GoalError
 from goalfsm.goal.rejection import Rejection
 from goalfsm.session import codec
@@ -26,13 +26,17 @@ def call_tool(
 ) -> ToolResponse:
     """Have a tool's call decided for the run that ``token`` authorises.
 
-    In namespaces of its own a run asks at its own socket, whatever thread and token are given.
+    In namespaces of its own a run asks at its own socket, whatever thread and token are given; a
+    turn on a node asks at that node's.
     Raises GoalError when the call makes no sense, when it needs a run and there is none, and when
     nothing can be written.
     """
     place = own_socket()
     if place is not None:
         return call_own(place, name, arguments)
+    place = node_socket()
+    if place is not None:
+        return call_own(place, name, arguments, thread_id=thread_id, token=token or "")
     event = event_of_call(name, arguments, token)
     reply = request(db, thread_id, event, uuid.uuid4().hex)
     store = SqliteStore.open(db, read_only=True)

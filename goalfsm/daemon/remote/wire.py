@@ -54,10 +54,16 @@ class Ping(_Request, frozen=True, kw_only=True, tag="ping"):
 
 
 class CallTool(_Request, frozen=True, kw_only=True, tag="tool"):
-    """Call a goal's tool, at a run's own socket; answered by `ToolTold`. Who asks is that run."""
+    """Call a goal's tool; answered by `ToolTold`.
+
+    At a run's own socket whoever asks is that run. At a node's the thread is named, and the run's
+    token authorises what it asks for.
+    """
 
     name: str
     arguments: dict[str, Any] = {}
+    thread_id: str = ""
+    run_token: str = ""
 
 
 Request = Submit | AskStatus | Follow | Ping | CallTool

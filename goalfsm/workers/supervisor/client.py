@@ -19,13 +19,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 from goalfsm.errors import GoalError
 from goalfsm.workers.supervisor import identity
 from goalfsm.workers.supervisor.orphans import (
-    DATABASE,
     RecordedRun,
     end_orphans,
-    same_database,
 )
 from goalfsm.workers.supervisor.process import GIVE_UP_AFTER_S
-from goalfsm.workers.supervisor.process_tree import PART_BITS, RUN_ID, SUPERVISOR_OF, mark_of
+from goalfsm.workers.supervisor.process_tree import (
+    DATABASE,
+    PART_BITS,
+    RUN_ID,
+    SUPERVISOR_OF,
+    mark_of,
+    same_database,
+)
 from goalfsm.workers.supervisor.spawning import spawn_error
 
 if TYPE_CHECKING:

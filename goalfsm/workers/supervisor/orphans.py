@@ -17,13 +17,19 @@ import msgspec
 import psutil
 
 from goalfsm.workers.supervisor import identity
-from goalfsm.workers.supervisor.process_tree import RUN_ID, SUPERVISOR_OF, mark_of, marked, run_part
+from goalfsm.workers.supervisor.process_tree import (
+    DATABASE,
+    RUN_ID,
+    SUPERVISOR_OF,
+    mark_of,
+    marked,
+    run_part,
+    same_database,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-DATABASE: Final = "GOALFSM_DB"
-"""Names, in a run's environment, the database that it belongs to."""
 VERIFY_PREFIX: Final = "verify-"
 """Begins the run ids of verifiers, which nobody records: they are orphans with their daemon."""
 
@@ -45,14 +51,6 @@ class Orphans(msgspec.Struct, frozen=True, kw_only=True):
 
     ended: tuple[int, ...] = ()
     left: tuple[int, ...] = ()
-
-
-def same_database(path: str) -> str:
-    """Return the form of a database's path that is equal for equal files.
-
-    An address that is no path, like that of a node, stays as it is.
-    """
-    return os.path.realpath(path) if path and "://" not in path else path
 
 
 def end_orphans(  # noqa: PLR0913 - each is a fact that only the caller knows

@@ -18,8 +18,7 @@ import psutil
 
 from goalfsm.text import line
 from goalfsm.workers.supervisor import identity
-from goalfsm.workers.supervisor.orphans import same_database
-from goalfsm.workers.supervisor.process_tree import RUN_ID, SUPERVISOR_OF, marked
+from goalfsm.workers.supervisor.process_tree import RUN_ID, SUPERVISOR_OF, marked, same_database
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,6 +16,8 @@ from typing import Final
 from goalfsm.workers.supervisor import identity
 from goalfsm.workers.supervisor.identity import LINUX
 
+DATABASE: Final = "GOALFSM_DB"
+"""Names, in a run's environment, the database that it belongs to."""
 RUN_ID: Final = "GOALFSM_RUN_ID"
 """Names, in the environment of a run's processes, the run."""
 SUPERVISOR_OF: Final = "GOALFSM_SUPERVISOR"
@@ -25,6 +27,14 @@ SUPERVISOR_OF: Final = "GOALFSM_SUPERVISOR"
 _UNUSED_LIMIT: Final = 10
 PART_BITS: Final = 30
 """Bits of each part of a mark: the supervisor's, and the run's."""
+
+
+def same_database(path: str) -> str:
+    """Return the form of a database's path that is equal for equal files.
+
+    An address that is no path, like that of a node, stays as it is.
+    """
+    return os.path.realpath(path) if path and "://" not in path else path
 
 
 def children(pid: int) -> list[int]:

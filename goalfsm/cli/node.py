@@ -1,0 +1,111 @@
+"""Serve goals that are kept in PostgreSQL, beside other nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import click
+
+from goalfsm.cli import arguments, exits
+from goalfsm.errors import GoalError
+
+_ADDRESS = "GOALFSM_DB"
+
+
+@click.command("node")
+@click.argument("dsn", required=False, metavar="[URL]")
+@click.option(
+    "--places",
+    default="any",
+    show_default=True,
+    metavar="NAMES",
+    help="The places whose threads it serves, with commas between them.",
+)
+@click.option(
+    "--max-runs",
+    type=arguments.count("number of runs"),
+    default="8",
+    show_default=True,
+    metavar="N",
+    help="Most turns that run at once.",
+)
+@click.option("--name", default="", metavar="NAME", help="What people see; default: the host's.")
+@click.option(
+    "--grace",
+    type=arguments.duration,
+    default="10s",
+    show_default=True,
+    metavar="DURATION",
+    help="How long running turns may go on after SIGTERM.",
+)
+@click.option("--log-json", is_flag=True, help="Log JSON lines.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="The least that is logged.",
+)
+def node_command(
+    dsn: str | None,
+    places: str,
+    max_runs: int,
+    name: str,
+    grace: float,
+    log_json: bool,
+    log_level: str,
+) -> int:
+    """Serve threads of a PostgreSQL database, beside other nodes, until told to stop.
+
+    URL is postgresql://…; by default GOALFSM_DB names it. Leave the password out of it, for
+    every program of this user sees the command line: PGPASSFILE or PGPASSWORD gives it.
+    """
+    from goalfsm.daemon import logs  # noqa: PLC0415  it loads the whole engine
+
+    logs.configure(json=log_json, level=log_level)
+    url = dsn or os.environ.get(_ADDRESS, "")
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise GoalError(
+            f"{url or 'nothing'} is not the address of a PostgreSQL database",
+            code="database_invalid",
+            hint="goalfsm node postgresql://USER@HOST/DATABASE",
+        )
+    asyncio.run(_serve(url, _named(places), max_runs, name, grace))
+    return exits.OK
+
+
+def _named(places: str) -> tuple[str, ...]:
+    named = tuple(dict.fromkeys(place.strip() for place in places.split(",")))
+    for place in named:
+        check_place(place)
+    return named
+
+
+def check_place(place: str) -> str:
+    """Return a place's name as it is, or raise GoalError."""
+    if not place or not place.replace("-", "").replace(".", "").replace("_", "").isalnum():
+        raise GoalError(
+            f"{place!r} is no name of a place",
+            code="place_invalid",
+            hint="letters, digits, dots, dashes and underscores, as in --place build-host",
+        )
+    return place
+
+
+async def _serve(url: str, places: tuple[str, ...], max_runs: int, name: str, grace: float) -> None:
+    from goalfsm.daemon.signals import stopping_on_signals  # noqa: PLC0415  it loads the engine
+
+    try:
+        from goalfsm.cluster.engine import ClusterEngine  # noqa: PLC0415  the extra has it
+    except ImportError as error:
+        raise GoalError(
+            f"the driver of PostgreSQL or the job engine is not installed ({error.name})",
+            code="extra_missing",
+            hint="pip install 'goalfsm[cluster]'",
+        ) from error
+    engine = ClusterEngine(url, places=places, max_runs=max_runs, name=name, grace_s=grace)
+    async with engine:
+        with stopping_on_signals(engine, grace):
+            click.echo(f"serving {', '.join(places)}; Ctrl-C stops", err=True)
+            await engine.wait()
