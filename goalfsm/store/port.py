@@ -251,8 +251,8 @@ class TranscriptKeeping(Transcripts, Protocol):
         """Keep what a run said, replacing what is kept of that run (owner).
 
         The ends of `MAX_ANSWER_BYTES` and `MAX_STDERR_BYTES` stay, and the newest transcripts of
-        the thread, as far as they are no more than `KEPT_TRANSCRIPTS` and `KEPT_BYTES`. Kept
-        whichever process dies; the last may be lost with the machine.
+        the thread, as far as they are no more than `KEPT_TRANSCRIPTS` and `KEPT_BYTES`. Others
+        see it once the next commit is durable; a process that dies before loses it.
         """
         ...
 

@@ -77,11 +77,16 @@ class HandlesContract:
         assert store.commit([first]) == [Duplicate(revision=1)]
 
     def test_transcripts_are_kept_and_replaced(self, store: Store, make_store: MakeStore) -> None:
-        """What a run said is found by the run, and the newest of a thread first."""
+        """What a run said is found by the run, and the newest of a thread first.
+
+        Others see it from the next commit on.
+        """
         for turn in range(1, 4):
             store.transcripts.put(transcript(turn, answer=f"answer {turn}".encode()))
         store.transcripts.put(transcript(1, thread_id="u", answer=b"other"))
         store.transcripts.put(transcript(2, answer=b"again", stderr=b"oh"))
+        assert [row.turn for row in store.transcripts.read("t", limit=1)] == [3]
+        store.commit([commit()])
         reader = make_store(read_only=True).transcripts
         rows = reader.read("t")
         assert [(row.turn, row.answer) for row in rows] == [

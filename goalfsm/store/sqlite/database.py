@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -87,6 +88,7 @@ class Database:
         self.epoch: int | None = None
         self._broken: StoreError | None = None
         self._seen: Stamp | None = None
+        self._riders: list[Callable[[apsw.Cursor], object]] = []
         self._db: apsw.Connection | None = None
         self._db, self._place = self._open()
         self.cursor = self._db.cursor()
@@ -155,13 +157,14 @@ class Database:
         if self._broken is not None or self._db is None:
             self.connection()
         if owned and self.epoch is None:
-            msg = "this store handle does not own the store"
-            raise Fenced(msg, hint="Claim it first.")
+            raise _not_owner()
         cursor = self.cursor
         try:
             cursor.execute("BEGIN IMMEDIATE")
             if owned and cursor.execute(_EPOCH).get != self.epoch:
                 self._fenced()
+            if self._riders:
+                self._carry(cursor)
             result = work(cursor)
         except apsw.Error as error:
             self._roll_back()
@@ -186,6 +189,28 @@ class Database:
             self._broken = error
             raise
         return result
+
+    def ride(self, work: Callable[[apsw.Cursor], object]) -> None:
+        """Run ``work`` in the next transaction that is written anyway, or before `carry`.
+
+        For what only somebody who looks wants to know: it is lost with this process. What cannot be
+        written of it is left out, whatever it rides with.
+        """
+        self.connection()
+        if self.epoch is None:
+            raise _not_owner()
+        self._riders.append(work)
+
+    def carry(self) -> None:
+        """Write what waits for a transaction, before it is read."""
+        if self._riders and self.epoch is not None:
+            self.write_for_this_boot(lambda _cursor: None)
+
+    def _carry(self, cursor: apsw.Cursor) -> None:
+        riders, self._riders = self._riders, []
+        for work in riders:
+            with suppress(apsw.ConstraintError, apsw.TooBigError, UnicodeError):
+                work(cursor)
 
     def write_for_this_boot(self, work: Callable[[apsw.Cursor], T]) -> T:
         """Run ``work`` as `write` does, without waiting for the disk.
@@ -321,6 +346,10 @@ class Database:
             raise translated(error, "verifying") from error
         finally:
             shut(db)
+
+
+def _not_owner() -> Fenced:
+    return Fenced("this store handle does not own the store", hint="Claim it first.")
 
 
 class Connection(apsw.Connection):

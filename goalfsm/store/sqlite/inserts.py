@@ -19,11 +19,11 @@ Rows = list[tuple[Any, ...]]
 _CREATE: Final = (
     "INSERT INTO session"
     " (epoch, wake_at_ms, updated_at_ms, rules_version, state, thread_id, revision, status)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7 + 1, ?8) ON CONFLICT DO NOTHING"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?9, ?8) ON CONFLICT DO NOTHING"
 )
 _SET: Final = (
     "UPDATE session SET epoch = ?1, wake_at_ms = ?2, updated_at_ms = ?3, rules_version = ?4,"
-    " state = ?5, revision = ?7 + 1"
+    " state = ?5, revision = ?9"
 )
 _UPDATE: Final = f"{_SET}, status = ?8 WHERE thread_id = ?6 AND revision = ?7"
 # Most events leave the status as it is: an update that does not name it spares the index a page.
@@ -68,29 +68,32 @@ class Batch:
     """The rows of a batch, by statement; raises `LostError` when it has to be taken apart."""
 
     __slots__ = (
-        "consumed", "done", "effects", "history", "journal", "labels", "outcomes", "sessions"
+        "consumed", "done", "effects", "epoch", "history", "journal", "labels", "outcomes",
+        "sessions",
     )  # fmt: skip
 
     def __init__(self, batch: Sequence[Commit], marks: Rows, epoch: int | None) -> None:
         """Take the rows of ``batch`` and the ``marks`` that ride with it."""
         self.outcomes: list[Outcome] = []
-        self.sessions: list[tuple[str, Rows]] = []
+        self.sessions: list[tuple[Commit, Commit]] = []
+        """The first and the last of commits of one thread that follow each other."""
         self.journal: Rows = []
         self.labels: Rows = []
         self.effects: Rows = []
         self.done: Rows = []
         self.history: Rows = []
         self.consumed: Rows = []
-        before = ""
+        self.epoch = epoch
+        before: Commit | None = None
         for commit in batch:
             if weight(commit) > MAX_COMMIT_BYTES:
                 raise LostError
-            sql = _UPDATE if commit.expected_revision else _CREATE
-            # Runs of the same statement, so that the batch keeps its order.
-            if sql is not before:
-                self.sessions.append((sql, []))
-                before = sql
-            self.sessions[-1][1].append(_session(commit, epoch))
+            if before is not None and _follows(before, commit):
+                # Nobody sees the state between the two.
+                self.sessions[-1] = (self.sessions[-1][0], commit)
+            else:
+                self.sessions.append((commit, commit))
+            before = commit
             self.journal.append(_journalled(commit, epoch))
             if commit.kind:
                 self.labels.append(_label(commit))
@@ -110,9 +113,8 @@ class Batch:
     def insert(self, cursor: apsw.Cursor) -> None:
         """Write them all, or raise `LostError`."""
         try:
-            for sql, sessions in self.sessions:
-                if _changed(cursor, sql, sessions) != len(sessions):
-                    raise LostError(_MOVED)
+            for first, last in self.sessions:
+                _write_session(cursor, first, last, self.epoch)
             cursor.executemany(_JOURNAL, self.journal)
             if self.labels:
                 cursor.executemany(_LABEL, self.labels)
@@ -137,24 +139,14 @@ class Batch:
             raise LostError(_MOVED)
 
 
-def insert_one(  # noqa: C901, PLR0912 - one function, on the path of every event
-    commit: Commit, marks: Rows, epoch: int | None, cursor: apsw.Cursor
-) -> Committed:
+def insert_one(commit: Commit, marks: Rows, epoch: int | None, cursor: apsw.Cursor) -> Committed:
     """Write one event and ``marks``, or raise `LostError`.
 
     Alone it takes the short way, whose statements stay prepared and need no counting of rows.
     """
     execute, changes = cursor.execute, cursor.connection.changes
     try:
-        row = _session(commit, epoch)
-        if commit.expected_revision:
-            execute(_KEEP_STATUS, row)
-            if not changes():
-                execute(_UPDATE, row)
-        else:
-            execute(_CREATE, row)
-        if not changes():
-            raise LostError(_MOVED)
+        _write_session(cursor, commit, commit, epoch)
         execute(_JOURNAL, _journalled(commit, epoch))
         if commit.kind:
             execute(_LABEL, _label(commit))
@@ -176,11 +168,29 @@ def insert_one(  # noqa: C901, PLR0912 - one function, on the path of every even
     return Committed(revision=commit.expected_revision + 1)
 
 
-def _session(c: Commit, epoch: int | None) -> tuple[Any, ...]:
-    expected = c.expected_revision
+def _follows(before: Commit, commit: Commit) -> bool:
+    """Tell whether a commit goes on where ``before`` has left its thread."""
     return (
-        epoch, c.wake_at_ms, c.at_ms, c.rules_version, c.state, c.thread_id, expected, c.status
+        commit.thread_id == before.thread_id
+        and commit.expected_revision == before.expected_revision + 1
+    )
+
+
+def _write_session(cursor: apsw.Cursor, first: Commit, last: Commit, epoch: int | None) -> None:
+    """Take a thread from before ``first`` to after ``last``, or raise `LostError`."""
+    execute, changes = cursor.execute, cursor.connection.changes
+    row = (
+        epoch, last.wake_at_ms, last.at_ms, last.rules_version, last.state, last.thread_id,
+        first.expected_revision, last.status, last.expected_revision + 1,
     )  # fmt: skip
+    if first.expected_revision:
+        execute(_KEEP_STATUS, row)
+        if not changes():
+            execute(_UPDATE, row)
+    else:
+        execute(_CREATE, row)
+    if not changes():
+        raise LostError(_MOVED)
 
 
 def _journalled(c: Commit, epoch: int | None) -> tuple[Any, ...]:

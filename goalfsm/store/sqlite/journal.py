@@ -112,7 +112,7 @@ class SqliteHistory:
 
 
 class SqliteTranscripts:
-    """`goalfsm.store.port.TranscriptKeeping`; not synced by themselves, as processes are not."""
+    """`goalfsm.store.port.TranscriptKeeping`; they ride with the commit that comes next."""
 
     def __init__(self, database: Database) -> None:
         """Read and write through ``database``."""
@@ -143,12 +143,13 @@ class SqliteTranscripts:
                 "DELETE FROM transcript WHERE run_id = ?", [(run_id,) for run_id, _ in gone]
             )
 
-        self._database.write_for_this_boot(work)
+        self._database.ride(work)
 
     def read(
         self, thread_id: str, *, before_turn: int | None = None, limit: int = 10
     ) -> tuple[Transcript, ...]:
         """Return the newest transcripts of a thread, newest first."""
+        self._database.carry()
         last = _EVER if before_turn is None else before_turn
         rows = self._database.rows(
             _TRANSCRIPT
@@ -159,6 +160,7 @@ class SqliteTranscripts:
 
     def of_run(self, run_id: str) -> Transcript | None:
         """Return what a run said."""
+        self._database.carry()
         rows = self._database.rows(_TRANSCRIPT + "WHERE run_id = ?", (run_id,))
         return _transcript(rows[0]) if rows else None
 
