@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
+from recovery.observers import OBSERVERS, fired
 from recovery.state import (
     NO_FAILURES,
     Action,
@@ -126,6 +127,7 @@ _SHOW: Final[Mapping[EffectName, _Show]] = MappingProxyType(
 class _Step(NamedTuple):
     """A row, ready to run. ``persist`` says that the user start is to be written down."""
 
+    row: Row
     dest: PhaseName
     when: Callable[[RecoveryState], bool] | None
     show: tuple[_Show, ...]
@@ -159,6 +161,7 @@ def compile_phases(rows: Iterable[Row]) -> Table:
             message = f"a second row for trigger and source of {row}"
             raise ValueError(message)
         table[key] = _Step(
+            row=row,
             dest=row.dest,
             when=None if row.when is None else _GUARDS[row.when],
             show=tuple(_SHOW[effect] for effect in row.actions if effect in _SHOW),
@@ -326,6 +329,8 @@ def _move(
     attention = state.attention
     if step is None or (step.when is not None and not step.when(state)):
         return state.phase, attention, False
+    if OBSERVERS:
+        fired(table, step.row)
     for show in step.show:
         attention = show(attention)
     return step.dest, attention, step.persist

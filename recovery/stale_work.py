@@ -18,6 +18,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 import msgspec
 from msgspec.structs import replace
 
+from recovery.observers import OBSERVERS, fired
+
 MAX_TRACKED: Final = 64
 """How many ids or obligations of one sort are kept; the oldest (lowest) are let go beyond it."""
 
@@ -290,7 +292,7 @@ class Row(NamedTuple):
     """One transition of the lifecycle; rows of one trigger and source are tried in order.
 
     ``when`` names a guard, ``update`` what becomes of observation and obligations (None: all
-    stays), ``do`` the effects that the caller performs, ``skip`` whether it skips the event.
+    stays), ``actions`` the effects that the caller performs, ``skip`` whether it skips the event.
     """
 
     trigger: str
@@ -486,6 +488,7 @@ _TRIGGERS: Final[Mapping[str, type[Event]]] = MappingProxyType(
 class _Step(NamedTuple):
     """A row, ready to run: no name is looked up any more."""
 
+    row: Row
     when: Callable[[Any, Any, Settlement | None], bool] | None
     update: Callable[..., _Work] | None
     stays: bool
@@ -540,6 +543,7 @@ def compile_lifecycle(rows: Iterable[Row]) -> Table:
             raise ValueError(message)
         plan = Plan(skip=row.skip, effects=row.actions)
         step = _Step(
+            row=row,
             when=None if row.when is None else _GUARDS[row.when],
             update=None if row.update is None else _UPDATES[row.update],
             stays=row.update is None and row.source == row.dest,
@@ -589,8 +593,10 @@ def reduce(state: State, event: Event, *, table: Table = TABLE) -> Reduction:
                 settlement = settle_turn_end(work.cleanup, event.turn_index, work.turn_index)
             else:
                 settlement = settle_agent_end(work.cleanup, event.messages)
-        for when, update, stays, enter, plan in steps:
+        for row, when, update, stays, enter, plan in steps:
             if when is None or when(state, event, settlement):
+                if OBSERVERS:
+                    fired(table, row)
                 if stays:
                     return Reduction(state=state, plan=plan)
                 work = _work_of(state)

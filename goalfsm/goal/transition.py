@@ -9,9 +9,11 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec.structs import replace
 
+from goalfsm.goal.compiler import ABSENT
 from goalfsm.goal.machine import FORGET, GoalMachine, default_machine, used_up
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, Goal, Status
 from goalfsm.goal.rejection import HINTS, Rejection, no_row, rejected
+from recovery.observers import OBSERVERS, fired
 
 Source = Literal["command", "tool", "runtime"]
 Persist = Literal["set", "clear", "defer", "skip"]
@@ -138,6 +140,8 @@ def plan(
     for row in rows:
         guard = row.guard
         if guard is None or guard(goal):
+            if OBSERVERS:
+                fired(machine, row)
             persist = row.persist
             after: Goal | None = goal
             if persist == "set":
@@ -190,6 +194,7 @@ def _strict(outcome: Plan | Rejection) -> Plan | Rejection:
 def _plan_set(machine: GoalMachine, goal: Goal | None, request: Set, _now: int) -> Plan:
     next_goal, source = request.next_goal, request.source
     if goal is None or goal.goal_id != next_goal.goal_id:
+        _stored(machine, goal, "create" if goal is None else "replace", next_goal)
         return Plan("set", next_goal, source, FORGET, (), "", "set")
     # Who pauses a goal by a command, or takes a stopped one up, has looked: recovery is over.
     taken_up = goal.status in _STOPPED and next_goal.status == ACTIVE
@@ -209,10 +214,22 @@ def _plan_accounting(
     if code is not None:
         return rejected(code, "account", goal, guard)
     assert goal is not None  # noqa: S101  without one there is a fault
+    _stored(machine, goal, "account", next_goal)
     entered = machine.on_enter.get(next_goal.status, ())
     # A budget that was used up before is no news of usage that a later entry could tell.
     late = goal.status == ACTIVE and next_goal.status == LIMITED and used_up(goal) is not None
     return Plan("set" if late else "defer", next_goal, "runtime", entered, (), "", "account")
+
+
+def _stored(machine: GoalMachine, before: Goal | None, trigger: str, after: Goal) -> None:
+    """Tell of the row by which a goal that was decided elsewhere got where a plan stores it."""
+    if not OBSERVERS:
+        return
+    status = ABSENT if before is None else before.status
+    for row in machine.table.get((status, trigger), ()):
+        if row.dest == after.status:
+            fired(machine, row)
+            break
 
 
 _ACCOUNTED: Final = (ACTIVE, LIMITED)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
 from goalfsm.goal.model import ACTIVE, Limit
+from recovery.observers import OBSERVERS, fired
 
 StopReason = Literal[
     "completed",
@@ -199,8 +200,12 @@ OTHERWISE: Final = Continue()
 
 def decide(situation: Situation, guards: tuple[Guard, ...] = GUARDS) -> Verdict:
     """Return whether work goes on, by the first guard that holds."""
+    verdict: Verdict = OTHERWISE
     for guard in guards:
-        verdict = guard.decide(situation)
-        if verdict is not None:
-            return verdict
-    return OTHERWISE
+        answer = guard.decide(situation)
+        if answer is not None:
+            verdict = answer
+            break
+    if OBSERVERS:
+        fired(guards, verdict)
+    return verdict

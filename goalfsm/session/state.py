@@ -10,11 +10,16 @@ import msgspec
 from goalfsm.goal.accounting import STOPPED_CLOCK, Clock
 from goalfsm.goal.machine import GoalMachine, default_machine
 from goalfsm.goal.model import Criterion, Evidence, Goal, Limits, Usage, Verifier
+from goalfsm.session.continuation import GUARDS, Guard
 from goalfsm.session.effects import Effect
 from goalfsm.session.events import By, Setting
 from goalfsm.session.policy import Policy
+from recovery.machine import TABLE as PHASES
+from recovery.machine import Table as Phases
 from recovery.stale_work import IDLE as STALE_IDLE
+from recovery.stale_work import TABLE as LIFECYCLE
 from recovery.stale_work import State as StaleState
+from recovery.stale_work import Table as Lifecycle
 from recovery.state import CALM, RecoveryState
 
 FAULT_CODE: Final = "internal_error"
@@ -435,9 +440,16 @@ class Zones(Protocol):
 
 
 class Rules(NamedTuple):
-    """The rules that decisions are taken by: the goal machine, None for the default one."""
+    """The rules that decisions are taken by, one for each machine; by default they are ours.
+
+    ``machine`` moves goals (None: the default one), ``phases`` recovery, ``lifecycle`` stale work,
+    and the first of the ``guards`` that holds decides whether work goes on.
+    """
 
     machine: GoalMachine | None = None
+    phases: Phases = PHASES
+    lifecycle: Lifecycle = LIFECYCLE
+    guards: tuple[Guard, ...] = GUARDS
 
 
 OUR_RULES: Final = Rules()

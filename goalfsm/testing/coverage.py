@@ -1,8 +1,7 @@
 """Which rows of which machine fired: noted while the code under test runs, shown as a table.
 
-Nothing is noted, and nothing is slower, before somebody watches. Then our pure functions run on
-copies of their tables whose guards note the row that they let through, and machines of
-``transitions`` tell of every transition that they execute.
+Nothing is noted before somebody watches. Then our machines tell of each row that they have chosen,
+whoever asked them, and machines of ``transitions`` of every transition that they execute.
 """
 
 from __future__ import annotations

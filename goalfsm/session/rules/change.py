@@ -59,7 +59,7 @@ def apply(session: Session, planned: Plan, ctx: Context) -> Change:
     fields: dict[str, Any] = {"goal": goal, "waits": _still_waited_for(session, goal)}
     effects: list[Effect] = []
     for name in planned.before:
-        _EFFECTS[name](session, planned, fields) if name in _EFFECTS else effects.append(
+        _EFFECTS[name](session, planned, fields, ctx) if name in _EFFECTS else effects.append(
             _callback(name, session.goal if goal is None else goal)
         )
     match planned.persist:
@@ -76,12 +76,12 @@ def apply(session: Session, planned: Plan, ctx: Context) -> Change:
         case "skip":  # pragma: no branch - there is no other
             pass
     for name in planned.after:
-        _EFFECTS[name](session, planned, fields)
+        _EFFECTS[name](session, planned, fields, ctx)
     if session.wind_down == "owed" and (goal is None or goal.status != LIMITED):
         fields["wind_down"] = "done"  # a goal that is limited no more has nothing to wind down
     if succeeded_by(session.goal, goal):
         for name in FORGET:  # an embedder's row into no goal at all need not name them
-            _EFFECTS[name](session, planned, fields)
+            _EFFECTS[name](session, planned, fields, ctx)
         effects += forget(session, fields)
     return Change(replace(session, **fields), tuple(effects))
 
@@ -149,35 +149,42 @@ def _callback(name: str, goal: Goal | None) -> Effect:
     )
 
 
-def _clear_continuation(session: Session, _planned: Plan, fields: dict[str, Any]) -> None:
+_Fields = dict[str, Any]
+
+
+def _clear_continuation(session: Session, _planned: Plan, fields: _Fields, _ctx: Context) -> None:
     fields["continuation"] = Continuation(
         warned=fields.get("continuation", session.continuation).warned
     )
 
 
-def _clear_budget_warning(session: Session, _planned: Plan, fields: dict[str, Any]) -> None:
+def _clear_budget_warning(session: Session, _planned: Plan, fields: _Fields, _ctx: Context) -> None:
     fields["continuation"] = replace(fields.get("continuation", session.continuation), warned=None)
 
 
-def _clear_accounting(session: Session, _planned: Plan, fields: dict[str, Any]) -> None:
+def _clear_accounting(session: Session, _planned: Plan, fields: _Fields, _ctx: Context) -> None:
     fields["clock"] = accounting.stopped(session.clock)
 
 
-def _reset_recovery(session: Session, _planned: Plan, fields: dict[str, Any]) -> None:
-    fields["recovery"] = recovery.reset(fields.get("recovery", session.recovery))
+def _reset_recovery(session: Session, _planned: Plan, fields: _Fields, ctx: Context) -> None:
+    fields["recovery"] = recovery.reset(
+        fields.get("recovery", session.recovery), table=ctx.rules.phases
+    )
     fields["retry"] = Retry()
 
 
-def _clear_overflow(session: Session, _planned: Plan, fields: dict[str, Any]) -> None:
-    fields["recovery"] = recovery.clear_overflow_active(fields.get("recovery", session.recovery))
+def _clear_overflow(session: Session, _planned: Plan, fields: _Fields, ctx: Context) -> None:
+    fields["recovery"] = recovery.clear_overflow_active(
+        fields.get("recovery", session.recovery), table=ctx.rules.phases
+    )
 
 
-def _set_paused_attention(session: Session, planned: Plan, fields: dict[str, Any]) -> None:
+def _set_paused_attention(session: Session, planned: Plan, fields: _Fields, _ctx: Context) -> None:
     state = fields.get("recovery", session.recovery)
     fields["recovery"] = recovery.set_paused(state, planned.reason)
 
 
-def _nothing(_session: Session, _planned: Plan, _fields: dict[str, Any]) -> None:
+def _nothing(_session: Session, _planned: Plan, _fields: _Fields, _ctx: Context) -> None:
     """Surfaces read the status where they need it; there is no refresh to stop."""
 
 

@@ -169,7 +169,7 @@ def resume(session: Session, event: ResumeRequested, ctx: Context) -> Change:
     session = afresh(change.session, "resumed")
     if session.policy.retries == "engine":
         # Whoever resumes has looked: there is no turn of theirs that would say so later.
-        calm = recovery.reset(session.recovery)
+        calm = recovery.reset(session.recovery, table=ctx.rules.phases)
         session = replace(session, recovery=calm, retry=Retry(), quota=Quota())
     return change._replace(session=session)
 

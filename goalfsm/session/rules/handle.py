@@ -178,13 +178,13 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
         case e.InputReceived():
             return host_events.input_received(session, event, ctx)
         case e.AgentStarting():
-            return host_events.agent_starting(session, event)
+            return host_events.agent_starting(session, event, ctx)
         case e.TurnStarted():
             return host_events.turn_started(session, event, ctx)
         case e.MessageStarted():
-            return host_events.message_started(session, event)
+            return host_events.message_started(session, event, ctx)
         case e.ContextRequested():
-            return host_events.context_requested(session)
+            return host_events.context_requested(session, ctx)
         case e.ToolFinished():
             return host_events.tool_finished(session, ctx)
         case e.TurnEnded():

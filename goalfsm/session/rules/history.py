@@ -44,12 +44,13 @@ def load(session: Session, event: SessionStarted | TreeChanged, ctx: Context) ->
     """Return the session that the history gives, with fresh recovery and nothing scheduled."""
     past = read(event.history)
     same = _id(session.goal) == _id(past.goal)
-    before = session.recovery if same else recovery.reset(session.recovery)
+    phases = ctx.rules.phases
+    before = session.recovery if same else recovery.reset(session.recovery, table=phases)
     loaded = replace(
         session,
         goal=past.goal,
         clock=STOPPED_CLOCK,
-        recovery=recovery.sync_user_start(before, active=past.user_start_required),
+        recovery=recovery.sync_user_start(before, active=past.user_start_required, table=phases),
         stale=IDLE,
         continuation=Continuation(),
         flush=Flush(),

@@ -59,13 +59,13 @@ def input_received(session: Session, event: InputReceived, ctx: Context) -> Chan
         session = replace(word.raised(session), host=host, model_goals=0, waits=waits)
         if session.policy.unread_claims == "refuse":
             session = word.set_aside(session, "message", ctx)
-        return recovering.user_input(stale.screen(session, stale.USER_INPUT).session)
+        return recovering.user_input(stale.screen(session, stale.USER_INPUT, ctx).session, ctx)
     if stale.is_stale(session, work):
         return Change(session, (), HANDLED, skipped=True)
-    return stale.screen(session, stale.CONTINUATION_ARRIVED)
+    return stale.screen(session, stale.CONTINUATION_ARRIVED, ctx)
 
 
-def agent_starting(session: Session, event: AgentStarting) -> Change:
+def agent_starting(session: Session, event: AgentStarting, ctx: Context) -> Change:
     """Let go of the abort: a run that may proceed is not the one that it was asked for.
 
     The run before it is over, if nobody said so: its claim can be verified.
@@ -82,18 +82,18 @@ def agent_starting(session: Session, event: AgentStarting) -> Change:
         session = replace(session, continuation=replace(session.continuation, queued=None))
     if event.work is not None and stale.is_stale(session, event.work):
         return before._replace(session=session)
-    return extend(before, stale.screen(session, stale.AGENT_STARTS))
+    return extend(before, stale.screen(session, stale.AGENT_STARTS, ctx))
 
 
 def turn_started(session: Session, event: TurnStarted, ctx: Context) -> Change:
     """Start the clock; what was queued is being worked off now, or never will be."""
-    session = stale.screen(session, stale.TURN_START).session
+    session = stale.screen(session, stale.TURN_START, ctx).session
     if session.continuation.queued is not None:
         session = replace(session, continuation=replace(session.continuation, queued=None))
     return turns.started(session, event, ctx)
 
 
-def message_started(session: Session, event: MessageStarted) -> Change:
+def message_started(session: Session, event: MessageStarted, ctx: Context) -> Change:
     """Note whose work enters the turn."""
     message = event.message
     if message.role not in {"user", "custom"}:
@@ -103,29 +103,29 @@ def message_started(session: Session, event: MessageStarted) -> Change:
         session = replace(session, host=replace(session.host, inputs=0))
     if work is not None and session.run is None and not stale.is_stale(session, work):
         session = word.carried(session, word.HOST_RUN)  # the prompt was made from the session
-    change = stale.entered(session, work)
+    change = stale.entered(session, work, ctx)
     if work is not None and stale.is_stale(session, work):
         return change
     if work is not None and work.kind == "command_resume":
-        change = extend(change, recovering.reset(change.session))
-    return extend(change, recovering.started(change.session))
+        change = extend(change, recovering.reset(change.session, ctx))
+    return extend(change, recovering.started(change.session, ctx))
 
 
-def context_requested(session: Session) -> Change:
+def context_requested(session: Session, ctx: Context) -> Change:
     """Abort stale work at the last moment."""
-    return stale.screen(session, ContextAbort(turn_index=session.host.turn_index))
+    return stale.screen(session, ContextAbort(turn_index=session.host.turn_index), ctx)
 
 
 def tool_finished(session: Session, ctx: Context) -> Change:
     """Charge the time that the tool took."""
-    change = stale.screen(session, stale.TOOL_END)
+    change = stale.screen(session, stale.TOOL_END, ctx)
     return change if change.skipped else turns.tool_finished(change.session, ctx)
 
 
 def turn_ended(session: Session, event: TurnEnded, ctx: Context) -> Change:
     """Charge the turn, then see what its end says: success, an interruption, an overflow."""
     message = event.message
-    change = stale.screen(session, TurnEnd(turn_index=event.turn_index))
+    change = stale.screen(session, TurnEnd(turn_index=event.turn_index), ctx)
     if change.skipped:
         return change._replace(session=turns.unused(change.session, message.usage))
     change = turns.ended(change.session, event, ctx)
@@ -140,7 +140,7 @@ def turn_ended(session: Session, event: TurnEnded, ctx: Context) -> Change:
         change = change._replace(session=replace(session, overflow_noted=overflowed))
     if overflowed:
         return extend(change, recovering.overflow_seen(change.session, ctx))
-    change = extend(change, recovering.turn_ended(change.session, message))
+    change = extend(change, recovering.turn_ended(change.session, message, ctx))
     # The turn that ends a recovery leaves it to the end of its run whether work goes on.
     return change._replace(decide=message.stop_reason in {"stop", "length"} and not recovers)
 
@@ -150,7 +150,7 @@ def agent_ended(session: Session, event: AgentEnded, ctx: Context, *, gone: bool
 
     What it claimed is verified once nothing of the run is left: when it is ``gone``.
     """
-    change = stale.screen_agent_end(session, event)
+    change = stale.screen_agent_end(session, event, ctx)
     if change.skipped:
         return change
     change = turns.agent_ended(change.session, event, ctx)
@@ -202,14 +202,14 @@ def _not_ours(session: Session, last: Message) -> bool:
 
 def compaction_started(session: Session, ctx: Context) -> Change:
     """Write usage down before the context changes."""
-    change = stale.screen(session, stale.BEFORE_COMPACT)
+    change = stale.screen(session, stale.BEFORE_COMPACT, ctx)
     return change if change.skipped else turns.written(change.session, ctx)
 
 
 def compaction_ended(session: Session, event: CompactionEnded, ctx: Context) -> Change:
     """Go on with the shorter context."""
     used = runs.compaction_used(session, event, ctx)
-    change = extend(used, stale.screen(used.session, stale.COMPACT))
+    change = extend(used, stale.screen(used.session, stale.COMPACT, ctx))
     if change.skipped:
         return change
     change = extend(change, turns.written(change.session, ctx))
@@ -218,7 +218,7 @@ def compaction_ended(session: Session, event: CompactionEnded, ctx: Context) -> 
 
 def shutdown_started(session: Session, ctx: Context) -> Change:
     """Let the thread go."""
-    return lifecycle.stopping(stale.screen(session, stale.SHUTDOWN).session, ctx)
+    return lifecycle.stopping(stale.screen(session, stale.SHUTDOWN, ctx).session, ctx)
 
 
 def of_a_host(event: Event) -> bool:
@@ -236,13 +236,13 @@ def run_dispatched(session: Session, event: RunDispatched, ctx: Context) -> Chan
     if waits is None or waits.wind_down is not event.wind_down:
         return Change(session, (), _NOTHING_QUEUED)
     work = None if waits.wind_down else GoalWork(kind="continuation", goal_id=waits.goal_id)
-    change = agent_starting(session, AgentStarting(work=work))
+    change = agent_starting(session, AgentStarting(work=work), ctx)
     session = word.carried(runs.dispatched(change.session, event, ctx), event.run_id)
     index = (session.host.turn_index or 0) + 1
     change = extend(change, turn_started(session, TurnStarted(turn_index=index), ctx))
     message = Message(role="custom", work=work)
-    change = extend(change, message_started(change.session, MessageStarted(message=message)))
-    change = extend(change, context_requested(change.session))
+    change = extend(change, message_started(change.session, MessageStarted(message=message), ctx))
+    change = extend(change, context_requested(change.session, ctx))
     # Commit before StartRun: a crash from here on must reconcile, not repeat.
     return extend(change, runs.started(change.session))
 

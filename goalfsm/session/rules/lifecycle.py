@@ -89,5 +89,5 @@ def stopping(session: Session, ctx: Context) -> Change:
         paused = request(session, RecoveryShutdownPause(attention.reason), ctx)
         if isinstance(paused, Change):
             return extend(change, restate(paused, pause_reason="shutdown", note=attention.reason))
-    calm = replace(session, recovery=recovery.reset(session.recovery))
+    calm = replace(session, recovery=recovery.reset(session.recovery, table=ctx.rules.phases))
     return Change(calm, change.effects)

@@ -48,11 +48,11 @@ def overflowed(session: Session, message: Message) -> bool:
     )
 
 
-def turn_ended(session: Session, message: Message) -> Change:
+def turn_ended(session: Session, message: Message, ctx: Context) -> Change:
     """Follow the recovery machine through the end of one model call."""
     state, finished = recovery.turn_finished(session.recovery, message.stop_reason)
     if finished:
-        state = recovery.clear_overflow_active(state)
+        state = recovery.clear_overflow_active(state, table=ctx.rules.phases)
         if state is not session.recovery or session.retry.attempts or session.quota.refusals:
             session = replace(session, recovery=state, retry=Retry(), quota=Quota())
     return Change(session)
@@ -240,13 +240,13 @@ class _Classified:
 
 def _overflow(session: Session, action: Action, ctx: Context) -> Change:
     if session.goal is None or session.goal.status != ACTIVE:
-        state, persist = recovery.require_user_start(session.recovery)
+        state, persist = recovery.require_user_start(session.recovery, table=ctx.rules.phases)
         return _user_start(replace(session, recovery=state), persist=persist, active=True)
     if isinstance(action, Pause):
         return _pause(session, action.reason, ctx)
     if session.policy.compacts == "engine" and not session.host.can_compact:
         return _pause(session, "the context window is exceeded and cannot be compacted", ctx)
-    state, persist = recovery.begin_overflow(session.recovery)
+    state, persist = recovery.begin_overflow(session.recovery, table=ctx.rules.phases)
     change = _user_start(replace(session, recovery=state), persist=persist, active=True)
     if session.policy.compacts == "host":
         return change
@@ -260,11 +260,13 @@ def _user_start(session: Session, *, persist: bool, active: bool) -> Change:
     return Change(session, (AppendEntry(entry=UserStartEntry(active=active)),))
 
 
-def started(session: Session) -> Change:
+def started(session: Session, ctx: Context) -> Change:
     """Note that a visible message started the run, when one was required."""
     if not recovery.needs_user_start(session.recovery):
         return Change(session)
-    state, persist = recovery.persist_user_start(session.recovery, active=False)
+    state, persist = recovery.persist_user_start(
+        session.recovery, active=False, table=ctx.rules.phases
+    )
     return _user_start(replace(session, recovery=state), persist=persist, active=False)
 
 
@@ -303,14 +305,14 @@ def _retry(session: Session, reason: str, failure: Failure, ctx: Context) -> Cha
     return Change(notify(replace(session, retry=retry), "turn_failed", reason))
 
 
-def user_input(session: Session) -> Change:
+def user_input(session: Session, ctx: Context) -> Change:
     """Start counting afresh: a person wrote, and trouble so far is theirs to judge."""
-    return _calmed(session, recovery.user_input(session.recovery))
+    return _calmed(session, recovery.user_input(session.recovery, table=ctx.rules.phases))
 
 
-def reset(session: Session) -> Change:
+def reset(session: Session, ctx: Context) -> Change:
     """Forget the failures so far."""
-    return _calmed(session, recovery.reset(session.recovery))
+    return _calmed(session, recovery.reset(session.recovery, table=ctx.rules.phases))
 
 
 def _calmed(session: Session, state: RecoveryState) -> Change:
@@ -326,8 +328,9 @@ def compacted(session: Session, event: CompactionEnded, ctx: Context) -> Change:
             return Change(session)  # nothing hung on it: somebody compacted for comfort
         reason = "the context window is exceeded and the compaction failed"
         return _pause(session, reason, ctx)
-    state = recovery.session_compact(session.recovery)
+    phases = ctx.rules.phases
+    state = recovery.session_compact(session.recovery, table=phases)
     if session.policy.compacts == "engine":
-        state = recovery.clear_overflow_active(state)
+        state = recovery.clear_overflow_active(state, table=phases)
         session = notify(session, "compacted")
     return Change(session if state is session.recovery else replace(session, recovery=state))

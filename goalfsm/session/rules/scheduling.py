@@ -87,7 +87,7 @@ def _period(shapes: tuple[str, ...], turns: int) -> int:
 
 def schedule(session: Session, ctx: Context) -> Change:
     """Decide, write the decision down and carry it out."""
-    verdict = decide(situation(session))
+    verdict = decide(situation(session), ctx.rules.guards)
     goal = session.goal
     if goal is None:
         return Change(_decided(session, verdict, ctx))

@@ -8,7 +8,7 @@ from goalfsm.goal.accounting import stopped
 from goalfsm.goal.model import ACTIVE
 from goalfsm.session.effects import AbortRun, Effect
 from goalfsm.session.events import AgentEnded, GoalWork, Message
-from goalfsm.session.state import Change, Session
+from goalfsm.session.state import Change, Context, Session
 from recovery import stale_work
 
 
@@ -18,9 +18,9 @@ def is_stale(session: Session, work: GoalWork) -> bool:
     return goal is None or goal.status != ACTIVE or goal.goal_id != work.goal_id
 
 
-def screen(session: Session, event: stale_work.Event) -> Change:
+def screen(session: Session, event: stale_work.Event, ctx: Context) -> Change:
     """Run the reducer over ``event`` and carry its plan out."""
-    reduced = stale_work.reduce(session.stale, event)
+    reduced = stale_work.reduce(session.stale, event, table=ctx.rules.lifecycle)
     state, plan = reduced.state, reduced.plan
     if plan is None or plan is stale_work.PASS:
         return Change(session if state is session.stale else replace(session, stale=state))
@@ -32,7 +32,7 @@ def screen(session: Session, event: stale_work.Event) -> Change:
     return Change(session, effects, skipped=plan.skip)
 
 
-def screen_agent_end(session: Session, event: AgentEnded) -> Change:
+def screen_agent_end(session: Session, event: AgentEnded, ctx: Context) -> Change:
     """Run the reducer over the end of a run; its messages matter only when an end is owed.
 
     The end of an aborted run that had only work of goals that are given up is nobody's: it may
@@ -41,7 +41,7 @@ def screen_agent_end(session: Session, event: AgentEnded) -> Change:
     if session.stale == stale_work.IDLE:
         return Change(session, skipped=_is_nobodys(session, event.messages))
     messages = tuple(_run_message(message) for message in event.messages)
-    return screen(session, stale_work.AgentEnd(messages=messages))
+    return screen(session, stale_work.AgentEnd(messages=messages), ctx)
 
 
 def _is_nobodys(session: Session, messages: tuple[Message, ...]) -> bool:
@@ -59,11 +59,11 @@ def _run_message(message: Message) -> stale_work.RunMessage:
     return stale_work.RunMessage(role=message.role, stop_reason=message.stop_reason, goal_work=owed)
 
 
-def entered(session: Session, work: GoalWork | None) -> Change:
+def entered(session: Session, work: GoalWork | None, ctx: Context) -> Change:
     """Note that work entered the turn that is being prepared."""
     if work is not None and is_stale(session, work):
-        return screen(session, stale_work.StaleWorkStarted(goal_id=work.goal_id))
-    return screen(session, _RUNNABLE)
+        return screen(session, stale_work.StaleWorkStarted(goal_id=work.goal_id), ctx)
+    return screen(session, _RUNNABLE, ctx)
 
 
 _RUNNABLE = stale_work.RunnableWorkStarted()
