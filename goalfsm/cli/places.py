@@ -79,9 +79,10 @@ def database(db: str | None) -> Address:
     return address(given) if given else own_database()
 
 
-def own_database() -> Path:
-    """Return the path of the working directory's own database."""
-    return _state_folder() / f"{default_name(working_directory())}.db"
+def own_database(directory: Path | None = None) -> Path:
+    """Return the path of a directory's own database, by default the working directory's."""
+    folder = working_directory() if directory is None else directory
+    return _state_folder() / f"{default_name(folder)}.db"
 
 
 def _state_folder() -> Path:
