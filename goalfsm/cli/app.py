@@ -70,9 +70,7 @@ SECTIONS: Final = (
             Entry(
                 "queueing", "queue", "Goals that come after this one: add, list, move, drop, next."
             ),
-            Entry(
-                "importing", "import", "Bring goals of Codex, pi or Claude Code here."
-            ),
+            Entry("importing", "import", "Bring goals of Codex, pi or Claude Code here."),
             Entry("notifying", "notify", "Be told when a goal ends or needs somebody."),
             Entry("templating", "templates", "Goals written down to be used again."),
             Entry("agents", "agents", "Coding agents: installed, versions, what each can do."),

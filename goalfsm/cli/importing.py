@@ -17,10 +17,12 @@ from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.goal.model import COMPLETE, Limits
 from goalfsm.importers.foreign import Foreign, Standing
 from goalfsm.session.events import GoalImported
+from goalfsm.store.opening import open_to_read
 from goalfsm.text import line, short
 
 if TYPE_CHECKING:
     from goalfsm.session.state import Session
+    from goalfsm.store.address import Address
 
 TOOLS: Final = ("codex", "pi", "claude")
 _HERE: Final[dict[Standing, dict[str, Any]]] = {
@@ -38,7 +40,7 @@ class _Bound(NamedTuple):
     """A goal, and where it is to go."""
 
     goal: Foreign
-    db: Path
+    db: Address
     thread_id: str
 
 
@@ -102,7 +104,7 @@ def _brought(
             "ok": ok,
             "code": code,
             "thread_id": bound.thread_id,
-            "db": os.fspath(bound.db),
+            "db": places.named(bound.db),
             "source": goal.source,
             "status": goal.status,
             "objective": goal.objective,
@@ -115,7 +117,7 @@ def _brought(
         }
 
 
-def _database(goal: Foreign, db: str | None) -> Path:
+def _database(goal: Foreign, db: str | None) -> Address:
     """Return the database of the directory that a goal was worked on in, unless one is named."""
     if db is not None or os.environ.get("GOALFSM_DB") or goal.cwd is None:
         return places.database(db)
@@ -164,7 +166,7 @@ def _trial(bound: _Bound) -> tuple[str, str, str]:
 
 def _stored(bound: _Bound) -> Session | None:
     try:
-        store = asking.open_to_read(bound.db)
+        store = open_to_read(bound.db)
     except NoDatabase:
         return None
     try:

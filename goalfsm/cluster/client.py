@@ -31,7 +31,7 @@ from goalfsm.daemon.flow.decide import single
 from goalfsm.daemon.flow.envelopes import Envelope
 from goalfsm.daemon.host.clock import IdSource
 from goalfsm.errors import OutcomeUnknown
-from goalfsm.session.events import Expecting, ObjectiveGiven, ToolCalled
+from goalfsm.session.events import GIVING, Expecting, ToolCalled
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply, Rules
 
@@ -123,7 +123,7 @@ class ClusterClient:
             rules=Rules(),
             host=hostname(),
         )
-        if not isinstance(event, ObjectiveGiven | ToolCalled):
+        if not isinstance(event, (*GIVING, ToolCalled)):
             loaded, _ = await decider.look(thread_id)
             if loaded.revision == 0:
                 return _unknown(thread_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -266,6 +266,10 @@ class TriggerFired(Expecting, frozen=True, kw_only=True):
     """An embedder fired a trigger of its own machine."""
 
     trigger: str
+
+
+GIVING: Final = (ObjectiveGiven, GoalQueued, GoalImported)
+"""What a thread may begin with, besides a goal that its model gives."""
 
 
 class ToolCalled(_Event, frozen=True, kw_only=True):

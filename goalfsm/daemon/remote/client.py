@@ -15,13 +15,7 @@ from goalfsm.daemon.flow.notices import Ended, Notice
 from goalfsm.daemon.remote import wire
 from goalfsm.errors import GoalError, StoreUnavailable
 from goalfsm.session import codec
-from goalfsm.session.events import (
-    Event,
-    GoalImported,
-    GoalQueued,
-    ObjectiveGiven,
-    ToolCalled,
-)
+from goalfsm.session.events import GIVING, Event, ToolCalled
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply
 from goalfsm.session.tools import CREATE_GOAL
@@ -37,8 +31,6 @@ TIMEOUT_S: Final = 5.0
 
 _RECORDED_S: Final = 2.5
 _POLL_S: Final = 0.05
-_GIVES: Final = (ObjectiveGiven, GoalQueued, GoalImported)
-"""What a thread may begin with."""
 _GONE: Final = frozenset({"store_closed", "fenced"})
 _CHUNK: Final = 65_536
 
@@ -72,8 +64,8 @@ def request(
     """
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415 - an embedder may have another
 
-    starts = isinstance(event, (*_GIVES, ToolCalled))
-    creates = isinstance(event, _GIVES) or (
+    starts = isinstance(event, (*GIVING, ToolCalled))
+    creates = isinstance(event, GIVING) or (
         isinstance(event, ToolCalled) and event.name == CREATE_GOAL.name
     )
     # What could make a file is looked at before; else whoever decides it finds out who asks.
