@@ -393,6 +393,11 @@ def unwrapped(text: str) -> str:
     return message
 
 
+def undecorated(text: str) -> str:
+    """Return ``text``, frames and all, without glyphs and without the prefixes of a log."""
+    return "\n".join(map(_bare, text.splitlines()))
+
+
 def _bare(line: str) -> str:
     """Return ``line`` without decoration and, where it is a line of a log, without its prefix."""
     line = _DECORATION.sub("", line)

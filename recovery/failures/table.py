@@ -1,8 +1,8 @@
 """The walk through the table: from the evidence of an error to what it is, and why.
 
 A rule is data (:class:`recovery.failures.kinds.Rule`); here it is compiled and asked. The first
-rule that holds decides. What a text alone decided is asked for its shape before it counts: a log,
-a test run or prose is no provider's error (``false_positives``).
+rule that holds decides. What a text alone decided counts only where the text passes the sieve: a
+log, a test run or prose is no provider's error (``false_positives``).
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from recovery.failures.evidence import (
     gather,
     plain_text,
     read,
+    undecorated,
     unwrapped,
     without_ending,
 )
+from recovery.failures.false_positives import FALSE_POSITIVE, sift
 from recovery.failures.kinds import (
     NOTHING_HOLDS,
     OVERFLOW_SIGNATURE,
@@ -42,7 +44,6 @@ from recovery.failures.kinds import (
     sign,
 )
 from recovery.failures.rules import RULES
-from recovery.failures.sifting import sift
 from recovery.failures.waits import Timing, timing
 from recovery.failures.wordings import LAST_RESORT, SENTENCES
 
@@ -66,6 +67,7 @@ _OPENING: Final = re.compile(
 """How an answer begins that is nothing but an error."""
 _ESCAPES: Final = re.compile(r"\\.|\(\?P?<\w+>|\(\?[a-zA-Z]+[:)]")
 _STATED: Final = Why(row="stated", reason="the caller states the kind")
+_SIFTED: Final = "it is written as programs and people write of errors, not as a provider tells one"
 _NOT_ASKED: Final = Why(row="stated_source", reason="the caller says that no provider said it")
 
 
@@ -263,12 +265,13 @@ class Classifier:
         if given and found.place == without.place:
             return found
         # The text decided: only now is it worth asking whether it is a provider's at all.
-        shape = sift(evidence.text)
-        if shape is None:
+        bare = without_ending(evidence.text)
+        shows = sift(bare)
+        if shows is None or sift(undecorated(bare)) is None:
             return found
         if without.place < len(self._table):
             return without
-        why = Why(row=shape.name, reason=f"no provider's error: {shape.why}")
+        why = Why(row=FALSE_POSITIVE, reason=_SIFTED, words=shows)
         return _Verdict(len(self._table), why, false_positive=True)
 
     def _is_sifted(self, found: _Verdict) -> bool:

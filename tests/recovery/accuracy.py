@@ -22,6 +22,7 @@ from recovery import classify
 from tests.recovery.recorded import rebuilt, recorded
 
 PATH: Final = Path(__file__).parent / "messages.jsonl"
+BLIND: Final = frozenset({"l", "n"})
 _ACTIONS: Final = {"transient": "retry", "rate_limited": "retry", "overflow": "compact"}
 
 
@@ -39,7 +40,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def blind(self) -> bool:
         """Tell whether no rule was ever changed for it."""
-        return self.id.startswith("blind-")
+        return self.id.partition("-")[0] in BLIND
 
 
 class Judged(NamedTuple):

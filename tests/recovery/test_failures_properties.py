@@ -189,16 +189,16 @@ def test_a_traceback_speaks_through_its_last_error() -> None:
 def test_the_end_of_a_long_text_is_read() -> None:
     """A traceback's last line stands at its end, which is kept."""
     text = "x\n" * MAX_TEXT + "insufficient_quota"
-    assert classify(text).kind == "quota"
+    assert classify(text, source="provider").kind == "quota"
     hidden = "x\n" * 4_000 + "insufficient_quota" + "\nx" * MAX_TEXT
     assert classify(hidden).kind == "unknown"
 
 
 def test_common_words_count_in_the_head_alone() -> None:
     """A word such as timeout in the middle of much else says nothing."""
-    assert classify("all is well\n" * 9 + "timeout").kind == "unknown"
-    assert classify("word " * 400 + "timeout").kind == "unknown"
-    assert classify("timeout\n" + "all is well\n" * 9).kind == "transient"
+    assert classify("all is well\n" * 9 + "timeout", source="provider").kind == "unknown"
+    assert classify("word " * 400 + "timeout", source="provider").kind == "unknown"
+    assert classify("timeout\n" + "all is well\n" * 9, source="provider").kind == "transient"
     assert classify('{"message":\n' + "\n" * 9 + '"Overloaded"}').kind == "transient"
 
 
