@@ -20,8 +20,14 @@ from typing import Final
 FALSE_POSITIVE: Final = "false_positive"
 """The row that is named where the sieve decided."""
 BIAS: Final = "<bias>"
-THRESHOLD: Final = 3
+THRESHOLD: Final = 6
 """How much must weigh for a false positive: even odds are 0."""
+_OTHERS: Final = re.compile(
+    r"when calling the (?!Invoke|Converse|Retrieve|CountTokens|ApplyGuard)\w{1,60} operation"
+)
+"""An operation of a service that is no model's."""
+_PROGRAM: Final = re.compile(r"(?:Key|Value|Attribute|Type|Index|Name|Assertion)Error\b")
+"""Python's own words for a fault of the program: even odds are enough against them."""
 _HEAD: Final = 1_600
 _TAIL: Final = 400
 _MOST_TOKENS: Final = 250
@@ -67,11 +73,15 @@ def sift(text: str) -> str | None:
 
     Of one word or two nobody can tell.
     """
+    other = _OTHERS.search(text)
+    if other is not None:
+        return other[0]
+    enough = 0 if _PROGRAM.match(text) else THRESHOLD
     weights = _weights()
     named = features(text)
     found = {name: weights[name] for name in named if name in weights}
     alone = sum(" " not in name for name in named) - 2
-    if alone < _FEWEST or weights[BIAS] + sum(found.values()) <= THRESHOLD:
+    if alone < _FEWEST or weights[BIAS] + sum(found.values()) <= enough:
         return None
     heaviest = sorted(found, key=lambda name: -found[name])[:_TOLD]
     return " … ".join(heaviest)

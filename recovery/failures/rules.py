@@ -148,7 +148,7 @@ _LIMITS: Final[tuple[Rule, ...]] = (
         r"|used up)[_ ](?:\w{1,20}[_ ]){0,3}(?:balance|credits?|funds)\b",
         r"(?:balance|credits?|funds)\b.{0,40}(?:too low|insufficient|depleted|exhausted"
         "|used up|run out|is negative|is low|exceeded|expired)",
-        r"\bout of (?:budget|credits|extra usage)|budget (?:has been )?exceeded",
+        r"\bout of (?:budget|credits|extra usage)|budget (?:limit )?(?:has been )?exceeded",
         r"exceed\w{0,4} budget|exceeded.{0,60}\bbudget\b|over budget",
         "(?:spend|spending|credit|cost|billing)[_ ](?:hard[_ ])?limit|payment (?:is )?required",
         "payment method|unpaid|past invoices",
@@ -162,7 +162,8 @@ _LIMITS: Final[tuple[Rule, ...]] = (
         "|available balance",
         r"\u4f59\u989d\u4e0d\u8db3|no (?:more )?credits (?:left|remain|available)",
         r"key limit exceeded|extra usage is required|\bout of (?:call volume )?quota\b",
-        r"need a (?:\w{1,20} )?subscription|upgrade your (?:plan|subscription) to continue",
+        r"need a (?:\w{1,20} )?subscription|upgrade your (?:plan|subscription) to continue"
+        r"|upgrade to (?:plus|pro|max|team)\b|\bcard (?:was )?declined",
         unless="rate.?limit reached for|temporarily rate.?limited|rate limit is exceeded"
         "|exceeded (?:token|call) rate limit",
         example="Credit balance is too low",

@@ -11,7 +11,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -47,6 +47,7 @@ from recovery.failures.rules import RULES
 from recovery.failures.waits import Timing, timing
 from recovery.failures.wordings import LAST_RESORT, SENTENCES
 
+_OWN: Final = frozenset(RULES)
 _TIMED: Final[frozenset[Kind]] = RETRYABLE | {"quota"}
 _LAST_MOMENT: Final = 253_402_300_799.0
 _REACH: Final = 400
@@ -71,18 +72,53 @@ _SIFTED: Final = "it is written as programs and people write of errors, not as a
 _NOT_ASKED: Final = Why(row="stated_source", reason="the caller says that no provider said it")
 
 
-class _Compiled(NamedTuple):
-    """A rule, ready to be asked."""
+class _Compiled:
+    """A rule, ready to be asked; an expression is compiled when it is asked for the first time.
 
-    rule: Rule
-    text: re.Pattern[str] | None
-    ideas: tuple[re.Pattern[str], ...]
-    codes: frozenset[str]
-    statuses: frozenset[int]
-    also: re.Pattern[str] | None
-    unless: re.Pattern[str] | None
-    unless_statuses: frozenset[int]
-    exceeds: re.Pattern[str] | None
+    To compile all of the table takes a tenth of a second, and most failures need little of it.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        """Take ``rule``; raise ValueError for one that says nothing."""
+        if not (rule.text or rule.ideas or rule.codes or rule.statuses):
+            message = f"rule {rule.name!r} says nothing: give it text, ideas, codes or statuses"
+            raise ValueError(message)
+        self.rule = rule
+        self.codes = frozenset(code(name) for name in rule.codes)
+        self.statuses = frozenset(rule.statuses)
+        self.unless_statuses = frozenset(rule.unless_statuses)
+
+    def check(self) -> None:
+        """Raise ValueError where an expression is none."""
+        _ = self.text, self.also, self.unless, self.exceeds
+        for place in range(len(self.rule.ideas)):
+            self.idea(place)
+
+    @cached_property
+    def text(self) -> re.Pattern[str] | None:
+        return _pattern(self.rule, "text", self.rule.text)
+
+    @cached_property
+    def also(self) -> re.Pattern[str] | None:
+        return _pattern(self.rule, "also", self.rule.also)
+
+    @cached_property
+    def unless(self) -> re.Pattern[str] | None:
+        return _pattern(self.rule, "unless", self.rule.unless)
+
+    @cached_property
+    def exceeds(self) -> re.Pattern[str] | None:
+        exceeds = _pattern(self.rule, "exceeds", self.rule.exceeds)
+        if exceeds is not None and not {"asked", "most"} <= exceeds.groupindex.keys():
+            message = f"rule {self.rule.name!r}: exceeds names two numbers, "
+            raise ValueError(message + "(?P<asked>…) and (?P<most>…)")
+        return exceeds
+
+    @cache  # noqa: B019 - a rule and what it is compiled to live as long as the process
+    def idea(self, place: int) -> re.Pattern[str]:
+        """Return the idea at ``place``, from the beginning of a word on."""
+        found = _pattern(self.rule, "an idea", rf"\b(?:{self.rule.ideas[place]})")
+        return found or re.compile("")
 
     def words(self, reading: Reading) -> str | None:
         """Return what of ``reading`` the rule holds for, or None where it does not hold."""
@@ -105,8 +141,8 @@ class _Compiled(NamedTuple):
             if match is None:
                 return None
             found.append(match[0])
-        for idea in self.ideas:
-            match = idea.search(text)
+        for place in range(len(self.rule.ideas)):
+            match = self.idea(place).search(text)
             if match is None or match.start() > _REACH:
                 return None
             found.append(match[0])
@@ -141,25 +177,10 @@ def _pattern(rule: Rule, name: str, pattern: str) -> re.Pattern[str] | None:
 @lru_cache(maxsize=1024)
 def _compiled(rule: Rule) -> _Compiled:
     """Return ``rule`` ready to be asked; raise ValueError for one that can never decide."""
-    if not (rule.text or rule.ideas or rule.codes or rule.statuses):
-        message = f"rule {rule.name!r} says nothing: give it text, ideas, codes or statuses"
-        raise ValueError(message)
-    ideas = (_pattern(rule, "an idea", rf"\b(?:{idea})") for idea in rule.ideas)
-    exceeds = _pattern(rule, "exceeds", rule.exceeds)
-    if exceeds is not None and not {"asked", "most"} <= exceeds.groupindex.keys():
-        message = f"rule {rule.name!r}: exceeds names two numbers, (?P<asked>…) and (?P<most>…)"
-        raise ValueError(message)
-    return _Compiled(
-        rule=rule,
-        text=_pattern(rule, "text", rule.text),
-        ideas=tuple(idea for idea in ideas if idea is not None),
-        codes=frozenset(code(name) for name in rule.codes),
-        statuses=frozenset(rule.statuses),
-        also=_pattern(rule, "also", rule.also),
-        unless=_pattern(rule, "unless", rule.unless),
-        unless_statuses=frozenset(rule.unless_statuses),
-        exceeds=exceeds,
-    )
+    compiled = _Compiled(rule)
+    if rule not in _OWN:
+        compiled.check()
+    return compiled
 
 
 class _Verdict(NamedTuple):

@@ -324,7 +324,8 @@ SENTENCES: Final[tuple[Rule, ...]] = (
         r"model|tokens?\b|window|context|keep in mind|at once|new (?:chat|conversation"
         "|session)|start over|content length|bytes|shorter prompt",
         unless=r"minute|per second|\brate\b|too many requests|throttl|quota|credit|afford|output"
-        r"|completion tokens|max_\w{0,12}tokens|image|\bpdf\b|attachment|timed? ?out"
+        r"|maximum tokens (?:you|value)|completion tokens|max_\w{0,12}tokens|image|\bpdf\b"
+        r"|attachment|timed? ?out"
         r"|\btook\b|name\b|parameter|schema|\btools?\b|function|temperature|thinking"
         r"|character|\bday|month|week|writes|generate|high demand|traffic|load\b|capacity",
         example="The prompt must be 8000 tokens or fewer; yours has 9120.",

@@ -25,7 +25,7 @@ def test_a_text_is_explained(cli: Cli) -> None:
 def test_what_no_provider_said_is_told_as_such(cli: Cli) -> None:
     said = cli("explain-error", "npm ERR! 429 Too Many Requests").out
     assert "said by     a tool" in said
-    assert "build_tool: no provider's error" in said
+    assert "false_positive: it is written as programs and people write" in said
     believed = cli("explain-error", "--source", "provider", "npm ERR! 429 Too Many Requests").out
     assert "kind        rate_limited" in believed
     unknown = cli("explain-error", "hm").out

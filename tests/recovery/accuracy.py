@@ -4,8 +4,8 @@
 
 ``messages.jsonl`` holds what services, clients and agents say (wording of public threads, names and
 paths replaced) and what only sounds like it. Each was labelled before it was judged the first time.
-Those of the set ``blind`` were never looked at to change a rule: a rule that is changed for one of
-them moves it to another set.
+Those of the sets in ``BLIND`` were never looked at to change a rule, nor were weights learned from
+them: a set for which something is changed leaves ``BLIND``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,21 @@ from recovery import classify
 from tests.recovery.recorded import rebuilt, recorded
 
 PATH: Final = Path(__file__).parent / "messages.jsonl"
-BLIND: Final = frozenset({"l", "n"})
+BLIND: Final = frozenset({"n"})
+"""The sets for which no rule was changed and from which no weight was learned."""
+FIRST: Final = {
+    "c": (92.9, 69.6, 89.9),
+    "d": (84.7, 85.3, 90.6),
+    "f": (94.3, 89.2, 93.5),
+    "g": (94.7, 92.1, 95.6),
+    "h": (95.7, 85.7, 93.3),
+    "i": (92.6, 78.4, 93.3),
+    "j": (94.3, 83.3, 93.4),
+    "m": (94.3, 69.4, 93.4),
+    "l": (98.3, 79.7, 93.9),
+    "n": (92.9, 94.1, 95.6),
+}
+"""What was right at first sight, in percent: kind of real ones, kind of decoys, action."""
 _ACTIONS: Final = {"transient": "retry", "rate_limited": "retry", "overflow": "compact"}
 
 
@@ -108,9 +122,32 @@ def table() -> str:
     return "\n".join(f"{a:<12}{b:<22}{c:<22}{d}".rstrip() for a, b, c, d in rows)
 
 
+def sets() -> str:
+    """Return a table of the sets that were judged blind: their figures at first sight and now."""
+    lines = [
+        "| set | now | real | decoys | first: real | decoys | action | real | decoys | action |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, first in FIRST.items():
+        found = [judged(each) for each in messages() if each.id.partition("-")[0] == name]
+        real = [each.right_kind for each in found if not each.decoy]
+        decoys = [each.right_kind for each in found if each.decoy]
+        now = (_percent(real), _percent(decoys), _percent([each.right_action for each in found]))
+        cells = (
+            *(name, "blind" if name in BLIND else "tuned since", len(real), len(decoys)),
+            *(f"{share:.1f} %" for share in (*first, *now)),
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def _percent(right: list[bool]) -> float:
+    return 100 * sum(right) / len(right)
+
+
 def _share(right: Iterable[bool]) -> str:
     counted = list(right)
-    return f"{100 * sum(counted) / len(counted):5.1f} % of {len(counted)}"
+    return f"{_percent(counted):5.1f} % of {len(counted)}"
 
 
 def misses() -> Iterator[str]:
@@ -123,6 +160,6 @@ def misses() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(table() + "\n")
+    sys.stdout.write(f"{table()}\n\n{sets()}\n")
     if "--misses" in sys.argv[1:]:
         sys.stdout.writelines(f"{line}\n" for line in misses())

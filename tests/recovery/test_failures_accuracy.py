@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import get_args
 
 from recovery.failures.kinds import Kind
-from tests.recovery.accuracy import judged, messages, misses, table
+from tests.recovery.accuracy import judged, messages, misses, sets, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "failures.md"
 MESSAGES = messages()
 
 
 def test_the_page_shows_the_figures_as_they_are() -> None:
-    assert f"```text\n{table()}\n```" in PAGE.read_text("utf-8")
+    page = PAGE.read_text("utf-8")
+    assert f"```text\n{table()}\n```" in page
+    assert f"\n\n{sets()}\n" in page
 
 
 def test_the_messages_are_many_each_once_and_labelled_with_kinds() -> None:

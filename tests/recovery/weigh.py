@@ -2,9 +2,9 @@
 
 A logistic regression with an L1 penalty (follow the regularised leader, a rate per feature) learns
 from the labelled messages that are not blind, and from texts that nobody could take for an error
-of a provider, although a rule does: paragraphs of the sources and documents of the packages that
-are installed. Its weights, in tenths, are ``recovery/failures/weights.tsv``. The same packages give
-the same weights.
+of a provider, although a rule does: lines of a log that tell of no error, and paragraphs of the
+sources and documents of the packages that are installed. Its weights, in tenths, are
+``recovery/failures/weights.tsv``. The same packages give the same weights.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ _RATE: Final = 0.3
 _PENALTY: Final = 30.0
 _TENTHS: Final = 10
 _SEED: Final = 5
+_ORDERS: Final = 5
 _FILES: Final = 2_500
 _SPOKEN_OF: Final = re.compile(
     r"rate.?limit|quota|time.?out|timed out|429|40[13]|50[0234]|529|overload|context (?:window"
@@ -77,6 +78,18 @@ def certain() -> Iterator[Example]:
             yield Example(row["error_message"], false_positive=False, weight=4.0)
 
 
+def logged(examples: list[Example]) -> Iterator[Example]:
+    """Yield some of what providers say as lines of a log: what it calls an error may be one."""
+    chance = random.Random(_SEED)
+    real = [each.text for each in examples if not each.false_positive and "\n" not in each.text]
+    for text in chance.sample(real, 200):
+        name = chance.choice(("app", "http.client", "worker", "urllib3", "api"))
+        when = chance.choice(("2026-03-04 09:15:01 ", "[09:15:01] ", "2026-03-04T09:15:01Z ", ""))
+        level = chance.choice(("INFO", "DEBUG", "[info]", "INFO"))
+        yield Example(f"{when}{level} {name}: {text}", false_positive=True, weight=0.7)
+        yield Example(f"{when}ERROR {name}: {text}", false_positive=False, weight=0.7)
+
+
 def found() -> Iterator[Example]:
     """Yield paragraphs of installed packages that the rules take for an error of a provider."""
     chance = random.Random(_SEED)
@@ -106,7 +119,16 @@ def _some_of(text: str, chance: random.Random) -> str:
 
 
 def learned(examples: list[Example]) -> dict[str, float]:
-    """Return the weight of each feature for a false positive; the bias is one of them."""
+    """Return the weight of each feature for a false positive; the bias is one of them.
+
+    Each order of learning gives others: the weights are the mean of several.
+    """
+    runs = [_learned(examples, seed) for seed in range(_ORDERS)]
+    names = {name for run in runs for name in run}
+    return {name: sum(run.get(name, 0.0) for run in runs) / _ORDERS for name in names}
+
+
+def _learned(examples: list[Example], seed: int) -> dict[str, float]:
     read = [features(example.text) for example in examples]
     often = Counter(name for names in read for name in names)
     rows = [[BIAS, *sorted(name for name in names if often[name] >= _RARE)] for names in read]
@@ -115,7 +137,7 @@ def learned(examples: list[Example]) -> dict[str, float]:
     squares: dict[str, float] = {}
     weights: dict[str, float] = {}
     order = list(range(len(rows)))
-    chance = random.Random(_SEED)
+    chance = random.Random(seed)
     for _ in range(_ROUNDS):
         chance.shuffle(order)
         for place in order:
@@ -146,7 +168,8 @@ def _sigmoid(logit: float) -> float:
 
 def main() -> None:
     """Write the weights, the heaviest first."""
-    weights = learned([*labelled(), *certain(), *found()])
+    told = [*labelled(), *certain()]
+    weights = learned([*told, *logged(told), *found()])
     tenths = {name: round(weight * _TENTHS) for name, weight in weights.items()}
     lines = sorted(
         ((value, name) for name, value in tenths.items() if value or name == BIAS),
