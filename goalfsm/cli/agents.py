@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from goalfsm.cli import options
-from goalfsm.cli.reading import print_json
+from goalfsm.cli.output import print_json
 from goalfsm.workers.agents.spec import AGENTS, Found, look
 
 if TYPE_CHECKING:

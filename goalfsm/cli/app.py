@@ -102,7 +102,7 @@ SECTIONS: Final = (
             Entry("chipping", "chip", "The same on one line, for a prompt or a terminal's bar."),
             Entry("onlooking", "watch", "Look on while others work."),
             Entry("reading", "list", "All threads of the database, or of all of them."),
-            Entry("reading", "log", "What happened, event by event."),
+            Entry("journal", "log", "What happened, event by event."),
             Entry("saying", "logs", "What the newest turns answered."),
             Entry("explaining", "explain", "Why it last continued, waited or stopped."),
             Entry("explaining", "context", "The prompt of the next turn, and what it carries."),

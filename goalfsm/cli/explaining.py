@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from goalfsm.cli import arguments, asking, options
+from goalfsm.cli.output import json_text, now_ms, print_json
 from goalfsm.cli.places import speak
-from goalfsm.cli.reading import json_text, now_ms, print_json
 from goalfsm.daemon.remote.narrating import is_quiet, told
 from goalfsm.daemon.remote.reading import decisions_of, driver_of, events_of
 from goalfsm.errors import GoalError

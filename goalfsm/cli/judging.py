@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from goalfsm.cli import arguments, options
-from goalfsm.cli.reading import now_ms, print_json
+from goalfsm.cli.output import now_ms, print_json
 from goalfsm.daemon.host.zones import local_name, zone
 from goalfsm.text import line
 from goalfsm.views.explain import moment

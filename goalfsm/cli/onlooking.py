@@ -81,7 +81,7 @@ def _follow(place: Place, shown: View) -> Status | None:
 
 def _stored(place: Place) -> Status:
     """Return how the thread stands in the database."""
-    from goalfsm.cli.reading import now_ms  # noqa: PLC0415  as above
+    from goalfsm.cli.output import now_ms  # noqa: PLC0415  as above
     from goalfsm.views.status import project  # noqa: PLC0415  the same
 
     with asking.reading(place) as store:

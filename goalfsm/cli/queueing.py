@@ -73,7 +73,7 @@ def add(
 @options.JSON
 def list_queue(place: Place, as_json: bool) -> int:
     """Show what is queued, the next goal first, and whether the thread goes on by itself."""
-    from goalfsm.cli.reading import print_json  # noqa: PLC0415  it loads what tells of events
+    from goalfsm.cli.output import print_json  # noqa: PLC0415  it loads what tells of events
     from goalfsm.daemon.remote.narrating import limits_in_words  # noqa: PLC0415  the same
     from goalfsm.views.parts import open_queue  # noqa: PLC0415  the same
 

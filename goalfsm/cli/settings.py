@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def show_budgets(place: Place) -> None:
     """Print each budget of the thread's goal and what is used of it."""
-    from goalfsm.cli.reading import now_ms  # noqa: PLC0415  a command that only sends needs none
+    from goalfsm.cli.output import now_ms  # noqa: PLC0415  a command that only sends needs none
     from goalfsm.daemon.remote.reading import driver_of  # noqa: PLC0415  the same
     from goalfsm.session.budgets import budget_lines  # noqa: PLC0415  the same
     from goalfsm.views.status import project  # noqa: PLC0415  the same

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from goalfsm.cli import arguments, asking, exits, options, places
-from goalfsm.cli.reading import print_json
+from goalfsm.cli.output import print_json
 from goalfsm.session.tools import REFUSED_STATUS
 
 if TYPE_CHECKING:

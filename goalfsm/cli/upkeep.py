@@ -9,7 +9,7 @@ import click
 
 from goalfsm.cli import exits, options, places
 from goalfsm.cli.asking import open_file
-from goalfsm.cli.reading import now_ms, print_json
+from goalfsm.cli.output import now_ms, print_json
 from goalfsm.errors import Corrupt, GoalError, NewerDatabase, NotOurDatabase, OlderDatabase
 from goalfsm.store.address import Server
 

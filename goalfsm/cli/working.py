@@ -207,7 +207,7 @@ def set_command(
 
 def _refuse_early(place: Place, session: Session | None, wanted: ObjectiveGiven) -> None:
     """Raise what the objective will be refused with, before anything is written for it."""
-    from goalfsm.cli.reading import now_ms  # noqa: PLC0415  it loads the session
+    from goalfsm.cli.output import now_ms  # noqa: PLC0415  it loads the session
     from goalfsm.daemon.host.clock import decision_context  # noqa: PLC0415  the same
     from goalfsm.session.state import Session as Fresh  # noqa: PLC0415  the same
     from goalfsm.session.thread import handle  # noqa: PLC0415  the same
@@ -265,7 +265,7 @@ def _store(
 
 def _stopped(session: Session, place: Place, *, as_json: bool) -> int:
     """Show a goal that a run cannot take up, and return what that exits with."""
-    from goalfsm.cli.reading import now_ms, print_json  # noqa: PLC0415  only here
+    from goalfsm.cli.output import now_ms, print_json  # noqa: PLC0415  only here
     from goalfsm.cli.showing import status_lines  # noqa: PLC0415  the same
     from goalfsm.views.status import project  # noqa: PLC0415  the same
 

@@ -48,6 +48,10 @@ _EPOCH: Final = "SELECT epoch FROM owner WHERE id = 1 AND pid IS NOT NULL"
 _BARRIER: Final = "UPDATE owner SET reopened = reopened + 1 WHERE id = 1"
 
 
+MEMORY: Final = ":memory:"
+"""What SQLite calls a database in memory."""
+
+
 class Settings:
     """How a database is opened; shared by every connection of a handle."""
 
@@ -76,6 +80,7 @@ class Database:
     """The connection of a handle that may write."""
 
     read_only = False
+    in_memory = False
 
     def __init__(self, path: Path, settings: Settings, *, create: bool = True) -> None:
         """Open the database at ``path``; raise a `StoreError` that says why it cannot be used."""

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import apsw
 
 from goalfsm.errors import StoreClosed
-from goalfsm.store.sqlite.database import Database, Settings
+from goalfsm.store.sqlite.database import MEMORY, Database, Settings
 from goalfsm.store.sqlite.migrations import migrate
 from goalfsm.store.sqlite.place import Place
-
-NAME: Final = ":memory:"
-"""What SQLite calls a database in memory."""
 
 
 class _Nowhere(Place):
@@ -38,14 +34,16 @@ class _Nowhere(Place):
 class MemoryDatabase(Database):
     """The connection of a handle on a database of its own in memory; it ends with the handle."""
 
+    in_memory = True
+
     def __init__(self, settings: Settings) -> None:
         """Open an empty one."""
         self.settings = settings
-        self.given = self.path = Path(NAME)
+        self.given = self.path = Path(MEMORY)
         self._begin()
 
     def _open(self) -> tuple[apsw.Connection, Place]:
-        db = apsw.Connection(NAME)
+        db = apsw.Connection(MEMORY)
         db.pragma("trusted_schema", 0)
         migrate(db, self.settings.migrations)
         return db, _Nowhere()

@@ -13,7 +13,6 @@ from goalfsm.errors import Busy, StoreError, StoreUnavailable
 from goalfsm.store.port import Facts
 from goalfsm.store.sqlite.database import Database, Settings, connect, shut
 from goalfsm.store.sqlite.failures import translated
-from goalfsm.store.sqlite.in_memory import MemoryDatabase
 from goalfsm.store.sqlite.place import Reserve, claim_copy, free_space, publish_copy, wal_of
 from goalfsm.store.sqlite.reader import ReadOnlyDatabase, connect_to_read
 
@@ -66,7 +65,7 @@ _SHOWN: Final = ("journal_mode", "synchronous", "page_size", "wal_autocheckpoint
 
 def integrity(database: Database) -> tuple[str, ...]:
     """Return what is wrong: with the pages, and with what must agree between the tables."""
-    if isinstance(database, MemoryDatabase):
+    if database.in_memory:
         return _problems(database.connection())
     with closing(ReadOnlyDatabase(database.path, database.settings)) as reader:
         return _problems(reader.connection())
@@ -154,7 +153,7 @@ def _remove(part: Path) -> None:
 def facts(database: Database, reserve: Reserve) -> Facts:
     """Return what `doctor` shows."""
     path = database.path
-    if isinstance(database, MemoryDatabase):
+    if database.in_memory:
         return _without_a_file(database)
     threads, journal, effects, inbox = database.rows(_COUNTS)[0]
     settings = [(name, str(database.rows(f"PRAGMA {name}")[0][0])) for name in _SHOWN]

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import apsw
 
 from goalfsm.errors import Busy, CannotWrite
 from goalfsm.store.drivers import OwnerDrives
 from goalfsm.store.owner import is_alive as process_is_alive
-from goalfsm.store.port import Checkpointer, Commit, Done, Facts, Identity, Outcome
-from goalfsm.store.sqlite.checkpoint import InlineCheckpoint, SqliteCheckpointer, cut
-from goalfsm.store.sqlite.commits import Commits
-from goalfsm.store.sqlite.database import BUSY_MS, Database, Settings
-from goalfsm.store.sqlite.in_memory import NAME, MemoryDatabase
-from goalfsm.store.sqlite.inspect import backup, facts, integrity, keep_copy
+from goalfsm.store.sqlite.database import BUSY_MS, MEMORY, Database, Settings
 from goalfsm.store.sqlite.journal import SqliteHistory, SqliteJournal, SqliteTranscripts
 from goalfsm.store.sqlite.lease import SqliteLease, lives
 from goalfsm.store.sqlite.migrations import MIGRATIONS, Migration
@@ -31,6 +26,10 @@ from goalfsm.store.sqlite.tables import (
     SqliteWorkerConfigs,
 )
 
+if TYPE_CHECKING:
+    from goalfsm.store.port import Checkpointer, Commit, Done, Facts, Identity, Outcome
+    from goalfsm.store.sqlite.writing import Writing
+
 # The newest row of each table stays, so that a sequence number is never given out twice.
 _PRUNE: Final = (
     """DELETE FROM inbox WHERE revision IS NOT NULL AND at_ms < ?
@@ -41,6 +40,8 @@ _PRUNE: Final = (
 
 def _before_migration(path: Path, version: int) -> None:
     """Keep a copy of a database as it was, and have room for its migration."""
+    from goalfsm.store.sqlite.inspect import keep_copy  # noqa: PLC0415  only before a migration
+
     keep_copy(path, version)
     # What was set aside is for moments like this; it is set aside again once the store is open.
     if free_space(path.parent) < RESERVE_BYTES:
@@ -57,8 +58,7 @@ class SqliteStore:
         """Use `open`."""
         self._database = database
         self._reserve = reserve
-        self._commits = Commits(database)
-        self._inline: InlineCheckpoint | None = InlineCheckpoint(database)
+        self._writing: Writing | None = None
         self.owner = SqliteLease(database, is_alive)
         self.inbox = SqliteInbox(database)
         self.sessions = SqliteSessions(database)
@@ -101,8 +101,10 @@ class SqliteStore:
             before_migration=_before_migration,
         )
         database: Database
-        if str(path) == NAME:
-            return cls(MemoryDatabase(settings), is_alive, Reserve(Path(NAME), 0))
+        if str(path) == MEMORY:
+            from goalfsm.store.sqlite.in_memory import MemoryDatabase  # noqa: PLC0415  few want one
+
+            return cls(MemoryDatabase(settings), is_alive, Reserve(Path(MEMORY), 0))
         if read_only:
             database = ReadOnlyDatabase(Path(path), settings)
         else:
@@ -119,10 +121,16 @@ class SqliteStore:
 
     def commit(self, batch: Sequence[Commit], *, done: Sequence[Done] = ()) -> list[Outcome]:
         """Write these events; see `goalfsm.store.port.Store.commit`."""
-        outcomes = self._commits.commit(batch, done)
-        if self._inline is not None:
-            self._inline.after_commit()
-        return outcomes
+        writing = self._writing or self._written()
+        return writing.commit(batch, done)
+
+    def _written(self) -> Writing:
+        """Return what writes; it is loaded by those who do."""
+        if self._writing is None:
+            from goalfsm.store.sqlite.writing import Writing  # noqa: PLC0415  a reader needs none
+
+            self._writing = Writing(self._database)
+        return self._writing
 
     def prune(self, *, before_ms: int) -> int:
         """Delete what is consumed and done and older than that; return how many rows."""
@@ -138,16 +146,15 @@ class SqliteStore:
 
     def checkpointer(self) -> Checkpointer | None:
         """Return a checkpointer; from then on this handle runs none itself."""
-        if self._database.read_only or isinstance(self._database, MemoryDatabase):
+        if self._database.read_only or self._database.in_memory:
             return None
-        self._inline = None
-        return SqliteCheckpointer(self._database)
+        return self._written().checkpointer()
 
     def release_reserve(self) -> bool:
         """Make room on a full disk: move the log and cut it, give back the space kept for this."""
         released = self._reserve.release()
         with suppress(apsw.Error, Busy):
-            cut(self._database.connection(), self._database)
+            self._written().cut_log()
         return released
 
     def restore_reserve(self) -> bool:
@@ -156,7 +163,9 @@ class SqliteStore:
 
     def backup(self, path: Path) -> None:
         """Write a consistent copy to a path that does not exist."""
-        if isinstance(self._database, MemoryDatabase):
+        from goalfsm.store.sqlite.inspect import backup  # noqa: PLC0415  few commands inspect
+
+        if self._database.in_memory:
             msg = f"a store in memory cannot be written to {path}"
             raise CannotWrite(msg)
         backup(self._database, path)
@@ -167,10 +176,14 @@ class SqliteStore:
 
     def integrity(self) -> tuple[str, ...]:
         """Return what is wrong with the stored data, empty when nothing is."""
+        from goalfsm.store.sqlite.inspect import integrity  # noqa: PLC0415  as above
+
         return integrity(self._database)
 
     def facts(self) -> Facts:
         """Return what `doctor` shows."""
+        from goalfsm.store.sqlite.inspect import facts  # noqa: PLC0415  as above
+
         return facts(self._database, self._reserve)
 
     def reopen(self) -> None:
