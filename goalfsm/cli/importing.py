@@ -81,7 +81,7 @@ def import_command(
     for row in rows:
         failed += not row["ok"]
         if as_json:
-            from goalfsm.cli.reading import print_json  # noqa: PLC0415  it loads what tells of events
+            from goalfsm.cli.output import print_json  # noqa: PLC0415  it loads what tells of events
 
             print_json(row)
         else:
@@ -150,7 +150,7 @@ def _send(bound: _Bound) -> tuple[str, str, str]:
 
 def _trial(bound: _Bound) -> tuple[str, str, str]:
     """Return what would come of it; nothing is written. Raises what it would be refused with."""
-    from goalfsm.cli.reading import now_ms  # noqa: PLC0415  it loads the session
+    from goalfsm.cli.output import now_ms  # noqa: PLC0415  it loads the session
     from goalfsm.daemon.host.clock import decision_context  # noqa: PLC0415  the same
     from goalfsm.session.state import Session as Fresh  # noqa: PLC0415  the same
     from goalfsm.session.thread import handle  # noqa: PLC0415  the same
