@@ -98,7 +98,11 @@ class Feed:
     def turn_id(self) -> str | None:
         """Return the running turn, None also for one that nobody was told of yet."""
         run = self._engine.status(self.thread_id).run
-        return None if run is None or run.run_id != self.run else run.run_id
+        return None if run is None or run.run_id != self.run else self.named(run.run_id)
+
+    def named(self, run_id: str) -> str | None:
+        """Return the turn that clients know a run as, None where they do not know it yet."""
+        return run_id
 
     def join(self, client: Client) -> None:
         """Tell the client from now on."""
@@ -116,6 +120,12 @@ class Feed:
         self._waiting.append(_Waiting(client, request_id))
         self._give_up_waiting()
 
+    def answer_waiting(self, turn_id: str) -> None:
+        """Say which turn carries the messages of those who wait for that."""
+        waiting, self._waiting = self._waiting, []
+        for client, request_id in waiting:
+            client.send(response(request_id, {"turn": goals.turn(turn_id)}))
+
     def tell_goal(self, *, asked: bool = False) -> None:
         """Tell all where the goal stands, unless they know; ``asked``: somebody has just set it."""
         goal = self.goal
@@ -123,7 +133,8 @@ class Feed:
         if mark == self._told and not asked:
             return
         self._told = mark
-        self._tell(goal_notification(self.thread_id, goal, None if asked else self.run))
+        turn = None if asked or self.run is None else self.named(self.run)
+        self._tell(goal_notification(self.thread_id, goal, turn))
 
     async def _follow(self) -> None:
         happened: list[Mapping[str, Any]] = []
@@ -161,9 +172,7 @@ class Feed:
 
     def _dispatched(self, run_id: str) -> None:
         self.run = run_id
-        waiting, self._waiting = self._waiting, []
-        for client, request_id in waiting:
-            client.send(response(request_id, {"turn": goals.turn(run_id)}))
+        self.answer_waiting(run_id)
         self._turn("turn/started", goals.turn(run_id))
 
     def _give_up_waiting(self) -> None:

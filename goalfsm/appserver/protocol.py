@@ -45,6 +45,14 @@ class Refusal(Exception):
         self.code = code
 
 
+class Asked(NamedTuple):
+    """A request of a client, which waits for the answer."""
+
+    id: Id
+    method: str
+    params: Any
+
+
 class Request(NamedTuple):
     """A request of a client, or with ``id`` None a notification of its."""
 

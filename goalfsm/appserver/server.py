@@ -8,14 +8,14 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import structlog
 from msgspec.structs import replace
 
 from goalfsm.appserver import goals, protocol
 from goalfsm.appserver.feed import Feed, goal_notification
-from goalfsm.appserver.protocol import Params, Refusal
+from goalfsm.appserver.protocol import Asked, Params, Refusal
 from goalfsm.daemon.flow.authority import admitted
 from goalfsm.errors import GoalError, StoreError, described
 from goalfsm.session import events as e
@@ -29,6 +29,8 @@ BACKLOG: Final = 10_000
 """Most messages that wait for one client; one that is slower is hung up on."""
 _VERSION: Final = "0.171.0"
 """The version of Codex's app-server whose messages these are."""
+
+_C = TypeVar("_C", bound="Connection")
 
 _log = structlog.get_logger(__name__)
 
@@ -97,12 +99,34 @@ class Server:
         self.threads = threads
         self.home = home
         self.version = version
-        self._ephemeral: set[str] = set()
+        self.ephemeral: set[str] = set()
+        """Threads that nothing is kept of, and that have no goals."""
         self._feeds: dict[str, asyncio.Task[Feed]] = {}
+        self.clients: list[Connection] = []
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     def connect(self, peer: Peer | None = None) -> Connection:
         """Return what answers a new client, ``peer``; None is the program that embeds this."""
-        return Connection(self, self._engine, peer)
+        return self.seated(Connection(self, self._engine, peer))
+
+    def seated(self, client: _C) -> _C:
+        """Count a client in until it has gone."""
+        self.clients.append(client)
+        self._empty.clear()
+        return client
+
+    def left(self, client: Connection) -> None:
+        """Count a client out, and tell it nothing more."""
+        if client in self.clients:
+            self.clients.remove(client)
+        if not self.clients:
+            self._empty.set()
+        self.leave(client.out)
+
+    async def deserted(self) -> None:
+        """Return when no client is there."""
+        await self._empty.wait()
 
     async def close(self) -> None:
         """Follow no thread any more."""
@@ -119,7 +143,7 @@ class Server:
         return await asyncio.shield(task)
 
     async def _start(self, thread_id: str) -> Feed:
-        feed = Feed(self._engine, thread_id)
+        feed = self._made_feed(thread_id)
         try:
             await feed.start()
         except BaseException:
@@ -127,21 +151,30 @@ class Server:
             raise
         return feed
 
+    def _made_feed(self, thread_id: str) -> Feed:
+        return Feed(self._engine, thread_id)
+
+    def _running_feed(self, thread_id: str) -> Feed | None:
+        task = self._feeds.get(thread_id)
+        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
+            return None
+        return task.result()
+
     def leave(self, client: Outgoing) -> None:
         """Tell a client that has gone nothing more."""
-        for task in self._feeds.values():
-            if task.done() and not task.cancelled() and task.exception() is None:
-                task.result().leave(client)
+        for thread_id in self._feeds:
+            if (feed := self._running_feed(thread_id)) is not None:
+                feed.leave(client)
 
     def start_ephemeral(self) -> str:
         """Return the id of a thread that has no goals."""
         thread_id = self.threads.ephemeral()
-        self._ephemeral.add(thread_id)
+        self.ephemeral.add(thread_id)
         return thread_id
 
     def find(self, thread_id: str) -> None:
         """Raise `Refusal` where a thread is unknown, or can have no goal."""
-        if thread_id in self._ephemeral:
+        if thread_id in self.ephemeral:
             raise Refusal(f"ephemeral thread does not support goals: {thread_id}")
         # A thread of ours that has a name in place of an id is as good.
         if not self.threads.known(thread_id):
@@ -162,7 +195,7 @@ class Connection:
 
     def close(self) -> None:
         """Forget the client, which has gone."""
-        self._server.leave(self.out)
+        self._server.left(self)
         self.out.end()
 
     async def take(self, line: str | bytes) -> None:
@@ -171,7 +204,7 @@ class Connection:
         if request is None or request.id is None:
             return
         try:
-            await self._answer(request.id, request.method, request.params)
+            await self._answer(Asked(request.id, request.method, request.params))
         except Refusal as refusal:
             self.out.send(protocol.error(request.id, refusal))
         except GoalError as error:
@@ -183,7 +216,8 @@ class Connection:
             broken = Refusal(f"it could not be decided: {described(error)}", protocol.BROKEN)
             self.out.send(protocol.error(request.id, broken))
 
-    async def _answer(self, request_id: protocol.Id, method: str, given: Any) -> None:
+    async def _answer(self, request: Asked) -> None:
+        request_id, method, given = request
         protocol.check_method(method)
         if method == "initialize":
             self._initialize(request_id, Params(given))
@@ -212,12 +246,16 @@ class Connection:
             case _:
                 await self._interrupt(request_id, thread_id, params)
 
-    def _initialize(self, request_id: protocol.Id, params: Params) -> None:
+    def _admit(self, params: Params) -> None:
+        """Take note that the client has introduced itself. Raises `Refusal`."""
         if "clientInfo" not in params:
             raise Refusal("Invalid request: missing field `clientInfo`")
         if self._initialized:
             raise Refusal("Already initialized")
         self._initialized = True
+
+    def _initialize(self, request_id: protocol.Id, params: Params) -> None:
+        self._admit(params)
         system = platform.system().lower()
         told = {
             "userAgent": f"goalfsm/{self._server.version} (as codex app-server {_VERSION})",

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from goalfsm.daemon.config import decode_config
+from goalfsm.daemon.config import WorkerConfig, decode_config
 from goalfsm.errors import GoalError
 
 if TYPE_CHECKING:
-    from goalfsm.daemon.config import WorkerConfig
     from goalfsm.store.port import Store
 
 _RANDOM_BITS: Final = 74
@@ -48,6 +47,18 @@ class StoredThreads:
         thread_id = self.ephemeral()
         self._store.workers.put(thread_id, config.encode())
         return thread_id
+
+    def adopt(self, thread_id: str, cwd: str) -> None:
+        """Keep a thread that Codex has made, whose turns run in ``cwd``. Raises `StoreError`."""
+        self._store.workers.put(thread_id, WorkerConfig(argv=(), agent="codex", cwd=cwd).encode())
+
+    def adopted(self, thread_id: str) -> bool:
+        """Tell whether Codex works on the thread, and has the goal's tools there.
+
+        Raises `StoreError`, and `GoalError` where what is stored cannot be read.
+        """
+        stored = self._store.workers.get(thread_id)
+        return stored is not None and decode_config(stored).agent == "codex"
 
     def ephemeral(self) -> str:
         """Return a new id, of a thread that nothing is kept of."""

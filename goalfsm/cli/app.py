@@ -65,6 +65,7 @@ SECTIONS: Final = (
             Entry("working", "run", "Drive a program, turn after turn, until the goal is done."),
             Entry("working", "daemon", "Serve every thread of the database that has a worker."),
             Entry("node", "node", "Serve goals kept in PostgreSQL, beside other nodes."),
+            Entry("codexing", "codex", "Codex in this terminal, with goals that survive it."),
             Entry("app_serving", "app-server", "Serve goals to clients of Codex's app-server."),
             Entry("working", "set", "Give a thread an objective, without driving it here."),
             Entry(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from goalfsm.daemon.config import WorkerConfig
     from goalfsm.daemon.engine import Engine
     from goalfsm.store.address import Address
+    from goalfsm.workers.protocol import Worker
 
 _Clients = Callable[["Server"], AbstractAsyncContextManager[None]]
+LISTENING: Final = "listening at"
+"""What the line begins with that says that clients can come."""
 _STDIO: Final = "stdio://"
 _UNIX: Final = "unix://"
 _AS_IT_IS: Final = {
@@ -64,6 +67,12 @@ _AS_IT_IS: Final = {
     metavar="DURATION",
     help="How long running turns may go on after SIGTERM, or the end of stdin.",
 )
+@click.option(
+    "--passthrough",
+    is_flag=True,
+    help="Be a whole Codex app-server: one of Codex's own answers everything but goals.",
+)
+@click.option("--lifeline", is_flag=True, hidden=True)
 @click.pass_context
 def app_server_command(
     ctx: click.Context,
@@ -74,6 +83,8 @@ def app_server_command(
     agent: str | None,
     isolate: bool,
     grace: float,
+    passthrough: bool,
+    lifeline: bool,
 ) -> int:
     """Serve thread/goal/set, get and clear as Codex's app-server does, with their notifications.
 
@@ -84,10 +95,17 @@ def app_server_command(
 
     path = places.file(db, "the app-server serves", "goalfsm node serves the threads of a server")
     place = _place(listen)
+    program = program_of(ctx)
+    if passthrough and (program or agent or isolate):
+        raise HintedError(
+            "--passthrough has Codex work on the threads, and nobody else",
+            "leave --agent, --isolate and the program out",
+        )
     given: dict[str, Any] = {"agent": agent, "isolate": isolate, **_AS_IT_IS}
-    worker = describing.worker(program_of(ctx), None, given, db=db, required=False)
+    worker = describing.worker(program, None, given, db=db, required=False)
     logs.configure(json=False, level="warning")
-    asyncio.run(_serve(path, place, worker, grace))
+    made = _fronting if passthrough else _serving
+    asyncio.run(_serve(path, place, made(path, worker, grace), grace, lifeline=lifeline))
     return exits.OK
 
 
@@ -104,30 +122,88 @@ def _place(listen: str) -> Path | None:
     return Path(path).absolute()
 
 
-async def _serve(db: Path, place: Path | None, worker: WorkerConfig | None, grace: float) -> None:
+@contextlib.asynccontextmanager
+async def _serving(
+    db: Path, worker: WorkerConfig | None, grace: float
+) -> AsyncIterator[tuple[Engine, Server]]:
+    """Run an engine on the database, and what answers clients."""
     from goalfsm.appserver.server import Server  # noqa: PLC0415  it loads the whole engine
     from goalfsm.appserver.threads import StoredThreads  # noqa: PLC0415  the same
     from goalfsm.cli.hosting import engine_on  # noqa: PLC0415  the same
-    from goalfsm.daemon.signals import stopping_on_signals  # noqa: PLC0415  the same
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  the same
 
-    clients = None if place is None else _listening(place, db)
     store = SqliteStore.open(db)
     try:
         engine, _ = engine_on(store, db, grace_s=grace)
         async with engine:
             threads = StoredThreads(store, worker, places.working_directory())
-            server = Server(engine, threads, home=str(db.parent), version=__version__)
-            with stopping_on_signals(engine, grace):
-                if clients is None:
-                    await _one(engine, server, str(db))
-                else:
-                    async with clients(server):
-                        click.echo(f"listening at {_UNIX}{place}; Ctrl-C stops", err=True)
-                        await engine.wait()
-            await server.close()
+            yield engine, Server(engine, threads, home=str(db.parent), version=__version__)
     finally:
         store.close()
+
+
+@contextlib.asynccontextmanager
+async def _fronting(
+    db: Path, worker: WorkerConfig | None, grace: float
+) -> AsyncIterator[tuple[Engine, Server]]:
+    """Do as `_serving`, with a Codex app-server behind: it works on the threads that it makes."""
+    from goalfsm.appserver.front import FrontServer  # noqa: PLC0415  it loads the whole engine
+    from goalfsm.appserver.relay import Relay  # noqa: PLC0415  the same
+    from goalfsm.appserver.threads import StoredThreads  # noqa: PLC0415  the same
+    from goalfsm.appserver.upstream import Upstream  # noqa: PLC0415  the same
+    from goalfsm.cli.hosting import engine_on  # noqa: PLC0415  the same
+    from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  the same
+    from goalfsm.workers.agents.joined import JoinedWorker  # noqa: PLC0415  the same
+    from goalfsm.workers.agents.spec import AgentSpec  # noqa: PLC0415  the same
+    from goalfsm.workers.supervisor.client import Supervisor  # noqa: PLC0415  the same
+
+    spec = AgentSpec(agent="codex")
+    spec.validate()
+    cwd = places.working_directory()
+    store = SqliteStore.open(db)
+    supervisor = await Supervisor.start(db=str(db))
+    try:
+        upstream = Upstream(supervisor, cwd=str(cwd), version=__version__)
+        relay = Relay(upstream)
+        threads = StoredThreads(store, worker, cwd)
+        joined = JoinedWorker(spec, relay)
+
+        def works(thread_id: str) -> Worker | None:
+            return joined if threads.adopted(thread_id) else None
+
+        engine, _ = engine_on(store, db, grace_s=grace, workers=works)
+        server = FrontServer(engine, threads, relay, home=str(db.parent), version=__version__)
+        async with engine:
+            yield engine, server
+        await upstream.close()
+    finally:
+        await supervisor.close()
+        store.close()
+
+
+async def _serve(
+    db: Path,
+    place: Path | None,
+    made: AbstractAsyncContextManager[tuple[Engine, Server]],
+    grace: float,
+    *,
+    lifeline: bool,
+) -> None:
+    from goalfsm.daemon.signals import stopping_on_signals  # noqa: PLC0415  the same
+
+    clients = None if place is None else _listening(place, db)
+    async with made as (engine, server):
+        with stopping_on_signals(engine, grace):
+            if clients is None:
+                await _one(engine, server, str(db))
+            else:
+                async with clients(server):
+                    click.echo(f"{LISTENING} {_UNIX}{place}; Ctrl-C stops", err=True)
+                    if lifeline:
+                        await _while_wanted(engine, server, grace)
+                    else:
+                        await engine.wait()
+        await server.close()
 
 
 async def _one(engine: Engine, server: Server, db: str) -> None:
@@ -143,6 +219,21 @@ async def _one(engine: Engine, server: Server, db: str) -> None:
         await client
     with contextlib.suppress(asyncio.CancelledError):
         await over
+
+
+async def _while_wanted(engine: Engine, server: Server, grace: float) -> None:
+    """Serve until stdin has ended and the last client has gone, or the engine stops.
+
+    What comes over stdin is the number of a process: it is ended when stdin ends.
+    """
+    from goalfsm.cli.lifeline import wanted  # noqa: PLC0415  only where there is one
+
+    over = asyncio.ensure_future(engine.wait())
+    needless = asyncio.ensure_future(wanted(server))
+    await asyncio.wait({over, needless}, return_when=asyncio.FIRST_COMPLETED)
+    needless.cancel()
+    engine.stop_soon(grace)
+    await over
 
 
 def _listening(place: Path, db: Path) -> _Clients:

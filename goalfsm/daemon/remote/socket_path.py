@@ -31,7 +31,18 @@ def socket_for(db: str) -> Path:
 
     Raises GoalError when no such directory can be had.
     """
-    name = f"{_digest(db)}-{os.getpid()}.sock"
+    return _placed(f"{_digest(db)}-{os.getpid()}.sock")
+
+
+def clients_socket(db: str) -> Path:
+    """Return where clients of an app-server find the one of ``db``, whichever process that is.
+
+    Raises GoalError as `socket_for` does.
+    """
+    return _placed(f"clients-{_digest(db)}.sock")
+
+
+def _placed(name: str) -> Path:
     for parent in _parents():
         place = parent / name
         if len(os.fsencode(place)) <= MAX_PATH:

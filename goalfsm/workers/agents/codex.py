@@ -12,7 +12,7 @@ from typing import Any, Final
 from goalfsm.workers.agents.dialect import Dialect, Launch, Task, has_option
 from goalfsm.workers.agents.goaltools import answer_text
 from goalfsm.workers.agents.jsonrpc import Caller
-from goalfsm.workers.agents.usage import NOTHING, Meter, including_cache
+from goalfsm.workers.agents.usage import NOTHING, Meter, Totals, including_cache
 from goalfsm.workers.protocol import RetryReported, ToolCalled, ToolEnded, ToolResult
 from recovery import Kind
 
@@ -159,7 +159,11 @@ class Codex(Dialect):
         if self.task.compact:
             self.write(self._rpc.request("thread/compact/start", here))
         else:
-            self.write(self._rpc.request("turn/start", {**here, "input": _input(self.prompt)}))
+            self._begin(here)
+
+    def _begin(self, here: Mapping[str, Any]) -> None:
+        """Have the turn begin in the thread that ``here`` names."""
+        self.write(self._rpc.request("turn/start", {**here, "input": _input(self.prompt)}))
 
     def _asked(self, request_id: Any, method: str, params: Mapping[str, Any]) -> None:
         if method == "item/tool/call":
@@ -175,7 +179,7 @@ class Codex(Dialect):
             case "turn/started":
                 self._turn = params["turn"]["id"]
             case "thread/tokenUsage/updated":
-                total = including_cache(params["tokenUsage"]["total"], _COUNTS)
+                total = totals_of(params["tokenUsage"]["total"])
                 used = self._meter.advance(total)
                 if used != NOTHING:
                     self.tell(used.reported())
@@ -225,6 +229,11 @@ class Codex(Dialect):
             if info == "usageLimitExceeded" and self._resets is not None:
                 known["retry_after"] = max(0.0, self._resets - now)
         self.fail(error.get("message") or "", **known)
+
+
+def totals_of(total: Mapping[str, Any]) -> Totals:
+    """Return what a thread has used so far, as Codex says it."""
+    return including_cache(total, _COUNTS)
 
 
 def _input(text: str) -> list[dict[str, Any]]:

@@ -40,11 +40,16 @@ _NAMESPACE: Final = uuid.UUID("7f6f0a53-5a2e-4f3c-9b35-3a1d1e0c8c11")
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is kept of an agent's session; ``charged`` is the baseline of its usage."""
+    """What is kept of an agent's session; ``charged`` is the baseline of its usage.
+
+    ``turn`` is the agent's own id of the newest turn in which a goal was worked on, "" where the
+    session is the goal's alone.
+    """
 
     agent: str
     id: str
     charged: Totals = NOTHING
+    turn: str = ""
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +98,11 @@ class Dialect(abc.ABC):
         self._events: list[TurnEvent] = []
         self._lines: list[bytes] = []
         self._said = False
+
+    @property
+    def is_asking(self) -> bool:
+        """Tell whether the turn waits for a person who is asked elsewhere."""
+        return False
 
     @abc.abstractmethod
     def launch(self) -> Launch:

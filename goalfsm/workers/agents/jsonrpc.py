@@ -18,17 +18,22 @@ def line(message: Mapping[str, Any]) -> bytes:
 class Caller:
     """Numbers our requests, and knows which of them an answer is for."""
 
-    def __init__(self, *, version: str | None = None) -> None:
-        """Say ``jsonrpc: version`` in every message, or leave it out where that is None."""
+    def __init__(self, *, version: str | None = None, prefix: str = "") -> None:
+        """Say ``jsonrpc: version`` in every message, or leave it out where that is None.
+
+        With a ``prefix`` ids are texts that begin with it, for a connection that others use too.
+        """
         self._mark: dict[str, Any] = {} if version is None else {"jsonrpc": version}
-        self._asked: dict[int, str] = {}
+        self._prefix = prefix
+        self._asked: dict[int | str, str] = {}
         self._next = 0
 
     def request(self, method: str, params: Mapping[str, Any]) -> bytes:
         """Return the line that asks for something."""
         self._next += 1
-        self._asked[self._next] = method
-        return line({**self._mark, "id": self._next, "method": method, "params": params})
+        request_id = f"{self._prefix}{self._next}" if self._prefix else self._next
+        self._asked[request_id] = method
+        return line({**self._mark, "id": request_id, "method": method, "params": params})
 
     def notify(self, method: str, params: Mapping[str, Any] | None = None) -> bytes:
         """Return the line that tells something."""
@@ -48,4 +53,4 @@ class Caller:
     def answered(self, message: Mapping[str, Any]) -> str | None:
         """Return the method that this answer is for, once; None where nobody asked."""
         request_id = message.get("id")
-        return self._asked.pop(request_id, None) if isinstance(request_id, int) else None
+        return self._asked.pop(request_id, None) if isinstance(request_id, int | str) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from goalfsm.workers.output import Tail
 from goalfsm.workers.supervisor.pipes import InputPipe, OutputPipe
@@ -15,6 +15,78 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from goalfsm.workers.supervisor.client import Child, Supervisor
+
+
+class Started(Protocol):
+    """The process in which a turn runs; see `goalfsm.workers.protocol.Spawned`."""
+
+    @property
+    def pid(self) -> int:
+        """Return its number."""
+        ...
+
+    @property
+    def pgid(self) -> int:
+        """Return its group."""
+        ...
+
+    @property
+    def start_time(self) -> str:
+        """Return what tells it from another one of the same number."""
+        ...
+
+
+class Channel(Protocol):
+    """What a turn is spoken over; see `PipedProcess`, which is one."""
+
+    keep: set[int]
+    left: tuple[int, ...]
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether nothing of it is left."""
+        ...
+
+    @property
+    def has_exited(self) -> bool:
+        """Return whether nobody listens any more."""
+        ...
+
+    @property
+    def messages(self) -> str:
+        """Return the end of what was written to stderr."""
+        ...
+
+    @property
+    def code(self) -> int | None:
+        """Return the exit status, a signal as a negative number; None: not known."""
+        ...
+
+    async def start(
+        self, argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str]
+    ) -> Started:
+        """Begin; GoalError when that cannot be."""
+        ...
+
+    def write(self, data: bytes) -> bool:
+        """Send these bytes; False when nobody can take them any more."""
+        ...
+
+    def end_input(self) -> None:
+        """Say that nothing more will be said."""
+        ...
+
+    def hold(self, *, held: bool) -> None:
+        """Read nothing more for now, or go on."""
+        ...
+
+    def end_soon(self) -> None:
+        """Have it end."""
+        ...
+
+    async def dismantle(self) -> None:
+        """Leave nothing behind, however its user ended."""
+        ...
 
 
 class PipedProcess:

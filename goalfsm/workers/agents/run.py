@@ -43,6 +43,7 @@ from goalfsm.workers.supervisor.spawning import SpawnError, check_program
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
 
+    from goalfsm.workers.agents.piped import Channel
     from goalfsm.workers.agents.spec import AgentSpec
     from goalfsm.workers.isolating import Isolation
     from goalfsm.workers.supervisor.client import Supervisor
@@ -81,14 +82,17 @@ class AgentRun:
     def __init__(  # noqa: PLR0913 - a run is what it is given
         self,
         spec: AgentSpec,
-        supervisor: Supervisor,
+        supervisor: Supervisor | None,
         work: Work,
         *,
         grace_s: float,
         compact: bool = False,
         isolation: Isolation | None = None,
     ) -> None:
-        """Prepare; nothing is started before `events` is iterated."""
+        """Prepare; nothing is started before `events` is iterated.
+
+        Raises GoalError without a ``supervisor``, where the run would start a process.
+        """
         self._isolation = isolation
         self._spec = spec
         self._supervisor = supervisor
@@ -121,9 +125,22 @@ class AgentRun:
             attempt=attempt,
             lost=lost,
         )
-        self._dialect = dialect_of(spec.agent)(task)
+        self._dialect = self._speak(task)
         self._lines = Lines()
-        self._process = PipedProcess(
+        self._process = self._place()
+        self._process.keep = self._keep
+
+    def _speak(self, task: Task) -> Dialect:
+        return dialect_of(self._spec.agent)(task)
+
+    def _place(self) -> Channel:
+        if self._supervisor is None:
+            raise GoalError(
+                "an agent needs a supervisor for its processes",
+                code="supervisor_missing",
+                hint="give it to an Engine, or pass one: AgentWorker(spec, supervisor)",
+            )
+        return PipedProcess(
             self._supervisor,
             self._work.run_id,
             heard=self._output,
@@ -131,7 +148,6 @@ class AgentRun:
             gone=self._gone,
             grace_s=self._grace,
         )
-        self._process.keep = self._keep
 
     @property
     def changed(self) -> bool:
@@ -308,7 +324,7 @@ class AgentRun:
         else:
             asyncio.get_running_loop().call_later(INTERRUPT_S, self._end, self._process)
 
-    def _end(self, process: PipedProcess) -> None:
+    def _end(self, process: Channel) -> None:
         if process is self._process and not process.has_exited:
             process.end_soon()
 
@@ -336,7 +352,8 @@ class AgentRun:
             message = f"the turn timed out after {seconds:g} s"
             limits.append((self._begun + seconds, "turn_timeout", message))
         # While it waits for an answer of ours, silence is not its fault.
-        if (seconds := work.silence_timeout_s) is not None and not self._unanswered:
+        waits = self._unanswered or self._dialect.is_asking
+        if (seconds := work.silence_timeout_s) is not None and not waits:
             message = f"the turn timed out: no output for {seconds:g} s"
             limits.append((self._heard + seconds, "silence_timeout", message))
         if not limits:

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.errors import GoalError
 from goalfsm.workers.agents.run import AgentRun
 from goalfsm.workers.protocol import (
     Capability,
@@ -133,12 +132,6 @@ class AgentWorker(RunOnly):
         self, work: Work, isolation: Isolation | None, *, compact: bool = False
     ) -> AgentRun:
         supervisor = self._supervisor if self._find is None else await self._find()
-        if supervisor is None:
-            raise GoalError(
-                "an agent needs a supervisor for its processes",
-                code="supervisor_missing",
-                hint="give it to an Engine, or pass one: AgentWorker(spec, supervisor)",
-            )
         return AgentRun(
             self.spec,
             supervisor,
