@@ -212,6 +212,11 @@ class Relay:
         """Let the goal's turn go."""
         self._turns.pop(run_id, None)
 
+    def written(self, thread_id: str, message_id: str) -> str | None:
+        """Return a message as a client has written it."""
+        words = self._words.get(thread_id)
+        return None if words is None else words.texts.get(message_id)
+
     def write(self, data: bytes) -> bool:
         """Send lines of a goal's turn."""
         return self.upstream.write(data)
@@ -276,9 +281,8 @@ class Relay:
             self.seen.add(thread_id)
         turn = self._turn_in(thread_id)
         self._note(message["method"], message.get("params") or {}, thread_id, turn)
-        shown = self._as_written(message, thread_id)
-        if shown is not None:
-            self._tell(shown, thread_id)
+        if self._is_news(message, thread_id):
+            self._tell(message, thread_id)
         if turn is not None:
             turn.heard(line)
 
@@ -338,21 +342,19 @@ class Relay:
                 for message in _written(thread_id, turn_id, message_id, text):
                     self._tell(message, thread_id)
 
-    def _as_written(self, message: dict[str, Any], thread_id: str) -> dict[str, Any] | None:
-        """Return a message of a person's in its own words; None for one that was shown before."""
+    def _is_news(self, message: Mapping[str, Any], thread_id: str) -> bool:
+        """Tell whether a message of a person's has not been shown yet, or it is something else."""
         if message["method"] not in {"item/started", "item/completed"}:
-            return message
+            return True
         item, words = message["params"]["item"], self._words.get(thread_id)
         message_id = item.get("clientId")
         if item.get("type") != "userMessage" or words is None or message_id not in words.texts:
-            return message
+            return True
         if message_id in words.shown:
-            return None
+            return False
         if message["method"] == "item/completed":
             words.shown.add(message_id)
-        content = [_text(words.texts[message_id])]
-        params = {**message["params"], "item": {**item, "content": content}}
-        return {**message, "params": params}
+        return True
 
     def _lost(self, code: int | None, messages: str) -> None:
         turns, self._turns = [*self._turns.values()], {}
@@ -378,10 +380,6 @@ def _thread_of(message: Mapping[str, Any]) -> str:
     return str(found or (thread.get("id") if isinstance(thread, dict) else "") or "")
 
 
-def _text(text: str) -> dict[str, Any]:
-    return {"type": "text", "text": text, "text_elements": []}
-
-
 def _written(
     thread_id: str, turn_id: str, message_id: str, text: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -391,7 +389,7 @@ def _written(
         "type": "userMessage",
         "id": str(uuid.uuid4()),
         "clientId": message_id,
-        "content": [_text(text)],
+        "content": [{"type": "text", "text": text, "text_elements": []}],
     }
     told = {"threadId": thread_id, "turnId": turn_id, "item": item}
     return (

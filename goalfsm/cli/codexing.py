@@ -19,7 +19,7 @@ from goalfsm.cli.lifeline import STILL_USED
 from goalfsm.cli.program_command import ProgramCommand, program_of
 from goalfsm.daemon.remote.socket_path import clients_socket
 from goalfsm.errors import GoalError, NoDatabase
-from goalfsm.goal.model import ACTIVE, BLOCKED, LIMITED, PAUSED
+from goalfsm.goal.model import COMPLETE
 from goalfsm.workers.agents.spec import AGENTS, look
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from goalfsm.goal.model import Goal
 
 _PROGRAM: Final = "codex"
-_UNFINISHED: Final = (ACTIVE, PAUSED, BLOCKED, LIMITED)
 _STARTS: Final = 6
 """How often a server is started that ends by itself; Codex waits for the next one."""
 _LAST_S: Final = 20.0
@@ -98,12 +97,12 @@ def _unfinished(db: Path) -> _Unfinished | None:
         return None
     found: list[tuple[int, _Unfinished]] = []
     try:
-        for row in store.sessions.threads(_UNFINISHED):
+        for row in store.sessions.threads():
             config, stored = store.workers.get(row.thread_id), store.sessions.load(row.thread_id)
             if stored is None or config is None or decode_config(config).agent != "codex":
                 continue
             goal = asking.session_of(stored).goal
-            if goal is not None:
+            if goal is not None and goal.status != COMPLETE:
                 found.append((goal.updated_at, _Unfinished(row.thread_id, goal)))
     finally:
         store.close()

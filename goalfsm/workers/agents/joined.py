@@ -76,6 +76,10 @@ class Link(Protocol):
         """Tell the run nothing more."""
         ...
 
+    def written(self, thread_id: str, message_id: str) -> str | None:
+        """Return a message as a person has written it there; None for one from elsewhere."""
+        ...
+
     def write(self, data: bytes) -> bool:
         """Send lines; False where nobody can take them."""
         ...
@@ -92,9 +96,10 @@ class JoinedCodex(Codex):
     it.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, link: Link) -> None:
         """Begin; see `Dialect`."""
         super().__init__(task)
+        self._link = link
         self._rpc = Caller(prefix=f"{task.work.run_id}/")
         self._stopped = False
         self._questions: set[Any] = set()
@@ -117,6 +122,10 @@ class JoinedCodex(Codex):
             self._opened(self.task.work.thread_id)
         else:
             self.write(self._rpc.request("thread/resume", {**here, "excludeTurns": True}))
+
+    def steer(self, message_id: str, text: str) -> bool:
+        """Send the message into the turn, in the person's own words where they are known."""
+        return super().steer(message_id, self._link.written(self._thread, message_id) or text)
 
     def interrupt(self) -> None:
         """Ask Codex to stop the turn, as soon as it has begun."""
@@ -299,7 +308,7 @@ class JoinedRun(AgentRun):
         super().__init__(spec, None, work, grace_s=0.0, compact=compact)
 
     def _speak(self, task: Task) -> Dialect:
-        return JoinedCodex(task)
+        return JoinedCodex(task, self._link)
 
     def _place(self) -> Channel:
         return Seat(

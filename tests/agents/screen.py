@@ -1,0 +1,78 @@
+"""A terminal in which a program runs as a person would run it: a tmux of the test's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+TMUX: Final = shutil.which("tmux")
+PATIENCE_S: Final = 60.0
+PROMPT: Final = "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}"
+"""What a line begins with in which something can be written."""
+
+
+class Screen:
+    """One window of a tmux server at ``socket``."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    def tmux(self, *words: str) -> str:
+        ran = subprocess.run(
+            [str(TMUX), "-S", str(self._socket), "-f", "/dev/null", *words],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"},
+        )
+        return ran.stdout
+
+    def start(self, *words: str, cwd: Path) -> None:
+        """Run a program; the window shows its exit status when it has ended."""
+        script = '"$@"; echo "ended with $?"; read -r _'
+        self.tmux(
+            *("new-session", "-d", "-x", "110", "-y", "40", "-c", str(cwd)),
+            *("sh", "-c", script, "sh", *words),
+        )
+
+    def shown(self) -> str:
+        return self.tmux("capture-pane", "-p")
+
+    def shows(self, *words: str) -> None:
+        """Return as soon as all of ``words`` are on the screen."""
+        self.until(lambda shown: all(word in shown for word in words), str(words))
+
+    def press(self, *keys: str) -> None:
+        self.tmux("send-keys", *keys)
+
+    def type(self, text: str, whole: str | None = None) -> None:
+        """Write where something can be written, and send what stands there then."""
+        whole = whole or text
+        self.press("-l", text)
+        self.until(lambda rows: self._prompt(rows) == whole, whole)
+        # A key that follows others at once counts as pasted, and sends nothing.
+        while self._prompt(self.shown()) == whole:
+            self.press("Enter")
+            time.sleep(0.2)
+
+    def until(self, reached: Callable[[str], bool], what: str) -> None:
+        """Return as soon as the screen is as it should be."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not reached(shown := self.shown()):
+            assert time.monotonic() < deadline, f"{what} never came:\n{shown}"
+            time.sleep(0.05)
+
+    @staticmethod
+    def _prompt(shown: str) -> str:
+        rows = [row for row in shown.splitlines() if row.startswith(PROMPT)]
+        return rows[-1].removeprefix(PROMPT).strip() if rows else ""
+
+    def close(self) -> None:
+        subprocess.run(
+            [str(TMUX), "-S", str(self._socket), "kill-server"], check=False, capture_output=True
+        )
