@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from goalfsm.goal.model import Goal
+    from goalfsm.store.address import Address
 
 _PROGRAM: Final = "codex"
 _STARTS: Final = 6
@@ -45,27 +46,28 @@ class _Unfinished(NamedTuple):
 @options.database_only
 @click.option("--new", is_flag=True, help="Begin a new thread, also where a goal is unfinished.")
 @click.pass_context
-def codex_command(ctx: click.Context, /, db: Path, new: bool) -> int:
+def codex_command(ctx: click.Context, /, db: Address, new: bool) -> int:
     """Work with Codex in this terminal, where /goal gives goals that goalfsm keeps.
 
     An unfinished goal of this directory goes on in its own thread. What follows -- are arguments
     for Codex. Codex itself, the server behind it and what its turns have started end together.
     """
+    path = places.file(db, "goalfsm codex works on", "leave --db and GOALFSM_DB out")
     _check()
     if warning := look("codex").warning:
         click.echo(f"goalfsm: {warning}", err=True)
-    place = clients_socket(os.fspath(db))
+    place = clients_socket(os.fspath(path))
     given = program_of(ctx)
-    found = None if new or (given[:1] and not given[0].startswith("-")) else _unfinished(db)
+    found = None if new or (given[:1] and not given[0].startswith("-")) else _unfinished(path)
     argv = (
         _PROGRAM,
         *(("resume", found.thread_id) if found is not None else ()),
         *("--remote", f"unix://{place}"),
         *given,
     )
-    places.remember(db)
-    status = asyncio.run(_Terminal(db, place, argv).run())
-    if (left := _unfinished(db)) is not None:
+    places.remember(path)
+    status = asyncio.run(_Terminal(path, place, argv).run())
+    if (left := _unfinished(path)) is not None:
         stands = f"the goal of thread {left.thread_id} is {left.goal.status}"
         click.echo(f"{stands}; goalfsm codex goes on with it")
     return status

@@ -24,6 +24,7 @@ from goalfsm.workers.protocol import SessionSaved, Work
 if TYPE_CHECKING:
     from goalfsm.workers.agents.piped import Channel
     from goalfsm.workers.agents.spec import AgentSpec
+    from goalfsm.workers.isolating import Isolation
 
 _INJECT: Final = "thread/inject_items"
 
@@ -329,5 +330,8 @@ class JoinedWorker(AgentWorker):
         super().__init__(spec)
         self._link = link
 
-    async def _prepare(self, work: Work, *, compact: bool = False) -> AgentRun:
+    async def _prepare(
+        self, work: Work, isolation: Isolation | None, *, compact: bool = False
+    ) -> AgentRun:
+        del isolation  # what runs is there already
         return JoinedRun(self.spec, self._link, work, compact=compact)
