@@ -12,6 +12,7 @@ from typing import Final
 
 TMUX: Final = shutil.which("tmux")
 PATIENCE_S: Final = 60.0
+SIZE: Final = ("-x", "110", "-y", "40")
 PROMPT: Final = "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}"
 """What a line begins with in which something can be written."""
 
@@ -21,6 +22,7 @@ class Screen:
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
+        self._opened = False
 
     def tmux(self, *words: str) -> str:
         ran = subprocess.run(
@@ -33,12 +35,11 @@ class Screen:
         return ran.stdout
 
     def start(self, *words: str, cwd: Path) -> None:
-        """Run a program; the window shows its exit status when it has ended."""
+        """Run a program, in place of an earlier one; its exit status is shown at its end."""
+        opened = ("respawn-pane", "-k") if self._opened else ("new-session", "-d", *SIZE)
         script = '"$@"; echo "ended with $?"; read -r _'
-        self.tmux(
-            *("new-session", "-d", "-x", "110", "-y", "40", "-c", str(cwd)),
-            *("sh", "-c", script, "sh", *words),
-        )
+        self.tmux(*opened, "-c", str(cwd), "sh", "-c", script, "sh", *words)
+        self._opened = True
 
     def shown(self) -> str:
         return self.tmux("capture-pane", "-p")
@@ -50,15 +51,20 @@ class Screen:
     def press(self, *keys: str) -> None:
         self.tmux("send-keys", *keys)
 
-    def type(self, text: str, whole: str | None = None) -> None:
-        """Write where something can be written, and send what stands there then."""
+    def type(self, text: str, *then: str, whole: str | None = None) -> None:
+        """Write where something can be written, send what stands there, and see ``then``."""
         whole = whole or text
         self.press("-l", text)
-        self.until(lambda rows: self._prompt(rows) == whole, whole)
-        # A key that follows others at once counts as pasted, and sends nothing.
-        while self._prompt(self.shown()) == whole:
-            self.press("Enter")
-            time.sleep(0.2)
+        self.until(lambda shown: self._prompt(shown) == whole, whole)
+
+        def sent(shown: str) -> bool:
+            # A key that follows others at once counts as pasted, and sends nothing.
+            if self._prompt(shown) == whole:
+                self.press("Enter")
+                time.sleep(0.2)
+            return all(word in shown for word in then) and self._prompt(shown) != whole
+
+        self.until(sent, f"{whole}, {then}")
 
     def until(self, reached: Callable[[str], bool], what: str) -> None:
         """Return as soon as the screen is as it should be."""

@@ -97,21 +97,18 @@ def test_a_goal_lives_in_the_terminal_of_codex(
 ) -> None:
     provider.rewrite([says("The seed is in."), busy(place, 1)])
     begin(screen, place)
-    screen.type("/goal Plant a tree")
-    screen.shows("The seed is in.", "Pursuing goal")
+    screen.type("/goal Plant a tree", "The seed is in.", "Pursuing goal")
     wait_for(place, 1)
 
     # Escape pauses, in one go with ending the turn.
     provider.rewrite([busy(place, 2)])
     screen.press("Escape")
     screen.shows("Goal paused (/goal resume)")
-    screen.type("/goal resume")
-    screen.shows("Pursuing goal")
+    screen.type("/goal resume", "Pursuing goal")
     wait_for(place, 2)
 
     # What is written meanwhile reaches the running turn, and is shown as it was written.
-    screen.type("use the green door")
-    screen.shows(f"{PROMPT} use the green door", EMPTY)
+    screen.type("use the green door", f"{PROMPT} use the green door", EMPTY)
 
     # The engine is killed in the turn: Codex connects again, and the goal goes on.
     provider.rewrite([busy(place, 3)])
@@ -124,18 +121,17 @@ def test_a_goal_lives_in_the_terminal_of_codex(
     screen.shows("Pursuing goal")
 
     # What a person edits is told to the running turn, which another terminal ends.
-    screen.type("/goal edit")
-    screen.shows("Edit goal")
-    screen.type(" and a hedge", whole="Plant a tree and a hedge")
-    screen.shows("Goal active Objective: Plant a tree and a hedge")
-    screen.type("/goal pause")
-    screen.shows("Goal paused (/goal resume)")
-    screen.type("/goal clear")
-    screen.shows("Goal cleared")
+    screen.type("/goal edit", "Edit goal")
+    screen.type(
+        " and a hedge",
+        "Goal active Objective: Plant a tree and a hedge",
+        whole="Plant a tree and a hedge",
+    )
+    screen.type("/goal pause", "Goal paused (/goal resume)")
+    screen.type("/goal clear", "Goal cleared")
 
     provider.rewrite([DONE, says("It stands.")])
-    screen.type("/goal Water the tree")
-    screen.shows("Goal achieved", "It stands.")
+    screen.type("/goal Water the tree", "Goal achieved", "It stands.")
 
     screen.press("C-c")
     screen.shows("ended with 0")
@@ -197,7 +193,6 @@ def test_an_unfinished_goal_goes_on_in_the_next_terminal(
     os.kill(first.pid, signal.SIGKILL)
     screen.shows("ended with 137")
     gone(db)
-    screen.close()
 
     provider.rewrite([DONE, says("It stands.")])
     begin(screen, place)
