@@ -30,6 +30,7 @@ LISTENING: Final = "listening at"
 _STDIO: Final = "stdio://"
 _UNIX: Final = "unix://"
 _AS_IT_IS: Final = {
+    "at_place": None,
     "prompt_arg": False,
     "stdin": None,
     "output": None,

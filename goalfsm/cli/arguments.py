@@ -40,6 +40,16 @@ def duration(text: str) -> float:
     return _read(amounts.duration, text)
 
 
+def place(text: str) -> str:
+    """Return the name of a place, as nodes serve it."""
+    if not text or not all(c.isalnum() or c in "-._" for c in text):
+        raise HintedError(
+            f"{text!r} is no name of a place",
+            "letters, digits, dots, dashes and underscores, as in build-host",
+        )
+    return text
+
+
 def moment_before(text: str) -> int:
     """Return the time (unix ms) that is so long ago, or that is named, in the local time zone."""
     try:

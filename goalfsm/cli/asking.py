@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from goalfsm.cli import places
 from goalfsm.cli.places import Place, own_database, speak
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.store.address import Server
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from goalfsm.cluster.client import ClusterClient
     from goalfsm.daemon.remote.face import Remote
     from goalfsm.session.events import Event
     from goalfsm.session.state import Reply, Session
@@ -77,10 +77,24 @@ def submit(place: Place, event: Event) -> Reply:
 
 def remote(db: Address) -> Remote:
     """Return how what decides and drives the threads of a database is asked."""
+    if isinstance(db, Server):
+        return cluster(db)
     from goalfsm.daemon.remote.face import RemoteEngine  # noqa: PLC0415  only who asks needs it
 
-    hint = "goalfsm status, list, log, explain and report read it"
-    return RemoteEngine(places.file(db, "what changes a goal needs", hint))
+    return RemoteEngine(db)
+
+
+def cluster(server: Server) -> ClusterClient:
+    """Return what decides about the threads on a server."""
+    try:
+        from goalfsm.cluster.client import ClusterClient  # noqa: PLC0415  it loads the driver
+    except ImportError as error:
+        raise GoalError(
+            f"what speaks to PostgreSQL is not installed ({error.name})",
+            code="extra_missing",
+            hint="pip install 'goalfsm[cluster]'",
+        ) from error
+    return ClusterClient(server)
 
 
 def told(place: Place, reply: Reply) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from msgspec.structs import replace
 
 from goalfsm.cli import arguments, options, places, programs
 from goalfsm.cli.arguments import HintedError
@@ -70,6 +71,12 @@ def goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--agent",
             type=click.Choice(AGENTS),
             help="Who does the work; what follows -- are arguments of its own.",
+        ),
+        click.option(
+            "--place",
+            "at_place",
+            metavar="NAME",
+            help="On a server: the nodes that run it, as goalfsm node --places names them.",
         ),
         click.option(
             "--isolate",
@@ -301,6 +308,7 @@ def worker(
         if agent is not None and given[name]:
             option = f"--{name.replace('_', '-')}"
             raise HintedError(f"{option} is for programs", f"leave it out: {agent} is an agent")
+    place = _place_of(given["at_place"], db)
     if not program and agent is None:
         described = (
             "prompt_arg",
@@ -317,7 +325,10 @@ def worker(
                 "add it: -- PROGRAM ARGS, or --agent NAME",
             )
         if stored is not None:
-            decode_config(stored).validate()
+            known = decode_config(stored)
+            known.validate()
+            if place and place != known.place:
+                return replace(known, place=place)
         elif required:
             raise GoalError(
                 "no program is known for this thread",
@@ -336,6 +347,7 @@ def worker(
         turn_timeout_s=given["turn_timeout"] or TURN_TIMEOUT_S,
         silence_timeout_s=given["silence_timeout"] or SILENCE_TIMEOUT_S,
         isolate=given["isolate"],
+        place=place,
     )
     config.validate()
     if config.isolate:
@@ -345,6 +357,18 @@ def worker(
     if agent is not None:
         _ask(agent)
     return config
+
+
+def _place_of(place: str | None, db: Address) -> str:
+    """Return the place that a person named, empty where none was; raise for one of a file."""
+    if place is None:
+        return ""
+    if isinstance(db, Path):
+        raise HintedError(
+            "--place names nodes, and a file has none",
+            "leave it out, or name a server: --db postgresql://…",
+        )
+    return arguments.place(place)
 
 
 def _ask(agent: AgentName) -> None:

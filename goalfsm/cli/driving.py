@@ -14,6 +14,7 @@ from goalfsm.daemon.guards.ownership import Owned
 from goalfsm.daemon.remote import client
 from goalfsm.daemon.remote.client import NoEngine
 from goalfsm.errors import NoDatabase
+from goalfsm.store.address import Server
 
 if TYPE_CHECKING:
     from goalfsm.store.port import Owner
@@ -29,6 +30,10 @@ def carry_out(errand: Errand) -> int:
 
     Raises GoalError where it is refused; then nothing was written.
     """
+    if isinstance(errand.place.db, Server):
+        from goalfsm.cli import following_nodes  # noqa: PLC0415  it loads the driver
+
+        return following_nodes.follow(errand, errand.place.db).exit_status
     reachable = True
     for _ in range(_ATTEMPTS):
         owner = _owner(errand) if reachable else None

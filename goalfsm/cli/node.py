@@ -77,20 +77,7 @@ def node_command(
 
 def _named(places: str) -> tuple[str, ...]:
     named = tuple(dict.fromkeys(place.strip() for place in places.split(",")))
-    for place in named:
-        check_place(place)
-    return named
-
-
-def check_place(place: str) -> str:
-    """Return a place's name as it is, or raise GoalError."""
-    if not place or not place.replace("-", "").replace(".", "").replace("_", "").isalnum():
-        raise GoalError(
-            f"{place!r} is no name of a place",
-            code="place_invalid",
-            hint="letters, digits, dots, dashes and underscores, as in --place build-host",
-        )
-    return place
+    return tuple(arguments.place(place) for place in named)
 
 
 async def _serve(url: str, places: tuple[str, ...], max_runs: int, name: str, grace: float) -> None:

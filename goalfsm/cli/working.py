@@ -16,6 +16,7 @@ from goalfsm.cli.signals import interrupting
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.goal.model import COMPLETE, LIMITED
 from goalfsm.session.events import ObjectiveGiven
+from goalfsm.store.address import Server
 from goalfsm.store.opening import open_to_read
 
 if TYPE_CHECKING:
@@ -161,7 +162,9 @@ async def _serve(db: Path, max_runs: int, grace: float) -> None:
 @click.option(
     "--thread", "thread_option", metavar="NAME", help="Thread; default: this directory's."
 )
-@click.option("--db", metavar="PATH", help="Database file; default: this directory's own.")
+@click.option(
+    "--db", metavar="PATH|URL", help="Database: a file or a server; default: this directory's own."
+)
 @describing.goal_options
 @click.pass_context
 def set_command(
@@ -254,10 +257,14 @@ def _store(
     config = None if worker is None else worker.encode()
     if config is not None:
         asking.require_person(place.db, "storing a program")
-    path = places.file(place.db, "a program is stored in", "goalfsm run stores it on a server")
-    store = SqliteStore.open(path)
+    if isinstance(place.db, Server):
+        client = asking.cluster(place.db)
+        client.prepare()
+        with client.program(place.thread_id, config):
+            return None if wanted is None else asking.send(place, wanted)
+    store = SqliteStore.open(place.db)
     try:
-        with programs.stored(store.workers, place.thread_id, config, path.parent):
+        with programs.stored(store.workers, place.thread_id, config, place.db.parent):
             return None if wanted is None else asking.send(place, wanted)
     finally:
         store.close()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
@@ -17,7 +18,7 @@ from msgspec.structs import replace
 
 from goalfsm.cluster.decider import Attempt, Decider
 from goalfsm.cluster.host import hostname
-from goalfsm.cluster.jobs import turn_job
+from goalfsm.cluster.jobs import ANY, is_at_rest, turn_job
 from goalfsm.cluster.postgres_nodes import PostgresNodes
 from goalfsm.cluster.postgres_tx import (
     Connection,
@@ -26,21 +27,41 @@ from goalfsm.cluster.postgres_tx import (
     unavailable,
 )
 from goalfsm.cluster.procrastinate_jobs import ProcrastinateJobs
+from goalfsm.daemon.config import decode_config
 from goalfsm.daemon.flow.authority import admitted_here, sealed
 from goalfsm.daemon.flow.decide import single
 from goalfsm.daemon.flow.envelopes import Envelope
+from goalfsm.daemon.flow.notices import Notice, Output, Settled, StatusChanged
 from goalfsm.daemon.host.clock import IdSource
-from goalfsm.errors import OutcomeUnknown
-from goalfsm.session.events import GIVING, Expecting, ToolCalled
+from goalfsm.daemon.remote.reading import driver_of
+from goalfsm.daemon.stages.subscriptions import of_row
+from goalfsm.errors import GoalError, OutcomeUnknown
+from goalfsm.session import codec
+from goalfsm.session.events import (
+    GIVING,
+    Expecting,
+    RunFinished,
+    RunInterrupted,
+    ToolCalled,
+)
 from goalfsm.session.policy import Policy
-from goalfsm.session.state import Reply, Rules
+from goalfsm.session.state import Reply, Rules, Session
+from goalfsm.store.postgres import open_store
+from goalfsm.views.status import project
 
 if TYPE_CHECKING:
     from goalfsm.session.events import Event
+    from goalfsm.store.address import Server
+    from goalfsm.store.postgres.store import PostgresReading
+    from goalfsm.views.status import Status
 
 PATIENCE_S: Final = 5.0
 """How long a command tries to find out what became of what it asked for."""
 _AGAIN_S: Final = 0.2
+_LOOK_S: Final = 0.1
+"""How often a thread that is followed is looked at."""
+_WORDS_S: Final = 1.0
+"""How long after its end what a turn said may take to be there."""
 _T = TypeVar("_T")
 
 
@@ -79,9 +100,10 @@ class ClusterClient:
     Synchronous: each call runs a loop of its own.
     """
 
-    def __init__(self, dsn: str, *, policy: Policy | None = None) -> None:
-        """Ask for the threads of ``dsn``; a new thread gets ``policy``."""
-        self._dsn = dsn
+    def __init__(self, server: Server, *, policy: Policy | None = None) -> None:
+        """Ask for the threads of ``server``; a new thread gets ``policy``."""
+        self._server = server
+        self._dsn = server.url
         self._policy = policy or Policy()
 
     def request(self, thread_id: str, event: Event, event_id: str) -> Reply:
@@ -100,9 +122,84 @@ class ClusterClient:
             allowed = replace(allowed, by=replace(allowed.by, host=hostname()))
         return allowed
 
-    def put_program(self, thread_id: str, place: str, config: bytes) -> None:
+    def prepare(self) -> None:
+        """Make the tables where there are none, or bring them up to date. Raises `StoreError`."""
+        from goalfsm.cluster.setup import prepare  # noqa: PLC0415  only what gives a goal needs it
+
+        prepare(self._dsn)
+
+    def put_program(self, thread_id: str, config: bytes) -> None:
         """Store who runs the thread's turns and where; a turn that waits moves there."""
+        place = decode_config(config).place or ANY
         self._run(lambda connection: self._put_program(connection, thread_id, place, config))
+
+    @contextlib.contextmanager
+    def program(self, thread_id: str, config: bytes | None) -> Iterator[None]:
+        """Store who runs the thread's turns, and take it back where the block is refused."""
+        if config is None:
+            yield
+            return
+        before = self._stored_program(thread_id)
+        self.put_program(thread_id, config)
+        try:
+            yield
+        except OutcomeUnknown:
+            raise  # the goal may be there, and then needs its program
+        except GoalError:
+            if self._stored_program(thread_id) == config:
+                if before is None:
+                    self._run(lambda c: PostgresNodes(c).remove_program(thread_id))
+                else:
+                    self.put_program(thread_id, before)
+            raise
+
+    def _stored_program(self, thread_id: str) -> bytes | None:
+        store = open_store(self._server)
+        try:
+            return store.workers.get(thread_id) or None
+        finally:
+            store.close()
+
+    def session(self, thread_id: str) -> tuple[Session | None, int]:
+        """Return the thread's session and revision, None and 0 where there is none."""
+        store = open_store(self._server)
+        try:
+            stored = store.sessions.load(thread_id)
+        finally:
+            store.close()
+        if stored is None:
+            return None, 0
+        return codec.decode(stored.state), stored.revision
+
+    def status(self, thread_id: str, *, timeout_s: float = PATIENCE_S) -> Status:
+        """Return how the thread stands."""
+        del timeout_s
+        store = open_store(self._server)
+        try:
+            return self._status(store, thread_id)
+        finally:
+            store.close()
+
+    def follow(
+        self, thread_id: str, *, after_revision: int | None = None
+    ) -> Generator[Notice, None, None]:
+        """Yield what happens to a thread: first where it stands; what a turn said when it is over.
+
+        With ``after_revision`` what was committed after that one comes first.
+        """
+        store = open_store(self._server)
+        try:
+            yield from _Followed(store, thread_id, partial(self._status, store)).tell(
+                after_revision
+            )
+        finally:
+            store.close()
+
+    def _status(self, store: PostgresReading, thread_id: str) -> Status:
+        stored = store.sessions.load(thread_id)
+        session = Session() if stored is None else codec.decode(stored.state)
+        driver = driver_of(store, thread_id)
+        return project(session, time.time_ns() // 1_000_000, thread_id=thread_id, driver=driver)
 
     async def _put_program(
         self, connection: Connection, thread_id: str, place: str, config: bytes
@@ -163,3 +260,69 @@ def _unknown(thread_id: str) -> Reply:
         message=f"there is no thread {thread_id}",
         hint="goalfsm list shows the threads",
     )
+
+
+class _Followed:
+    """A thread that is looked at again and again."""
+
+    def __init__(
+        self, store: PostgresReading, thread_id: str, status: Callable[[str], Status]
+    ) -> None:
+        self._store = store
+        self._thread_id = thread_id
+        self._status = status
+        self._unsaid: dict[str, float] = {}
+        """Runs that are over and whose words are still to be told, and until when they may come."""
+        self._settled: object = None
+
+    def tell(self, after_revision: int | None) -> Generator[Notice, None, None]:
+        """Yield notices for ever."""
+        store, thread_id = self._store, self._thread_id
+        newest = store.journal.read(thread_id, limit=1, newest=True)
+        told = newest[0].revision if newest else 0
+        if after_revision is not None:
+            told = min(told, after_revision)
+        yield StatusChanged(thread_id=thread_id, status=self._status(thread_id))
+        while True:
+            rows = store.journal.read(thread_id, after=told)
+            for row in rows:
+                told = row.revision
+                yield of_row(row)
+                event = codec.decode_event(row.event)
+                if isinstance(event, RunFinished | RunInterrupted):
+                    self._unsaid[event.run_id] = time.monotonic() + _WORDS_S
+            yield from self._words()
+            if rows:
+                yield StatusChanged(thread_id=thread_id, status=self._status(thread_id))
+            else:
+                yield from self._rest()
+                time.sleep(_LOOK_S)
+
+    def _words(self) -> Generator[Notice, None, None]:
+        """Yield what turns that are over have said."""
+        for run_id, until in list(self._unsaid.items()):
+            transcript = self._store.transcripts.of_run(run_id)
+            if transcript is None and time.monotonic() < until:
+                continue
+            del self._unsaid[run_id]
+            if transcript is not None and transcript.answer:
+                text = transcript.answer.decode("utf-8", "replace")
+                yield Output(thread_id=self._thread_id, run_id=run_id, text=text)
+
+    def _rest(self) -> Generator[Notice, None, None]:
+        """Yield, once for each time, that nothing follows by itself."""
+        stored = self._store.sessions.load(self._thread_id)
+        session = None if stored is None else codec.decode(stored.state)
+        if (
+            session is None
+            or self._unsaid
+            or not is_at_rest(session)
+            or self._store.outbox.open(self._thread_id, limit=1)
+        ):
+            self._settled = None
+            return
+        goal = session.goal
+        now = (None, None) if goal is None else (goal.goal_id, goal.status)
+        if now != self._settled:
+            self._settled = now
+            yield Settled(thread_id=self._thread_id, status=self._status(self._thread_id))

@@ -10,7 +10,7 @@ import structlog
 from psycopg_pool import AsyncConnectionPool
 
 from goalfsm.cluster.host import hostname
-from goalfsm.cluster.jobs import ANY
+from goalfsm.cluster.jobs import ANY, is_at_rest
 from goalfsm.cluster.mail import notifications
 from goalfsm.cluster.node import Node, Options, Reached
 from goalfsm.cluster.postgres_nodes import PostgresNodes
@@ -23,10 +23,7 @@ from goalfsm.daemon.remote.socket_path import socket_for
 from goalfsm.daemon.signals import GRACE_S
 from goalfsm.daemon.stages.scheduler import MAX_RUNS
 from goalfsm.errors import StoreClosed
-from goalfsm.goal.model import ACTIVE
 from goalfsm.session.policy import Policy
-from goalfsm.session.wake import next_wake
-from goalfsm.session.work import queued
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Mapping
@@ -182,7 +179,7 @@ class ClusterEngine:
         while True:
             self._node.service.check_open()
             session = await self._node.service.session(thread_id)
-            if _is_settled(session) and not await self._is_open(thread_id):
+            if is_at_rest(session) and not await self._is_open(thread_id):
                 return session
             await asyncio.sleep(_LOOK_S)
 
@@ -216,15 +213,6 @@ class ClusterEngine:
         if self._made is None:
             raise StoreClosed("the node has not been entered", hint="Use it by `async with`.")
         return self._made
-
-
-def _is_settled(session: Session) -> bool:
-    """Tell whether nothing of the thread runs, waits for a turn or is due."""
-    if session.run is not None or queued(session) is not None:
-        return False
-    if session.goal is None or session.goal.status != ACTIVE:
-        return True
-    return next_wake(session) is None
 
 
 __all__ = ["ClusterEngine"]

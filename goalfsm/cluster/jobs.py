@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 import msgspec
 
+from goalfsm.goal.model import ACTIVE
 from goalfsm.session import effects as f
+from goalfsm.session.wake import next_wake
 from goalfsm.session.work import can_begin, queued
 
 if TYPE_CHECKING:
@@ -111,6 +113,18 @@ def place_of(effect: f.Effect, place: str, host: str) -> str:
 def waits_for_turn(session: Session) -> bool:
     """Tell whether the thread waits for a turn that may begin."""
     return queued(session) is not None and can_begin(session)
+
+
+def is_at_rest(session: Session) -> bool:
+    """Tell whether nothing of the thread runs, waits for a turn or is due.
+
+    A goal that is not active any more is at rest even when it resumes by itself one day.
+    """
+    if session.run is not None or queued(session) is not None:
+        return False
+    if session.goal is None or session.goal.status != ACTIVE:
+        return True
+    return next_wake(session) is None
 
 
 def jobs_of(

@@ -399,7 +399,7 @@ class Node:
             host=self.host,
             pid=self.platform.identity().pid,
             address=self.db,
-            places=self._places,
+            places=options.places,
             max_runs=options.max_runs,
             version=options.version,
         )

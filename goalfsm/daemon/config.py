@@ -39,7 +39,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     With an ``agent``, ``argv`` are the arguments that the agent is given.
 
     ``env_names`` are the environment variables that it gets besides a few base ones, None passes
-    all on. A timeout of None is no timeout. With ``isolate`` each turn has namespaces of its own,
+    all on. A timeout of None is no timeout. ``place`` names the nodes that run it, where the goals
+    are on a server; any by default. With ``isolate`` each turn has namespaces of its own,
     and sees neither the goals nor their engine.
     """
 
@@ -53,6 +54,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     turn_timeout_s: float | None = TURN_TIMEOUT_S
     silence_timeout_s: float | None = SILENCE_TIMEOUT_S
     isolate: bool = False
+    place: str = ""
 
     def spec(self) -> CommandSpec:
         """Return what starts the program."""
