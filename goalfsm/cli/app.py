@@ -109,6 +109,7 @@ SECTIONS: Final = (
             Entry("explaining", "context", "The prompt of the next turn, and what it carries."),
             Entry("explaining", "report", "What the goal came to, for a pull request or a ticket."),
             Entry("judging", "explain-error", "What a failure is taken for, and by which rule."),
+            Entry("pull_request", "pr", "The same as a pull request: its text, or a draft of it."),
             Entry("drawing", "diagram", "Draw a machine: ours, or one of your own."),
         ),
     ),

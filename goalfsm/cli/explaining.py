@@ -26,7 +26,7 @@ from goalfsm.text import short, visible
 from goalfsm.views.explain import explain, moment
 from goalfsm.views.prompts import contents, render_turn
 from goalfsm.views.report import as_json as json_of
-from goalfsm.views.report import code, gather, markdown, record
+from goalfsm.views.report import code, gather, markdown, pull_request, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,9 +112,15 @@ def context_command(place: Place, as_json: bool) -> None:
     metavar="WHEN",
     help="Add what happened since: a duration like 8h, or a time like 2026-03-01T22:00.",
 )
+@click.option("--pr", is_flag=True, help="As the text of a pull request.")
 @options.JSON
-def report_command(place: Place, since: int | None, as_json: bool) -> None:
-    """Print the goal's record as Markdown: criteria, evidence, verifiers, usage, final run."""
+def report_command(place: Place, since: int | None, pr: bool, as_json: bool) -> None:
+    """Print the goal's record as Markdown: criteria, evidence, verifiers, usage, final run.
+
+    With --pr as the text of a pull request: what, why it is done, verification, what it took.
+    """
+    if pr and (as_json or since is not None):
+        raise arguments.HintedError("--pr is a text of its own", "leave --json and --since out")
     with asking.reading(place) as store:
         session = asking.require_thread(store, place)
         if session.goal is None:
@@ -130,7 +136,7 @@ def report_command(place: Place, since: int | None, as_json: bool) -> None:
     if as_json:
         click.echo(json_of(found) if night is None else json_text({"record": found, **night}))
         return
-    click.echo(markdown(found).rstrip("\n"))
+    click.echo((pull_request(found) if pr else markdown(found)).rstrip("\n"))
     if night is not None and since is not None:
         for row in _told_since(since, night):
             click.echo(row)

@@ -35,7 +35,7 @@ from goalfsm.daemon.remote.server import Server
 from goalfsm.daemon.remote.socket_path import NODE
 from goalfsm.daemon.stages.callbacks import Callbacks
 from goalfsm.daemon.stages.compaction import Compaction
-from goalfsm.daemon.stages.completion import NextGoals
+from goalfsm.daemon.stages.completion import NextGoals, Reports, reports_folder
 from goalfsm.daemon.stages.decision_log import DecisionLog
 from goalfsm.daemon.stages.dispatches import Dispatches
 from goalfsm.daemon.stages.effects import Effects
@@ -197,6 +197,7 @@ class Node:
             f.CompactContext: Compaction(self.threads, self.workers, db=self.db),
             f.WatchProcess: self.watch,
             f.RunCallback: Callbacks(options.callbacks),
+            f.WriteReport: Reports(reports_folder(""), lambda _thread, _goal: None, report),
             f.TakeNextGoal: NextGoals(),
         }
         self.chores = Chores(

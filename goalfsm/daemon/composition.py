@@ -15,6 +15,7 @@ import structlog
 from goalfsm.daemon.config import Processes, Workers, WorkerSource
 from goalfsm.daemon.flow.holds import OVER, STARTING, Holds
 from goalfsm.daemon.flow.inbox import InboxRows
+from goalfsm.daemon.flow.replay import as_completed
 from goalfsm.daemon.flow.threads import Threads
 from goalfsm.daemon.guards.drain import RECORDED_S, Drain
 from goalfsm.daemon.guards.outage import StoreOutage
@@ -30,7 +31,7 @@ from goalfsm.daemon.remote.server import Server
 from goalfsm.daemon.service import Service
 from goalfsm.daemon.stages.callbacks import Callbacks
 from goalfsm.daemon.stages.compaction import Compaction
-from goalfsm.daemon.stages.completion import NextGoals
+from goalfsm.daemon.stages.completion import NextGoals, Reports, reports_folder
 from goalfsm.daemon.stages.decision_log import DecisionLog
 from goalfsm.daemon.stages.dispatches import Dispatches
 from goalfsm.daemon.stages.effects import Effects
@@ -221,6 +222,13 @@ class Composition:
                 f.CompactContext: Compaction(self.threads, self.workers, db=db),
                 f.WatchProcess: self.watch,
                 f.RunCallback: Callbacks(options.callbacks),
+                f.WriteReport: Reports(
+                    reports_folder(db),
+                    lambda thread_id, goal_id: as_completed(
+                        store, thread_id, goal_id, options.machine
+                    ),
+                    report,
+                ),
                 f.TakeNextGoal: NextGoals(),
                 **options.performers,
             }

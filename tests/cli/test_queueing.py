@@ -164,3 +164,19 @@ def test_a_run_may_not_fill_its_own_queue(cli: Cli) -> None:
     assert goalfsm("run", "the first", "--advance", "--", program).status == exits.OK
     assert Path("status.txt").read_text().strip() == str(exits.USAGE)
     assert queue(cli) == []
+
+
+@pytest.mark.parametrize(("form", "head"), [("report", "# Completion record"), ("pr", "## What")])
+def test_each_goal_of_a_queue_leaves_its_record(cli: Cli, form: str, head: str) -> None:
+    goalfsm("queue", "add", "the next", "--db", "data/g.db")
+    program = worker(COMPLETE)
+    words = ("--advance", "--on-complete", form, "--db", "data/g.db", "--", program)
+    done = goalfsm("run", "the first", *words)
+    assert done.status == exits.OK, done
+    written = [path.read_text() for path in Path("data/reports").iterdir()]
+    assert len(written) == 2
+    assert all(text.startswith(head) for text in written)
+    assert sum("the first" in text for text in written) == 1 or form == "report"
+    shown = cli("report", *(["--pr"] if form == "pr" else []), "--db", "data/g.db").out
+    assert shown.startswith(head)
+    assert "`done`" in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,11 @@ from goalfsm.goal.model import PAUSED
 from goalfsm.session import codec
 from goalfsm.session.state import BY_A_FAULT, Rules
 from goalfsm.session.thread import GoalThread, ReplayError
+from goalfsm.session.work import is_over
 
 if TYPE_CHECKING:
     from goalfsm.goal.machine import GoalMachine
+    from goalfsm.session.state import Session
     from goalfsm.store.port import Store
     from goalfsm.store.reading import Reading
     from goalfsm.store.rows import JournalRow
@@ -67,6 +70,32 @@ def replay(store: Reading, thread_id: str, machine: GoalMachine | None = None) -
     if revision != stored.revision or state != codec.digest(stored.state):
         return Replay(rows=revision, wrong_at=stored.revision)
     return Replay(rows=revision)
+
+
+def as_completed(
+    store: Reading, thread_id: str, goal_id: str, machine: GoalMachine | None = None
+) -> Session | None:
+    """Return the thread as it was last with this goal complete, from its journal.
+
+    None where the journal does not give that again.
+    """
+    stored = store.sessions.load(thread_id)
+    if stored is None:
+        return None
+    rows = GoalThread.replay(
+        _journal(store, thread_id),
+        codec.decode(stored.state).began_with,
+        thread_id=thread_id,
+        rules=Rules(machine),
+        zones=zone,
+    )
+    found = None
+    with contextlib.suppress(ReplayError):
+        for replayed in rows:
+            goal = replayed.ready.state.goal
+            if goal is not None and goal.goal_id == goal_id and is_over(replayed.ready.state):
+                found = replayed.ready.state
+    return found
 
 
 def _journal(store: Reading, thread_id: str) -> Iterator[JournalRow]:

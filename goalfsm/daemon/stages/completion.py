@@ -1,15 +1,101 @@
-"""What follows when a goal is complete: the next one of its thread's queue."""
+"""What follows when a goal is complete: its record in a file, the next goal of the queue."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from goalfsm.session.effects import TakeNextGoal
+import structlog
+
+from goalfsm.errors import GoalError
+from goalfsm.session.effects import TakeNextGoal, WriteReport
 from goalfsm.session.events import NextGoalRequested
+from goalfsm.views.report import markdown, pull_request, record
 
 if TYPE_CHECKING:
-    from goalfsm.daemon.flow.ports import Task
+    from goalfsm.daemon.flow.ports import Report, Task
     from goalfsm.session.state import Session
+
+FOLDER: Final = "reports"
+"""Where the records are, beside the database."""
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]+")
+_MOST: Final = 80
+
+_log = structlog.get_logger(__name__)
+
+
+class NotWritten(GoalError):
+    """The record of a goal could not be written; it is tried again at the next start."""
+
+    code = "report_not_written"
+    hint = "see that the folder can be written; goalfsm report THREAD prints the record"
+
+
+class Reports:
+    """The performer of `WriteReport`: one file a goal, which a second time only replaces."""
+
+    def __init__(
+        self,
+        folder: Path,
+        completed: Callable[[str, str], Session | None],
+        report: Report,
+    ) -> None:
+        """Write into ``folder``; tell followers by ``report`` where that fails.
+
+        ``completed(thread_id, goal_id)`` is the thread as it was when that goal had been completed,
+        for a goal that it has no more.
+        """
+        self._folder = folder
+        self._completed = completed
+        self._report = report
+
+    def perform(self, task: Task, session: Session) -> None:
+        """Write the record; raises `NotWritten`, which leaves the effect open."""
+        effect = task.effect
+        assert isinstance(effect, WriteReport)  # noqa: S101  performers are chosen by the effect
+        goal = session.goal
+        if goal is None or goal.goal_id != effect.goal_id:
+            session = self._completed(task.thread_id, effect.goal_id) or session
+            goal = session.goal
+        if goal is None or goal.goal_id != effect.goal_id:
+            _log.warning("the record of a goal that is gone is not written", key=task.key)
+            return
+        # The same text whenever it is written: no clock runs for a goal that is complete.
+        made = record(session, goal.updated_at * 1000, thread_id=task.thread_id)
+        text = pull_request(made) if effect.form == "pr" else markdown(made)
+        path = self._folder / file_name(task.thread_id, effect.goal_id)
+        try:
+            _write(path, text)
+        except OSError as error:
+            refused = NotWritten(f"{path} could not be written: {error.strerror or error}")
+            self._report(task.thread_id, refused.code, refused.message, refused.hint)
+            raise refused from error
+
+
+def reports_folder(db: str) -> Path:
+    """Return where records are written: beside the file ``db``, else in the user's state folder."""
+    if db:
+        return Path(db).parent / FOLDER
+    from platformdirs import user_state_path  # noqa: PLC0415  most engines have a file
+
+    return user_state_path("goalfsm", appauthor=False) / FOLDER
+
+
+def file_name(thread_id: str, goal_id: str) -> str:
+    """Return the name of a goal's record: no part of it leads out of its folder."""
+    words = (_UNSAFE.sub("-", word).strip(".-")[:_MOST] for word in (thread_id, goal_id))
+    return "-".join(word for word in words if word) + ".md"
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fresh.touch(mode=0o600)
+    fresh.write_text(text, "utf-8")
+    fresh.replace(path)
 
 
 class NextGoals:

@@ -5,6 +5,7 @@ It may use sessions, goals and rows of a journal, to read them; it does no I/O.
 
 from goalfsm.views.report.completion import CompletionRecord, NoRecord, record
 from goalfsm.views.report.facts import Facts, gather
+from goalfsm.views.report.pull_request import pull_request, title
 from goalfsm.views.report.rendering import as_json, code, markdown
 
 __all__ = [
@@ -15,5 +16,7 @@ __all__ = [
     "code",
     "gather",
     "markdown",
+    "pull_request",
     "record",
+    "title",
 ]

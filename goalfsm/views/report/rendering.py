@@ -31,7 +31,7 @@ def markdown(record: CompletionRecord) -> str:
     """Return ``record`` as a Markdown document; equal records give equal bytes."""
     sections = (
         _head(record),
-        ("## Objective", "", *_fenced(record.objective)),
+        ("## Objective", "", *fenced(record.objective)),
         tuple(_criteria(record)),
         tuple(_evidence(record)),
         tuple(_verifiers(record.verifiers)),
@@ -50,13 +50,18 @@ def _head(record: CompletionRecord) -> tuple[str, ...]:
     lines.append(f"- Status: {record.status}")
     lines.append(f"- Given: {moment(record.created_at * 1000)}")
     if record.completed_at is not None:
-        by = _person(record.by) if record.accepted_by == "person" else "the engine"
-        lines.append(f"- Completed: {moment(record.completed_at * 1000)}, accepted by {by}")
+        at = moment(record.completed_at * 1000)
+        lines.append(f"- Completed: {at}, accepted by {accepted_by(record)}")
     if record.note:
-        lines += _item("- Note: ", record.note)
+        lines += item("- Note: ", record.note)
     for text in record.unread:
-        lines += _item("- Said, and taken into account by no turn: ", text)
+        lines += item("- Said, and taken into account by no turn: ", text)
     return tuple(lines)
+
+
+def accepted_by(record: CompletionRecord) -> str:
+    """Return in words who accepted that the goal is complete."""
+    return _person(record.by) if record.accepted_by == "person" else "the engine"
 
 
 def _person(by: By | None) -> str:
@@ -82,9 +87,9 @@ def _criteria(record: CompletionRecord) -> Iterator[str]:
     yield "## Criteria"
     yield ""
     for criterion in record.criteria:
-        yield from _item(f"{criterion.number}. ", criterion.text)
+        yield from item(f"{criterion.number}. ", criterion.text)
         for text in criterion.evidence:
-            yield from _item("   - Evidence: ", text)
+            yield from item("   - Evidence: ", text)
         if not criterion.evidence:
             yield "   - No evidence was given."
 
@@ -95,7 +100,7 @@ def _evidence(record: CompletionRecord) -> Iterator[str]:
     yield "## Evidence"
     yield ""
     for text in record.evidence:
-        yield from _item("- ", text)
+        yield from item("- ", text)
     if record.evidence_digest:
         yield f"- SHA-256 of all evidence as it was given: {code(record.evidence_digest)}"
 
@@ -110,7 +115,7 @@ def _verifiers(verifiers: tuple[VerifierRecord, ...]) -> Iterator[str]:
         outcome = verifier.outcome.replace("_", " ")
         yield f"{verifier.number}. {verifier.kind}{what}: {outcome}"
         if verifier.detail:
-            yield from _item("   - ", verifier.detail)
+            yield from item("   - ", verifier.detail)
         if verifier.digest:
             yield f"   - SHA-256 of what it said: {code(verifier.digest)}"
 
@@ -160,16 +165,16 @@ def _queued(record: CompletionRecord) -> Iterator[str]:
     yield "## Queued"
     yield ""
     for place, objective in enumerate(record.queued, 1):
-        yield from _item(f"{place}. ", objective)
+        yield from item(f"{place}. ", objective)
 
 
-def _item(lead: str, text: str) -> Iterable[str]:
+def item(lead: str, text: str) -> Iterable[str]:
     """Return ``text`` behind ``lead``: in its line, or below it when it has several lines."""
     shown = visible(text).strip()
     if "\n" not in shown:
         return (f"{lead}{code(shown)}",)
     indent = " " * (len(lead) - len(lead.lstrip()) + lead.lstrip().index(" ") + 1)
-    return (lead.rstrip(), *(f"{indent}{row}".rstrip() for row in _fenced(shown)))
+    return (lead.rstrip(), *(f"{indent}{row}".rstrip() for row in fenced(shown)))
 
 
 def code(text: str) -> str:
@@ -182,7 +187,8 @@ def code(text: str) -> str:
     return f"{ticks}{pad}{shown}{pad}{ticks}"
 
 
-def _fenced(text: str) -> tuple[str, ...]:
+def fenced(text: str) -> tuple[str, ...]:
+    """Return ``text`` as the lines of a block of code that nothing in it can end."""
     shown = visible(text).strip("\n")
     fence = "`" * max(3, _longest(shown) + 1)
     return (f"{fence}text", *shown.split("\n"), fence)
