@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from goalfsm.cli import asking, exits, options
-from goalfsm.cli.reading import now_ms
+from goalfsm.cli.output import now_ms
 from goalfsm.errors import GoalError
 from goalfsm.text import line
 from goalfsm.views.report import pull_request, record, title
