@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from goalfsm.daemon import logs
-from tests.bench import agents, durable, engines, pure, traces
+from tests.bench import agents, durable, engines, parts, pure, traces, turns, waits
 from tests.bench.harness import Section, machine, markdown
 from tests.bench.targets import judged
 
@@ -34,12 +34,18 @@ def sections(*, quick: bool) -> dict[str, Callable[[], list[Section]]]:
         "handle": lambda: [pure.events(quick=quick)],
         "reducers": lambda: [pure.reducers(quick=quick)],
         "durable": lambda: durable.throughput(quick=quick),
+        "turn": lambda: [turns.in_process(quick=quick)],
+        "profile": lambda: [parts.section(quick=quick)],
+        "script": lambda: [turns.script(quick=quick)],
         "latency": lambda: [engines.latency(quick=quick)],
         "resume": lambda: [engines.resume(quick=quick)],
         "crowd": lambda: [engines.crowd(quick=quick)],
         "traces": lambda: [traces.section()],
         "growth": lambda: [engines.growth(quick=quick)],
         "startup": lambda: [engines.startup(quick=quick)],
+        "commands": lambda: [waits.commands(quick=quick)],
+        "journal": lambda: [waits.journal(quick=quick)],
+        "idle": lambda: [waits.idle(quick=quick)],
         "agents": lambda: [agents.pauses(quick=quick)],
     }
 

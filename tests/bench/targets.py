@@ -68,6 +68,49 @@ TARGETS: Final = (
     Target("resume, warm", 150, "ms", "≤", "Resume", "first dispatch, warm"),
     Target("memory of an idle thread", 4096, "bytes", "≤", "Memory", "goalfsm Session"),
     Target(
+        "a whole turn, in process, beside one raw commit: processor time", 4.5, "x", "≤",
+        "A whole turn", "a turn of one usage report, processor time",
+        "one raw commit, processor time",
+        "two commits, three decisions and a dozen steps of the loop: see *Where the processor "
+        "time of a turn goes*",
+    ),
+    Target(
+        "a whole turn, in process: journal rows", 4, "rows", "≤", "A whole turn",
+        "a turn of one usage report, journal rows",
+    ),
+    Target(
+        "a turn of an sh worker: more than a shell loop", 3, "ms", "≤", "A turn of an sh worker",
+        "more than the loop", why="a turn is two programs' work: see its processor time",
+    ),
+    *(
+        Target(
+            f"`goalfsm {words}`, from a second terminal", 60, "ms", "≤", "A command from",
+            f"goalfsm {words}",
+            why="modules are what it takes: `python -X importtime -m goalfsm.cli status`",
+        )
+        for words in ("status books", "steer books hello", "pause books", "tool get_goal")
+    ),
+    Target("1,000 active goals: processor time a turn", 0.5, "ms", "≤", "1,000 active",
+           "processor time per turn", why="see *Where the processor time of a turn goes*"),
+    Target("1,000 active goals: dispatch, p99", 15, "ms", "≤", "1,000 active",
+           "turn end to next dispatch, p99"),
+    Target("1,000 active goals: memory a goal", 16, "KiB", "≤", "1,000 active",
+           "memory per goal at the end"),
+    *(
+        target
+        for words in ("log -n 50", "explain", "report")
+        for target in (
+            Target(f"`goalfsm {words}` on a journal of 1 GB", 300, "ms", "≤", "A journal of 1 GB",
+                   f"goalfsm {words}"),
+            Target(f"`goalfsm {words}` on a journal of 1 GB: memory", 80, "MB", "≤",
+                   "A journal of 1 GB", f"goalfsm {words}, memory"),
+        )
+    ),
+    Target("an idle daemon: bytes written", 0, "bytes", "≤", "A daemon that idles",
+           "bytes written"),
+    Target("an idle daemon: processor time a minute", 1, "ms", "≤", "A daemon that idles",
+           "processor time a minute"),
+    Target(
         "`import goalfsm`, the interpreter's start included", 100, "ms", "≤", "Starting",
         "import goalfsm",
     ),
