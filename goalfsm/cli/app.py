@@ -27,6 +27,8 @@ from goalfsm.errors import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from click.shell_completion import CompletionItem
+
 _ENVIRONMENT: Final = (
     Busy,
     Corrupt,
@@ -121,6 +123,10 @@ SECTIONS: Final = (
         ),
     ),
     Section(
+        "Set up",
+        (Entry("completing", "completion", "Complete commands and options in bash, zsh or fish."),),
+    ),
+    Section(
         "From inside a turn",
         (
             Entry("tool", "tool", "The goal's tools: get_goal, create_goal, update_goal, wait."),
@@ -170,6 +176,11 @@ _MEANT: Final = {
 _ENTRIES: Final = {entry.name: entry for section in SECTIONS for entry in section.entries}
 
 
+_ALIASES: Final = {"hunt": "run"}
+"""Other names of commands, which no help shows."""
+_NAMES: Final = frozenset((*_ENTRIES, *_ALIASES))
+
+
 class LazyGroup(click.Group):
     """A group that imports a command when it is called, not to list it."""
 
@@ -181,12 +192,12 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, None when there is none of that name."""
         del ctx
-        entry = _ENTRIES.get(cmd_name)
+        entry = _ENTRIES.get(_ALIASES.get(cmd_name, cmd_name))
         if entry is None:
             return None
         module = importlib.import_module(f"goalfsm.cli.{entry.module}")
         if entry.module == _TABLE:
-            made: click.Command = module.command(cmd_name)
+            made: click.Command = module.command(entry.name)
             return made
         command: click.Command = getattr(module, f"{entry.name.replace('-', '_')}_command")
         return command
@@ -208,10 +219,18 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown one is an error that names the nearest."""
         name = args[0]
-        if name not in _ENTRIES and not name.startswith("-"):
+        if name not in _NAMES and not name.startswith("-") and not ctx.resilient_parsing:
             error = click.UsageError(f"no such command: {name}", ctx)
             raise _hinted(error, _suggestion(name, args[1:]))
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands and options that begin so; no command is imported for that."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415  only where a shell asks
+
+        fitting = (entry for name, entry in _ENTRIES.items() if name.startswith(incomplete))
+        commands = [CompletionItem(entry.name, help=entry.help) for entry in fitting]
+        return commands + super(click.Group, self).shell_complete(ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections."""
@@ -224,9 +243,9 @@ class LazyGroup(click.Group):
 def _is_value(words: Sequence[str]) -> bool:
     """Tell whether the first word, behind an option, is its value: the command comes later."""
     first, *others = words
-    if first.startswith("-") or first in _ENTRIES:
+    if first.startswith("-") or first in _NAMES:
         return False
-    return any(word in _ENTRIES for word in itertools.takewhile(lambda word: word != "--", others))
+    return any(word in _NAMES for word in itertools.takewhile(lambda word: word != "--", others))
 
 
 def _suggestion(name: str, words: Sequence[str]) -> str:

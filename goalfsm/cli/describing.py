@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from goalfsm.cli import arguments, options, places, programs
 from goalfsm.cli.arguments import HintedError
-from goalfsm.cli.templating import FLAGS
+from goalfsm.cli.templating import FLAGS, names_of_templates
 from goalfsm.errors import GoalError
 from goalfsm.goal.model import Criterion, Limits, Seal, Verifier
 from goalfsm.session.events import ObjectiveGiven, Setting
@@ -109,6 +109,7 @@ def terms(function: Callable[..., Any]) -> Callable[..., Any]:
             *FLAGS,
             expose_value=False,
             metavar="NAME",
+            shell_complete=names_of_templates,
             help="Objective and options of a template; its inputs follow as NAME=VALUE.",
         ),
         click.option(

@@ -18,6 +18,8 @@ class ProgramCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Set the program aside, then parse the rest."""
+        if ctx.resilient_parsing:
+            return super().parse_args(ctx, args)  # a shell completes a line that is not done
         if "--" in args:
             cut = args.index("--")
             program = tuple(args[cut + 1 :])

@@ -16,6 +16,8 @@ from goalfsm.text import line, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from click.shell_completion import CompletionItem
+
     from goalfsm.templates.finding import Found
     from goalfsm.templates.template import Filled
 
@@ -71,6 +73,19 @@ def filled_of(name: str, inputs: dict[str, str]) -> Filled:
     template = found.parse()
     require_trust(found, template)
     return fill(template, inputs)
+
+
+def names_of_templates(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the templates whose names begin so, for a shell that completes."""
+    from click.shell_completion import CompletionItem  # noqa: PLC0415  only where a shell asks
+
+    from goalfsm.templates.finding import every  # noqa: PLC0415  it reads folders
+
+    del ctx, param
+    found = (one for one in every(working_directory()) if one.name.startswith(incomplete))
+    return [CompletionItem(one.name, help=one.source) for one in found]
 
 
 def _name_of(args: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -132,7 +147,7 @@ def _about(found: Found) -> str:
 
 
 @templates_command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=names_of_templates)
 @click.argument("inputs", nargs=-1, metavar="[INPUT=VALUE]…")
 def show_template(name: str, inputs: tuple[str, ...]) -> int:
     """Show a template as it is written; with inputs, the command that it becomes."""

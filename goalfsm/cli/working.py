@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -132,6 +131,8 @@ def _drive(
 )
 def daemon_command(db: Address, max_runs: int, grace: float, log_json: bool, log_level: str) -> int:
     """Serve every thread of the database whose worker is known, until it is told to stop."""
+    import asyncio  # noqa: PLC0415  the options of these commands are read without it
+
     from goalfsm.daemon import logs  # noqa: PLC0415  it loads the whole engine
 
     path = places.file(db, "a daemon serves", "goalfsm node serves the threads of a server")
