@@ -11,7 +11,7 @@ from goalfsm.cli import arguments, asking, options
 from goalfsm.cli.output import json_text, now_ms, print_json
 from goalfsm.cli.places import speak
 from goalfsm.daemon.remote.narrating import is_quiet, told
-from goalfsm.daemon.remote.reading import decisions_of, driver_of, events_of
+from goalfsm.daemon.remote.reading import asked_driver, decisions_of, events_of
 from goalfsm.errors import GoalError
 from goalfsm.session.budgets import money
 from goalfsm.session.events import (
@@ -58,7 +58,7 @@ def explain_command(place: Place, as_json: bool) -> None:
         newest = store.journal.read(place.thread_id, limit=1, newest=True)
         decisions, seen = decisions_of(store, place.thread_id, _EVENTS)
         older = any(row.revision > seen for row in newest)
-        driver, bound = driver_of(store, place.thread_id), seen if older else None
+        driver, bound = asked_driver(store, place.thread_id), seen if older else None
         explanation = explain(session, decisions, of_newest=bound, driver=driver)
     if as_json:
         print_json(explanation)

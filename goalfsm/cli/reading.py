@@ -10,7 +10,7 @@ import click
 from goalfsm.cli import asking, options, places
 from goalfsm.cli.output import now_ms, print_json
 from goalfsm.cli.showing import status_lines
-from goalfsm.daemon.remote.reading import driver_of
+from goalfsm.daemon.remote.reading import asked_driver, driver_of
 from goalfsm.errors import GoalError
 from goalfsm.goal.model import ACTIVE
 from goalfsm.session import codec
@@ -33,7 +33,7 @@ def status_command(place: Place, as_json: bool) -> None:
     with asking.reading(place) as store:
         session = asking.require_thread(store, place)
         has_program = store.workers.get(place.thread_id) is not None
-        driver = driver_of(store, place.thread_id)
+        driver = asked_driver(store, place.thread_id)
     status = project(session, now_ms(), thread_id=place.thread_id, driver=driver)
     if as_json:
         print_json(status)

@@ -239,7 +239,13 @@ class Composition:
         self.server = (
             None
             if socket is None
-            else Server(self.service, socket, db=db, runs_below=self.processes.identities)
+            else Server(
+                self.service,
+                socket,
+                db=db,
+                runs_below=self.processes.identities,
+                held=self.holds.told,
+            )
         )
         self.taken_over = False
 

@@ -70,6 +70,7 @@ class Situation(NamedTuple):
     stale_aborting: bool = False
     queued: bool = False
     verifying: bool = False
+    accepting: bool = False
     checking: bool = False
     recovering: str | None = None
     retry_at_ms: int | None = None
@@ -138,6 +139,8 @@ def _queued(now: Situation) -> Verdict | None:
 
 
 def _verifying(now: Situation) -> Verdict | None:
+    if now.accepting:
+        return Wait("verification", "a person has to accept or reject the completion claim")
     if now.verifying:
         return Wait("verification", "a completion claim is being verified")
     if now.checking:

@@ -71,6 +71,16 @@ def is_over(session: Session) -> bool:
     return session.run is None and session.host.idle and not session.host.in_run
 
 
+def awaits_person(session: Session) -> bool:
+    """Tell whether nothing but a person's answer to the open claim is waited for."""
+    claim, goal = session.claim, session.goal
+    if claim is None or goal is None or session.run is not None:
+        return False
+    answered = {result.index for result in claim.results}
+    open_kinds = {one.kind for at, one in enumerate(goal.verifiers) if at not in answered}
+    return open_kinds == {"person"}
+
+
 def advances(session: Session) -> bool:
     """Tell whether the thread goes on to its next queued goal by itself now."""
     return bool(session.queue) and session.policy.advance and is_over(session)

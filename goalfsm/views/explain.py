@@ -11,7 +11,7 @@ import msgspec
 from goalfsm.session.continuation import GUARDS, OTHERWISE
 from goalfsm.text import line
 from goalfsm.views.parts import Driver, LastDecision, last_decision, told
-from goalfsm.views.status import activity, hint, takes_up, unattended
+from goalfsm.views.status import standing
 
 if TYPE_CHECKING:
     from goalfsm.session.state import Decision, Session
@@ -77,9 +77,7 @@ def explain(
     they are not of the whole journal, ``of_newest`` says of how many events they are. ``driver`` is
     the process that works on the thread; without it one is taken to.
     """
-    now, advice = activity(session), hint(session)
-    if driver is not None and not driver.alive and (left := unattended(session, driver)):
-        now, advice = left, takes_up(driver)
+    now, advice = standing(session, driver)
     made = last_decision(session)
     chain = () if made is None else chain_of(made.guard)
     words = [f"Now: {now.text}{_because(now.detail)}{_until(now.until_ms)}."]

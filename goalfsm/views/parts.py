@@ -94,6 +94,9 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
     of the thread may run, empty where no program is stored for it; ``nodes`` names the living nodes
     that serve the place, ``free`` is how many more turns they would take. ``alive``: the turn's
     node lives or, where no turn runs, one that serves the place.
+
+    ``answers`` False: it is there, and does not answer. ``held`` says what it keeps turns of the
+    thread from starting for; "" where nothing is known of that.
     """
 
     pid: int | None = None
@@ -105,6 +108,13 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
     place: str = ""
     nodes: tuple[str, ...] | None = None
     free: int = 0
+    answers: bool = True
+    held: str = ""
+
+    @property
+    def works(self) -> bool:
+        """Return whether the process is known to be there and to answer."""
+        return self.alive and self.answers
 
 
 class NextAttempt(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,7 +45,8 @@ def _driven(driver: Driver | None) -> Iterator[tuple[str, str]]:
             yield "place", f"{driver.place}, {_served(driver.nodes, driver.free)}"
     elif driver is not None and driver.alive:
         since = "" if driver.since_ms is None else f", since {moment(driver.since_ms)}"
-        yield "driven by", f"process {driver.pid}{since}"
+        silent = "" if driver.answers else ", which does not answer"
+        yield "driven by", f"process {driver.pid}{since}{silent}"
     elif driver is not None:
         seen = "" if driver.seen_ms is None else f", last seen {moment(driver.seen_ms)}"
         gone = "" if driver.pid is None else f": process {driver.pid} has ended{seen}"

@@ -15,7 +15,7 @@ from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, Goal,
 from goalfsm.session.budgets import Progress, budget_lines, max_continuations, progress
 from goalfsm.session.state import SET_ASIDE_BY
 from goalfsm.session.wake import waits_end
-from goalfsm.session.work import advances
+from goalfsm.session.work import advances, awaits_person
 from goalfsm.text import awaited, line
 from goalfsm.views.parts import (
     BlockedClaims,
@@ -164,13 +164,9 @@ def project(
 
     ``driver`` says which process works on the thread; without it one is taken to.
     """
-    dead = driver is not None and not driver.alive
+    dead = driver is not None and not driver.works
     goal = session.goal if dead else live(session.goal, session.clock, now_ms)
-    now, advice = activity(session), hint(session)
-    if dead and (left := unattended(session, driver)) is not None:
-        now, advice = left, takes_up(driver)
-    elif dead and advances(session):
-        advice = TAKES_NEXT
+    now, advice = standing(session, driver)
     return Status(
         thread_id=thread_id,
         goal=None if goal is None else _with_limit(goal, session),
@@ -259,19 +255,75 @@ def activity(session: Session) -> Activity:
     return _active(session, goal)
 
 
+def standing(session: Session, driver: Driver | None) -> tuple[Activity, str]:
+    """Return what goes on, and the command that takes it on, as the thread's ``driver`` has it.
+
+    Without a driver one is taken to work. What nobody is there to do is not said to be done.
+    """
+    now, advice = activity(session), hint(session)
+    if driver is None:
+        return now, advice
+    if driver.works:
+        return _driven(session, driver, now), advice
+    left = unattended(session, driver) or _left_paused(session, now)
+    if left is not None:
+        return left, takes_up(driver)
+    return now, TAKES_NEXT if advances(session) else advice
+
+
+def _driven(session: Session, driver: Driver, now: Activity) -> Activity:
+    """Return what goes on where an engine works that may keep turns from starting."""
+    if session.run is not None and now.kind in _STOPPED:
+        return _also(now, f"turn {session.run.turn} is still running")
+    if not driver.held or not _is_going(session):
+        return now
+    if session.run is not None:
+        return _also(now, f"no turn follows: {driver.held}")
+    return Activity(kind="unattended", text="suspended", detail=driver.held)
+
+
+_STOPPED: Final = frozenset({"paused", "blocked", "complete"})
+
+
+def _also(now: Activity, words: str) -> Activity:
+    detail = f"{now.detail}; {words}" if now.detail else words
+    return msgspec.structs.replace(now, detail=detail)
+
+
+def _left_paused(session: Session, now: Activity) -> Activity | None:
+    """Return a pause that an engine would end by itself; None where that is not what it is."""
+    goal = session.goal
+    if goal is None or goal.status != PAUSED:
+        return None
+    if goal.resume_at_ms is None and goal.pause_reason != "shutdown":
+        return None
+    left = msgspec.structs.replace(now, until_ms=None)
+    return _also(left, "nobody is there to take it up by itself")
+
+
+def _is_going(session: Session) -> bool:
+    """Tell whether somebody's work is to be done: of an engine, not of a person."""
+    goal = session.goal
+    if goal is None:
+        return False
+    winds_down = goal.status == LIMITED and session.wind_down in {"owed", "running"}
+    return winds_down or (goal.status == ACTIVE and not awaits_person(session))
+
+
 def unattended(session: Session, driver: Driver | None) -> Activity | None:
     """Return what a thread is whose engine is dead; None where it waits for nobody's work."""
     goal = session.goal
-    if goal is None:
-        return None
-    going = goal.status == ACTIVE and not _asks_only_a_person(session, goal)
-    if not going and not (goal.status == LIMITED and session.wind_down in {"owed", "running"}):
+    if goal is None or not _is_going(session):
         return None
     gone = _gone(driver)
     cut_off = f"turn {session.run.turn} was running" if session.run is not None else ""
-    was = cut_off or ("" if goal.status == LIMITED else _active(session, goal).text)
+    was = cut_off or ("" if goal.status == LIMITED else _in_a_line(_active(session, goal)))
     detail = ", ".join(part for part in (gone, was) if part)
     return Activity(kind="unattended", text="nobody works on this", detail=detail)
+
+
+def _in_a_line(now: Activity) -> str:
+    return f"{now.text}: {now.detail}" if now.detail else now.text
 
 
 def takes_up(driver: Driver | None) -> str:
@@ -294,21 +346,14 @@ def _gone(driver: Driver | None) -> str:
     """Return in words who worked on a thread, and why nobody does now."""
     if driver is None or (driver.pid is None and driver.nodes is None):
         return ""
+    if driver.nodes is None and driver.alive:
+        return f"process {driver.pid} does not answer: it is stopped, or hangs"
     if driver.nodes is None:
         return f"process {driver.pid} has ended"
     silent = "" if driver.pid is None else f"node {driver.node} on {driver.host} is silent"
     if driver.nodes:
         return f"{silent}, {' or '.join(driver.nodes)} takes over"
     return ", ".join(part for part in (silent, unserved(driver)) if part)
-
-
-def _asks_only_a_person(session: Session, goal: Goal) -> bool:
-    """Tell whether nothing but a person's answer to the open claim is waited for."""
-    claim = session.claim
-    if claim is None:
-        return False
-    automatic = sum(verifier.kind != "person" for verifier in goal.verifiers)
-    return len(claim.results) >= automatic and _asks_person(goal, claim)
 
 
 def toothless(session: Session) -> tuple[str, ...]:
@@ -358,8 +403,7 @@ def _active(session: Session, goal: Goal) -> Activity:
         detail = f"{_running(session.run)}, which has claimed completion"
         return Activity(kind="running", text="running a turn", detail=detail)
     if claim is not None:
-        answered = f"{len(claim.results)} of {len(goal.verifiers)} verifiers have answered"
-        return Activity(kind="verifying", text="verifying", detail=answered)
+        return _verifying(session, goal, claim)
     if session.run is not None:
         return Activity(kind="running", text="running a turn", detail=_running(session.run))
     attention, retry = session.recovery.attention, session.retry
@@ -369,6 +413,14 @@ def _active(session: Session, goal: Goal) -> Activity:
     if not session.host.idle:
         return Activity(kind="running", text="running a turn")
     return _idle(session, goal)
+
+
+def _verifying(session: Session, goal: Goal, claim: Claim) -> Activity:
+    if awaits_person(session):
+        detail = "a completion claim is to be accepted or rejected"
+        return Activity(kind="waiting", text="waiting on a person", detail=detail)
+    answered = f"{len(claim.results)} of {len(goal.verifiers)} verifiers have answered"
+    return Activity(kind="verifying", text="verifying", detail=answered)
 
 
 def _idle(session: Session, goal: Goal) -> Activity:
@@ -433,6 +485,7 @@ def summary(status: Status) -> str:
 
 
 def _asks_person(goal: Goal, claim: Claim) -> bool:
+    """Tell whether a person's answer counts: also one that comes before a verifier's."""
     answered = {result.index for result in claim.results}
     return any(
         verifier.kind == "person" and index not in answered

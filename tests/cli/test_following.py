@@ -303,6 +303,27 @@ def test_told_to_end_twice_it_ends_at_once() -> None:
     assert _begun().count("b.1") + _begun().count("b.2") == 2
 
 
+def test_an_engine_that_is_stopped_is_not_said_to_work_on_the_goal() -> None:
+    """It is there, and its turn is, and nothing goes on; SIGCONT and all is as before."""
+    program = worker("echo waiting", "while ! [ -f go ]; do sleep 0.05; done", COMPLETE)
+    place = ("--db", "goals.db", "--thread", "a")
+    with terminal("run", "do it", *place, "--", program) as a:
+        a.until("| waiting")
+        assert "running a turn" in goalfsm("status", *place).out
+        a.process.send_signal(signal.SIGSTOP)
+        try:
+            shown = goalfsm("status", *place)
+            why = goalfsm("explain", *place)
+        finally:
+            a.process.send_signal(signal.SIGCONT)
+        gone = f"process {a.process.pid} does not answer"
+        assert f"nobody works on this: {gone}" in shown.out, shown
+        assert gone in why.out
+        assert "turn 1, since" not in shown.out
+        Path("go").touch()
+        assert a.end().status == exits.OK
+
+
 @contextlib.contextmanager
 def terminal_after(before: Terminal, said: str, *words: str) -> Iterator[Terminal]:
     """Start a command when another one has said something."""

@@ -129,13 +129,13 @@ def accepted(stage: Stage) -> Iterator[Row]:
     stage.clock.advance("5m")
     asked = stage.session(THREAD).claim
     assert asked is not None
-    yield stage.row("until the claim", "verifying", most=1)
+    yield stage.row("until the claim", "waiting on a person", most=1)
     stage.steer(THREAD, "Section B is missing.")
     reply = stage.send(THREAD, e.ClaimAccepted(expected_claim=asked.claim_id))
     assert not reply.ok
     stage.clock.advance("5m")
     assert "Section B is missing." in stage.worker.prompts[-1]
-    yield stage.row("the next turn reads it, and claims", "verifying", most=1)
+    yield stage.row("the next turn reads it, and claims", "waiting on a person", most=1)
     stage.accept(THREAD)
     yield stage.row("that one is accepted", "complete", most=0)
 

@@ -104,7 +104,8 @@ STATES: Final = {
             ),
         )
     ),
-    "verifying": State(active(claim=CLAIM)),
+    "verifying": State(active(claim=replace(CLAIM, results=()))),
+    "accepting": State(active(claim=CLAIM)),
     "waiting_timer": waiting(kind="timer", until_ms=NOW_MS + 600_000),
     "waiting_process": waiting(kind="process", pid=815, note="the nightly import"),
     "waiting_person": waiting(kind="person", note="which bank holidays count?"),

@@ -194,3 +194,8 @@ def test_work_goes_on_only_where_no_guard_holds(status: str | None, holding: lis
     names = [guard.name for guard in GUARDS]
     if not isinstance(verdict, Continue) and status == "active":
         assert verdict.guard == min(holding, key=names.index)
+
+
+def test_a_claim_that_waits_for_a_person_alone_is_not_said_to_be_verified() -> None:
+    said = "a person has to accept or reject the completion claim"
+    assert decide(FREE._replace(verifying=True, accepting=True)) == Wait("verification", said)

@@ -27,6 +27,7 @@ def rows(session: Session, driver: Driver | None = None) -> list[tuple[str, str]
     [
         (Driver(pid=7, alive=True, since_ms=NOW_MS), f"process 7, since {AT}"),
         (Driver(pid=7, alive=True), "process 7"),
+        (Driver(pid=7, alive=True, answers=False), "process 7, which does not answer"),
         (Driver(pid=7, seen_ms=NOW_MS), f"nobody: process 7 has ended, last seen {AT}"),
         (Driver(pid=7), "nobody: process 7 has ended"),
         (Driver(), "nobody"),

@@ -22,7 +22,13 @@ from goalfsm.session.state import (
 )
 from goalfsm.views.explain import explain
 from goalfsm.views.parts import Driver
-from goalfsm.views.status import activity, hint, project, status_line, unattended
+from goalfsm.views.status import (
+    activity,
+    hint,
+    project,
+    status_line,
+    unattended,
+)
 from recovery.state import Attention, RecoveryState
 from tests.unit.sessions import (
     ACTIVE,
@@ -289,7 +295,14 @@ def test_a_dead_engine_shows_no_running_turn_and_no_ticking_clock() -> None:
     [
         (active(), "process 41 has ended, continuing"),
         (active(waits=(Wait(kind="event"),)), "process 41 has ended, waiting on an event"),
-        (with_goal(active(claim=CLAIM), verifiers=(COMMAND,)), "process 41 has ended, verifying"),
+        (
+            active(waits=(Wait(kind="person", note="which colour?"),)),
+            "process 41 has ended, waiting on a person: which colour?",
+        ),
+        (
+            with_goal(active(claim=CLAIM), verifiers=(COMMAND,)),
+            "process 41 has ended, verifying: 0 of 1 verifiers have answered",
+        ),
         (
             with_goal(Session(wind_down="owed"), status="budgetLimited", limited_by="tokens"),
             "process 41 has ended",
@@ -352,6 +365,78 @@ def test_thread_that_nodes_would_take_is_attended() -> None:
 def test_what_waits_for_a_person_needs_no_engine(session: Session) -> None:
     assert project(session, NOW_MS, driver=GONE).activity_kind != "unattended"
     assert unattended(session, None) is None
+
+
+def test_what_only_a_person_can_answer_is_not_said_to_be_verified() -> None:
+    asked = with_goal(active(claim=CLAIM), verifiers=(PERSON,))
+    told = project(asked, NOW_MS)
+    assert (told.activity_kind, told.activity) == ("waiting", "waiting on a person")
+    assert told.detail == "a completion claim is to be accepted or rejected"
+    both = with_goal(active(claim=CLAIM), verifiers=(COMMAND, PERSON))
+    assert project(both, NOW_MS).activity == "verifying"
+    checked = replace(CLAIM, results=(VerifierResult(index=0, outcome="passed"),))
+    both = with_goal(active(claim=checked), verifiers=(COMMAND, PERSON))
+    assert project(both, NOW_MS).activity == "waiting on a person"
+
+
+SILENT = Driver(pid=41, alive=True, answers=False)
+
+
+def test_an_engine_that_does_not_answer_is_not_said_to_work() -> None:
+    """It is stopped, or hangs: no time passes that anybody counts."""
+    clock = Clock(goal_id="g", last_ms=NOW_MS - 60_000)
+    told = project(active(run=RUN, clock=clock), NOW_MS, driver=SILENT)
+    assert (told.activity_kind, told.activity) == ("unattended", "nobody works on this")
+    assert told.detail == (
+        "process 41 does not answer: it is stopped, or hangs, turn 3 was running"
+    )
+    assert told.hint == "goalfsm run --thread THREAD"
+    assert told.goal is not None
+    assert told.goal.active_seconds == 0
+
+
+@pytest.mark.parametrize("driver", [GONE, SILENT, Driver()])
+def test_a_pause_that_nobody_ends_by_itself_is_not_said_to_end(driver: Driver) -> None:
+    """A used-up quota, or the end of an engine: somebody has to be there at its time."""
+    quota = with_goal(
+        status="paused", pause_reason="usage_limit", note="limit", resume_at_ms=NOW_MS + 9
+    )
+    told = project(quota, NOW_MS, driver=driver)
+    assert (told.activity, told.until_ms, told.hint) == (
+        "paused (usage_limit)",
+        None,
+        "goalfsm run --thread THREAD",
+    )
+    assert told.detail == "limit; nobody is there to take it up by itself"
+    assert project(quota, NOW_MS).until_ms == NOW_MS + 9
+    left = with_goal(status="paused", pause_reason="shutdown")
+    assert project(left, NOW_MS, driver=driver).hint == "goalfsm run --thread THREAD"
+    asked = with_goal(status="paused", pause_reason="user")
+    assert project(asked, NOW_MS, driver=driver).hint == "goalfsm resume THREAD"
+
+
+HELD = Driver(pid=41, alive=True, held="the store cannot commit")
+
+
+def test_work_that_an_engine_keeps_from_going_on_is_suspended() -> None:
+    told = project(active(), NOW_MS, driver=HELD)
+    assert (told.activity_kind, told.activity) == ("unattended", "suspended")
+    assert told.detail == "the store cannot commit"
+    running = project(active(run=RUN), NOW_MS, driver=HELD)
+    assert running.activity == "running a turn"
+    assert running.detail == "turn 3; no turn follows: the store cannot commit"
+    owed = with_goal(Session(wind_down="owed"), status="budgetLimited", limited_by="tokens")
+    assert project(owed, NOW_MS, driver=HELD).activity == "suspended"
+    for rests in (Session(), with_goal(status="complete"), with_goal(status="blocked")):
+        assert project(rests, NOW_MS, driver=HELD).activity != "suspended"
+
+
+def test_a_stopped_goal_whose_turn_still_runs_says_so() -> None:
+    alive = Driver(pid=41, alive=True)
+    for status, detail in (("complete", ""), ("paused", "somebody asked for it; ")):
+        stopped = with_goal(active(run=RUN), status=status)
+        told = project(stopped, NOW_MS, driver=alive)
+        assert told.detail == f"{detail}turn 3 is still running"
 
 
 def test_a_budget_that_can_never_be_used_up_is_named() -> None:

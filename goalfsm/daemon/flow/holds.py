@@ -21,6 +21,15 @@ ENDING: Final = "ending"
 """What the thread has asked for and wants no more, a verifier or so, is being ended."""
 PROCESSES: Final = "processes"
 """Processes of the thread's last run live and cannot be ended."""
+_TOLD: Final = {
+    OVER: "the engine commits nothing more",
+    OUTAGE: "the store cannot commit",
+    STARTING: "the engine takes over what an earlier one left",
+    SHUTDOWN: "the engine shuts down",
+    HALTED: "a fault was met, or a stop was refused; goalfsm resume takes it up",
+    PROCESSES: "processes of the last turn live and cannot be ended",
+}
+"""What is told of a reason; one that passes by itself within moments is not."""
 
 
 class Holds:
@@ -58,6 +67,11 @@ class Holds:
     def stops(self, thread_id: str) -> bool:
         """Tell whether anything is against a turn of the thread."""
         return bool(self._all) or thread_id in self._of
+
+    def told(self, thread_id: str) -> str:
+        """Return in words what keeps turns of the thread from starting; "" where nothing does."""
+        reasons = self._all | self._of.get(thread_id, set())
+        return "; ".join(words for reason, words in _TOLD.items() if reason in reasons)
 
     def of(self, thread_id: str) -> frozenset[str]:
         """Return the reasons that hold this thread alone."""

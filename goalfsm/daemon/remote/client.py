@@ -138,6 +138,18 @@ def status(db: str | Path, thread_id: str, *, timeout_s: float = TIMEOUT_S) -> S
     raise _refused(answer)
 
 
+def held(place: str, thread_id: str, *, timeout_s: float = TIMEOUT_S) -> str:
+    """Return what the engine at a socket keeps turns of the thread from starting for.
+
+    "" where nothing does. Raises `NoEngine` where it does not answer.
+    """
+    with _Link(place, time.monotonic() + timeout_s) as link:
+        answer = link.ask(wire.Ping(thread_id=thread_id))
+    if isinstance(answer, wire.Pong):
+        return answer.held
+    raise _refused(answer)
+
+
 def follow(
     db: str | Path, thread_id: str, *, succeeds: bool = False, timeout_s: float = TIMEOUT_S
 ) -> Generator[Notice, None, None]:

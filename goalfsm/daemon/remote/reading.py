@@ -7,9 +7,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from goalfsm.session import codec
 from goalfsm.session.events import UsageReported
-from goalfsm.store.rows import Driving
+from goalfsm.store.rows import Driving, Owner
 from goalfsm.views.parts import Driver
 
 if TYPE_CHECKING:
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
     from goalfsm.session.events import Event
     from goalfsm.session.state import Decision
     from goalfsm.store.reading import Reading
-    from goalfsm.store.rows import JournalRow, Owner
+    from goalfsm.store.rows import JournalRow
 
+_ANSWER_S: Final = 1.0
+"""How long an engine that is well may take to answer."""
 _PAGE: Final = 500
 _DECISION_BYTES: Final = 32 * 1024 * 1024
 
@@ -65,6 +69,24 @@ def _of_owner(owner: Owner) -> Driver:
         since_ms=_started_ms(owner, now - up) if alive else None,
         seen_ms=seen,
     )
+
+
+def asked_driver(store: Reading, thread_id: str) -> Driver:
+    """Return the same as `driver_of`; a file's owner that is there is asked whether it works.
+
+    An engine that does not answer is waited for a second.
+    """
+    driver, owner = driver_of(store, thread_id), store.drivers.of(thread_id)
+    if not driver.alive or not isinstance(owner, Owner) or not owner.socket:
+        # Without a socket it is a command, which has the database for a moment.
+        return driver
+    from goalfsm.daemon.remote import client  # noqa: PLC0415  only for an engine that is there
+
+    try:
+        held = client.held(owner.socket, thread_id, timeout_s=_ANSWER_S)
+    except client.NoEngine:
+        return msgspec.structs.replace(driver, answers=False)
+    return msgspec.structs.replace(driver, held=held)
 
 
 def _started_ms(owner: Owner, booted_ms: int) -> int | None:

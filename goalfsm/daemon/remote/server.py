@@ -38,6 +38,7 @@ class Server:
         db: str,
         runs_below: Callable[[], Collection[tuple[int, str]]],
         calls: Callable[[str, Event], Awaitable[ToolResponse]] | None = None,
+        held: Callable[[str], str] = lambda _: "",
     ) -> None:
         """Have ``serving`` answer what comes in at ``place``.
 
@@ -45,13 +46,14 @@ class Server:
         themselves, and returns what the model is told.
 
         Who asks is found out here: a process below this one, or below one of ``runs_below`` (pid
-        and start), is a run's of ``db``.
+        and start), is a run's of ``db``. ``held`` says what keeps a thread's turns from starting.
         """
         self._serving = serving
         self._place = place
         self._db = db
         self._runs_below = runs_below
         self._calls = calls
+        self._held = held
         self._listener = Listener(place, self._do)
 
     async def start(self) -> None:
@@ -79,8 +81,8 @@ class Server:
                 link.say(wire.Told(status=told))
             case wire.Follow():
                 await self._follow(request, link)
-            case wire.Ping():
-                link.say(wire.Pong())
+            case wire.Ping(thread_id=thread_id):
+                link.say(wire.Pong(held=self._held(thread_id)))
             case wire.CallTool() if self._calls is not None:
                 allowed = self._admitted(
                     request.thread_id,

@@ -50,7 +50,12 @@ class Follow(_Request, frozen=True, kw_only=True, tag="follow"):
 
 
 class Ping(_Request, frozen=True, kw_only=True, tag="ping"):
-    """Tell whether the engine is well; answered by `Pong` at once, also while it takes over."""
+    """Tell whether the engine is well; answered by `Pong` at once, also while it takes over.
+
+    With a ``thread_id`` the answer says what keeps turns of that thread from starting.
+    """
+
+    thread_id: str = ""
 
 
 class CallTool(_Request, frozen=True, kw_only=True, tag="tool"):
@@ -92,7 +97,9 @@ class Noticed(_Answer, frozen=True, kw_only=True, tag="notice"):
 
 
 class Pong(_Answer, frozen=True, kw_only=True, tag="pong"):
-    """The engine is well."""
+    """The engine is there; ``held`` is in words why no turn starts, "" where one may."""
+
+    held: str = ""
 
 
 class ToolTold(_Answer, frozen=True, kw_only=True, tag="tool"):

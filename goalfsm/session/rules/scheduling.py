@@ -14,6 +14,7 @@ from goalfsm.session.events import HostChanged
 from goalfsm.session.rules.change import CIRCLE, announce_limit, charge, extend, request, restate
 from goalfsm.session.state import Change, Context, Continuation, Decision, Session
 from goalfsm.session.wake import waiting_on, waits_end
+from goalfsm.session.work import awaits_person
 from recovery import machine as recovery
 from recovery.stale_work import AbortingTurn
 
@@ -33,6 +34,7 @@ def situation(session: Session) -> Situation:
         stale_aborting=session.stale.__class__ is AbortingTurn,
         queued=session.continuation.queued == goal.goal_id,
         verifying=session.claim is not None,
+        accepting=awaits_person(session),
         checking=session.check is not None and not session.waits,
         recovering=_recovering(session),
         retry_at_ms=session.retry.at_ms,
