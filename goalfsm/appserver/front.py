@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
 
-from goalfsm.appserver import goals, protocol
+from goalfsm.appserver import protocol
 from goalfsm.appserver.feed import Feed, goal_notification
 from goalfsm.appserver.protocol import Asked, Params, Refusal
 from goalfsm.appserver.server import Connection, Outgoing, Server, Threads
@@ -111,15 +111,13 @@ class FrontServer(Server):
         """Return what answers a new client; see `Server.connect`."""
         return self.seated(FrontConnection(self, self._engine, peer))
 
-    def find(self, thread_id: str) -> None:
-        """Raise `Refusal` where a thread is unknown, or can have no goal."""
-        if thread_id in self.ephemeral or thread_id not in self.relay.seen:
-            super().find(thread_id)
+    def _is_known(self, thread_id: str) -> bool:
+        return thread_id in self.relay.seen or super()._is_known(thread_id)
 
-    async def learn(self, thread_id: str) -> None:
-        """Ask Codex for a thread that it has not spoken of."""
-        if thread_id not in self.relay.seen and not self.threads.known(thread_id):
-            protocol.check_thread_id(thread_id)
+    async def learn(self, named: str) -> None:
+        """Ask Codex for a thread that it has not spoken of. Raises `Refusal` where it has none."""
+        thread_id = named if self.threads.known(named) else protocol.canonical_id(named)
+        if not self._is_known(thread_id):
             try:
                 await self.relay.upstream.ask("thread/read", {"threadId": thread_id})
             except Refusal:
@@ -238,7 +236,7 @@ class FrontConnection(Connection):
         if method == "initialize":
             self._greet(request)
         elif method.startswith("thread/goal/") and method in protocol.METHODS:
-            await self._server.learn(Params(request.params).required("threadId"))
+            await self._server.learn(Params(request.params, method).required("threadId"))
             await super()._answer(request)
         elif method == "thread/unsubscribe":
             self._unsubscribe(request)
@@ -272,9 +270,8 @@ class FrontConnection(Connection):
         self._relay.forward(self.out, request.id, request.method, params)
 
     async def _set(self, request_id: protocol.Id, thread_id: str, params: Params) -> None:
-        ask = goals.asked(params)
-        if ask.objective is not None and not self._server.threads.adopted(thread_id):
-            self._server.find(thread_id)
+        found = self._server.find(thread_id)
+        if params.text("objective") is not None and not self._server.threads.adopted(found):
             raise Refusal(
                 f"thread {thread_id} was started without goalfsm, so that its model could not say "
                 "when the goal is reached. Hint: /new starts one that can have a goal"

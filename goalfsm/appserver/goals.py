@@ -8,21 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
-from goalfsm.appserver.protocol import ORIGINS, Params, Refusal
+from goalfsm.appserver.protocol import ORIGINS, STATUSES, Params, Refusal, Status
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, Goal, Limits, Origin
 from goalfsm.session import events as e
 from recovery import Kind, classify
 
-Status = Literal["active", "paused", "blocked", "usageLimited", "budgetLimited", "complete"]
-
-STATUSES: Final[tuple[Status, ...]] = (
-    "active",
-    "paused",
-    "blocked",
-    "usageLimited",
-    "budgetLimited",
-    "complete",
-)
 MAX_OBJECTIVE: Final = 4_000
 """Longest objective that a client may set, in characters."""
 _FOUND_OUT: Final = frozenset({"usageLimited", "budgetLimited"})
@@ -44,7 +34,7 @@ _ERRORS: Final[Mapping[Kind, str]] = {
 DEPARTURES: Final = tuple(
     """
 A new objective for a complete goal makes a new goal, which has used nothing.
-A complete goal gets no other status: a new objective or a clear follows it.
+A complete goal gets no other status or budget: a new objective or a clear follows it.
 Only an active goal can be paused or blocked; one that has stopped keeps its status.
 `usageLimited` and `budgetLimited` are found out and cannot be set.
 After a budget is crossed one more turn winds the work down, and its use is counted.
@@ -100,8 +90,11 @@ def events_for(goal: Goal | None, ask: Asked, thread_id: str) -> tuple[e.Command
     if goal is None and ask.objective is None:
         raise Refusal(f"cannot update goal for thread {thread_id}: no goal exists")
     if goal is None or (goal.status == COMPLETE and ask.objective is not None):
-        return _given(ask)
-    if goal.status == COMPLETE and ask.status not in {None, COMPLETE}:
+        return _given(goal, ask)
+    other_budget = ask.tokens not in {None, goal.token_budget} or (
+        ask.lift and goal.token_budget is not None
+    )
+    if goal.status == COMPLETE and (ask.status not in {None, COMPLETE} or other_budget):
         raise Refusal(f"the goal of thread {thread_id} is complete: give it another objective")
     done: list[e.Command] = []
     if ask.objective is not None and ask.objective != goal.objective:
@@ -117,10 +110,11 @@ def events_for(goal: Goal | None, ask: Asked, thread_id: str) -> tuple[e.Command
     return (*done, *_status(goal, ask))
 
 
-def _given(ask: Asked) -> tuple[e.Command, ...]:
+def _given(before: Goal | None, ask: Asked) -> tuple[e.Command, ...]:
+    kept = None if before is None or ask.lift else before.token_budget
     given = e.ObjectiveGiven(
         objective=ask.objective or "",
-        limits=Limits(tokens=ask.tokens),
+        limits=Limits(tokens=ask.tokens or kept),
         paused=ask.status not in {None, ACTIVE},
         origin=ask.origin,
     )

@@ -5,9 +5,10 @@ A message is one JSON object without a ``jsonrpc`` member. Everything here is pu
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 INVALID: Final = -32600
 """The code of every refusal."""
@@ -26,6 +27,24 @@ METHODS: Final = (
 )
 """What may be asked."""
 ORIGINS: Final = ("user", "automatic")
+Status = Literal["active", "paused", "blocked", "usageLimited", "budgetLimited", "complete"]
+STATUSES: Final[tuple[Status, ...]] = (
+    "active",
+    "paused",
+    "blocked",
+    "usageLimited",
+    "budgetLimited",
+    "complete",
+)
+SHAPES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "thread/goal/set": (
+        "ThreadGoalSetParams",
+        ("threadId", "origin", "objective", "status", "tokenBudget"),
+    ),
+    "thread/goal/get": ("ThreadGoalGetParams", ("threadId",)),
+    "thread/goal/clear": ("ThreadGoalClearParams", ("threadId", "origin")),
+}
+"""What the parameters of a method are called, and their names in the order of an array."""
 
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 _GROUPS: Final = (8, 4, 4, 4, 12)
@@ -104,13 +123,45 @@ def check_method(method: str) -> None:
 class Params:
     """The parameters of one request; each read raises `Refusal` where they are wrong."""
 
-    def __init__(self, params: Any) -> None:
-        """Take what came as ``params``."""
+    def __init__(self, params: Any, method: str = "") -> None:
+        """Take what came as ``params`` of a method; of one in `SHAPES`, read all that is known.
+
+        What comes first is wrong first, as for Codex's parser.
+        """
         if params is None:
             raise _invalid("missing field `params`")
-        if not isinstance(params, dict):
-            raise _invalid(f"invalid type: {_found(params)}, expected a map")
-        self._fields: dict[str, Any] = params
+        name, names = SHAPES.get(method, ("", ()))
+        self._fields: dict[str, Any] = {}
+        if isinstance(params, dict):
+            self._fields = params
+            self._read(names)
+        elif isinstance(params, list) and names:
+            self._fields = dict(zip(names, params, strict=False))
+            self._read(names)
+            if (given := len(params)) != (needed := len(names)):
+                elements = "element" if needed == 1 else "elements"
+                of = f"{needed} {elements} in sequence"
+                short = f"struct {name} with {needed} {elements}"
+                raise _invalid(
+                    f"invalid length {given}, expected {short if given < needed else of}"
+                )
+        else:
+            expected = f"struct {name}" if name else "a map"
+            raise _invalid(f"invalid type: {_found(params)}, expected {expected}")
+
+    def _read(self, names: Sequence[str]) -> None:
+        for name in [*self._fields]:
+            match name if name in names else "":
+                case "threadId":
+                    self.required(name)
+                case "objective":
+                    self.text(name)
+                case "tokenBudget":
+                    self.integer(name)
+                case "origin":
+                    self.choice(name, ORIGINS)
+                case "status":
+                    self.choice(name, STATUSES)
 
     def __contains__(self, name: str) -> bool:
         """Tell whether the parameter was given, if only as null."""
@@ -150,10 +201,17 @@ class Params:
         value = self._fields.get(name)
         if value is None:
             return None
+        held = None
+        if isinstance(value, dict):
+            if len(value) != 1:
+                raise _invalid("invalid value: map, expected map with a single key")
+            ((value, held),) = value.items()
         if not isinstance(value, str):
             raise _invalid(f"invalid type: {_found(value)}, expected string or map")
         if value not in choices:
             raise _invalid(_unknown(value, choices))
+        if held is not None:
+            raise _invalid(f"invalid type: {_found(held)}, expected unit")
         return value
 
     def words(self, name: str) -> str:
@@ -168,10 +226,7 @@ class Params:
             if not isinstance(item, dict) or item.get("type") != "text":
                 raise Refusal("only text can be handed to a goal's turn")
             texts.append(Params(item).required("text"))
-        said = "\n".join(texts).strip()
-        if not said:
-            raise Refusal("input must not be empty")
-        return said
+        return "\n".join(texts).strip()
 
     @staticmethod
     def _text(value: Any) -> str:
@@ -180,26 +235,36 @@ class Params:
         return value
 
 
-def check_thread_id(text: str) -> None:
-    """Raise `Refusal` for what is no UUID, in the words of Codex's parser."""
-    if (fault := _uuid_fault(text)) is not None:
+def canonical_id(text: str) -> str:
+    """Return a UUID as threads are named by it.
+
+    Raises `Refusal` for what is none, in the words of Codex's parser.
+    """
+    start, end = 0, len(text)
+    if text.startswith("{") and text.endswith("}"):
+        start, end = 1, end - 1
+    elif text.startswith(_URN):
+        start = len(_URN)
+    if (fault := _uuid_fault(text[start:end], start)) is not None:
         raise Refusal(f"invalid thread id: {fault}")
+    digits = text[start:end].replace("-", "").lower()
+    bounds = itertools.accumulate(_GROUPS, initial=0)
+    return "-".join(digits[begin:end] for begin, end in itertools.pairwise(bounds))
 
 
-def _uuid_fault(text: str) -> str | None:
-    start = len(_URN) if text.startswith(_URN) else 0
-    for at, found in enumerate(text[start:], start + 1):
+def _uuid_fault(text: str, start: int) -> str | None:
+    """Return what is wrong with a UUID that began ``start`` characters before."""
+    for at, found in enumerate(text, start + 1):
         if found != "-" and found not in _HEX:
             return (
                 "invalid character: expected an optional prefix of `urn:uuid:` followed by "
                 f"[0-9a-fA-F-], found `{found}` at {at}"
             )
-    groups = text[start:].split("-")
-    if len(groups) == 1:
-        found_length = len(groups[0])
-        if found_length == _SIMPLE:
+    groups = text.split("-")
+    if len(groups) == 1 and not start:
+        if len(text) == _SIMPLE:
             return None
-        return f"invalid length: expected length {_SIMPLE} for simple format, found {found_length}"
+        return f"invalid length: expected length {_SIMPLE} for simple format, found {len(text)}"
     if len(groups) != len(_GROUPS):
         return f"invalid group count: expected {len(_GROUPS)}, found {len(groups)}"
     for number, (group, length) in enumerate(zip(groups, _GROUPS, strict=True)):

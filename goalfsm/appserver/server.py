@@ -172,14 +172,21 @@ class Server:
         self.ephemeral.add(thread_id)
         return thread_id
 
-    def find(self, thread_id: str) -> None:
-        """Raise `Refusal` where a thread is unknown, or can have no goal."""
+    def find(self, named: str) -> str:
+        """Return the id of the thread that is named.
+
+        Raises `Refusal` where it is unknown, or can have no goal.
+        """
+        # A thread of ours that has a name in place of an id is as good.
+        thread_id = named if self.threads.known(named) else protocol.canonical_id(named)
         if thread_id in self.ephemeral:
             raise Refusal(f"ephemeral thread does not support goals: {thread_id}")
-        # A thread of ours that has a name in place of an id is as good.
-        if not self.threads.known(thread_id):
-            protocol.check_thread_id(thread_id)
+        if not self._is_known(thread_id):
             raise Refusal(f"thread not found: {thread_id}")
+        return thread_id
+
+    def _is_known(self, thread_id: str) -> bool:
+        return self.threads.known(thread_id)
 
 
 class Connection:
@@ -224,7 +231,7 @@ class Connection:
             return
         if not self._initialized:
             raise Refusal("Not initialized")
-        params = Params(given)
+        params = Params(given, method)
         if method == "thread/start":
             self._open(request_id, params)
             return
@@ -233,8 +240,8 @@ class Connection:
             case "thread/resume":
                 await self._resume(request_id, thread_id)
             case "thread/goal/get":
-                self._server.find(thread_id)
-                self._respond(request_id, {"goal": self._shown(thread_id)})
+                found = self._server.find(thread_id)
+                self._respond(request_id, {"goal": self._shown(found)})
             case "thread/goal/set":
                 await self._set(request_id, thread_id, params)
             case "thread/goal/clear":
@@ -274,7 +281,7 @@ class Connection:
         self.out.send(protocol.notification("thread/started", {"thread": opened["thread"]}))
 
     async def _resume(self, request_id: protocol.Id, thread_id: str) -> None:
-        self._server.find(thread_id)
+        thread_id = self._server.find(thread_id)
         feed = await self._server.feed(thread_id)
         async with feed.lock:
             self._respond(request_id, self._described(thread_id, goal := feed.goal))
@@ -285,8 +292,8 @@ class Connection:
             feed.join(self.out)
 
     async def _set(self, request_id: protocol.Id, thread_id: str, params: Params) -> None:
+        thread_id = self._server.find(thread_id)
         ask = goals.asked(params)
-        self._server.find(thread_id)
         feed = await self._joined(thread_id)
         async with feed.lock:
             changed = False
@@ -303,7 +310,7 @@ class Connection:
 
     async def _clear(self, request_id: protocol.Id, thread_id: str, params: Params) -> None:
         origin = goals.origin_of(params)
-        self._server.find(thread_id)
+        thread_id = self._server.find(thread_id)
         feed = await self._joined(thread_id)
         async with feed.lock:
             there = feed.goal is not None
@@ -314,10 +321,11 @@ class Connection:
 
     async def _start_turn(self, request_id: protocol.Id, thread_id: str, params: Params) -> None:
         text, message_id = params.words("input"), params.text("clientUserMessageId")
-        self._server.find(thread_id)
+        thread_id = self._server.find(thread_id)
         feed = await self._joined(thread_id)
         async with feed.lock:
             goal = feed.goal
+            _check_said(text)
             if goal is None or goal.status != "active":
                 raise Refusal(
                     f"a turn belongs to an active goal, and thread {thread_id} has none: "
@@ -332,16 +340,17 @@ class Connection:
     async def _steer(self, request_id: protocol.Id, thread_id: str, params: Params) -> None:
         expected = params.required("expectedTurnId")
         text, message_id = params.words("input"), params.text("clientUserMessageId")
-        self._server.find(thread_id)
+        thread_id = self._server.find(thread_id)
         feed = await self._joined(thread_id)
         async with feed.lock:
             running = _running(feed, expected, "steer")
+            _check_said(text)
             await self._say(thread_id, text, message_id)
             self._respond(request_id, {"turnId": running})
 
     async def _interrupt(self, request_id: protocol.Id, thread_id: str, params: Params) -> None:
         expected = params.required("turnId")
-        self._server.find(thread_id)
+        thread_id = self._server.find(thread_id)
         feed = await self._joined(thread_id)
         async with feed.lock:
             _running(feed, expected, "interrupt")
@@ -384,6 +393,11 @@ class Connection:
 
     def _respond(self, request_id: protocol.Id, result: Mapping[str, Any]) -> None:
         self.out.send(protocol.response(request_id, result))
+
+
+def _check_said(text: str) -> None:
+    if not text:
+        raise Refusal("input must not be empty")
 
 
 def _running(feed: Feed, expected: str, to: str) -> str:

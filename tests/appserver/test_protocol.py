@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from goalfsm.appserver import protocol
-from goalfsm.appserver.goals import asked, origin_of
+from goalfsm.appserver.goals import Asked, asked, origin_of
 from goalfsm.appserver.protocol import Params, Refusal
 
 I64 = "expected i64"
@@ -52,13 +52,26 @@ def test_wrong_parameters_are_refused(params: Any, text: str) -> None:
 )
 def test_what_is_no_thread_id_is_told(given: str, fault: str) -> None:
     with pytest.raises(Refusal, match="invalid thread id") as refused:
-        protocol.check_thread_id(given)
+        protocol.canonical_id(given)
     assert refused.value.message == f"invalid thread id: {fault}"
 
 
-@pytest.mark.parametrize("given", ["0" * 32, "00000000-0000-7000-8000-000000000000"])
-def test_a_thread_id_is_any_uuid(given: str) -> None:
-    protocol.check_thread_id(given)
+@pytest.mark.parametrize(
+    "given",
+    [
+        "00000000000070008000000000000ABC",
+        "00000000-0000-7000-8000-000000000ABC",
+        "{00000000-0000-7000-8000-000000000abc}",
+        "urn:uuid:00000000-0000-7000-8000-000000000abc",
+    ],
+)
+def test_a_thread_id_is_any_uuid_however_it_is_written(given: str) -> None:
+    assert protocol.canonical_id(given) == "00000000-0000-7000-8000-000000000abc"
+
+
+def test_parameters_may_come_in_their_order() -> None:
+    told = Params(["t", "automatic", "Write", None, 5], "thread/goal/set")
+    assert asked(told) == Asked("Write", None, 5, lift=False, origin="system")
 
 
 def test_a_null_is_a_parameter_that_was_not_given_but_for_the_budget() -> None:
@@ -79,7 +92,6 @@ def test_a_null_is_a_parameter_that_was_not_given_but_for_the_budget() -> None:
         ({}, "Invalid request: missing field `input`"),
         ({"input": "x"}, 'Invalid request: invalid type: string "x", expected a sequence'),
         ({"input": [{"type": "image", "url": "x"}]}, "only text can be handed to a goal's turn"),
-        ({"input": [{"type": "text", "text": " "}]}, "input must not be empty"),
         ({"input": [{"type": "text"}]}, "Invalid request: missing field `text`"),
     ],
 )
