@@ -175,7 +175,7 @@ def idle(*, quick: bool) -> Section:
         _run(*_GOALFSM, "set", "books", "balance the ledger", "--db", str(db), "--", "true")
         _run(*_GOALFSM, "pause", "books", "--db", str(db))
         with _daemon(db) as pid:
-            time.sleep(2)  # what a start owes is written by then
+            time.sleep(6)  # what a start owes is written by then
             before, began = _of(pid), time.perf_counter()
             time.sleep(seconds)
             after, took = _of(pid), time.perf_counter() - began

@@ -28,26 +28,28 @@ from goalfsm.session.rules.change import announce_limit, extend
 from goalfsm.session.rules.tallying import tallied
 from goalfsm.session.state import Change, Context, Session, Step
 
-_DECIDES = (
-    e.ObjectiveGiven,
-    e.ResumeRequested,
-    e.EditRequested,
-    e.BudgetChanged,
-    e.PolicyChanged,
-    e.ClaimRejected,
-    e.SteeringReceived,
-    e.WakeRequested,
-    e.TriggerFired,
-    e.CompactionEnded,
-    e.SessionStarted,
-    e.TreeChanged,
-    e.EngineStarted,
-    e.RunInterrupted,
-    e.WaitDeclared,
-    e.ProcessEnded,
-    e.TimerFired,
-    e.VerificationFinished,
-    e.UntilChecked,
+_DECIDES = frozenset(
+    (
+        e.ObjectiveGiven,
+        e.ResumeRequested,
+        e.EditRequested,
+        e.BudgetChanged,
+        e.PolicyChanged,
+        e.ClaimRejected,
+        e.SteeringReceived,
+        e.WakeRequested,
+        e.TriggerFired,
+        e.CompactionEnded,
+        e.SessionStarted,
+        e.TreeChanged,
+        e.EngineStarted,
+        e.RunInterrupted,
+        e.WaitDeclared,
+        e.ProcessEnded,
+        e.TimerFired,
+        e.VerificationFinished,
+        e.UntilChecked,
+    )
 )
 """After these the decision is taken whatever they changed."""
 
@@ -83,7 +85,7 @@ def _decides(before: Session, event: e.Event, change: Change) -> bool:
     if change.skipped:
         return False
     refused = change.reply is not None and not change.reply.ok
-    if not refused and (change.decide or isinstance(event, _DECIDES)):
+    if not refused and (change.decide or type(event) in _DECIDES):
         return True
     # What a decision stopped has been decided: the guard that did it is what is told.
     decided = change.session.decision is not before.decision
@@ -118,6 +120,16 @@ def _stopped(before: Goal | None, after: Goal | None) -> bool:
 
 def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C901, PLR0911, PLR0912, PLR0915  one case an event
     match event:
+        # What every turn says comes first.
+        case e.UsageReported():
+            used = runs.usage_reported(session, event, ctx)
+            return extend(used, overrun.spent_after_completion(used.session))
+        case e.RunDispatched():
+            return host_events.run_dispatched(session, event, ctx)
+        case e.RunFinished():
+            return host_events.run_finished(session, event, ctx)
+        case e.ToolCalled():
+            return runs.fenced(session, event.run_token) or tool_calls.called(session, event, ctx)
         case e.ObjectiveGiven():
             return objective.give(session, event, ctx)
         case e.GoalQueued():
@@ -169,8 +181,6 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
         case e.TimerFired():
             fired = waits.timer_fired(session, ctx)
             return extend(fired, overrun.fallen_due(fired.session, ctx))
-        case e.ToolCalled():
-            return runs.fenced(session, event.run_token) or tool_calls.called(session, event, ctx)
         case e.VerificationFinished():
             return claims.verified(session, event, ctx)
         case e.UntilChecked():
@@ -205,10 +215,6 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
             return lifecycle.lost(session, event, ctx)
         case e.HostChanged():
             return host_events.host_changed(session, event, ctx)
-        case e.RunDispatched():
-            return host_events.run_dispatched(session, event, ctx)
-        case e.RunFinished():
-            return host_events.run_finished(session, event, ctx)
         case e.RunInterrupted():
             return host_events.run_interrupted(session, event, ctx)
         case e.WindDownDelivered():
@@ -217,8 +223,5 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
             return Change(waits.clock_adjusted(session, event))
         case e.DecisionFailed():
             return decision_failed.failed(session, event, ctx)
-        case e.SessionSaved():
+        case e.SessionSaved():  # pragma: no branch - there is no other
             return runs.session_saved(session, event)
-        case e.UsageReported():  # pragma: no branch - there is no other
-            used = runs.usage_reported(session, event, ctx)
-            return extend(used, overrun.spent_after_completion(used.session))
