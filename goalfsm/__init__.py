@@ -9,7 +9,7 @@ needs neither asyncio nor a store. The names are written once, in ``__init__.pyi
 
 from __future__ import annotations
 
-from goalfsm.lazy import exports
+from recovery.lazy import exports
 
 __version__ = "0.1.0"
 

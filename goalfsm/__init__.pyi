@@ -1,4 +1,4 @@
-# The public names, written once: type checkers and goalfsm.lazy read them here.
+# The public names, written once: type checkers and recovery.lazy read them here.
 
 from goalfsm.daemon.engine import Engine as Engine
 from goalfsm.errors import GoalError as GoalError

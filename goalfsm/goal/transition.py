@@ -191,7 +191,8 @@ def _strict(outcome: Plan | Rejection) -> Plan | Rejection:
     return outcome
 
 
-def _plan_set(machine: GoalMachine, goal: Goal | None, request: Set, _now: int) -> Plan:
+def plan_set(machine: GoalMachine, goal: Goal | None, request: Set, _now: int) -> Plan:
+    """Return how a goal that was decided already is stored: nothing can refuse it."""
     next_goal, source = request.next_goal, request.source
     if goal is None or goal.goal_id != next_goal.goal_id:
         _stored(machine, goal, "create" if goal is None else "replace", next_goal)
@@ -281,7 +282,7 @@ def _limit_holds(goal: Goal) -> bool:
 
 _PLANNERS: Final[Mapping[type, Callable[..., Plan | Rejection]]] = MappingProxyType(
     {
-        Set: _plan_set,
+        Set: plan_set,
         Clear: _plan_clear,
         RuntimeAccounting: _plan_accounting,
         AbortPause: _plan_runtime("abort_pause"),

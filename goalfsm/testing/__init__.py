@@ -8,6 +8,6 @@ here is imported on first use, so that a suite that does not use the kit does no
 
 from __future__ import annotations
 
-from goalfsm.lazy import exports
+from recovery.lazy import exports
 
 __getattr__, __dir__, __all__ = exports(globals())

@@ -1,4 +1,4 @@
-# The public names, written once: type checkers and goalfsm.lazy read them here.
+# The public names, written once: type checkers and recovery.lazy read them here.
 
 from goalfsm.diagram.ours.table_rows import TableRow as TableRow
 from goalfsm.testing.checking import check_goals as check_goals

@@ -107,7 +107,7 @@ def test_a_turn_of_ours_is_what_a_host_says_in_eight_events(
     assert waits is not None
     work = None if waits.wind_down else e.GoalWork("continuation", waits.goal_id)
     dispatched = e.RunDispatched(run_id="r", token="t", wind_down=waits.wind_down)
-    ctx = world.next()
+    ctx = world.next()._replace(ids="the-{}".format)  # both sides are given the same
     step, host = handle(session, dispatched, ctx), Host(session, ctx)
     host.dispatch(dispatched, work)
     assert but_for_decisions(step.session) == but_for_decisions(host.session)
@@ -119,7 +119,8 @@ def test_a_turn_of_ours_is_what_a_host_says_in_eight_events(
         session = handle(session, reported, world.next()).session
     run = session.run
     assert run is not None
-    end, ctx = replace(end, run_id="r", message=said, gone=True), world.next()
+    end = replace(end, run_id="r", message=said, gone=True)
+    ctx = world.next()._replace(ids="the-{}".format)
     step, host = handle(session, end, ctx), Host(session, ctx)
     host.end(run, end, None if run.wind_down else work)
     assert but_for_decisions(step.session) == but_for_decisions(host.session)

@@ -137,13 +137,14 @@ def test_the_supervisor_imports_the_standard_library_only() -> None:
     )
     assert checked.stdout.split() == [
         "goalfsm",
-        "goalfsm.lazy",
         "goalfsm.workers",
         "goalfsm.workers.supervisor",
         "goalfsm.workers.supervisor.identity",
         "goalfsm.workers.supervisor.keeper",
         "goalfsm.workers.supervisor.process",
         "goalfsm.workers.supervisor.process_tree",
+        "recovery",
+        "recovery.lazy",
     ]
 
 

@@ -14,7 +14,16 @@ from goalfsm.goal.accounting import Clock, apply_usage, elapsed, tokens_of
 from goalfsm.goal.machine import CALLBACK_PREFIX, FORGET, used_up
 from goalfsm.goal.model import ACTIVE, LIMITED, MAX_COUNT, PAUSED, Goal, Usage
 from goalfsm.goal.rejection import Rejection
-from goalfsm.goal.transition import Plan, Request, ResumeActive, RuntimeAccounting, plan
+from goalfsm.goal.transition import (
+    Plan,
+    Request,
+    ResumeActive,
+    RuntimeAccounting,
+    Set,
+    Source,
+    plan,
+    plan_set,
+)
 from goalfsm.session import prompt_notices as notices
 from goalfsm.session.budgets import max_continuations
 from goalfsm.session.effects import AppendEntry, Effect, EndRun, RunCallback, SendWork
@@ -51,6 +60,11 @@ def request(session: Session, asked: Request, ctx: Context) -> Change | Rejectio
     """Plan ``asked`` and carry it out, or return why not."""
     planned = plan(session.goal, asked, seconds(session, ctx), ctx.machine)
     return planned if isinstance(planned, Rejection) else apply(session, planned, ctx)
+
+
+def store_goal(session: Session, goal: Goal, source: Source, ctx: Context) -> Change:
+    """Store ``goal``, which was decided already, and carry out what that brings."""
+    return apply(session, plan_set(ctx.machine, session.goal, Set(goal, source), ctx.now), ctx)
 
 
 def apply(session: Session, planned: Plan, ctx: Context) -> Change:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, PAUSED, Evidence, Goal
 from goalfsm.goal.rejection import Rejection, advice
-from goalfsm.goal.transition import Fire, Set, mark
+from goalfsm.goal.transition import Fire, mark
 from goalfsm.session.effects import Effect, RunVerifier
 from goalfsm.session.events import ClaimAccepted, ClaimRejected, VerificationFinished
 from goalfsm.session.rules import word
@@ -24,6 +24,7 @@ from goalfsm.session.rules.change import (
     restate,
     resume,
     seconds,
+    store_goal,
 )
 from goalfsm.session.state import (
     Blocking,
@@ -210,8 +211,7 @@ def _accept(session: Session, claim: Claim, ctx: Context, *, by: str) -> Change:
         hint = advice(marked) if by == "person" else marked.hint
         return _refuse(Change(session), marked.code, why, hint)
     goal = explained(marked[0])
-    change = request(session, Set(goal, "command" if by == "person" else "tool"), ctx)
-    assert isinstance(change, Change)  # noqa: S101  a decided goal is always stored
+    change = store_goal(session, goal, "command" if by == "person" else "tool", ctx)
     if goal.status != COMPLETE:  # an embedder's row leads elsewhere first
         reply = Reply(ok=True, code="marked", message=f"the goal is {goal.status}")
         after = replace(change.session, claim=None)
@@ -283,10 +283,9 @@ def claim_blocked(
         return extend(change, Change(session, (), reply))
     if marked.status == ACTIVE:
         session = _counted(session, "the claim changes nothing", _run_id(session))
-    stored = request(
-        session, Set(explained(marked, note=reason or None, blocked_by="model"), "tool"), ctx
+    stored = store_goal(
+        session, explained(marked, note=reason or None, blocked_by="model"), "tool", ctx
     )
-    assert isinstance(stored, Change)  # noqa: S101  a decided goal is always stored
     reply = Reply(ok=True, code="marked", message=f"the goal is {marked.status}")
     return extend(change, stored._replace(reply=reply))
 

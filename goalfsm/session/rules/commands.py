@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from goalfsm.goal.machine import TRIGGERS
 from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED, Goal
 from goalfsm.goal.rejection import Rejection, no_row
-from goalfsm.goal.transition import Clear, Fire, Set
+from goalfsm.goal.transition import Clear, Fire
 from goalfsm.session.events import (
     BlockRequested,
     ClearRequested,
@@ -28,6 +28,7 @@ from goalfsm.session.rules.change import (
     request,
     restate,
     seconds,
+    store_goal,
 )
 from goalfsm.session.rules.status_change import SOURCES, afresh, change_status, refused
 from goalfsm.session.state import (
@@ -109,8 +110,7 @@ def _pause(session: Session, event: PauseRequested, ctx: Context) -> Change:
         note=None,
         updated_at=seconds(session, ctx),
     )
-    change = request(session, Set(goal, source), ctx)
-    assert isinstance(change, Change)  # noqa: S101  a decided goal is always stored
+    change = store_goal(session, goal, source, ctx)
     reply = Reply(ok=True, code="marked", message="the goal stays paused until it is resumed")
     return change._replace(reply=reply)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED
-from goalfsm.goal.transition import RecoveryPause, Set
+from goalfsm.goal.transition import RecoveryPause
 from goalfsm.session.events import DecisionFailed
-from goalfsm.session.rules.change import request, restate, seconds
+from goalfsm.session.rules.change import request, restate, seconds, store_goal
 from goalfsm.session.state import (
     BY_A_FAULT,
     FAULT_CODE,
@@ -48,9 +48,7 @@ def _stopped(session: Session, reason: str, ctx: Context) -> Change:
             note=reason,
             updated_at=seconds(session, ctx),
         )
-        change = request(session, Set(stays, "runtime"), ctx)
-        assert isinstance(change, Change)  # noqa: S101  a decided goal is always stored
-        return change
+        return store_goal(session, stays, "runtime", ctx)
     return Change(session)
 
 

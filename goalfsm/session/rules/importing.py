@@ -9,11 +9,10 @@ from msgspec.structs import replace
 from goalfsm.goal.machine import used_up
 from goalfsm.goal.model import BLOCKED, LIMITED, MAX_COUNT, PAUSED, Goal
 from goalfsm.goal.rejection import Rejection
-from goalfsm.goal.transition import Set
 from goalfsm.goal.validation import create
 from goalfsm.session.events import GoalImported, ObjectiveGiven
 from goalfsm.session.rules import objective
-from goalfsm.session.rules.change import request
+from goalfsm.session.rules.change import store_goal
 from goalfsm.session.rules.status_change import SOURCES, refused
 from goalfsm.session.state import Change, Context, Imported, Reply, Session
 
@@ -51,8 +50,7 @@ def bring(session: Session, event: GoalImported, ctx: Context) -> Change:
         created_at=ctx.now if event.created_at is None else max(0, min(ctx.now, event.created_at)),
     )
     goal = replace(goal, **_standing(goal, event))
-    change = request(session, Set(goal, SOURCES["person"]), ctx)
-    assert isinstance(change, Change)  # noqa: S101  a decided goal is always stored
+    change = store_goal(session, goal, SOURCES["person"], ctx)
     brought = Imported(
         goal_id=goal.goal_id, source=event.source, digest=event.digest, at_ms=ctx.now_ms
     )

@@ -21,7 +21,7 @@ from goalfsm.goal.model import (
     Verifier,
 )
 from goalfsm.goal.rejection import Rejection, no_row
-from goalfsm.goal.transition import Fire, Set, Source
+from goalfsm.goal.transition import Fire, Source
 from goalfsm.goal.validation import check_budget, check_objective, check_text, create
 from goalfsm.session.budgets import max_continuations
 from goalfsm.session.events import BudgetChanged, EditRequested, ObjectiveGiven, PolicyChanged
@@ -35,6 +35,7 @@ from goalfsm.session.rules.change import (
     request,
     restate,
     seconds,
+    store_goal,
 )
 from goalfsm.session.rules.status_change import SOURCES, afresh, change_status, refused
 from goalfsm.session.state import Blocking, Change, Context, Progress, Reply, Session, Steering
@@ -82,8 +83,7 @@ def give(session: Session, event: ObjectiveGiven, ctx: Context) -> Change:
     goal = replace(created, **_limits(limits), **checked)
     if event.paused:
         goal = replace(goal, status=PAUSED, pause_reason="user")
-    change = request(session, Set(goal, SOURCES[event.origin]), ctx)
-    assert isinstance(change, Change)  # noqa: S101  a decided goal is always stored
+    change = store_goal(session, goal, SOURCES[event.origin], ctx)
     reply = Reply(ok=True, code="created", message=f"goal {goal.goal_id} is {goal.status}")
     reply = word.with_unread(reply, word.left_unread(session))
     return change._replace(session=replace(change.session, grant=left), reply=reply)
@@ -191,8 +191,7 @@ def edit(session: Session, event: EditRequested, ctx: Context) -> Change:
         updated_at=seconds(change.session, ctx),
         word=goal.word + is_word,
     )
-    stored = request(change.session, Set(goal, SOURCES[event.origin]), ctx)
-    assert isinstance(stored, Change)  # noqa: S101  a decided goal is always stored
+    stored = store_goal(change.session, goal, SOURCES[event.origin], ctx)
     # What the command that completes the goal finds now is about the goal as it was.
     after = replace(stored.session, blocking=Blocking(), progress=Progress(), check=None)
     if "until" in edited:
@@ -322,8 +321,7 @@ def change_budget(session: Session, event: BudgetChanged, ctx: Context) -> Chang
 
 def _kept_limited(session: Session, goal: Goal, source: Source, ctx: Context) -> Change:
     """Store the budgets of ``goal``, which stays limited until somebody takes it up again."""
-    stored = request(session, Set(replace(goal, updated_at=seconds(session, ctx)), source), ctx)
-    assert isinstance(stored, Change)  # noqa: S101  a decided goal is always stored
+    stored = store_goal(session, replace(goal, updated_at=seconds(session, ctx)), source, ctx)
     reply = Reply(
         ok=True,
         code="budget_changed",
@@ -344,8 +342,7 @@ def _rebudgeted(before: Session, allowed: Change, source: Source, ctx: Context) 
         return change._replace(session=afresh(change.session, "budget_raised"), reply=reply)
     by = used_up(goal) or goal.limited_by
     goal = replace(goal, updated_at=now, limited_by=by if goal.status == LIMITED else None)
-    stored = request(replace(session, goal=before.goal), Set(goal, source), ctx)
-    assert isinstance(stored, Change)  # noqa: S101  a decided goal is always stored
+    stored = store_goal(replace(session, goal=before.goal), goal, source, ctx)
     reply = Reply(ok=True, code="budget_changed", message="the budget is changed")
     if goal.status == LIMITED:
         reply = Reply(

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from goalfsm.goal.model import Origin, Status
 from goalfsm.goal.rejection import Rejection, advice
-from goalfsm.goal.transition import Set, Source, mark
+from goalfsm.goal.transition import Source, mark
 from goalfsm.session.prompt_notices import NoticeKind
-from goalfsm.session.rules.change import charge, explained, extend, notify, request, seconds
+from goalfsm.session.rules.change import charge, explained, extend, notify, seconds, store_goal
 from goalfsm.session.state import Blocking, Change, Context, Progress, Reply, Session
 
 SOURCES: dict[Origin, Source] = {"person": "command", "model": "tool", "system": "runtime"}
@@ -42,8 +42,7 @@ def change_status(
     goal, code = marked
     if code == "marked":
         goal = explained(goal, **fields)
-    after = request(session, Set(goal, source), ctx)
-    assert isinstance(after, Change)  # noqa: S101  a decided goal is always stored
+    after = store_goal(session, goal, source, ctx)
     reply = Reply(ok=True, code=code, message=f"the goal is {goal.status}")
     return extend(change, after)._replace(reply=reply)
 

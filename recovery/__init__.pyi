@@ -1,0 +1,32 @@
+# The public names, written once: type checkers and recovery.lazy read them here.
+
+from recovery.failures import Failure as Failure
+from recovery.failures import Kind as Kind
+from recovery.failures import Rule as Rule
+from recovery.failures import Source as Source
+from recovery.failures import Why as Why
+from recovery.failures import assistant_overflow as assistant_overflow
+from recovery.failures import classify as classify
+from recovery.failures import only_error as only_error
+from recovery.failures.rules import RULES as RULES
+from recovery.failures.table import Classifier as Classifier
+from recovery.failures.table import load_rules as load_rules
+from recovery.machine import PHASE_TRANSITIONS as PHASE_TRANSITIONS
+from recovery.machine import PHASES as PHASES
+from recovery.retry import GiveUp as GiveUp
+from recovery.retry import Retry as Retry
+from recovery.retry import RetryPolicy as RetryPolicy
+from recovery.retry import next_attempt as next_attempt
+from recovery.stale_work import IDLE as IDLE
+from recovery.stale_work import LIFECYCLE as LIFECYCLE
+from recovery.stale_work import Plan as Plan
+from recovery.stale_work import Reduction as Reduction
+from recovery.stale_work import reduce as reduce
+from recovery.state import CALM as CALM
+from recovery.state import Attention as Attention
+from recovery.state import Counters as Counters
+from recovery.state import Fault as Fault
+from recovery.state import Noop as Noop
+from recovery.state import Pause as Pause
+from recovery.state import Pending as Pending
+from recovery.state import RecoveryState as RecoveryState
