@@ -159,7 +159,7 @@ class Composition:
             over=self.over,
             ended_by=lambda: self.error,
         )
-        self.rows = InboxRows(store.inbox, self.service.take_row, report)
+        self.rows = InboxRows(store.inbox, self.service.take_row, report, db=db)
         self.upkeep = Upkeep(
             store, self.pump, self.clock, self.threads, self.rows, self.wakeups, self.scheduler
         )

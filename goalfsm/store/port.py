@@ -67,6 +67,7 @@ from goalfsm.store.rows import (
 )
 
 __all__ = [
+    "BUSY_MS",
     "EXPIRY_MS",
     "KEPT_BYTES",
     "KEPT_TRANSCRIPTS",
@@ -113,6 +114,8 @@ __all__ = [
     "WorkerConfigs",
 ]
 
+BUSY_MS: Final = 2_000
+"""How long a handle waits for another process's lock, unless it is told otherwise."""
 EXPIRY_MS: Final = 10_000
 """How long a living owner may be silent before another process may take its place."""
 

@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from goalfsm.errors import Fenced, StoreClosed, StoreError
+from goalfsm.errors import Busy, Fenced, StoreClosed, StoreError
 from goalfsm.store.port import Checkpointer, Commit, Done, Outcome, Store
 
 BATCH: Final = 64
@@ -32,6 +32,12 @@ TURN_S: Final = 0.005
 
 LINGER_S: Final = 0.05
 """How long a mark waits for a commit to ride with."""
+
+LOCKED_S: Final = 0.01
+"""How long it takes to the next try while another process holds the store's lock."""
+
+PATIENCE_S: Final = 0.3
+"""How long such tries go on before whoever waits is told: others hold a lock for a commit."""
 
 RETRY_S: Final = 1.0
 """How long marks wait that the store did not take, when no commit comes along first."""
@@ -97,6 +103,8 @@ class Pump:
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
         self._linger: asyncio.TimerHandle | None = None
+        self._locked_at: float | None = None
+        """Since when another process has held the lock."""
         checkpointer = store.checkpointer() if background else None
         self._log = _LogKeeper(self, checkpointer, checkpoint_frames)
 
@@ -115,8 +123,9 @@ class Pump:
         try:
             outcomes = self._store.commit((commit,))
         except Exception as error:  # noqa: BLE001 - whoever waits must learn of a defect, too
-            self._failed(error, (future,), [])
+            self._failed(error, (commit,), (future,), [])
             return future
+        self._locked_at = None
         future.set_result(outcomes[0])
         stats = self.stats
         stats.events += 1
@@ -266,11 +275,11 @@ class Pump:
         try:
             outcomes = self._store.commit(commits, done=marks)
         except Exception as error:  # noqa: BLE001 - whoever waits must learn of a defect, too
-            self._failed(error, futures, marks)
+            self._failed(error, commits, futures, marks)
             if marks:
                 self._settle()
             return
-        self._put_off = False
+        self._put_off, self._locked_at = False, None
         for future, outcome in zip(futures, outcomes, strict=True):
             if not future.done():
                 future.set_result(outcome)
@@ -283,12 +292,39 @@ class Pump:
         if stats.batches % self._look_every == 0:
             self._log.look()
 
+    def _try_again(
+        self,
+        commits: Sequence[Commit],
+        futures: Sequence[asyncio.Future[Outcome]],
+        marks: list[Done],
+    ) -> bool:
+        """Put back what met another's lock and try soon; False when that has lasted long enough.
+
+        The loop does not wait for the lock: what a person says meanwhile is heard.
+        """
+        now = self._loop.time()
+        if self._locked_at is None:
+            self._locked_at = now
+        if not commits or now - self._locked_at >= PATIENCE_S:
+            return False
+        self._marks = marks + self._marks
+        self._waiting.appendleft(list(zip(commits, futures, strict=True)))
+        self._idle.clear()
+        if not self._scheduled:
+            self._scheduled = True
+            self._seen = 0
+            self._loop.call_later(LOCKED_S, self._flush)
+        return True
+
     def _failed(
         self,
         error: Exception,
+        commits: Sequence[Commit],
         futures: Sequence[asyncio.Future[Outcome]],
         marks: list[Done],
     ) -> None:
+        if isinstance(error, Busy) and self._try_again(commits, futures, marks):
+            return
         for future in futures:
             if not future.done():
                 future.set_exception(_own(error))

@@ -9,6 +9,7 @@ import structlog
 from goalfsm.daemon.flow.authority import of_a_row, sealed
 from goalfsm.daemon.flow.decide import single
 from goalfsm.daemon.flow.envelopes import Envelope
+from goalfsm.daemon.flow.stops import move_into
 from goalfsm.errors import GoalError
 from goalfsm.session import codec
 
@@ -31,9 +32,15 @@ class InboxRows:
     """Decides each row once, in the order in which they came."""
 
     def __init__(
-        self, rows: Rows, take: Callable[[str, Envelope, Event], None], report: Report
+        self,
+        rows: Rows,
+        take: Callable[[str, Envelope, Event], None],
+        report: Report,
+        *,
+        db: str = "",
     ) -> None:
-        """Read ``rows``; have them decided by ``take(thread_id, envelope, event)``."""
+        """Read ``rows`` of ``db``; have them decided by ``take(thread_id, envelope, event)``."""
+        self._db = db
         self._rows = rows
         self._decide = take
         self._report = report
@@ -41,6 +48,7 @@ class InboxRows:
 
     def take(self) -> None:
         """Decide what has come since the last time. Raises `StoreError` where it cannot be read."""
+        move_into(self._rows, self._db)
         while True:
             rows = self._rows.pending(after=self._seen, limit=PAGE)
             for row in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Generator, Mapping
@@ -12,15 +13,23 @@ import msgspec
 
 from goalfsm.daemon.flow.authority import admitted_here, is_recordable
 from goalfsm.daemon.flow.notices import Ended, Notice
+from goalfsm.daemon.flow.stops import leave
 from goalfsm.daemon.remote import wire
-from goalfsm.errors import GoalError, StoreUnavailable
+from goalfsm.errors import (
+    Busy,
+    CannotWrite,
+    DiskFull,
+    GoalError,
+    NoDatabase,
+    StoreUnavailable,
+)
 from goalfsm.session import codec
-from goalfsm.session.events import GIVING, Event, ToolCalled
+from goalfsm.session.events import GIVING, ClearRequested, Event, PauseRequested, ToolCalled
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply
 from goalfsm.session.tools import CREATE_GOAL
 from goalfsm.store.owner import is_alive
-from goalfsm.store.port import Held, Owner, Store
+from goalfsm.store.port import BUSY_MS, Held, Owner, Store
 
 if TYPE_CHECKING:
     from goalfsm.views.status import Status
@@ -29,6 +38,8 @@ if TYPE_CHECKING:
 TIMEOUT_S: Final = 5.0
 """How long an engine may take to answer before it counts as silent."""
 
+_STOP_BUSY_MS: Final = 100
+"""How long a stop waits for another process's lock before it is kept elsewhere."""
 _RECORDED_S: Final = 2.5
 _POLL_S: Final = 0.05
 _GONE: Final = frozenset({"store_closed", "fenced"})
@@ -60,18 +71,44 @@ def request(
     By the engine that serves ``db``; where it is silent the event is recorded for it, and the
     reply's code is ``recorded``; where there is none it is decided here, and a later engine goes
     on from there. Sending the same ``event_id`` again is harmless. Raises GoalError when nothing
-    was written: also where what is asked for is not this process's to ask for.
+    was written: also where what is asked for is not this process's to ask for. A pause or a clear
+    that no engine answers and no database takes is kept beside it, and the reply's code is
+    ``suspended``.
     """
-    from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415 - an embedder may have another
+    if not isinstance(event, PauseRequested | ClearRequested):
+        return _request(db, thread_id, event, event_id, policy, timeout_s, BUSY_MS)
+    try:
+        return _request(db, thread_id, event, event_id, policy, timeout_s, _STOP_BUSY_MS)
+    except (Busy, CannotWrite, DiskFull, StoreUnavailable) as error:
+        allowed = admitted_here(event, db)
+        at_ms = time.time_ns() // 1_000_000
+        stop = codec.encode_event(allowed)
+        leave(os.fspath(db), thread_id, event_id, at_ms=at_ms, event=stop)
+        return Reply(
+            ok=True,
+            code="suspended",
+            message=f"no turn follows; the database cannot be written now ({error.message}), "
+            "and whoever writes it next records this first",
+        )
 
+
+def _request(
+    db: str | Path,
+    thread_id: str,
+    event: Event,
+    event_id: str,
+    policy: Policy | None,
+    timeout_s: float,
+    busy_ms: int,
+) -> Reply:
     starts = isinstance(event, (*GIVING, ToolCalled))
     creates = isinstance(event, GIVING) or (
         isinstance(event, ToolCalled) and event.name == CREATE_GOAL.name
     )
     # What could make a file is looked at before; else whoever decides it finds out who asks.
     allowed = admitted_here(event, db) if creates else None
-    store = SqliteStore.open(Path(db), create=creates)
-    try:
+    with _Opened(Path(db), busy_ms, create=creates) as opened:
+        store = opened.to_read()
         deadline = time.monotonic() + timeout_s
         while True:
             if not starts and not _is_known(store, thread_id):
@@ -85,7 +122,7 @@ def request(
                     continue
                 if reply is None:
                     allowed = allowed or admitted_here(event, db)
-                    reply = _record(store, owner, thread_id, event, event_id)
+                    reply = _record(opened.to_write(), owner, thread_id, event, event_id)
                 if reply is not None:
                     return reply
                 continue
@@ -93,18 +130,57 @@ def request(
             from goalfsm.daemon.remote import offline  # noqa: PLC0415
 
             allowed = allowed or admitted_here(event, db)
-            answer = offline.apply(store, thread_id, allowed, event_id, policy)
+            answer = offline.apply(opened.to_write(), thread_id, allowed, event_id, policy)
             if not isinstance(answer, Held):
                 return answer
             # Somebody took it meanwhile: another command like this one, or an engine that starts.
-            if time.monotonic() >= deadline:
+            impatient = answer.locked and busy_ms < BUSY_MS
+            if impatient or time.monotonic() >= deadline:
                 raise StoreUnavailable(
                     "the database stays locked",
                     hint="Try again in a moment; goalfsm doctor names the owner.",
                 )
             time.sleep(_POLL_S)
-    finally:
-        store.close()
+
+
+class _Opened:
+    """A database that is read first: most commands are answered by an engine, and write nothing."""
+
+    def __init__(self, path: Path, busy_ms: int, *, create: bool) -> None:
+        self._path = path
+        self._busy_ms = busy_ms
+        self._create = create
+        self._reads: Store | None = None
+        self._writes: Store | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for store in (self._reads, self._writes):
+            if store is not None:
+                store.close()
+
+    def to_read(self) -> Store:
+        """Return what to read: where there is no database yet and one may be made, the new one."""
+        from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415 - an embedder may have another
+
+        try:
+            self._reads = SqliteStore.open(self._path, read_only=True, busy_ms=self._busy_ms)
+        except NoDatabase:
+            if not self._create:
+                raise
+            return self.to_write()
+        return self._reads
+
+    def to_write(self) -> Store:
+        """Return what may be written."""
+        from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415 - as above
+
+        if self._writes is None:
+            path, create = self._path, self._create
+            self._writes = SqliteStore.open(path, create=create, busy_ms=self._busy_ms)
+        return self._writes
 
 
 def call_own(

@@ -7,11 +7,13 @@ more when that owner was last seen.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.daemon.flow.authority import of_a_row, sealed
 from goalfsm.daemon.flow.decide import ACCEPTED, NEED_ENGINE, decode_reply, failure_of, prepare
 from goalfsm.daemon.flow.ports import Undecided
+from goalfsm.daemon.flow.stops import move_into
 from goalfsm.daemon.host.clock import SystemClock, SystemEntropy
 from goalfsm.daemon.host.zones import zone
 from goalfsm.errors import GoalError, OutcomeUnknown, StoreUnavailable
@@ -41,6 +43,8 @@ def apply(
     if isinstance(claimed, Held):
         return claimed
     try:
+        if isinstance(path := getattr(store, "path", None), Path):
+            move_into(store.inbox, str(path))
         rows = store.inbox.pending()
         _say_lost(store, claimed.previous, {thread_id, *(row.thread_id for row in rows)}, policy)
         for row in rows:

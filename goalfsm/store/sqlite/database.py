@@ -28,6 +28,7 @@ from goalfsm.errors import (
     StoreError,
     StoreUnavailable,
 )
+from goalfsm.store.port import BUSY_MS
 from goalfsm.store.sqlite import locks
 from goalfsm.store.sqlite.failures import translated, translated_at_commit
 from goalfsm.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS, Migration, migrate
@@ -36,7 +37,6 @@ from goalfsm.store.sqlite.place import Place, Stamp, refuse_read_only, resolve, 
 T = TypeVar("T")
 Row = tuple[Any, ...]
 
-BUSY_MS: Final = 2_000
 """How long a statement waits for another process's lock."""
 
 _RETRY_S: Final = 0.005
@@ -297,6 +297,12 @@ class Database:
         if db is not None:
             shut(db)
             self._place.close()
+
+    def wait_for_locks(self, busy_ms: int) -> None:
+        """Wait so long for another process's lock from now on."""
+        self.settings.busy_ms = busy_ms
+        db = self.connection()
+        db.set_busy_timeout(busy_ms)
 
     def lock_file(self) -> bool:
         """Keep other processes from owning the file by another name; False when one does."""

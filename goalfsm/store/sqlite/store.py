@@ -12,7 +12,8 @@ import apsw
 from goalfsm.errors import Busy, CannotWrite
 from goalfsm.store.drivers import OwnerDrives
 from goalfsm.store.owner import is_alive as process_is_alive
-from goalfsm.store.sqlite.database import BUSY_MS, MEMORY, Database, Settings
+from goalfsm.store.port import BUSY_MS
+from goalfsm.store.sqlite.database import MEMORY, Database, Settings
 from goalfsm.store.sqlite.journal import SqliteHistory, SqliteJournal, SqliteTranscripts
 from goalfsm.store.sqlite.lease import SqliteLease, lives
 from goalfsm.store.sqlite.migrations import MIGRATIONS, Migration
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from goalfsm.store.sqlite.writing import Writing
 
 # The newest row of each table stays, so that a sequence number is never given out twice.
+_LOOP_BUSY_MS: Final = 20
 _PRUNE: Final = (
     """DELETE FROM inbox WHERE revision IS NOT NULL AND at_ms < ?
        AND seq < (SELECT max(seq) FROM inbox)""",
@@ -145,9 +147,14 @@ class SqliteStore:
         return self._database.write(work)
 
     def checkpointer(self) -> Checkpointer | None:
-        """Return a checkpointer; from then on this handle runs none itself."""
+        """Return a checkpointer; from then on this handle runs none itself.
+
+        It is in the hands of a loop then, which must not stand still for another's lock: it waits
+        for one no longer than a commit may take, and whoever commits tries again.
+        """
         if self._database.read_only or self._database.in_memory:
             return None
+        self._database.wait_for_locks(_LOOP_BUSY_MS)
         return self._written().checkpointer()
 
     def release_reserve(self) -> bool:
