@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
@@ -26,6 +27,7 @@ from goalfsm.daemon.guards.upkeep import Upkeep
 from goalfsm.daemon.host.clock import Clock, IdSource
 from goalfsm.daemon.host.platform import Platform
 from goalfsm.daemon.host.tasks import Tasks
+from goalfsm.daemon.remote import trouble
 from goalfsm.daemon.remote.run_socket import RunSockets
 from goalfsm.daemon.remote.server import Server
 from goalfsm.daemon.service import Service
@@ -50,6 +52,7 @@ from goalfsm.session.policy import Policy
 from goalfsm.session.work import queued
 from goalfsm.store.owner import last_seen_ms
 from goalfsm.store.pump import Pump
+from goalfsm.views.status import suspended_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,7 +101,7 @@ class Composition:
         self.ids = IdSource(platform.entropy)
         self.pump = Pump(store)
         self.processes = Processes(db)
-        self.subscriptions = Subscriptions(self.clock)
+        self.subscriptions = Subscriptions(self.clock, self._suspended)
         report = self.subscriptions.report
         self.threads = Threads(
             store,
@@ -137,7 +140,13 @@ class Composition:
             self.threads, self.effects, self.runs, self.scheduler, self.wakeups, self.subscriptions
         )
         self.outage = StoreOutage(
-            store, self.threads, self.holds, self.subscriptions, spawn, self.give_up
+            store,
+            self.threads,
+            self.holds,
+            self.subscriptions,
+            spawn,
+            self.give_up,
+            partial(trouble.show, "" if socket is None else str(socket)),
         )
         self.quarantine = Quarantine(
             self.threads,
@@ -158,6 +167,7 @@ class Composition:
             store.journal,
             over=self.over,
             ended_by=lambda: self.error,
+            suspended=self._suspended,
         )
         self.rows = InboxRows(store.inbox, self.service.take_row, report, db=db)
         self.upkeep = Upkeep(
@@ -244,7 +254,7 @@ class Composition:
                 socket,
                 db=db,
                 runs_below=self.processes.identities,
-                held=self.holds.told,
+                held=self._told,
             )
         )
         self.taken_over = False
@@ -299,6 +309,13 @@ class Composition:
 
     def _look(self, thread_id: str) -> None:
         self.quiescence.look(thread_id)
+
+    def _told(self, thread_id: str) -> str:
+        """Return in words what keeps turns of the thread from starting."""
+        return suspended_by(self._suspended()) or self.holds.told(thread_id)
+
+    def _suspended(self) -> str:
+        return "" if self.outage.present is None else self.outage.present.code
 
     def _mark(self, key: str) -> None:
         if not self.over.is_set():

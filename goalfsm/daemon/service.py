@@ -15,7 +15,7 @@ from goalfsm.errors import StoreClosed, StoreError
 from goalfsm.session import events as e
 from goalfsm.session.codec import CodecError
 from goalfsm.session.state import Reply
-from goalfsm.views.status import project
+from goalfsm.views.status import project, suspended_by
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -58,8 +58,13 @@ class Service:
         *,
         over: asyncio.Event,
         ended_by: Callable[[], StoreError | None],
+        suspended: Callable[[], str] = str,
     ) -> None:
-        """Refuse everything once ``over`` is set, with what ``ended_by`` says."""
+        """Refuse everything once ``over`` is set, with what ``ended_by`` says.
+
+        ``suspended`` returns the code of what keeps the store from committing, "" of nothing.
+        """
+        self._suspended = suspended
         self._threads = threads
         self._holds = holds
         self._subscriptions = subscriptions
@@ -187,7 +192,9 @@ class Service:
 
     def status(self, thread_id: str) -> Status:
         """Return the thread as every surface shows it."""
-        return project(self.session(thread_id), self._clock.now_ms(), thread_id=thread_id)
+        session, now_ms = self.session(thread_id), self._clock.now_ms()
+        held = suspended_by(self._suspended())
+        return project(session, now_ms, thread_id=thread_id, held=held)
 
     def check_open(self) -> None:
         """Raise what has ended the engine."""

@@ -57,6 +57,8 @@ def chip(status: Status, now_ms: int) -> Chip:
     words = [status.activity]
     if status.run is not None:
         words = [f"turn {status.run.turn}"]
+        if status.driver is not None and status.driver.held:
+            words.append("suspended")
     if status.until_ms is not None and status.until_ms > now_ms:
         words.append(f"{duration((status.until_ms - now_ms) / 1000)} to go")
     if status.activity_kind != "complete" and (used := _fullest(status)):

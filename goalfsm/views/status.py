@@ -134,6 +134,11 @@ TAKES_NEXT: Final = "goalfsm run --advance --thread THREAD"
 _SERVES: Final = "goalfsm node DATABASE --places {}"
 _STORES: Final = "goalfsm set --thread THREAD -- PROGRAM ARGS"
 NO_GOAL: Final = Activity(kind="none", text="no goal")
+_SUSPENDED: Final = {
+    "disk_full": "the disk is full; work goes on by itself when there is space",
+    "busy": "another process holds the database's lock; work goes on by itself when it lets go",
+    "cannot_write": "the disk or the file is read-only; work goes on by itself when it is not",
+}
 _WHY_PAUSED: Final = {
     "user": "somebody asked for it",
     "interrupt": "the running turn was interrupted",
@@ -158,15 +163,21 @@ _RAISE: Final = {
 
 
 def project(
-    session: Session, now_ms: int, *, thread_id: str = "", driver: Driver | None = None
+    session: Session,
+    now_ms: int,
+    *,
+    thread_id: str = "",
+    driver: Driver | None = None,
+    held: str = "",
 ) -> Status:
     """Return everything that a surface may show of ``session`` at ``now_ms``.
 
-    ``driver`` says which process works on the thread; without it one is taken to.
+    ``driver`` says which process works on the thread; without it one is taken to, but for what
+    ``held`` says that it is kept from.
     """
     dead = driver is not None and not driver.works
     goal = session.goal if dead else live(session.goal, session.clock, now_ms)
-    now, advice = standing(session, driver)
+    now, advice = standing(session, driver, held)
     return Status(
         thread_id=thread_id,
         goal=None if goal is None else _with_limit(goal, session),
@@ -255,31 +266,36 @@ def activity(session: Session) -> Activity:
     return _active(session, goal)
 
 
-def standing(session: Session, driver: Driver | None) -> tuple[Activity, str]:
+def standing(session: Session, driver: Driver | None, held: str = "") -> tuple[Activity, str]:
     """Return what goes on, and the command that takes it on, as the thread's ``driver`` has it.
 
-    Without a driver one is taken to work. What nobody is there to do is not said to be done.
+    Without a driver one is taken to work, but for what ``held`` says that it is kept from. What nobody is there to do is not said to be done.
     """
     now, advice = activity(session), hint(session)
     if driver is None:
-        return now, advice
+        return _driven(session, held, now) if held else now, advice
     if driver.works:
-        return _driven(session, driver, now), advice
+        return _driven(session, held or driver.held, now), advice
     left = unattended(session, driver) or _left_paused(session, now)
     if left is not None:
         return left, takes_up(driver)
     return now, TAKES_NEXT if advances(session) else advice
 
 
-def _driven(session: Session, driver: Driver, now: Activity) -> Activity:
-    """Return what goes on where an engine works that may keep turns from starting."""
+def suspended_by(code: str) -> str:
+    """Return what keeps an engine from writing, by the code of the error; "" for none."""
+    return _SUSPENDED.get(code, "the disk fails; goalfsm doctor looks at it") if code else ""
+
+
+def _driven(session: Session, held: str, now: Activity) -> Activity:
+    """Return what goes on where an engine works; ``held`` says why it keeps turns from starting."""
     if session.run is not None and now.kind in _STOPPED:
         return _also(now, f"turn {session.run.turn} is still running")
-    if not driver.held or not _is_going(session):
+    if not held or not _is_going(session):
         return now
     if session.run is not None:
-        return _also(now, f"no turn follows: {driver.held}")
-    return Activity(kind="unattended", text="suspended", detail=driver.held)
+        return _also(now, f"no turn follows, suspended: {held}")
+    return Activity(kind="unattended", text="suspended", detail=held)
 
 
 _STOPPED: Final = frozenset({"paused", "blocked", "complete"})

@@ -27,6 +27,7 @@ from goalfsm.views.status import (
     hint,
     project,
     status_line,
+    suspended_by,
     unattended,
 )
 from recovery.state import Attention, RecoveryState
@@ -424,7 +425,7 @@ def test_work_that_an_engine_keeps_from_going_on_is_suspended() -> None:
     assert told.detail == "the store cannot commit"
     running = project(active(run=RUN), NOW_MS, driver=HELD)
     assert running.activity == "running a turn"
-    assert running.detail == "turn 3; no turn follows: the store cannot commit"
+    assert running.detail == "turn 3; no turn follows, suspended: the store cannot commit"
     owed = with_goal(Session(wind_down="owed"), status="budgetLimited", limited_by="tokens")
     assert project(owed, NOW_MS, driver=HELD).activity == "suspended"
     for rests in (Session(), with_goal(status="complete"), with_goal(status="blocked")):
@@ -462,3 +463,42 @@ def test_a_budget_that_can_never_be_used_up_is_named() -> None:
 def test_a_claim_that_was_set_aside_is_named(text: str, told: str) -> None:
     aside = SetAside(claim_id="c", by="message", text=text, at_ms=1)
     assert project(Session(set_aside=aside), NOW_MS).set_aside == told
+
+
+# What keeps its engine from writing.
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("disk_full", "the disk is full"),
+        ("busy", "another process holds the database's lock"),
+        ("cannot_write", "the disk or the file is read-only"),
+        ("store_unavailable", "the disk fails"),
+    ],
+)
+def test_a_suspended_engine_is_said_with_what_suspends_it(code: str, why: str) -> None:
+    held = suspended_by(code)
+    assert held.startswith(why)
+    driver = Driver(pid=41, alive=True, held=held)
+    for told in (
+        project(active(), NOW_MS, driver=driver),
+        project(active(), NOW_MS, held=held),
+        explain(active(), driver=driver),
+    ):
+        assert (told.activity, told.detail) == ("suspended", held)
+    running = project(active(run=RUN), NOW_MS, held=held)
+    assert running.detail == f"turn 3; no turn follows, suspended: {held}"
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        Session(),
+        with_goal(status="paused", pause_reason="user"),
+        with_goal(active(claim=CLAIM), verifiers=(PERSON,)),
+    ],
+)
+def test_what_does_not_go_on_is_not_suspended(session: Session) -> None:
+    assert project(session, NOW_MS, held="a reason") == project(session, NOW_MS)
+    assert suspended_by("") == ""

@@ -18,6 +18,7 @@ from goalfsm.errors import (
     StoreClosed,
     StoreError,
 )
+from goalfsm.views.status import suspended_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,8 +50,13 @@ class StoreOutage:
         subscriptions: Subscriptions,
         spawn: Spawn,
         give_up: Callable[[StoreError], None],
+        show: Callable[[str], None],
     ) -> None:
-        """End the engine by ``give_up`` where the store is another's or cannot be trusted."""
+        """End the engine by ``give_up`` where the store is another's or cannot be trusted.
+
+        ``show`` is told the code of what keeps the store from committing, "" once nothing does.
+        """
+        self._show = show
         self._store = store
         self._threads = threads
         self._holds = holds
@@ -101,10 +107,14 @@ class StoreOutage:
         if self._error is None:
             self._holds.add(OUTAGE)
             _log.error("the store cannot commit", code=error.code, error=error.message)
-            self._subscriptions.problem(error.code, error.message, error.hint)
+            told = f"suspended, no turn starts: {suspended_by(error.code)} ({error.message})"
+            self._subscriptions.problem(error.code, told, error.hint)
             if isinstance(error, DiskFull) and self._store.release_reserve():
                 _log.warning("the space kept for a full disk was released")
-        self._error = error
+        known, self._error = self._error, error
+        if known is None or known.code != error.code:
+            self._show(error.code)
+            self._restate()
         if not self._retrying:
             self._retrying = True
             self._spawn(self._retry(), "store outage")
@@ -117,7 +127,17 @@ class StoreOutage:
         await retrying(self._try)
         self._retrying, self._error = False, None
         _log.info("the store commits again")
+        self._show("")
+        self._subscriptions.problem("recovered", "the database can be written again: work goes on")
+        self._restate()
         self._holds.release(OUTAGE)
+
+    def _restate(self) -> None:
+        """Tell those who follow a thread how it stands now."""
+        for thread_id in self._subscriptions.threads():
+            session = self._threads.known(thread_id)
+            if session is not None:
+                self._subscriptions.restate(thread_id, session)
 
     async def _try(self) -> bool:
         """Have everything that waits tried again; tell whether nothing failed."""

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from goalfsm.daemon.remote import trouble
 from goalfsm.session import codec
 from goalfsm.session.events import UsageReported
 from goalfsm.store.rows import Driving, Owner
 from goalfsm.views.parts import Driver
+from goalfsm.views.status import suspended_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +70,7 @@ def _of_owner(owner: Owner) -> Driver:
         alive=alive,
         since_ms=_started_ms(owner, now - up) if alive else None,
         seen_ms=seen,
+        held=suspended_by(trouble.shown(owner.socket)) if alive else "",
     )
 
 

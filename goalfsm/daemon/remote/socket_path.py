@@ -58,7 +58,7 @@ def _placed(name: str) -> Path:
 def remove_stale(place: Path) -> None:
     """Remove sockets that earlier owners of the same database left; only its owner may."""
     database = place.name.partition("-")[0]
-    for other in place.parent.glob(f"{database}-*.sock"):
+    for other in place.parent.glob(f"{database}-*.sock*"):
         other.unlink(missing_ok=True)
     for other in place.parent.glob(f"{database}-*{_RUN}"):
         shutil.rmtree(other, ignore_errors=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
@@ -120,9 +120,10 @@ class Follower:
 class Subscriptions:
     """Who follows which thread."""
 
-    def __init__(self, clock: Clock) -> None:
-        """Start without any."""
+    def __init__(self, clock: Clock, suspended: Callable[[], str] = str) -> None:
+        """Start without any; ``suspended`` returns the code of what keeps us from writing."""
         self._clock = clock
+        self._suspended = suspended
         self._of: dict[str, set[Follower]] = {}
         self._successors: dict[Follower, None] = {}
         """Those who go on with the work when the engine ends, in the order in which they asked."""
@@ -144,7 +145,17 @@ class Subscriptions:
         self.give(Settled(thread_id=thread_id, status=status))
 
     def _status(self, session: Session, thread_id: str) -> Status:
-        return project(session, self._clock.now_ms(), thread_id=thread_id)
+        now_ms, held = self._clock.now_ms(), suspended_by(self._suspended())
+        return project(session, now_ms, thread_id=thread_id, held=held)
+
+    def threads(self) -> list[str]:
+        """Return the threads that somebody follows."""
+        return list(self._of)
+
+    def restate(self, thread_id: str, session: Session) -> None:
+        """Tell the thread's followers where it stands, though nothing has happened to it."""
+        status = self._status(session, thread_id)
+        self.give(StatusChanged(thread_id=thread_id, status=status))
 
     def follow(self, thread_id: str, *, successor: int | None = None) -> Follower:
         """Add a follower; `leave` removes it."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from goalfsm.errors import StoreError
+from goalfsm.errors import StoreError, TooLarge
 from goalfsm.store.port import Transcript
 from goalfsm.views.prompts import last_answer
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 _SHOWN: Final = 2_000
 """How many characters of the last answer the next prompt carries."""
 
+_LATE: Final = 16
+"""How many turns' words wait for a store in trouble."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -29,6 +34,8 @@ class Transcripts:
         """Keep them in ``keeping``."""
         self._keeping = keeping
         self._clock = clock
+        self._late: deque[Transcript] = deque(maxlen=_LATE)
+        """What the store did not take yet."""
 
     def keep(self, thread_id: str, run: Run, seen: Gathered) -> None:
         """Keep what a run said, where it said something."""
@@ -47,11 +54,18 @@ class Transcripts:
             answer_bytes=max(seen.said.total, len(answer)),
             stderr_bytes=len(stderr),
         )
+        self._late.append(transcript)
+        self._put_late()
+
+    def _put_late(self) -> None:
+        """Keep what could not be before; a store in trouble is asked again at the next turn."""
         try:
-            self._keeping.put(transcript)
+            while self._late:
+                with contextlib.suppress(TooLarge):
+                    self._keeping.put(self._late[0])
+                self._late.popleft()
         except StoreError as error:
-            # The next commit meets the same trouble and deals with it.
-            _log.warning("what a turn said is not kept", thread_id=thread_id, code=error.code)
+            _log.debug("what turns said is kept later", turns=len(self._late), code=error.code)
 
     def last_words(self, thread_id: str, session: Session) -> str:
         """Return what the run of ``session`` is told of the turn before it, for its prompt.
@@ -62,6 +76,7 @@ class Transcripts:
         alone = session.worker_session is None and goal is not None and goal.continuations > 1
         if run is None or not alone:
             return ""
+        self._put_late()
         try:
             found = self._keeping.read(thread_id, before_turn=run.turn, limit=1)
         except StoreError:
