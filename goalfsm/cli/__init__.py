@@ -12,6 +12,8 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, by default that of this process, and return its exit status."""
-    from goalfsm.cli.app import run  # noqa: PLC0415  importing the package stays cheap
-
+    try:
+        from goalfsm.cli.app import run  # noqa: PLC0415  importing the package stays cheap
+    except KeyboardInterrupt:
+        return 130  # as `exits.INTERRUPTED`: nothing has begun
     return run(arguments)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import click
 
 from goalfsm.cli import exits
+from goalfsm.cli.signals import leaving
 from goalfsm.errors import (
     Busy,
     Corrupt,
@@ -286,11 +287,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; errors are told in a line, with a hint."""
     _open_streams()
     try:
-        result = app.main(
-            None if arguments is None else list(arguments),
-            prog_name="goalfsm",
-            standalone_mode=False,
-        )
+        with leaving():
+            result = app.main(
+                None if arguments is None else list(arguments),
+                prog_name="goalfsm",
+                standalone_mode=False,
+            )
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)

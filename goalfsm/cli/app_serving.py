@@ -15,6 +15,7 @@ from goalfsm import __version__
 from goalfsm.cli import arguments, describing, exits, options, places
 from goalfsm.cli.arguments import HintedError
 from goalfsm.cli.program_command import ProgramCommand, program_of
+from goalfsm.cli.signals import ending
 from goalfsm.errors import GoalError
 
 if TYPE_CHECKING:
@@ -106,7 +107,9 @@ def app_server_command(
     worker = describing.worker(program, None, given, db=db, required=False)
     logs.configure(json=False, level="warning")
     made = _fronting if passthrough else _serving
-    asyncio.run(_serve(path, place, made(path, worker, grace), grace, lifeline=lifeline))
+    with contextlib.suppress(KeyboardInterrupt):
+        # Told to end before it served: it has let everything go, as it does afterwards.
+        asyncio.run(_serve(path, place, made(path, worker, grace), grace, lifeline=lifeline))
     return exits.OK
 
 
@@ -193,18 +196,19 @@ async def _serve(
     from goalfsm.daemon.signals import stopping_on_signals  # noqa: PLC0415  the same
 
     clients = None if place is None else _listening(place, db)
-    async with made as (engine, server):
-        with stopping_on_signals(engine, grace):
-            if clients is None:
-                await _one(engine, server, str(db))
-            else:
-                async with clients(server):
-                    click.echo(f"{LISTENING} {_UNIX}{place}; Ctrl-C stops", err=True)
-                    if lifeline:
-                        await _while_wanted(engine, server, grace)
-                    else:
-                        await engine.wait()
-        await server.close()
+    with ending():
+        async with made as (engine, server):
+            with stopping_on_signals(engine, grace):
+                if clients is None:
+                    await _one(engine, server, str(db))
+                else:
+                    async with clients(server):
+                        click.echo(f"{LISTENING} {_UNIX}{place}; Ctrl-C stops", err=True)
+                        if lifeline:
+                            await _while_wanted(engine, server, grace)
+                        else:
+                            await engine.wait()
+            await server.close()
 
 
 async def _one(engine: Engine, server: Server, db: str) -> None:

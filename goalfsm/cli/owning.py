@@ -13,6 +13,7 @@ from goalfsm.cli.hosting import NOTICE_S, engine_on
 from goalfsm.cli.journal import notice_of
 from goalfsm.cli.output import now_ms
 from goalfsm.cli.places import speak
+from goalfsm.cli.signals import ending
 from goalfsm.daemon.flow.authority import admitted_here
 from goalfsm.daemon.flow.notices import Ended, StatusChanged
 from goalfsm.errors import DatabaseReplaced, GoalError, NoDatabase, StoreError
@@ -51,6 +52,10 @@ class Host:
         Raises `goalfsm.daemon.guards.ownership.Owned` where another process does, and what the
         errand is refused with.
         """
+        with ending():
+            return await self._carry_out()
+
+    async def _carry_out(self) -> Over:
         errand = self._errand
         try:
             store = SqliteStore.open(errand.file, create=not errand.begun)

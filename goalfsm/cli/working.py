@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -11,7 +12,7 @@ import click
 from goalfsm.cli import arguments, asking, describing, exits, options, places, programs
 from goalfsm.cli.arguments import HintedError
 from goalfsm.cli.program_command import ProgramCommand, program_of
-from goalfsm.cli.signals import interrupting
+from goalfsm.cli.signals import ending, interrupting
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.goal.model import COMPLETE, LIMITED
 from goalfsm.session.events import ObjectiveGiven
@@ -138,7 +139,9 @@ def daemon_command(db: Address, max_runs: int, grace: float, log_json: bool, log
     path = places.file(db, "a daemon serves", "goalfsm node serves the threads of a server")
     logs.configure(json=log_json, level=log_level)
     places.remember(path)
-    asyncio.run(_serve(path, max_runs, grace))
+    with contextlib.suppress(KeyboardInterrupt):
+        # Told to end before it served: it has let everything go, as it does afterwards.
+        asyncio.run(_serve(path, max_runs, grace))
     return exits.OK
 
 
@@ -147,15 +150,16 @@ async def _serve(db: Path, max_runs: int, grace: float) -> None:
     from goalfsm.daemon.signals import stopping_on_signals  # noqa: PLC0415  the same
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  the same
 
-    store = SqliteStore.open(db)
-    try:
-        engine, _ = engine_on(store, db, max_runs=max_runs, grace_s=grace)
-        async with engine:
-            with stopping_on_signals(engine, grace):
-                click.echo(f"serving {db}; Ctrl-C stops", err=True)
-                await engine.wait()
-    finally:
-        store.close()
+    with ending():
+        store = SqliteStore.open(db)
+        try:
+            engine, _ = engine_on(store, db, max_runs=max_runs, grace_s=grace)
+            async with engine:
+                with stopping_on_signals(engine, grace):
+                    click.echo(f"serving {db}; Ctrl-C stops", err=True)
+                    await engine.wait()
+        finally:
+            store.close()
 
 
 @click.command("set", cls=ProgramCommand)

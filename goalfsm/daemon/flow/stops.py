@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from goalfsm.errors import CannotWrite
-from goalfsm.workers.supervisor.orphans import same_database
+from goalfsm.workers.supervisor.process_tree import same_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

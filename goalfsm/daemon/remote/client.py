@@ -378,6 +378,9 @@ class _Link:
         try:
             self._bound()
             self._socket.sendall(wire.encode(question))
+        except (BrokenPipeError, ConnectionResetError):
+            # It may have said why before it hung up.
+            return self.hear()
         except OSError as error:
             raise NoEngine(f"the engine hung up: {error}") from error
         return self.hear()

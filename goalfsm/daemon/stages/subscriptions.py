@@ -21,7 +21,7 @@ from goalfsm.daemon.flow.notices import (
     StatusChanged,
 )
 from goalfsm.session import codec
-from goalfsm.views.status import Status, project
+from goalfsm.views.status import Status, project, suspended_by
 
 if TYPE_CHECKING:
     from goalfsm.daemon.flow.ports import Decided, Landed
@@ -147,10 +147,6 @@ class Subscriptions:
     def _status(self, session: Session, thread_id: str) -> Status:
         now_ms, held = self._clock.now_ms(), suspended_by(self._suspended())
         return project(session, now_ms, thread_id=thread_id, held=held)
-
-    def threads(self) -> list[str]:
-        """Return the threads that somebody follows."""
-        return list(self._of)
 
     def restate(self, thread_id: str, session: Session) -> None:
         """Tell the thread's followers where it stands, though nothing has happened to it."""
