@@ -269,7 +269,8 @@ def activity(session: Session) -> Activity:
 def standing(session: Session, driver: Driver | None, held: str = "") -> tuple[Activity, str]:
     """Return what goes on, and the command that takes it on, as the thread's ``driver`` has it.
 
-    Without a driver one is taken to work, but for what ``held`` says that it is kept from. What nobody is there to do is not said to be done.
+    Without a driver one is taken to work, but for what ``held`` says that it is kept from. What
+    nobody is there to do is not said to be done.
     """
     now, advice = activity(session), hint(session)
     if driver is None:
