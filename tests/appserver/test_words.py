@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import queue
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import pytest
 
 from goalfsm.testing import MemoryGoals
 from tests.agents import homes
+from tests.appserver.piping import Pipe
 from tests.appserver.playing import Client, serving
 from tests.providers.server import Provider
 
@@ -23,7 +22,6 @@ RECORDED: list[dict[str, Any]] = json.loads(
 """Requests in their order, in one thread, each with all that was said to it."""
 THREAD = "<id-1>"
 _CLOCK = ("createdAt", "updatedAt", "timeUsedSeconds")
-_PATIENCE_S = 60.0
 
 
 def plain(message: dict[str, Any], thread_id: str) -> dict[str, Any]:
@@ -81,36 +79,6 @@ def codex(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         ) as process:
             yield process
             process.kill()
-
-
-class Pipe:
-    """A conversation with a program over its stdin and stdout."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        self._heard: queue.Queue[dict[str, Any]] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._heard.put(json.loads(line))
-
-    def say(self, message: dict[str, Any]) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(message) + "\n")
-        self._process.stdin.flush()
-
-    def until_answered(self, request_id: int) -> list[dict[str, Any]]:
-        """Return all that was said until then."""
-        said: list[dict[str, Any]] = []
-        while not said or said[-1].get("id") != request_id:
-            said.append(self.next())
-        return said
-
-    def next(self) -> dict[str, Any]:
-        """Return the next message."""
-        return self._heard.get(timeout=_PATIENCE_S)
 
 
 def test_codex_still_uses_these_words(codex: subprocess.Popen[str]) -> None:
