@@ -84,7 +84,7 @@ def parse(line: str | bytes) -> Request | None:
     """Return what a client asks; None for what gets no answer: malformed, or an answer itself."""
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(message, dict) or not isinstance(message.get("method"), str):
         return None

@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import structlog
@@ -60,6 +60,8 @@ class Outgoing:
 
     def __init__(self) -> None:
         """Begin with nothing."""
+        self.hang_up: Callable[[], None] = lambda: None
+        """Is called when a client turns out to be too slow: what is being sent may never arrive."""
         self._messages: deque[Mapping[str, Any]] = deque()
         self._wake = asyncio.Event()
         self._over = False
@@ -73,7 +75,13 @@ class Outgoing:
             _log.warning("a client reads too slowly", waiting=len(self._messages))
             self._messages.clear()
             self._over = True
+            self.hang_up()
         self._wake.set()
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nothing more can be sent."""
+        return self._over
 
     def end(self) -> None:
         """Let what waits be sent, and then nothing more."""

@@ -55,3 +55,22 @@ def test_a_command_that_an_engine_answers_loads_no_rules(words: str, cli: Cli) -
     cli("set", "books", "balance the ledger", "--db", "goals.db")
     with daemon("--db", "goals.db"):
         assert loaded(*words.split(), "--db", "goals.db") & HEAVY == set()
+
+
+FRONTS = {"goalfsm.appserver", "goalfsm.mcp", "goalfsm.ui", "mcp", "textual", "websockets"}
+"""Front ends, and the libraries that only they need."""
+
+
+@pytest.mark.parametrize("words", ["status books", "run books", "set books x --replace", "--help"])
+def test_a_command_that_is_no_front_end_loads_none(words: str, cli: Cli) -> None:
+    cli("set", "books", "balance the ledger", "--max-continuations", "1", "--", "true")
+    ran = subprocess.run(
+        [sys.executable, "-c", LOADED, *words.split()], capture_output=True, text=True, check=False
+    )
+    assert set(ran.stderr.rpartition("\n")[2].split()) & FRONTS == set()
+
+
+def test_the_library_loads_no_front_end() -> None:
+    script = "import sys, goalfsm; goalfsm.Engine; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert set(ran.stdout.split()) & FRONTS == set()
