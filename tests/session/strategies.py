@@ -344,7 +344,6 @@ class World:
     def __init__(self, steps_ms: list[int], machine: Any = None) -> None:
         self.now_ms = START_MS
         self._steps = steps_ms
-        self._made = {"goal": 0, "claim": 0}
         self._count = 0
         self._machine = machine
 
@@ -353,8 +352,8 @@ class World:
         self.now_ms += self._steps[self._count % len(self._steps)]
         self._count += 1
         jitter = (self._count % 4) / 4
-        return Context(self.now_ms, self._id, jitter, rules=Rules(self._machine))
-
-    def _id(self, kind: Any) -> str:
-        self._made[kind] += 1
-        return f"{kind}-{self._made[kind]}"
+        # The same ids however often the event is decided.
+        number = self._count
+        return Context(
+            self.now_ms, lambda kind: f"{kind}-{number}", jitter, rules=Rules(self._machine)
+        )
