@@ -16,7 +16,7 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from goalfsm.store.postgres.schema import migrate
+from goalfsm.cluster.setup import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,8 +45,7 @@ class PostgresServer:
         with psycopg.connect(self.uri(), autocommit=True) as connection:
             if migrated and not self._has_template:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
-                with psycopg.connect(self.uri(_TEMPLATE)) as template:
-                    migrate(template)
+                prepare(self.uri(_TEMPLATE))
                 self._has_template = True
             template_name = _TEMPLATE if migrated else "template1"
             connection.execute(

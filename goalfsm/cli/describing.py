@@ -348,7 +348,7 @@ def worker(
         turn_timeout_s=given["turn_timeout"] or TURN_TIMEOUT_S,
         silence_timeout_s=given["silence_timeout"] or SILENCE_TIMEOUT_S,
         isolate=given["isolate"],
-        place=place,
+        place=place or _place_so_far(stored),
     )
     config.validate()
     if config.isolate:
@@ -370,6 +370,13 @@ def _place_of(place: str | None, db: Address) -> str:
             "leave it out, or name a server: --db postgresql://…",
         )
     return arguments.place(place)
+
+
+def _place_so_far(stored: bytes | None) -> str:
+    """Return the place of the program that another one follows: it is the thread's."""
+    from goalfsm.daemon.config import decode_config  # noqa: PLC0415  it loads the engine's parts
+
+    return "" if stored is None else decode_config(stored).place
 
 
 def _ask(agent: AgentName) -> None:

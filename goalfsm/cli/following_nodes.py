@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
 from goalfsm.cli import asking, exits
 from goalfsm.cli.errand import Over
+from goalfsm.daemon.flow.notices import Settled, StatusChanged
+from goalfsm.views.status import unserved
 
 if TYPE_CHECKING:
     from goalfsm.cli.errand import Errand
     from goalfsm.cluster.client import ClusterClient
     from goalfsm.store.address import Server
+    from goalfsm.views.parts import Driver
     from goalfsm.views.status import Status
 
 
@@ -24,8 +28,9 @@ def follow(errand: Errand, server: Server) -> Over:
         status = client.status(thread_id)
         over = errand.begin(status)
         if over is None:
-            _tell_who(errand, status)
-            over = _watch(errand, client, seen)
+            drivers = Drivers(errand)
+            drivers.look(status)
+            over = _watch(errand, client, drivers, seen)
     except KeyboardInterrupt:
         view.say("stopped following; the nodes go on with the goal")
         return Over(exits.INTERRUPTED)
@@ -44,18 +49,48 @@ def _begin(errand: Errand, client: ClusterClient) -> int:
     return revision
 
 
-def _watch(errand: Errand, client: ClusterClient, seen: int) -> Over:
+def _watch(errand: Errand, client: ClusterClient, drivers: Drivers, seen: int) -> Over:
     for notice in client.follow(errand.place.thread_id, after_revision=seen):
         errand.note(notice)
+        if not isinstance(notice, StatusChanged | Settled):
+            continue
+        drivers.look(notice.status)
         if errand.changed(notice):
-            over = errand.look(client.status(errand.place.thread_id))
+            over = _gone_on(errand, client, errand.look(notice.status))
             if over is not None:
                 return over
     raise AssertionError  # pragma: no cover - following ends with the errand
 
 
-def _tell_who(errand: Errand, status: Status) -> None:
-    """Say who can work on the thread; that nobody can is said by its status."""
-    driver = status.driver
-    if driver is not None and driver.nodes:
-        errand.view.say(f"following {', '.join(driver.nodes)}; Ctrl-C stops that, and nothing else")
+def _gone_on(errand: Errand, client: ClusterClient, over: Over | None) -> Over | None:
+    """Go on to the queued goals, where that was asked for; return the end of the last."""
+    thread_id = errand.place.thread_id
+    while over is not None and (event := errand.next_request(over)) is not None:
+        reply = client.request(thread_id, event, uuid.uuid4().hex)
+        over = errand.go_on(client.status(thread_id), reply)
+    return over
+
+
+class Drivers:
+    """Who works on the thread, told when that changes."""
+
+    def __init__(self, errand: Errand) -> None:
+        """Tell it by the errand's view."""
+        self._say = errand.view.say
+        self._told = ""
+
+    def look(self, status: Status) -> None:
+        """Say which node has the turn, which ones would take it, or why none does."""
+        said = "" if status.driver is None else self._words(status.driver)
+        if said and said != self._told:
+            self._told = said
+            self._say(said)
+
+    def _words(self, driver: Driver) -> str:
+        if driver.alive and driver.pid is not None:
+            return f"node {driver.node} on {driver.host} has the turn"
+        if not driver.nodes:
+            return unserved(driver)
+        if self._told:
+            return ""
+        return f"following {', '.join(driver.nodes)}; Ctrl-C stops that, and nothing else"

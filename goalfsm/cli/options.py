@@ -14,7 +14,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 Expected = dict[str, Any]
 """The fields ``expected_goal_id`` and ``expected_revision`` of a command's event."""
 
-_DB: Final = click.option(
+DB: Final = click.option(
     "--db",
     metavar="PATH|URL",
     help="Database: a file, or postgresql://…; default GOALFSM_DB, else this directory's own file.",
@@ -32,7 +32,7 @@ JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 def database_only(function: _Function) -> _Function:
     """Give a command ``--db`` and call it with the path of the database as ``db``."""
 
-    @_DB
+    @DB
     @functools.wraps(function)
     def command(*args: Any, db: str | None, **kwargs: Any) -> Any:
         return function(*args, db=places.database(db), **kwargs)
@@ -43,7 +43,7 @@ def database_only(function: _Function) -> _Function:
 def placed(function: _Function) -> _Function:
     """Give a command ``--db`` and ``--thread`` and call it with the `Place` as ``place``."""
 
-    @_DB
+    @DB
     @_THREAD
     @functools.wraps(function)
     def command(*args: Any, db: str | None, thread_option: str | None, **kwargs: Any) -> Any:
@@ -55,7 +55,7 @@ def placed(function: _Function) -> _Function:
 def placed_by_argument(function: _Function) -> _Function:
     """Do as `placed`, and take the thread as an argument too."""
 
-    @_DB
+    @DB
     @_THREAD
     @_THREAD_ARGUMENT
     @functools.wraps(function)
@@ -77,7 +77,7 @@ def placed_with_text(
     """
 
     def decorate(function: _Function) -> _Function:
-        @_DB
+        @DB
         @_THREAD
         @arguments.thread_and_text(what, required=required)
         @functools.wraps(function)

@@ -32,7 +32,7 @@ def queue_command() -> None:
 @click.option(
     "--thread", "thread_option", metavar="NAME", help="Thread; default: this directory's."
 )
-@click.option("--db", metavar="PATH", help="Database file; default: this directory's own.")
+@options.DB
 @click.option("--first", is_flag=True, help="Before the goals that are queued already.")
 @describing.terms
 @click.pass_context
@@ -107,7 +107,7 @@ def list_queue(place: Place, as_json: bool) -> int:
 @click.option(
     "--thread", "thread_option", metavar="NAME", help="Thread; default: this directory's."
 )
-@click.option("--db", metavar="PATH", help="Database file; default: this directory's own.")
+@options.DB
 @options.expecting
 def move(
     words: tuple[str, ...], thread_option: str | None, db: str | None, expected: Expected
@@ -123,7 +123,7 @@ def move(
 @click.option(
     "--thread", "thread_option", metavar="NAME", help="Thread; default: this directory's."
 )
-@click.option("--db", metavar="PATH", help="Database file; default: this directory's own.")
+@options.DB
 @options.expecting
 def drop(
     words: tuple[str, ...], thread_option: str | None, db: str | None, expected: Expected

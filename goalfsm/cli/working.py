@@ -167,9 +167,7 @@ async def _serve(db: Path, max_runs: int, grace: float) -> None:
 @click.option(
     "--thread", "thread_option", metavar="NAME", help="Thread; default: this directory's."
 )
-@click.option(
-    "--db", metavar="PATH|URL", help="Database: a file or a server; default: this directory's own."
-)
+@options.DB
 @describing.goal_options
 @click.pass_context
 def set_command(
@@ -192,7 +190,7 @@ def set_command(
     program = program_of(ctx)
     if wanted is None:
         describing.refuse_goal_options(given)
-        if not program and given["agent"] is None:
+        if not program and given["agent"] is None and given["at_place"] is None:
             raise HintedError("neither an objective nor a program", 'goalfsm set "OBJECTIVE"')
     places.remember(place.db)
     session, stored = _now(place, given=wanted is not None)

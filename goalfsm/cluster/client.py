@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
@@ -31,11 +30,11 @@ from goalfsm.daemon.config import decode_config
 from goalfsm.daemon.flow.authority import admitted_here, sealed
 from goalfsm.daemon.flow.decide import single
 from goalfsm.daemon.flow.envelopes import Envelope
-from goalfsm.daemon.flow.notices import Notice, Output, Settled, StatusChanged
+from goalfsm.daemon.flow.notices import Notice, Output, Problem, Settled, StatusChanged
 from goalfsm.daemon.host.clock import IdSource
 from goalfsm.daemon.remote.reading import driver_of
 from goalfsm.daemon.stages.subscriptions import of_row
-from goalfsm.errors import GoalError, OutcomeUnknown
+from goalfsm.errors import GoalError, OutcomeUnknown, StoreUnavailable
 from goalfsm.session import codec
 from goalfsm.session.events import (
     GIVING,
@@ -53,12 +52,15 @@ if TYPE_CHECKING:
     from goalfsm.session.events import Event
     from goalfsm.store.address import Server
     from goalfsm.store.postgres.store import PostgresReading
+    from goalfsm.views.parts import Driver
     from goalfsm.views.status import Status
 
 PATIENCE_S: Final = 5.0
 """How long a command tries to find out what became of what it asked for."""
 _AGAIN_S: Final = 0.2
 _LOOK_S: Final = 0.1
+_AWAY_S: Final = 1.0
+"""How long a server that cannot be reached is left alone."""
 """How often a thread that is followed is looked at."""
 _WORDS_S: Final = 1.0
 """How long after its end what a turn said may take to be there."""
@@ -185,15 +187,30 @@ class ClusterClient:
     ) -> Generator[Notice, None, None]:
         """Yield what happens to a thread: first where it stands; what a turn said when it is over.
 
-        With ``after_revision`` what was committed after that one comes first.
+        With ``after_revision`` what was committed after that one comes first. A server that goes
+        away is told once, and waited for.
         """
-        store = open_store(self._server)
-        try:
-            yield from _Followed(store, thread_id, partial(self._status, store)).tell(
-                after_revision
-            )
-        finally:
-            store.close()
+        followed, told = _Followed(thread_id, self._status, after_revision), ""
+        while True:
+            try:
+                store = open_store(self._server)
+            except StoreUnavailable as error:
+                if not followed.begun:
+                    raise
+                if error.message != told:
+                    told = error.message
+                    yield Problem(
+                        thread_id=thread_id, code=error.code, message=told, hint=error.hint
+                    )
+                time.sleep(_AWAY_S)
+                continue
+            try:
+                yield from followed.tell(store)
+            except StoreUnavailable:
+                # The next try to reach the server says why.
+                continue
+            finally:
+                store.close()
 
     def _status(self, store: PostgresReading, thread_id: str) -> Status:
         stored = store.sessions.load(thread_id)
@@ -266,42 +283,57 @@ class _Followed:
     """A thread that is looked at again and again."""
 
     def __init__(
-        self, store: PostgresReading, thread_id: str, status: Callable[[str], Status]
+        self,
+        thread_id: str,
+        status: Callable[[PostgresReading, str], Status],
+        after_revision: int | None,
     ) -> None:
-        self._store = store
         self._thread_id = thread_id
         self._status = status
+        self._after = after_revision
+        self.begun = False
+        self._told = 0
+        """The revision of the last event that was told."""
+        self._drivers: object = None
+        """Who worked on the thread when that was last told."""
         self._unsaid: dict[str, float] = {}
         """Runs that are over and whose words are still to be told, and until when they may come."""
         self._settled: object = None
 
-    def tell(self, after_revision: int | None) -> Generator[Notice, None, None]:
-        """Yield notices for ever."""
-        store, thread_id = self._store, self._thread_id
-        newest = store.journal.read(thread_id, limit=1, newest=True)
-        told = newest[0].revision if newest else 0
-        if after_revision is not None:
-            told = min(told, after_revision)
-        yield StatusChanged(thread_id=thread_id, status=self._status(thread_id))
+    def tell(self, store: PostgresReading) -> Generator[Notice, None, None]:
+        """Yield notices for ever; begun again on another handle, go on from there."""
+        thread_id = self._thread_id
+        if not self.begun:
+            newest = store.journal.read(thread_id, limit=1, newest=True)
+            self._told = newest[0].revision if newest else 0
+            if self._after is not None:
+                self._told = min(self._told, self._after)
+            self.begun = True
+        yield self._stands(store)
         while True:
-            rows = store.journal.read(thread_id, after=told)
+            rows = store.journal.read(thread_id, after=self._told)
             for row in rows:
-                told = row.revision
+                self._told = row.revision
                 yield of_row(row)
                 event = codec.decode_event(row.event)
                 if isinstance(event, RunFinished | RunInterrupted):
                     self._unsaid[event.run_id] = time.monotonic() + _WORDS_S
-            yield from self._words()
-            if rows:
-                yield StatusChanged(thread_id=thread_id, status=self._status(thread_id))
+            yield from self._words(store)
+            if rows or _who(driver_of(store, thread_id)) != self._drivers:
+                yield self._stands(store)
             else:
-                yield from self._rest()
+                yield from self._rest(store)
                 time.sleep(_LOOK_S)
 
-    def _words(self) -> Generator[Notice, None, None]:
+    def _stands(self, store: PostgresReading) -> StatusChanged:
+        status = self._status(store, self._thread_id)
+        self._drivers = None if status.driver is None else _who(status.driver)
+        return StatusChanged(thread_id=self._thread_id, status=status)
+
+    def _words(self, store: PostgresReading) -> Generator[Notice, None, None]:
         """Yield what turns that are over have said."""
         for run_id, until in list(self._unsaid.items()):
-            transcript = self._store.transcripts.of_run(run_id)
+            transcript = store.transcripts.of_run(run_id)
             if transcript is None and time.monotonic() < until:
                 continue
             del self._unsaid[run_id]
@@ -309,15 +341,15 @@ class _Followed:
                 text = transcript.answer.decode("utf-8", "replace")
                 yield Output(thread_id=self._thread_id, run_id=run_id, text=text)
 
-    def _rest(self) -> Generator[Notice, None, None]:
+    def _rest(self, store: PostgresReading) -> Generator[Notice, None, None]:
         """Yield, once for each time, that nothing follows by itself."""
-        stored = self._store.sessions.load(self._thread_id)
+        stored = store.sessions.load(self._thread_id)
         session = None if stored is None else codec.decode(stored.state)
         if (
             session is None
             or self._unsaid
             or not is_at_rest(session)
-            or self._store.outbox.open(self._thread_id, limit=1)
+            or store.outbox.open(self._thread_id, limit=1)
         ):
             self._settled = None
             return
@@ -325,4 +357,10 @@ class _Followed:
         now = (None, None) if goal is None else (goal.goal_id, goal.status)
         if now != self._settled:
             self._settled = now
-            yield Settled(thread_id=self._thread_id, status=self._status(self._thread_id))
+            status = self._status(store, self._thread_id)
+            yield Settled(thread_id=self._thread_id, status=status)
+
+
+def _who(driver: Driver) -> object:
+    """Return what of those who work on a thread is told when it changes: not how busy they are."""
+    return (driver.pid, driver.alive, driver.node, driver.host, driver.place, driver.nodes)

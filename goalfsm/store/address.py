@@ -11,7 +11,7 @@ from goalfsm.errors import GoalError
 
 _SCHEMES: Final = ("postgresql://", "postgres://")
 # Up to the last @ before the options: who forgets to escape a password must not see it printed.
-_USER: Final = re.compile(r"(?<=://)([^/?#@:]*):([^?]*)@")
+_USER: Final = re.compile(r"(?<=://)([^/?#@:]*):([^?]+)@")
 _SECRET: Final = re.compile(r"(?<=[?&])((?:ssl)?password)=([^&]*)", re.IGNORECASE)
 
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 _SECRETS: Final = "PGPASSWORD, a password file or the URL gives the password"
 _SERVER: Final = "see that PostgreSQL runs there and lets this machine in, then try again"
-_MAKES: Final = "goalfsm node URL makes the tables"
 
 
 def unreachable(server: Server, error: psycopg.Error) -> StoreError:
@@ -44,7 +43,7 @@ def translated(server: Server, error: psycopg.Error, doing: str) -> StoreError:
     said = f"{doing} {server}: {_words(server, error)}"
     match error:
         case errors.UndefinedTable() | errors.InvalidSchemaName() | errors.UndefinedColumn():
-            return NoDatabase(f"there are no goals on {server}", hint=_MAKES)
+            return no_tables(server)
         case errors.InsufficientPrivilege():
             return StoreUnavailable(
                 said, code="access_denied", hint="grant this user what it may read on the server"
@@ -59,7 +58,10 @@ def translated(server: Server, error: psycopg.Error, doing: str) -> StoreError:
 
 def no_tables(server: Server) -> NoDatabase:
     """Return the error for a database that has no tables of goals."""
-    return NoDatabase(f"there are no goals on {server} yet", hint=_MAKES)
+    return NoDatabase(
+        f"there are no goals on {server} yet",
+        hint=f"goalfsm node {server.named()} makes the tables, and so does the first goal",
+    )
 
 
 def _words(server: Server, error: psycopg.Error) -> str:

@@ -153,11 +153,11 @@ class PostgresPrograms:
         self._link = link
 
     def get(self, thread_id: str) -> bytes | None:
-        """Return the thread's worker."""
+        """Return the thread's worker; an embedder's own is not stored, only its place is."""
         rows = self._link.rows(
             "SELECT config FROM goalfsm.worker WHERE thread_id = %s", (thread_id,)
         )
-        return rows[0][0] if rows else None
+        return rows[0][0] or None if rows else None
 
 
 class PostgresDrivers:
