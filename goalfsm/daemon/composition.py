@@ -263,7 +263,8 @@ class Composition:
 
     def landed(self, landed: Landed) -> None:
         """Have every stage follow what is durable."""
-        self.outage.past(landed.thread_id)
+        if self.outage.retrying:
+            self.outage.past(landed.thread_id)
         for stage in self.stages:
             stage.committed(landed)
 
@@ -277,8 +278,8 @@ class Composition:
 
     def quiet(self, thread_id: str) -> None:
         """Take note that a thread has nothing more to decide."""
-        # Also where the store's answer was that there is nothing to commit.
-        self.outage.past(thread_id)
+        if self.outage.retrying:  # also where the store had nothing to commit
+            self.outage.past(thread_id)
         self.quiescence.look(thread_id)
         self.threads.quiet(thread_id)
 

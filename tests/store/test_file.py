@@ -13,8 +13,8 @@ import pytest
 from goalfsm.errors import Busy, CannotWrite, StoreClosed
 from goalfsm.store.port import Acquired, Committed, Effect
 from goalfsm.store.sqlite import SqliteStore, checkpoint
+from goalfsm.store.sqlite.commits import Commits
 from goalfsm.store.sqlite.database import Database
-from goalfsm.store.sqlite.writing import Writing
 from tests.store.handles import BOB, commit, everybody_lives
 
 # --- backup
@@ -163,7 +163,7 @@ def test_commits_do_not_all_try_a_log_that_is_held_back(
 
     monkeypatch.setattr(checkpoint, "CHECKPOINT_FRAMES", 100)
     monkeypatch.setattr(checkpoint, "move", held_back)
-    store._writing = Writing(store._database)
+    store._commits = Commits(store._database)
     _grow(store, 1_000)
     assert len(tried) == 4
     assert all(later >= 2 * earlier for earlier, later in itertools.pairwise(tried))

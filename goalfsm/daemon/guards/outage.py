@@ -70,7 +70,8 @@ class StoreOutage:
         self._answered = asyncio.Event()
         self._unknown = False
         self._failed = False
-        self._retrying = False
+        self.retrying = False
+        """Whether threads try again: each that has an answer then says so by `past`."""
         self._error: StoreError | None = None
 
     @property
@@ -115,8 +116,8 @@ class StoreOutage:
         if known is None or known.code != error.code:
             self._show(error.code)
             self._restate()
-        if not self._retrying:
-            self._retrying = True
+        if not self.retrying:
+            self.retrying = True
             self._spawn(self._retry(), "store outage")
 
     async def _retry(self) -> None:
@@ -125,7 +126,7 @@ class StoreOutage:
         retrying = AsyncRetrying(wait=waits, retry=retry_if_result(lambda over: not over))
         await asyncio.sleep(FIRST_RETRY_S)
         await retrying(self._try)
-        self._retrying, self._error = False, None
+        self.retrying, self._error = False, None
         _log.info("the store commits again")
         self._show("")
         self._subscriptions.problem("recovered", "the database can be written again: work goes on")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from goalfsm.goal.model import ACTIVE, LIMITED, Goal
+from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal
 from goalfsm.session import events as e
 from goalfsm.session.rules import (
     claims,
@@ -26,7 +26,7 @@ from goalfsm.session.rules import (
 )
 from goalfsm.session.rules.change import announce_limit, extend
 from goalfsm.session.rules.tallying import tallied
-from goalfsm.session.state import Change, Context, Session, Step
+from goalfsm.session.state import Change, Context, Reply, Session, Step
 
 _DECIDES = frozenset(
     (
@@ -52,6 +52,21 @@ _DECIDES = frozenset(
     )
 )
 """After these the decision is taken whatever they changed."""
+_HOSTS = (
+    e.AgentStarting,
+    e.TurnStarted,
+    e.MessageStarted,
+    e.ContextRequested,
+    e.TurnEnded,
+    e.AgentEnded,
+)
+"""What a host tells of its own runs."""
+_RUN_IS_OURS = Reply(
+    ok=False,
+    code="run_is_ours",
+    message="the open run was opened by RunDispatched: a host has nothing to tell of it",
+    hint="report its end by RunFinished or RunInterrupted",
+)
 
 
 def handle(session: Session, event: e.Event, ctx: Context) -> Step:
@@ -61,8 +76,8 @@ def handle(session: Session, event: e.Event, ctx: Context) -> Step:
     leaves the goal as it was and says why in the reply.
     """
     refusal = commands.inadmissible(session, event) if isinstance(event, e.Expecting) else None
-    if refusal is None and session.run is not None and host_events.of_a_host(event):
-        refusal = host_events.RUN_IS_OURS
+    if refusal is None and session.run is not None and _of_a_host(event):
+        refusal = _RUN_IS_OURS
     if refusal is not None:
         return Step(session, (), refusal)
     change = _react(session, event, ctx)
@@ -73,11 +88,16 @@ def handle(session: Session, event: e.Event, ctx: Context) -> Step:
     if _decides(session, event, change):
         change = extend(change, scheduling.schedule(change.session, ctx))
     after = _counted(session, change.session)
-    if after.goal is not session.goal:
-        after = overrun.bounded(session, after, ctx)
-    after = tallied(session, after, event, ctx.now_ms)
+    was, goal = session.goal, after.goal
+    if goal and was and (goal.status == ACTIVE) != (was.status == ACTIVE):
+        after = overrun.bounded(after, goal, ctx)
+    # The tally and the queue hang on these three alone.
+    if goal is not was or after.run is not session.run or after.claim is not session.claim:
+        after = tallied(session, after, event, ctx.now_ms)
     decided = after.decision if after.decision is not session.decision else None
-    effects = change.effects + queue.due(session, after)
+    effects = change.effects
+    if goal and goal.status == COMPLETE:
+        effects += queue.due(session, after)
     return Step(after, effects, change.reply, decided)
 
 
@@ -109,6 +129,12 @@ def _crossed(before: Goal | None, after: Goal | None) -> bool:
     if before is None or after is None or before.goal_id != after.goal_id:
         return False
     return before.status == ACTIVE and after.status == LIMITED
+
+
+def _of_a_host(event: e.Event) -> bool:
+    if isinstance(event, e.HostChanged):
+        return event.idle is not None
+    return isinstance(event, _HOSTS)
 
 
 def _stopped(before: Goal | None, after: Goal | None) -> bool:

@@ -10,9 +10,7 @@ from goalfsm.session.events import (
     AgentEnded,
     AgentStarting,
     CompactionEnded,
-    ContextRequested,
     EngineStarted,
-    Event,
     GoalWork,
     HostChanged,
     InputReceived,
@@ -221,13 +219,6 @@ def shutdown_started(session: Session, ctx: Context) -> Change:
     return lifecycle.stopping(stale.screen(session, stale.SHUTDOWN, ctx).session, ctx)
 
 
-def of_a_host(event: Event) -> bool:
-    """Tell whether ``event`` is what a host tells of its own runs."""
-    if isinstance(event, HostChanged):
-        return event.idle is not None
-    return isinstance(event, _HOSTS)
-
-
 def run_dispatched(session: Session, event: RunDispatched, ctx: Context) -> Change:
     """Open the run on the work that is queued; its prompt carries every message that waits."""
     if session.run is not None:
@@ -333,7 +324,6 @@ def engine_started(session: Session, event: EngineStarted, ctx: Context) -> Chan
     return extend(change, claims.ask(change.session))
 
 
-_HOSTS = (AgentStarting, TurnStarted, MessageStarted, ContextRequested, TurnEnded, AgentEnded)
 _STOPS: dict[Outcome, StopReason] = {
     "finished": "stop",
     "failed": "error",
@@ -351,10 +341,4 @@ _NO_TURN = Reply(
     code="no_run",
     message="no turn is running",
     hint="goalfsm steer THREAD TEXT tells the next one",
-)
-RUN_IS_OURS = Reply(
-    ok=False,
-    code="run_is_ours",
-    message="the open run was opened by RunDispatched: a host has nothing to tell of it",
-    hint="report its end by RunFinished or RunInterrupted",
 )

@@ -5,21 +5,19 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from goalfsm.goal.machine import used_up
-from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED
+from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal
 from goalfsm.session.rules.change import end_run, overrun_ends
 from goalfsm.session.state import Change, Context, Session
 from goalfsm.session.wake import overrun_ends as due
 
 
-def bounded(before: Session, after: Session, ctx: Context) -> Session:
-    """Return ``after`` with what leaving or taking up work means for the running turn.
+def bounded(after: Session, goal: Goal, ctx: Context) -> Session:
+    """Return ``after`` with what the ``goal`` that was left or taken up means for the turn.
 
     A goal that is not worked on any more waits for nothing, and its turn has so long to end. One
     that is taken up again goes on with the turn that it has.
     """
-    was, goal, run = before.goal, after.goal, after.run
-    if goal is None or was is None or (was.status == ACTIVE) == (goal.status == ACTIVE):
-        return after
+    run = after.run
     mine = run is not None and run.goal_id == goal.goal_id
     if goal.status == ACTIVE:
         if run is not None and mine and run.ends_ms is not None:

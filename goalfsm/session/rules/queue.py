@@ -122,7 +122,7 @@ def take_next(session: Session, event: NextGoalRequested, ctx: Context) -> Chang
 def due(before: Session, after: Session) -> tuple[Effect, ...]:
     """Return what follows when a goal is complete and its run is over: once, when that begins."""
     goal = after.goal
-    if goal is None or goal.status != COMPLETE or not is_over(after):
+    if goal is None or not is_over(after):
         return ()
     same = before.goal is not None and before.goal.goal_id == goal.goal_id
     effects: list[Effect] = []

@@ -1,4 +1,4 @@
-"""Group commit: many events, one transaction, one sync.
+"""Group commit: many events, one transaction, one sync; a handle that only reads loads none of it.
 
 The whole batch is tried at once. When the count of changed rows, or a constraint, shows that some
 commit in it lost its compare-and-set or is a repeat, the transaction starts over and takes them one
@@ -24,6 +24,7 @@ from goalfsm.store.port import (
     Invalid,
     Outcome,
 )
+from goalfsm.store.sqlite.checkpoint import InlineCheckpoint, SqliteCheckpointer, cut
 from goalfsm.store.sqlite.database import Database
 from goalfsm.store.sqlite.inserts import DONE, UNFIT, Batch, LostError, Rows, insert_one
 
@@ -34,14 +35,33 @@ _REVISION: Final = "SELECT revision FROM session WHERE thread_id = ?"
 
 
 class Commits:
-    """Writes batches of commits through one connection."""
+    """Writes batches of commits through one connection, and keeps its log short.
+
+    After each commit the log is looked at, until somebody else does that.
+    """
 
     def __init__(self, database: Database) -> None:
         """Write through ``database``."""
         self._database = database
+        self._inline: InlineCheckpoint | None = InlineCheckpoint(database)
 
     def commit(self, batch: Sequence[Commit], done: Sequence[Done]) -> list[Outcome]:
         """Write these events; see `goalfsm.store.port.Store.commit`."""
+        outcomes = self._commit(batch, done)
+        if self._inline is not None:
+            self._inline.after_commit()
+        return outcomes
+
+    def checkpointer(self) -> SqliteCheckpointer:
+        """Return what keeps the log short from now on."""
+        self._inline = None
+        return SqliteCheckpointer(self._database)
+
+    def cut_log(self) -> None:
+        """Move the whole log and give its space back. Raises `Busy` and ``apsw.Error``."""
+        cut(self._database.connection(), self._database)
+
+    def _commit(self, batch: Sequence[Commit], done: Sequence[Done]) -> list[Outcome]:
         marks = [(mark.at_ms, mark.key) for mark in done] if done else []
         write, epoch = self._database.write, self._database.epoch
         try:

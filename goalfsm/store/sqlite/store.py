@@ -29,7 +29,7 @@ from goalfsm.store.sqlite.tables import (
 
 if TYPE_CHECKING:
     from goalfsm.store.port import Checkpointer, Commit, Done, Facts, Identity, Outcome
-    from goalfsm.store.sqlite.writing import Writing
+    from goalfsm.store.sqlite.commits import Commits
 
 # The newest row of each table stays, so that a sequence number is never given out twice.
 _LOOP_BUSY_MS: Final = 20
@@ -60,7 +60,7 @@ class SqliteStore:
         """Use `open`."""
         self._database = database
         self._reserve = reserve
-        self._writing: Writing | None = None
+        self._commits: Commits | None = None
         self.owner = SqliteLease(database, is_alive)
         self.inbox = SqliteInbox(database)
         self.sessions = SqliteSessions(database)
@@ -123,16 +123,16 @@ class SqliteStore:
 
     def commit(self, batch: Sequence[Commit], *, done: Sequence[Done] = ()) -> list[Outcome]:
         """Write these events; see `goalfsm.store.port.Store.commit`."""
-        writing = self._writing or self._written()
-        return writing.commit(batch, done)
+        commits = self._commits or self._written()
+        return commits.commit(batch, done)
 
-    def _written(self) -> Writing:
+    def _written(self) -> Commits:
         """Return what writes; it is loaded by those who do."""
-        if self._writing is None:
-            from goalfsm.store.sqlite.writing import Writing  # noqa: PLC0415  a reader needs none
+        if self._commits is None:
+            from goalfsm.store.sqlite.commits import Commits  # noqa: PLC0415  a reader needs none
 
-            self._writing = Writing(self._database)
-        return self._writing
+            self._commits = Commits(self._database)
+        return self._commits
 
     def prune(self, *, before_ms: int) -> int:
         """Delete what is consumed and done and older than that; return how many rows."""
