@@ -339,7 +339,7 @@ class Relay:
         for message_id, text in words.texts.items():
             if message_id not in words.shown:
                 words.shown.add(message_id)
-                for message in _written(thread_id, turn_id, message_id, text):
+                for message in shown_message(thread_id, turn_id, message_id, text):
                     self._tell(message, thread_id)
 
     def _is_news(self, message: Mapping[str, Any], thread_id: str) -> bool:
@@ -380,7 +380,7 @@ def _thread_of(message: Mapping[str, Any]) -> str:
     return str(found or (thread.get("id") if isinstance(thread, dict) else "") or "")
 
 
-def _written(
+def shown_message(
     thread_id: str, turn_id: str, message_id: str, text: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what shows a person's message in a turn."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shutil
 import signal
@@ -183,6 +182,7 @@ class _Terminal:
         self._place = place
         self._argv = argv
         self._codex: Process | None = None
+        self._trouble: GoalError | None = None
 
     async def run(self) -> int:
         """Return the exit status when nothing of it all is left. Raises `GoalError`."""
@@ -206,13 +206,17 @@ class _Terminal:
         status = await over
         if server is not None:
             await server.let_go()
+        elif self._trouble is not None:
+            raise self._trouble
         return exits.OK if status == 0 else exits.FAILED
 
     async def _again(self) -> _Server | None:
         """Return a server in place of one that has ended; Codex connects to it by itself."""
-        with contextlib.suppress(GoalError):
+        try:
             return await _Server.start(self._db, self._place)
-        return None
+        except GoalError as error:
+            self._trouble = error
+            return None
 
     def _end(self) -> None:
         if self._codex is not None and self._codex.returncode is None:

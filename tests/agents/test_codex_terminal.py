@@ -182,6 +182,27 @@ def test_two_clients_are_told_of_the_same_goal(
     gone(db)
 
 
+def test_a_second_terminal_joins_the_first_and_may_stay_longer(
+    screen: Screen, provider: Provider, place: Path, db: Path
+) -> None:
+    provider.rewrite([busy(place, 1)])
+    begin(screen, place)
+    screen.type("/goal Plant a tree", "Pursuing goal")
+    wait_for(place, 1)
+    second = Screen(place.parent / "u")
+    try:
+        second.start(sys.executable, "-m", "goalfsm.cli", "codex", cwd=place)
+        second.shows("Pursuing goal")
+        screen.type("/quit", "ended with 0")
+        (server,) = processes(db)["--passthrough"]
+        second.type("/goal pause", "Goal paused (/goal resume)")
+        second.type("/quit", "ended with 0", "goalfsm codex goes on with it")
+        server.wait(PATIENCE_S)
+    finally:
+        second.close()
+    gone(db)
+
+
 def test_an_unfinished_goal_goes_on_in_the_next_terminal(
     screen: Screen, provider: Provider, place: Path, db: Path
 ) -> None:

@@ -69,6 +69,8 @@ _FILES: Final = {
     "thread/goal/cleared": "v2/ThreadGoalClearedNotification",
     "turn/started": "v2/TurnStartedNotification",
     "turn/completed": "v2/TurnCompletedNotification",
+    "item/started": "v2/ItemStartedNotification",
+    "item/completed": "v2/ItemCompletedNotification",
 }
 
 
