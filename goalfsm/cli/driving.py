@@ -12,7 +12,7 @@ from goalfsm.cli.following import OthersTurn, follow
 from goalfsm.cli.owning import Host
 from goalfsm.daemon.guards.ownership import Owned
 from goalfsm.daemon.remote import client
-from goalfsm.daemon.remote.client import NoEngine
+from goalfsm.daemon.remote.link import NoEngine
 from goalfsm.errors import NoDatabase
 from goalfsm.store.address import Server
 

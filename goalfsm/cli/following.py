@@ -10,7 +10,7 @@ from goalfsm.cli import asking, exits, programs
 from goalfsm.cli.errand import Over
 from goalfsm.daemon.flow.notices import Ended
 from goalfsm.daemon.remote import client
-from goalfsm.daemon.remote.client import NoEngine
+from goalfsm.daemon.remote.link import NoEngine
 from goalfsm.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:

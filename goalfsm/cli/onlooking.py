@@ -55,7 +55,7 @@ def watch_command(place: Place, as_json: bool) -> int:
 def _follow(place: Place, shown: View) -> Status | None:
     """Follow the engine there is; return how the goal stopped, None where the engine ended."""
     from goalfsm.daemon.flow.notices import Ended, Settled, StatusChanged  # noqa: PLC0415  as above
-    from goalfsm.daemon.remote.client import NoEngine  # noqa: PLC0415  the same
+    from goalfsm.daemon.remote.link import NoEngine  # noqa: PLC0415  the same
     from goalfsm.views.status import summary  # noqa: PLC0415  the same
 
     asked, begun = "", False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from goalfsm.daemon.remote.client import NoEngine
+from goalfsm.daemon.remote.link import NoEngine
 from goalfsm.daemon.remote.reading import decisions_of, driver_of
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.session import codec

@@ -10,7 +10,8 @@ import pytest
 from goalfsm.cli import app, exits, working
 from goalfsm.cli.places import Place, speak
 from goalfsm.daemon.guards.ownership import Owned
-from goalfsm.daemon.remote.client import NoEngine, request
+from goalfsm.daemon.remote.client import request
+from goalfsm.daemon.remote.link import NoEngine
 from goalfsm.errors import (
     Busy,
     Corrupt,

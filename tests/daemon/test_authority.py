@@ -24,7 +24,8 @@ from goalfsm.daemon.flow.authority import (
     sealed,
     token_digest,
 )
-from goalfsm.daemon.remote.client import NoEngine, request, serving
+from goalfsm.daemon.remote.client import request, serving
+from goalfsm.daemon.remote.link import NoEngine
 from goalfsm.errors import GoalError
 from goalfsm.session import codec
 from goalfsm.session import events as e

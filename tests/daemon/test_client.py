@@ -19,7 +19,8 @@ from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.flow.notices import Ended, Happened, Output, Settled, StatusChanged
 from goalfsm.daemon.flow.replay import replay
 from goalfsm.daemon.remote import wire
-from goalfsm.daemon.remote.client import NoEngine, follow, request, serving, status
+from goalfsm.daemon.remote.client import follow, request, serving, status
+from goalfsm.daemon.remote.link import NoEngine
 from goalfsm.daemon.remote.socket_path import MAX_PATH, socket_for
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.session import codec

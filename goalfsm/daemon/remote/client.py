@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import msgspec
-
 from goalfsm.daemon.flow.authority import admitted_here, is_recordable
 from goalfsm.daemon.flow.notices import Ended, Notice
 from goalfsm.daemon.flow.stops import leave
 from goalfsm.daemon.remote import wire
+from goalfsm.daemon.remote.link import POLL_S, Link, NoEngine, again
 from goalfsm.errors import (
     Busy,
     CannotWrite,
@@ -41,20 +39,11 @@ TIMEOUT_S: Final = 5.0
 _STOP_BUSY_MS: Final = 100
 """How long a stop waits for another process's lock before it is kept elsewhere."""
 _RECORDED_S: Final = 2.5
-_POLL_S: Final = 0.05
 _GONE: Final = frozenset({"store_closed", "fenced"})
-_CHUNK: Final = 65_536
-
-
-class NoEngine(GoalError):
-    """No engine serves the database, or the one that does is silent."""
-
-    code = "no_engine"
-    hint = "Start one: goalfsm daemon, or goalfsm run."
 
 
 class _Leaving(Exception):
-    """The engine is letting the store go: look again who owns it."""
+    """The store changes hands at this moment: look again who owns it."""
 
 
 def request(
@@ -107,25 +96,23 @@ def _request(
     )
     # What could make a file is looked at before; else whoever decides it finds out who asks.
     allowed = admitted_here(event, db) if creates else None
+    deadline = time.monotonic() + timeout_s
     with _Opened(Path(db), busy_ms, create=creates) as opened:
         store = opened.to_read()
-        deadline = time.monotonic() + timeout_s
-        while True:
+
+        def decided() -> Reply:
+            nonlocal allowed
             if not starts and not _is_known(store, thread_id):
                 return _unknown(thread_id)
             owner = store.owner.current()
             if owner is not None and is_alive(owner.identity):
-                try:
-                    reply = _ask(owner, thread_id, event, event_id, deadline)
-                except _Leaving:
-                    time.sleep(_POLL_S)
-                    continue
+                reply = _ask(owner, thread_id, event, event_id, deadline)
                 if reply is None:
                     allowed = allowed or admitted_here(event, db)
                     reply = _record(opened.to_write(), owner, thread_id, event, event_id)
-                if reply is not None:
-                    return reply
-                continue
+                if reply is None:
+                    raise _Leaving
+                return reply
             # Only a command that no engine answers needs the rules.
             from goalfsm.daemon.remote import offline  # noqa: PLC0415
 
@@ -140,7 +127,9 @@ def _request(
                     "the database stays locked",
                     hint="Try again in a moment; goalfsm doctor names the owner.",
                 )
-            time.sleep(_POLL_S)
+            raise _Leaving
+
+        return again(decided, (_Leaving,))
 
 
 class _Opened:
@@ -198,7 +187,7 @@ def call_own(
     """
     given = {key: value for key, value in arguments.items() if value not in (None, [])}
     call = wire.CallTool(name=name, arguments=given, thread_id=thread_id, run_token=token)
-    with _Link(str(place), time.monotonic() + timeout_s) as link:
+    with Link(str(place), time.monotonic() + timeout_s) as link:
         answer = link.ask(call)
     if isinstance(answer, wire.ToolTold):
         return answer.response
@@ -207,7 +196,7 @@ def call_own(
 
 def status(db: str | Path, thread_id: str, *, timeout_s: float = TIMEOUT_S) -> Status:
     """Return how the thread stands, from the engine that serves it; raise `NoEngine`."""
-    with _Link(_living(db).socket, time.monotonic() + timeout_s) as link:
+    with Link(_living(db).socket, time.monotonic() + timeout_s) as link:
         answer = link.ask(wire.AskStatus(thread_id=thread_id))
     if isinstance(answer, wire.Told):
         return answer.status
@@ -219,7 +208,7 @@ def held(place: str, thread_id: str, *, timeout_s: float = TIMEOUT_S) -> str:
 
     "" where nothing does. Raises `NoEngine` where it does not answer.
     """
-    with _Link(place, time.monotonic() + timeout_s) as link:
+    with Link(place, time.monotonic() + timeout_s) as link:
         answer = link.ask(wire.Ping(thread_id=thread_id))
     if isinstance(answer, wire.Pong):
         return answer.held
@@ -236,7 +225,7 @@ def follow(
     Raises `NoEngine` when there is none, or when it ends without a word. Closing the iterator
     stops following.
     """
-    with _Link(_living(db).socket, time.monotonic() + timeout_s) as link:
+    with Link(_living(db).socket, time.monotonic() + timeout_s) as link:
         answer = link.ask(wire.Follow(thread_id=thread_id, succeeds=succeeds))
         link.wait_forever()
         while isinstance(answer, wire.Noticed):
@@ -290,7 +279,7 @@ def _ask(
         return None
     submit = wire.Submit(thread_id=thread_id, event_id=event_id, event=event)
     try:
-        with _Link(owner.socket, deadline) as link:
+        with Link(owner.socket, deadline) as link:
             answer = link.ask(submit)
     except NoEngine:
         return None
@@ -328,7 +317,7 @@ def _record(
         holder = store.owner.current()
         if holder is None or not is_alive(holder.identity):
             return None
-        time.sleep(_POLL_S)
+        time.sleep(POLL_S)
     return Reply(
         ok=True,
         code="recorded",
@@ -341,75 +330,3 @@ def _refused(answer: wire.Answer) -> GoalError:
     if isinstance(answer, wire.Failed):
         return GoalError(answer.message, code=answer.code, hint=answer.hint)
     return NoEngine("the engine answered something else than it was asked")
-
-
-class _Link:
-    """A connection to an engine, with a bounded wait and bounded lines."""
-
-    def __init__(self, place: str, deadline: float) -> None:
-        self._deadline: float | None = deadline
-        self._received = bytearray()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._place = place
-
-    def __enter__(self) -> Self:
-        # An engine that is just starting owns the store a moment before it listens.
-        while True:
-            try:
-                self._bound()
-                self._socket.connect(self._place)
-            except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
-                time.sleep(_POLL_S)
-            except OSError as error:
-                self._socket.close()
-                raise NoEngine(f"the engine cannot be reached: {error}") from error
-            else:
-                return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
-
-    def wait_forever(self) -> None:
-        """Wait from now on as long as it takes."""
-        self._deadline = None
-
-    def ask(self, question: wire.Request) -> wire.Answer:
-        """Send a request and return the first answer."""
-        try:
-            self._bound()
-            self._socket.sendall(wire.encode(question))
-        except (BrokenPipeError, ConnectionResetError):
-            # It may have said why before it hung up.
-            return self.hear()
-        except OSError as error:
-            raise NoEngine(f"the engine hung up: {error}") from error
-        return self.hear()
-
-    def hear(self) -> wire.Answer:
-        """Return the next answer."""
-        while (end := self._received.find(b"\n")) < 0:
-            if len(self._received) > wire.MAX_LINE:
-                raise NoEngine("the engine says too much at once")
-            try:
-                self._bound()
-                chunk = self._socket.recv(_CHUNK)
-            except OSError as error:
-                raise NoEngine(f"the engine is silent: {error}") from error
-            if not chunk:
-                raise NoEngine("the engine hung up")
-            self._received += chunk
-        line = bytes(self._received[:end])
-        del self._received[: end + 1]
-        try:
-            return wire.decode_answer(line)
-        except msgspec.MsgspecError as error:
-            raise NoEngine(f"the engine speaks another version: {error}") from error
-
-    def _bound(self) -> None:
-        if self._deadline is None:
-            self._socket.settimeout(None)
-            return
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise NoEngine("the engine is silent")
-        self._socket.settimeout(left)

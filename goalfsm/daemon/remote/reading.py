@@ -84,10 +84,11 @@ def asked_driver(store: Reading, thread_id: str) -> Driver:
         # Without a socket it is a command, which has the database for a moment.
         return driver
     from goalfsm.daemon.remote import client  # noqa: PLC0415  only for an engine that is there
+    from goalfsm.daemon.remote.link import NoEngine  # noqa: PLC0415  the same
 
     try:
         held = client.held(owner.socket, thread_id, timeout_s=_ANSWER_S)
-    except client.NoEngine:
+    except NoEngine:
         return msgspec.structs.replace(driver, answers=False)
     return msgspec.structs.replace(driver, held=held)
 
