@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from goalfsm.store.port import EXPIRY_MS
 from tests.cli.processes import Terminal, daemon, goalfsm, terminal
 from tests.cli.terminal import Cli
 
@@ -21,7 +22,7 @@ LOCK = "another process holds the database's lock"
 
 
 @contextlib.contextmanager
-def locked(path: Path, how: str) -> Iterator[None]:
+def locked(path: Path, how: str) -> Iterator[sqlite3.Connection]:
     """Hold the database's write lock, as another program does."""
     holder = sqlite3.connect(path, isolation_level=None)
     deadline = time.monotonic() + 20
@@ -33,7 +34,7 @@ def locked(path: Path, how: str) -> Iterator[None]:
         else:
             break
     try:
-        yield
+        yield holder
     finally:
         holder.execute("ROLLBACK")
         holder.close()
@@ -207,3 +208,28 @@ def test_an_earlier_stop_that_nobody_can_read_keeps_nobody_waiting(
     assert cli("wake", "t", "--db", "g.db").status in {0, 2}
     assert not left.exists()
     assert _status("g.db") == "paused"
+
+
+def test_an_owner_that_is_well_is_not_replaced_because_somebody_else_holds_the_lock() -> None:
+    """Its row looks silent, for it cannot be written; on its socket it answers."""
+    goalfsm("set", "t", "x", "--db", "g.db", "--", "sh", "-c", "cat > /dev/null; exec sleep 60")
+    with daemon("--db", "g.db", "--grace", "0.1s") as serving:
+        _until("turn 1", "status", "t", "--db", "g.db")
+        with locked(Path("g.db"), "IMMEDIATE") as holder:
+            beaten = 0.0
+            while beaten < EXPIRY_MS:
+                # As if it was held for long already; a beat may come in between.
+                holder.execute("UPDATE owner SET uptime_ms = uptime_ms - ?", (3 * EXPIRY_MS,))
+                holder.execute("COMMIT")
+                holder.execute("BEGIN IMMEDIATE")
+                (last,) = holder.execute("SELECT uptime_ms FROM owner").fetchone()
+                beaten = time.clock_gettime(time.CLOCK_BOOTTIME) * 1000 - last
+            with terminal("daemon", "--db", "g.db") as second:
+                refused = second.end()
+        assert refused.status != 0, refused
+        assert f"process {serving.process.pid} serves this database already" in refused.err
+        done = goalfsm("daemon", "--db", "g.db")
+        assert "serves this database already" in done.err
+        assert serving.process.poll() is None
+        assert "turn 1" in goalfsm("status", "t", "--db", "g.db").out
+        _stop(serving)
