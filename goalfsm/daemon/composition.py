@@ -447,6 +447,9 @@ class Composition:
             if not self.over.is_set():
                 self._end(StoreClosed("the engine did not stop in time"))
             self.subscriptions.end("stopped")
+            with contextlib.suppress(TimeoutError):
+                # What was waited for is dead by now; nothing of ours is left open.
+                await asyncio.wait_for(self._close(), RECORDED_S)
 
     async def closed(self) -> None:
         """Return when an engine that has given up has closed everything."""
