@@ -255,6 +255,7 @@ class Composition:
                 db=db,
                 runs_below=self.processes.identities,
                 held=self._told,
+                run_of=self._run_of,
             )
         )
         self.taken_over = False
@@ -314,6 +315,10 @@ class Composition:
     def _told(self, thread_id: str) -> str:
         """Return in words what keeps turns of the thread from starting."""
         return suspended_by(self._suspended()) or self.holds.told(thread_id)
+
+    def _run_of(self, thread_id: str) -> str:
+        run = self.runs.get(thread_id)
+        return "" if run is None else run.run_id
 
     def _suspended(self) -> str:
         return "" if self.outage.present is None else self.outage.present.code

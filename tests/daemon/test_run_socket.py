@@ -117,3 +117,16 @@ async def test_a_call_that_makes_no_sense_is_refused_with_what_to_do() -> None:
     assert unknown["hint"]
     assert process["code"] == "wait_invalid"
     assert sent.events == []
+
+
+async def test_a_turn_that_says_too_much_is_refused_and_nothing_more_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("goalfsm.daemon.remote.said.MAX_SAID", 1_000)
+    sent = Sent()
+    given = {"status": "blocked", "reason": "x" * 600}
+    call = json.dumps({"op": "tool", "name": "update_goal", "arguments": given}).encode()
+    async with _sockets(sent, _of_this_process()).around(WORK) as isolation:
+        answers = await _raw(_place(isolation), call, call, call)
+    assert [each.get("code") for each in answers] == [None, "too_much", "too_much"]
+    assert len(sent.events) == 1

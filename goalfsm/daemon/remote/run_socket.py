@@ -8,11 +8,13 @@ import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import structlog
 
 from goalfsm.daemon.flow.authority import CODE, sealed
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.listener import Link, Listener
+from goalfsm.daemon.remote.said import Said
 from goalfsm.daemon.remote.socket_path import (
     SOCKET,
     own_directory,
@@ -57,6 +59,7 @@ class RunSockets:
         self._clock = clock
         self._first_process = first_process
         self._db = db
+        self._said = Said()
 
     @contextlib.asynccontextmanager
     async def around(self, work: Work) -> AsyncIterator[Isolation]:
@@ -101,6 +104,7 @@ class RunSockets:
                 code=NOTHING_OUTLIVES.code,
                 hint="wait for a timer, a person or an event",
             )
+        self._said.add(work.thread_id, work.run_id, len(msgspec.json.encode(arguments)))
         event = sealed(event_of_call(name, arguments, work.run_token))
         reply = await asyncio.shield(self._inbox.send(work.thread_id, event))
         session = self._sessions.session(work.thread_id)

@@ -12,9 +12,12 @@ import structlog
 from goalfsm.daemon.flow.authority import admitted
 from goalfsm.daemon.remote import trouble, wire
 from goalfsm.daemon.remote.listener import Link, Listener, peer_pid
+from goalfsm.daemon.remote.said import Said
 from goalfsm.daemon.remote.socket_path import remove_stale
 from goalfsm.daemon.remote.tool_client import event_of_call
 from goalfsm.errors import GoalError
+from goalfsm.session.codec import encode_event
+from goalfsm.session.events import ToolCalled, WaitDeclared
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -39,6 +42,7 @@ class Server:
         runs_below: Callable[[], Collection[tuple[int, str]]],
         calls: Callable[[str, Event], Awaitable[ToolResponse]] | None = None,
         held: Callable[[str], str] = lambda _: "",
+        run_of: Callable[[str], str] = lambda _: "",
     ) -> None:
         """Have ``serving`` answer what comes in at ``place``.
 
@@ -46,7 +50,8 @@ class Server:
         themselves, and returns what the model is told.
 
         Who asks is found out here: a process below this one, or below one of ``runs_below`` (pid
-        and start), is a run's of ``db``. ``held`` says what keeps a thread's turns from starting.
+        and start), is a run's of ``db``. ``held`` says what keeps a thread's turns from starting,
+        ``run_of`` which run of a thread is under way, "" where none is.
         """
         self._serving = serving
         self._place = place
@@ -54,6 +59,8 @@ class Server:
         self._runs_below = runs_below
         self._calls = calls
         self._held = held
+        self._said = Said()
+        self._run_of = run_of
         self._listener = Listener(place, self._do)
 
     async def start(self) -> None:
@@ -101,7 +108,9 @@ class Server:
     def _admitted(self, thread_id: str, event: Event, link: Link) -> Event:
         peer = link.peer(self._db, self._runs_below())
         try:
-            return admitted(event, peer)
+            allowed = admitted(event, peer)
+            if isinstance(event, ToolCalled | WaitDeclared):
+                self._said.add(thread_id, self._run_of(thread_id), len(encode_event(event)))
         except GoalError as error:
             _log.warning(
                 "what was asked for is not the asker's to ask for",
@@ -113,6 +122,7 @@ class Server:
                 code=error.code,
             )
             raise
+        return allowed
 
     async def _follow(self, request: wire.Follow, link: Link) -> None:
         telling = asyncio.ensure_future(self._tell(request, link))

@@ -351,7 +351,8 @@ class LiveRun:
         subscriptions, thread_id = self._ports.subscriptions, self.thread_id
         if subscriptions.has(thread_id):
             shown = self._seen.clean(text)
-            subscriptions.give(Output(thread_id=thread_id, run_id=self.run_id, text=shown))
+            said = Output(thread_id=thread_id, run_id=self.run_id, text=shown)
+            subscriptions.give(said, len(shown))
 
     async def _tool(self, event: w.ToolCalled) -> None:
         result = await self._answer(event)

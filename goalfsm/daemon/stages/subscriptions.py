@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 BACKLOG: Final = 1_000
 """Most notices that wait for one follower; text that it is too slow for is dropped first."""
 
+WAITING_BYTES: Final = 16 * 1024 * 1024
+"""Most bytes of them, as events are stored."""
+_SMALL: Final = 4_096
+"""What a notice weighs whose words are bounded elsewhere."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -69,18 +74,22 @@ class Follower:
         self.thread_id = thread_id
         self.successor = successor
         self._backlog = backlog
-        self._waiting: deque[Notice] = deque()
+        self._waiting: deque[tuple[Notice, int]] = deque()
+        self._bytes = 0
         self._missed = 0
         self._wake = asyncio.Event()
         self._over = False
 
-    def give(self, notice: Notice) -> None:
-        """Keep a notice until it is asked for."""
+    def give(self, notice: Notice, size: int = _SMALL) -> None:
+        """Keep a notice of so many bytes until it is asked for."""
         if self._over:
             return
-        if len(self._waiting) >= self._backlog:
+        self._bytes += size
+        while self._waiting and (
+            len(self._waiting) >= self._backlog or self._bytes > WAITING_BYTES
+        ):
             self._drop()
-        self._waiting.append(notice)
+        self._waiting.append((notice, size))
         self._over = isinstance(notice, Ended)
         self._wake.set()
 
@@ -100,7 +109,9 @@ class Follower:
                 count, self._missed = self._missed, 0
                 return Missed(thread_id=self.thread_id, count=count)
             if self._waiting:
-                return self._waiting.popleft()
+                notice, size = self._waiting.popleft()
+                self._bytes -= size
+                return notice
             if self._over:
                 raise StopAsyncIteration
             self._wake.clear()
@@ -108,12 +119,10 @@ class Follower:
 
     def _drop(self) -> None:
         """Make room: by the oldest text, or else by the oldest of all."""
-        for index, notice in enumerate(self._waiting):
-            if isinstance(notice, Output):
-                del self._waiting[index]
-                break
-        else:
-            self._waiting.popleft()
+        texts = (at for at, (notice, _) in enumerate(self._waiting) if isinstance(notice, Output))
+        index = next(texts, 0)
+        self._bytes -= self._waiting[index][1]
+        del self._waiting[index]
         self._missed += 1
 
 
@@ -134,7 +143,7 @@ class Subscriptions:
         thread_id = landed.thread_id
         if self.has(thread_id):
             for decided in landed.decided:
-                self.give(happened(thread_id, decided))
+                self.give(happened(thread_id, decided), len(decided.commit.event))
             self.give(
                 StatusChanged(thread_id=thread_id, status=self._status(landed.session, thread_id))
             )
@@ -189,10 +198,10 @@ class Subscriptions:
         """Return the threads that somebody follows."""
         return list(self._of)
 
-    def give(self, notice: Notice) -> None:
-        """Tell all who follow the notice's thread."""
+    def give(self, notice: Notice, size: int = _SMALL) -> None:
+        """Tell all who follow the notice's thread; ``size`` is about how many bytes it has."""
         for follower in self._of.get(notice.thread_id, ()):
-            follower.give(notice)
+            follower.give(notice, size)
 
     def report(self, thread_id: str, code: str, message: str, hint: str = "") -> None:
         """Tell the log and the thread's followers of something that went wrong."""
