@@ -2,6 +2,7 @@
 
 from goalfsm.daemon.engine import Engine as Engine
 from goalfsm.errors import GoalError as GoalError
+from goalfsm.errors import Remedy as Remedy
 from goalfsm.goal.compiler import Row as Row
 from goalfsm.goal.machine import STATES as STATES
 from goalfsm.goal.machine import TRANSITIONS as TRANSITIONS

@@ -2,19 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What can be done about something, for programs; a hint is the same in words.
+
+    ``action`` is the name of the command that does it (``budget``, ``resume``, ``queue next``).
+    ``arguments`` are what it takes beside the thread, by name (``tokens``, ``time``, ``cost``,
+    ``continuations``, ``objective``, ``text``, ``id``, ``feedback``); None is for the caller to
+    choose. ``does`` says in words what comes of it.
+    """
+
+    action: str
+    arguments: Mapping[str, str | int | None] = field(default_factory=dict)
+    does: str = ""
+
+    def __str__(self) -> str:
+        """Return the command line and what comes of it; THREAD stands for the thread's name."""
+        words = ["goalfsm", self.action, "THREAD"]
+        for name, value in self.arguments.items():
+            if name not in _BY_PLACE:
+                words.append(f"--{_OPTIONS.get(name, name)}")
+            words.append(_CHOSEN.get(name, name.upper()) if value is None else str(value))
+        return " ".join((*words, self.does) if self.does else words)
+
+
+_BY_PLACE: Final = frozenset({"objective", "text", "id"})
+_OPTIONS: Final = {"continuations": "max-continuations"}
+_CHOSEN: Final = {
+    "tokens": "N",
+    "continuations": "N",
+    "time": "DURATION",
+    "cost": "AMOUNT",
+    "feedback": "TEXT",
+}
+
+
+def told(remedies: tuple[Remedy, ...]) -> str:
+    """Return the hint that says ``remedies`` in words."""
+    return ", or ".join(map(str, remedies))
+
 
 class GoalError(Exception):
-    """Something was refused; ``hint`` says what to do about it, ``code`` is stable."""
+    """Something was refused; ``hint`` says what to do about it, ``code`` is stable.
+
+    ``remedies`` are what can be done about it as data, where a command does it.
+    """
 
     code: str = "goal_error"
     hint: str = ""
+    remedies: tuple[Remedy, ...] = ()
 
-    def __init__(self, message: str, *, code: str | None = None, hint: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        hint: str = "",
+        remedies: tuple[Remedy, ...] = (),
+    ) -> None:
         super().__init__(message)
         if code is not None:
             self.code = code
-        if hint:
-            self.hint = hint
+        if hint or remedies:
+            self.hint = hint or told(remedies)
+        if remedies:
+            self.remedies = remedies
 
     @property
     def message(self) -> str:

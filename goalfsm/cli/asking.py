@@ -67,7 +67,8 @@ def refusal(place: Place, reply: Reply) -> GoalError:
     """Return the error for a reply that refuses."""
     if reply.code == "goal_exists":
         return busy(place)
-    return GoalError(reply.message, code=reply.code, hint=speak(reply.hint, place))
+    hint = speak(reply.hint, place)
+    return GoalError(reply.message, code=reply.code, hint=hint, remedies=reply.remedies)
 
 
 def submit(place: Place, event: Event) -> Reply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from goalfsm.errors import Remedy, told
 from goalfsm.goal.compiler import ABSENT
 from goalfsm.goal.model import COMPLETE, LIMITED
 
@@ -37,21 +38,23 @@ HINTS: Final = {
     "status_not_allowed": "the goal's status does not allow this",
 }
 """What a model can do about a refusal of the table, by its code."""
-_COMMANDS: Final = {
-    "no_goal": "goalfsm set THREAD OBJECTIVE gives it one",
-    "complete_is_terminal": "goalfsm set THREAD OBJECTIVE replaces a complete goal, "
-    "goalfsm clear THREAD clears it",
-    "only_active_can_block": "goalfsm status THREAD says what takes it up; "
-    "after that it can be blocked",
-    "only_active_can_pause": "only a goal that is being worked on can be paused; "
-    "goalfsm status THREAD shows where it is",
-    "budget_limited_cannot_resume": "goalfsm status THREAD names the budget that is used up, "
-    "goalfsm budget THREAD raises it",
-    "only_stopped_can_resume": "only a paused or blocked goal can be resumed; "
-    "goalfsm status THREAD shows where it is",
-    "status_not_allowed": "goalfsm status THREAD shows where it is",
+_OBJECTIVE: Final[dict[str, str | int | None]] = {"objective": None}
+_WHERE: Final = Remedy("status", does="shows where it is")
+_REMEDIES: Final = {
+    "no_goal": (Remedy("set", _OBJECTIVE, "gives it one"),),
+    "complete_is_terminal": (
+        Remedy("set", _OBJECTIVE, "replaces a complete goal"),
+        Remedy("clear", does="clears it"),
+    ),
+    "only_active_can_block": (
+        Remedy("status", does="says what takes it up; after that it can be blocked"),
+    ),
+    "only_active_can_pause": (_WHERE,),
+    "budget_limited_cannot_resume": (Remedy("budget", does="raises the budget that is used up"),),
+    "only_stopped_can_resume": (_WHERE,),
+    "status_not_allowed": (_WHERE,),
 }
-"""What a person can do about it: the same with the command in it."""
+"""What a person can do about it, by the code of the refusal."""
 _NO_ROW: Final = {
     "block": "only_active_can_block",
     "pause": "only_active_can_pause",
@@ -73,14 +76,17 @@ def rejected(code: str, trigger: str, goal: Goal | None, guard: str | None = Non
     return Rejection(code, trigger, status, guard, HINTS.get(code, ""), message)
 
 
-def advice(rejection: Rejection) -> str:
-    """Return what a person can do about a refusal: the hint with the command in it.
+def remedies(rejection: Rejection) -> tuple[Remedy, ...]:
+    """Return what a person can do about a refusal of the table; nothing for one of an input.
 
     A model is told `Rejection.hint`: what only a person may do is not its to try.
     """
-    if not rejection.trigger:
-        return rejection.hint
-    return _COMMANDS.get(rejection.code, rejection.hint)
+    return _REMEDIES.get(rejection.code, ()) if rejection.trigger else ()
+
+
+def advice(rejection: Rejection) -> str:
+    """Return what a person can do about a refusal in words, with the command in them."""
+    return told(remedies(rejection)) or rejection.hint
 
 
 def no_row(goal: Goal | None, trigger: str) -> Rejection:

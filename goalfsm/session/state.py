@@ -6,7 +6,9 @@ from datetime import tzinfo
 from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
+from msgspec.structs import force_setattr
 
+from goalfsm.errors import Remedy, told
 from goalfsm.goal.accounting import STOPPED_CLOCK, Clock
 from goalfsm.goal.machine import GoalMachine, default_machine
 from goalfsm.goal.model import Criterion, Evidence, Goal, Limits, Usage, Verifier
@@ -484,7 +486,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """What the one who asked is told.
 
     A claim that is refused because its run has not read all gets the texts in ``unread``, and in
-    ``word`` what a second claim has to give back.
+    ``word`` what a second claim has to give back. ``remedies`` are what a person can do about it,
+    as data; where there are any, ``hint`` is the same in words.
     """
 
     ok: bool
@@ -493,6 +496,12 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""
     unread: tuple[str, ...] = ()
     word: int | None = None
+    remedies: tuple[Remedy, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Say the remedies in words, where nothing else is said."""
+        if self.remedies and not self.hint:
+            force_setattr(self, "hint", told(self.remedies))
 
 
 class Change(NamedTuple):

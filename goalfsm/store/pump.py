@@ -423,7 +423,7 @@ def _own(error: Exception) -> Exception:
     """Return an error for one who waits: an exception gathers the traceback of all who raise it."""
     if not isinstance(error, StoreError):
         return error
-    mine = type(error)(error.message, code=error.code, hint=error.hint)
+    mine = type(error)(error.message, code=error.code, hint=error.hint, remedies=error.remedies)
     mine.__cause__ = error
     return mine
 

@@ -321,7 +321,9 @@ class MemoryGoals:
     def _ask(self, thread: str, event: e.Event) -> Reply:
         reply = self.send(thread, event)
         if not reply.ok:
-            raise RequestRejected(reply.message, code=reply.code, hint=reply.hint)
+            raise RequestRejected(
+                reply.message, code=reply.code, hint=reply.hint, remedies=reply.remedies
+            )
         return reply
 
     # What they see.

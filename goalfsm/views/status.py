@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from goalfsm.errors import Remedy, told
 from goalfsm.goal.accounting import live
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, Goal, Usage
 from goalfsm.session.budgets import Progress, budget_lines, max_continuations, progress
@@ -85,10 +86,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """One thread, as every surface shows it.
 
     ``usage`` is all that workers reported, charged or not; ``uncharged`` counts the rest of its
-    tokens by reason. ``hint`` is the command that takes the work on. ``driver`` is the process that
-    works on the database, None where nobody has asked; when it is dead no turn runs and no time
-    passes. ``toothless`` names the budgets that can never be used up, because the worker reports
-    no such use. ``set_aside`` says which claim came to nothing, and why. ``left_unread`` is what a
+    tokens by reason. ``hint`` is the command that takes the work on, ``remedies`` are the same as
+    data, none where an engine has to be started. ``driver`` is the process that works on the
+    database, None where nobody has asked; when it is dead no turn runs and no time passes.
+    ``toothless`` names the budgets that can never be used up, because the worker reports no such
+    use. ``set_aside`` says which claim came to nothing, and why. ``left_unread`` is what a
     person had said and no turn had taken into account when the goal was completed. ``queue`` are
     the goals that come after this one; ``advances``: the thread goes on to them by itself.
     """
@@ -100,6 +102,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     until_ms: int | None
     hint: str
+    remedies: tuple[Remedy, ...]
     status_line: StatusLine | None
     progress: Progress | None
     last_decision: LastDecision | None
@@ -154,12 +157,6 @@ _WHY_LIMITED: Final = {
     "cost": "the cost budget is used up",
     "continuations": "all continuations are spent",
 }
-_RAISE: Final = {
-    "tokens": "goalfsm budget THREAD --tokens N",
-    "time": "goalfsm budget THREAD --time DURATION",
-    "cost": "goalfsm budget THREAD --cost AMOUNT",
-    "continuations": "goalfsm budget THREAD --max-continuations N",
-}
 
 
 def project(
@@ -186,6 +183,7 @@ def project(
         detail=now.detail,
         until_ms=now.until_ms,
         hint=advice,
+        remedies=remedies(session) if advice == hint(session) else (),
         status_line=status_line(session),
         progress=None if goal is None else progress(goal, session.policy),
         last_decision=last_decision(session),
@@ -479,18 +477,26 @@ def _note(wait: Wait) -> str:
 def hint(session: Session) -> str:
     """Return the command that takes the work on from where it is; empty where none is needed."""
     goal = session.goal
-    if goal is None:
-        return TAKES_NEXT if session.queue else "goalfsm set THREAD OBJECTIVE"
-    if goal.status == COMPLETE:
-        return TAKES_NEXT if session.queue and not session.policy.advance else ""
+    if session.queue and (goal is None or goal.status == COMPLETE):
+        return TAKES_NEXT if goal is None or not session.policy.advance else ""
+    return told(remedies(session))
+
+
+def remedies(session: Session) -> tuple[Remedy, ...]:
+    """Return what takes the work on from where it is, as data; one of them is enough."""
+    goal = session.goal
+    if goal is None or goal.status == COMPLETE:
+        if session.queue:
+            return (Remedy("queue next"),)
+        return (Remedy("set", {"objective": None}),) if goal is None else ()
     if goal.status in {PAUSED, BLOCKED}:
-        return "goalfsm resume THREAD"
+        return (Remedy("resume"),)
     if goal.status == LIMITED:
-        return _RAISE[goal.limited_by or "tokens"]
+        return (Remedy("budget", {goal.limited_by or "tokens": None}),)
     if session.claim is not None:
         asks = _asks_person(goal, session.claim)
-        return "goalfsm accept THREAD, or goalfsm reject THREAD" if asks else ""
-    return "goalfsm wake THREAD" if session.waits else ""
+        return (Remedy("accept"), Remedy("reject")) if asks else ()
+    return (Remedy("wake"),) if session.waits else ()
 
 
 def summary(status: Status) -> str:

@@ -550,7 +550,8 @@ _CODES: Final[tuple[Rule, ...]] = (
         service_unavailable ServiceUnavailableError unavailable_error
         ServiceUnavailableException over_capacity NoCapacity DEADLINE_EXCEEDED DeadlineExceeded
         ABORTED CANCELLED DATA_LOSS GatewayTimeout BadGateway timeout TimeoutError
-        timeout_error APITimeoutError TimeoutException RequestTimeout request_timeout
+        turn_timeout silence_timeout timeout_error APITimeoutError TimeoutException
+        RequestTimeout request_timeout
         RequestTimeoutException gateway_timeout ModelTimeoutException ModelNotReadyException
         ModelErrorException ModelStreamErrorException ConnectTimeout ReadTimeout WriteTimeout
         PoolTimeout ConnectTimeoutError ReadTimeoutError ServerTimeoutError SocketTimeoutError

@@ -328,5 +328,7 @@ def _record(
 
 def _refused(answer: wire.Answer) -> GoalError:
     if isinstance(answer, wire.Failed):
-        return GoalError(answer.message, code=answer.code, hint=answer.hint)
+        return GoalError(
+            answer.message, code=answer.code, hint=answer.hint, remedies=answer.remedies
+        )
     return NoEngine("the engine answered something else than it was asked")

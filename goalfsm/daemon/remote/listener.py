@@ -221,7 +221,9 @@ class Listener:
         try:
             await self._do(request, link)
         except GoalError as error:
-            failed = wire.Failed(code=error.code, message=error.message, hint=error.hint)
+            failed = wire.Failed(
+                code=error.code, message=error.message, hint=error.hint, remedies=error.remedies
+            )
             writer.write(wire.encode(failed))
         except (ConnectionError, TimeoutError):
             raise

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from goalfsm.daemon.flow.notices import Notice
+from goalfsm.errors import Remedy
 from goalfsm.session.events import Event
 from goalfsm.session.state import Reply
 from goalfsm.store.port import MAX_COMMIT_BYTES
@@ -114,6 +115,7 @@ class Failed(_Answer, frozen=True, kw_only=True, tag="error"):
     code: str
     message: str
     hint: str = ""
+    remedies: tuple[Remedy, ...] = ()
 
 
 Answer = Replied | Told | Noticed | Pong | ToolTold | Failed

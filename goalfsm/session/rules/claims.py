@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from goalfsm.errors import Remedy
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, PAUSED, Evidence, Goal
 from goalfsm.goal.rejection import Rejection, advice
 from goalfsm.goal.transition import Fire, mark
@@ -182,8 +183,10 @@ def _counted(session: Session, gaps: str, run_id: str | None) -> Session:
     return replace(session, progress=progress)
 
 
-def _refuse(change: Change, code: str, message: str, hint: str) -> Change:
-    return change._replace(reply=Reply(ok=False, code=code, message=message, hint=hint))
+def _refuse(change: Change, code: str, message: str, hint: str | Remedy) -> Change:
+    remedies = (hint,) if isinstance(hint, Remedy) else ()
+    reply = Reply(ok=False, code=code, message=message, hint=str(hint), remedies=remedies)
+    return change._replace(reply=reply)
 
 
 def _missing(goal: Goal, evidence: tuple[Evidence, ...]) -> str:
@@ -394,7 +397,7 @@ def _another(session: Session, expected: str | None, verb: str) -> Change | None
             Change(session),
             "claim_changed",
             f"the open claim is another one by now: {claim.claim_id}",
-            "goalfsm status THREAD shows it as it is; then answer it",
+            Remedy("status", does="shows it as it is; then answer it"),
         )
     if aside is not None:
         return _refuse(
@@ -404,8 +407,8 @@ def _another(session: Session, expected: str | None, verb: str) -> Change | None
             "the work goes on with that; the next claim follows, and can be answered then",
         )
     hint = {
-        "accept": "goalfsm complete THREAD completes the goal without one",
-        "reject": "goalfsm steer THREAD TEXT tells the work what is wrong",
+        "accept": Remedy("complete", does="completes the goal without one"),
+        "reject": Remedy("steer", {"text": None}, "tells the work what is wrong"),
     }[verb]
     return _refuse(Change(session), "no_claim", f"there is no claim to {verb}", hint)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from goalfsm.errors import Remedy
 from goalfsm.goal.machine import TRIGGERS
 from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED, Goal
 from goalfsm.goal.rejection import Rejection, no_row
@@ -65,14 +66,14 @@ def inadmissible(session: Session, event: Expecting) -> Reply | None:
             ok=False,
             code="goal_changed",
             message="the thread's goal is another one by now",
-            hint="goalfsm status THREAD shows it as it is; then ask again",
+            remedies=(Remedy("status", does="shows it as it is; then ask again"),),
         )
     if revision is not None and (goal is None or goal.revision != revision):
         return Reply(
             ok=False,
             code="revision_changed",
             message="the goal was changed meanwhile",
-            hint="goalfsm status THREAD shows it as it is; then ask again",
+            remedies=(Remedy("status", does="shows it as it is; then ask again"),),
         )
     return None
 
@@ -126,7 +127,7 @@ def _held(change: Change, ctx: Context) -> Change:
         ok=True,
         code="suspended",
         message="no turn follows, though a rule of the machine keeps the goal active",
-        hint="goalfsm wake THREAD takes the work up again",
+        remedies=(Remedy("wake", does="takes the work up again"),),
     )
     session = replace(session, waits=(wait,), continuation=kept)
     return change._replace(session=session, reply=reply, decide=True)
@@ -147,7 +148,7 @@ def resume(session: Session, event: ResumeRequested, ctx: Context) -> Change:
             ok=False,
             code="blocked_by_person",
             message="a person has declared the goal blocked, and takes it up again",
-            hint="goalfsm resume THREAD takes it up",
+            remedies=(Remedy("resume", does="takes it up"),),
         )
         return Change(session, (), reply)
     if session.held:
@@ -163,7 +164,7 @@ def resume(session: Session, event: ResumeRequested, ctx: Context) -> Change:
                 ok=False,
                 code="budget_limited",
                 message=f"the goal is limited by {goal.limited_by}; nothing is left",
-                hint="goalfsm budget THREAD raises it",
+                remedies=(Remedy("budget", does="raises it"),),
             )
         )
     session = afresh(change.session, "resumed")

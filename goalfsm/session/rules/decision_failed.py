@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from goalfsm.errors import Remedy
 from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED
 from goalfsm.goal.transition import RecoveryPause
 from goalfsm.session.events import DecisionFailed
@@ -28,6 +29,7 @@ def failed(session: Session, event: DecisionFailed, ctx: Context) -> Change:
         code=FAULT_CODE,
         message=f"{reason}; nothing of it was done",
         hint="goalfsm log THREAD shows what happened; goalfsm resume THREAD goes on",
+        remedies=(Remedy("log", does="shows what happened"), Remedy("resume", does="goes on")),
     )
     return _stopped(session, reason, ctx)._replace(reply=reply)
 

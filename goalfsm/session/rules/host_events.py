@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from goalfsm.errors import Remedy
 from goalfsm.goal.accounting import stopped
 from goalfsm.goal.model import ACTIVE
 from goalfsm.session.events import (
@@ -340,5 +341,5 @@ _NO_TURN = Reply(
     ok=False,
     code="no_run",
     message="no turn is running",
-    hint="goalfsm steer THREAD TEXT tells the next one",
+    remedies=(Remedy("steer", {"text": None}, "tells the next one"),),
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from goalfsm.errors import Remedy
 from goalfsm.goal.machine import used_up
 from goalfsm.goal.model import BLOCKED, LIMITED, MAX_COUNT, PAUSED, Goal
 from goalfsm.goal.rejection import Rejection
@@ -85,4 +86,5 @@ def _again(known: Imported, event: GoalImported) -> Reply:
         code="source_changed",
         message=f"{event.source} is here already, and has changed there since; it is left as it is",
         hint="goalfsm clear THREAD gives this one up; another --thread takes the new one",
+        remedies=(Remedy("clear", does="gives this one up"),),
     )

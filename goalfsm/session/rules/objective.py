@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from goalfsm.errors import Remedy
 from goalfsm.goal.machine import used_up
 from goalfsm.goal.model import (
     ACTIVE,
@@ -326,7 +327,7 @@ def _kept_limited(session: Session, goal: Goal, source: Source, ctx: Context) ->
         ok=True,
         code="budget_changed",
         message="the budget is changed; the goal stays limited until it is taken up again",
-        hint="goalfsm budget THREAD with the budget takes it up",
+        remedies=(Remedy("budget", does="with the budget takes it up"),),
     )
     return stored._replace(reply=reply)
 
@@ -349,7 +350,7 @@ def _rebudgeted(before: Session, allowed: Change, source: Source, ctx: Context) 
             ok=True,
             code="still_limited",
             message=f"the budget is changed, but the goal is still limited by {goal.limited_by}",
-            hint="goalfsm budget THREAD has to raise it above what is used",
+            remedies=(Remedy("budget", does="has to raise it above what is used"),),
         )
     if goal.status != ACTIVE or used_up(goal) is None:
         return stored._replace(reply=reply)

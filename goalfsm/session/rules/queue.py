@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from goalfsm.errors import Remedy
 from goalfsm.goal.model import COMPLETE, MAX_ITEMS
 from goalfsm.session.effects import Effect, TakeNextGoal, WriteReport
 from goalfsm.session.events import (
@@ -30,7 +31,7 @@ def add(session: Session, event: GoalQueued, ctx: Context) -> Change:
             ok=False,
             code="queue_full",
             message=f"{MAX_ITEMS} goals are queued already",
-            hint="goalfsm queue drop THREAD ID takes one out",
+            remedies=(Remedy("queue drop", {"id": None}, "takes one out"),),
         )
         return Change(session, (), reply)
     terms = {name: getattr(event, name) for name in _TERMS}
@@ -89,7 +90,7 @@ def take_next(session: Session, event: NextGoalRequested, ctx: Context) -> Chang
             ok=False,
             code="queue_empty",
             message="no goal is queued",
-            hint="goalfsm queue add THREAD OBJECTIVE queues one",
+            remedies=(Remedy("queue add", {"objective": None}, "queues one"),),
         )
         return Change(session, (), reply)
     if event.origin == "system" and not advances(session):
@@ -97,7 +98,7 @@ def take_next(session: Session, event: NextGoalRequested, ctx: Context) -> Chang
             ok=False,
             code="not_advancing",
             message="the thread does not go on to its next goal by itself",
-            hint="goalfsm queue next THREAD takes it up",
+            remedies=(Remedy("queue next", does="takes it up"),),
         )
         return Change(session, (), reply)
     goal = session.goal
@@ -106,7 +107,7 @@ def take_next(session: Session, event: NextGoalRequested, ctx: Context) -> Chang
             ok=False,
             code="goal_unfinished",
             message="the goal before it is not complete",
-            hint="goalfsm complete THREAD or goalfsm clear THREAD ends that one",
+            remedies=(Remedy("complete"), Remedy("clear", does="ends that one")),
         )
         return Change(session, (), reply)
     first, *rest = session.queue

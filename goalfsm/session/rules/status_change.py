@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from goalfsm.goal.model import Origin, Status
-from goalfsm.goal.rejection import Rejection, advice
+from goalfsm.goal.rejection import Rejection, advice, remedies
 from goalfsm.goal.transition import Source, mark
 from goalfsm.session.prompt_notices import NoticeKind
 from goalfsm.session.rules.change import charge, explained, extend, notify, seconds, store_goal
@@ -19,7 +19,13 @@ SOURCES: dict[Origin, Source] = {"person": "command", "model": "tool", "system":
 
 def refused(rejection: Rejection) -> Reply:
     """Return the reply that says why something was refused, and what a person can do about it."""
-    return Reply(ok=False, code=rejection.code, message=rejection.message, hint=advice(rejection))
+    return Reply(
+        ok=False,
+        code=rejection.code,
+        message=rejection.message,
+        hint=advice(rejection),
+        remedies=remedies(rejection),
+    )
 
 
 def change_status(

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from goalfsm.errors import Remedy
 from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal
 from goalfsm.goal.rejection import Rejection
 from goalfsm.goal.validation import check_text
@@ -26,8 +27,8 @@ def received(session: Session, event: SteeringReceived, ctx: Context) -> Change:
     """
     goal = session.goal
     if goal is None or goal.status == COMPLETE:
-        hint = "goalfsm set THREAD OBJECTIVE gives the thread some"
-        return _refuse(session, "no_goal", "there is no work to steer", hint)
+        gives = Remedy("set", {"objective": None}, "gives the thread some")
+        return _refuse(session, "no_goal", "there is no work to steer", gives)
     text = check_text(event.text, "message")
     if isinstance(text, Rejection):
         return _refuse(session, text.code, text.message, text.hint)
@@ -87,8 +88,10 @@ def _later(session: Session, goal: Goal) -> str:
     return "the next turn takes it into account"
 
 
-def _refuse(session: Session, code: str, message: str, hint: str) -> Change:
-    return Change(session, (), Reply(ok=False, code=code, message=message, hint=hint))
+def _refuse(session: Session, code: str, message: str, hint: str | Remedy) -> Change:
+    remedies = (hint,) if isinstance(hint, Remedy) else ()
+    reply = Reply(ok=False, code=code, message=message, hint=str(hint), remedies=remedies)
+    return Change(session, (), reply)
 
 
 def dropped(session: Session, event: SteeringDropped) -> Change:
@@ -99,14 +102,14 @@ def dropped(session: Session, event: SteeringDropped) -> Change:
             session,
             "message_unknown",
             "no such message waits: a turn has taken it into account, or it was never sent",
-            "goalfsm status THREAD lists the messages that wait",
+            Remedy("status", does="lists the messages that wait"),
         )
     if known[0].carried_by is not None:
         return _refuse(
             session,
             "message_taken",
             "the running turn has got the message already",
-            "goalfsm steer THREAD TEXT says what holds instead",
+            Remedy("steer", {"text": None}, "says what holds instead"),
         )
     left = tuple(kept for kept in session.steering if kept.message_id != event.message_id)
     reply = Reply(ok=True, code="dropped", message="the message is taken back; no turn gets it")
