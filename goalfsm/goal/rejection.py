@@ -55,6 +55,8 @@ _REMEDIES: Final = {
     "status_not_allowed": (_WHERE,),
 }
 """What a person can do about it, by the code of the refusal."""
+_SAID_FIRST: Final = frozenset({"only_active_can_pause", "only_stopped_can_resume"})
+"""Where the command alone would not say what is amiss."""
 _NO_ROW: Final = {
     "block": "only_active_can_block",
     "pause": "only_active_can_pause",
@@ -86,7 +88,10 @@ def remedies(rejection: Rejection) -> tuple[Remedy, ...]:
 
 def advice(rejection: Rejection) -> str:
     """Return what a person can do about a refusal in words, with the command in them."""
-    return told(remedies(rejection)) or rejection.hint
+    command = told(remedies(rejection))
+    if rejection.code in _SAID_FIRST:
+        return f"{rejection.hint}; {command}"
+    return command or rejection.hint
 
 
 def no_row(goal: Goal | None, trigger: str) -> Rejection:

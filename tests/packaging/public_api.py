@@ -5,6 +5,7 @@ Nothing here runs; a type that changes is an error.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, assert_type
 
@@ -21,6 +22,7 @@ from goalfsm import (
     Plan,
     Policy,
     Rejection,
+    Remedy,
     Reply,
     Session,
     Step,
@@ -35,16 +37,20 @@ from goalfsm import (
     plan,
     project,
 )
+from goalfsm.daemon.flow.notices import Notice
 from goalfsm.goal.model import Limit, PauseReason, Status
 from goalfsm.goal.transition import ResumeActive
 from goalfsm.session.continuation import Situation
 from goalfsm.session.effects import Effect
 from goalfsm.session.events import Event, ObjectiveGiven
+from goalfsm.session.thread import GoalThread, Ready
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.port import Store
 from goalfsm.store.sqlite import SqliteStore
+from goalfsm.testing import GoalClock, MemoryGoals, ScriptedWorker, claims_complete
 from goalfsm.views.status import Status as Projection
-from recovery import Failure, classify
+from recovery import RULES, Classifier, Failure, Rule, classify, load_rules
+from recovery.failures import Kind
 
 
 def ids(kind: Literal["goal", "claim"]) -> str:
@@ -100,7 +106,43 @@ async def an_engine() -> None:
         assert_type(await engine.submit("t", event), Reply)
         assert_type(await engine.settled("t"), Session)
         assert_type(engine.status("t"), Projection)
+        async for notice in engine.follow("t", after_revision=1):
+            assert_type(notice, Notice)
+        await engine.halt("t")
+        await engine.stop(1.0)
     other.close()
+
+
+def a_thread() -> None:
+    """Step a thread without an engine: persist what is ready, then do it."""
+    thread = GoalThread.new(Policy())
+    assert_type(thread, GoalThread)
+    ready = thread.step(ObjectiveGiven(objective="ship it"), id="e1", at_ms=0)
+    assert_type(ready, Ready)
+    assert_type(ready.effects, tuple[Effect, ...])
+    assert_type(ready.wake_at, int | None)
+
+
+def a_test(memory_goals: MemoryGoals, scripted_worker: ScriptedWorker, clock: GoalClock) -> None:
+    """Use the kit as a test does."""
+    scripted_worker.turn(claims_complete("done"))
+    assert_type(memory_goals.give("t", "ship it", tokens=5), Reply)
+    memory_goals.settle("t")
+    clock.advance("1h")
+    assert_type(memory_goals.goal("t"), Goal)
+    assert_type(memory_goals.status("t"), Projection)
+    assert_type(memory_goals.budget("t", tokens=9), Reply)
+
+
+def rules_of_ones_own() -> None:
+    """Tell failures apart with rules of one's own."""
+    mine = Rule(name="teapot", kind="auth", statuses=(418,))
+    failure = Classifier(rules=(mine, *RULES)).classify("HTTP 418", source="provider")
+    assert_type(failure, Failure)
+    assert_type(failure.kind, Kind)
+    assert_type(failure.why.row, str)
+    assert_type(failure.retry_after, float | None)
+    assert_type(load_rules("mine.toml"), tuple[Rule, ...])
 
 
 def the_rest() -> None:
@@ -108,5 +150,9 @@ def the_rest() -> None:
     error = GoalError("no")
     assert_type(error.code, str)
     assert_type(error.hint, str)
+    assert_type(error.remedies, tuple[Remedy, ...])
+    remedy = Remedy("budget", {"tokens": None})
+    assert_type(remedy.action, str)
+    assert_type(remedy.arguments, Mapping[str, str | int | None])
     assert_type(default_machine(), GoalMachine)
     assert_type(goalfsm.__version__, str)

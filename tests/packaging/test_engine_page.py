@@ -17,7 +17,11 @@ import httpx
 import pytest
 
 PAGE = (Path(__file__).parents[2] / "docs" / "engine.md").read_text("utf-8")
-SERVICE, LOOKING_BACK = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+SERVICE, REMEDIES, LOOKING_BACK, WORKING, LOGGING = re.findall(
+    r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL
+)
+REPORTS = (Path(__file__).parents[2] / "docs" / "reports.md").read_text("utf-8")
+(RECORD,) = re.findall(r"^```python\n(.*?)^```$", REPORTS, re.MULTILINE | re.DOTALL)
 START_S = 15.0
 
 
@@ -119,3 +123,13 @@ def test_a_client_misses_nothing_through_a_kill(
     printed = capsys.readouterr().out
     assert printed.startswith("report complete\nNow: ")
     assert "1 ObjectiveGiven" in printed
+
+
+@pytest.mark.parametrize(
+    "example",
+    [REMEDIES, WORKING, LOGGING, RECORD],
+    ids=["remedies", "working", "logging", "record"],
+)
+def test_an_example_runs_as_printed(example: str) -> None:
+    """Each is a program of its own, with what has to hold in it."""
+    exec(compile(example, "example.py", "exec"), {})  # noqa: S102  the page is ours

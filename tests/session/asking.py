@@ -19,7 +19,7 @@ PERSON = Verifier(kind="person")
 SHOW = "give evidence that shows it as it is today, criterion by criterion"
 SAY = "say in a sentence what is to be achieved"
 GIVE = "goalfsm set THREAD OBJECTIVE gives it one"
-FINAL = "goalfsm set THREAD OBJECTIVE replaces a complete goal, goalfsm clear THREAD clears it"
+FINAL = "goalfsm set THREAD OBJECTIVE replaces a complete goal, or goalfsm clear THREAD clears it"
 WORK = "goalfsm set THREAD OBJECTIVE gives the thread some"
 LOOK = "goalfsm status THREAD shows it as it is; then ask again"
 RANGES = "see Policy for the settings and their ranges"

@@ -156,8 +156,7 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
         refused(
             "budget_limited_cannot_resume",
             "cannot resume the goal: it is budgetLimited",
-            "goalfsm status THREAD names the budget that is used up, "
-            "goalfsm budget THREAD raises it",
+            "goalfsm budget THREAD raises the budget that is used up",
         ),
     ),
     # clear and edit

@@ -99,6 +99,10 @@ def test_projection_has_what_every_surface_needs() -> None:
         "detail": "1 of 2 verifiers have answered",
         "until_ms": None,
         "hint": "goalfsm accept THREAD, or goalfsm reject THREAD",
+        "remedies": [
+            {"action": "accept", "arguments": {}, "does": ""},
+            {"action": "reject", "arguments": {}, "does": ""},
+        ],
         "status_line": {"label": "recovery_pending", "reason": "provider error (503)"},
         "progress": {
             "tokens": {"used": 30, "budget": 100, "left": 70},

@@ -1,0 +1,72 @@
+"""What can be done about a refusal or a stop, as data for programs and in words for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from goalfsm import GoalError, Remedy, Reply
+from goalfsm.testing import (
+    MemoryGoals,
+    RequestRejected,
+    ScriptedWorker,
+    claims_complete,
+    says,
+    uses,
+)
+
+
+@pytest.mark.parametrize(
+    ("remedy", "told"),
+    [
+        (Remedy("resume"), "goalfsm resume THREAD"),
+        (
+            Remedy("wake", does="takes the work up again"),
+            "goalfsm wake THREAD takes the work up again",
+        ),
+        (Remedy("set", {"objective": None}), "goalfsm set THREAD OBJECTIVE"),
+        (
+            Remedy("queue drop", {"id": "q2"}, "takes it out"),
+            "goalfsm queue drop THREAD q2 takes it out",
+        ),
+        (Remedy("budget", {"tokens": None}), "goalfsm budget THREAD --tokens N"),
+        (
+            Remedy("budget", {"tokens": 5000, "time": None}),
+            "goalfsm budget THREAD --tokens 5000 --time DURATION",
+        ),
+        (Remedy("budget", {"continuations": None}), "goalfsm budget THREAD --max-continuations N"),
+    ],
+)
+def test_a_remedy_is_a_command_in_words(remedy: Remedy, told: str) -> None:
+    assert str(remedy) == told
+
+
+def test_what_is_refused_carries_its_remedies_and_says_them() -> None:
+    both = (Remedy("set", {"objective": None}, "replaces it"), Remedy("clear", does="clears it"))
+    said = "goalfsm set THREAD OBJECTIVE replaces it, or goalfsm clear THREAD clears it"
+    assert Reply(ok=False, remedies=both).hint == said
+    assert Reply(ok=False, remedies=both, hint="first look at it").hint == "first look at it"
+    error = GoalError("it is complete", remedies=both)
+    assert (error.hint, error.remedies) == (said, both)
+    assert GoalError("no").remedies == ()
+
+
+def test_a_program_does_what_the_remedy_says(
+    memory_goals: MemoryGoals, scripted_worker: ScriptedWorker
+) -> None:
+    scripted_worker.turn(uses(input=700), says("Half of it.")).turn(says("Wound down."))
+    scripted_worker.turn(claims_complete("all of it"))
+    memory_goals.give("t", "Count the stock", tokens=500)
+    memory_goals.settle("t")
+    (remedy,) = memory_goals.status("t").remedies
+    assert (remedy.action, dict(remedy.arguments)) == ("budget", {"tokens": None})
+    assert str(remedy) == memory_goals.status("t").hint
+    with pytest.raises(RequestRejected) as refused:
+        memory_goals.resume("t")
+    assert [each.action for each in refused.value.remedies] == ["budget"]
+    chosen: dict[str, Any] = dict.fromkeys(remedy.arguments, 9_000)
+    memory_goals.budget("t", **chosen)
+    memory_goals.settle("t")
+    assert memory_goals.goal("t").status == "complete"
+    assert memory_goals.status("t").remedies == ()
