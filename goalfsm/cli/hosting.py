@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from goalfsm.cli.notifying import targets
 from goalfsm.daemon.engine import Engine
+from goalfsm.daemon.stages.callbacks import PERSON_ASKED
 from goalfsm.daemon.stages.notifications import CALLBACK, Notifier
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ def engine_on(store: Store, db: Path, **options: Any) -> tuple[Engine, Notifier]
             return engine.status(thread_id)
 
         callback = notifier.callback(status)
-        options |= {"machine": Notifier.machine(), "callbacks": {CALLBACK: callback}}
+        options |= {
+            "machine": Notifier.machine(),
+            "callbacks": {CALLBACK: callback, PERSON_ASKED: callback},
+        }
     engine = Engine(store, **options)
     return engine, notifier

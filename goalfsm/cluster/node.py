@@ -191,12 +191,14 @@ class Node:
         verifiers = Verifiers(
             self.threads.session, self.processes, options.verifiers, most=options.max_runs
         )
+        callbacks = Callbacks(options.callbacks)
         performers: dict[type[f.Effect], Performer] = {
             f.RunVerifier: verifiers,
             f.RunUntil: verifiers,
             f.CompactContext: Compaction(self.threads, self.workers, db=self.db),
             f.WatchProcess: self.watch,
-            f.RunCallback: Callbacks(options.callbacks),
+            f.RunCallback: callbacks,
+            f.AskPerson: callbacks,
             f.WriteReport: Reports(reports_folder(""), lambda _thread, _goal: None, report),
             f.TakeNextGoal: NextGoals(),
         }

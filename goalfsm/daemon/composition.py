@@ -222,6 +222,7 @@ class Composition:
         verifiers = Verifiers(
             self.threads.session, self.processes, options.verifiers, most=options.max_runs
         )
+        callbacks = Callbacks(options.callbacks)
         self.effects.perform_by(
             {
                 f.StartRun: run_control,
@@ -231,7 +232,8 @@ class Composition:
                 f.RunUntil: verifiers,
                 f.CompactContext: Compaction(self.threads, self.workers, db=db),
                 f.WatchProcess: self.watch,
-                f.RunCallback: Callbacks(options.callbacks),
+                f.RunCallback: callbacks,
+                f.AskPerson: callbacks,
                 f.WriteReport: Reports(
                     reports_folder(db),
                     lambda thread_id, goal_id: as_completed(

@@ -92,6 +92,13 @@ class RunCallback(_Effect, frozen=True, kw_only=True):
     status: Status
 
 
+class AskPerson(_Effect, frozen=True, kw_only=True):
+    """Tell people that the active goal goes no further without one: ``about`` says what for."""
+
+    goal_id: str
+    about: Literal["claim", "wait"]
+
+
 class WriteReport(_Effect, frozen=True, kw_only=True):
     """Write the record of a goal that is complete to its file: as a report, or for a pull request.
 
@@ -120,6 +127,7 @@ Effect = (
     | CompactContext
     | WatchProcess
     | RunCallback
+    | AskPerson
     | WriteReport
     | TakeNextGoal
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from goalfsm.goal.model import COMPLETE, LIMITED
+from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED
 from goalfsm.session.effects import Effect, RunUntil, RunVerifier, TakeNextGoal, WatchProcess
 from goalfsm.session.state import Session
 
@@ -61,6 +61,30 @@ def is_wanted(effect: Effect, session: Session) -> bool:
             return goal is not None and goal.goal_id == goal_id and advances(session)
         case _:
             return True
+
+
+class Asked(NamedTuple):
+    """What nobody but a person can settle now; equal values are the same question."""
+
+    goal_id: str
+    about: Literal["claim", "wait"]
+    name: str
+
+
+def asked_of_person(session: Session) -> Asked | None:
+    """Return what the active goal waits for a person for: its claim, or what a turn declared."""
+    goal, claim = session.goal, session.claim
+    if goal is None or goal.status != ACTIVE:
+        return None
+    if claim is not None:
+        people = sum(verifier.kind == "person" for verifier in goal.verifiers)
+        answered = len(claim.results) >= len(goal.verifiers) - people
+        open_ = claim.asked and people and answered
+        return Asked(goal.goal_id, "claim", claim.claim_id) if open_ else None
+    for wait in session.waits:
+        if wait.kind == "person" and not wait.held:
+            return Asked(goal.goal_id, "wait", f"{wait.since_ms} {wait.note}")
+    return None
 
 
 def is_over(session: Session) -> bool:

@@ -13,7 +13,7 @@ import pytest
 
 from goalfsm.cli import exits
 from tests.cli.conftest import Cli
-from tests.cli.processes import goalfsm
+from tests.cli.processes import goalfsm, terminal
 from tests.cli.workers import COMPLETE, worker
 
 
@@ -82,6 +82,20 @@ def test_who_pauses_is_not_told_of_it(cli: Cli, received: Received) -> None:
     assert goalfsm("run", "another", "--replace", "--", worker("exit 3")).status != exits.OK
     assert [note["status"] for note in received.notes] == ["paused"]
     assert received.notes[0]["objective"] == "another"
+
+
+def test_a_claim_that_waits_for_a_person_is_told_once(cli: Cli, received: Received) -> None:
+    cli("notify", "add", "webhook", received.url)
+    program = worker(COMPLETE, name="claims.sh")
+    with terminal("run", "write it", "--accept", "--", program) as run:
+        run.until("this waits for you: goalfsm accept")
+        assert goalfsm("accept").status == exits.OK
+        assert run.end().status == exits.OK
+    asked, done = received.notes
+    assert (asked["status"], asked["activity"]) == ("active", "verifying")
+    assert asked["hint"].startswith("goalfsm accept")
+    assert done["status"] == "complete"
+    assert asked["key"] != done["key"]
 
 
 def test_a_desktop_shows_it(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

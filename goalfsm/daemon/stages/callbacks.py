@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
 
-from goalfsm.goal.model import Status
-from goalfsm.session.effects import RunCallback
+from goalfsm.goal.model import ACTIVE, Status
+from goalfsm.session.effects import AskPerson, RunCallback
 
 if TYPE_CHECKING:
     from goalfsm.daemon.flow.ports import Task
     from goalfsm.session.state import Session
+
+PERSON_ASKED: Final = "person_asked"
+"""The name of the callback for a goal that goes no further without a person; it may be missing."""
 
 _log = structlog.get_logger(__name__)
 
@@ -35,7 +38,7 @@ Callback = Callable[[CallbackCall], Awaitable[Any] | Any]
 
 
 class Callbacks:
-    """The performer of `RunCallback`."""
+    """The performer of `RunCallback` and `AskPerson`."""
 
     def __init__(self, callbacks: Mapping[str, Callback]) -> None:
         """Call ``callbacks`` by name."""
@@ -45,17 +48,22 @@ class Callbacks:
         """Call the function; a name that nobody registered is logged."""
         del session
         effect = task.effect
-        assert isinstance(effect, RunCallback)  # noqa: S101  performers are chosen by the effect
-        log = _log.bind(thread_id=task.thread_id, callback=effect.name)
-        callback = self._callbacks.get(effect.name)
+        assert isinstance(effect, RunCallback | AskPerson)  # noqa: S101  performers are chosen by the effect
+        name: str = PERSON_ASKED
+        status: Status = ACTIVE
+        if isinstance(effect, RunCallback):
+            name, status = effect.name, effect.status
+        log = _log.bind(thread_id=task.thread_id, callback=name)
+        callback = self._callbacks.get(name)
         if callback is None:
-            log.warning("no such callback")
+            if isinstance(effect, RunCallback):
+                log.warning("no such callback")
             return
         call = CallbackCall(
             thread_id=task.thread_id,
             goal_id=effect.goal_id,
-            name=effect.name,
-            status=effect.status,
+            name=name,
+            status=status,
             key=task.key,
         )
         try:

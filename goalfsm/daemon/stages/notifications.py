@@ -20,7 +20,7 @@ import tenacity
 
 from goalfsm.errors import GoalError
 from goalfsm.goal.machine import GoalMachine, default_machine
-from goalfsm.goal.model import BLOCKED, COMPLETE, LIMITED, PAUSED
+from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED
 from goalfsm.text import line, shortened
 
 if TYPE_CHECKING:
@@ -156,6 +156,8 @@ def note_of(asked: CallbackCall, status: Status, db: str) -> Note | None:
         return None
     if goal.status == PAUSED and goal.pause_reason in _BY_THEMSELVES:
         return None
+    if goal.status == ACTIVE and not status.hint:
+        return None  # somebody has answered meanwhile
     return Note(
         key=asked.key,
         thread_id=asked.thread_id,

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal
 from goalfsm.session import events as e
 from goalfsm.session.rules import (
+    asking,
     claims,
     commands,
     decision_failed,
@@ -96,6 +97,8 @@ def handle(session: Session, event: e.Event, ctx: Context) -> Step:
         after = tallied(session, after, event, ctx.now_ms)
     decided = after.decision if after.decision is not session.decision else None
     effects = change.effects
+    if after.claim is not None or after.waits:
+        effects += asking.due(session, after)
     if goal and goal.status == COMPLETE:
         effects += queue.due(session, after)
     return Step(after, effects, change.reply, decided)
