@@ -217,9 +217,9 @@ def _plan_accounting(
     assert goal is not None  # noqa: S101  without one there is a fault
     _stored(machine, goal, "account", next_goal)
     entered = machine.on_enter.get(next_goal.status, ())
-    # A budget that was used up before is no news of usage that a later entry could tell.
-    late = goal.status == ACTIVE and next_goal.status == LIMITED and used_up(goal) is not None
-    return Plan("set" if late else "defer", next_goal, "runtime", entered, (), "", "account")
+    # Another status is told at once, usage alone by a later entry.
+    persist: Persist = "set" if goal.status != next_goal.status else "defer"
+    return Plan(persist, next_goal, "runtime", entered, (), "", "account")
 
 
 def _stored(machine: GoalMachine, before: Goal | None, trigger: str, after: Goal) -> None:

@@ -294,8 +294,46 @@ def test_a_limit_that_holds_is_stored(fields: dict[str, Any]) -> None:
     before = replace(GOAL, **{n: v for n, v in fields.items() if "budget" in n or "max" in n})
     after = replace(GOAL, **fields, status="budgetLimited", updated_at=NOW)
     charged = planned(before, RuntimeAccounting(after))
-    assert (charged.persist, charged.source, charged.next_goal) == ("defer", "runtime", after)
+    assert (charged.persist, charged.source, charged.next_goal) == ("set", "runtime", after)
     assert charged.before == ON_ENTER["budgetLimited"]
+
+
+@pytest.mark.parametrize("used", [30, 49, 50, 80])
+def test_a_limit_is_told_at_once_and_usage_later(used: int) -> None:
+    """Whether or not the goal was over its budget before: another status is an entry of its own."""
+    before = replace(GOAL, token_budget=50, tokens_used=used)
+    limited = replace(before, status="budgetLimited", tokens_used=used + 40, updated_at=NOW)
+    assert planned(before, RuntimeAccounting(limited)).persist == "set"
+    more = replace(limited, tokens_used=used + 60)
+    assert planned(limited, RuntimeAccounting(more)).persist == "defer"
+
+
+@pytest.mark.parametrize("status", ["active", "budgetLimited"])
+@pytest.mark.parametrize("budget", [None, 5, 500])
+def test_accounting_that_says_nothing_is_refused_before_the_rules_on_limits(
+    status: Any, budget: int | None
+) -> None:
+    goal = replace(GOAL, status=status, token_budget=budget, tokens_used=50)
+    for later in (goal, replace(goal, updated_at=goal.updated_at + 9)):
+        refused = plan(goal, RuntimeAccounting(later), NOW)
+        assert isinstance(refused, Rejection)
+        assert refused.code == "nothing_changed"
+
+
+@pytest.mark.parametrize("before", ["active", "paused", "blocked", "budgetLimited", "complete"])
+@pytest.mark.parametrize("changed", [{}, {"objective": "another"}, {"tokens_used": 0}])
+def test_who_takes_a_stopped_goal_up_by_a_command_has_looked(
+    before: Any, changed: dict[str, Any]
+) -> None:
+    """Whatever else changes; a goal of another id brings no trouble along anyhow."""
+    goal = replace(GOAL, status=before, tokens_used=9)
+    active = replace(goal, status="active", **changed)
+    looked = ("reset_recovery",) if before in {"paused", "blocked"} else ()
+    assert planned(goal, Set(active, "command")).after == looked
+    for source in ("tool", "runtime"):
+        assert planned(goal, Set(active, source)).after == ()
+    other = replace(active, goal_id="other")
+    assert planned(goal, Set(other, "command")).after == ()
 
 
 def test_a_charge_under_budget_is_deferred() -> None:
