@@ -64,8 +64,11 @@ class PostgresServer:
 
     def kill(self) -> None:
         """Kill the server as a crash would: every process of it, without a word."""
-        postmaster = psutil.Process(self._server.get_pid())
-        every = [*postmaster.children(recursive=True), postmaster]
+        try:
+            postmaster = psutil.Process(self._server.get_pid())
+            every = [*postmaster.children(recursive=True), postmaster]
+        except psutil.NoSuchProcess:
+            return
         for process in every:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
@@ -74,14 +77,18 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it again."""
+        # A dead one that nobody has collected would be taken for a living one.
+        for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+            (self._root / "data" / name).unlink(missing_ok=True)
         self._server.ensure_postgres_running()
 
     def close(self) -> None:
         """End it and remove its files; it need not write what is removed."""
-        postmaster = psutil.Process(self._server.get_pid())
-        postmaster.send_signal(signal.SIGQUIT)
-        while _lives(postmaster):
-            time.sleep(0.02)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            postmaster = psutil.Process(self._server.get_pid())
+            postmaster.send_signal(signal.SIGQUIT)
+            while _lives(postmaster):
+                time.sleep(0.02)
         shutil.rmtree(self._root, ignore_errors=True)
 
 

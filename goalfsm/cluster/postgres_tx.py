@@ -7,6 +7,7 @@ session of a process that was stopped there, and its row lock would stay.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple, Protocol
@@ -31,6 +32,9 @@ STALLED_MS: Final = 2_000
 """How long a transaction may stand still before the server ends it, with the locks that it has."""
 NOW_MS: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 """The server's clock as it is, not as it was when the transaction began."""
+
+# What a connection meets is told by whoever uses it.
+logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 _LOCK: Final = """
 SELECT revision, state, rules_version, wake_at_ms, updated_at_ms, run_id, node_id

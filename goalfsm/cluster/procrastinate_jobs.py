@@ -129,5 +129,9 @@ class ProcrastinateJobs:
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001  whatever ended it, jobs have to be done
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    # The library met a failure while it ended, and that has hidden the request.
+                    raise asyncio.CancelledError from error
                 _log.warning("the worker for jobs ended", queues=queues, error=described(error))
             await asyncio.sleep(AGAIN_S)

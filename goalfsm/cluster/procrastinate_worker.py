@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,9 @@ from goalfsm.cluster.postgres_tx import Connection, statements
 from goalfsm.errors import StoreError
 
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]
+
+# What ends the library's worker is told by whoever starts it again, in one line.
+logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
 
 POLL_S: Final = 0.5
 """How often a worker looks for what no notification told of: delayed jobs, above all."""
