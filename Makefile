@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test quick verify lint types fresh docs man rows coverage floors diagrams picture bench containment simulate crash mutants lock clean
+.PHONY: help setup run test quick verify lint types fresh docs man rows coverage floors diagrams picture bench containment simulate crash cluster mutants lock clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -20,7 +20,7 @@ run: setup ## Drive this project's own release check, through a kill -9, to comp
 	@$(BIN)/python -m goalfsm.examples.release_run
 
 # Real kills and counted calls want the machine for themselves; everything else shares it.
-ALONE := tests/bench tests/crash
+ALONE := tests/bench tests/crash tests/cluster/test_kills.py
 EACH := -n auto --dist worksteal
 
 test: setup ## Run the tests; those that need Node, Graphviz or root may skip
@@ -107,6 +107,9 @@ simulate: setup ## Simulate SEEDS seeds of engines, people and crashes on virtua
 
 crash: setup ## Kill a daemon KILLS times and check that nothing is lost
 	$(BIN)/python -m tests.crash.run --kills $(or $(KILLS),200)
+
+cluster: setup ## Kill nodes, PostgreSQL and the queue KILLS times and check that nothing is lost
+	$(BIN)/python -m tests.cluster.killing --kills $(or $(KILLS),200)
 
 mutants: .venv-mutants/.ready ## Count the changes of the pure modules that tests notice; ALL=1, ONLY='goalfsm.text*'
 	@sh .ci/mutants $(ONLY) $(if $(ALL),--all) $(if $(CONTROL),--control) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))

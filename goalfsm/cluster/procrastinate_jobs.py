@@ -128,7 +128,7 @@ class ProcrastinateJobs:
                 await serving.run()
             except asyncio.CancelledError:
                 raise
-            except Exception as error:  # noqa: BLE001  whatever ended it, jobs have to be done
+            except Exception as error:
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
                     # The library met a failure while it ended, and that has hidden the request.

@@ -108,7 +108,16 @@ class NodeProcess:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "goalfsm.cli", "node", self.dsn),
-                    *("--name", self.name, "--log-level", "warning", "--grace", "1s"),
+                    *(
+                        "--name",
+                        self.name,
+                        "--max-runs",
+                        "64",
+                        "--log-level",
+                        "warning",
+                        "--grace",
+                        "1s",
+                    ),
                 ],
                 stdout=log,
                 stderr=log,
@@ -177,6 +186,7 @@ class Killing:
         self.found = Findings(counts={}, takeovers=[], takeovers_of_stopped=[], faults=[])
         self.steered: dict[str, list[str]] = defaultdict(list)
         self._lost: list[tuple[str, int, bool]] = []
+        self._moments: list[int] = []
         self.verbose = False
         self.begun = time.monotonic()
 
@@ -213,6 +223,7 @@ class Killing:
 
     def _harm(self, fault: Fault, away_s: float) -> None:
         node = self.random.choice(self.nodes)
+        self._moments.append(time.time_ns())
         if fault == "kill":
             runs = self._runs_of(node)
             moment = time.time_ns()
@@ -314,10 +325,11 @@ class Killing:
             if row[0] == "begin":
                 begins[row[1]].append(int(row[5]))
         for thread, moment, stopped in self._lost:
-            after = [at for at in begins[thread] if at > moment]
-            if after:
+            after = min((at for at in begins[thread] if at > moment), default=None)
+            # Where something else broke meanwhile, it says nothing.
+            if after is not None and not any(moment < at < after for at in self._moments):
                 times = self.found.takeovers_of_stopped if stopped else self.found.takeovers
-                times.append((min(after) - moment) / 1e9)
+                times.append((after - moment) / 1e9)
 
     def _check_thread(self, store: PostgresReading, thread: str, written: list[list[str]]) -> None:
         found = self.found
