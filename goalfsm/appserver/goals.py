@@ -42,7 +42,7 @@ A blocked claim of the model's blocks the goal only when three turns in a row ma
 Tokens that are reported after a claim of completion are charged as well.
 After a crash or an interrupt the next turn starts by itself.
 A provider's failure that may pass is tried again before the goal is blocked.
-A turn belongs to a goal: `turn/start` speaks to the active goal's next turn.
+A turn belongs to a goal, but under `--passthrough`: `turn/start` speaks to its next turn.
 Goals cannot be disabled.
 An objective has at most 4,000 characters here, and 8,000 elsewhere in goalfsm.
 """.strip().splitlines()

@@ -337,7 +337,8 @@ class Connection:
             if goal is None or goal.status != "active":
                 raise Refusal(
                     f"a turn belongs to an active goal, and thread {thread_id} has none: "
-                    "thread/goal/set gives it one, or takes it up again"
+                    "thread/goal/set gives it one, or takes it up again; "
+                    "under --passthrough Codex has other turns too"
                 )
             await self._say(thread_id, text, message_id)
             if (running := feed.turn_id) is None:
