@@ -8,7 +8,7 @@ import pytest
 
 from goalfsm.cluster.engine import ClusterEngine
 from goalfsm.session import codec
-from goalfsm.session.events import ObjectiveGiven, PauseRequested, ResumeRequested
+from goalfsm.session.events import GoalQueued, ObjectiveGiven, PauseRequested, ResumeRequested
 from goalfsm.session.policy import Policy
 
 if TYPE_CHECKING:
@@ -28,6 +28,17 @@ async def test_a_goal_is_worked_on_until_it_is_complete(dsn: str, turns: Turns) 
     assert session.goal is not None
     assert (session.goal.status, session.goal.tokens_used) == ("complete", 20 * 15)
     assert [turn for _, turn, _ in turns.seen] == list(range(1, 21))
+
+
+async def test_it_goes_on_to_a_queued_goal_once(dsn: str, turns: Turns) -> None:
+    policy = Policy(no_progress=0, advance=True)
+    async with ClusterEngine(dsn, workers=turns.worker(), policy=policy) as engine:
+        await engine.submit("a", GoalQueued(objective="the next"))
+        await engine.submit("a", ObjectiveGiven(objective="the first"))
+        session = await asyncio.wait_for(engine.settled("a"), BOUND_S)
+    assert session.goal is not None
+    assert (session.goal.objective, session.goal.status) == ("the next", "complete")
+    assert session.queue == ()
 
 
 async def test_the_fence_of_a_later_turn_is_larger(dsn: str, turns: Turns) -> None:

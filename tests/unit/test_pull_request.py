@@ -80,6 +80,11 @@ def test_what_was_not_heard_is_still_open() -> None:
     assert "Turns that were cut off: 2; claims that were refused: 1." in told
 
 
+def test_what_was_not_heard_is_open_without_a_note_too() -> None:
+    done = replace(DONE, completion=replace(COMPLETION, unread=("use the other branch",)))
+    assert "## Still open\n\n- Said, and taken into account" in text(done)
+
+
 def test_a_goal_without_criteria_or_evidence_has_no_such_section() -> None:
     bare = Session(goal=replace(GOAL, criteria=(), verifiers=()), completion=None)
     assert "## Why" not in text(bare)
