@@ -16,137 +16,20 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 import msgspec
-from msgspec.structs import replace
 
+from recovery.obligations import (
+    MAX_TRACKED,
+    NOTHING_OWED,
+    Cleanup,
+    RunMessage,
+    Settlement,
+    age,
+    owe,
+    refuse_anonymous,
+    settle_agent_end,
+    settle_turn_end,
+)
 from recovery.observers import OBSERVERS, fired
-
-MAX_TRACKED: Final = 64
-"""How many ids or obligations of one sort are kept; the oldest (lowest) are let go beyond it."""
-
-TERMINAL_STOPS: Final = frozenset({"stop", "error", "aborted"})
-"""Stop reasons that end a run of an agent. A turn may stop for others and the run goes on."""
-
-
-class GoalWork(msgspec.Struct, frozen=True, kw_only=True):
-    """Metadata of a message that was queued on behalf of a goal."""
-
-    kind: str
-    goal_id: str
-
-
-class RunMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """What is needed of one message of a finished run to tell whose run it was."""
-
-    role: str
-    stop_reason: str | None = None
-    goal_work: GoalWork | None = None
-
-
-class PendingAgentEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """An ``agent_end`` that is owed for work of ``goal_ids``.
-
-    ``accepts_anonymous`` says whether a run that names no goal may settle it. ``phase`` is
-    ``active`` while the aborted turn is the current one, ``older`` afterwards.
-    """
-
-    goal_ids: tuple[str, ...]
-    accepts_anonymous: bool = True
-    phase: Literal["active", "older"] = "active"
-
-
-class Cleanup(msgspec.Struct, frozen=True, kw_only=True):
-    """All terminal events that are owed: turn indices in ascending order, runs oldest first."""
-
-    pending_turn_ends: tuple[int, ...] = ()
-    pending_agent_ends: tuple[PendingAgentEnd, ...] = ()
-
-    @property
-    def settled(self) -> bool:
-        """Return whether nothing is owed any more."""
-        return not (self.pending_turn_ends or self.pending_agent_ends)
-
-
-class Settlement(NamedTuple):
-    """The outcome of a terminal event that was owed: what is left, and whose end it was."""
-
-    remaining: Cleanup
-    was_active: bool
-
-
-NOTHING_OWED: Final = Cleanup()
-
-
-def owe(cleanup: Cleanup, turn_index: int | None, goal_ids: tuple[str, ...]) -> Cleanup:
-    """Return ``cleanup`` with the terminal events of the turn that is being aborted.
-
-    A turn of unknown index owes no ``turn_end``: nothing could be told from another turn's end.
-    """
-    turn_ends = cleanup.pending_turn_ends
-    if turn_index is not None and turn_index not in turn_ends:
-        turn_ends = tuple(sorted((*turn_ends, turn_index)))[-MAX_TRACKED:]
-    agent_ends = (*cleanup.pending_agent_ends, PendingAgentEnd(goal_ids=goal_ids))
-    return Cleanup(pending_turn_ends=turn_ends, pending_agent_ends=agent_ends[-MAX_TRACKED:])
-
-
-def age(cleanup: Cleanup) -> Cleanup:
-    """Return ``cleanup`` with every run marked as older than the current turn."""
-    return _with_each(cleanup, phase="older")
-
-
-def refuse_anonymous(cleanup: Cleanup) -> Cleanup:
-    """Return ``cleanup`` settled by runs that name their goal only.
-
-    Runnable work has reached the provider: the next anonymous end may well be its own.
-    """
-    return _with_each(cleanup, accepts_anonymous=False)
-
-
-def _with_each(cleanup: Cleanup, **changes: object) -> Cleanup:
-    runs = tuple(replace(owed, **changes) for owed in cleanup.pending_agent_ends)
-    return replace(cleanup, pending_agent_ends=runs)
-
-
-def settle_turn_end(
-    cleanup: Cleanup, turn_index: int | None, active_turn_index: int | None
-) -> Settlement | None:
-    """Return what is left after the end of ``turn_index``, or None when that end is not owed."""
-    turn_ends = cleanup.pending_turn_ends
-    if turn_index not in turn_ends:
-        return None
-    remaining = Cleanup(
-        pending_turn_ends=tuple(index for index in turn_ends if index != turn_index),
-        pending_agent_ends=cleanup.pending_agent_ends,
-    )
-    return Settlement(remaining, turn_index == active_turn_index)
-
-
-def settle_agent_end(cleanup: Cleanup, messages: tuple[RunMessage, ...]) -> Settlement | None:
-    """Return what is left after the run that consisted of ``messages``, or None: not owed.
-
-    One end settles one run, the oldest that fits. A run that names goals fits by name alone; one
-    that names none fits where anonymous runs are accepted, once it shows that it really ended.
-    """
-    agent_ends = cleanup.pending_agent_ends
-    if not agent_ends:
-        return None
-    named = {message.goal_work.goal_id for message in messages if message.goal_work is not None}
-    if not named and not _ended(messages):
-        return None
-    for position, owed in enumerate(agent_ends):
-        if not named.isdisjoint(owed.goal_ids) if named else owed.accepts_anonymous:
-            remaining = Cleanup(
-                pending_turn_ends=cleanup.pending_turn_ends,
-                pending_agent_ends=agent_ends[:position] + agent_ends[position + 1 :],
-            )
-            return Settlement(remaining, owed.phase == "active")
-    return None
-
-
-def _ended(messages: tuple[RunMessage, ...]) -> bool:
-    return any(
-        message.role == "assistant" and message.stop_reason in TERMINAL_STOPS
-        for message in messages
-    )
 
 
 class _State(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from recovery.obligations import Cleanup, PendingAgentEnd
 from recovery.stale_work import (
     IDLE,
     AbortingTurn,
     AgentEnd,
     AwaitingTerminalCleanup,
     BeforeAgentStartClearAbort,
-    Cleanup,
     ContextAbort,
     Event,
     ExtensionContinuationClearAbort,
     Idle,
     ObservingTurn,
-    PendingAgentEnd,
     Plan,
     Reduction,
     RunnableWorkStarted,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from recovery.obligations import PendingAgentEnd, RunMessage
 from recovery.stale_work import (
     IDLE,
     PASS,
@@ -13,10 +14,8 @@ from recovery.stale_work import (
     Event,
     ExtensionContinuationClearAbort,
     ObservingTurn,
-    PendingAgentEnd,
     Plan,
     Reduction,
-    RunMessage,
     RunnableWorkStarted,
     StaleWorkStarted,
     State,

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from recovery.stale_work import (
-    AbortingTurn,
-    AgentEnd,
-    AwaitingTerminalCleanup,
-    Cleanup,
-    EffectName,
-    GoalWork,
-    PendingAgentEnd,
-    Plan,
-    RunMessage,
-)
+from recovery.obligations import Cleanup, GoalWork, PendingAgentEnd, RunMessage
+from recovery.stale_work import AbortingTurn, AgentEnd, AwaitingTerminalCleanup, EffectName, Plan
 
 CLEAR_REFRESH: Final[tuple[EffectName, ...]] = ("clear_accounting", "refresh_ui")
 ASK_ABORT: Final[tuple[EffectName, ...]] = ("clear_accounting", "abort", "refresh_ui")

@@ -10,20 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recovery.obligations import MAX_TRACKED, Cleanup, GoalWork, PendingAgentEnd, RunMessage
 from recovery.stale_work import (
     IDLE,
     LIFECYCLE,
-    MAX_TRACKED,
     AbortingTurn,
     AgentEnd,
     AwaitingTerminalCleanup,
-    Cleanup,
     ContextAbort,
     Event,
-    GoalWork,
     ObservingTurn,
-    PendingAgentEnd,
-    RunMessage,
     SessionShutdown,
     StaleWorkStarted,
     State,

@@ -14,7 +14,8 @@ from goalfsm.session.continuation import Situation, decide
 from goalfsm.testing import MachineCoverage, Path, Step, for_each_path
 from recovery import machine as recovery
 from recovery import stale_work as se
-from recovery.stale_work import GoalWork, RunMessage, reduce
+from recovery.obligations import GoalWork, RunMessage
+from recovery.stale_work import reduce
 from recovery.state import CALM, RecoveryState
 
 NOW = 1_000_000

@@ -10,6 +10,8 @@ from goalfsm.session.effects import AbortRun, Effect
 from goalfsm.session.events import AgentEnded, GoalWork, Message
 from goalfsm.session.state import Change, Context, Session
 from recovery import stale_work
+from recovery.obligations import GoalWork as OwedWork
+from recovery.obligations import RunMessage
 
 
 def is_stale(session: Session, work: GoalWork) -> bool:
@@ -53,10 +55,10 @@ def _is_nobodys(session: Session, messages: tuple[Message, ...]) -> bool:
     return others and all(message.role != "user" for message in messages)
 
 
-def _run_message(message: Message) -> stale_work.RunMessage:
+def _run_message(message: Message) -> RunMessage:
     work = message.work
-    owed = None if work is None else stale_work.GoalWork(kind=work.kind, goal_id=work.goal_id)
-    return stale_work.RunMessage(role=message.role, stop_reason=message.stop_reason, goal_work=owed)
+    owed = None if work is None else OwedWork(kind=work.kind, goal_id=work.goal_id)
+    return RunMessage(role=message.role, stop_reason=message.stop_reason, goal_work=owed)
 
 
 def entered(session: Session, work: GoalWork | None, ctx: Context) -> Change:
