@@ -68,13 +68,13 @@ def test_a_whole_thread(
         "t",
         """
         23:59:00   ObjectiveGiven objective='Go on' limits=(tokens=1000) => continue [otherwise]
-        23:59:00   RunDispatched run-1
+        23:59:00   RunDispatched run-1 turn=1
         23:59:00   UsageReported output_tokens=10
         23:59:00   WaitDeclared timer until +1d 00:01:00 note='CI' *
-        23:59:00   RunFinished run-1 => wait [wait] until +1d 00:01:00
+        23:59:00   RunFinished run-1 turn=1 => wait [wait] until +1d 00:01:00
         +1d 00:01:00  TimerFired => continue [otherwise]
-        +1d 00:01     RunDispatched run-2
-        RunFinished run-2 failed 'Overloaded' => wait [recovery] until +1d 01:01:*
+        +1d 00:01     RunDispatched run-2 turn=2
+        RunFinished run-2 turn=2 failed 'Overloaded' => wait [recovery] until +1d 01:01:*
         +1d 01:01     TimerFired => continue [otherwise]
         ...
         """,

@@ -80,7 +80,7 @@ def test_a_worker_that_is_killed_says_by_what(
     memory_goals.give("t", "Go on")
     memory_goals.settle("t")
     journal = "\n".join(map(str, journal_lines(memory_goals.journal("t"))))
-    assert "RunFinished run-1 failed" in journal
+    assert "RunFinished run-1 turn=1 failed" in journal
     assert "worker was ended by SIGSEGV" in journal
 
 
