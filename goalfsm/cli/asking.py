@@ -29,10 +29,14 @@ if TYPE_CHECKING:
 
 def ask(place: Place, event: Event) -> None:
     """Send a command to a thread that exists and say what came of it; raise when it is refused."""
-    with reading(place) as store:
-        require_thread(store, place)
-    click.echo(told(place, send(place, event)))
-    from goalfsm.daemon.remote.reading import driver_of  # noqa: PLC0415  only after an answer
+    if isinstance(place.db, Server):
+        with reading(place) as store:
+            require_thread(store, place)
+    asked = remote(place.db)
+    click.echo(told(place, _sent(asked, place, event)))
+    if asked.answered:
+        return
+    from goalfsm.daemon.remote.reading import driver_of  # noqa: PLC0415  where nobody answered
     from goalfsm.views.status import takes_up, unattended  # noqa: PLC0415  as above
 
     with reading(place) as store:
@@ -48,7 +52,14 @@ def ask(place: Place, event: Event) -> None:
 
 def send(place: Place, event: Event) -> Reply:
     """Send an event durably and return the reply; raise GoalError when it was refused."""
-    reply = submit(place, event)
+    return _sent(remote(place.db), place, event)
+
+
+def _sent(asked: Remote, place: Place, event: Event) -> Reply:
+    try:
+        reply = asked.request(place.thread_id, event, uuid.uuid4().hex)
+    except NoDatabase as error:
+        raise _no_database(place.db, error) from None
     if not reply.ok:
         raise refusal(place, reply)
     return reply
@@ -67,13 +78,10 @@ def refusal(place: Place, reply: Reply) -> GoalError:
     """Return the error for a reply that refuses."""
     if reply.code == "goal_exists":
         return busy(place)
+    if reply.code == "unknown_thread":
+        return unknown_thread(place)
     hint = speak(reply.hint, place)
     return GoalError(reply.message, code=reply.code, hint=hint, remedies=reply.remedies)
-
-
-def submit(place: Place, event: Event) -> Reply:
-    """Send an event durably and return the reply, also a refusal."""
-    return remote(place.db).request(place.thread_id, event, uuid.uuid4().hex)
 
 
 def remote(db: Address) -> Remote:
@@ -126,12 +134,17 @@ def open_file(db: Path) -> Store:
     try:
         return SqliteStore.open(db, read_only=True)
     except NoDatabase as error:
-        refuse_isolated()
-        own = "this directory has no goal yet: " if db == own_database() else ""
-        raise NoDatabase(
-            f"{own}{error.message}",
-            hint='goalfsm run "OBJECTIVE" -- PROGRAM makes it; --db names another one',
-        ) from None
+        raise _no_database(db, error) from None
+
+
+def _no_database(db: Address, error: NoDatabase) -> NoDatabase:
+    """Return the error for a database that does not exist; raise where it only is not seen."""
+    refuse_isolated()
+    own = "this directory has no goal yet: " if db == own_database() else ""
+    return NoDatabase(
+        f"{own}{error.message}",
+        hint='goalfsm run "OBJECTIVE" -- PROGRAM makes it; --db names another one',
+    )
 
 
 def refuse_isolated() -> None:

@@ -105,6 +105,7 @@ class ClusterClient:
     def __init__(self, server: Server, *, policy: Policy | None = None) -> None:
         """Ask for the threads of ``server``; a new thread gets ``policy``."""
         self._server = server
+        self.answered = False
         self._dsn = server.url
         self._policy = policy or Policy()
 

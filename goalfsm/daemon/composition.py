@@ -257,6 +257,7 @@ class Composition:
                 db=db,
                 runs_below=self.processes.identities,
                 held=self._told,
+                exists=self._exists,
                 run_of=self._run_of,
             )
         )
@@ -297,6 +298,15 @@ class Composition:
             or self.subscriptions.has(thread_id)
             or self.quiescence.is_watched(thread_id)
         )
+
+    def _exists(self, thread_id: str) -> bool:
+        """Tell whether there is such a thread, also one that is given its goal in the inbox."""
+        try:
+            if self.store.sessions.load(thread_id) is not None:
+                return True
+            return any(row.thread_id == thread_id for row in self.store.inbox.pending())
+        except StoreError:
+            return True  # a stop has to be taken, whatever cannot be read
 
     def _held(self, thread_id: str | None, held: bool) -> None:  # noqa: FBT001  as `Holds` says it
         if thread_id is None:

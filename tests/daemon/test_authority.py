@@ -144,7 +144,7 @@ def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     runtime = tmp_path / "r"
     runtime.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    monkeypatch.setattr("goalfsm.daemon.remote.client._RECORDED_S", 0.1)
+    monkeypatch.setattr("goalfsm.daemon.remote.direct._RECORDED_S", 0.1)
     return tmp_path / "goals.db"
 
 

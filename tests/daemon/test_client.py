@@ -39,7 +39,7 @@ T = TypeVar("T")
 @pytest.fixture
 def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(_private(tmp_path / "r")))
-    monkeypatch.setattr("goalfsm.daemon.remote.client._RECORDED_S", 0.1)
+    monkeypatch.setattr("goalfsm.daemon.remote.direct._RECORDED_S", 0.1)
     return tmp_path / "goals.db"
 
 

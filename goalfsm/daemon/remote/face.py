@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from goalfsm.daemon.remote import client
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 class Remote(Protocol):
     """Those who decide the threads of one database, and drive them."""
+
+    answered: bool
+    """Whether one who drives them is known to have answered the last request."""
 
     def request(self, thread_id: str, event: Event, event_id: str) -> Reply:
         """Have an event decided; return the reply when it is durable.
@@ -44,10 +48,16 @@ class RemoteEngine:
     def __init__(self, db: Path) -> None:
         """Ask whoever owns ``db``."""
         self._db = db
+        self.answered = False
 
     def request(self, thread_id: str, event: Event, event_id: str) -> Reply:
         """Have an event decided, here where there is no engine; see `client.request`."""
-        return client.request(self._db, thread_id, event, event_id)
+        deadline = time.monotonic() + client.TIMEOUT_S
+        reply = client.from_engine(self._db, thread_id, event, event_id, deadline)
+        self.answered = reply is not None
+        if reply is not None:
+            return reply
+        return client.through_database(self._db, thread_id, event, event_id, deadline)
 
     def status(self, thread_id: str, *, timeout_s: float = client.TIMEOUT_S) -> Status:
         """Return how the thread stands, from the engine; raise `NoEngine`."""

@@ -12,12 +12,16 @@ import msgspec
 from goalfsm.daemon.remote import wire
 from goalfsm.errors import GoalError
 
+TIMEOUT_S: Final = 5.0
+"""How long an engine may take to answer before it counts as silent."""
+
 POLL_S: Final = 0.05
 """How long what is tried again waits between two tries."""
 _CHUNK: Final = 65_536
 _STARTING: Final = (FileNotFoundError, ConnectionRefusedError, BlockingIOError)
 """An engine that is just starting owns the store a moment before it listens."""
 _T = TypeVar("_T")
+_Given = TypeVar("_Given")
 
 
 class NoEngine(GoalError):
@@ -42,10 +46,24 @@ def again(doing: Callable[[], _T], retried: tuple[type[Exception], ...]) -> _T:
     return Retrying(wait=wait_fixed(POLL_S), retry=retry_if_exception_type(retried))(doing)
 
 
+def refused(answer: wire.Answer) -> GoalError:
+    """Return the error for an answer that is not what was asked for."""
+    if isinstance(answer, wire.Failed):
+        return GoalError(
+            answer.message, code=answer.code, hint=answer.hint, remedies=answer.remedies
+        )
+    return NoEngine("the engine answered something else than it was asked")
+
+
 class Link:
     """A connection to an engine, with a bounded wait and bounded lines."""
 
-    def __init__(self, place: str, deadline: float) -> None:
+    def __init__(self, place: str, deadline: float, *, starting: bool = True) -> None:
+        """Connect to ``place`` before ``deadline`` (monotonic seconds), on entering.
+
+        ``starting``: an engine may be about to listen there, and is waited for.
+        """
+        self._retried = _STARTING if starting else ()
         self._deadline: float | None = deadline
         self._received = bytearray()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -53,10 +71,12 @@ class Link:
 
     def __enter__(self) -> Self:
         try:
-            again(self._connect, _STARTING)
-        except OSError as error:
+            again(self._connect, self._retried)
+        except BaseException as error:
             self._socket.close()
-            raise NoEngine(f"the engine cannot be reached: {error}") from error
+            if isinstance(error, OSError):
+                raise NoEngine(f"the engine cannot be reached: {error}") from error
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -93,8 +113,12 @@ class Link:
             self._received += chunk
         line = bytes(self._received[:end])
         del self._received[: end + 1]
+        return self.read(wire.decode_answer, line)
+
+    def read(self, decode: Callable[[_Given], _T], given: _Given) -> _T:
+        """Return what the engine has said, decoded."""
         try:
-            return wire.decode_answer(line)
+            return decode(given)
         except msgspec.MsgspecError as error:
             raise NoEngine(f"the engine speaks another version: {error}") from error
 

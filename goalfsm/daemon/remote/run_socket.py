@@ -113,7 +113,8 @@ class RunSockets:
     async def _do(self, work: Work, request: wire.Request, link: Link) -> None:
         match request:
             case wire.CallTool(name=name, arguments=arguments):
-                link.say(wire.ToolTold(response=await self._called(work, name, arguments)))
+                response = await self._called(work, name, arguments)
+                link.say(wire.ToolTold(response=wire.raw(response)))
             case wire.Ping():
                 link.say(wire.Pong())
             case _:

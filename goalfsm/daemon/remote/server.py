@@ -17,7 +17,7 @@ from goalfsm.daemon.remote.socket_path import remove_stale
 from goalfsm.daemon.remote.tool_client import event_of_call
 from goalfsm.errors import GoalError
 from goalfsm.session.codec import encode_event
-from goalfsm.session.events import ToolCalled, WaitDeclared
+from goalfsm.session.events import GIVING, ToolCalled, WaitDeclared
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -43,6 +43,7 @@ class Server:
         calls: Callable[[str, Event], Awaitable[ToolResponse]] | None = None,
         held: Callable[[str], str] = lambda _: "",
         run_of: Callable[[str], str] = lambda _: "",
+        exists: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """Have ``serving`` answer what comes in at ``place``.
 
@@ -51,7 +52,8 @@ class Server:
 
         Who asks is found out here: a process below this one, or below one of ``runs_below`` (pid
         and start), is a run's of ``db``. ``held`` says what keeps a thread's turns from starting,
-        ``run_of`` which run of a thread is under way, "" where none is.
+        ``run_of`` which run of a thread is under way, "" where none is, ``exists`` whether there
+        is such a thread: only some commands make one.
         """
         self._serving = serving
         self._place = place
@@ -59,6 +61,7 @@ class Server:
         self._runs_below = runs_below
         self._calls = calls
         self._held = held
+        self._exists = exists
         self._said = Said()
         self._run_of = run_of
         self._listener = Listener(place, self._do)
@@ -81,12 +84,15 @@ class Server:
         match request:
             case wire.Submit(thread_id=thread_id, event_id=event_id, event=event):
                 allowed = self._admitted(thread_id, event, link)
-                reply = await self._serving.submit(thread_id, allowed, event_id)
+                if isinstance(event, (*GIVING, ToolCalled)) or self._exists(thread_id):
+                    reply = await self._serving.submit(thread_id, allowed, event_id)
+                else:
+                    reply = wire.unknown(thread_id)
                 link.say(wire.Replied(reply=reply))
             case wire.AskStatus(thread_id=thread_id):
                 status = self._serving.status(thread_id)
                 told = (await status) if inspect.isawaitable(status) else status
-                link.say(wire.Told(status=told))
+                link.say(wire.Told(status=wire.raw(told)))
             case wire.Follow():
                 await self._follow(request, link)
             case wire.Ping(thread_id=thread_id):
@@ -97,7 +103,8 @@ class Server:
                     event_of_call(request.name, request.arguments, request.run_token or None),
                     link,
                 )
-                link.say(wire.ToolTold(response=await self._calls(request.thread_id, allowed)))
+                response = await self._calls(request.thread_id, allowed)
+                link.say(wire.ToolTold(response=wire.raw(response)))
             case wire.CallTool():
                 raise GoalError(
                     "a tool is called by the run that it belongs to, and this is not its socket",
@@ -138,7 +145,7 @@ class Server:
         notices = self._serving.follow(request.thread_id, successor=pid)
         async with contextlib.aclosing(notices):
             async for notice in notices:
-                link.say(wire.Noticed(notice=notice))
+                link.say(wire.Noticed(notice=wire.raw(notice)))
                 link.waiting_since = asyncio.get_running_loop().time()
                 await link.writer.drain()
                 link.waiting_since = None

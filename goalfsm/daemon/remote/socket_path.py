@@ -34,6 +34,15 @@ def socket_for(db: str) -> Path:
     return _placed(f"{_digest(db)}-{os.getpid()}.sock")
 
 
+def listening(db: str) -> list[Path]:
+    """Return where engines of ``db`` may listen: sockets in directories that are ours alone.
+
+    One that is left of an engine that died answers nobody.
+    """
+    pattern = f"{_digest(db)}-*.sock"
+    return [found for parent in _parents() if _is_ours(parent) for found in parent.glob(pattern)]
+
+
 def clients_socket(db: str) -> Path:
     """Return where clients of an app-server find the one of ``db``, whichever process that is.
 

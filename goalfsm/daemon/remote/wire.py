@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from goalfsm.daemon.flow.notices import Notice
 from goalfsm.errors import Remedy
 from goalfsm.session.events import Event
 from goalfsm.session.state import Reply
 from goalfsm.store.port import MAX_COMMIT_BYTES
-from goalfsm.views.status import Status
-from goalfsm.views.tool_answers import ToolResponse
+
+if TYPE_CHECKING:
+    from goalfsm.daemon.flow.notices import Notice
+    from goalfsm.views.status import Status
+    from goalfsm.views.tool_answers import ToolResponse
 
 MAX_LINE: Final = 2 * MAX_COMMIT_BYTES
 """Longest line in bytes; what is larger could not be committed either."""
 
 CROWDED: Final = "too_many_connections"
 """The code of a refusal for want of a place; nothing was read of the request."""
+
+
+GONE: Final = frozenset({"store_closed", "fenced", "database_replaced"})
+"""The codes of an engine that has the database no more."""
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="op"):
@@ -86,15 +92,15 @@ class Replied(_Answer, frozen=True, kw_only=True, tag="reply"):
 
 
 class Told(_Answer, frozen=True, kw_only=True, tag="status"):
-    """How the thread stands."""
+    """How the thread stands: a `Status`, which only who asks for it has to know."""
 
-    status: Status
+    status: msgspec.Raw
 
 
 class Noticed(_Answer, frozen=True, kw_only=True, tag="notice"):
-    """Something happened."""
+    """Something happened: a `Notice`."""
 
-    notice: Notice
+    notice: msgspec.Raw
 
 
 class Pong(_Answer, frozen=True, kw_only=True, tag="pong"):
@@ -104,9 +110,9 @@ class Pong(_Answer, frozen=True, kw_only=True, tag="pong"):
 
 
 class ToolTold(_Answer, frozen=True, kw_only=True, tag="tool"):
-    """What the model is told; what was decided is durable."""
+    """What the model is told, a `ToolResponse`; what was decided is durable."""
 
-    response: ToolResponse
+    response: msgspec.Raw
 
 
 class Failed(_Answer, frozen=True, kw_only=True, tag="error"):
@@ -129,6 +135,16 @@ def _decoder(*, answers: bool) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(Answer if answers else Request)
 
 
+def unknown(thread_id: str) -> Reply:
+    """Return the reply to what only a thread that exists can be asked."""
+    return Reply(
+        ok=False,
+        code="unknown_thread",
+        message=f"there is no thread {thread_id}",
+        hint="goalfsm list shows the threads",
+    )
+
+
 def encode(message: Request | Answer) -> bytes:
     """Return a message as one line."""
     return _encoder.encode(message) + b"\n"
@@ -144,3 +160,34 @@ def decode_answer(line: bytes) -> Answer:
     """Return an answer; raises msgspec.MsgspecError for anything else."""
     answer: Answer = _decoder(answers=True).decode(line)
     return answer
+
+
+def raw(value: Status | Notice | ToolResponse) -> msgspec.Raw:
+    """Return a value as an answer carries it."""
+    return msgspec.Raw(_encoder.encode(value))
+
+
+def status_told(answer: Told) -> Status:
+    """Return the status in an answer; raises msgspec.MsgspecError for anything else."""
+    from goalfsm.views.status import Status  # noqa: PLC0415  few who ask want one
+
+    return msgspec.json.decode(answer.status, type=Status)
+
+
+def notice_told(answer: Noticed) -> Notice:
+    """Return the notice in an answer; raises msgspec.MsgspecError for anything else."""
+    return _notices().decode(answer.notice)
+
+
+@cache
+def _notices() -> msgspec.json.Decoder[Notice]:
+    from goalfsm.daemon.flow.notices import Notice  # noqa: PLC0415  as above
+
+    return msgspec.json.Decoder(Notice)
+
+
+def told_to_model(answer: ToolTold) -> ToolResponse:
+    """Return the response in an answer; raises msgspec.MsgspecError for anything else."""
+    from goalfsm.views.tool_answers import ToolResponse  # noqa: PLC0415  as above
+
+    return msgspec.json.decode(answer.response, type=ToolResponse)

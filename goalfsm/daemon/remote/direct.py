@@ -1,0 +1,207 @@
+"""Ask through the database: where its engine is found out there, is silent, or does not exist."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Final, Self
+
+from goalfsm.daemon.flow.authority import admitted_here, is_recordable
+from goalfsm.daemon.flow.stops import leave
+from goalfsm.daemon.remote import wire
+from goalfsm.daemon.remote.link import POLL_S, Link, NoEngine, again, refused
+from goalfsm.errors import Busy, CannotWrite, DiskFull, NoDatabase, StoreUnavailable
+from goalfsm.session import codec
+from goalfsm.session.events import GIVING, ClearRequested, Event, PauseRequested, ToolCalled
+from goalfsm.session.policy import Policy
+from goalfsm.session.state import Reply
+from goalfsm.session.tools import CREATE_GOAL
+from goalfsm.store.owner import is_alive
+from goalfsm.store.port import BUSY_MS, Held, Owner, Store
+
+_STOP_BUSY_MS: Final = 100
+"""How long a stop waits for another process's lock before it is kept elsewhere."""
+_RECORDED_S: Final = 2.5
+
+
+class _Leaving(Exception):
+    """The store changes hands at this moment: look again who owns it."""
+
+
+def ask(
+    db: str | Path,
+    thread_id: str,
+    event: Event,
+    event_id: str,
+    policy: Policy | None,
+    deadline: float,
+) -> Reply:
+    """Have an event decided; see `goalfsm.daemon.remote.client.request`."""
+    if not isinstance(event, PauseRequested | ClearRequested):
+        return _ask(db, thread_id, event, event_id, policy, deadline, BUSY_MS)
+    try:
+        return _ask(db, thread_id, event, event_id, policy, deadline, _STOP_BUSY_MS)
+    except (Busy, CannotWrite, DiskFull, StoreUnavailable) as error:
+        allowed = admitted_here(event, db)
+        at_ms = time.time_ns() // 1_000_000
+        stop = codec.encode_event(allowed)
+        leave(os.fspath(db), thread_id, event_id, at_ms=at_ms, event=stop)
+        return Reply(
+            ok=True,
+            code="suspended",
+            message=f"no turn follows; the database cannot be written now ({error.message}), "
+            "and whoever writes it next records this first",
+        )
+
+
+def _ask(
+    db: str | Path,
+    thread_id: str,
+    event: Event,
+    event_id: str,
+    policy: Policy | None,
+    deadline: float,
+    busy_ms: int,
+) -> Reply:
+    starts = isinstance(event, (*GIVING, ToolCalled))
+    creates = isinstance(event, GIVING) or (
+        isinstance(event, ToolCalled) and event.name == CREATE_GOAL.name
+    )
+    # What could make a file is looked at before; else whoever decides it finds out who asks.
+    allowed = admitted_here(event, db) if creates else None
+    with _Opened(Path(db), busy_ms, create=creates) as opened:
+        store = opened.to_read()
+
+        def decided() -> Reply:
+            nonlocal allowed
+            if not starts and not _is_known(store, thread_id):
+                return wire.unknown(thread_id)
+            owner = store.owner.current()
+            if owner is not None and is_alive(owner.identity):
+                reply = _asked(owner, thread_id, event, event_id, deadline)
+                if reply is None:
+                    allowed = allowed or admitted_here(event, db)
+                    reply = _record(opened.to_write(), owner, thread_id, event, event_id)
+                if reply is None:
+                    raise _Leaving
+                return reply
+            # Only a command that no engine answers needs the rules.
+            from goalfsm.daemon.remote import offline  # noqa: PLC0415
+
+            allowed = allowed or admitted_here(event, db)
+            answer = offline.apply(opened.to_write(), thread_id, allowed, event_id, policy)
+            if not isinstance(answer, Held):
+                return answer
+            # Somebody took it meanwhile: another command like this one, or an engine that starts.
+            impatient = answer.locked and busy_ms < BUSY_MS
+            if impatient or time.monotonic() >= deadline:
+                raise StoreUnavailable(
+                    "the database stays locked",
+                    hint="Try again in a moment; goalfsm doctor names the owner.",
+                )
+            raise _Leaving
+
+        return again(decided, (_Leaving,))
+
+
+class _Opened:
+    """A database that is read first: most commands are answered by an engine, and write nothing."""
+
+    def __init__(self, path: Path, busy_ms: int, *, create: bool) -> None:
+        self._path = path
+        self._busy_ms = busy_ms
+        self._create = create
+        self._reads: Store | None = None
+        self._writes: Store | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for store in (self._reads, self._writes):
+            if store is not None:
+                store.close()
+
+    def to_read(self) -> Store:
+        """Return what to read: where there is no database yet and one may be made, the new one."""
+        from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415 - an embedder may have another
+
+        try:
+            self._reads = SqliteStore.open(self._path, read_only=True, busy_ms=self._busy_ms)
+        except NoDatabase:
+            if not self._create:
+                raise
+            return self.to_write()
+        return self._reads
+
+    def to_write(self) -> Store:
+        """Return what may be written."""
+        from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415 - as above
+
+        if self._writes is None:
+            path, create = self._path, self._create
+            self._writes = SqliteStore.open(path, create=create, busy_ms=self._busy_ms)
+        return self._writes
+
+
+def _is_known(store: Store, thread_id: str) -> bool:
+    """Tell whether the thread exists, or what would begin it waits in the inbox."""
+    if store.sessions.load(thread_id) is not None:
+        return True
+    return any(row.thread_id == thread_id for row in store.inbox.pending())
+
+
+def _asked(
+    owner: Owner, thread_id: str, event: Event, event_id: str, deadline: float
+) -> Reply | None:
+    """Return the engine's reply, None when it is silent; raise what it could not do."""
+    if not owner.socket:
+        return None
+    submit = wire.Submit(thread_id=thread_id, event_id=event_id, event=event)
+    try:
+        with Link(owner.socket, deadline) as link:
+            answer = link.ask(submit)
+    except NoEngine:
+        return None
+    if isinstance(answer, wire.Replied):
+        return answer.reply
+    if isinstance(answer, wire.Failed) and answer.code == wire.CROWDED:
+        return None
+    if isinstance(answer, wire.Failed) and answer.code in wire.GONE and time.monotonic() < deadline:
+        raise _Leaving(answer.message)
+    raise refused(answer)
+
+
+def _record(
+    store: Store, owner: Owner, thread_id: str, event: Event, event_id: str
+) -> Reply | None:
+    """Leave the event in the inbox, and the reply to an owner that may yet wake up.
+
+    None where the owner is gone before it did: a command that owned the store for a moment. Raises
+    `NoEngine` for what an engine takes from nobody that it cannot look at.
+    """
+    if not is_recordable(event):
+        raise NoEngine(
+            f"process {owner.identity.pid} serves the database and does not answer; "
+            "nothing was written",
+            hint="Try again in a moment; goalfsm pause is taken in any case.",
+        )
+    at_ms = time.time_ns() // 1_000_000
+    store.inbox.put(event_id, thread_id, at_ms=at_ms, event=codec.encode_event(event))
+    deadline = time.monotonic() + _RECORDED_S
+    while time.monotonic() < deadline:
+        answer = store.inbox.answer(event_id)
+        if answer is not None and answer.revision is not None:
+            # Where no reply was kept the event was accepted.
+            return Reply(ok=True) if answer.reply is None else codec.decode_reply(answer.reply)
+        holder = store.owner.current()
+        if holder is None or not is_alive(holder.identity):
+            return None
+        time.sleep(POLL_S)
+    return Reply(
+        ok=True,
+        code="recorded",
+        message=f"process {owner.identity.pid} serves the database and does not answer; "
+        "it is recorded and will be decided when an engine does",
+    )
