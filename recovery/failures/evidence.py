@@ -58,6 +58,15 @@ _CAUSE_NAMES: Final = ("__cause__", "original_exception", "os_error", "reason", 
 _SILENT_CLASSES: Final = frozenset(
     {"APIError", "HTTPError", "Error", "Exception", "BaseException", "PermissionError", "Warning"}
 )
+_SLIPS: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    TypeError,
+    ValueError,
+)
 _PLAIN_CLASSES: Final = (BaseException, Exception, RuntimeError, ExceptionGroup)
 _SPEAKING_BUILTINS: Final = (ConnectionError, TimeoutError)
 
@@ -71,6 +80,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     answered: bool = False
     """An exception that has a server's answer: its text is no tool's output."""
+    slip: bool = False
+    """An exception of the classes by which Python tells of slips of the program itself."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,6 +238,7 @@ def _of_exception(error: object) -> Evidence:
         given_codes=frozenset(code(name) for name in names if name),
         headers=headers,
         answered=status is not None or bool(grpc_name),
+        slip=type(error).__module__ == "builtins" and isinstance(error, _SLIPS),
     )
 
 

@@ -69,6 +69,9 @@ _OPENING: Final = re.compile(
 _ESCAPES: Final = re.compile(r"\\.|\(\?P?<\w+>|\(\?[a-zA-Z]+[:)]")
 _STATED: Final = Why(row="stated", reason="the caller states the kind")
 _SIFTED: Final = "it is written as programs and people write of errors, not as a provider tells one"
+_SLIPPED: Final = Why(
+    row=FALSE_POSITIVE, reason="Python's own class says that the program itself is at fault"
+)
 _NOT_ASKED: Final = Why(row="stated_source", reason="the caller says that no provider said it")
 
 
@@ -281,6 +284,13 @@ class Classifier:
         found = self._first(evidence, message)
         if source == "provider" or evidence.answered or not self._is_sifted(found):
             return found
+        if evidence.slip and read(evidence, message).status is None:
+            # A wrapper may raise such a class too, but then its text has a server's status.
+            return _Verdict(len(self._table), _SLIPPED, false_positive=True)
+        return self._sifted(evidence, found)
+
+    def _sifted(self, evidence: Evidence, found: _Verdict) -> _Verdict:
+        """Return what a text comes to that says something only where a provider said it."""
         without = self._first(evidence, "")
         given = evidence.given_status is not None or evidence.given_codes
         if given and found.place == without.place:

@@ -235,3 +235,29 @@ def test_objects_that_cannot_be_asked(
     """What raises wherever it is touched is told by the rest of what is known."""
     failure = classify(build(), **given)
     assert (failure.kind, failure.signature) == (kind, signature)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("rate_limit"),
+        ValueError("quota exceeded"),
+        TypeError("rate limit must be a number"),
+        AttributeError("no attribute 'quota_exceeded'"),
+        ZeroDivisionError("rate limit reached"),
+        AssertionError("overloaded_error"),
+        NameError("name 'rate_limit_exceeded' is not defined"),
+    ],
+    ids=repr,
+)
+def test_a_slip_of_a_program_is_no_provider_s_error_whatever_it_speaks_of(error: Exception) -> None:
+    failure = classify(error)
+    assert (failure.kind, failure.retryable, failure.source) == ("unknown", False, "tool")
+    assert failure.why.row == "false_positive"
+
+
+def test_a_slip_that_a_provider_s_error_has_led_to_is_that_error() -> None:
+    error = KeyError("choices")
+    error.__cause__ = openai_error("RateLimitError", 429, {"message": "slow down"})
+    assert (classify(error).kind, classify(error).source) == ("rate_limited", "provider")
+    assert classify(ValueError("quota exceeded"), source="provider").kind == "quota"
