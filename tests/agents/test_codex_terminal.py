@@ -133,8 +133,7 @@ def test_a_goal_lives_in_the_terminal_of_codex(
     provider.rewrite([DONE, says("It stands.")])
     screen.type("/goal Water the tree", "Goal achieved", "It stands.")
 
-    screen.press("C-c")
-    screen.shows("ended with 0")
+    screen.type("/quit", "ended with 0")
     gone(db)
 
 
@@ -177,8 +176,7 @@ def test_two_clients_are_told_of_the_same_goal(
             assert ended["turn"]["status"] == "interrupted"
 
     asyncio.run(other())
-    screen.press("C-c")
-    screen.shows("ended with 0")
+    screen.type("/quit", "ended with 0")
     gone(db)
 
 
@@ -219,6 +217,5 @@ def test_an_unfinished_goal_goes_on_in_the_next_terminal(
     begin(screen, place)
     screen.shows("The seed is in.", "Goal achieved", "It stands.")
     assert "The seed is in." in provider.requests[-1].text
-    screen.press("C-c")
-    screen.shows("ended with 0")
+    screen.type("/quit", "ended with 0")
     gone(db)
