@@ -120,6 +120,7 @@ SECTIONS: Final = (
         "Look after the database",
         (
             Entry("upkeep", "doctor", "Examine it: integrity, replay, owner, permissions, space."),
+            Entry("moving", "move", "Move every goal from a file to a server, or back."),
             Entry("upkeep", "backup", "Write a consistent copy, also while a daemon is working."),
         ),
     ),

@@ -18,7 +18,7 @@ from goalfsm.daemon.host.clock import SystemClock, SystemEntropy
 from goalfsm.daemon.host.zones import zone
 from goalfsm.errors import GoalError, OutcomeUnknown, StoreUnavailable
 from goalfsm.session import codec
-from goalfsm.session.events import EngineLost
+from goalfsm.session.events import EngineLost, EngineStarted
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply
 from goalfsm.session.thread import GoalThread
@@ -52,6 +52,22 @@ def apply(
         return _decide(store, thread_id, sealed(event), event_id, policy)
     finally:
         store.owner.release()
+
+
+def settle(store: Store, previous: Owner | None) -> None:
+    """Decide what an owner that moves its threads elsewhere would leave to the next engine here.
+
+    What waits in the inbox is decided, and every thread that an engine has let go is begun again,
+    as the engine does that it goes to. The handle owns the store.
+    """
+    rows = store.inbox.pending()
+    _say_lost(store, previous, {row.thread_id for row in rows}, None)
+    for row in rows:
+        _decide_row(store, row, None)
+    for thread in store.sessions.threads():
+        stored = store.sessions.load(thread.thread_id)
+        if stored is not None and codec.decode(stored.state).stopping:
+            _decide(store, thread.thread_id, EngineStarted(), new_event_id(), None)
 
 
 def _say_lost(

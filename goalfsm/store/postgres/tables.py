@@ -18,7 +18,7 @@ _THREADS: Final = "SELECT thread_id, status, wake_at_ms, revision, updated_at_ms
 # By code points, as every store lists them; the server's own order may be that of a language.
 _BY_ID: Final = ' ORDER BY thread_id COLLATE "C"'
 _NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
-_NODES: Final = (
+NODES: Final = (
     "SELECT node_id, name, host, pid, since_ms, seen_ms, places, max_runs, version,"  # noqa: S608
     f" seen_ms > {_NOW} - %s,"
     " (SELECT count(*) FROM goalfsm.session s"
@@ -203,5 +203,5 @@ class PostgresDrivers:
                 runs=runs,
             )
             for node_id, name, host, pid, since_ms, seen_ms, places, max_runs, version, alive, runs
-            in self._link.rows(_NODES, (SILENT_MS,))
+            in self._link.rows(NODES, (SILENT_MS,))
         )  # fmt: skip

@@ -13,6 +13,7 @@ from goalfsm.errors import Busy, CannotWrite
 from goalfsm.store.drivers import OwnerDrives
 from goalfsm.store.owner import is_alive as process_is_alive
 from goalfsm.store.port import BUSY_MS
+from goalfsm.store.sqlite.contents import SqliteContents
 from goalfsm.store.sqlite.database import MEMORY, Database, Settings
 from goalfsm.store.sqlite.journal import SqliteHistory, SqliteJournal, SqliteTranscripts
 from goalfsm.store.sqlite.lease import SqliteLease, lives
@@ -115,6 +116,10 @@ class SqliteStore:
         if not read_only:
             reserve.restore()
         return cls(database, is_alive, reserve)
+
+    def contents(self) -> SqliteContents:
+        """Return all rows of the file, to move them."""
+        return SqliteContents(self._database)
 
     @property
     def path(self) -> Path:
