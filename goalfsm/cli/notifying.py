@@ -40,12 +40,13 @@ def notify_command() -> None:
 
 
 @notify_command.command("add")
-@click.argument("kind", type=click.Choice(["desktop", "webhook"]))
+@click.argument("kind", type=click.Choice(["desktop", "webhook", "apprise"]))
 @click.argument("url", required=False, default="")
 def add(kind: str, url: str) -> int:
-    """Add this desktop, or a webhook's URL, to who is told."""
-    if (kind == "webhook") != bool(url):
-        raise HintedError("a webhook, and nothing else, has a URL", "notify add webhook URL")
+    """Add this desktop, a webhook's URL, or that of a service that apprise knows."""
+    if (kind == "desktop") == bool(url):
+        wrong = "a desktop has no URL" if url else f"{kind} needs a URL"
+        raise HintedError(wrong, "notify add desktop, or notify add webhook URL")
     target = msgspec.convert({"kind": kind, "url": url}, Target)
     target.check()
     known = targets()

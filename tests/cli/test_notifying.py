@@ -92,7 +92,7 @@ def test_a_claim_that_waits_for_a_person_is_told_once(cli: Cli, received: Receiv
         assert goalfsm("accept").status == exits.OK
         assert run.end().status == exits.OK
     asked, done = received.notes
-    assert (asked["status"], asked["activity"]) == ("active", "verifying")
+    assert (asked["status"], asked["activity"]) == ("active", "waiting on a person")
     assert asked["hint"].startswith("goalfsm accept")
     assert done["status"] == "complete"
     assert asked["key"] != done["key"]
@@ -114,6 +114,24 @@ def test_a_desktop_shows_it(cli: Cli, tmp_path: Path, monkeypatch: pytest.Monkey
     assert "no bus" in failed.err
 
 
+def test_a_service_of_apprise_is_told(
+    cli: Cli, received: Received, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = received.url.replace("http://", "json://")
+    added = cli("notify", "add", "apprise", url)
+    assert (added.status, added.out) == (exits.OK, "told from the next run on: apprise json://…\n")
+    assert goalfsm("run", "write it", "--", worker(COMPLETE)).status == exits.OK
+    (note,) = received.notes
+    assert note["title"].endswith(": complete")
+    assert "write it" in note["message"]
+    monkeypatch.setattr("goalfsm.daemon.stages.notifications._ATTEMPTS", 1)
+    received.answers = [500]
+    failed = cli("notify", "test")
+    assert failed.status == exits.FAILED
+    assert "apprise json://…: the service did not take it" in failed.err
+    assert "secret" not in failed.err + failed.out
+
+
 def test_the_list_hides_what_may_be_a_secret(cli: Cli, tmp_path: Path) -> None:
     assert "nobody" in cli("notify", "list").out
     cli("notify", "add", "webhook", "https://user:pass@example.org:8443/secret?token=secret")
@@ -131,6 +149,8 @@ def test_the_list_hides_what_may_be_a_secret(cli: Cli, tmp_path: Path) -> None:
         ("add", "webhook"),
         ("add", "webhook", "ftp://example.org"),
         ("add", "desktop", "https://example.org"),
+        ("add", "apprise"),
+        ("add", "apprise", "no-such-service://token"),
         ("remove", "1"),
         ("test",),
     ],

@@ -24,6 +24,8 @@ from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED
 from goalfsm.text import line, shortened
 
 if TYPE_CHECKING:
+    import apprise
+
     from goalfsm.daemon.stages.callbacks import CallbackCall
     from goalfsm.views.status import Status
 
@@ -42,15 +44,18 @@ _log = structlog.get_logger(__name__)
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """Where notices go; a webhook has a ``url``."""
+    """Where notices go; a webhook has a ``url``, and so has a service that apprise reaches."""
 
-    kind: Literal["desktop", "webhook"]
+    kind: Literal["desktop", "webhook", "apprise"]
     url: str = ""
 
     def check(self) -> None:
         """Raise GoalError where nothing can be sent there from this machine."""
         if self.kind == "desktop":
             desktop_program()
+            return
+        if self.kind == "apprise":
+            _service(self.url)
             return
         parts = urlsplit(self.url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -66,6 +71,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         if self.kind == "desktop":
             return "desktop"
         parts = urlsplit(self.url)
+        if self.kind == "apprise":
+            return f"apprise {parts.scheme}://…"  # with many services the rest is the secret
         return f"webhook {parts.scheme}://{parts.hostname}" + (
             f":{parts.port}" if parts.port else ""
         )
@@ -173,7 +180,7 @@ def note_of(asked: CallbackCall, status: Status, db: str) -> Note | None:
 
 async def _send(target: Target, note: Note) -> None:
     retrying = tenacity.AsyncRetrying(
-        stop=tenacity.stop_after_attempt(_ATTEMPTS if target.kind == "webhook" else 1),
+        stop=tenacity.stop_after_attempt(1 if target.kind == "desktop" else _ATTEMPTS),
         wait=tenacity.wait_exponential(multiplier=1, max=30),
         retry=tenacity.retry_if_exception_type(OSError),
         reraise=True,
@@ -182,6 +189,8 @@ async def _send(target: Target, note: Note) -> None:
         with attempt:
             if target.kind == "desktop":
                 await _show(note)
+            elif target.kind == "apprise":
+                await asyncio.to_thread(_hand_over, target, note)
             else:
                 await asyncio.to_thread(_post, target.url, note)
 
@@ -195,6 +204,31 @@ def _post(url: str, note: Note) -> None:
     )
     with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310  the same
         answer.read(1)
+
+
+def _service(url: str) -> apprise.Apprise:
+    """Return what reaches the service of a URL; raise GoalError where there is none."""
+    try:
+        import apprise  # noqa: PLC0415  it is an extra
+    except ImportError:
+        raise GoalError(
+            "apprise is not installed",
+            code="extra_missing",
+            hint="pip install 'goalfsm[notify]'; a webhook needs nothing",
+        ) from None
+    service = apprise.Apprise()
+    if not service.add(url):
+        raise GoalError(
+            f"apprise knows no service of {line(urlsplit(url).scheme) or 'that address'}",
+            code="webhook_invalid",
+            hint="its address looks like discord://… or mailto://…, as apprise describes it",
+        )
+    return service
+
+
+def _hand_over(target: Target, note: Note) -> None:
+    if not _service(target.url).notify(title=note.title, body=note.body):
+        raise OSError("the service did not take it")
 
 
 def desktop_program() -> str:
