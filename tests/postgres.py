@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 import uuid
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TEMPLATE = "goalfsm_template"
+_STARTS = 10
 
 
 class PostgresServer:
@@ -76,11 +78,16 @@ class PostgresServer:
             time.sleep(0.02)
 
     def start(self) -> None:
-        """Start it again."""
-        # A dead one that nobody has collected would be taken for a living one.
-        for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
-            (self._root / "data" / name).unlink(missing_ok=True)
-        self._server.ensure_postgres_running()
+        """Start it again; what it recovers may take it a moment."""
+        for _ in range(_STARTS):
+            # A dead one that nobody has collected would be taken for a living one.
+            for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+                (self._root / "data" / name).unlink(missing_ok=True)
+            with contextlib.suppress(subprocess.SubprocessError):
+                self._server.ensure_postgres_running()
+                return
+            time.sleep(1.0)
+        raise AssertionError("PostgreSQL does not start again")
 
     def close(self) -> None:
         """End it and remove its files; it need not write what is removed."""

@@ -53,10 +53,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
+    from goalfsm.cluster.floor import Floor
     from goalfsm.cluster.jobs import Jobs
     from goalfsm.cluster.lease import Renewed
-    from goalfsm.cluster.postgres_nodes import PostgresNodes
-    from goalfsm.cluster.postgres_tx import PostgresTransactions
+    from goalfsm.cluster.tx import Transactions
     from goalfsm.daemon.flow.ports import Landed, Performer, Stage, Undecided
     from goalfsm.daemon.stages.callbacks import Callback
     from goalfsm.daemon.stages.verifiers import VerifierFunction
@@ -92,8 +92,8 @@ class Options(NamedTuple):
 class Reached(NamedTuple):
     """What a node reaches of the cluster."""
 
-    transactions: PostgresTransactions
-    nodes: PostgresNodes
+    transactions: Transactions
+    nodes: Floor
     jobs: Jobs[Any]
     listen: Callable[[], AsyncIterator[str]]
 

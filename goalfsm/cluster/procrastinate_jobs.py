@@ -38,11 +38,11 @@ DO UPDATE SET scheduled_at = CASE
     WHEN EXCLUDED.scheduled_at IS NULL THEN NULL
     ELSE LEAST(procrastinate_jobs.scheduled_at, EXCLUDED.scheduled_at) END
 WHERE procrastinate_jobs.scheduled_at IS NOT NULL"""
-_ALIVE: Final = f"""
+_ALIVE: Final = """
 SELECT j.queueing_lock FROM goalfsm.procrastinate_jobs j
 LEFT JOIN goalfsm.procrastinate_workers w ON w.id = j.worker_id
 WHERE j.queueing_lock = ANY(%s) AND (j.status = 'todo' OR (j.status = 'doing'
-    AND w.last_heartbeat > clock_timestamp() - interval '{STALLED_S} s'))"""
+    AND w.last_heartbeat > clock_timestamp() - make_interval(secs => %s)))"""
 _MOVE: Final = """
 UPDATE goalfsm.procrastinate_jobs SET queue_name = %s
 WHERE queueing_lock = %s AND status = 'todo'"""
@@ -74,9 +74,13 @@ def install(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
 class ProcrastinateJobs:
     """The port `goalfsm.cluster.jobs.Jobs`, on the connections of a pool."""
 
-    def __init__(self, connection: Connection) -> None:
-        """Use connections whose search path begins with our schema."""
+    def __init__(self, connection: Connection, *, stalled_s: float = STALLED_S) -> None:
+        """Use connections whose search path begins with our schema.
+
+        After ``stalled_s`` without a heartbeat a worker's jobs come again.
+        """
         self._connection = connection
+        self._stalled_s = stalled_s
 
     async def enqueue(self, tx: PostgresTx, jobs: Sequence[Job]) -> None:
         """Enqueue within the transaction."""
@@ -100,7 +104,9 @@ class ProcrastinateJobs:
         if not keys:
             return set()
         async with statements(self._connection) as connection:
-            rows = await (await connection.execute(_ALIVE, (list(keys),))).fetchall()
+            rows = await (
+                await connection.execute(_ALIVE, (list(keys), self._stalled_s))
+            ).fetchall()
         return {row[0] for row in rows}
 
     async def waiting(self, places: Collection[str]) -> bool:
@@ -122,7 +128,7 @@ class ProcrastinateJobs:
         queues = sorted({queue_of(kind, place) for kind in kinds for place in places})
         while True:
             serving = LibraryWorker(
-                pool, handler, task=TASK, queues=queues, most=most, stalled_s=STALLED_S
+                pool, handler, task=TASK, queues=queues, most=most, stalled_s=self._stalled_s
             )
             try:
                 await serving.run()

@@ -25,7 +25,6 @@ logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
 
 POLL_S: Final = 0.5
 """How often a worker looks for what no notification told of: delayed jobs, above all."""
-HEARTBEAT_S: Final = 2.0
 
 # What a dead worker held, and what a living one of ours holds without knowing of it.
 _RESCUE: Final = """
@@ -79,7 +78,7 @@ class LibraryWorker:
             abort_job_polling_interval=3_600.0,
             delete_jobs=library.DeleteJobCondition.ALWAYS,
             install_signal_handlers=False,
-            update_heartbeat_interval=HEARTBEAT_S,
+            update_heartbeat_interval=stalled_s / 5,
             stalled_worker_timeout=stalled_s,
         )
 

@@ -26,7 +26,7 @@ _SOON_S: Final = 1.2
 _log = structlog.get_logger(__name__)
 
 
-class Floor(Protocol):
+class Left(Protocol):
     """What the sweep reads."""
 
     async def left(self) -> list[Job] | None:
@@ -47,7 +47,7 @@ class Sweeps:
 
     def __init__(
         self,
-        floor: Floor,
+        floor: Left,
         *,
         alive: Callable[[Collection[str]], Awaitable[set[str]]],
         wish: Callable[[Sequence[Job]], Awaitable[None]],

@@ -1,0 +1,45 @@
+"""What a node reads and writes beside the threads that it decides about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from goalfsm.cluster.lease import Nodes
+from goalfsm.cluster.sweep import Left
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from goalfsm.store.rows import OpenEffect, Transcript
+
+
+class Floor(Nodes, Left, Protocol):
+    """The tables of nodes, effects and transcripts. Every method may raise `StoreUnavailable`."""
+
+    async def address_of(self, node_id: str, host: str) -> str | None:
+        """Return what the programs of a node know it by, None for one of another host."""
+        ...
+
+    async def claim(self, key: str, node_id: str) -> OpenEffect | None:
+        """Take an effect for a node; None where it is done, or another living node is at it."""
+        ...
+
+    async def mail(self, thread_id: str) -> list[OpenEffect]:
+        """Return the effects that wait for the node that has the thread's run."""
+        ...
+
+    async def revisions(self, thread_ids: Collection[str]) -> dict[str, int]:
+        """Return how far these threads are."""
+        ...
+
+    async def mark(self, keys: Collection[str]) -> None:
+        """Record that effects were done."""
+        ...
+
+    async def keep(self, transcript: Transcript) -> None:
+        """Keep what a run said, and as many of the thread's others as a store keeps."""
+        ...
+
+    async def last_said(self, thread_id: str) -> Transcript | None:
+        """Return what the thread's last turn said."""
+        ...
