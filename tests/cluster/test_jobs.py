@@ -89,6 +89,13 @@ async def eventually(reached: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def gone(engine: Engine, keys: list[str]) -> None:
+    """Wait until no job of these keys is there."""
+    async with asyncio.timeout(BOUND_S):
+        while await engine.jobs.alive(keys):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 class Served:
     """What servers were given, and what they are to do with it."""
 
@@ -241,9 +248,7 @@ async def test_a_job_that_fails_is_over_and_keeps_no_other_from_being_done(engin
     await enqueue(engine, turn_job("a", "any"), turn_job("b", "any"))
     async with serving(engine, served, most=1):
         await served.until("turn/a", "turn/b")
-        async with asyncio.timeout(BOUND_S):
-            while await engine.jobs.alive(["turn/a", "turn/b"]):
-                await asyncio.sleep(0.01)
+        await gone(engine, ["turn/a", "turn/b"])
     assert served.given == {"turn/a": 1, "turn/b": 1}
 
 
@@ -268,9 +273,7 @@ async def test_a_job_that_waits_or_is_being_done_is_alive(engine: Engine) -> Non
         await served.until("turn/a")
         assert await engine.jobs.alive(["turn/a", "turn/b"]) == {"turn/a"}
         served.gate.set()
-        async with asyncio.timeout(BOUND_S):
-            while await engine.jobs.alive(["turn/a"]):
-                await asyncio.sleep(0.01)
+        await gone(engine, ["turn/a"])
 
 
 async def test_a_server_that_is_cancelled_finishes_what_it_has_begun(engine: Engine) -> None:
