@@ -13,7 +13,7 @@ from goalfsm.cluster.tx import LEASE_MS, Holder, Known, Loaded, Program, Writes
 from goalfsm.store.rows import Commit, OpenEffect, Transcript
 
 if TYPE_CHECKING:
-    from goalfsm.cluster.memory_jobs import MemoryJobs
+    from goalfsm.cluster.jobs import Jobs
 
 Moment = Literal["load", "write", "commit", "committed"]
 _MAIL = ("EndRun", "DeliverSteering")
@@ -47,7 +47,7 @@ class MemoryDatabase:
     def __init__(
         self,
         now_ms: Callable[[], int],
-        jobs: MemoryJobs,
+        jobs: Jobs[MemoryTx],
         *,
         met: Callable[[Moment], None] = lambda _: None,
     ) -> None:
