@@ -17,18 +17,15 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from recovery.failures.carriers import folded, undecorated, unwrapped, without_ending
+from recovery.failures.codes import code
 from recovery.failures.evidence import (
     MAX_TEXT,
     Evidence,
     Reading,
-    code,
-    folded,
     gather,
     plain_text,
     read,
-    undecorated,
-    unwrapped,
-    without_ending,
 )
 from recovery.failures.false_positives import FALSE_POSITIVE, sift
 from recovery.failures.kinds import (
@@ -44,8 +41,8 @@ from recovery.failures.kinds import (
     sign,
 )
 from recovery.failures.rules import RULES
+from recovery.failures.sentences import LAST_RESORT, SENTENCES
 from recovery.failures.waits import Timing, timing
-from recovery.failures.wordings import LAST_RESORT, SENTENCES
 
 _OWN: Final = frozenset(RULES)
 _TIMED: Final[frozenset[Kind]] = RETRYABLE | {"quota"}

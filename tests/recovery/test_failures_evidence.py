@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from recovery.failures import classify
-from recovery.failures.evidence import MAX_TEXT, Evidence, bounded, codes_in, gather, read
+from recovery.failures.codes import codes_in
+from recovery.failures.evidence import MAX_TEXT, Evidence, bounded, gather, read
 
 
 class SomeError(Exception):
