@@ -22,10 +22,13 @@ from goalfsm.daemon.flow.replay import undecidable
 from goalfsm.errors import GoalError
 from goalfsm.store.owner import is_alive, uptime_ms
 from goalfsm.store.port import EXPIRY_MS
+from goalfsm.views.status import suspended_by
 
 if TYPE_CHECKING:
-    from goalfsm.store.port import Facts, Store
+    from goalfsm.store.port import Facts, Owner, Store
 
+_ANSWER_S: Final = 2.0
+"""How long an owner that is well may take to answer."""
 _PRIVATE_FILE: Final = 0o600
 _PRIVATE_FOLDER: Final = 0o700
 _LITTLE_SPACE: Final = 64 * 1024 * 1024
@@ -102,16 +105,34 @@ def _owner(store: Store) -> Finding:
         return Finding(
             check="owner", ok=True, found=f"{who}, has ended; the next engine takes over at once"
         )
+    if (said := _said_by(owner)) is not None:
+        # It writes no sign of life while it rests, or while nothing can be written.
+        return Finding(check="owner", ok=not said, found=f"{who}, {said or 'answers'}")
     silent = uptime_ms() - owner.uptime_ms
-    if silent <= EXPIRY_MS:
+    if not owner.socket and (owner.resting or silent <= EXPIRY_MS):
         return Finding(check="owner", ok=True, found=f"{who}, heard of {silent / 1000:.1f} s ago")
     return Finding(
         check="owner",
         ok=False,
-        found=f"{who}, alive but silent for {silent / 1000:.0f} s",
+        found=f"{who}, alive but does not answer; heard of {silent / 1000:.0f} s ago",
         hint="goalfsm run or goalfsm daemon takes over; "
         f"if it was stopped, kill -CONT {owner.identity.pid} wakes it",
     )
+
+
+def _said_by(owner: Owner) -> str | None:
+    """Return what keeps an owner that answers from going on, "" for nothing; None: no answer."""
+    from goalfsm.daemon.remote import client, trouble  # noqa: PLC0415  only where one is alive
+    from goalfsm.daemon.remote.link import NoEngine  # noqa: PLC0415  the same
+
+    if not owner.socket:
+        return None
+    try:
+        client.held(owner.socket, "", timeout_s=_ANSWER_S)
+    except NoEngine:
+        return None
+    why = suspended_by(trouble.shown(owner.socket))
+    return f"suspended: {why}" if why else ""
 
 
 def _open_work(store: Store, now_ms: int) -> Finding:

@@ -101,6 +101,8 @@ def test_with_an_engine_under_a_lock(how: str) -> None:
                     assert "suspended" in told, told
                     assert LOCK in told, told
                 assert "suspended" in goalfsm("chip", "t", "--db", "g.db").out
+                examined = goalfsm("doctor", "--db", "g.db").out
+                assert "epoch 2, suspended: " + LOCK in examined
                 assert "suspended" in watching.until(LOCK)
         told = _until("paused (user)", "status", "t", "--db", "g.db")
         assert "suspended" not in told
@@ -231,5 +233,6 @@ def test_an_owner_that_is_well_is_not_replaced_because_somebody_else_holds_the_l
         done = goalfsm("daemon", "--db", "g.db")
         assert "serves this database already" in done.err
         assert serving.process.poll() is None
+        assert "epoch 2, answers" in goalfsm("doctor", "--db", "g.db").out
         assert "turn 1" in goalfsm("status", "t", "--db", "g.db").out
         _stop(serving)
