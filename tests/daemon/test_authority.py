@@ -129,6 +129,12 @@ def test_a_row_of_the_inbox_is_a_message_or_a_stop_and_gives_nobody_more() -> No
     granting = (e.ClaimAccepted, e.CompletionRequested, e.BudgetChanged, e.ResumeRequested)
     assert not any(is_recordable(event) for event in COMMANDS if isinstance(event, granting))
     assert is_recordable(e.PauseRequested())
+    assert is_recordable(e.ToolCalled(name="get_goal"))
+    for said in (
+        e.ToolCalled(name="get_goal", run_token="t"),
+        e.WaitDeclared(kind="timer", run_token="t"),
+    ):
+        assert not is_recordable(said), "a token would lie in the inbox to be read"
     assert not is_recordable(e.ObjectiveGiven(objective="x", replace=True))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import apsw
@@ -67,6 +68,22 @@ def test_backup_that_is_overtaken(
         store.backup(target)
     assert target.read_bytes() == b"theirs"
     assert [entry.name for entry in path.parent.iterdir() if "part" in entry.name] == []
+
+
+def test_backup_removes_what_killed_ones_have_left(path: Path, store: SqliteStore) -> None:
+    """And nothing of one that is still being written, or of another program."""
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left = path.parent / f".old.db.{ended.pid}.goalfsm-part"
+    others = [
+        path.parent / name
+        for name in (f".now.db.{os.getppid()}.goalfsm-part", "x.12.part", ".x.goalfsm-part")
+    ]
+    for file in (left, *others):
+        file.write_bytes(b"half")
+    store.backup(path.parent / "copy.db")
+    assert not left.exists()
+    assert all(file.exists() for file in others)
 
 
 def test_backup_from_a_read_only_handle(path: Path, store: SqliteStore) -> None:

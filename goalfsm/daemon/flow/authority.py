@@ -106,8 +106,10 @@ def is_recordable(event: e.Event) -> bool:
     """Tell whether a row of the inbox, which anybody could have written, is enough for ``event``.
 
     Messages and stops are; whatever gives somebody more than they had needs an engine that can
-    look at who asks.
+    look at who asks. What a run says with its token is not: the token would lie there to be read.
     """
+    if isinstance(event, e.ToolCalled | e.WaitDeclared) and event.run_token:
+        return False
     if isinstance(event, e.ObjectiveGiven):
         return not event.replace
     return isinstance(event, (*_STOPS_AND_WORDS, e.ToolCalled, e.WaitDeclared))

@@ -10,12 +10,15 @@ import errno
 import os
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
 from goalfsm.errors import CannotWrite, DatabaseReplaced, DiskFull, NoDatabase
 from goalfsm.store.sqlite.safety import refuse_unsafe
 
+_PART: Final = ".goalfsm-part"
+"""What the name of a copy ends with that is not finished."""
 RESERVE_BYTES: Final = 1024 * 1024
 LEAST_RESERVE: Final = 64 * 1024
 """What the last words take on the smallest disk."""
@@ -260,13 +263,33 @@ def claim_copy(target: Path) -> Path:
     if target.exists():
         msg = f"{target} exists"
         raise CannotWrite(msg, hint="Name a file that does not exist yet.")
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    _remove_left_parts(target.parent)
+    part = target.with_name(f".{target.name}.{os.getpid()}{_PART}")
     try:
         os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError as error:
         msg = f"cannot create {part}: {error.strerror}"
         raise CannotWrite(msg, hint="Name a file in a directory that you may write to.") from error
     return part
+
+
+def _remove_left_parts(directory: Path) -> None:
+    """Remove unfinished copies of processes that were killed; only ours have such names."""
+    for left in directory.glob(f".*{_PART}"):
+        number = left.name.removesuffix(_PART).rpartition(".")[2]
+        with suppress(OSError, ValueError):
+            if left.lstat().st_uid == os.getuid() and not _runs(int(number)):
+                left.unlink()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it is there, and another user's
+    return True
 
 
 def publish_copy(part: Path, target: Path) -> None:
