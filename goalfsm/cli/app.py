@@ -40,6 +40,8 @@ _ENVIRONMENT: Final = (
     StoreUnavailable,
 )
 
+_UTF8: Final = "use a path and arguments that are UTF-8; mv renames a directory"
+_LIMITS: Final = "look at the limits on memory and processes: ulimit -a"
 _BROKEN: Final = frozenset(
     ("codec_invalid", "failed", "no_engine", *(error.code for error in _ENVIRONMENT))
 )
@@ -306,9 +308,22 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output has seen enough; the interpreter must not flush into it again.
         _let_go_of_output()
         return exits.FAILED
+    except (UnicodeEncodeError, MemoryError, RuntimeError) as error:
+        return _limited(error)
     except (GoalError, OSError) as error:
         return _failed(error)
     return result if isinstance(result, int) else exits.OK
+
+
+def _limited(error: UnicodeEncodeError | MemoryError | RuntimeError) -> int:
+    """Say what could not be kept as text, or was not given by the system; raise anything else."""
+    if isinstance(error, UnicodeEncodeError):
+        given = error.object.encode("utf-8", "backslashreplace").decode()
+        return complain(f"this is no UTF-8, so it cannot be kept: {given}", _UTF8)
+    if isinstance(error, RuntimeError) and "thread" not in str(error):
+        raise error
+    what = str(error) or "out of memory"
+    return complain(f"the system gives no more: {what}", _LIMITS, exits.FAILED)
 
 
 def _failed(error: GoalError | OSError) -> int:

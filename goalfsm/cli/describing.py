@@ -351,6 +351,8 @@ def worker(
         place=place or _place_so_far(stored),
     )
     config.validate()
+    # Before anything is written: what is no text cannot be kept.
+    config.encode()
     if config.isolate:
         from goalfsm.workers.isolating import check_place, hidden  # noqa: PLC0415  few have one
 

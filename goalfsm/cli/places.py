@@ -76,6 +76,8 @@ def database(db: str | None) -> Address:
             hint="name a file or a server, or leave --db out",
         )
     given = db or os.environ.get("GOALFSM_DB")
+    if given:
+        given.encode()  # SQLite's names are UTF-8
     return address(given) if given else own_database()
 
 
