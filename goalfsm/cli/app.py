@@ -308,10 +308,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output has seen enough; the interpreter must not flush into it again.
         _let_go_of_output()
         return exits.FAILED
-    except (UnicodeEncodeError, MemoryError, RuntimeError) as error:
-        return _limited(error)
-    except (GoalError, OSError) as error:
-        return _failed(error)
+    except (GoalError, OSError, UnicodeEncodeError, MemoryError, RuntimeError) as error:
+        return _failed(error) if isinstance(error, GoalError | OSError) else _limited(error)
     return result if isinstance(result, int) else exits.OK
 
 
