@@ -6,21 +6,18 @@ the same wherever it happens.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 import apsw
 
 from goalfsm.errors import (
-    Busy,
     CannotWrite,
     Corrupt,
     DatabaseReplaced,
     Fenced,
-    NewerDatabase,
     NotOurDatabase,
     OlderDatabase,
     OutcomeUnknown,
@@ -28,52 +25,29 @@ from goalfsm.errors import (
     StoreError,
     StoreUnavailable,
 )
-from goalfsm.store.port import BUSY_MS
 from goalfsm.store.sqlite import locks
+from goalfsm.store.sqlite.connection import (
+    Connection,
+    Row,
+    Settings,
+    configure,
+    connect,
+    fetched,
+    recognise,
+    shut,
+    version_of,
+)
 from goalfsm.store.sqlite.failures import translated, translated_at_commit
-from goalfsm.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS, Migration, migrate
+from goalfsm.store.sqlite.migrations import migrate
 from goalfsm.store.sqlite.place import Place, Stamp, refuse_read_only, resolve, stamp
 
 T = TypeVar("T")
-Row = tuple[Any, ...]
 
-"""How long a statement waits for another process's lock."""
-
-_RETRY_S: Final = 0.005
-_CACHE_KIB: Final = 8_192
 
 _LENGTH: Final = ("PRAGMA page_count", "PRAGMA page_size")
 _EPOCH: Final = "SELECT epoch FROM owner WHERE id = 1 AND pid IS NOT NULL"
 # The bytes must change: SQLite writes no page for an update that leaves it as it was.
 _BARRIER: Final = "UPDATE owner SET reopened = reopened + 1 WHERE id = 1"
-
-
-MEMORY: Final = ":memory:"
-"""What SQLite calls a database in memory."""
-
-
-class Settings:
-    """How a database is opened; shared by every connection of a handle."""
-
-    def __init__(
-        self,
-        *,
-        busy_ms: int = BUSY_MS,
-        vfs: str | None = None,
-        migrations: tuple[Migration, ...] = MIGRATIONS,
-        owner_lives: Callable[[apsw.Connection], bool] = lambda _db: False,
-        before_migration: Callable[[Path, int], None] = lambda _path, _version: None,
-    ) -> None:
-        """Keep the settings; ``owner_lives`` tells whether an owner uses the open database.
-
-        ``before_migration`` is called with the path and the version of a database that is going to
-        be migrated.
-        """
-        self.busy_ms = busy_ms
-        self.vfs = vfs
-        self.migrations = migrations
-        self.owner_lives = owner_lives
-        self.before_migration = before_migration
 
 
 class Database:
@@ -103,8 +77,8 @@ class Database:
         db = connect(self.path, self.settings, apsw.SQLITE_OPEN_READWRITE)
         try:
             fresh = recognise(db, self.path, len(self.settings.migrations))
-            _configure(db, self.settings, self.path)
-            before = _version(db)
+            configure(db, self.settings, self.path)
+            before = version_of(db)
             if not fresh and before < len(self.settings.migrations):
                 self._refuse_migration_under_owner(db)
                 self.settings.before_migration(self.path, before)
@@ -361,106 +335,3 @@ class Database:
 
 def _not_owner() -> Fenced:
     return Fenced("this store handle does not own the store", hint="Claim it first.")
-
-
-class Connection(apsw.Connection):
-    """A connection that knows which file it has open."""
-
-    key: locks.Key | None = None
-
-
-def fetched(cursor: apsw.Cursor, max_bytes: int | None) -> list[Row]:
-    """Return the rows of a cursor; with ``max_bytes`` no row is read that is not returned."""
-    if max_bytes is None:
-        return cursor.fetchall()
-    rows: list[Row] = []
-    while max_bytes > 0 and (row := cursor.fetchone()) is not None:
-        rows.append(row)
-        max_bytes -= sum(len(value) for value in row if isinstance(value, bytes))
-    cursor.close()
-    return rows
-
-
-def connect(path: Path, settings: Settings, flags: int, *, name: str | None = None) -> Connection:
-    """Return a connection with a bounded wait for locks; raise a `StoreError`."""
-    try:
-        db = Connection(
-            name or str(path), flags=flags | apsw.SQLITE_OPEN_NOFOLLOW, vfs=settings.vfs
-        )
-    except apsw.Error as error:
-        msg = f"cannot open {path}: {error}"
-        raise CannotWrite(msg, hint="The file and its directory must be yours.") from error
-    db.key = locks.key_of(path)
-    locks.opened(db.key)
-    db.set_busy_timeout(settings.busy_ms)
-    return db
-
-
-def shut(db: apsw.Connection) -> None:
-    """Close a connection whatever the disk says.
-
-    What can fail is the checkpoint of the last one out, and the log keeps every commit.
-    """
-    try:
-        db.close()
-    except apsw.Error:
-        db.close(force=True)
-    if isinstance(db, Connection):
-        key, db.key = db.key, None
-        locks.closed(key)
-
-
-def recognise(db: apsw.Connection, path: Path, newest: int) -> bool:
-    """Return whether the file is empty; refuse one that is not ours, or newer than we know."""
-    try:
-        # As of one moment: another process may be creating it.
-        with db:
-            tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchall()[0][0]
-            ours = db.pragma("application_id")
-            version = _version(db)
-    except apsw.NotADBError as error:
-        msg = f"{path} is not a database"
-        raise NotOurDatabase(msg) from error
-    if ours == 0 and version == 0 and tables == 0:
-        return True
-    if ours != APPLICATION_ID:
-        msg = f"{path} is another program's database"
-        raise NotOurDatabase(msg)
-    if version > newest:
-        msg = f"{path} has schema version {version}; this version of goalfsm knows {newest}"
-        raise NewerDatabase(msg)
-    return False
-
-
-def _version(db: apsw.Connection) -> int:
-    return int(db.pragma("user_version"))
-
-
-def _configure(db: apsw.Connection, settings: Settings, path: Path) -> None:
-    db.pragma("page_size", 4096)
-    _use_wal(db, settings, path)
-    db.pragma("synchronous", "FULL")
-    # A plain fsync does not reach the platter on every platform; elsewhere these mean nothing.
-    db.pragma("fullfsync", 1)
-    db.pragma("checkpoint_fullfsync", 1)
-    db.pragma("wal_autocheckpoint", 0)
-    db.pragma("cache_size", -_CACHE_KIB)
-    db.pragma("trusted_schema", 0)
-
-
-def _use_wal(db: apsw.Connection, settings: Settings, path: Path) -> None:
-    """Switch to WAL, waiting for a moment without other connections: SQLite itself does not."""
-    deadline = time.monotonic() + settings.busy_ms / 1000
-    while True:
-        try:
-            mode = db.pragma("journal_mode", "wal")
-        except apsw.BusyError as error:
-            if time.monotonic() >= deadline:
-                msg = f"{path} is locked by another process"
-                raise Busy(msg) from error
-            time.sleep(_RETRY_S)
-            continue
-        if mode != "wal":
-            msg = f"{path} cannot have a write-ahead log there (journal mode stays {mode})"
-            raise CannotWrite(msg, hint="Put the database on a local disk.")
-        return

@@ -7,7 +7,8 @@ from pathlib import Path
 import apsw
 
 from goalfsm.errors import StoreClosed
-from goalfsm.store.sqlite.database import MEMORY, Database, Settings
+from goalfsm.store.sqlite.connection import MEMORY, Settings
+from goalfsm.store.sqlite.database import Database
 from goalfsm.store.sqlite.migrations import migrate
 from goalfsm.store.sqlite.place import Place
 

@@ -11,7 +11,8 @@ import apsw
 
 from goalfsm.errors import Busy, StoreError, StoreUnavailable
 from goalfsm.store.port import Facts
-from goalfsm.store.sqlite.database import Database, Settings, connect, shut
+from goalfsm.store.sqlite.connection import Settings, connect, shut
+from goalfsm.store.sqlite.database import Database
 from goalfsm.store.sqlite.failures import translated
 from goalfsm.store.sqlite.place import Reserve, claim_copy, free_space, publish_copy, wal_of
 from goalfsm.store.sqlite.reader import ReadOnlyDatabase, connect_to_read

@@ -10,7 +10,8 @@ import msgspec
 
 from goalfsm.store.limits import bounded, surplus
 from goalfsm.store.port import PAGE_BYTES, JournalRow, Transcript
-from goalfsm.store.sqlite.database import Database, Row
+from goalfsm.store.sqlite.connection import Row
+from goalfsm.store.sqlite.database import Database
 
 _SELECT: Final = (
     "SELECT j.seq, j.thread_id, j.revision, j.event_id, j.at_ms, j.event, j.decision, j.digest,"

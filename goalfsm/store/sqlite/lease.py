@@ -11,7 +11,8 @@ from goalfsm.errors import Busy, Corrupt, Fenced
 from goalfsm.store.port import EXPIRY_MS, Acquired, Held, Identity, Owner
 from goalfsm.store.silence import Silence
 from goalfsm.store.sqlite import locks
-from goalfsm.store.sqlite.database import Database, Row
+from goalfsm.store.sqlite.connection import Row
+from goalfsm.store.sqlite.database import Database
 
 _SELECT: Final = (
     "SELECT epoch, pid, start_time, boot_id, namespace, socket, uptime_ms, machine, resting"

@@ -13,8 +13,9 @@ from goalfsm.errors import Busy, CannotWrite
 from goalfsm.store.drivers import OwnerDrives
 from goalfsm.store.owner import is_alive as process_is_alive
 from goalfsm.store.port import BUSY_MS
+from goalfsm.store.sqlite.connection import MEMORY, Settings
 from goalfsm.store.sqlite.contents import SqliteContents
-from goalfsm.store.sqlite.database import MEMORY, Database, Settings
+from goalfsm.store.sqlite.database import Database
 from goalfsm.store.sqlite.journal import SqliteHistory, SqliteJournal, SqliteTranscripts
 from goalfsm.store.sqlite.lease import SqliteLease, lives
 from goalfsm.store.sqlite.migrations import MIGRATIONS, Migration

@@ -19,7 +19,8 @@ from goalfsm.store.port import (
     Stored,
     ThreadRow,
 )
-from goalfsm.store.sqlite.database import Database, Row
+from goalfsm.store.sqlite.connection import Row
+from goalfsm.store.sqlite.database import Database
 
 _THREADS: Final = """
     SELECT thread_id, status, wake_at_ms, revision, updated_at_ms FROM session ORDER BY thread_id"""

@@ -1,0 +1,155 @@
+"""One connection to a file: how it is opened, set up and closed, and whether it is ours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from goalfsm.errors import (
+    Busy,
+    CannotWrite,
+    NewerDatabase,
+    NotOurDatabase,
+)
+from goalfsm.store.port import BUSY_MS
+from goalfsm.store.sqlite import locks
+from goalfsm.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS, Migration
+
+Row = tuple[Any, ...]
+MEMORY: Final = ":memory:"
+"""What SQLite calls a database in memory."""
+_RETRY_S: Final = 0.005
+_CACHE_KIB: Final = 8_192
+
+
+class Settings:
+    """How a database is opened; shared by every connection of a handle."""
+
+    def __init__(
+        self,
+        *,
+        busy_ms: int = BUSY_MS,
+        vfs: str | None = None,
+        migrations: tuple[Migration, ...] = MIGRATIONS,
+        owner_lives: Callable[[apsw.Connection], bool] = lambda _db: False,
+        before_migration: Callable[[Path, int], None] = lambda _path, _version: None,
+    ) -> None:
+        """Keep the settings; ``owner_lives`` tells whether an owner uses the open database.
+
+        ``before_migration`` is called with the path and the version of a database that is going to
+        be migrated.
+        """
+        self.busy_ms = busy_ms
+        self.vfs = vfs
+        self.migrations = migrations
+        self.owner_lives = owner_lives
+        self.before_migration = before_migration
+
+
+class Connection(apsw.Connection):
+    """A connection that knows which file it has open."""
+
+    key: locks.Key | None = None
+
+
+def fetched(cursor: apsw.Cursor, max_bytes: int | None) -> list[Row]:
+    """Return the rows of a cursor; with ``max_bytes`` no row is read that is not returned."""
+    if max_bytes is None:
+        return cursor.fetchall()
+    rows: list[Row] = []
+    while max_bytes > 0 and (row := cursor.fetchone()) is not None:
+        rows.append(row)
+        max_bytes -= sum(len(value) for value in row if isinstance(value, bytes))
+    cursor.close()
+    return rows
+
+
+def connect(path: Path, settings: Settings, flags: int, *, name: str | None = None) -> Connection:
+    """Return a connection with a bounded wait for locks; raise a `StoreError`."""
+    try:
+        db = Connection(
+            name or str(path), flags=flags | apsw.SQLITE_OPEN_NOFOLLOW, vfs=settings.vfs
+        )
+    except apsw.Error as error:
+        msg = f"cannot open {path}: {error}"
+        raise CannotWrite(msg, hint="The file and its directory must be yours.") from error
+    db.key = locks.key_of(path)
+    locks.opened(db.key)
+    db.set_busy_timeout(settings.busy_ms)
+    return db
+
+
+def shut(db: apsw.Connection) -> None:
+    """Close a connection whatever the disk says.
+
+    What can fail is the checkpoint of the last one out, and the log keeps every commit.
+    """
+    try:
+        db.close()
+    except apsw.Error:
+        db.close(force=True)
+    if isinstance(db, Connection):
+        key, db.key = db.key, None
+        locks.closed(key)
+
+
+def recognise(db: apsw.Connection, path: Path, newest: int) -> bool:
+    """Return whether the file is empty; refuse one that is not ours, or newer than we know."""
+    try:
+        # As of one moment: another process may be creating it.
+        with db:
+            tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchall()[0][0]
+            ours = db.pragma("application_id")
+            version = version_of(db)
+    except apsw.NotADBError as error:
+        msg = f"{path} is not a database"
+        raise NotOurDatabase(msg) from error
+    if ours == 0 and version == 0 and tables == 0:
+        return True
+    if ours != APPLICATION_ID:
+        msg = f"{path} is another program's database"
+        raise NotOurDatabase(msg)
+    if version > newest:
+        msg = f"{path} has schema version {version}; this version of goalfsm knows {newest}"
+        raise NewerDatabase(msg)
+    return False
+
+
+def version_of(db: apsw.Connection) -> int:
+    """Return which version of the tables a database has."""
+    return int(db.pragma("user_version"))
+
+
+def configure(db: apsw.Connection, settings: Settings, path: Path) -> None:
+    """Set up a connection that writes. Raises `Busy` where others keep it from using a log."""
+    db.pragma("page_size", 4096)
+    _use_wal(db, settings, path)
+    db.pragma("synchronous", "FULL")
+    # A plain fsync does not reach the platter on every platform; elsewhere these mean nothing.
+    db.pragma("fullfsync", 1)
+    db.pragma("checkpoint_fullfsync", 1)
+    db.pragma("wal_autocheckpoint", 0)
+    db.pragma("cache_size", -_CACHE_KIB)
+    db.pragma("trusted_schema", 0)
+
+
+def _use_wal(db: apsw.Connection, settings: Settings, path: Path) -> None:
+    """Switch to WAL, waiting for a moment without other connections: SQLite itself does not."""
+    deadline = time.monotonic() + settings.busy_ms / 1000
+    while True:
+        try:
+            mode = db.pragma("journal_mode", "wal")
+        except apsw.BusyError as error:
+            if time.monotonic() >= deadline:
+                msg = f"{path} is locked by another process"
+                raise Busy(msg) from error
+            time.sleep(_RETRY_S)
+            continue
+        if mode != "wal":
+            msg = f"{path} cannot have a write-ahead log there (journal mode stays {mode})"
+            raise CannotWrite(msg, hint="Put the database on a local disk.")
+        return
