@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from goalfsm.daemon.host.zones import zone
 from goalfsm.goal.model import Usage
@@ -14,44 +16,71 @@ from goalfsm.store.port import JournalRow
 from goalfsm.testing import invariants
 from goalfsm.testing.goals import MemoryGoals
 
+if TYPE_CHECKING:
+    from goalfsm.goal.machine import GoalMachine
+    from goalfsm.store.reading import Reading
 
-def check_goals(goals: MemoryGoals) -> None:
+
+def check_goals(goals: MemoryGoals | Reading, *, machine: GoalMachine | None = None) -> None:
     """Raise AssertionError, saying what is wrong, when an invariant is broken.
 
     Every journal, decided again, gives every state bit by bit, and every step of it keeps the
-    invariants of a session; every run was dispatched before it was started, started once, and
-    closed before the next; usage was booked once; the worker never had two runs of one thread.
+    invariants of a session; usage was booked once. Of a scenario in memory its worker is checked
+    too: every run was dispatched before it was started, started once, and closed before the next,
+    and the worker never had two runs of one thread.
+
+    ``goals`` is a scenario, or any store that is open for reading: a file, or a server. ``machine``
+    is the store's, where that is not ours; a scenario has its own.
     """
-    for thread, rows in sorted(goals.disk.journal.items()):
-        try:
-            _check_thread(goals, thread, rows)
-        except AssertionError as broken:
-            broken.add_note(f"in thread {thread!r}")
-            raise
-    _check_worker(goals)
+    if isinstance(goals, MemoryGoals):
+        for thread, kept in sorted(goals.disk.journal.items()):
+            state = goals.disk.sessions[thread].state
+            _check_noted(thread, state, kept, Rules(goals.machine))
+        _check_worker(goals)
+        return
+    for listed in goals.sessions.threads():
+        stored = goals.sessions.load(listed.thread_id)
+        if stored is not None:
+            rows = _journal(goals, listed.thread_id)
+            _check_noted(listed.thread_id, stored.state, rows, Rules(machine))
 
 
-def _check_thread(goals: MemoryGoals, thread: str, rows: list[JournalRow]) -> None:
-    stored = goals.disk.sessions[thread]
-    session = codec.decode(stored.state)
+def _journal(store: Reading, thread_id: str) -> Iterator[JournalRow]:
+    """Yield a thread's journal, oldest row first."""
+    revision = 0
+    while page := store.journal.read(thread_id, after=revision):
+        yield from page
+        revision = page[-1].revision
+
+
+def _check_noted(thread: str, state: bytes, rows: Iterable[JournalRow], rules: Rules) -> None:
+    try:
+        _check_thread(thread, state, rows, rules)
+    except AssertionError as broken:
+        broken.add_note(f"in thread {thread!r}")
+        raise
+
+
+def _check_thread(thread: str, state: bytes, rows: Iterable[JournalRow], rules: Rules) -> None:
+    session = codec.decode(state)
     used: dict[str, Usage] = {}
+    last = b""
     replayed = GoalThread.replay(
         rows,
         session.began_with,
         thread_id=thread,
-        rules=Rules(goals.machine),
+        rules=rules,
         zones=zone,
     )
     try:
         for row, before, ready in replayed:
-            event = ready.event
+            event, last = ready.event, row.digest
             invariants.check(before, event, ready.step, now_ms=row.at_ms)
             if isinstance(event, e.UsageReported):
                 used.setdefault(event.key, event.usage)
     except ReplayError as error:
         raise AssertionError(error.message) from error
-    last = rows[-1].digest if rows else b""
-    _hold(codec.digest(stored.state) == last, "the snapshot is not where the journal ends")
+    _hold(codec.digest(state) == last, "the snapshot is not where the journal ends")
     for name in Usage.__struct_fields__:
         booked = getattr(session.ledger.reported, name)
         reported = sum(getattr(usage, name) for usage in used.values())

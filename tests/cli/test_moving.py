@@ -13,9 +13,11 @@ from goalfsm.cli import exits
 from goalfsm.errors import GoalError
 from goalfsm.store.address import Server
 from goalfsm.store.contents import TABLES, Contents, Row, Sum, summed
+from goalfsm.store.opening import open_to_read
 from goalfsm.store.port import Effect
 from goalfsm.store.postgres.contents import PostgresContents, locked
 from goalfsm.store.sqlite import SqliteStore
+from goalfsm.testing import check_goals, journal_lines
 from tests.cli.processes import daemon, goalfsm
 from tests.cli.terminal import Cli
 from tests.postgres import PostgresServer
@@ -87,6 +89,27 @@ def test_there_and_back(cli: Cli, goals: Path, empty: str) -> None:
     # It is a file like any other: the work goes on.
     assert cli("resume", "later", "--db", "back.db").status == exits.OK
     assert cli("status", "done", "--db", empty).status == exits.USAGE
+
+
+def test_the_kit_checks_any_store(cli: Cli, goals: Path, empty: str) -> None:
+    """A file and a server, and it finds out what is wrong with either."""
+    store = open_to_read(goals)
+    check_goals(store)
+    rows = store.journal.read("done")
+    store.close()
+    assert cli("move", "--from", str(goals), "--to", empty).status == exits.OK
+    store = open_to_read(Server(empty))
+    check_goals(store)
+    assert journal_lines(store.journal.read("done")) == journal_lines(rows)
+    with psycopg.connect(empty) as connection:
+        connection.execute(
+            "UPDATE goalfsm.journal SET event = convert_to(replace(convert_from(event, 'UTF8'),"
+            " 'do more', 'do less'), 'UTF8') WHERE thread_id = 'waits'"
+        )
+    with pytest.raises(AssertionError) as raised:
+        check_goals(store)
+    store.close()
+    assert raised.value.__notes__ == ["in thread 'waits'"]
 
 
 def test_a_goal_goes_on_where_it_was_moved(cli: Cli, goals: Path, empty: str) -> None:
