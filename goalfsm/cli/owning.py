@@ -218,6 +218,7 @@ async def _left(engine: Engine, thread_id: str, over: Over) -> Over:
     """Pause the goal that came after the one of this run: nobody has asked for work on it."""
     if over.next_goal is None:
         return over
-    paused = PauseRequested(expected_goal_id=over.next_goal, now=True)
+    why = "the run was for the goal before it, and nobody has asked for work on this one"
+    paused = PauseRequested(expected_goal_id=over.next_goal, now=True, note=why)
     reply = await engine.submit(thread_id, paused)
     return over._replace(said=f"{over.said}; it is paused until then") if reply.ok else over

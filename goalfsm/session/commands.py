@@ -123,11 +123,12 @@ class PolicyChanged(Expecting, frozen=True, kw_only=True):
 class PauseRequested(Expecting, frozen=True, kw_only=True):
     """Somebody asked to pause the goal; the running turn ends, none follows.
 
-    ``now``: the running turn is ended at once; otherwise it may finish.
+    ``now``: the running turn is ended at once; otherwise it may finish. ``note`` says more of why.
     """
 
     reason: PauseReason = "user"
     now: bool = False
+    note: str = ""
 
 
 class InterruptRequested(Expecting, frozen=True, kw_only=True):

@@ -58,7 +58,8 @@ _UNSPECIFIC: Final = frozenset(rule.name for rule in (*SENTENCES, *LAST_RESORT))
 _OPENING: Final = re.compile(
     r"\W{0,8}(?:(?:[\w-]{1,20} ){0,3}(?:api|stream|server|request|connection|execution|internal"
     r"|provider|network|http)[ _]?(?:error|failed|disconnected)\b|(?:[\w.]{1,60})?error\b(?=\W)"
-    r"|[45]\d\d\b|\{|\[\{|<(?:!doctype|html)\b|sorry, (?:you|your|an error)\b"
+    r"|(?:http(?:/\d(?:\.\d)?)? )?[45]\d\d\b|\{|\[\{|<(?:!doctype|html)\b"
+    r"|sorry, (?:you|your|an error)\b"
     r"|you(?:'ve| have) (?:hit|reached|exceeded)\b|exceeded retry limit\b)",
     re.IGNORECASE,
 )

@@ -93,6 +93,7 @@ def test_a_run_leaves_the_models_next_goal_paused_and_names_it() -> None:
     goal = json.loads(goalfsm("status", "--json").out)["goal"]
     assert (goal["objective"], goal["status"]) == ("the second", "paused")
     assert goal["max_continuations"] == 2
+    assert "paused (user): the run was for the goal before it" in goalfsm("status").out
 
 
 def test_a_token_of_an_old_run_is_refused() -> None:

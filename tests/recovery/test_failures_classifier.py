@@ -252,6 +252,8 @@ def test_a_programming_error_is_no_providers(error: BaseException) -> None:
         ("Prompt is too long", "overflow"),
         ("Invalid API key · Please run /login", "auth"),
         ("429 Too Many Requests", "rate_limited"),
+        ("HTTP 529: overloaded", "transient"),
+        ("HTTP/1.1 429 Too Many Requests", "rate_limited"),
         ("<html><head><title>502 Bad Gateway</title></head></html>", "transient"),
     ],
 )
@@ -277,6 +279,8 @@ def test_an_answer_that_is_an_error(answer: str, kind: str) -> None:
         "Looking at the log, the service was unavailable for two minutes.",
         "400",
         "  503\n",
+        "HTTP 200 OK",
+        "The HTTP 429 answer is handled by the new loop, and tests pass.",
     ],
 )
 def test_an_answer_that_reports_is_none(answer: str) -> None:

@@ -93,6 +93,14 @@ def test_a_complete_goal_makes_room_for_the_next_one() -> None:
     assert thread.session.completion is None
 
 
+def test_a_pause_that_says_why_is_shown_with_it() -> None:
+    thread = started()
+    thread.do(e.PauseRequested(note="it comes later"))
+    assert (thread.goal.note, thread.goal.pause_reason) == ("it comes later", "user")
+    thread.do(e.ResumeRequested())
+    assert thread.goal.note is None
+
+
 def test_pause_mid_turn_starts_no_turn() -> None:
     """The running turn ends; none follows."""
     thread = started()

@@ -59,7 +59,7 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
         case events.GoalImported():
             return f"goal from {short(event.source)}: {short(event.objective)}"
         case events.PauseRequested():
-            return f"pause asked for ({event.reason})"
+            return f"pause asked for ({event.reason}){_because(event.note)}"
         case events.InterruptRequested():
             return f"turn interrupted by a person{_because(event.text)}"
         case events.ResumeRequested():

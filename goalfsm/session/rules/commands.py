@@ -101,14 +101,15 @@ def _pause(session: Session, event: PauseRequested, ctx: Context) -> Change:
             session, (), Reply(ok=True, code="marked", message="the goal is paused already")
         )
     if goal is None or not _ends_by_itself(goal):
-        asked = change_status(session, "paused", source, ctx, pause_reason=event.reason)
+        why = {"pause_reason": event.reason, "note": event.note or None}
+        asked = change_status(session, "paused", source, ctx, **why)
         left = asked.session.goal
         return asked if left is None or left.status != ACTIVE else _held(asked, ctx)
     goal = replace(
         goal,
         pause_reason=event.reason,
         resume_at_ms=None,
-        note=None,
+        note=event.note or None,
         updated_at=seconds(session, ctx),
     )
     change = store_goal(session, goal, source, ctx)
