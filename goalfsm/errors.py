@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+REFUSED_STATUS: Final = 10
+"""What ``goalfsm tool`` exits with when a call was refused: a turn that ends so has not failed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Remedy:

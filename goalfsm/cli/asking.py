@@ -59,7 +59,7 @@ def _sent(asked: Remote, place: Place, event: Event) -> Reply:
     try:
         reply = asked.request(place.thread_id, event, uuid.uuid4().hex)
     except NoDatabase as error:
-        raise _no_database(place.db, error) from None
+        raise no_database(place.db, error) from None
     if not reply.ok:
         raise refusal(place, reply)
     return reply
@@ -134,10 +134,10 @@ def open_file(db: Path) -> Store:
     try:
         return SqliteStore.open(db, read_only=True)
     except NoDatabase as error:
-        raise _no_database(db, error) from None
+        raise no_database(db, error) from None
 
 
-def _no_database(db: Address, error: NoDatabase) -> NoDatabase:
+def no_database(db: Address, error: NoDatabase) -> NoDatabase:
     """Return the error for a database that does not exist; raise where it only is not seen."""
     refuse_isolated()
     own = "this directory has no goal yet: " if db == own_database() else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from goalfsm.errors import REFUSED_STATUS
+
 OK: Final = 0
 """Done; of ``run``: the goal is complete."""
 FAILED: Final = 1
@@ -16,6 +18,8 @@ ATTENTION: Final = 4
 """The goal is paused, or needs a person."""
 GOAL_LIMITED: Final = 5
 """A budget or a provider's quota is used up."""
+REFUSED_CALL: Final = REFUSED_STATUS
+"""Of ``goalfsm tool``: the call was refused, and says why; a turn that ends so has not failed."""
 INTERRUPTED: Final = 130
 """Stopped with Ctrl-C or a signal; the goal stays resumable."""
 

@@ -10,7 +10,7 @@ import click
 
 from goalfsm.cli import arguments, asking, exits, options, places
 from goalfsm.cli.output import print_json
-from goalfsm.session.tools import REFUSED_STATUS
+from goalfsm.errors import GoalError, NoDatabase
 
 if TYPE_CHECKING:
     from goalfsm.cli.places import Place
@@ -178,18 +178,17 @@ def _paired(evidence: tuple[str, ...], criteria: tuple[int, ...]) -> list[dict[s
 
 def _call(place: Place, name: str, given: dict[str, Any], *, as_json: bool) -> int:
     """Call the tool and show what the model is told, on stderr when it was refused."""
-    from goalfsm.daemon.remote import socket_path  # noqa: PLC0415  --help needs no engine
-    from goalfsm.daemon.remote.tool_client import call_tool  # noqa: PLC0415  the same
+    from goalfsm.daemon.remote.tool_client import call_tool  # noqa: PLC0415  --help needs no engine
 
-    # In namespaces of its own, or on a node, a run sees no database, and needs none.
-    told = socket_path.own_socket() or socket_path.node_socket()
-    if told is None and name != "create_goal":
-        with asking.reading(place) as store:
-            asking.require_thread(store, place)
     db = places.file(place.db, "the tools are of", "inside a turn its environment names the node")
-    response = call_tool(db, place.thread_id, name, given, os.environ.get(TOKEN) or None)
+    try:
+        told = call_tool(db, place.thread_id, name, given, os.environ.get(TOKEN) or None)
+    except NoDatabase as error:
+        raise asking.no_database(db, error) from None
+    except GoalError as error:
+        raise asking.unknown_thread(place) if error.code == "unknown_thread" else error from None
     if as_json:
-        print_json({"ok": response.ok, "text": response.text, "data": response.data})
+        print_json({"ok": told.ok, "text": told.text, "data": told.data})
     else:
-        click.echo(response.text, file=sys.stdout if response.ok else sys.stderr)
-    return exits.OK if response.ok else REFUSED_STATUS
+        click.echo(told.text, file=sys.stdout if told.ok else sys.stderr)
+    return exits.OK if told.ok else exits.REFUSED_CALL

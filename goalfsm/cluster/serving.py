@@ -57,9 +57,9 @@ class ClusterService:
         )
         return await asyncio.shield(self._threads.take(thread_id, envelope))
 
-    async def call(self, thread_id: str, event: Event) -> ToolResponse:
+    async def call(self, thread_id: str, event: Event, event_id: str | None = None) -> ToolResponse:
         """Have a tool's call decided; return what the model is told."""
-        reply = await self.submit(thread_id, event)
+        reply = await self.submit(thread_id, event, event_id)
         _, session = await self._threads.look(thread_id)
         return respond(reply, session, self._clock.now_ms())
 

@@ -256,6 +256,7 @@ class Composition:
                 socket,
                 db=db,
                 runs_below=self.processes.identities,
+                calls=self.service.call,
                 held=self._told,
                 exists=self._exists,
                 run_of=self._run_of,

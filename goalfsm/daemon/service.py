@@ -16,6 +16,7 @@ from goalfsm.session import events as e
 from goalfsm.session.codec import CodecError
 from goalfsm.session.state import Reply
 from goalfsm.views.status import project, suspended_by
+from goalfsm.views.tool_answers import respond
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from goalfsm.session.state import Session
     from goalfsm.store.port import Journal
     from goalfsm.views.status import Status
+    from goalfsm.views.tool_answers import ToolResponse
 
 _SUSPENDED: Final = Reply(
     ok=True,
@@ -97,6 +99,14 @@ class Service:
             if not stop or self._over.is_set():
                 raise
             return _SUSPENDED if isinstance(error, StoreError) else _HALTED
+
+    async def call(
+        self, thread_id: str, event: e.Event, event_id: str | None = None
+    ) -> ToolResponse:
+        """Have a tool's call decided as `submit` does; return what the model is told."""
+        reply = await self.submit(thread_id, event, event_id)
+        session = self._threads.session(thread_id)
+        return respond(reply, session, self._clock.now_ms())
 
     def take_row(self, thread_id: str, envelope: Envelope, event: e.Event) -> None:
         """Have ``event``, which was left in the inbox, decided by ``envelope``."""

@@ -241,8 +241,6 @@ def offered(session: Session) -> tuple[ToolDefinition, ...]:
 
 _BY_NAME: Final[dict[str, ToolDefinition]] = {tool.name: tool for tool in TOOLS}
 
-REFUSED_STATUS: Final = 10
-"""What a program exits with when a call was refused: a run that ends so has not failed."""
 READ: Final = "goal"
 """The code of the reply to ``get_goal``: its answer describes the goal."""
 

@@ -10,7 +10,6 @@ import pytest
 
 from goalfsm.cli import exits
 from goalfsm.cli.app import SECTIONS, app
-from goalfsm.session.tools import REFUSED_STATUS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text("utf-8")
 COMMANDS = [entry.name for section in SECTIONS for entry in section.entries]
@@ -52,7 +51,7 @@ def test_every_option_of_run_is_on_the_page(option: str) -> None:
 def test_every_exit_status_is_on_the_page() -> None:
     listed = {int(number) for number in re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)}
     defined = {value for value in vars(exits).values() if isinstance(value, int)}
-    assert listed == defined | {REFUSED_STATUS}
+    assert listed == defined
 
 
 @pytest.mark.parametrize(

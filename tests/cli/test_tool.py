@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from goalfsm.cli import exits
-from goalfsm.session.tools import REFUSED_STATUS
 from tests.cli.processes import goalfsm, terminal
 from tests.cli.terminal import Cli
 from tests.cli.workers import COMPLETE, worker
@@ -71,7 +70,7 @@ def test_a_model_may_give_a_goal_to_a_thread_that_has_none(cli: Cli) -> None:
     cli("set", "the first")
     cli("complete")
     refused = cli("tool", "create_goal", "--objective", "the second")
-    assert refused.status == REFUSED_STATUS
+    assert refused.status == exits.REFUSED_CALL
     cli("policy", "--set", "model_goals=1")
     made = cli("tool", "create_goal", "--objective", "the second", "--token-budget", "5k")
     assert made.status == exits.OK, made
@@ -181,7 +180,7 @@ def test_a_wait_of_an_old_run_is_refused_as_any_call_is(
     cli("set", "do it", "--", "true")
     monkeypatch.setenv("GOALFSM_RUN_TOKEN", "old")
     result = cli("tool", "wait", "--for", "person")
-    assert result.status == REFUSED_STATUS
+    assert result.status == exits.REFUSED_CALL
     assert not result.out
     assert "run is over" in result.err
     assert '"waits":[]' in cli("status", "--json").out

@@ -27,6 +27,7 @@ from goalfsm.daemon.flow.authority import (
 from goalfsm.daemon.remote.client import request, serving
 from goalfsm.daemon.remote.link import NoEngine
 from goalfsm.errors import GoalError
+from goalfsm.goal.model import Limits
 from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.store.owner import own_identity, uptime_ms
@@ -43,7 +44,7 @@ COMMANDS = (
     e.ResumeRequested(),
     e.ClearRequested(),
     e.EditRequested(objective="y"),
-    e.BudgetChanged(limits=e.Limits(tokens=5)),
+    e.BudgetChanged(limits=Limits(tokens=5)),
     e.PolicyChanged(changes={"no_progress": 0}),
     e.GoalQueued(objective="What I would rather do"),
     e.QueueMoved(queue_id="q1", place=1),
@@ -294,7 +295,7 @@ def test_a_runs_token_is_stored_nowhere(db: Path) -> None:
         store = SqliteStore.open(db)
         try:
             async with Engine(store, workers=CallableWorker(turn), grace_s=0.0) as engine:
-                limited = e.ObjectiveGiven(objective="x", limits=e.Limits(continuations=1))
+                limited = e.ObjectiveGiven(objective="x", limits=Limits(continuations=1))
                 await engine.submit(THREAD, limited)
                 await engine.settled(THREAD)
                 call = e.ToolCalled(name="get_goal", run_token=given[0])

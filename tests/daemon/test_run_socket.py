@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from goalfsm.daemon.flow.authority import token_digest
-from goalfsm.daemon.remote import client
+from goalfsm.daemon.remote import client, wire
 from goalfsm.daemon.remote.run_socket import RunSockets
 from goalfsm.daemon.remote.socket_path import SOCKET
 from goalfsm.errors import GoalError
@@ -26,6 +26,7 @@ pytestmark = [
     pytest.mark.asyncio,
     pytest.mark.skipif(not LINUX, reason="only Linux has the namespaces for it"),
 ]
+WAIT = wire.CallTool(name="wait", arguments={"for": "timer", "seconds": 5})
 WORK = Work(
     db="", thread_id="t", goal_id="g", run_id="run-1", run_token="secret", turn=1,
     objective="o", prompt="p",
@@ -72,8 +73,8 @@ async def test_a_call_is_the_runs_own_and_needs_no_token() -> None:
     sent = Sent()
     async with _sockets(sent, _of_this_process()).around(WORK) as isolation:
         place = _place(isolation)
-        told = await asyncio.to_thread(client.call_own, place, "get_goal", {"token": None})
-        await asyncio.to_thread(client.call_own, place, "wait", {"for": "timer", "seconds": 5})
+        told = await asyncio.to_thread(client.call_own, place, wire.CallTool(name="get_goal"))
+        await asyncio.to_thread(client.call_own, place, WAIT)
     assert told.ok
     (first, called), (second, waits) = sent.events
     assert (first, second) == ("t", "t")
@@ -88,7 +89,9 @@ async def test_somebody_who_is_not_of_the_run_is_refused() -> None:
     for first in (None, (1, "somebody else's start")):
         async with _sockets(sent, first).around(WORK) as isolation:
             with pytest.raises(GoalError, match="you are not of it") as refused:
-                await asyncio.to_thread(client.call_own, _place(isolation), "get_goal", {})
+                await asyncio.to_thread(
+                    client.call_own, _place(isolation), wire.CallTool(name="get_goal")
+                )
             assert refused.value.code == "origin_not_allowed"
     assert sent.events == []
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec.structs import replace
 
+from goalfsm.errors import REFUSED_STATUS
 from goalfsm.goal.model import Usage
 from goalfsm.session import events as e
 from goalfsm.session.budgets import answer_digest, answer_shape, answer_step
-from goalfsm.session.tools import REFUSED_STATUS
 from goalfsm.store.port import MAX_ANSWER_BYTES
 from goalfsm.workers import protocol as w
 from goalfsm.workers.output import Tail

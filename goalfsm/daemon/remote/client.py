@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.link import TIMEOUT_S, Link, NoEngine, refused
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from goalfsm.session.state import Reply
     from goalfsm.store.port import Owner
     from goalfsm.views.status import Status
-    from goalfsm.views.tool_answers import ToolResponse
 
 __all__ = [
     "TIMEOUT_S",
@@ -32,6 +31,7 @@ __all__ = [
     "serving",
     "status",
     "through_database",
+    "tool_of_engine",
 ]
 
 
@@ -85,42 +85,47 @@ def from_engine(
     """Return the reply of the engine that listens for ``db``, None where that is not to be had.
 
     ``deadline`` is in monotonic seconds; see `request` for what is raised.
-    An engine that is going, or has lost its file, is no answer: the database says who comes next.
     """
-    submit = wire.Submit(thread_id=thread_id, event_id=event_id, event=event)
+    answer = _heard(db, wire.Submit(thread_id=thread_id, event_id=event_id, event=event), deadline)
+    if answer is None or isinstance(answer, wire.Replied):
+        return None if answer is None else answer.reply
+    raise refused(answer)
+
+
+def tool_of_engine(db: Path, call: wire.CallTool, deadline: float) -> wire.ToolTold | None:
+    """Return what the engine that listens for ``db`` has a model told, None as `from_engine`."""
+    answer = _heard(db, call, deadline)
+    if answer is None or isinstance(answer, wire.ToolTold):
+        return answer
+    raise refused(answer)
+
+
+def _heard(db: str | Path, question: wire.Request, deadline: float) -> wire.Answer | None:
+    """Return what an engine answers that listens for ``db``.
+
+    One that is going, or has lost its file, has no answer: the database says who comes next.
+    """
     for place in listening(os.fspath(db)):
         try:
             with Link(str(place), deadline, starting=False) as link:
-                answer = link.ask(submit)
+                answer = link.ask(question)
         except NoEngine:
             continue
-        if isinstance(answer, wire.Replied):
-            return answer.reply
         if isinstance(answer, wire.Failed) and answer.code in {*wire.GONE, wire.CROWDED}:
             continue
-        raise refused(answer)
+        return answer
     return None
 
 
-def call_own(
-    place: Path,
-    name: str,
-    arguments: Mapping[str, Any],
-    *,
-    thread_id: str = "",
-    token: str = "",
-    timeout_s: float = TIMEOUT_S,
-) -> ToolResponse:
-    """Have a tool's call decided at a run's own socket, and return what the model is told.
+def call_own(place: Path, call: wire.CallTool, *, timeout_s: float = TIMEOUT_S) -> wire.ToolTold:
+    """Have a tool's call decided at a run's own socket, or at a node's.
 
-    At a node's socket ``thread_id`` says whose tool it is, and ``token`` which run calls it.
+    Return what the model is told. Raises `NoEngine`, and what the call is refused with.
     """
-    given = {key: value for key, value in arguments.items() if value not in (None, [])}
-    call = wire.CallTool(name=name, arguments=given, thread_id=thread_id, run_token=token)
     with Link(str(place), time.monotonic() + timeout_s) as link:
         answer = link.ask(call)
     if isinstance(answer, wire.ToolTold):
-        return link.read(wire.told_to_model, answer)
+        return answer
     raise refused(answer)
 
 

@@ -11,11 +11,18 @@ from goalfsm.daemon.flow.authority import admitted_here, is_recordable
 from goalfsm.daemon.flow.stops import leave
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.link import POLL_S, Link, NoEngine, again, refused
-from goalfsm.errors import Busy, CannotWrite, DiskFull, NoDatabase, StoreUnavailable
+from goalfsm.errors import Busy, CannotWrite, DiskFull, GoalError, NoDatabase, StoreUnavailable
 from goalfsm.session import codec
-from goalfsm.session.events import GIVING, ClearRequested, Event, PauseRequested, ToolCalled
+from goalfsm.session.events import (
+    GIVING,
+    ClearRequested,
+    Event,
+    PauseRequested,
+    ToolCalled,
+    WaitDeclared,
+)
 from goalfsm.session.policy import Policy
-from goalfsm.session.state import Reply
+from goalfsm.session.state import Reply, Session
 from goalfsm.session.tools import CREATE_GOAL
 from goalfsm.store.owner import is_alive
 from goalfsm.store.port import BUSY_MS, Held, Owner, Store
@@ -55,6 +62,29 @@ def ask(
         )
 
 
+def call(
+    db: Path, thread_id: str, event: ToolCalled | WaitDeclared, event_id: str, deadline: float
+) -> wire.ToolTold:
+    """Have a tool's call decided; return what the model is told."""
+    from goalfsm.views.tool_answers import respond  # noqa: PLC0415  only for a model
+
+    if not _creates(event):
+        with _Opened(db, BUSY_MS, create=False) as opened:
+            if not _is_known(opened.to_read(), thread_id):
+                no = wire.unknown(thread_id)
+                raise GoalError(no.message, code=no.code, hint=no.hint)
+    reply = ask(db, thread_id, event, event_id, None, deadline)
+    with _Opened(db, BUSY_MS, create=False) as opened:
+        stored = opened.to_read().sessions.load(thread_id)
+    session = Session() if stored is None else codec.decode(stored.state)
+    return wire.tool_told(respond(reply, session, time.time_ns() // 1_000_000))
+
+
+def _creates(event: Event) -> bool:
+    made = isinstance(event, ToolCalled) and event.name == CREATE_GOAL.name
+    return made or isinstance(event, GIVING)
+
+
 def _ask(
     db: str | Path,
     thread_id: str,
@@ -65,9 +95,7 @@ def _ask(
     busy_ms: int,
 ) -> Reply:
     starts = isinstance(event, (*GIVING, ToolCalled))
-    creates = isinstance(event, GIVING) or (
-        isinstance(event, ToolCalled) and event.name == CREATE_GOAL.name
-    )
+    creates = _creates(event)
     # What could make a file is looked at before; else whoever decides it finds out who asks.
     allowed = admitted_here(event, db) if creates else None
     with _Opened(Path(db), busy_ms, create=creates) as opened:

@@ -21,7 +21,7 @@ from goalfsm.daemon.remote.socket_path import (
     run_directory,
     socket_directories,
 )
-from goalfsm.daemon.remote.tool_client import event_of_call
+from goalfsm.daemon.remote.tool_events import event_of_call
 from goalfsm.errors import GoalError, StoreError
 from goalfsm.views.tool_answers import respond
 from goalfsm.workers.isolating import NOTHING_OUTLIVES, Isolation, hidden, kept, protected
@@ -114,7 +114,7 @@ class RunSockets:
         match request:
             case wire.CallTool(name=name, arguments=arguments):
                 response = await self._called(work, name, arguments)
-                link.say(wire.ToolTold(response=wire.raw(response)))
+                link.say(wire.tool_told(response))
             case wire.Ping():
                 link.say(wire.Pong())
             case _:

@@ -14,10 +14,11 @@ from goalfsm.daemon.remote import trouble, wire
 from goalfsm.daemon.remote.listener import Link, Listener, peer_pid
 from goalfsm.daemon.remote.said import Said
 from goalfsm.daemon.remote.socket_path import remove_stale
-from goalfsm.daemon.remote.tool_client import event_of_call
+from goalfsm.daemon.remote.tool_events import event_of_call
 from goalfsm.errors import GoalError
 from goalfsm.session.codec import encode_event
 from goalfsm.session.events import GIVING, ToolCalled, WaitDeclared
+from goalfsm.session.tools import CREATE_GOAL, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -40,15 +41,15 @@ class Server:
         *,
         db: str,
         runs_below: Callable[[], Collection[tuple[int, str]]],
-        calls: Callable[[str, Event], Awaitable[ToolResponse]] | None = None,
+        calls: Callable[[str, Event, str | None], Awaitable[ToolResponse]],
         held: Callable[[str], str] = lambda _: "",
         run_of: Callable[[str], str] = lambda _: "",
         exists: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """Have ``serving`` answer what comes in at ``place``.
 
-        ``calls(thread_id, event)`` has the tool calls of runs decided that cannot read the store
-        themselves, and returns what the model is told.
+        ``calls(thread_id, event, event_id)`` has a tool call decided, and returns what the model
+        is told.
 
         Who asks is found out here: a process below this one, or below one of ``runs_below`` (pid
         and start), is a run's of ``db``. ``held`` says what keeps a thread's turns from starting,
@@ -97,20 +98,14 @@ class Server:
                 await self._follow(request, link)
             case wire.Ping(thread_id=thread_id):
                 link.say(wire.Pong(held=self._held(thread_id)))
-            case wire.CallTool() if self._calls is not None:
-                allowed = self._admitted(
-                    request.thread_id,
-                    event_of_call(request.name, request.arguments, request.run_token or None),
-                    link,
-                )
-                response = await self._calls(request.thread_id, allowed)
-                link.say(wire.ToolTold(response=wire.raw(response)))
-            case wire.CallTool():
-                raise GoalError(
-                    "a tool is called by the run that it belongs to, and this is not its socket",
-                    code="not_in_a_run",
-                    hint="goalfsm tool sends the run's token with what it asks",
-                )
+            case wire.CallTool(thread_id=thread_id, name=name):
+                asked = event_of_call(name, request.arguments, request.run_token or None)
+                allowed = self._admitted(thread_id, asked, link)
+                if canonical(name) != CREATE_GOAL.name and not self._exists(thread_id):
+                    no = wire.unknown(thread_id)
+                    raise GoalError(no.message, code=no.code, hint=no.hint)
+                response = await self._calls(thread_id, allowed, request.event_id or None)
+                link.say(wire.tool_told(response))
 
     def _admitted(self, thread_id: str, event: Event, link: Link) -> Event:
         peer = link.peer(self._db, self._runs_below())

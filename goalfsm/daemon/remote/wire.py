@@ -68,14 +68,15 @@ class Ping(_Request, frozen=True, kw_only=True, tag="ping"):
 class CallTool(_Request, frozen=True, kw_only=True, tag="tool"):
     """Call a goal's tool; answered by `ToolTold`.
 
-    At a run's own socket whoever asks is that run. At a node's the thread is named, and the run's
-    token authorises what it asks for.
+    At a run's own socket whoever asks is that run. Elsewhere the thread is named, and the run's
+    token authorises what it asks for. A repeated ``event_id`` changes nothing.
     """
 
     name: str
     arguments: dict[str, Any] = {}
     thread_id: str = ""
     run_token: str = ""
+    event_id: str = ""
 
 
 Request = Submit | AskStatus | Follow | Ping | CallTool
@@ -110,9 +111,11 @@ class Pong(_Answer, frozen=True, kw_only=True, tag="pong"):
 
 
 class ToolTold(_Answer, frozen=True, kw_only=True, tag="tool"):
-    """What the model is told, a `ToolResponse`; what was decided is durable."""
+    """What the model is told, as in a `ToolResponse`; what was decided is durable."""
 
-    response: msgspec.Raw
+    ok: bool
+    text: str
+    data: msgspec.Raw
 
 
 class Failed(_Answer, frozen=True, kw_only=True, tag="error"):
@@ -162,7 +165,13 @@ def decode_answer(line: bytes) -> Answer:
     return answer
 
 
-def raw(value: Status | Notice | ToolResponse) -> msgspec.Raw:
+def tool_told(response: ToolResponse) -> ToolTold:
+    """Return the answer that has the model told ``response``."""
+    data = msgspec.Raw(_encoder.encode(response.data))
+    return ToolTold(ok=response.ok, text=response.text, data=data)
+
+
+def raw(value: Status | Notice) -> msgspec.Raw:
     """Return a value as an answer carries it."""
     return msgspec.Raw(_encoder.encode(value))
 
@@ -184,10 +193,3 @@ def _notices() -> msgspec.json.Decoder[Notice]:
     from goalfsm.daemon.flow.notices import Notice  # noqa: PLC0415  as above
 
     return msgspec.json.Decoder(Notice)
-
-
-def told_to_model(answer: ToolTold) -> ToolResponse:
-    """Return the response in an answer; raises msgspec.MsgspecError for anything else."""
-    from goalfsm.views.tool_answers import ToolResponse  # noqa: PLC0415  as above
-
-    return msgspec.json.decode(answer.response, type=ToolResponse)
