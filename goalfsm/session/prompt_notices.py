@@ -53,7 +53,7 @@ MAX_DETAIL_LENGTH: Final = 8_000
 
 
 class Notice(NamedTuple):
-    """One thing to mention."""
+    """One thing that the next prompt mentions: its kind, and what there is to say of it."""
 
     kind: NoticeKind
     detail: str = ""

@@ -131,7 +131,7 @@ class Row(Protocol):
 
     @property
     def at_ms(self) -> int:
-        """Return when it was decided, in unix milliseconds."""
+        """Return when the event was decided, in unix milliseconds."""
         ...
 
     @property

@@ -211,7 +211,7 @@ class Outbox(OpenEffects, Protocol):
     """Effects to do: at least once, under a key that makes the second time harmless."""
 
     def mark_done(self, done: Sequence[Done]) -> None:
-        """Record that these were done; unknown keys and keys done before are no error (owner)."""
+        """Record effects as done (owner); an unknown key, or one done before, is no error."""
         ...
 
 

@@ -113,7 +113,7 @@ class CallableWorker(RunOnly):
         return said if isinstance(said, Compaction) else Compaction(changed=said)
 
     async def probe(self, run_id: str) -> Probe:
-        """Ask the function given for it."""
+        """Ask the ``probe`` function that the worker was made with; "unknown" without one."""
         return Probe(state="unknown") if self._probe is None else await self._probe(run_id)
 
     async def tool_result(self, run_id: str, call_id: str | int, result: ToolResult) -> bool:

@@ -63,7 +63,7 @@ class Asking:
         self.from_inbox = from_inbox
 
     def undecided(self) -> Undecided:
-        """Return it as what could not be decided."""
+        """Return the event as one that could not be decided, with where it came from."""
         return Undecided(self.event, self.event_id, self.outside, self.from_inbox)
 
 

@@ -55,9 +55,9 @@ class Undecided(NamedTuple):
 
     @property
     def only_asked(self) -> bool:
-        """Return whether it is nothing but somebody's wish, who is told that nothing was done.
+        """Return whether the event is only a wish, whose sender is told that nothing was done.
 
-        A stop is more than that: no turn follows, whatever becomes of it.
+        A stop is more than a wish: no turn follows, whatever becomes of the event.
         """
         stops = isinstance(self.event, e.PauseRequested | e.ClearRequested)
         return self.outside and not self.from_inbox and not stops

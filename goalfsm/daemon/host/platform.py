@@ -66,7 +66,7 @@ class Platform(Protocol):
     async def end_orphans(
         self, db: str, run_ids: Sequence[str], recorded: Sequence[Process], supervisor: int | None
     ) -> Orphans:
-        """End what is left of these runs of an earlier engine, and say what could not be ended."""
+        """End what is left of an earlier engine's runs; return which processes ended or live on."""
         ...
 
     async def wait_gone(self, pid: int, started: str) -> None:

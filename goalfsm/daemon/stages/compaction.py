@@ -31,7 +31,7 @@ class Compaction:
         self._db = db
 
     async def perform(self, task: Task, session: Session) -> CompactionEnded:
-        """Have the context shortened, where its goal is still there; return how that ended."""
+        """Have the worker shorten its context while the goal is there; return how that ended."""
         effect, goal = task.effect, session.goal
         assert isinstance(effect, CompactContext)  # noqa: S101  performers are chosen by the effect
         done = w.Compaction(changed=False)

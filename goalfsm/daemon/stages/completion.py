@@ -101,11 +101,11 @@ def _write(path: Path, text: str) -> None:
 class NextGoals:
     """The performer of `TakeNextGoal`: asks for the next goal where the goal before is complete.
 
-    Asked for once more, it is refused: the thread has another goal by then.
+    A second request for the same goal is refused: the thread has another goal by then.
     """
 
     def perform(self, task: Task, session: Session) -> NextGoalRequested:
-        """Return what asks for it."""
+        """Return the request that takes up the next goal of the thread's queue."""
         del session
         effect = task.effect
         assert isinstance(effect, TakeNextGoal)  # noqa: S101  performers are chosen by the effect

@@ -28,7 +28,7 @@ _log = structlog.get_logger(__name__)
 
 
 class DecisionLog:
-    """The stage that writes them; every line names thread, goal, run and turn."""
+    """The stage that logs what ends or stops a goal; a line names thread, goal, run and turn."""
 
     def committed(self, landed: Landed) -> None:
         """Write what the events of a commit have ended, stopped or refused, in order."""

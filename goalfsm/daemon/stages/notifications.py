@@ -67,7 +67,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shown(self) -> str:
-        """Return where this goes, without what may be a secret in the address."""
+        """Return the target as people may see it: without what may be secret in an address."""
         if self.kind == "desktop":
             return "desktop"
         parts = urlsplit(self.url)
@@ -157,7 +157,7 @@ class Notifier:
 
 
 def note_of(asked: CallbackCall, status: Status, db: str) -> Note | None:
-    """Return what is told; None where whoever stopped the goal knows it, or it goes on by now."""
+    """Return the notice of a callback; None where who stopped the goal knows, or it goes on."""
     goal = status.goal
     if goal is None or goal.goal_id != asked.goal_id or goal.status != asked.status:
         return None

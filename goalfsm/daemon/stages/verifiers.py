@@ -67,7 +67,7 @@ class Verifiers:
     async def perform(
         self, task: Task, session: Session
     ) -> VerificationFinished | UntilChecked | None:
-        """Run it and return its outcome; None where nobody asks for that any more.
+        """Run a verifier and return its outcome; None where its claim is not open any more.
 
         Cancelled, it returns when nothing of the program is left.
         """

@@ -55,7 +55,7 @@ def _unmeasured(session: Session) -> bool:
 
 
 def ended(session: Session, event: TurnEnded, ctx: Context) -> Change:
-    """Charge the turn and write it down."""
+    """Charge the usage of a model call that ended, and write the goal to the history."""
     usage = counted(event.message.usage)
     unless = _whose(session)
     if unless is None:

@@ -111,7 +111,7 @@ class Batch:
             self._check_marks()
 
     def insert(self, cursor: apsw.Cursor) -> None:
-        """Write them all, or raise `LostError`."""
+        """Write every commit of the batch, or raise `LostError`."""
         try:
             for first, last in self.sessions:
                 _write_session(cursor, first, last, self.epoch)

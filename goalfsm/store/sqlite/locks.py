@@ -57,14 +57,14 @@ def key_of(path: Path) -> Key | None:
 
 
 def opened(key: Key | None) -> None:
-    """Count a connection of this process to that file."""
+    """Count a connection of this process to the file of ``key``."""
     if key is not None:
         with _guard:
             _uses.setdefault(key, _Use()).connections += 1
 
 
 def closed(key: Key | None) -> None:
-    """Count it out, after it was closed."""
+    """Take a connection to the file of ``key``, which is closed by now, out of the count."""
     with _guard:
         use = None if key is None else _uses.get(key)
         if key is None or use is None:

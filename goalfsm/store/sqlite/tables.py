@@ -172,7 +172,7 @@ class SqliteOutbox:
         )
 
     def mark_done(self, done: Sequence[Done]) -> None:
-        """Record that these were done."""
+        """Record that the effects of these keys were done."""
         rows = [(mark.at_ms, mark.key) for mark in done]
         self._database.write(
             lambda cursor: cursor.executemany(

@@ -22,17 +22,17 @@ class Started(Protocol):
 
     @property
     def pid(self) -> int:
-        """Return its number."""
+        """Return the process id of the process."""
         ...
 
     @property
     def pgid(self) -> int:
-        """Return its group."""
+        """Return the process group of the process."""
         ...
 
     @property
     def start_time(self) -> str:
-        """Return what tells it from another one of the same number."""
+        """Return what tells the process from a later one with the same id."""
         ...
 
 
@@ -44,12 +44,12 @@ class Channel(Protocol):
 
     @property
     def is_over(self) -> bool:
-        """Return whether nothing of it is left."""
+        """Return whether no process of the turn is left."""
         ...
 
     @property
     def has_exited(self) -> bool:
-        """Return whether nobody listens any more."""
+        """Return whether the other side has gone: nobody takes another byte."""
         ...
 
     @property
@@ -65,7 +65,7 @@ class Channel(Protocol):
     async def start(
         self, argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str]
     ) -> Started:
-        """Begin; GoalError when that cannot be."""
+        """Start or reach the other side of the turn. Raises GoalError where that cannot be."""
         ...
 
     def write(self, data: bytes) -> bool:
@@ -73,15 +73,15 @@ class Channel(Protocol):
         ...
 
     def end_input(self) -> None:
-        """Say that nothing more will be said."""
+        """Let the other side see that nothing more will be written."""
         ...
 
     def hold(self, *, held: bool) -> None:
-        """Read nothing more for now, or go on."""
+        """Stop reading what the other side writes, or go on with it."""
         ...
 
     def end_soon(self) -> None:
-        """Have it end."""
+        """Ask the other side to end; after a grace it is ended."""
         ...
 
     async def dismantle(self) -> None:

@@ -40,7 +40,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
     def reported(self, key: str = "") -> UsageReported:
-        """Return the event that charges this."""
+        """Return the event that charges this usage."""
         return UsageReported(
             key=key,
             input_tokens=self.input_tokens,

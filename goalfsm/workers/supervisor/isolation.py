@@ -69,7 +69,7 @@ class _Libc:
         self._check("prctl", self._libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0))
 
     def drop_capabilities(self) -> None:
-        """Give up all of them, for this process and whatever it may become."""
+        """Give up all capabilities, for this process and whatever it may become."""
         for capability in range(_LAST_CAPABILITY + 1):
             with contextlib.suppress(OSError):
                 self.prctl(_CAPBSET_DROP, capability)
