@@ -1,5 +1,6 @@
 # The public names, written once: type checkers and recovery.lazy read them here.
 
+from goalfsm.cluster.engine import ClusterEngine as ClusterEngine
 from goalfsm.daemon.engine import Engine as Engine
 from goalfsm.errors import GoalError as GoalError
 from goalfsm.errors import Remedy as Remedy

@@ -81,16 +81,9 @@ def _named(places: str) -> tuple[str, ...]:
 
 
 async def _serve(url: str, places: tuple[str, ...], max_runs: int, name: str, grace: float) -> None:
+    from goalfsm.cluster.engine import ClusterEngine  # noqa: PLC0415  the same
     from goalfsm.daemon.signals import stopping_on_signals  # noqa: PLC0415  it loads the engine
 
-    try:
-        from goalfsm.cluster.engine import ClusterEngine  # noqa: PLC0415  the extra has it
-    except ImportError as error:
-        raise GoalError(
-            f"the driver of PostgreSQL or the job engine is not installed ({error.name})",
-            code="extra_missing",
-            hint="pip install 'goalfsm[cluster]'",
-        ) from error
     engine = ClusterEngine(url, places=places, max_runs=max_runs, name=name, grace_s=grace)
     async with engine:
         with stopping_on_signals(engine, grace):

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import structlog
-from psycopg_pool import AsyncConnectionPool
 
 from goalfsm.cluster.host import hostname
 from goalfsm.cluster.jobs import ANY, is_at_rest
-from goalfsm.cluster.mail import notifications
-from goalfsm.cluster.node import Node, Options, Reached
-from goalfsm.cluster.postgres_nodes import PostgresNodes
-from goalfsm.cluster.postgres_tx import Connection, PostgresTransactions, pool_of
-from goalfsm.cluster.procrastinate_jobs import ProcrastinateJobs
-from goalfsm.cluster.setup import prepare
+from goalfsm.cluster.node import Node, Options
 from goalfsm.daemon.config import WorkerSource, given_worker
 from goalfsm.daemon.logs import be_quiet
 from goalfsm.daemon.remote.socket_path import socket_for
 from goalfsm.daemon.signals import GRACE_S
 from goalfsm.daemon.stages.scheduler import MAX_RUNS
-from goalfsm.errors import StoreClosed
+from goalfsm.errors import GoalError, StoreClosed
 from goalfsm.session.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Mapping
     from types import TracebackType
 
+    from goalfsm.cluster.reaching import Reach
     from goalfsm.daemon.flow.notices import Notice
     from goalfsm.daemon.stages.callbacks import Callback
     from goalfsm.daemon.stages.verifiers import VerifierFunction
@@ -37,8 +32,6 @@ if TYPE_CHECKING:
     from goalfsm.session.state import Reply, Session
     from goalfsm.views.status import Status
 
-CONNECTIONS: Final = 8
-"""How many connections a node opens at most, besides three that listen."""
 _LOOK_S: Final = 0.1
 
 _log = structlog.get_logger(__name__)
@@ -90,8 +83,7 @@ class ClusterEngine:
             verifiers=dict(verifiers or {}),
             on_fault=on_fault,
         )
-        self._pool: AsyncConnectionPool[Any] | None = None
-        self._nodes: PostgresNodes | None = None
+        self._reach: Reach | None = None
         self._made: Node | None = None
         self._living: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
@@ -99,23 +91,25 @@ class ClusterEngine:
         self._homed: set[str] = set()
 
     async def __aenter__(self) -> Self:
-        """Make the database ready, register the node and begin to work; raises `StoreError`."""
+        """Make the database ready, register the node and begin to work.
+
+        Raises `StoreError`, and GoalError with the code ``extra_missing``.
+        """
         be_quiet()
+        try:
+            from goalfsm.cluster.reaching import reach  # noqa: PLC0415  the extra has the driver
+            from goalfsm.cluster.setup import prepare  # noqa: PLC0415  the same
+        except ImportError as error:
+            raise GoalError(
+                f"the driver of PostgreSQL or the job engine is not installed ({error.name})",
+                code="extra_missing",
+                hint="pip install 'goalfsm[cluster]'",
+            ) from error
         await asyncio.to_thread(prepare, self._dsn)
-        pool = self._pool = pool_of(self._dsn, most=CONNECTIONS)
-        await pool.open()
-        connection = Connection(pool)
-        jobs = ProcrastinateJobs(connection)
-        nodes = self._nodes = PostgresNodes(connection)
-        reached = Reached(
-            transactions=PostgresTransactions(connection, jobs),
-            nodes=nodes,
-            jobs=jobs,
-            listen=lambda: notifications(self._dsn),
-        )
-        node = self._made = Node(
-            reached, self._options, socket=socket_for(f"{self._dsn}#{os.getpid()}")
-        )
+        reached = self._reach = await reach(self._dsn)
+        # A name of its own: nodes of one host listen beside one another.
+        socket = socket_for(f"{self._dsn}#{os.getpid()}")
+        node = self._made = Node(reached.reached, self._options, socket=socket)
         try:
             await node.begin()
         except BaseException:
@@ -159,8 +153,8 @@ class ClusterEngine:
         node = self._node
         workers = self._options.workers
         if thread_id not in self._homed and given_worker(thread_id, workers) is not None:
-            assert self._nodes is not None  # noqa: S101  a node has them
-            await self._nodes.give_home(thread_id, self._options.places[0])
+            assert self._reach is not None  # noqa: S101  a node has it
+            await self._reach.nodes.give_home(thread_id, self._options.places[0])
             self._homed.add(thread_id)
         return await node.service.submit(thread_id, event, event_id)
 
@@ -192,8 +186,8 @@ class ClusterEngine:
         return await self._node.service.status(thread_id)
 
     async def _is_open(self, thread_id: str) -> bool:
-        assert self._nodes is not None  # noqa: S101  a node has them
-        return await self._nodes.has_open(thread_id)
+        assert self._reach is not None  # noqa: S101  a node has it
+        return await self._reach.nodes.has_open(thread_id)
 
     async def _close(self, grace_s: float) -> None:
         node = self._made
@@ -204,8 +198,8 @@ class ClusterEngine:
                     await asyncio.gather(self._living, return_exceptions=True)
                 await node.finish(grace_s)
         finally:
-            if self._pool is not None:
-                await self._pool.close(timeout=5.0)
+            if self._reach is not None:
+                await self._reach.close()
             self._closed.set()
 
     @property

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import psycopg
 import structlog
 
-from goalfsm.cluster.postgres_tx import CHANNEL, configure
 from goalfsm.errors import GoalError, StoreError, described
 
 if TYPE_CHECKING:
@@ -54,7 +52,7 @@ class Mail:
                 async for thread_id in self._notifications():
                     if thread_id in self._going_on():
                         self.arrived(thread_id)
-            except (psycopg.Error, OSError) as error:
+            except (StoreError, OSError) as error:
                 _log.debug("notifications stopped", error=described(error))
             await asyncio.sleep(_AGAIN_S)
 
@@ -97,15 +95,3 @@ class Mail:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def notifications(dsn: str) -> AsyncIterator[str]:
-    """Yield the threads that notifications name, on a connection of their own."""
-    connection: psycopg.AsyncConnection[Any] = await psycopg.AsyncConnection.connect(
-        dsn, autocommit=True, connect_timeout=3
-    )
-    async with connection:
-        await configure(connection)
-        await connection.execute(f"LISTEN {CHANNEL}")
-        async for told in connection.notifies():
-            yield told.payload
