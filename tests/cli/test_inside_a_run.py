@@ -70,3 +70,43 @@ def test_what_has_left_its_session_and_its_environment_is_still_the_runs() -> No
     assert "[0" not in said
     goal = json.loads(goalfsm("status", "t", "--db", "goals.db", "--json").out)["goal"]
     assert goal["status"] != "complete"
+
+
+WAYS = {
+    "in a session of its own": "setsid -w",
+    "without a terminal": "nohup",
+    "with an empty environment": 'env -i PATH="$PATH" HOME="$HOME"',
+    "without what names the run": "env -u GOALFSM_RUN_ID -u GOALFSM_RUN_TOKEN -u GOALFSM_DB",
+    "with other libraries": "env LD_PRELOAD=/nowhere.so",
+    "without its mark": (
+        '"$PY" -c "import os, resource, sys; _, most = resource.getrlimit(10); '
+        'resource.setrlimit(10, (most, most)); os.execvp(sys.argv[1], sys.argv[1:])"'
+    ),
+    "in a pid namespace": "unshare -pf --mount-proc",
+    "in a user namespace": "unshare -Ur",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there are other ways")
+def test_whatever_way_it_is_started_it_is_the_runs() -> None:
+    asks = '"$PY" -m goalfsm.cli complete t --evidence trust --db goals.db'
+    lines = [f"PY={sys.executable}; export PY"]
+    for number, way in enumerate(WAYS.values()):
+        lines.append(f"{way} {asks} > way-{number}.txt 2>&1; echo $? >> way-{number}.txt")
+    # A terminal server that the turn starts outlives the shell that asked for it.
+    server = f"{asks} > way-tmux.txt 2>&1; echo 2 >> way-tmux.txt; mv way-tmux.txt tmux.txt"
+    lines += [
+        f"TMUX_TMPDIR=$PWD tmux -L own new-session -d '{server}'",
+        "until [ -e tmux.txt ]; do sleep 0.05; done",
+    ]
+    bound = ("--verify", "false", "--max-continuations", "1", "--db", "goals.db", "--thread", "t")
+    goalfsm("run", "do it", *bound, "--", worker(*lines))
+    told = {way: Path(f"way-{number}.txt").read_text() for number, way in enumerate(WAYS)}
+    told["by a terminal server of its own"] = Path("tmux.txt").read_text()
+    for way, said in told.items():
+        refused = "no person" in said or "unshare" in said or "Operation not permitted" in said
+        assert refused, (way, said)
+        assert said.split()[-1] != "0", (way, said)
+    assert sum("no person" in said for said in told.values()) >= len(told) - 2
+    goal = json.loads(goalfsm("status", "t", "--db", "goals.db", "--json").out)["goal"]
+    assert goal["status"] != "complete"
