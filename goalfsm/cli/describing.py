@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from goalfsm.workers.agents.spec import AgentName
 
 _VERIFY_TIMEOUT_S: Final = 600.0
+_OF_A_HOST: Final = frozenset(
+    {"program_not_found", "program_not_executable", "directory_unusable", "agent_broken"}
+)
+"""Codes of what one host lacks and another may have."""
 _OF_A_GOAL = (
     "tokens",
     "seconds",
@@ -327,7 +332,7 @@ def worker(
             )
         if stored is not None:
             known = decode_config(stored)
-            known.validate()
+            _need(known.validate, db)
             if place and place != known.place:
                 return replace(known, place=place)
         elif required:
@@ -350,7 +355,7 @@ def worker(
         isolate=given["isolate"],
         place=place or _place_so_far(stored),
     )
-    config.validate()
+    _need(config.validate, db)
     # Before anything is written: what is no text cannot be kept.
     config.encode()
     if config.isolate:
@@ -358,8 +363,22 @@ def worker(
 
         check_place(hidden(str(db) if isinstance(db, Path) else ""), config.cwd)
     if agent is not None:
-        _ask(agent)
+        _need(functools.partial(_ask, agent), db)
     return config
+
+
+def _need(check: Callable[[], object], db: Address) -> None:
+    """Have ``check`` raise what stands in the way of a start; on a server it is said on stderr.
+
+    There the nodes of the thread's place start the program, and this host need not have it.
+    """
+    try:
+        check()
+    except GoalError as error:
+        if isinstance(db, Path) or error.code not in _OF_A_HOST:
+            raise
+        told = f"{error.message}; that is so on this host, and its nodes need it on theirs"
+        click.echo(f"goalfsm: {told}", err=True)
 
 
 def _place_of(place: str | None, db: Address) -> str:

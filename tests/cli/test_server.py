@@ -145,6 +145,15 @@ def test_a_refused_goal_leaves_the_program_as_it_was(cli: Cli, at: str) -> None:
 
 
 @pytest.mark.usefixtures("at")
+def test_this_host_need_not_have_the_program(cli: Cli) -> None:
+    """The nodes of its place need it; that it is not here is said."""
+    given = cli("set", "t", "do it", "--place", "build", "--", "no-such-program")
+    assert given.status == exits.OK, given.err
+    assert "no-such-program is not on PATH; that is so on this host" in given.err
+    assert "no node serves the place build" in cli("status", "t").out
+
+
+@pytest.mark.usefixtures("at")
 def test_ctrl_c_stops_following_and_nothing_else(cli: Cli) -> None:
     """The goal stays as it is, for the nodes."""
     with terminal("run", "do it", "--thread", "t", "--", "true") as run:

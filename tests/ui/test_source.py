@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from goalfsm.cli import asking, main
+from goalfsm.daemon.flow.notices import StatusChanged
 from goalfsm.daemon.remote.face import RemoteEngine
 from goalfsm.errors import GoalError
 from goalfsm.session import events as e
+from goalfsm.store.address import Server
 from goalfsm.ui.source import Database, Everywhere
 
 
@@ -67,3 +70,29 @@ def test_a_database_that_cannot_be_read_is_told_beside_the_others(
     assert len(source.threads()) == 2
     (problem,) = source.problems()
     assert problem.startswith(str(broken))
+
+
+def test_a_server_is_shown_as_a_file_is(dsn: str, tmp_path: Path) -> None:
+    """Its threads, why they wait, what they came to; what is asked is decided at once."""
+    server = Server(dsn)
+    source = Database(server, asking.remote(server))
+    assert source.threads() == ()
+    assert source.send("t", e.ObjectiveGiven(objective="do it")).ok
+    (listed,) = source.threads()
+    assert (listed.thread_id, listed.activity) == ("t", "nobody works on this")
+    assert listed.detail.startswith("no program is stored")
+    look = source.look("t")
+    assert (look.status is not None, look.link) == (True, "nobody")
+    assert "continuing" in source.why("t")[0]
+    assert "do it" in source.report("t")
+    with contextlib.closing(source.follow("t")) as notices:
+        first = next(notices)
+        assert isinstance(first, StatusChanged)
+        assert source.send("t", e.PauseRequested()).ok
+        told = next(notice for notice in notices if isinstance(notice, StatusChanged))
+        assert told.status.activity == "paused (user)"
+    missing = tmp_path / "none.db"
+    everywhere = Everywhere(lambda: [missing, server, Server(f"{dsn}x")], asking.remote)
+    assert [status.thread_id for status in everywhere.threads()] == ["t"]
+    assert len(everywhere.problems()) == 1
+    assert everywhere.look("t").status is not None
