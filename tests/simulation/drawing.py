@@ -6,6 +6,8 @@ import random
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
+
 from goalfsm.goal.model import Criterion, Evidence, Limits, Verifier
 from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
@@ -41,6 +43,10 @@ _PLACES: Final = tuple(where for where, _, weight in WHERE for _ in range(weight
 _OFTEN: Final = {where: often for where, often, _ in WHERE}
 
 
+_QUEUES: Final = 10
+"""One seed of so many has queues: what the others draw is not changed by that."""
+
+
 def draw(seed: int) -> p.Plan:
     """Return the plan of a seed; equal seeds give equal plans."""
     return _Drawing(seed).plan()
@@ -63,7 +69,7 @@ class _Drawing:
             self._work(thread)
             self._people(thread)
         self._trouble()
-        return p.Plan(
+        plan = p.Plan(
             seed=self.seed,
             workers=self.workers,
             policy=policy,
@@ -71,8 +77,11 @@ class _Drawing:
             keep_quiet=self.random.choice((0, 1, 256)),
             keys_kept=self.random.choice((1, 2, 128)),
             chaos_ms=self.chaos_ms,
-            items=tuple(self.items),
         )
+        if self.seed % _QUEUES == _QUEUES - 1:
+            for thread in self.threads:
+                self._queue(thread)
+        return replace(plan, items=tuple(self.items))
 
     def _one(self, *of: T) -> T:
         return self.random.choice(of)
@@ -187,6 +196,21 @@ class _Drawing:
             moment = self._moment(first=at_ms)
             self.items.append(p.Ghost(at_ms=moment, thread=thread, back=back, call=call))
 
+    def _queue(self, thread: str) -> None:
+        """Have people queue goals, and let the thread go on to them."""
+        advance = e.PolicyChanged(changes={"advance": True})
+        self._say(thread, advance, self._moment(), by="socket")
+        for number in range(self.random.randrange(1, 6)):
+            event = self._one(
+                e.GoalQueued(objective=f"queued {number}", first=self._chance(0.3)),
+                e.GoalQueued(objective=f"queued {number}", limits=Limits(continuations=3)),
+                e.QueueMoved(queue_id=self._one("q1", "q2"), place=1),
+                e.QueueDropped(queue_id=self._one("q1", "q2")),
+                e.NextGoalRequested(),
+                e.CompletionRequested(),
+            )
+            self._say(thread, event, self._moment())
+
     def _say(self, thread: str, event: e.Command, at_ms: int, *, by: p.Route | None = None) -> None:
         if by is None:
             by = self._one("socket", "socket", "socket", "socket", "inbox")
@@ -259,12 +283,6 @@ class _Drawing:
             e.WakeRequested(note="it happened"),
             e.PolicyChanged(changes={"no_progress": self._one(0, 1, 4)}),
             e.PolicyChanged(changes={"blocked_after": 1, "cached_weight": 0.25}),
-            e.PolicyChanged(changes={"advance": self._chance(0.7)}),
-            e.GoalQueued(objective=f"queued {self.said}", first=self._chance(0.3)),
-            e.GoalQueued(objective=f"queued {self.said}", limits=Limits(continuations=3)),
-            e.QueueMoved(queue_id=self._one("q1", "q2"), place=1),
-            e.QueueDropped(queue_id=self._one("q1", "q2")),
-            e.NextGoalRequested(),
             e.PauseRequested(origin="model"),
         )
 
