@@ -110,3 +110,32 @@ def test_whatever_way_it_is_started_it_is_the_runs() -> None:
     assert sum("no person" in said for said in told.values()) >= len(told) - 2
     goal = json.loads(goalfsm("status", "t", "--db", "goals.db", "--json").out)["goal"]
     assert goal["status"] != "complete"
+
+
+FLOOD = """
+import json, os, socket, sqlite3, sys
+place = sqlite3.connect("file:goals.db?mode=ro", uri=True).execute("SELECT socket FROM owner")
+link = socket.socket(socket.AF_UNIX)
+link.connect(place.fetchone()[0])
+lines = link.makefile("rwb")
+codes = []
+for number in range(12):
+    event = {"type": "ToolCalled", "name": "update_goal",
+             "run_token": os.environ["GOALFSM_RUN_TOKEN"],
+             "arguments": {"status": "blocked", "reason": "x" * 1_000_000}}
+    asked = {"op": "submit", "thread_id": "t", "event_id": f"e{number}", "event": event}
+    lines.write(json.dumps(asked).encode() + b"\\n")
+    lines.flush()
+    codes.append(json.loads(lines.readline()).get("code", ""))
+open("codes.json", "w").write(json.dumps(codes))
+"""
+
+
+def test_what_a_turn_says_through_the_socket_is_bounded_in_bytes() -> None:
+    Path("flood.py").write_text(FLOOD)
+    program = worker(f"{sys.executable} flood.py 2> failed.txt")
+    bound = ("--max-continuations", "1", "--db", "goals.db", "--thread", "t")
+    goalfsm("run", "do it", *bound, "--", program)
+    codes = json.loads(Path("codes.json").read_text())
+    assert codes == [""] * 8 + ["too_much"] * 4
+    assert Path("goals.db").stat().st_size < 16 * 1024 * 1024
