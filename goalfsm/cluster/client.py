@@ -16,8 +16,9 @@ import psycopg
 from msgspec.structs import replace
 
 from goalfsm.cluster.decider import Attempt, Decider
+from goalfsm.cluster.following import Followed
 from goalfsm.cluster.host import hostname
-from goalfsm.cluster.jobs import ANY, is_at_rest, turn_job
+from goalfsm.cluster.jobs import ANY, turn_job
 from goalfsm.cluster.postgres_nodes import PostgresNodes
 from goalfsm.cluster.postgres_tx import (
     Connection,
@@ -30,17 +31,14 @@ from goalfsm.daemon.config import decode_config
 from goalfsm.daemon.flow.authority import admitted_here, sealed
 from goalfsm.daemon.flow.decide import single
 from goalfsm.daemon.flow.envelopes import Envelope
-from goalfsm.daemon.flow.notices import Notice, Output, Problem, Settled, StatusChanged
+from goalfsm.daemon.flow.notices import Notice, Problem
 from goalfsm.daemon.host.clock import IdSource
 from goalfsm.daemon.remote.reading import driver_of
-from goalfsm.daemon.stages.subscriptions import of_row
 from goalfsm.errors import GoalError, OutcomeUnknown, StoreUnavailable
 from goalfsm.session import codec
 from goalfsm.session.events import (
     GIVING,
     Expecting,
-    RunFinished,
-    RunInterrupted,
     ToolCalled,
 )
 from goalfsm.session.policy import Policy
@@ -52,7 +50,6 @@ if TYPE_CHECKING:
     from goalfsm.session.events import Event
     from goalfsm.store.address import Server
     from goalfsm.store.postgres.store import PostgresReading
-    from goalfsm.views.parts import Driver
     from goalfsm.views.status import Status
 
 PATIENCE_S: Final = 5.0
@@ -62,8 +59,6 @@ _LOOK_S: Final = 0.1
 _AWAY_S: Final = 1.0
 """How long a server that cannot be reached is left alone."""
 """How often a thread that is followed is looked at."""
-_WORDS_S: Final = 1.0
-"""How long after its end what a turn said may take to be there."""
 _T = TypeVar("_T")
 
 
@@ -191,7 +186,7 @@ class ClusterClient:
         With ``after_revision`` what was committed after that one comes first. A server that goes
         away is told once, and waited for.
         """
-        followed, told = _Followed(thread_id, self._status, after_revision), ""
+        followed, told = Followed(thread_id, self._status, after_revision), ""
         while True:
             try:
                 store = open_store(self._server)
@@ -278,90 +273,3 @@ def _unknown(thread_id: str) -> Reply:
         message=f"there is no thread {thread_id}",
         hint="goalfsm list shows the threads",
     )
-
-
-class _Followed:
-    """A thread that is looked at again and again."""
-
-    def __init__(
-        self,
-        thread_id: str,
-        status: Callable[[PostgresReading, str], Status],
-        after_revision: int | None,
-    ) -> None:
-        self._thread_id = thread_id
-        self._status = status
-        self._after = after_revision
-        self.begun = False
-        self._told = 0
-        """The revision of the last event that was told."""
-        self._drivers: object = None
-        """Who worked on the thread when that was last told."""
-        self._unsaid: dict[str, float] = {}
-        """Runs that are over and whose words are still to be told, and until when they may come."""
-        self._settled: object = None
-
-    def tell(self, store: PostgresReading) -> Generator[Notice, None, None]:
-        """Yield notices for ever; begun again on another handle, go on from there."""
-        thread_id = self._thread_id
-        if not self.begun:
-            newest = store.journal.read(thread_id, limit=1, newest=True)
-            self._told = newest[0].revision if newest else 0
-            if self._after is not None:
-                self._told = min(self._told, self._after)
-            self.begun = True
-        yield self._stands(store)
-        while True:
-            rows = store.journal.read(thread_id, after=self._told)
-            for row in rows:
-                self._told = row.revision
-                yield of_row(row)
-                event = codec.decode_event(row.event)
-                if isinstance(event, RunFinished | RunInterrupted):
-                    self._unsaid[event.run_id] = time.monotonic() + _WORDS_S
-            yield from self._words(store)
-            if rows or _who(driver_of(store, thread_id)) != self._drivers:
-                yield self._stands(store)
-            else:
-                yield from self._rest(store)
-                time.sleep(_LOOK_S)
-
-    def _stands(self, store: PostgresReading) -> StatusChanged:
-        status = self._status(store, self._thread_id)
-        self._drivers = None if status.driver is None else _who(status.driver)
-        return StatusChanged(thread_id=self._thread_id, status=status)
-
-    def _words(self, store: PostgresReading) -> Generator[Notice, None, None]:
-        """Yield what turns that are over have said."""
-        for run_id, until in list(self._unsaid.items()):
-            transcript = store.transcripts.of_run(run_id)
-            if transcript is None and time.monotonic() < until:
-                continue
-            del self._unsaid[run_id]
-            if transcript is not None and transcript.answer:
-                text = transcript.answer.decode("utf-8", "replace")
-                yield Output(thread_id=self._thread_id, run_id=run_id, text=text)
-
-    def _rest(self, store: PostgresReading) -> Generator[Notice, None, None]:
-        """Yield, once for each time, that nothing follows by itself."""
-        stored = store.sessions.load(self._thread_id)
-        session = None if stored is None else codec.decode(stored.state)
-        if (
-            session is None
-            or self._unsaid
-            or not is_at_rest(session)
-            or store.outbox.open(self._thread_id, limit=1)
-        ):
-            self._settled = None
-            return
-        goal = session.goal
-        now = (None, None) if goal is None else (goal.goal_id, goal.status)
-        if now != self._settled:
-            self._settled = now
-            status = self._status(store, self._thread_id)
-            yield Settled(thread_id=self._thread_id, status=status)
-
-
-def _who(driver: Driver) -> object:
-    """Return what of those who work on a thread is told when it changes: not how busy they are."""
-    return (driver.pid, driver.alive, driver.node, driver.host, driver.place, driver.nodes)

@@ -7,13 +7,20 @@ import psycopg
 from goalfsm.cluster.postgres_tx import unavailable
 from goalfsm.cluster.procrastinate_jobs import install
 from goalfsm.errors import CannotWrite
+from goalfsm.store.address import Server
+from goalfsm.store.postgres.failures import unreachable
 from goalfsm.store.postgres.schema import migrate
 
 
 def prepare(dsn: str) -> None:
     """Create or migrate the tables. Raises `StoreError` where that cannot be done."""
     try:
-        with psycopg.connect(dsn, connect_timeout=5) as connection:
+        opened = psycopg.connect(dsn, connect_timeout=5)
+    except psycopg.Error as error:
+        # What the driver says of an address that it cannot read may quote a password.
+        raise unreachable(Server(dsn), error) from None
+    try:
+        with opened as connection:
             migrate(connection)
             install(connection)
     except psycopg.errors.InsufficientPrivilege as error:

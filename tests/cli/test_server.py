@@ -11,8 +11,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from goalfsm.cli import exits, main
-from tests.cli.processes import Terminal, terminal
+from goalfsm.cli import asking, exits, main
+from goalfsm.daemon.flow.notices import Problem, Settled, StatusChanged
+from goalfsm.session.events import ObjectiveGiven, PauseRequested
+from goalfsm.store.address import Server
+from tests.cli.processes import Terminal, goalfsm, terminal
 from tests.cli.terminal import Cli
 from tests.postgres import PostgresServer
 
@@ -122,6 +125,43 @@ def test_what_people_ask_is_decided_without_a_node(cli: Cli) -> None:
     assert (refused.status, refused.told_shortly) == (exits.USAGE, True)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("pause", "t"),
+        ("clear", "t"),
+        ("set", "t", "do mine", "--replace"),
+        ("set", "--thread", "t", "--", "true"),
+        ("move", "--from", "AT", "--to", "mine.db"),
+    ],
+)
+def test_a_run_is_no_person_on_a_server_either(
+    cli: Cli, at: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program in a turn that knows the address takes none of a person's authority."""
+    assert cli("set", "t", "do it").status == exits.OK
+    monkeypatch.setenv("GOALFSM_RUN_ID", "r")
+    refused = goalfsm(*(at if word == "AT" else word for word in words))
+    monkeypatch.delenv("GOALFSM_RUN_ID")
+    assert (refused.status, "no person" in refused.err) == (exits.USAGE, True), refused
+    goal = status(cli)["goal"]
+    assert isinstance(goal, dict)
+    assert (goal["objective"], goal["status"]) == ("do it", "active")
+
+
+def test_a_run_goes_on_to_the_queue_of_a_server(cli: Cli, at: str) -> None:
+    """Each goal when the one before it is complete."""
+    assert cli("set", "t", "the first", *WORKER).status == exits.OK
+    assert cli("queue", "add", "t", "the second").status == exits.OK
+    with node(at):
+        ran = cli("run", "--advance", "--thread", "t")
+    assert ran.status == exits.OK, ran.err
+    assert "going on to the next goal of the queue: the second" in ran.out
+    goal = status(cli)["goal"]
+    assert isinstance(goal, dict)
+    assert (goal["objective"], goal["status"]) == ("the second", "complete")
+
+
 def test_a_refused_goal_leaves_the_program_as_it_was(cli: Cli, at: str) -> None:
     """Goal and program are stored together or not at all."""
     assert cli("set", "t", "do it", "--place", "a", "--", "true").status == exits.OK
@@ -183,6 +223,18 @@ def test_a_thread_that_is_not_there_is_named(cli: Cli, at: str) -> None:
         assert (shown.status, shown.told_shortly) == (exits.USAGE, True)
         assert "no thread nowhere" in shown.err
         assert at in shown.err
+
+
+def test_a_node_of_no_server_says_so(cli: Cli) -> None:
+    """Without the password, also of an address that is none."""
+    for url, told in (
+        (f"postgresql://u:hunter2@/goals?host={Path.cwd()}", "cannot be reached"),
+        ("postgresql://u:hun ter2@localhost/db", "no URL that PostgreSQL takes"),
+    ):
+        shown = cli("node", url)
+        assert (shown.status, shown.told_shortly) == (exits.FAILED, True), shown
+        assert told in shown.err
+        assert "hun" not in shown.err
 
 
 @pytest.mark.parametrize(
@@ -265,3 +317,28 @@ def test_commands_on_a_file_load_no_driver_of_a_server(cli: Cli) -> None:
         )
         assert ran.returncode == 0, words
     assert main(["status", "t", "--db", "goals.db"]) == exits.OK
+
+
+def test_whoever_follows_waits_for_a_server_that_is_away(dsn: str) -> None:
+    """It is told once, and what happened meanwhile follows when it is back."""
+    server = Server(dsn)
+    client = asking.cluster(server)
+    assert client.request("t", ObjectiveGiven(objective="do it"), "once").ok
+    with contextlib.closing(client.follow("t")) as notices:
+        assert isinstance(next(notices), StatusChanged)
+        name = dsn.partition("?")[0].rpartition("/")[2]
+        with psycopg.connect(dsn.replace(f"/{name}", "/postgres"), autocommit=True) as other:
+            other.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+            )
+            problem = next(notice for notice in notices if not isinstance(notice, Settled))
+            assert isinstance(problem, Problem)
+            assert "cannot be reached" in problem.message
+            other.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
+        assert client.request("t", PauseRequested(), "then").ok
+        assert any(
+            notice.status.activity == "paused (user)"
+            for notice in notices
+            if isinstance(notice, StatusChanged)
+        )
