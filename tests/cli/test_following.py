@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -294,6 +295,8 @@ def test_told_to_end_twice_it_ends_at_once() -> None:
         terminal_after(a, "turn 1 starts", "run", "long", *place, "b", "--", program) as b,
     ):
         b.until("turn 1 starts")
+        while "b.1" not in _begun():
+            time.sleep(0.01)  # a turn starts before its program has done anything
         a.process.send_signal(signal.SIGTERM)
         a.until("another terminal follows a turn")
         a.process.send_signal(signal.SIGTERM)
