@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,22 @@ def test_two_nodes_in_five_commands(
     assert re.search(r"ok +nodes +blue on ", said), said
     assert re.search(r"ok +nodes +green on .*serves any, build-host", said), said
     assert "is healthy" in said
+
+
+def test_a_node_in_a_program_of_ones_own(dsn: str, tmp_path: Path) -> None:
+    """As it stands on the page, in a process of its own."""
+    program = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert program is not None
+    ran = subprocess.run(
+        [sys.executable, "-c", program[1]],
+        cwd=tmp_path,
+        env={**os.environ, "GOALFSM_DB": dsn},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.stdout == "complete 960\n", ran.stderr
 
 
 def test_every_command_on_the_page_exists() -> None:
