@@ -53,6 +53,13 @@ class Terminal:
             time.sleep(0.1)
         raise AssertionError(f"{words} never came:\n{shown}")
 
+    def open(self, *words: str) -> None:
+        """Start a command in it."""
+        self.tmux(
+            "new-session", "-d", "-x", "100", "-y", "34",
+            sys.executable, "-m", "goalfsm.cli", *words,
+        )  # fmt: skip
+
     def press(self, *keys: str) -> None:
         self.tmux("send-keys", *keys)
 
@@ -70,10 +77,7 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Termin
 
 def test_it_follows_an_engine_through_a_kill_and_never_takes_over(terminal: Terminal) -> None:
     assert goalfsm("set", "books", "balance the ledger", "--", "sh", "-c", WORK).status == 0
-    terminal.tmux(
-        "new-session", "-d", "-x", "100", "-y", "34", sys.executable, "-m", "goalfsm.cli", "ui",
-        "books",
-    )  # fmt: skip
+    terminal.open("ui", "books")
     terminal.shows("balance the ledger", "nobody drives this")
 
     with daemon() as first:
