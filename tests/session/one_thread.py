@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 from hypothesis.stateful import RuleBasedStateMachine
 
 from goalfsm.goal.model import ACTIVE, COMPLETE, Limits, Verifier
-from goalfsm.session import Context, Session, Step, codec
+from goalfsm.session import Policy, Session, Step, codec
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from goalfsm.session.thread import handle
+from goalfsm.session.state import RULES_VERSION
+from goalfsm.session.thread import GoalThread
 from goalfsm.session.wake import next_wake
 from goalfsm.session.work import can_begin, queued
 from goalfsm.testing.invariants import check
@@ -19,36 +20,51 @@ from goalfsm.views.prompts.turn import carried
 from tests.session.thread import START_MS
 
 
+class Row(NamedTuple):
+    """A row of a thread's journal, as an engine writes it."""
+
+    revision: int
+    event: bytes
+    event_id: str
+    at_ms: int
+    digest: bytes
+    rules_version: int = RULES_VERSION
+
+
 class OneThread(RuleBasedStateMachine):
     """A thread, the outbox of its engine, and a journal that is replayed at the end."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.session = Session()
+        self.policy = Policy()
+        self.thread = GoalThread.new()
         self.now_ms = START_MS
         self.count = 0
-        self.journal: list[tuple[bytes, int, tuple[str, ...]]] = []
+        self.journal: list[Row] = []
         self.outbox: dict[int, f.Effect] = {}
         self.started: list[str] = []
         self.reported = 0
-        self.first = self.session
         self.taken: set[str] = set()
+
+    def run_by(self, policy: Policy) -> None:
+        """Begin anew, with a thread that is run by ``policy``."""
+        self.policy, self.thread = policy, GoalThread.new(policy)
+
+    @property
+    def session(self) -> Session:
+        """Return the session after the last event."""
+        return self.thread.session
 
     def do(self, *happened: e.Event, done: int | None = None) -> Step:
         """Commit events: journal, session and outbox."""
         step = Step(self.session)
         for event in happened:
-            given: list[str] = []
-
-            def ids(kind: Literal["goal", "claim"], given: list[str] = given) -> str:
-                self.count += 1
-                given.append(f"{kind}-{self.count}")
-                return given[-1]
-
-            step = handle(self.session, event, Context(self.now_ms, ids))
-            check(self.session, event, step, now_ms=self.now_ms)
-            self.journal.append((codec.encode_event(event), self.now_ms, tuple(given)))
-            self.session = step.session
+            before, revision = self.session, len(self.journal) + 1
+            ready = self.thread.step(event, id=f"event-{revision}", at_ms=self.now_ms)
+            step, digest = ready.step, codec.digest(ready.snapshot())
+            check(before, event, step, now_ms=self.now_ms)
+            stored = codec.encode_event(event)
+            self.journal.append(Row(revision, stored, f"event-{revision}", self.now_ms, digest))
             for effect in step.effects:
                 self.count += 1
                 self.outbox[self.count] = effect
@@ -146,9 +162,6 @@ class OneThread(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Replay the journal: it gives the session that there is."""
-        session = self.first
-        for stored, now_ms, given in self.journal:
-            left = iter(given)
-            context = Context(now_ms, lambda _kind, left=left: next(left))
-            session = handle(session, codec.decode_event(stored), context).session
-        assert codec.digest(codec.encode(session)) == codec.digest(codec.encode(self.session))
+        replayed = list(GoalThread.replay(self.journal, self.policy))
+        assert len(replayed) == len(self.journal)
+        assert not replayed or replayed[-1].ready.state == self.session

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from goalfsm.goal.model import ACTIVE, COMPLETE, Goal, Limits, Usage, Verifier
-from goalfsm.session import Policy, Session, codec
+from goalfsm.session import Policy, codec
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.state import Claim
+from goalfsm.session.thread import GoalThread
 from goalfsm.session.wake import next_wake
 from goalfsm.views.status import project
 from tests.session.one_thread import OneThread
@@ -69,8 +70,7 @@ class Engine(OneThread):
     @initialize(data=st.data(), limits=begun_limits, verifiers=verifiers)
     def begin(self, data: st.DataObject, limits: Limits, verifiers: tuple[Verifier, ...]) -> None:
         """Start a thread with some policy and a goal."""
-        self.session = Session(policy=data.draw(self.policies))
-        self.first = self.session
+        self.run_by(data.draw(self.policies))
         self.give(limits, verifiers)
 
     # A person.
@@ -216,7 +216,7 @@ class Engine(OneThread):
             return
         if how == "stop":
             self.do(e.ShutdownStarted())
-        self.session = codec.decode(codec.encode(self.session))
+        self.thread = GoalThread.load(codec.encode(self.session))
         if self.session.run is not None:
             self.do(e.RunInterrupted(run_id=self.session.run.run_id))
         self.do(e.EngineStarted(after_crash=how == "crash"))
