@@ -43,9 +43,11 @@ def _begin(errand: Errand, client: ClusterClient) -> int:
     thread_id = errand.place.thread_id
     session, revision = client.session(thread_id)
     event = errand.opening(session)
-    with client.program(thread_id, errand.program()):
-        if event is not None:
-            errand.check(client.request(thread_id, event, errand.event_id))
+    program = errand.program()
+    if event is not None:
+        errand.check(client.request(thread_id, event, errand.event_id, program=program))
+    elif program is not None:
+        client.put_program(thread_id, program)
     return revision
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -261,16 +262,29 @@ def _store(
     if config is not None:
         asking.require_person(place.db, "storing a program")
     if isinstance(place.db, Server):
-        client = asking.cluster(place.db)
-        client.prepare()
-        with client.program(place.thread_id, config):
-            return None if wanted is None else asking.send(place, wanted)
+        return _store_on(place.db, place, config, wanted)
     store = SqliteStore.open(place.db)
     try:
         with programs.stored(store.workers, place.thread_id, config, place.db.parent):
             return None if wanted is None else asking.send(place, wanted)
     finally:
         store.close()
+
+
+def _store_on(
+    server: Server, place: Place, config: bytes | None, wanted: ObjectiveGiven | None
+) -> Reply | None:
+    """Do as `_store` on a server: goal and program in one transaction."""
+    client, thread_id = asking.cluster(server), place.thread_id
+    client.prepare()
+    if wanted is None:
+        if config is not None:
+            client.put_program(thread_id, config)
+        return None
+    reply = client.request(thread_id, wanted, uuid.uuid4().hex, program=config)
+    if not reply.ok:
+        raise asking.refusal(place, reply)
+    return reply
 
 
 def _stopped(session: Session, place: Place, *, as_json: bool) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
@@ -27,6 +27,7 @@ from goalfsm.cluster.postgres_tx import (
     unavailable,
 )
 from goalfsm.cluster.procrastinate_jobs import ProcrastinateJobs
+from goalfsm.cluster.with_program import WithProgram
 from goalfsm.daemon.config import decode_config
 from goalfsm.daemon.flow.authority import admitted_here, sealed
 from goalfsm.daemon.flow.decide import single
@@ -34,7 +35,7 @@ from goalfsm.daemon.flow.envelopes import Envelope
 from goalfsm.daemon.flow.notices import Notice, Problem
 from goalfsm.daemon.host.clock import IdSource
 from goalfsm.daemon.remote.reading import driver_of
-from goalfsm.errors import GoalError, OutcomeUnknown, StoreUnavailable
+from goalfsm.errors import OutcomeUnknown, StoreUnavailable
 from goalfsm.session import codec
 from goalfsm.session.events import (
     GIVING,
@@ -47,6 +48,7 @@ from goalfsm.store.postgres import open_store
 from goalfsm.views.status import project
 
 if TYPE_CHECKING:
+    from goalfsm.cluster.tx import Transactions
     from goalfsm.session.events import Event
     from goalfsm.store.address import Server
     from goalfsm.store.postgres.store import PostgresReading
@@ -104,14 +106,25 @@ class ClusterClient:
         self._dsn = server.url
         self._policy = policy or Policy()
 
-    def request(self, thread_id: str, event: Event, event_id: str) -> Reply:
+    def request(
+        self, thread_id: str, event: Event, event_id: str, *, program: bytes | None = None
+    ) -> Reply:
         """Have an event decided; return the reply when it is durable.
 
-        Sending the same ``event_id`` again is harmless. Raises GoalError when nothing was written:
-        also where what is asked for is not this process's to ask for.
+        Sending the same ``event_id`` again is harmless. ``program`` is stored with it as who runs
+        the thread's turns and where; a refused event leaves that as it was. Raises GoalError when
+        nothing was written: also where what is asked for is not this process's to ask for.
         """
         allowed = self.admitted(event)
-        return self._run(lambda connection: self._decide(connection, thread_id, allowed, event_id))
+
+        def asked(connection: Connection) -> Coroutine[Any, Any, Reply]:
+            jobs = ProcrastinateJobs(connection)
+            transactions: Transactions = (plain := PostgresTransactions(connection, jobs))
+            if program is not None:
+                transactions = WithProgram(plain, jobs, thread_id, _place_of(program), program)
+            return self._decide(transactions, thread_id, allowed, event_id)
+
+        return self._run(asked)
 
     def admitted(self, event: Event) -> Event:
         """Return ``event`` as this process may say it, with who said it and where."""
@@ -128,35 +141,8 @@ class ClusterClient:
 
     def put_program(self, thread_id: str, config: bytes) -> None:
         """Store who runs the thread's turns and where; a turn that waits moves there."""
-        place = decode_config(config).place or ANY
+        place = _place_of(config)
         self._run(lambda connection: self._put_program(connection, thread_id, place, config))
-
-    @contextlib.contextmanager
-    def program(self, thread_id: str, config: bytes | None) -> Iterator[None]:
-        """Store who runs the thread's turns, and take it back where the block is refused."""
-        if config is None:
-            yield
-            return
-        before = self._stored_program(thread_id)
-        self.put_program(thread_id, config)
-        try:
-            yield
-        except OutcomeUnknown:
-            raise  # the goal may be there, and then needs its program
-        except GoalError:
-            if self._stored_program(thread_id) == config:
-                if before is None:
-                    self._run(lambda c: PostgresNodes(c).remove_program(thread_id))
-                else:
-                    self.put_program(thread_id, before)
-            raise
-
-    def _stored_program(self, thread_id: str) -> bytes | None:
-        store = open_store(self._server)
-        try:
-            return store.workers.get(thread_id) or None
-        finally:
-            store.close()
 
     def session(self, thread_id: str) -> tuple[Session | None, int]:
         """Return the thread's session and revision, None and 0 where there is none."""
@@ -223,9 +209,8 @@ class ClusterClient:
             await jobs.move(tx, turn_job(thread_id, place))
 
     async def _decide(
-        self, connection: Connection, thread_id: str, event: Event, event_id: str
+        self, transactions: Transactions, thread_id: str, event: Event, event_id: str
     ) -> Reply:
-        transactions = PostgresTransactions(connection, ProcrastinateJobs(connection))
         decider = Decider(
             transactions,
             IdSource(),
@@ -264,6 +249,11 @@ class ClusterClient:
                 await single.close()
 
         return asyncio.run(whole())
+
+
+def _place_of(config: bytes) -> str:
+    """Return where a program's turns run."""
+    return decode_config(config).place or ANY
 
 
 def _unknown(thread_id: str) -> Reply:

@@ -198,11 +198,6 @@ class PostgresNodes:
         """Store who runs a thread's turns, and where."""
         await self._rows(_PROGRAM, (thread_id, place, config), has_rows=False)
 
-    async def remove_program(self, thread_id: str) -> None:
-        """Forget who runs a thread's turns."""
-        statement = "DELETE FROM goalfsm.worker WHERE thread_id = %s"
-        await self._rows(statement, (thread_id,), has_rows=False)
-
     async def give_home(self, thread_id: str, place: str) -> None:
         """Say where the thread's turns run, where nobody has said that."""
         await self._rows(_HOME, (thread_id, place), has_rows=False)

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from goalfsm.cli import asking, exits, main
+from goalfsm.daemon.config import WorkerConfig
 from goalfsm.daemon.flow.notices import Problem, Settled, StatusChanged
 from goalfsm.session.events import ObjectiveGiven, PauseRequested
 from goalfsm.store.address import Server
@@ -174,6 +175,17 @@ def test_a_refused_goal_leaves_the_program_as_it_was(cli: Cli, at: str) -> None:
         assert found is not None
         return found
 
+    assert stored()[0] == "a"
+    assert b'"true"' in stored()[1]
+    # What is not seen before is refused in the transaction itself.
+    mine = WorkerConfig(argv=("false",), place="b").encode()
+    given = ObjectiveGiven(objective="do more")
+    client = asking.cluster(Server(at))
+    assert cli("set", "u", "do it").status == exits.OK
+    for thread, event in (("t", given), ("u", given), ("new", PauseRequested())):
+        assert not client.request(thread, event, f"late {thread}", program=mine).ok
+    with psycopg.connect(at) as connection:
+        assert connection.execute("SELECT count(*) FROM goalfsm.worker").fetchone() == (1,)
     assert stored()[0] == "a"
     assert b'"true"' in stored()[1]
     assert cli("set", "--thread", "t", "--", "false").status == exits.OK
