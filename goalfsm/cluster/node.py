@@ -249,8 +249,10 @@ class Node:
 
     def landed(self, landed: Landed) -> None:
         """Have every stage follow what is durable; jobs are done by whoever gets them."""
+        # What is to be done to a run is done by the node that has it, and by no other.
+        kinds = (*RUN_EFFECTS, *LOCAL) if self.runs.has(landed.thread_id) else LOCAL
         here = tuple(
-            each._replace(outbox=tuple(t for t in each.outbox if _is_run_effect(t.effect)))
+            each._replace(outbox=tuple(t for t in each.outbox if isinstance(t.effect, kinds)))
             for each in landed.decided
         )
         for each in here:
@@ -506,7 +508,3 @@ class Node:
                 continue
             with contextlib.suppress(StoreError):
                 turns.somebody_waits = await self._reached.jobs.waiting(self._places)
-
-
-def _is_run_effect(effect: f.Effect) -> bool:
-    return isinstance(effect, (*RUN_EFFECTS, *LOCAL))

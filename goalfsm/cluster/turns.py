@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 IN_A_ROW: Final = 16
 """How many turns of a thread follow one another without a look at who else waits."""
 LOST: Final = "the node that ran it is gone"
+NOT_STARTED: Final = "its worker was not started"
 
 _log = structlog.get_logger(__name__)
 
@@ -95,6 +96,7 @@ class Turns:
             if await self._begin(thread_id):
                 while (live := self._runs.get(thread_id)) is not None:
                     await live.wait()
+            await self._settle(thread_id)
         finally:
             self.under_way -= 1
             self._in_a_row.pop(thread_id, None)
@@ -168,6 +170,21 @@ class Turns:
 
         await self._threads.run(thread_id, batch)
         return self._runs.has(thread_id)
+
+    async def _settle(self, thread_id: str) -> None:
+        """Close a run that was opened here and whose worker could not be started."""
+        session = self._threads.known(thread_id)
+        if session is None or session.run is None or not self._alive():
+            return
+
+        def batch(session: Session) -> Generator[Said, Ready, None]:
+            now = self._threads.loaded(thread_id)
+            holder = None if now is None else now.holder
+            mine = holder is not None and holder.node_id == self._node_id()
+            if session.run is not None and mine and not self._runs.has(thread_id):
+                yield e.RunInterrupted(run_id=session.run.run_id, detail=NOT_STARTED)
+
+        await self._threads.run(thread_id, batch)
 
     def _is_due(self, thread_id: str, session: Session, holder: Holder | None) -> bool:
         """Tell whether a turn may begin, or there is a run that nobody has."""

@@ -8,10 +8,21 @@ import pytest
 
 from goalfsm.cluster.engine import ClusterEngine
 from goalfsm.session import codec
-from goalfsm.session.events import GoalQueued, ObjectiveGiven, PauseRequested, ResumeRequested
+from goalfsm.session.events import (
+    ClearRequested,
+    GoalQueued,
+    ObjectiveGiven,
+    PauseRequested,
+    ResumeRequested,
+    SteeringReceived,
+)
 from goalfsm.session.policy import Policy
+from goalfsm.workers.inprocess import CallableWorker
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from goalfsm.workers import protocol as w
     from tests.cluster.conftest import Turns
 
 pytestmark = pytest.mark.asyncio
@@ -93,3 +104,80 @@ async def test_the_journal_decided_again_gives_the_snapshot(dsn: str, turns: Tur
     state, digest, revision, newest = row
     assert codec.digest(state) == digest
     assert revision == newest
+
+
+class Listening:
+    """A worker whose turn goes on until it is ended, and that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.ended = asyncio.Event()
+
+    async def turn(self, work: w.Work) -> AsyncIterator[str]:
+        try:
+            yield work.run_id
+            await asyncio.Event().wait()
+        finally:
+            self.ended.set()
+
+    async def steer(self, run_id: str, message_id: str, text: str) -> bool:
+        del run_id, text
+        self.told.append(message_id)
+        return True
+
+    def worker(self) -> CallableWorker:
+        return CallableWorker(self.turn, steer=self.steer)
+
+
+async def running(engine: ClusterEngine) -> None:
+    """Wait for a turn to begin; the node tells nobody."""
+    async with asyncio.timeout(BOUND_S):
+        while (await engine.session("a")).run is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_every_message_at_one_node_reaches_the_turn_at_another(dsn: str) -> None:
+    """The node that has no run leaves what is to be done to it to the one that has."""
+    listening = Listening()
+    async with ClusterEngine(dsn, workers=listening.worker(), policy=FREE, grace_s=0) as one:
+        await one.submit("a", ObjectiveGiven(objective="do it"))
+        await running(one)
+        async with ClusterEngine(dsn, places=["none"], name="two") as two:
+            for number in range(8):
+                told = SteeringReceived(message_id=f"m{number}", text="be quick")
+                assert (await two.submit("a", told)).ok
+                async with asyncio.timeout(BOUND_S):
+                    while len(listening.told) <= number:  # noqa: ASYNC110
+                        await asyncio.sleep(0.005)
+    assert listening.told == [f"m{number}" for number in range(8)]
+
+
+async def test_what_is_cleared_at_one_node_ends_at_another(dsn: str) -> None:
+    listening = Listening()
+    async with ClusterEngine(dsn, workers=listening.worker(), policy=FREE, grace_s=0) as one:
+        await one.submit("a", ObjectiveGiven(objective="do it"))
+        await running(one)
+        async with ClusterEngine(dsn, places=["none"], name="two") as two:
+            assert (await two.submit("a", ClearRequested())).ok
+            await asyncio.wait_for(listening.ended.wait(), BOUND_S)
+            session = await asyncio.wait_for(two.settled("a"), BOUND_S)
+    assert session.goal is None
+    assert session.run is None
+
+
+async def test_a_turn_whose_lease_is_lost_goes_on_at_the_next_node(dsn: str, turns: Turns) -> None:
+    """Its node may not have known: the run is recorded as interrupted, and nothing twice."""
+    listening = Listening()
+    one = ClusterEngine(dsn, workers=listening.worker(), policy=FREE, grace_s=0)
+    async with one:
+        await one.submit("a", ObjectiveGiven(objective="do it"))
+        await running(one)
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("UPDATE goalfsm.node SET seen_ms = 0")
+        await asyncio.wait_for(listening.ended.wait(), BOUND_S)
+        await one.stop(0)
+    async with ClusterEngine(dsn, workers=turns.worker(), policy=FREE) as two:
+        session = await asyncio.wait_for(two.settled("a"), BOUND_S)
+    assert session.goal is not None
+    assert session.goal.status == "complete"
+    assert [turn for _, turn, _ in turns.seen] == list(range(turns.seen[0][1], 21))
