@@ -174,6 +174,9 @@ class Answers:
         self.owner = self
         self.answers = list(answers)
 
+    def current(self) -> None:
+        """Know of nobody."""
+
     def acquire(self, *_: object, **__: object) -> Acquired | Held:
         return self.answers.pop(0)
 

@@ -151,7 +151,7 @@ def test_every_line_type_and_variable_is_documented(bench: Any, page: str) -> No
     variables = set(re.findall(r"^\| `(GOALFSM_[A-Z_]+)` \|", page, re.MULTILINE))
     assert variables == {
         name
-        for name in worker_environment(bench.work(session=b"s"), inherited={})
+        for name in worker_environment(bench.work(session=b"s", fence=1), inherited={})
         if "GOALFSM" in name
     }
 

@@ -75,10 +75,8 @@ async def acquire(
         return answer, False
 
     trying = AsyncRetrying(wait=wait_fixed(_RETRY_S), retry=retry_if_result(lambda told: told[1]))
-    async for each in trying:
-        with each:
-            answer, again = await attempt()
-        each.retry_state.set_result((answer, again))
+    answer: Acquired | Held
+    answer, _ = await trying(attempt)
     if isinstance(answer, Held):
         raise _owned(answer)
     return answer
