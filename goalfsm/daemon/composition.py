@@ -23,7 +23,7 @@ from goalfsm.daemon.guards.outage import StoreOutage
 from goalfsm.daemon.guards.ownership import Heartbeat
 from goalfsm.daemon.guards.quarantine import Quarantine
 from goalfsm.daemon.guards.takeover import Takeover
-from goalfsm.daemon.guards.upkeep import Upkeep
+from goalfsm.daemon.guards.upkeep import Upkeep, watch_of
 from goalfsm.daemon.host.clock import Clock, IdSource
 from goalfsm.daemon.host.platform import Platform
 from goalfsm.daemon.host.tasks import Tasks
@@ -179,6 +179,7 @@ class Composition:
             failed=self.give_up,
             look=self._look_around,
             is_busy=self._is_busy,
+            watch=watch_of(db, platform),
         )
         self.watch = ProcessWatch(self.runs, platform.wait_gone)
         records = RunRecords(store.processes, self.clock, lambda error: self.stuck(None, error))
@@ -272,10 +273,12 @@ class Composition:
             self.outage.past(landed.thread_id)
         for stage in self.stages:
             stage.committed(landed)
+        self.heartbeat.stir()
 
     def stuck(self, thread_id: str | None, error: StoreError) -> None:
         """Deal with a store that cannot read or commit."""
         self.outage.met(thread_id, error)
+        self.heartbeat.stir()
 
     def failed(self, thread_id: str, error: Exception, undecided: Undecided | None = None) -> None:
         """Deal with a fault."""

@@ -86,6 +86,9 @@ class StageSystem:
         del started
         await asyncio.shield(self.stage.process(pid))
 
+    def watch(self, places: Any) -> Any:
+        return self.stage.watch(places)
+
 
 class Stage:
     """What survives the engines that play on it."""
@@ -98,6 +101,8 @@ class Stage:
         self.dead: set[int] = set()
         self.pids = 0
         self.processes: dict[int, asyncio.Future[None]] = {}
+        self.watch: Callable[[Any], Any] = lambda _places: None
+        """What tells engines of changes; by default they look for themselves."""
 
     def store(self) -> MemoryStore:
         return MemoryStore(self.disk, is_alive=lambda identity: identity.pid not in self.dead)

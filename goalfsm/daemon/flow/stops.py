@@ -40,7 +40,7 @@ def leave(db: str, thread_id: str, event_id: str, *, at_ms: int, event: bytes) -
     """Keep a stop for whoever owns ``db`` next; raise `CannotWrite` where no disk takes it."""
     data = msgspec.json.encode(_Left(thread_id, at_ms, event))
     failure: OSError | None = None
-    for place in _places(db):
+    for place in places(db):
         try:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not _is_ours(place):
@@ -68,7 +68,7 @@ def move_into(inbox: Inbox, db: str) -> None:
 
 
 def _left(db: str) -> Iterator[tuple[Path, _Left]]:
-    for place in _places(db):
+    for place in places(db):
         if not _is_ours(place):
             continue
         for name in sorted(os.listdir(place))[:_MOST]:  # noqa: PTH208 - names are enough
@@ -87,15 +87,19 @@ def _read(path: Path) -> _Left:
         return msgspec.json.decode(file.read(_MAX_BYTES), type=_Left)
 
 
-def _places(db: str) -> list[Path]:
-    """Return where stops for ``db`` are kept, the best place first; none for a store in memory."""
+def places(db: str) -> list[Path]:
+    """Return where stops for ``db`` are kept, there or not, the best place first.
+
+    There is none for a store in memory.
+    """
     if not db:
         return []
     from platformdirs import user_state_path  # noqa: PLC0415 - only where something was left
 
     name = hashlib.sha256(os.fsencode(same_database(db))).hexdigest()[:16]
     state = user_state_path("goalfsm", appauthor=False)
-    return [state / "stops" / name, Path(tempfile.gettempdir(), f"goalfsm-{os.getuid()}", name)]
+    # Not where sockets come and go: an idle engine is woken by what happens beside its stops.
+    return [state / "stops" / name, Path(tempfile.gettempdir(), f"goalfsm-{os.getuid()}-{name}")]
 
 
 def _is_ours(place: Path) -> bool:

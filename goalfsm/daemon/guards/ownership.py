@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from goalfsm.daemon.host.platform import Platform
+    from goalfsm.daemon.host.watch import Watch
     from goalfsm.store.port import Store
 
 HEARTBEAT_S: Final = 2.0
+LOOK_S: Final = 60.0
+"""How long an engine with nothing under way looks at nothing, where it is told of changes."""
+_SETTLE_S: Final = 0.02
+"""How long after a change it looks: what is written in several steps is whole by then."""
 STALLED_MS: Final = 5_000
 """Silence beyond two heartbeats: the owner hangs, so it is worth waiting for its expiry."""
 
@@ -121,7 +126,8 @@ class Heartbeat:
     """Says every two seconds that this engine lives, while that is owed; has it look around.
 
     An engine with nothing under way owes no sign of life, and writes nothing: whoever wants to
-    know whether it hangs asks its socket.
+    know whether it hangs asks its socket. Where the system tells it of changes it does not even
+    look, but for once a minute: for what no system tells.
     """
 
     def __init__(
@@ -132,16 +138,24 @@ class Heartbeat:
         failed: Callable[[StoreError], None],
         look: Callable[[], None],
         is_busy: Callable[[], bool],
+        watch: Watch | None = None,
     ) -> None:
-        """Say it while ``is_busy``; tell ``failed`` what went wrong; ``look`` each time."""
+        """Say it while ``is_busy``; tell ``failed`` what went wrong; ``look`` each time.
+
+        ``watch`` tells of changes while nothing is under way; None: it is looked for them.
+        """
         self._store = store
         self._platform = platform
         self._failed = failed
         self._look = look
         self._is_busy = is_busy
+        self._watch = watch
         self._handle: asyncio.TimerHandle | None = None
         self._beaten_ms: int | None = None
         """When it was said last. Not yet: the claim may have been long ago, if we stood still."""
+        self._looked_at = 0.0
+        self._told = False
+        """Whether changes are told, so that the next look is a minute away."""
 
     def start(self) -> None:
         """Beat from now on."""
@@ -164,23 +178,46 @@ class Heartbeat:
             return False
         return True
 
-    def _arm(self) -> None:
-        self._handle = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
+    def stir(self) -> None:
+        """Beat again, if something is under way by now: our own writes are no news then."""
+        if self._told and self._is_busy():
+            self._stop_watching()
+            self._arm()
 
     def stop(self) -> None:
         """Beat no more."""
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        self._stop_watching()
+        self._disarm()
+
+    def _arm(self) -> None:
+        self._disarm()
+        self._handle = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
+
+    def _disarm(self) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            handle.cancel()
 
     @beats_every(HEARTBEAT_S)
     def _beat(self) -> None:
+        self._look_around()
+
+    def _look_once_more(self) -> None:
+        """Look though nothing was told, or because something was: no beat, it comes at its time."""
+        self._look_around()
+
+    def _look_around(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._looked_at = loop.time()
         self._arm()
         try:
             if self._is_busy():
+                self._stop_watching()
                 self._say()
             else:
                 self._rest()
+                # Before the look: what changes from now on is told.
+                self._told = self._watch is not None and self._watch.start(self._changed)
             self._store.verify()
             self._look()
         except (Fenced, DatabaseReplaced, Corrupt) as error:
@@ -188,7 +225,24 @@ class Heartbeat:
             self._failed(error)
         except StoreError as error:
             # Commits meet the same trouble and deal with it; until then we are only silent.
+            self._stop_watching()
             _log.warning("heartbeat failed", code=error.code, error=error.message)
+        if self._told:
+            self._disarm()
+            self._handle = loop.call_later(LOOK_S, self._look_once_more)
+
+    def _changed(self) -> None:
+        """Look soon, and no more often than without a watch: much may change at once."""
+        loop = asyncio.get_running_loop()
+        soon = max(loop.time() + _SETTLE_S, self._looked_at + HEARTBEAT_S)
+        if self._handle is None or self._handle.when() > soon:
+            self._disarm()
+            self._handle = loop.call_at(soon, self._look_once_more)
+
+    def _stop_watching(self) -> None:
+        self._told = False
+        if self._watch is not None:
+            self._watch.stop()
 
     def _rest(self) -> None:
         """Owe nothing from now on: the next worker is started after a sign of life."""

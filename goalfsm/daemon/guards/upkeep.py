@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from goalfsm.daemon.flow import stops
 from goalfsm.daemon.flow.decide import single
 from goalfsm.daemon.flow.envelopes import Envelope
+from goalfsm.daemon.host.watch import Place
 from goalfsm.session import events as e
 
 if TYPE_CHECKING:
     from goalfsm.daemon.flow.inbox import InboxRows
     from goalfsm.daemon.flow.threads import Threads
     from goalfsm.daemon.host.clock import Clock
+    from goalfsm.daemon.host.platform import Platform
+    from goalfsm.daemon.host.watch import Watch
     from goalfsm.daemon.stages.scheduler import Scheduler
     from goalfsm.daemon.stages.wakeups import Wakeups
     from goalfsm.session.state import Session
@@ -82,6 +88,20 @@ class Upkeep:
         if error is not None and not self._log_grows:
             _log.warning("the log cannot be shortened", code=error.code, error=error.message)
         self._log_grows = error is not None
+
+
+def watch_of(db: str, platform: Platform) -> Watch | None:
+    """Return what tells of a database that is replaced, of rows and stops that are left for it.
+
+    None where nothing tells it: for goals in memory or on a server too.
+    """
+    return platform.watch(partial(_places, db)) if db and "://" not in db else None
+
+
+def _places(db: str) -> list[Place]:
+    path = Path(db)
+    database = Place(path.parent, frozenset({path.name, path.name + "-wal"}))
+    return [database, *map(Place, stops.places(db))]
 
 
 def _is_timed(session: Session) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from goalfsm.daemon.host.clock import Entropy, SystemClock, SystemEntropy, TimeSource
+from goalfsm.daemon.host.watch import Place, Watch, watch_files
 from goalfsm.store.owner import (
     end_stalled,
     identity_of,
@@ -73,6 +74,10 @@ class Platform(Protocol):
         """Return when the process that started then has ended."""
         ...
 
+    def watch(self, places: Callable[[], Sequence[Place]]) -> Watch | None:
+        """Return what tells of changes in directories; None: an engine looks every two seconds."""
+        ...
+
 
 def simulated(loop: asyncio.AbstractEventLoop) -> Platform | None:
     """Return the platform of a loop on virtual time, which has one; None on any other loop.
@@ -123,3 +128,7 @@ class LocalPlatform:
     async def wait_gone(self, pid: int, started: str) -> None:
         """Return when the process has ended."""
         await wait_gone(pid, started)
+
+    def watch(self, places: Callable[[], Sequence[Place]]) -> Watch | None:
+        """Return the kernel's watch, where there is one."""
+        return watch_files(places)

@@ -1,0 +1,316 @@
+"""An engine with nothing under way is told of changes, and looks for the rest once a minute."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goalfsm.daemon.engine import Engine
+from goalfsm.daemon.flow import stops
+from goalfsm.daemon.guards.ownership import HEARTBEAT_S
+from goalfsm.daemon.host.watch import Place, Watch, watch_files
+from goalfsm.errors import Corrupt, DatabaseReplaced
+from goalfsm.session import codec
+from goalfsm.session import events as e
+from goalfsm.store.sqlite import SqliteStore
+from tests.daemon.stage import OBJECTIVE, THREAD, Stage, inside, play, steps, worker
+
+SAID = e.SteeringReceived(message_id="m", text="look at the tests")
+WITHIN_S = 30
+"""For a busy machine; what is waited for comes in milliseconds."""
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    """Return where a database is to be, in a directory of its own."""
+    return tmp_path / "home" / "goals.db"
+
+
+class Told:
+    """A watch that tells what a test wants."""
+
+    def __init__(self, places: Any) -> None:
+        self.places = places()
+        self.changed: Callable[[], None] | None = None
+        self.works = True
+
+    def start(self, changed: Callable[[], None]) -> bool:
+        self.changed = changed if self.works else None
+        return self.works
+
+    def stop(self) -> None:
+        self.changed = None
+
+
+def _watched(
+    scene: Callable[[Stage, Engine, Told, list[float]], Awaitable[None]], path: Path
+) -> None:
+    """Play a scene with an idle engine on a file, its watch, and the moments of its looks."""
+
+    async def body(stage: Stage) -> None:
+        watches: list[Told] = []
+
+        def watch(places: Any) -> Watch:
+            watches.append(Told(places))
+            return watches[-1]
+
+        stage.watch = watch
+        store: Any = SqliteStore.open(path)
+        looks: list[float] = []
+        verify = store.verify
+
+        def look() -> None:
+            looks.append(stage.loop.time())
+            verify()
+
+        store.verify = look
+        async with stage.engine(worker(steps(["a"], [600.0])), store=store, serve=False) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await engine.submit(THREAD, e.PauseRequested())
+            await engine.settled(THREAD)
+            await asyncio.sleep(10)
+            assert watches[0].changed is not None
+            looks.clear()
+            await scene(stage, engine, watches[0], looks)
+        assert watches[0].changed is None
+        store.close()
+
+    play(body)
+
+
+def test_an_idle_engine_looks_once_a_minute(db: Path) -> None:
+    """Sixty times in an hour in which nothing happens."""
+
+    async def scene(_stage: Stage, _engine: Engine, watch: Told, looks: list[float]) -> None:
+        await asyncio.sleep(3_600)
+        assert len(looks) == 60
+        assert watch.places[0] == Place(db.parent, frozenset({db.name, db.name + "-wal"}))
+
+    _watched(scene, db)
+
+
+def test_it_looks_when_it_is_told_and_no_more_often_than_without_a_watch(db: Path) -> None:
+    """A thousand changes in a second are one look, and the next one two seconds later."""
+
+    async def scene(stage: Stage, _engine: Engine, watch: Told, looks: list[float]) -> None:
+        await asyncio.sleep(30)
+        looks.clear()
+        told_at = stage.loop.time()
+        for _ in range(1_000):
+            assert watch.changed is not None
+            watch.changed()
+            await asyncio.sleep(0.001)
+        assert len(looks) == 1
+        assert looks[0] - told_at < 0.1
+        await asyncio.sleep(30)
+        assert len(looks) == 2
+        assert looks[1] - looks[0] == pytest.approx(HEARTBEAT_S)
+
+    _watched(scene, db)
+
+
+def test_a_row_is_decided_as_soon_as_it_is_told(db: Path) -> None:
+    """Not a minute later."""
+
+    async def scene(_stage: Stage, engine: Engine, watch: Told, _looks: list[float]) -> None:
+        await asyncio.sleep(30)
+        other = SqliteStore.open(db)
+        written = codec.encode_event(SAID)
+        other.inbox.put("left", THREAD, at_ms=1, event=written)
+        other.close()
+        assert watch.changed is not None
+        watch.changed()
+        await asyncio.sleep(0.5)
+        assert [said.text for said in engine.session(THREAD).steering] == [SAID.text]
+
+    _watched(scene, db)
+
+
+def test_an_engine_with_a_run_is_told_nothing(db: Path) -> None:
+    """Its own commits would wake it each time; it says that it lives and looks as it does so."""
+
+    async def scene(_stage: Stage, engine: Engine, watch: Told, looks: list[float]) -> None:
+        await engine.submit(THREAD, e.ResumeRequested())
+        await asyncio.sleep(0)
+        assert watch.changed is None
+        await asyncio.sleep(3)
+        assert looks
+        assert watch.changed is None
+
+    _watched(scene, db)
+
+
+def test_where_nothing_can_be_watched_it_goes_on_looking(db: Path) -> None:
+    """No more inotify instances, say: a look every two seconds finds the row."""
+
+    async def scene(_stage: Stage, engine: Engine, watch: Told, _looks: list[float]) -> None:
+        watch.works = False
+        await asyncio.sleep(61)
+        other = SqliteStore.open(db)
+        written = codec.encode_event(SAID)
+        other.inbox.put("left", THREAD, at_ms=1, event=written)
+        other.close()
+        await asyncio.sleep(HEARTBEAT_S + 0.5)
+        assert [said.text for said in engine.session(THREAD).steering] == [SAID.text]
+
+    _watched(scene, db)
+
+
+def _told_of(places: list[Place], change: Callable[[], object]) -> bool:
+    """Tell whether the system tells of a change."""
+
+    async def main() -> bool:
+        told = asyncio.Event()
+        watch = watch_files(lambda: places)
+        assert watch is not None
+        assert watch.start(told.set)
+        change()
+        # Whatever the kernel has to tell is there when the change returns.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        watch.stop()
+        return told.is_set()
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("harm", ["write", "truncate", "delete", "replace", "log", "move", "mode"])
+def test_the_system_tells_of(tmp_path: Path, harm: str) -> None:
+    """Whatever happens to the database's file, its log or their directory."""
+    home = tmp_path / "home"
+    home.mkdir()
+    file, log = home / "goals.db", home / "goals.db-wal"
+    file.write_bytes(b"data")
+    log.write_bytes(b"")
+    (home / "new").write_bytes(b"other")
+    changes: dict[str, Callable[[], object]] = {
+        "write": lambda: file.write_bytes(b"other data"),
+        "truncate": lambda: os.truncate(file, 0),
+        "delete": file.unlink,
+        "replace": lambda: (home / "new").rename(file),
+        "log": lambda: log.write_bytes(b"a row"),
+        "move": lambda: home.rename(tmp_path / "elsewhere"),
+        "mode": lambda: file.chmod(0o400),
+    }
+    places = [Place(home, frozenset({file.name, log.name}))]
+    assert _told_of(places, changes[harm])
+
+
+def test_the_system_tells_of_nothing_else(tmp_path: Path) -> None:
+    """Other files beside it are nobody's business; and what is read is not changed."""
+    (tmp_path / "goals.db").write_bytes(b"data")
+    places = [Place(tmp_path, frozenset({"goals.db"}))]
+    assert not _told_of(places, lambda: (tmp_path / "goals.db-reserve").write_bytes(b"x"))
+    assert not _told_of(places, (tmp_path / "goals.db").read_bytes)
+
+
+def test_a_directory_that_comes_later_is_watched_too(tmp_path: Path) -> None:
+    """Its parent tells of it, unless others write there; the next start watches it."""
+    place = tmp_path / "state" / "stops"
+    (tmp_path / "state").mkdir()
+    places = [Place(tmp_path, frozenset({"goals.db"})), Place(place)]
+    assert _told_of(places, place.mkdir)
+    assert _told_of(places, (place / "stop.json").touch)
+    place.joinpath("stop.json").unlink()
+    place.rmdir()
+    (tmp_path / "state").chmod(0o777)
+    assert not _told_of(places, place.mkdir)
+
+
+def test_a_watch_gives_everything_back(tmp_path: Path) -> None:
+    """No descriptor stays; a directory that is gone is no watch."""
+
+    async def main() -> None:
+        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
+        watch = watch_files(lambda: [Place(tmp_path)])
+        assert watch is not None
+        assert watch.start(lambda: None)
+        assert watch.start(lambda: None)
+        watch.stop()
+        watch.stop()
+        gone = watch_files(lambda: [Place(Path("/proc/self/nothing/here"))])
+        assert gone is not None
+        gone.start(lambda: None)
+        gone.stop()
+        assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - a count
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("harm", ["deleted", "emptied", "moved"])
+def test_a_file_that_is_taken_from_a_resting_engine_ends_it(
+    db: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    """It is told, for its next look is hours away."""
+    monkeypatch.setattr("goalfsm.daemon.guards.ownership.HEARTBEAT_S", 0.01)
+    monkeypatch.setattr("goalfsm.daemon.guards.ownership.LOOK_S", 10_000.0)
+
+    async def main() -> None:
+        store = SqliteStore.open(db)
+        async with Engine(store, serve=False) as engine:
+            await _resting(engine, store)
+            if harm == "deleted":
+                db.unlink()  # noqa: ASYNC240 - nothing else has to run
+            elif harm == "moved":
+                db.parent.rename(db.parent.with_name("elsewhere"))
+            else:
+                store.release_reserve()
+                os.truncate(db, 0)
+            with pytest.raises((DatabaseReplaced, Corrupt)):
+                await asyncio.wait_for(engine.wait(), WITHIN_S)
+        store.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("way", ["inbox", "beside"])
+def test_what_is_left_for_a_resting_engine_is_taken(
+    db: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A row that another process wrote, and a stop that no database could take."""
+    monkeypatch.setattr("goalfsm.daemon.guards.ownership.HEARTBEAT_S", 0.01)
+    monkeypatch.setattr("goalfsm.daemon.guards.ownership.LOOK_S", 10_000.0)
+    event = codec.encode_event(SAID)
+
+    async def main() -> None:
+        store = SqliteStore.open(db)
+        async with Engine(store, serve=False) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await engine.submit(THREAD, e.PauseRequested())
+            await _resting(engine, store)
+            notices = engine.follow(THREAD)
+            await anext(notices)
+            if way == "inbox":
+                other = SqliteStore.open(db)
+                other.inbox.put("left", THREAD, at_ms=1, event=event)
+                other.close()
+            else:
+                stops.leave(str(db), THREAD, "left", at_ms=1, event=event)
+            async with asyncio.timeout(WITHIN_S):
+                while not engine.session(THREAD).steering:
+                    await anext(notices)
+        store.close()
+
+    asyncio.run(main())
+
+
+async def _resting(engine: Engine, store: Any) -> None:
+    """Return when the engine of a store has come to rest and is told of changes."""
+    if inside(engine).heartbeat._told:
+        return
+    told = asyncio.Event()
+    rest = store.owner.rest
+
+    def rests() -> None:
+        rest()
+        # The watch starts before the loop has its next turn.
+        asyncio.get_running_loop().call_soon(told.set)
+
+    store.owner.rest = rests
+    await asyncio.wait_for(told.wait(), WITHIN_S)
+    del store.owner.rest
