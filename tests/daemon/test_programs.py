@@ -17,7 +17,7 @@ from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.guards.ownership import Owned, acquire
 from goalfsm.daemon.host.platform import LocalPlatform, recorded_identity, started_text
 from goalfsm.daemon.signals import stopping_on_signals
-from goalfsm.errors import Corrupt, DatabaseReplaced
+from goalfsm.errors import Corrupt, DatabaseReplaced, StoreUnavailable
 from goalfsm.goal.model import Verifier
 from goalfsm.session import events as e
 from goalfsm.store.owner import own_identity, uptime_ms
@@ -204,6 +204,15 @@ def test_an_owner_that_holds_the_lock_beyond_expiry_is_killed(
     answers = Answers(silent, locked, claimed)
     assert asyncio.run(acquire(answers, system, socket="")) == claimed  # type: ignore[arg-type]
     assert system.asked == [silent, locked]
+
+
+def test_a_store_that_cannot_be_read_is_said_to_be_that() -> None:
+    class Unreadable(Answers):
+        def current(self) -> None:
+            raise StoreUnavailable("input/output error")
+
+    with pytest.raises(StoreUnavailable, match="input/output"):
+        asyncio.run(acquire(Unreadable(), Killer(), socket=""))  # type: ignore[arg-type]
 
 
 def test_a_lock_without_an_owner_is_not_waited_for_for_ever(
