@@ -17,6 +17,7 @@ from goalfsm.goal.rejection import Rejection
 from goalfsm.goal.validation import check_objective, check_text
 from goalfsm.session.events import Setting
 from goalfsm.session.policy import Policy
+from goalfsm.session.routes import EXAMPLE, parse
 
 if TYPE_CHECKING:
     from recovery import Rule
@@ -144,6 +145,17 @@ def setting(text: str) -> tuple[str, Setting]:
     except ValueError as error:
         raise HintedError(wrong, str(error)) from None
     return name, found
+
+
+def route(text: str) -> str:
+    """Return a route as it was written: ``below 25% tokens: -- PROGRAM``."""
+    try:
+        found = parse(text)
+    except ValueError as error:
+        raise HintedError(str(error), f"write it like {EXAMPLE!r}") from None
+    if len(found) != 1:
+        raise HintedError(f"{text!r} is not one route", "give each by an option of its own")
+    return text.strip()
 
 
 def failure_rules(path: str) -> tuple[Rule, ...]:

@@ -15,6 +15,7 @@ from goalfsm.cli.templating import FLAGS, names_of_templates
 from goalfsm.errors import GoalError
 from goalfsm.goal.model import Criterion, Limits, Seal, Verifier
 from goalfsm.session.events import ObjectiveGiven, Setting
+from goalfsm.session.routes import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +44,7 @@ _OF_A_GOAL = (
     "ask_person",
     "policy",
     "on_complete",
+    "routes",
     "replace",
     "inline",
 )
@@ -129,6 +131,15 @@ def terms(function: Callable[..., Any]) -> Callable[..., Any]:
             "request's text; into reports/ beside the database.",
         ),
         click.option(
+            "--route",
+            "routes",
+            type=arguments.route,
+            multiple=True,
+            metavar="ROUTE",
+            help='Who does turns when little is left, like "below 25% tokens: -- PROGRAM"; of '
+            "tokens, time, cost or turns; repeatable.",
+        ),
+        click.option(
             "--policy",
             type=arguments.setting,
             multiple=True,
@@ -184,6 +195,7 @@ def objective(text: str, given: dict[str, Any]) -> ObjectiveGiven:
     )
     if given["inline"]:
         text, limits = arguments.inline(text, limits)
+    _check_routes(given["routes"], limits)
     return ObjectiveGiven(
         objective=arguments.objective(text),
         limits=limits,
@@ -191,12 +203,30 @@ def objective(text: str, given: dict[str, Any]) -> ObjectiveGiven:
         verifiers=_verifiers(given, cwd),
         until=_until(given, cwd),
         replace=given["replace"],
-        policy=dict(given["policy"]) | _written(given["on_complete"]),
+        policy=dict(given["policy"]) | _written(given),
     )
 
 
-def _written(form: str | None) -> dict[str, Setting]:
-    return {} if form is None else {"on_complete": form}
+def _written(given: dict[str, Any]) -> dict[str, Setting]:
+    """Return the settings that have options of their own."""
+    found: dict[str, Setting] = {}
+    if given["on_complete"] is not None:
+        found["on_complete"] = given["on_complete"]
+    if given["routes"]:
+        found["routes"] = "\n".join(given["routes"])
+    return found
+
+
+def _check_routes(texts: tuple[str, ...], limits: Limits) -> None:
+    """Raise where a route goes by a budget that the goal is not given: it would never be taken."""
+    has = {"tokens": limits.tokens, "time": limits.seconds, "cost": limits.cost}
+    for text in texts:
+        for route in parse(text):
+            if has.get(route.of, 1) is None:
+                raise HintedError(
+                    f"{text!r} would never be taken: the goal has no budget of {route.of}",
+                    f"add --{route.of}, or leave the route out",
+                )
 
 
 def warn(wanted: ObjectiveGiven) -> None:
@@ -333,6 +363,7 @@ def worker(
         if stored is not None:
             known = decode_config(stored)
             _need(known.validate, db)
+            _need_routes(known, given, db)
             if place and place != known.place:
                 return replace(known, place=place)
         elif required:
@@ -356,6 +387,7 @@ def worker(
         place=place or _place_so_far(stored),
     )
     _need(config.validate, db)
+    _need_routes(config, given, db)
     # Before anything is written: what is no text cannot be kept.
     config.encode()
     if config.isolate:
@@ -365,6 +397,13 @@ def worker(
     if agent is not None:
         _need(functools.partial(_ask, agent), db)
     return config
+
+
+def _need_routes(config: WorkerConfig, given: dict[str, Any], db: Address) -> None:
+    """Raise what stands in the way of a route's program, which is started as ``config`` is."""
+    for text in given.get("routes", ()):
+        for route in parse(text):
+            _need(config.routed(route.argv).validate, db)
 
 
 def _need(check: Callable[[], object], db: Address) -> None:

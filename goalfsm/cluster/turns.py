@@ -13,7 +13,8 @@ import structlog
 
 from goalfsm.errors import GoalError, StoreError
 from goalfsm.session import events as e
-from goalfsm.session.work import can_begin, queued
+from goalfsm.session.state import program_of
+from goalfsm.session.work import can_begin, queued, route
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Generator
@@ -119,11 +120,11 @@ class Turns:
             or self._threads.waiting(thread_id)
             or in_a_row >= IN_A_ROW
             or (self.somebody_waits and self.under_way >= self._most)
-            or not self._workers.is_current(thread_id, assignment)
+            or not self._workers.is_current(thread_id, assignment, program_of(route(session)))
         ):
             return
         self._in_a_row[thread_id] = in_a_row + 1
-        yield self._dispatches.intend(thread_id, assignment, work, session.next_turn)
+        yield self._dispatches.intend(thread_id, assignment, work, session)
 
     def _serves(self, thread_id: str) -> bool:
         program = self._threads.program(thread_id)
@@ -134,7 +135,7 @@ class Turns:
         loaded, session = await self._threads.look(thread_id)
         if not self._is_due(thread_id, session, loaded.holder) or not self._may(thread_id):
             return False
-        assignment = await self._assignment(thread_id)
+        assignment = await self._assignment(thread_id, program_of(route(session)))
         run = session.run
         if run is None and assignment is None:
             return False
@@ -164,9 +165,9 @@ class Turns:
                 and work is not None
                 and can_begin(session)
                 and self._may(thread_id)
-                and self._workers.is_current(thread_id, assignment)
+                and self._workers.is_current(thread_id, assignment, program_of(route(session)))
             ):
-                yield self._dispatches.intend(thread_id, assignment, work, session.next_turn)
+                yield self._dispatches.intend(thread_id, assignment, work, session)
 
         await self._threads.run(thread_id, batch)
         return self._runs.has(thread_id)
@@ -201,9 +202,9 @@ class Turns:
             return True
         return holder.node_id == self._node_id() and not self._runs.has(thread_id)
 
-    async def _assignment(self, thread_id: str) -> Assignment | None:
+    async def _assignment(self, thread_id: str, argv: tuple[str, ...]) -> Assignment | None:
         try:
-            return await self._workers.assignment(thread_id)
+            return await self._workers.assignment(thread_id, argv)
         except StoreError:
             raise
         except GoalError as error:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from goalfsm.errors import GoalError
 from goalfsm.workers.agents.spec import AgentName, AgentSpec
@@ -68,6 +69,10 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             isolate=self.isolate,
         )
 
+    def routed(self, argv: tuple[str, ...]) -> WorkerConfig:
+        """Return what starts the program of a route: with the same limits, in the same place."""
+        return replace(self, argv=argv, agent=None)
+
     def agent_spec(self) -> AgentSpec | None:
         """Return what starts the agent, None where a plain program does the turns."""
         if self.agent is None:
@@ -115,6 +120,7 @@ class Assignment(NamedTuple):
     """The worker of one run, and its time limits in seconds; ``stored`` is what named them.
 
     ``token`` authorises what the run itself says. It is kept here alone: the thread has its digest.
+    ``argv`` is the program of the route that the run is on, empty on none.
     """
 
     worker: Worker
@@ -122,6 +128,7 @@ class Assignment(NamedTuple):
     turn_timeout_s: float | None = TURN_TIMEOUT_S
     silence_timeout_s: float | None = None
     token: str = ""
+    argv: tuple[str, ...] = ()
 
 
 class Processes:
@@ -194,8 +201,11 @@ class Workers:
         self._configs = configs
         self._processes = processes
 
-    async def assignment(self, thread_id: str) -> Assignment | None:
+    async def assignment(self, thread_id: str, argv: tuple[str, ...] = ()) -> Assignment | None:
         """Return the worker for a thread's next run, None when nobody said who runs it.
+
+        ``argv`` is the program of the route that the run is on, in place of the stored one and
+        started as that is; an embedder's worker does the turns of every route.
 
         The limits that are stored with a thread hold for an embedder's worker as well. Where none
         are, its turn may be silent for as long as it may last: a function that returns its answer
@@ -211,18 +221,24 @@ class Workers:
             worker.isolate_by(self._isolation)
         if config is None:
             return None if worker is None else Assignment(worker)
-        if worker is None:
+        if worker is not None:
+            argv = ()
+        else:
+            config = config.routed(argv) if argv else config
             worker = await _stored_worker(config, self._processes, self._isolation)
-        return Assignment(worker, stored, config.turn_timeout_s, config.silence_timeout_s)
+        limits = config.turn_timeout_s, config.silence_timeout_s
+        return Assignment(worker, stored, *limits, argv=argv)
 
     def stored(self, thread_id: str) -> bytes | None:
         """Return what is stored as the thread's worker. Raises `StoreError`."""
         return self._configs.get(thread_id)
 
-    def is_current(self, thread_id: str, assignment: Assignment) -> bool:
-        """Tell whether the thread's next turn would be run by the same worker."""
+    def is_current(
+        self, thread_id: str, assignment: Assignment, argv: tuple[str, ...] = ()
+    ) -> bool:
+        """Tell whether the thread's next turn, on the route of ``argv``, has the same worker."""
         given = given_worker(thread_id, self._source)
-        same = given is assignment.worker or given is None
+        same = given is assignment.worker or (given is None and argv == assignment.argv)
         return same and self._configs.get(thread_id) == assignment.stored
 
     def has_other(self, thread_id: str, stored: bytes | None) -> bool:

@@ -35,6 +35,7 @@ from goalfsm.session.commands import SteeringReceived as SteeringReceived
 from goalfsm.session.commands import TriggerFired as TriggerFired
 from goalfsm.session.commands import WakeRequested as WakeRequested
 from goalfsm.session.entries import Entry
+from goalfsm.session.routes import Routed
 from recovery.failures import Kind, Source
 
 WorkKind = Literal["continuation", "command_start", "command_resume"]
@@ -198,7 +199,8 @@ class RunDispatched(EventBase, frozen=True, kw_only=True):
     It stands for what a host tells of a run's beginning: that it is busy, that an agent starts on
     the queued work, that a turn has started, that its message has entered and that its context is
     built. ``wind_down`` runs are a goal's last. ``turn`` is the number of the goal's turn, for
-    whoever reads the journal; 0 where nobody says it.
+    whoever reads the journal; 0 where nobody says it. ``route`` is the program that does it in
+    place of the thread's own, as the thread's policy has it.
     """
 
     run_id: str
@@ -207,6 +209,7 @@ class RunDispatched(EventBase, frozen=True, kw_only=True):
     wind_down: bool = False
     can_steer: bool = False
     can_compact: bool = False
+    route: Routed | None = None
 
 
 class RunFinished(EventBase, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from goalfsm.goal.model import MAX_COUNT
+from goalfsm.session.routes import parse
 from recovery.failures import Rule, classifier
 
 
@@ -27,7 +28,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     read a person's last word. ``failure_rules`` are asked of a
     failed turn before the rules of `recovery.RULES`. ``advance``: when a goal is complete, the next
     queued one is taken up. ``on_complete`` says what is written then: a report, or the text of a
-    pull request.
+    pull request. ``routes`` are the programs that do turns when little is left of a
+    budget, one a line: ``below 25% tokens: -- ./cheap.sh``.
     """
 
     blocked_after: int = 3
@@ -54,6 +56,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     failure_rules: tuple[Rule, ...] = ()
     advance: bool = False
     on_complete: Literal["nothing", "report", "pr"] = "nothing"
+    routes: str = ""
 
     def __post_init__(self) -> None:
         """Refuse counts and durations that could never be meant."""
@@ -81,6 +84,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("durations are more than 0 seconds, and end")
         if not (0 <= self.retry_jitter <= 1 and 0 <= self.cached_weight <= 1):
             raise ValueError("retry_jitter and cached_weight are shares from 0 to 1")
+        if self.routes:
+            parse(self.routes)  # refuses a line that is no route
         if self.failure_rules:
             classifier(self.failure_rules)  # refuses a rule that could never decide
 

@@ -16,6 +16,7 @@ from goalfsm.session.continuation import GUARDS, Guard
 from goalfsm.session.effects import Effect
 from goalfsm.session.events import By, Setting
 from goalfsm.session.policy import Policy
+from goalfsm.session.routes import Routed
 from recovery.machine import TABLE as PHASES
 from recovery.machine import Table as Phases
 from recovery.stale_work import IDLE as STALE_IDLE
@@ -32,7 +33,7 @@ BY_A_FAULT: Final = "could not be decided"
 
 RunOutcome = Literal["open", "finished", "failed", "aborted", "timed_out", "interrupted"]
 
-RULES_VERSION: Final = 5
+RULES_VERSION: Final = 6
 """Raised whenever ``handle`` decides differently: replay compares rows of the same version."""
 
 
@@ -242,7 +243,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     ``charged`` holds the latest usage keys, ``notices`` what its prompt carries and the session
     has given up for it, ``waits_for`` the note of the wait that it declared, ``ending`` why it is
     being ended early. ``ends_ms`` is when it has to be over: a budget of its goal is used up.
-    ``refused``: a goal tool that it called was refused.
+    ``refused``: a goal tool that it called was refused. ``route`` is the program that does it in
+    place of the thread's own, and why.
     """
 
     run_id: str
@@ -260,6 +262,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     refused: bool = False
     ending: str | None = None
     ends_ms: int | None = None
+    route: Routed | None = None
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
@@ -315,10 +318,14 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerSession(msgspec.Struct, frozen=True, kw_only=True):
-    """What a goal's worker saved of its own session, as bytes that only the worker understands."""
+    """What a goal's worker saved of its own session, as bytes that only the worker understands.
+
+    ``argv`` is the program of the route that it was saved on, empty of the thread's own worker.
+    """
 
     goal_id: str | None
     data: bytes
+    argv: tuple[str, ...] = ()
 
 
 class QueuedGoal(msgspec.Struct, frozen=True, kw_only=True):
@@ -414,8 +421,13 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def worker_session(self) -> bytes | None:
-        """Return what the goal's worker saved, None where it saved nothing for this goal."""
+        """Return what the goal's worker saved, None where it saved nothing for this goal.
+
+        Of what one program saved another one understands nothing.
+        """
         if self.worker is None or self.goal is None or self.worker.goal_id != self.goal.goal_id:
+            return None
+        if self.run is not None and program_of(self.run.route) != self.worker.argv:
             return None
         return self.worker.data
 
@@ -423,6 +435,11 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     def held(self) -> bool:
         """Return whether a pause that a rule refused keeps further turns from starting."""
         return any(wait.held for wait in self.waits)
+
+
+def program_of(route: Routed | None) -> tuple[str, ...]:
+    """Return the program of a route; empty where the thread's own worker does the turn."""
+    return () if route is None else route.argv
 
 
 class Ids(Protocol):

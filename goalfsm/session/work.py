@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED
+from goalfsm.session.budgets import Spent, progress
 from goalfsm.session.effects import Effect, RunUntil, RunVerifier, TakeNextGoal, WatchProcess
+from goalfsm.session.routes import Budget, Routed, choose
 from goalfsm.session.state import Session
 
 GO_ON_QUESTION: Final = "the engine was restarted; somebody has to say that the work goes on"
@@ -32,6 +34,22 @@ def queued(session: Session) -> Queued | None:
     if session.continuation.queued == goal.goal_id:
         return Queued(goal.goal_id, wind_down=False)
     return None
+
+
+def route(session: Session) -> Routed | None:
+    """Return the route that the thread's next turn takes, None for its own worker."""
+    goal, routes = session.goal, session.policy.routes
+    if goal is None or not routes:
+        return None
+    spent = progress(goal, session.policy)
+    rows: dict[Budget, Spent] = {
+        "tokens": spent.tokens,
+        "time": spent.seconds,
+        "cost": spent.cost,
+        "turns": spent.continuations,
+    }
+    bounded = {of: row for of, row in rows.items() if row.budget}
+    return choose(routes, {of: (row.left or 0, row.budget or 1) for of, row in bounded.items()})
 
 
 def can_begin(session: Session) -> bool:

@@ -63,6 +63,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     agent: str | None = None
     program: str | None = None
     isolate: bool = False
+    routes: tuple[str, ...] = ()
 
 
 class Template(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +79,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def programs(self) -> tuple[str, ...]:
         """Return every command that using the template would run."""
-        named = (*self.head.verify, self.head.until, self.head.program)
+        named = (*self.head.verify, self.head.until, self.head.program, *self.head.routes)
         return tuple(command for command in named if command)
 
 
@@ -212,9 +213,14 @@ def fill(template: Template, given: Mapping[str, str]) -> Filled:
         options += ["--criterion", text(criterion)]
     for verifier in head.verify:
         options += ["--verify", command(verifier)]
-    for option, paths in (("--seal", head.seal), ("--unsealed", head.unsealed)):
-        for path in paths:
-            options += [option, text(path)]
+    several = (
+        ("--route", head.routes, command),
+        ("--seal", head.seal, text),
+        ("--unsealed", head.unsealed, text),
+    )
+    for option, said, filled_in in several:
+        for one in said:
+            options += [option, filled_in(one)]
     valued: dict[str, Any] = {
         "--until": None if head.until is None else command(head.until),
         "--tokens": head.tokens,

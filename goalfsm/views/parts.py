@@ -27,7 +27,10 @@ class LastDecision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenRun(msgspec.Struct, frozen=True, kw_only=True):
-    """The run that is under way; ``ending`` is why it is being ended, if it is."""
+    """The run that is under way; ``ending`` is why it is being ended, if it is.
+
+    ``route`` says which program does it in place of the thread's own, and why.
+    """
 
     run_id: str
     goal_id: str | None
@@ -38,6 +41,7 @@ class OpenRun(msgspec.Struct, frozen=True, kw_only=True):
     wind_down: bool = False
     can_steer: bool = False
     ending: str | None = None
+    route: str | None = None
 
 
 class OpenClaim(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +170,7 @@ def open_run(session: Session, now_ms: int) -> OpenRun | None:
         wind_down=run.wind_down,
         can_steer=run.can_steer,
         ending=run.ending,
+        route=None if run.route is None else run.route.text,
     )
 
 

@@ -453,7 +453,8 @@ def _idle(session: Session, goal: Goal) -> Activity:
 
 def _running(run: Run) -> str:
     ending = "" if run.ending is None else f", being ended: {run.ending}"
-    return f"turn {run.turn}{ending}"
+    by = "" if run.route is None else f" by {line(run.route.text)}"
+    return f"turn {run.turn}{by}{ending}"
 
 
 def _waiting(waits: tuple[Wait, ...]) -> Activity:

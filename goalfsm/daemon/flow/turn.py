@@ -16,6 +16,7 @@ from goalfsm.workers.output import Tail
 from recovery import classify, only_error
 
 if TYPE_CHECKING:
+    from goalfsm.session.routes import Routed
     from goalfsm.session.state import Run
     from goalfsm.session.work import Queued
 
@@ -24,7 +25,13 @@ KEEP_ERROR: Final = 4_000
 
 
 def dispatched(
-    worker: w.Worker, work: Queued, *, run_id: str, token: str, turn: int
+    worker: w.Worker,
+    work: Queued,
+    *,
+    run_id: str,
+    token: str,
+    turn: int,
+    route: Routed | None = None,
 ) -> e.RunDispatched:
     """Return the event that has ``worker`` run the turn that waits; ``token`` is a digest.
 
@@ -38,6 +45,7 @@ def dispatched(
         wind_down=work.wind_down,
         can_steer="steer" in can,
         can_compact="compact" in can,
+        route=route,
     )
 
 

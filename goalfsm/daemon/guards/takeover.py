@@ -13,6 +13,7 @@ from goalfsm.daemon.flow.turn import finished, usage_id, usages
 from goalfsm.errors import GoalError, StoreError
 from goalfsm.session import events as e
 from goalfsm.session.codec import CodecError
+from goalfsm.session.state import program_of
 from goalfsm.workers import protocol as w
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ class Takeover:
 
     async def _ending_of(self, thread_id: str, run: Run) -> EventBatch:
         """Find out how an open run ended; where nobody can tell, it was interrupted."""
-        probe = await self._probe(thread_id, run.run_id)
+        probe = await self._probe(thread_id, run.run_id, program_of(run.route))
         if probe is not None and probe.state == "finished":
             _log.info("run had finished", thread_id=thread_id, run_id=run.run_id)
             # The journal refuses what was charged before; the session forgets keys after a while.
@@ -197,10 +198,10 @@ class Takeover:
         _log.warning("run was interrupted", thread_id=thread_id, run_id=run.run_id, turn=run.turn)
         return _interrupted(run)
 
-    async def _probe(self, thread_id: str, run_id: str) -> w.Probe | None:
+    async def _probe(self, thread_id: str, run_id: str, argv: tuple[str, ...]) -> w.Probe | None:
         """Ask the worker, and have it end the run when it goes on somewhere."""
         try:
-            assignment = await self._workers.assignment(thread_id)
+            assignment = await self._workers.assignment(thread_id, argv)
             if assignment is None or "probe" not in assignment.worker.capabilities:
                 return None
             worker = assignment.worker

@@ -125,7 +125,8 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
             return f"the engine is gone, last seen {moment(event.seen_ms)}"
         case events.RunDispatched():
             last = ", to wind the work down" if event.wind_down else ""
-            return f"{_run(event.run_id, turn or event.turn)} starts{last}"
+            by = "" if event.route is None else f", by {short(event.route.text)}"
+            return f"{_run(event.run_id, turn or event.turn)} starts{last}{by}"
         case events.RunFinished():
             return f"{_run(event.run_id, turn or event.turn)} {_outcome(event)}"
         case events.RunInterrupted():

@@ -42,7 +42,10 @@ class Compaction:
 
     async def _compacted(self, task: Task, goal: Goal, session: Session) -> w.Compaction:
         try:
-            assignment = await self._workers.assignment(task.thread_id)
+            # What there is to shorten is of whoever saved it.
+            saved = None if session.worker_session is None else session.worker
+            argv = () if saved is None else saved.argv
+            assignment = await self._workers.assignment(task.thread_id, argv)
             if assignment is None or "compact" not in assignment.worker.capabilities:
                 return w.Compaction(changed=False)
             work = w.Work(

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from goalfsm.daemon.flow.authority import token_digest
 from goalfsm.daemon.flow.turn import dispatched
+from goalfsm.session.work import route
 
 if TYPE_CHECKING:
     from goalfsm.daemon.config import Assignment
     from goalfsm.daemon.host.clock import IdSource
     from goalfsm.session.events import RunDispatched
+    from goalfsm.session.state import Session
     from goalfsm.session.work import Queued
 
 
@@ -23,16 +25,23 @@ class Dispatches:
         self._assigned: dict[str, tuple[str, Assignment]] = {}
 
     def intend(
-        self, thread_id: str, assignment: Assignment, work: Queued, turn: int
+        self, thread_id: str, assignment: Assignment, work: Queued, session: Session
     ) -> RunDispatched:
-        """Return the event that opens a run of ``work`` by the worker of ``assignment``.
+        """Return the event that opens a run of ``session`` by the worker of ``assignment``.
 
-        ``turn`` is the number of the turn that it is an attempt at.
+        ``work`` is what waits in ``session``. It says why the worker is on a route, if it is.
         """
         run_id, token = self._ids.new_id(), self._ids.token()
         self._assigned[thread_id] = (run_id, assignment._replace(token=token))
         digest = token_digest(token)
-        return dispatched(assignment.worker, work, run_id=run_id, token=digest, turn=turn)
+        return dispatched(
+            assignment.worker,
+            work,
+            run_id=run_id,
+            token=digest,
+            turn=session.next_turn,
+            route=route(session) if assignment.argv else None,
+        )
 
     def take(self, thread_id: str, run_id: str) -> Assignment | None:
         """Return who runs a run that was dispatched here and has not been started, once."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.errors import GoalError, StoreError
-from goalfsm.session.work import can_begin, queued
+from goalfsm.session.state import program_of
+from goalfsm.session.work import can_begin, queued, route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -175,10 +176,10 @@ class Scheduler:
             or self._threads.waiting(thread_id)
             or self.slots.waiting
             or self._holds.stops(thread_id)
-            or not self._workers.is_current(thread_id, assignment)
+            or not self._workers.is_current(thread_id, assignment, program_of(route(session)))
         ):
             return
-        yield self._dispatches.intend(thread_id, assignment, work, session.next_turn)
+        yield self._dispatches.intend(thread_id, assignment, work, session)
 
     def _may(self, thread_id: str, session: Session) -> bool:
         return (
@@ -208,22 +209,25 @@ class Scheduler:
             self._considered(thread_id)
 
     async def _try(self, thread_id: str) -> None:
-        work = queued(self._threads.session(thread_id))
+        known = self._threads.session(thread_id)
+        work = queued(known)
         if work is None:
             return
-        assignment = await self._assignment(thread_id)
+        argv = program_of(route(known))
+        assignment = await self._assignment(thread_id, argv)
         if assignment is None:
             return
 
         def batch(session: Session) -> Generator[Said, Ready, None]:
-            if queued(session) == work and can_begin(session) and not self._holds.stops(thread_id):
-                yield self._dispatches.intend(thread_id, assignment, work, session.next_turn)
+            same = queued(session) == work and program_of(route(session)) == argv
+            if same and can_begin(session) and not self._holds.stops(thread_id):
+                yield self._dispatches.intend(thread_id, assignment, work, session)
 
         await self._threads.run(thread_id, batch)
 
-    async def _assignment(self, thread_id: str) -> Assignment | None:
+    async def _assignment(self, thread_id: str, argv: tuple[str, ...]) -> Assignment | None:
         try:
-            assignment = await self._workers.assignment(thread_id)
+            assignment = await self._workers.assignment(thread_id, argv)
         except StoreError:
             raise
         except GoalError as error:

@@ -40,11 +40,13 @@ from goalfsm.session.rules import (
     word,
 )
 from goalfsm.session.rules.change import end_run, extend
-from goalfsm.session.state import Change, Context, Reply, Run, Session
-from goalfsm.session.work import queued
+from goalfsm.session.state import Change, Context, Decision, Reply, Run, Session
+from goalfsm.session.work import queued, route
 from recovery.stale_work import ContextAbort, TurnEnd
 
 HANDLED = Reply(ok=True, code="handled", message="stale work is swallowed")
+ROUTE = "route"
+"""What a decision names as its guard by which another program does the turn."""
 
 
 def input_received(session: Session, event: InputReceived, ctx: Context) -> Change:
@@ -227,6 +229,8 @@ def run_dispatched(session: Session, event: RunDispatched, ctx: Context) -> Chan
     waits = queued(session)
     if waits is None or waits.wind_down is not event.wind_down:
         return Change(session, (), _NOTHING_QUEUED)
+    if event.route is not None and event.route != route(session):
+        return Change(session, (), _OTHER_ROUTE)
     work = None if waits.wind_down else GoalWork(kind="continuation", goal_id=waits.goal_id)
     change = agent_starting(session, AgentStarting(work=work), ctx)
     session = word.carried(runs.dispatched(change.session, event, ctx), event.run_id)
@@ -236,7 +240,14 @@ def run_dispatched(session: Session, event: RunDispatched, ctx: Context) -> Chan
     change = extend(change, message_started(change.session, MessageStarted(message=message), ctx))
     change = extend(change, context_requested(change.session, ctx))
     # Commit before StartRun: a crash from here on must reconcile, not repeat.
-    return extend(change, runs.started(change.session))
+    change = extend(change, runs.started(change.session))
+    if event.route is None or event.wind_down:
+        # That the goal has stopped stays the last decision while its work is wound down.
+        return change
+    decision = Decision(
+        decision="continue", guard=ROUTE, reason=f"routed to {event.route.text}", at_ms=ctx.now_ms
+    )
+    return change._replace(session=replace(change.session, decision=decision))
 
 
 def run_finished(session: Session, event: RunFinished, ctx: Context) -> Change:
@@ -331,6 +342,12 @@ _STOPS: dict[Outcome, StopReason] = {
     "timed_out": "error",
     "aborted": "aborted",
 }
+_OTHER_ROUTE = Reply(
+    ok=False,
+    code="route_changed",
+    message="the turn takes another route by now",
+    hint="look which program does it, and dispatch it by that one",
+)
 _NOTHING_QUEUED = Reply(
     ok=False,
     code="nothing_queued",

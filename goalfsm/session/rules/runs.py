@@ -36,6 +36,7 @@ from goalfsm.session.state import (
     Run,
     Session,
     WorkerSession,
+    program_of,
 )
 
 KEYS_KEPT = 128
@@ -78,6 +79,7 @@ def dispatched(session: Session, event: RunDispatched, ctx: Context) -> Session:
         can_compact=event.can_compact,
         notices=session.notices,
         ends_ms=overrun_ends(session, ctx) if event.wind_down else None,
+        route=event.route,
     )
     return replace(
         session,
@@ -124,7 +126,7 @@ def session_saved(session: Session, event: SessionSaved) -> Change:
         return Change(session, (), stale)
     if event.data is None:
         return Change(replace(session, worker=None))
-    saved = WorkerSession(goal_id=run.goal_id, data=event.data)
+    saved = WorkerSession(goal_id=run.goal_id, data=event.data, argv=program_of(run.route))
     return Change(replace(session, worker=saved))
 
 
@@ -150,7 +152,8 @@ def compaction_used(session: Session, event: CompactionEnded, ctx: Context) -> C
     if goal is None or goal.goal_id != event.goal_id:
         return Change(book(session, usage, unless="goal_changed"))
     if event.data is not None:
-        saved = WorkerSession(goal_id=goal.goal_id, data=event.data)
+        by = () if session.worker is None else session.worker.argv
+        saved = WorkerSession(goal_id=goal.goal_id, data=event.data, argv=by)
         session = replace(session, worker=saved)
     if usage == Usage():
         return Change(session)
