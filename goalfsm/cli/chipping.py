@@ -42,7 +42,7 @@ def chip_command(place: Place, form: str) -> None:
 
 def _status(place: Place, now_ms: int) -> Status | None:
     """Return how the thread stands; None where there is no database, or no such thread in it."""
-    from goalfsm.daemon.remote.reading import driver_of  # noqa: PLC0415  only for what exists
+    from goalfsm.daemon.remote.reading import asked_driver  # noqa: PLC0415  only for what exists
     from goalfsm.views.status import project  # noqa: PLC0415  the same
 
     try:
@@ -53,7 +53,7 @@ def _status(place: Place, now_ms: int) -> Status | None:
         stored = store.sessions.load(place.thread_id)
         if stored is None:
             return None
-        session, driver = asking.session_of(stored), driver_of(store, place.thread_id)
+        session, driver = asking.session_of(stored), asked_driver(store, place.thread_id)
     finally:
         store.close()
     return project(session, now_ms, thread_id=place.thread_id, driver=driver)

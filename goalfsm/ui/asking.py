@@ -60,7 +60,7 @@ def _now(value: int | str | None, example: str, unit: str = "") -> str:
     return f"now {now}; {example}, none, or empty to leave it"
 
 
-def event(  # noqa: C901, PLR0911  one case each
+def event(  # noqa: C901, PLR0911, PLR0912  one case each
     name: Name, status: Status, given: Mapping[str, str]
 ) -> Event:
     """Return the event that asks for ``name``; raise GoalError for what was filled in wrongly.
@@ -98,6 +98,8 @@ def event(  # noqa: C901, PLR0911  one case each
             return _edit(status, given, expected)
         case "budget":
             return _budget(given, expected)
+        case "next":
+            return events.NextGoalRequested(**expected)
         case "new":
             raise GoalError("a goal is given by goalfsm set", code="not_an_event")
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from goalfsm.daemon.remote.link import NoEngine
-from goalfsm.daemon.remote.reading import decisions_of, driver_of
+from goalfsm.daemon.remote.reading import asked_driver, asked_drivers, decisions_of
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.session import codec
 from goalfsm.store.opening import open_to_read
@@ -33,7 +32,6 @@ Link = Literal["nobody", "answers", "silent"]
 """Whether an engine serves the database; ``silent``: it is there and says nothing."""
 
 _EVENTS = 20_000
-_SILENT_S = 2.0
 
 
 class Look(NamedTuple):
@@ -97,13 +95,13 @@ class Database:
         if store is None:
             return ()
         try:
-            now = self.now_ms()
+            now, driver_of = self.now_ms(), asked_drivers(store)
             return tuple(
                 project(
                     codec.decode(stored.state),
                     now,
                     thread_id=row.thread_id,
-                    driver=driver_of(store, row.thread_id),
+                    driver=driver_of(row.thread_id),
                 )
                 for row in store.sessions.threads()
                 if (stored := store.sessions.load(row.thread_id)) is not None
@@ -121,23 +119,16 @@ class Database:
         if store is None:
             return Look(None)
         try:
-            stored, driver = store.sessions.load(thread_id), driver_of(store, thread_id)
+            stored, driver = store.sessions.load(thread_id), asked_driver(store, thread_id)
         finally:
             store.close()
         if stored is None:
             return Look(None)
         session = codec.decode(stored.state)
         status = project(session, self.now_ms(), thread_id=thread_id, driver=driver)
-        return Look(status, self._link(thread_id) if driver.alive else "nobody")
-
-    def _link(self, thread_id: str) -> Link:
-        try:
-            self._remote.status(thread_id, timeout_s=_SILENT_S)
-        except NoEngine:
-            return "silent"
-        except GoalError:
-            return "answers"
-        return "answers"
+        if not driver.alive:
+            return Look(status)
+        return Look(status, "answers" if driver.answers else "silent")
 
     def why(self, thread_id: str) -> tuple[str, ...]:
         """Return why the thread last went on, waited or stopped, in lines."""
@@ -149,7 +140,7 @@ class Database:
             rows = store.journal.read(thread_id, limit=1, newest=True)
             bound = seen if any(row.revision > seen for row in rows) else None
             session = codec.decode(stored.state)
-            driver = driver_of(store, thread_id)
+            driver = asked_driver(store, thread_id)
             return explain(session, decisions, of_newest=bound, driver=driver).words
 
     def report(self, thread_id: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from goalfsm.goal.compiler import ABSENT
 from goalfsm.goal.machine import TRANSITIONS
+from goalfsm.goal.model import COMPLETE
 
 if TYPE_CHECKING:
     from goalfsm.views.status import Status
@@ -25,6 +26,7 @@ Name = Literal[
     "reject",
     "interrupt",
     "wake",
+    "next",
     "clear",
 ]
 
@@ -48,6 +50,7 @@ _ACTIONS: Final = (
     Action("pause", "p", "pause", "goalfsm pause THREAD"),
     Action("budget", "b", "change budgets", "goalfsm budget THREAD --tokens N"),
     Action("edit", "e", "edit the objective", "goalfsm edit THREAD OBJECTIVE"),
+    Action("next", "", "next queued goal", "goalfsm queue next THREAD"),
     Action("new", "n", "new goal", "goalfsm set THREAD OBJECTIVE"),
     Action("clear", "c", "clear", "goalfsm clear THREAD"),
 )
@@ -62,6 +65,7 @@ _TRIGGERS: Final[dict[Name, str]] = {
     "reject": "edit",
     "interrupt": "edit",
     "wake": "edit",
+    "next": "replace",
     "clear": "clear",
 }
 """The trigger that has to be possible; a message needs what an edit needs, an unfinished goal."""
@@ -79,7 +83,7 @@ def actions(status: Status) -> tuple[Action, ...]:
 
 
 def _trigger(name: Name, source: str) -> str:
-    return "create" if name == "new" and source == ABSENT else _TRIGGERS[name]
+    return "create" if name in {"new", "next"} and source == ABSENT else _TRIGGERS[name]
 
 
 def _is_open(name: Name, status: Status) -> bool:
@@ -89,4 +93,7 @@ def _is_open(name: Name, status: Status) -> bool:
         return status.run is not None and status.run.ending is None
     if name == "wake":
         return bool(status.waits)
+    if name == "next":
+        # One that is unfinished is ended first, by a word of its own.
+        return bool(status.queue) and (status.goal is None or status.goal.status == COMPLETE)
     return True

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from goalfsm.cli import exits
+from goalfsm.daemon.remote.face import RemoteEngine
+from goalfsm.ui.source import Database
 from tests.cli.processes import Terminal, daemon, goalfsm, terminal
 from tests.cli.workers import COMPLETE, turns, worker
 
@@ -317,11 +319,21 @@ def test_an_engine_that_is_stopped_is_not_said_to_work_on_the_goal() -> None:
         try:
             shown = goalfsm("status", *place)
             why = goalfsm("explain", *place)
+            chip = goalfsm("chip", *place)
+            listed = goalfsm("list", "--db", "goals.db")
+            source = Database(db := Path("goals.db").resolve(), RemoteEngine(db))
+            seen, (row,) = source.look("a"), source.threads()
         finally:
             a.process.send_signal(signal.SIGCONT)
         gone = f"process {a.process.pid} does not answer"
         assert f"nobody works on this: {gone}" in shown.out, shown
         assert gone in why.out
+        assert chip.out.startswith("! nobody works on this"), chip
+        assert f"nobody works on this: {gone}" in listed.out, listed
+        assert seen.link == "silent"
+        assert seen.status is not None
+        assert seen.status.detail == row.detail
+        assert gone in row.detail
         assert "turn 1, since" not in shown.out
         Path("go").touch()
         assert a.end().status == exits.OK

@@ -132,6 +132,7 @@ def test_public_events_have_no_token() -> None:
         "wind_down": False,
         "can_steer": False,
         "can_compact": False,
+        "route": None,
     }
     called = e.ToolCalled(name="get_goal", run_token="secret")
     assert "run_token" not in public(called)

@@ -25,6 +25,7 @@ from goalfsm.goal.model import (
 from goalfsm.session import Context, Policy
 from goalfsm.session import events as e
 from goalfsm.session.entries import ClearEntry, SetEntry, UserStartEntry
+from goalfsm.session.routes import Routed
 from goalfsm.session.state import Rules
 from tests.session.thread import START_MS
 
@@ -233,6 +234,7 @@ FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "usage": usages,
     "verifiers": verifiers,
     "wind_down": st.booleans(),
+    "route": st.none() | st.just(Routed(of="tokens", below=25, left=9, argv=("cheap.sh",))),
     "work": st.none() | work,
 }
 """What a field of an event may hold, by its name."""

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, OptionList
 
 from goalfsm.goal.model import Criterion, Limits
 from goalfsm.session import events as e
-from goalfsm.session.state import Reply
+from goalfsm.session.state import QueuedGoal, Reply
 from goalfsm.ui.forms import Choice, Form, Page
 from goalfsm.ui.screens import GoalScreen, GoalsScreen
 from tests.ui.pressing import drawn, until, window
@@ -235,6 +236,25 @@ def test_the_menu_offers_what_is_possible_and_does_it() -> None:
 
     play(source, steps)
     assert source.sent == [(THREAD, e.WakeRequested(expected_goal_id="g-1"))]
+
+
+def test_the_menu_takes_the_next_queued_goal_up() -> None:
+    complete = STATES["complete"]
+    assert complete.session is not None
+    queued = QueuedGoal(queue_id="q1", objective="the printer", at_ms=0)
+    session = replace(complete.session, queue=(queued,))
+    source = Still({THREAD: complete._replace(session=session)})
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        await window(pilot, "enter")
+        first = pilot.app.screen.query_one(OptionList).options[0]
+        assert first.id == "next"
+        assert "goalfsm queue next billing" in str(first.prompt)
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(source.sent))
+
+    play(source, steps)
+    assert source.sent == [(THREAD, e.NextGoalRequested(expected_goal_id="g-1"))]
 
 
 def test_n_gives_a_goal_from_a_template() -> None:

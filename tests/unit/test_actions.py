@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from goalfsm.goal.model import STATUSES
 from goalfsm.session import Session
-from goalfsm.session.state import Wait
+from goalfsm.session.state import QueuedGoal, Wait
 from goalfsm.views.actions import actions
 from goalfsm.views.status import project
 from tests.unit.sessions import CLAIM, NOW_MS, RUN, active, with_goal
@@ -46,6 +46,15 @@ def test_a_turn_is_interrupted_once() -> None:
 
 def test_what_waits_can_be_woken() -> None:
     assert "wake" in names(active(waits=(Wait(kind="event"),)))
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_the_next_queued_goal_is_offered_once_none_is_unfinished(status: str) -> None:
+    queued = (QueuedGoal(queue_id="q1", objective="the printer", at_ms=NOW_MS),)
+    after = replace(with_goal(status=status), queue=queued)
+    assert ("next" in names(after)) is (status == "complete")
+    assert names(Session(queue=queued))[:2] == ["next", "new"]
+    assert "next" not in names(with_goal(status=status))
 
 
 @pytest.mark.parametrize("status", STATUSES)

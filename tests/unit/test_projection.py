@@ -128,6 +128,7 @@ def test_projection_has_what_every_surface_needs() -> None:
             "wind_down": False,
             "can_steer": False,
             "ending": None,
+            "route": None,
         },
         "claim": {
             "claim_id": "c",

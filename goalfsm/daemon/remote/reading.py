@@ -12,12 +12,12 @@ import msgspec
 from goalfsm.daemon.remote import trouble
 from goalfsm.session import codec
 from goalfsm.session.events import UsageReported
-from goalfsm.store.rows import Driving, Owner
+from goalfsm.store.rows import Driving, Identity, Owner
 from goalfsm.views.parts import Driver
 from goalfsm.views.status import suspended_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from goalfsm.session.events import Event
     from goalfsm.session.state import Decision
@@ -91,6 +91,27 @@ def asked_driver(store: Reading, thread_id: str) -> Driver:
     except NoEngine:
         return msgspec.structs.replace(driver, answers=False)
     return msgspec.structs.replace(driver, held=held)
+
+
+def asked_drivers(store: Reading) -> Callable[[str], Driver]:
+    """Return what tells who works on a thread; a file's owner is asked once, for all of them.
+
+    What it keeps turns of single threads from starting for is not asked.
+    """
+    asked: dict[Identity, Driver] = {}
+
+    def of(thread_id: str) -> Driver:
+        owner = store.drivers.of(thread_id)
+        if not isinstance(owner, Owner):
+            return driver_of(store, thread_id)
+        found = asked.get(owner.identity)
+        if found is None:
+            answers = asked_driver(store, thread_id).answers
+            found = msgspec.structs.replace(_of_owner(owner), answers=answers)
+            asked[owner.identity] = found
+        return found
+
+    return of
 
 
 def _started_ms(owner: Owner, booted_ms: int) -> int | None:
