@@ -38,6 +38,17 @@ class Terminal:
         args = ("--", *self.args) if self.args else ()
         return self.start("run", *words, "--agent", self.agent, *args)
 
+    def daemon(self) -> subprocess.Popen[str]:
+        """Start ``goalfsm daemon``."""
+        return self.start("daemon")
+
+    def set(self, *words: str) -> None:
+        """Store a goal for the agent, which a daemon or a run then works on."""
+        args = ("--", *self.args) if self.args else ()
+        process = self.start("set", *words, "--agent", self.agent, *args)
+        said = self.end(process)
+        assert process.returncode == 0, said
+
     def end(self, process: subprocess.Popen[str]) -> str:
         """Return what it wrote, when it has ended."""
         said, _ = process.communicate(timeout=_LIMIT_S)

@@ -11,6 +11,7 @@ from tests.agents.driving import Agent, Turn
 from tests.providers.script import (
     CUT,
     OVERFLOW,
+    OVERLOADED,
     UNAUTHORIZED,
     UNAVAILABLE,
     quota_used_up,
@@ -38,6 +39,7 @@ def kind_of(turn: Turn) -> str:
         pytest.param(OVERFLOW, "overflow", id="overflow"),
         pytest.param(UNAUTHORIZED, "auth", id="401"),
         pytest.param(UNAVAILABLE, "transient", id="503"),
+        pytest.param(OVERLOADED, "transient", id="529"),
         pytest.param(CUT, "transient", id="cut"),
         pytest.param(rate_limited(1), "rate_limited", id="429"),
         pytest.param(quota_used_up(int(time.time()) + 3600), "quota", id="quota"),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -19,6 +19,7 @@ from tests.agents.tools import ARGS, shell
 from tests.providers.script import (
     OVERFLOW,
     UNAUTHORIZED,
+    UNAVAILABLE,
     Usage,
     calls,
     quota_used_up,
@@ -96,6 +97,20 @@ def test_a_rejected_key_pauses_with_attention(terminal: Terminal, provider: Prov
     assert terminal.status()["goal"]["status"] == "paused"
 
 
+def test_what_the_agent_did_not_overcome_is_tried_again_later(
+    terminal: Terminal, provider: Provider
+) -> None:
+    provider.rewrite([UNAVAILABLE])
+    with ended(terminal, terminal.goal("Plant a tree")) as process:
+        provider.wait_for(1)
+        until(lambda: terminal.status()["activity_kind"] == "recovering")
+        assert terminal.status()["goal"]["status"] == "active"
+        provider.rewrite([DONE, says("Done.")])
+        said = terminal.end(process)
+    assert process.returncode == exits.OK, said
+    assert terminal.used() == provider.charged
+
+
 def test_an_overflow_is_compacted_and_the_goal_goes_on(
     terminal: Terminal, provider: Provider
 ) -> None:
@@ -123,26 +138,51 @@ def test_a_message_from_another_terminal_reaches_the_running_turn(
     assert provider.requests[-1].text.count("Use the green door.") == 1
 
 
-def test_a_killed_engine_leaves_no_process_and_the_next_goes_on_in_the_session(
+def test_a_daemon_that_is_killed_leaves_no_process_and_the_next_goes_on_in_the_session(
     terminal: Terminal, provider: Provider, place: Path
 ) -> None:
-    with marked() as command:
-        provider.rewrite(
-            [says("I know the apple."), shell(terminal.agent, f"touch begun; {command}")]
-        )
-        process = terminal.goal("Plant a tree")
+    """The next daemon wakes the goal for a message, which its turn reads once."""
+    with marked() as command, ended(terminal, terminal.daemon()) as daemon:
+        slow = shell(terminal.agent, f"touch begun; {command}")
+        provider.rewrite([says("I know the apple."), slow])
+        terminal.set("Plant a tree")
         wait_for(place / "begun")
-        os.kill(process.pid, signal.SIGKILL)
-        terminal.end(process)
+        daemon.kill()
+        terminal.end(daemon)
         deadline = time.monotonic() + 10
         while running(command) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert not running(command)
-    provider.rewrite([DONE, says("Done.")])
-    process = terminal.start("run")
-    said = terminal.end(process)
-    assert process.returncode == exits.OK, said
+    asks = calls("wait", **{"for": "person", "note": "which door"})
+    provider.rewrite([asks, says("I wait for an answer."), DONE, says("Done.")])
+    with ended(terminal, terminal.daemon()) as daemon:
+        until(lambda: terminal.status()["activity_kind"] == "waiting")
+        terminal.end(terminal.start("steer", "Use the green door."))
+        until(lambda: terminal.status()["goal"]["status"] == "complete")
+        daemon.send_signal(signal.SIGTERM)
+        said = terminal.end(daemon)
+        assert daemon.returncode == exits.OK, said
     assert "I know the apple." in provider.requests[-1].text
+    assert provider.requests[-1].text.count("Use the green door.") == 1
+
+
+@contextlib.contextmanager
+def ended(terminal: Terminal, process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Yield a process, and kill it if it still runs at the end."""
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            terminal.end(process)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Return when it holds."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def wait_for(path: Path) -> None:
