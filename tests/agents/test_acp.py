@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from goalfsm.workers.agents.acp import Acp
 from goalfsm.workers.agents.dialect import Task
 from tests.agents import homes
 from tests.agents.terminal import DONE, Terminal
-from tests.providers.script import Usage, says
+from tests.providers.script import UNAUTHORIZED, Usage, calls, says
 from tests.providers.server import Provider
 
 WORK = w.Work(
@@ -189,16 +190,41 @@ def test_a_turn_is_cancelled() -> None:
     assert not agent.dialect.steer("1", "Too late.")
 
 
-def test_opencode_reaches_its_goal_in_one_session(place: Path, provider: Provider) -> None:
+@pytest.fixture
+def opencode(place: Path) -> Terminal:
     if not homes.OPENCODE.exists():
         pytest.skip("OpenCode is not installed: sh .ci/tools")
-    provider.rewrite([says("I know the apple tree."), DONE, says("It stands.", Usage(300, 30, 3))])
-    terminal = Terminal("acp", place, str(homes.OPENCODE), "acp")
-    process = terminal.goal("Plant a tree")
-    said = terminal.end(process)
+    return Terminal("acp", place, str(homes.OPENCODE), "acp")
+
+
+def test_opencode_reaches_its_goal_in_one_session(opencode: Terminal, provider: Provider) -> None:
+    """It asks nobody for long: what its person would have to allow is refused, and named."""
+    path = Path(os.environ["OPENCODE_CONFIG"])
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"permission": {"bash": "ask"}}))
+    asks = calls("bash", command="touch door", description="Makes a door")
+    plants = calls("write", filePath=str(opencode.place / "tree"), content="an apple tree")
+    claims = says("I claim it.", Usage(300, 30, 3))
+    provider.rewrite(
+        [asks, says("I know the apple."), DONE, claims, plants, DONE, says("It stands.")]
+    )
+    process = opencode.goal("Plant a tree", "--verify", "test -e tree")
+    said = opencode.end(process)
     assert process.returncode == exits.OK, said
-    assert "I know the apple tree." in provider.requests[-1].text
     assert {"goalfsm_update_goal", "goalfsm_wait"} <= set(provider.requests[0].tools)
-    # It tells what the last call of each turn used.
-    assert terminal.used() == Usage(400, 40, 23)
+    assert "permission refused" in said
+    assert not (opencode.place / "door").exists()
+    assert "test -e tree" in provider.requests[4].text
+    assert "I know the apple." in provider.requests[-1].text
+    # It tells what the last call of each turn used; what is refused ends a turn.
+    assert opencode.used() == Usage(600, 60, 63)
     assert "says what the last model call of a turn used" in said
+
+
+def test_a_key_that_opencode_is_refused_with_pauses_the_goal(
+    opencode: Terminal, provider: Provider
+) -> None:
+    provider.rewrite([UNAUTHORIZED])
+    process = opencode.goal("Plant a tree")
+    said = opencode.end(process)
+    assert process.returncode == exits.ATTENTION, said
+    assert opencode.status()["goal"]["status"] == "paused"
