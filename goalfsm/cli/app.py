@@ -80,6 +80,7 @@ SECTIONS: Final = (
             Entry("notifying", "notify", "Be told when a goal ends or needs somebody."),
             Entry("templating", "templates", "Goals written down to be used again."),
             Entry("agents", "agents", "Coding agents: installed, versions, what each can do."),
+            Entry("hooking", "hook", "Continue a goal in your own session of Claude Code."),
         ),
     ),
     Section(

@@ -10,6 +10,7 @@ from typing import Any
 
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.client import TIMEOUT_S, call_own, tool_of_engine
+from goalfsm.daemon.remote.hosted_turn import noted
 from goalfsm.daemon.remote.socket_path import node_socket, own_socket
 
 
@@ -18,7 +19,8 @@ def call_tool(
 ) -> wire.ToolTold:
     """Have a tool's call decided for the run that ``token`` authorises.
 
-    In namespaces of its own a run asks at its own socket, whatever thread and token are given; a
+    Without a token it is that of the turn which an interactive agent does, where one does. In
+    namespaces of its own a run asks at its own socket, whatever thread and token are given; a
     turn on a node asks at that node's.
     Raises GoalError when the call makes no sense, when there is no such thread and the call does
     not make it, when it needs a run and there is none, and when nothing can be written.
@@ -27,6 +29,9 @@ def call_tool(
     place = own_socket()
     if place is not None:
         return call_own(place, wire.CallTool(name=name, arguments=given))
+    place = node_socket()
+    if token is None and place is None and (turn := noted(db, thread_id)) is not None:
+        token = turn.token
     call = wire.CallTool(
         name=name,
         arguments=given,
@@ -34,7 +39,6 @@ def call_tool(
         run_token=token or "",
         event_id=uuid.uuid4().hex,
     )
-    place = node_socket()
     if place is not None:
         return call_own(place, call)
     deadline = time.monotonic() + TIMEOUT_S
