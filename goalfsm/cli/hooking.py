@@ -112,12 +112,16 @@ def _verify(store: Store, db: Path, thread_id: str) -> None:
     import asyncio  # noqa: PLC0415  only for a claim
 
     from goalfsm.cli.hosting import engine_on  # noqa: PLC0415  the same
+    from goalfsm.daemon import logs  # noqa: PLC0415  the same
     from goalfsm.daemon.remote.hosted import session_of  # noqa: PLC0415  the same
     from goalfsm.session.work import awaits_person  # noqa: PLC0415  the same
 
     session = session_of(store, thread_id)
     if (session.claim is None or awaits_person(session)) and session.check is None:
         return
+
+    # What it would say of a thread without a program is not true of this one.
+    logs.configure(json=False, level="critical")
 
     async def verify() -> None:
         engine, _ = engine_on(store, db)

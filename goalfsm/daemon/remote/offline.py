@@ -16,9 +16,11 @@ from goalfsm.daemon.flow.ports import Undecided
 from goalfsm.daemon.flow.stops import move_into
 from goalfsm.daemon.host.clock import SystemClock, SystemEntropy
 from goalfsm.daemon.host.zones import zone
+from goalfsm.daemon.remote.hosted_turn import noted
 from goalfsm.errors import GoalError, OutcomeUnknown, StoreUnavailable
 from goalfsm.session import codec
-from goalfsm.session.events import EngineLost, EngineStarted
+from goalfsm.session.effects import StartRun
+from goalfsm.session.events import EngineLost, EngineStarted, RunDispatched
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply
 from goalfsm.session.thread import GoalThread
@@ -26,7 +28,9 @@ from goalfsm.store.owner import last_seen_ms, own_identity
 from goalfsm.store.port import Committed, Conflict, Duplicate, Held, Invalid
 
 if TYPE_CHECKING:
+    from goalfsm.session.effects import Effect
     from goalfsm.session.events import Event
+    from goalfsm.session.state import Session
     from goalfsm.store.port import Commit, InboxRow, Outcome, Owner, Store
 
 _ATTEMPTS: Final = 3
@@ -95,8 +99,20 @@ def _say_lost(
             session = None if stored is None else codec.decode(stored.state)
         except codec.CodecError:
             continue  # another version may be able to read it
-        if session is not None and session.clock.last_ms is not None:
-            _decide(store, thread_id, EngineLost(seen_ms=seen_ms or 0), new_event_id(), policy)
+        if (
+            session is None
+            or session.clock.last_ms is None
+            or _is_hosted(store, thread_id, session)
+        ):
+            continue
+        _decide(store, thread_id, EngineLost(seen_ms=seen_ms or 0), new_event_id(), policy)
+
+
+def _is_hosted(store: Store, thread_id: str, session: Session) -> bool:
+    """Tell whether the open turn is done by a program that lives, and that is no engine."""
+    path, run = getattr(store, "path", None), session.run
+    turn = noted(path, thread_id) if isinstance(path, Path) and run is not None else None
+    return turn is not None and run is not None and turn.run_id == run.run_id and turn.lives
 
 
 def _decide_row(store: Store, row: InboxRow, policy: Policy | None) -> None:
@@ -126,6 +142,9 @@ def _decide(
             revision = stored.revision
         at_ms = SystemClock().wall_ms()
         ready = thread.step(event, id=event_id, at_ms=at_ms)
+        if isinstance(event, RunDispatched):
+            # Whoever says so where no engine is does the turn: an engine has nothing to start.
+            ready = ready._replace(effects=_without_start(ready.effects))
         reply = ready.reply or ACCEPTED
         if revision == 0 and not reply.ok and store.inbox.answer(event_id) is None:
             return reply
@@ -140,6 +159,10 @@ def _decide(
             case Conflict():
                 continue
     raise StoreUnavailable(f"thread {thread_id} changes while it is being changed")
+
+
+def _without_start(effects: tuple[Effect, ...]) -> tuple[Effect, ...]:
+    return tuple(effect for effect in effects if not isinstance(effect, StartRun))
 
 
 def _commit(store: Store, commit: Commit) -> Outcome:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from goalfsm.daemon.remote import trouble
+from goalfsm.daemon.remote.hosted_turn import noted
 from goalfsm.session import codec
 from goalfsm.session.events import UsageReported
 from goalfsm.store.rows import Driving, Identity, Owner
@@ -31,11 +32,20 @@ _DECISION_BYTES: Final = 32 * 1024 * 1024
 
 
 def driver_of(store: Reading, thread_id: str) -> Driver:
-    """Return who works on the thread: a file's owner, or the nodes of a server."""
+    """Return who works on the thread: a file's owner, a turn's host, or the nodes of a server."""
     who = store.drivers.of(thread_id)
     if who is None:
-        return Driver()
+        return _of_host(store, thread_id)
     return _of_nodes(who) if isinstance(who, Driving) else _of_owner(who)
+
+
+def _of_host(store: Reading, thread_id: str) -> Driver:
+    """Return the program that does the thread's open turn, where no engine does."""
+    path = getattr(store, "path", None)
+    turn = None if path is None else noted(path, thread_id)
+    if turn is None or not turn.lives:
+        return Driver()
+    return Driver(pid=turn.pid, alive=True, seen_ms=time.time_ns() // 1_000_000)
 
 
 def _of_nodes(who: Driving) -> Driver:
