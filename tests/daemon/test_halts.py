@@ -36,6 +36,26 @@ def test_a_command_that_is_sent_again_lifts_no_halt_that_came_after_it() -> None
     play(scene)
 
 
+def test_a_resume_lifts_a_halt_of_a_goal_that_is_active() -> None:
+    """A pause came before its goal, and what gave the goal was no person: it is as it is told."""
+
+    async def scene(stage: Stage) -> None:
+        async with stage.engine(worker(steps([COMPLETE]))) as engine:
+            assert not (await engine.halt(THREAD)).ok
+            stage.leave_row("asked", OBJECTIVE)
+            await asyncio.sleep(30)
+            assert inside(engine).holds.has(HALTED, THREAD)
+            assert not stage.events(e.RunDispatched)
+            await engine.submit(THREAD, e.ResumeRequested(origin="model"))
+            assert inside(engine).holds.has(HALTED, THREAD)
+            await engine.submit(THREAD, e.ResumeRequested())
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "complete"
+
+    play(scene)
+
+
 def test_an_inbox_row_whose_fault_could_not_be_recorded_is_consumed_in_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

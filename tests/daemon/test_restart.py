@@ -13,6 +13,7 @@ from goalfsm.session import events as e
 from goalfsm.session.effects import SendWork
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
+from tests.daemon.faults import faulty, is_a
 from tests.daemon.stage import (
     BLOCKED,
     COMPLETE,
@@ -205,6 +206,34 @@ def test_nothing_runs_before_what_could_not_be_ended_is_gone() -> None:
     play(scene)
 
 
+def test_a_thread_that_met_a_fault_is_idle_when_what_was_left_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its run was closed while processes of it lived, and nobody else says that they are gone."""
+
+    async def scene(stage: Stage) -> None:
+        first = await stage.engine(worker(steps([500, "a"]))).__aenter__()
+        await first.submit(THREAD, OBJECTIVE)
+        await asyncio.sleep(1)
+        await stage.crash(first)
+        second = stage.engine(worker(steps(["b", COMPLETE])))
+        second._platform.left = (99,)  # type: ignore[attr-defined]
+        faults = iter([True])
+        once = lambda _session, event: isinstance(event, e.RunInterrupted) and next(faults, False)  # noqa: E731
+        with faulty(monkeypatch, once) as met:
+            async with second:
+                await asyncio.sleep(100)
+                assert met
+                session = second.session(THREAD)
+                assert session.run is None
+                assert not session.host.idle
+                stage.process(99).set_result(None)
+                await asyncio.sleep(1)
+                assert second.session(THREAD).host.idle
+
+    play(scene)
+
+
 def test_a_run_that_its_worker_remembers_is_taken_as_finished() -> None:
     async def scene(stage: Stage) -> None:
         first = await stage.engine(worker(steps([usage(3, "k"), 500, "a"]))).__aenter__()
@@ -223,6 +252,34 @@ def test_a_run_that_its_worker_remembers_is_taken_as_finished() -> None:
             assert session.goal.tokens_used == 7
         assert stage.events(e.RunInterrupted) == []
         assert [end.outcome for end in stage.events(e.RunFinished)] == ["finished"] * 2
+
+    play(scene)
+
+
+def test_a_run_that_goes_on_somewhere_is_asked_for_before_a_fault_can_meet_anything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A person who resumes after the fault would have two runs otherwise."""
+
+    async def scene(stage: Stage) -> None:
+        first = await stage.engine(worker(steps([usage(3, "k"), 500, "a"]))).__aenter__()
+        await first.submit(THREAD, OBJECTIVE)
+        await asyncio.sleep(1)
+        await stage.crash(first)
+        asked: list[str] = []
+
+        async def probe(run_id: str) -> w.Probe:
+            asked.append(run_id)
+            return w.Probe(state="unknown")
+
+        remembering = CallableWorker(steps(["b", COMPLETE]), probe=probe)
+        with faulty(monkeypatch, is_a(e.EngineLost)) as met:
+            async with stage.engine(remembering) as second:
+                await asyncio.sleep(10)
+                assert met
+                assert second.session(THREAD).run is None
+        (dispatched,) = stage.events(e.RunDispatched)
+        assert asked == [dispatched.run_id]
 
     play(scene)
 

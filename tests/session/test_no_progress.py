@@ -294,3 +294,16 @@ def test_without_the_rule_a_circle_is_never_one() -> None:
 )
 def test_a_step_is_read_from_an_answer(text: str, step: tuple[int, int] | None) -> None:
     assert answer_step(text) == step
+
+
+def test_an_interruption_is_no_turn_that_got_nowhere() -> None:
+    """Also where a person has lowered the limit meanwhile: the next end decides, not the crash."""
+    thread = started(Policy(no_progress=3))
+    thread.turn("the same")
+    thread.dispatch()
+    thread.do(e.PolicyChanged(changes={"no_progress": 1}))
+    thread.restart()
+    assert thread.goal.status == "active"
+    assert thread.session.continuation.queued is not None
+    thread.turn("the same")
+    assert (thread.goal.status, thread.goal.pause_reason) == ("paused", "no_progress")

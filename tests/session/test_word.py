@@ -579,6 +579,16 @@ def test_what_ends_unread_is_told() -> None:
     assert thread.reply.message == "the goal is complete; 2 messages were in no turn: and be brief"
 
 
+def test_what_only_a_refused_claim_has_shown_is_told() -> None:
+    """The turn ended without a second one, so nobody knows what came of the message."""
+    thread = running()
+    thread.do(say())
+    assert claim(thread) == "unread"
+    thread.end()
+    thread.do(e.CompletionRequested())
+    assert "a message was in no turn: do not drop the column" in thread.reply.message
+
+
 @pytest.mark.parametrize(
     ("ends", "said"),
     [

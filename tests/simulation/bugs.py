@@ -193,7 +193,7 @@ def start_twice() -> Patches:
 
 @_bug("open runs are not looked at when an engine takes over", 20)
 def forget_open_runs() -> Patches:
-    async def nothing(_self: Any, _thread_id: str, _run: Any) -> Any:
+    async def nothing(_self: Any, _thread_id: str, _run: Any, _probe: Any) -> Any:
         return lambda _session: iter(())
 
     yield patch.object(Takeover, "_ending_of", nothing)
@@ -201,7 +201,7 @@ def forget_open_runs() -> Patches:
 
 @_bug("an interrupted run is recorded as one that somebody aborted", 20)
 def crash_is_an_abort() -> Patches:
-    async def abort(_self: Any, _thread_id: str, run: Any) -> Any:
+    async def abort(_self: Any, _thread_id: str, run: Any, _probe: Any) -> Any:
         return lambda _session: iter([e.RunFinished(run_id=run.run_id, outcome="aborted")])
 
     yield patch.object(Takeover, "_ending_of", abort)

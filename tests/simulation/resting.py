@@ -110,6 +110,8 @@ def _answer(world: World) -> bool:
         if goal is None or goal.status != ACTIVE:
             continue
         event: e.Command = e.WakeRequested() if session.claim is None else e.ClaimAccepted()
+        if _is_halted(world, thread):
+            event = e.ResumeRequested()
         world.people.say(p.Say(at_ms=0, thread=thread, event=event))
         asked = True
     return asked

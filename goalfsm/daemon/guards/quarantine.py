@@ -167,6 +167,8 @@ def _is_taken_up(landed: Landed) -> bool:
     for decided in landed.decided:
         event, reply, after = decided.ready.event, decided.ready.reply, decided.ready.state
         accepted = reply is not None and reply.ok
+        # A goal that is active and held is refused a resume: the person has spoken all the same.
+        accepted = accepted or (isinstance(event, e.ResumeRequested) and _is_active(after))
         if accepted and isinstance(event, e.Expecting) and event.origin == "person":
             begins = _is_active(after) and not _is_active(before)
             if isinstance(event, _GOES_ON) or (begins and not isinstance(event, _STOPS)):

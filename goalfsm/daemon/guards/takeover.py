@@ -164,11 +164,15 @@ class Takeover:
     async def _take_over(
         self, thread_id: str, found: Session, seen_ms: int, *, after_crash: bool
     ) -> Reply:
+        run = found.run
+        # Before anything that may meet a fault: a run that goes on somewhere is to end in any case.
+        probe = None
+        if run is not None:
+            probe = await self._probe(thread_id, run.run_id, program_of(run.route))
         if found.clock.last_ms is not None:
             # Before anything else is said to the thread: time would have run until now.
             await self._threads.send(thread_id, e.EngineLost(seen_ms=seen_ms))
-        run = found.run
-        ending = None if run is None else await self._ending_of(thread_id, run)
+        ending = None if run is None else await self._ending_of(thread_id, run, probe)
 
         def batch(session: Session) -> Generator[Said, Ready, None]:
             if session.run is not None and ending is not None:
@@ -181,10 +185,11 @@ class Takeover:
         """Let the thread run again when the processes that were left are gone."""
         await self._watch.gone(left)
         self._holds.release(PROCESSES, thread_id)
+        # Where a fault met the end of the run, nobody has said yet that its processes are gone.
+        self._quarantine.run_over(thread_id)
 
-    async def _ending_of(self, thread_id: str, run: Run) -> EventBatch:
-        """Find out how an open run ended; where nobody can tell, it was interrupted."""
-        probe = await self._probe(thread_id, run.run_id, program_of(run.route))
+    async def _ending_of(self, thread_id: str, run: Run, probe: w.Probe | None) -> EventBatch:
+        """Return how an open run ended; where nobody can tell, it was interrupted."""
         if probe is not None and probe.state == "finished":
             _log.info("run had finished", thread_id=thread_id, run_id=run.run_id)
             # The journal refuses what was charged before; the session forgets keys after a while.

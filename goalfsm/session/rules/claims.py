@@ -228,7 +228,7 @@ def _accept(session: Session, claim: Claim, ctx: Context, *, by: str) -> Change:
         digest=claim.digest,
         run_id=claim.run_id,
         accepted_by="person" if by == "person" else "engine",
-        unread=word.left_unread(session),
+        unread=word.left_unread(session, claimed=True),
         at_ms=ctx.now_ms,
     )
     done = replace(

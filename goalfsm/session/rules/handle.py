@@ -87,7 +87,9 @@ def handle(session: Session, event: e.Event, ctx: Context) -> Step:
     if change.session.check is not None:
         change = extend(change, until.ask(change.session))
     if _decides(session, event, change):
-        change = extend(change, scheduling.schedule(change.session, ctx))
+        interrupted = isinstance(event, e.RunInterrupted)
+        scheduled = scheduling.schedule(change.session, ctx, interrupted=interrupted)
+        change = extend(change, scheduled)
     after = _counted(session, change.session)
     was, goal = session.goal, after.goal
     if goal and was and (goal.status == ACTIVE) != (was.status == ACTIVE):

@@ -19,7 +19,7 @@ from recovery import machine as recovery
 from recovery.stale_work import AbortingTurn
 
 
-def situation(session: Session) -> Situation:
+def situation(session: Session, *, interrupted: bool = False) -> Situation:
     """Gather what the decision looks at."""
     goal = session.goal
     if goal is None:
@@ -43,7 +43,7 @@ def situation(session: Session) -> Situation:
         continuations=session.next_turn - 1,
         max_continuations=session.policy.max_continuations if most is None else most,
         used_up=used_up(goal),
-        stuck=stuck(session),
+        stuck="" if interrupted else stuck(session),
         pending_messages=session.host.pending_messages,
         host_busy=not session.host.idle or session.run is not None,
     )
@@ -58,8 +58,13 @@ def _recovering(session: Session) -> str | None:
 
 
 def stuck(session: Session) -> str:
-    """Return why the last turns got nowhere, in words; empty while they do get somewhere."""
-    most = session.policy.no_progress
+    """Return why the last turns got nowhere, in words; empty while they do get somewhere.
+
+    Empty too where nobody saw the end of the last one: the next end decides.
+    """
+    most, tally = session.policy.no_progress, session.tally
+    if tally and tally.last_run and tally.last_run.outcome == "interrupted":
+        return ""
     progress = session.progress
     counts = (
         (progress.empty, "ended without an answer and without using a tool"),
@@ -87,9 +92,12 @@ def _period(shapes: tuple[str, ...], turns: int) -> int:
     return 0
 
 
-def schedule(session: Session, ctx: Context) -> Change:
-    """Decide, write the decision down and carry it out."""
-    verdict = decide(situation(session), ctx.rules.guards)
+def schedule(session: Session, ctx: Context, *, interrupted: bool = False) -> Change:
+    """Decide, write the decision down and carry it out.
+
+    ``interrupted``: after a run whose end nobody saw, which says nothing about progress.
+    """
+    verdict = decide(situation(session, interrupted=interrupted), ctx.rules.guards)
     goal = session.goal
     if goal is None:
         return Change(_decided(session, verdict, ctx))

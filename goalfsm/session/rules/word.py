@@ -122,13 +122,14 @@ def handed(session: Session, said: Steering) -> Change:
     return Change(session, (deliver,))
 
 
-def left_unread(session: Session) -> tuple[str, ...]:
+def left_unread(session: Session, *, claimed: bool = False) -> tuple[str, ...]:
     """Return the messages that no turn has got, at the end of their goal.
 
-    Those that a refused claim has shown to the run have been read, when the second one is taken.
+    ``claimed``: it ends by a claim. Those that a refused one has shown to the run have been read
+    when the second one is taken; where none was, nobody knows whether anything came of them.
     """
     goal = session.goal
-    if goal is None or session.told_word == goal.word:
+    if goal is None or (claimed and session.told_word == goal.word):
         return ()
     return tuple(kept.text for kept in unread(session) if kept.kind == "message")
 
