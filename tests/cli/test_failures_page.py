@@ -29,7 +29,7 @@ def test_the_python_of_the_page_runs() -> None:
 def test_the_commands_of_the_page_print_what_it_shows(cli: Cli) -> None:
     shown = "".join(text for language, text in BLOCKS if language == "console")
     sessions = re.findall(r"^\$ goalfsm (.*)\n((?:(?!\$ ).*\n)*)", shown, re.MULTILINE)
-    assert len(sessions) == 3
+    assert len(sessions) == 4
     for command, expected in sessions:
         result = cli(*shlex.split(command))
         assert result.status == 0
