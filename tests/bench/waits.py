@@ -168,7 +168,7 @@ async def _large(path: Path, size: int) -> int:
 
 def idle(*, quick: bool) -> Section:
     """Measure what a daemon does while its goals are paused."""
-    seconds = 10.0 if quick else 120.0
+    seconds = 10.0 if quick else 60.0
     section = Section(f"A daemon that idles, for {seconds:.0f} s")
     with tempfile.TemporaryDirectory() as scratch:
         db = Path(scratch) / "goals.db"
