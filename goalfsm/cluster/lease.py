@@ -10,7 +10,6 @@ the node begins again under another id.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
@@ -82,19 +81,18 @@ class Lease:
         deadline: Callable[[float], None],
         lost: Callable[[], None],
         renewed: Callable[[Renewed], None],
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Renew ``node`` in ``nodes``.
 
-        ``deadline`` is told until when (in the time of ``monotonic``) programs may go on, ``lost``
-        that the lease has run out, ``renewed`` of each success.
+        ``deadline`` is told until when, in the time of the loop, which is the system's monotonic
+        clock, programs may go on; ``lost`` that the lease has run out; ``renewed`` of each success.
         """
         self._nodes = nodes
         self._node = node
         self._deadline = deadline
         self._lost = lost
         self._renewed = renewed
-        self._monotonic = monotonic
+        self._monotonic = asyncio.get_running_loop().time
         self._until = 0.0
         self._over = False
 

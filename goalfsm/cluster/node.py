@@ -27,7 +27,7 @@ from goalfsm.cluster.turns import Turns
 from goalfsm.daemon.config import Processes, Workers, WorkerSource
 from goalfsm.daemon.flow.decide import failure_of, reopened
 from goalfsm.daemon.flow.holds import SHUTDOWN, Holds
-from goalfsm.daemon.host.clock import Clock, IdSource, SystemEntropy
+from goalfsm.daemon.host.clock import Clock, IdSource
 from goalfsm.daemon.host.platform import LocalPlatform
 from goalfsm.daemon.host.tasks import Tasks
 from goalfsm.daemon.remote.run_socket import RunSockets
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from goalfsm.cluster.lease import Renewed
     from goalfsm.cluster.tx import Transactions
     from goalfsm.daemon.flow.ports import Landed, Performer, Stage, Undecided
+    from goalfsm.daemon.host.platform import Platform
     from goalfsm.daemon.stages.callbacks import Callback
     from goalfsm.daemon.stages.verifiers import VerifierFunction
     from goalfsm.goal.machine import GoalMachine
@@ -90,12 +91,13 @@ class Options(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """What a node reaches of the cluster."""
+    """What a node reaches of the cluster; ``platform`` is the machine's, but in a simulation."""
 
     transactions: Transactions
     nodes: Floor
     jobs: Jobs[Any]
     listen: Callable[[], AsyncIterator[str]]
+    platform: Platform | None = None
 
 
 class Node:
@@ -110,8 +112,8 @@ class Node:
         spawn = self.tasks.spawn
         self.host = hostname()
         self.db = f"{NODE}{socket or options.name}"
-        self._entropy = SystemEntropy()
-        self.platform = LocalPlatform(DatabaseTime(), self._entropy)
+        self.platform = reached.platform or LocalPlatform(DatabaseTime())
+        self._entropy = self.platform.entropy
         self._time = self.platform.clock
         self.clock = Clock(self._time)
         self.ids = IdSource(self._entropy)
@@ -146,7 +148,7 @@ class Node:
             failed=self.failed,
         )
         dispatches = Dispatches(self.ids)
-        places = (*options.places, host_place(self.host))
+        places = self._places = (*options.places, host_place(self.host))
         self.turns = Turns(
             self.threads,
             self.holds,
@@ -240,7 +242,6 @@ class Node:
                 calls=self.service.call,
             )
         )
-        self._places = places
         self._serving: list[asyncio.Future[Any]] = []
         self._keeping: asyncio.Future[None] | None = None
         self._mailed: dict[str, set[str]] = {}
@@ -423,8 +424,8 @@ class Node:
         self.sweeps.renewed(answer)
 
     def _set_clock(self, now_ms: int) -> None:
-        assert isinstance(self._time, DatabaseTime)  # noqa: S101  made so
-        self._time.tell(now_ms)
+        if isinstance(self._time, DatabaseTime):
+            self._time.tell(now_ms)
         step_ms = self.clock.step_ms()
         if step_ms:
             self.clock.adopt(step_ms)
@@ -472,6 +473,20 @@ class Node:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
         self._serving, self._keeping = [], None
+
+    async def crash(self) -> None:
+        """End as a killed process would, for tests: nothing more is written or told."""
+        self._stopping.set()
+        self.over.set()
+        self.lease = None
+        self.threads.abandon(StoreClosed("the node crashed"))
+        self._drop_all()
+        dying = [*self._serving, *([] if self._keeping is None else [self._keeping])]
+        for task in dying:
+            task.cancel()
+        await self.tasks.cancel(RECORDED_S)
+        await self.sweeps.close()
+        await self.mail.close()
 
     def _drop_all(self) -> None:
         """End everything unreported: others may have taken it over."""

@@ -173,6 +173,10 @@ class ClusterThreads:
                     await self._decide(thread_id, line, group)
         finally:
             line.working = False
+            # Cut off in the middle: nobody is to wait for ever for what may be there or not.
+            cut, line.attempt = line.attempt, None
+            for envelope in () if cut is None else cut.envelopes:
+                envelope.fail(self._over or StoreClosed("the node stopped meanwhile"))
         self._aftermath.quiet(thread_id)
         self._trim()
 
