@@ -208,6 +208,7 @@ class Composition:
             self.effects,
             dispatches.take,
             transcripts.last_words,
+            lambda thread_id: bool(self._suspended()) and self.holds.stopped(thread_id),
         )
         # The order is the contract: when the next turn is considered, everything else knows of
         # what has landed, and only then is the thread asked whether it has come to rest.

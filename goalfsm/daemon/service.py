@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from goalfsm.daemon.flow.authority import sealed
 from goalfsm.daemon.flow.decide import FAULT_HINT, single
 from goalfsm.daemon.flow.envelopes import Envelope
-from goalfsm.daemon.flow.holds import HALTED
+from goalfsm.daemon.flow.holds import HALTED, STOP
 from goalfsm.daemon.flow.notices import Happened, StatusChanged
 from goalfsm.daemon.stages.subscriptions import of_row
 from goalfsm.errors import StoreClosed, StoreError
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from goalfsm.views.status import Status
     from goalfsm.views.tool_answers import ToolResponse
 
+_PATIENCE_S: Final = 0.45
+"""How long a stop waits for a store that does not commit; twice that is less than a second."""
 _SUSPENDED: Final = Reply(
     ok=True,
     code="suspended",
@@ -91,14 +93,25 @@ class Service:
         envelope = Envelope(
             single(sealed(event)), event_id=event_id or self._ids.new_id(), outside=True
         )
+        told = self._take(thread_id, envelope, stop=stop)
         try:
-            return await asyncio.shield(self._take(thread_id, envelope, stop=stop))
+            return await (self._stopped(told) if stop else asyncio.shield(told))
         except CodecError:
             raise
         except Exception as error:
             if not stop or self._over.is_set():
                 raise
             return _SUSPENDED if isinstance(error, StoreError) else _HALTED
+
+    async def _stopped(self, told: asyncio.Future[Reply]) -> Reply:
+        """Return the reply to a stop; a store that does not commit keeps nobody waiting for it.
+
+        It fails what it is asked at once, but tries again what came before only now and then.
+        """
+        while not (await asyncio.wait((told,), timeout=_PATIENCE_S))[0]:
+            if self._suspended():
+                return _SUSPENDED
+        return told.result()
 
     async def call(
         self, thread_id: str, event: e.Event, event_id: str | None = None
@@ -117,7 +130,7 @@ class Service:
         if not stop:
             return self._threads.take(thread_id, envelope)
         self._stops += 1
-        reason = f"stop {self._stops}"
+        reason = f"{STOP}{self._stops}"
         self._holds.add(reason, thread_id)
         told = self._threads.take(thread_id, envelope)
 

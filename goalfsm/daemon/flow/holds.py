@@ -21,6 +21,8 @@ ENDING: Final = "ending"
 """What the thread has asked for and wants no more, a verifier or so, is being ended."""
 PROCESSES: Final = "processes"
 """Processes of the thread's last run live and cannot be ended."""
+STOP: Final = "stop "
+"""What the reason of a person's stop begins with that is not durable yet; a number follows."""
 _TOLD: Final = {
     OVER: "the engine commits nothing more",
     OUTAGE: "the store cannot commit",
@@ -67,6 +69,10 @@ class Holds:
     def stops(self, thread_id: str) -> bool:
         """Tell whether anything is against a turn of the thread."""
         return bool(self._all) or thread_id in self._of
+
+    def stopped(self, thread_id: str) -> bool:
+        """Tell whether a person was told that no turn of the thread follows."""
+        return any(reason.startswith(STOP) for reason in self._of.get(thread_id, ()))
 
     def told(self, thread_id: str) -> str:
         """Return in words what keeps turns of the thread from starting; "" where nothing does."""

@@ -36,12 +36,15 @@ class RunControl:
         outbox: Outbox,
         take_assignment: Callable[[str, str], Assignment | None],
         last_words: Callable[[str, Session], str],
+        given_up: Callable[[str], bool] = lambda _thread_id: False,
     ) -> None:
         """Keep what is started in ``runs``.
 
         ``take_assignment(thread_id, run_id)`` returns who runs what was dispatched here;
-        ``last_words(thread_id, session)`` what the prompt says of the turn before.
+        ``last_words(thread_id, session)`` what the prompt says of the turn before;
+        ``given_up(thread_id)`` whether somebody was told meanwhile that no turn of it follows.
         """
+        self._given_up = given_up
         self._ports = ports
         self._runs = runs
         self._outbox = outbox
@@ -69,6 +72,9 @@ class RunControl:
         assignment = self._take_assignment(thread_id, run_id)
         if run is None or run.run_id != run_id or run.ending is not None or assignment is None:
             # It has been reconciled, or is being ended: what was not started never will be.
+            return
+        if self._given_up(thread_id):
+            self._end(thread_id, run_id, "the goal was stopped before it started")
             return
         try:
             prompt = render_turn(session, self._ports.clock.now_ms())
