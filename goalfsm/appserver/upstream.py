@@ -15,7 +15,7 @@ from goalfsm.appserver.protocol import Refusal, encode
 from goalfsm.errors import GoalError
 from goalfsm.workers.agents.joined import Host
 from goalfsm.workers.agents.piped import PipedProcess
-from goalfsm.workers.agents.run import Lines
+from goalfsm.workers.agents.whole_lines import Lines
 
 if TYPE_CHECKING:
     from goalfsm.workers.supervisor.client import Supervisor

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from goalfsm.errors import GoalError
+from goalfsm.workers.endings import ended, lost
 from goalfsm.workers.environment import plain, worker_environment
 from goalfsm.workers.isolating import (
     NOTHING_OUTLIVES,
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 
 _MAX_EVENTS_WAITING: Final = 1024
 _MAX_BYTES_WAITING: Final = 4 * 1024 * 1024
-_MESSAGE_TAIL: Final = 2_000
-_WORDS: Final = 4_000
 _MAX_ARGUMENT: Final = 128 * 1024 - 1
 """Most bytes of one argument on Linux, without the byte that ends it."""
 _ON_STDIN: Final = (
@@ -378,7 +376,7 @@ class CommandRun:
             return None if self._aborted else self._late
         name = Path(self._spec.argv[0]).name
         if code is None:
-            return _lost(name, self._left)
+            return lost(name, self._left)
         if self._reported:
             # What the program itself reported says more than its status.
             return None
@@ -387,19 +385,7 @@ class CommandRun:
         if self._spec.isolate and (refused := refusal(code, messages)) is not None:
             return refused
         # The program's own words: what it says to people, or else the end of what it answered.
-        words = (messages.strip() or self._reader.words.strip())[-_WORDS:]
-        tail = f": {words[-_MESSAGE_TAIL:].strip()}" if words else ""
-        if code < 0:
-            how, kind, number = f"was ended by {_signal_name(-code)}", "signal", -code
-        else:
-            how, kind, number = f"exited with status {code}", "exit", code
-        return ErrorReported(
-            message=f"{name} {how}{tail}",
-            kind="signal" if code < 0 else "exit",
-            source="exit",
-            text=words or None,
-            code=f"{kind}_{number}",
-        )
+        return ended(name, code, messages.strip() or self._reader.words.strip())
 
     def _misunderstood(self, name: str) -> ErrorReported | None:
         """Return the refusal of a turn that went well, but in a format that says nothing here."""
@@ -418,28 +404,12 @@ class CommandRun:
         child = self._child
         if child is not None and not self._over.is_set():
             child.exited.remove_done_callback(self._exited)
-            ended = self._supervisor.end_soon(self._work.run_id)
+            ending = self._supervisor.end_soon(self._work.run_id)
         else:
-            ended = None
+            ending = None
         for pipe in (self._stdin, self._stdout, self._stderr):
             if pipe is not None:
                 pipe.close()
-        if ended is not None:
-            await asyncio.shield(ended)
+        if ending is not None:
+            await asyncio.shield(ending)
         self._over.set()
-
-
-def _lost(name: str, left: tuple[int, ...]) -> ErrorReported:
-    if left:
-        numbers = ", ".join(map(str, left))
-        message = f"{name} could not be ended: process {numbers} is still there"
-        return ErrorReported(message=message, kind="lost", code="processes_left")
-    message = f"the supervisor of {name} died, and the run was ended"
-    return ErrorReported(message=message, kind="lost", code="supervisor_lost")
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

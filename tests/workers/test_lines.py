@@ -11,14 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from goalfsm.workers.lines import (
-    MAX_EVENTS,
-    MAX_LINE,
-    MAX_REPORTED,
-    MAX_SKIPS,
-    OutputReader,
-    parse_line,
-)
+from goalfsm.workers.line_shapes import MAX_LINE, parse_line
+from goalfsm.workers.lines import MAX_EVENTS, MAX_REPORTED, MAX_SKIPS, OutputReader
 from goalfsm.workers.protocol import (
     MAX_SESSION,
     ErrorReported,

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
-from goalfsm.workers import lines
+from goalfsm.workers import line_shapes, lines
 from goalfsm.workers.command import CommandWorker
 from goalfsm.workers.environment import worker_environment
 from goalfsm.workers.output import KEEP_TAIL, KEEP_TEXT
@@ -147,7 +147,7 @@ def test_the_python_worker_claims_completion_and_hears_the_answer(
 
 def test_every_line_type_and_variable_is_documented(bench: Any, page: str) -> None:
     types = set(re.findall(r"^\| `([a-z_]+)` \|", page, re.MULTILINE))
-    assert types == set(lines._DECODERS) | {"tool_result", "steer", "prompt"}
+    assert types == set(line_shapes._DECODERS) | {"tool_result", "steer", "prompt"}
     variables = set(re.findall(r"^\| `(GOALFSM_[A-Z_]+)` \|", page, re.MULTILINE))
     assert variables == {
         name
@@ -160,7 +160,7 @@ def test_every_bound_is_as_documented(page: str) -> None:
     assert f"last {KEEP_TEXT:,} characters" in page
     assert f"last {KEEP_TAIL // 1024} KiB" in page
     assert f"{lines.MAX_EVENTS:,} events" in page
-    assert f"{lines.MAX_LINE // 1024**2} MiB" in page
+    assert f"{line_shapes.MAX_LINE // 1024**2} MiB" in page
     assert lines.MAX_SKIPS == 20
     assert "twenty at most" in page
     assert f"{lines.MAX_REPORTED // 1024**2} MiB of lines besides text" in page

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -16,6 +15,8 @@ from goalfsm.workers.agents.codex import Codex
 from goalfsm.workers.agents.dialect import Dialect, Task
 from goalfsm.workers.agents.pi import Pi
 from goalfsm.workers.agents.piped import PipedProcess
+from goalfsm.workers.agents.whole_lines import MAX_LINE, Lines
+from goalfsm.workers.endings import ended, lost
 from goalfsm.workers.environment import worker_environment
 from goalfsm.workers.isolating import (
     NOTHING_OUTLIVES,
@@ -54,10 +55,7 @@ INTERRUPT_S: Final = 2.0
 """How long an agent may take to stop its turn by itself, before it gets SIGTERM."""
 LEAVE_S: Final = 5.0
 """How long an agent may take to exit when its turn is over and its stdin has ended."""
-MAX_LINE: Final = 16 * 1024 * 1024
-"""Longest line of an agent, in bytes: a result may carry an image."""
 _MAX_EVENTS_WAITING: Final = 1024
-_MESSAGE_TAIL: Final = 2_000
 _ATTEMPTS: Final = 2
 
 
@@ -384,62 +382,10 @@ class AgentRun:
         if self._late is not None:
             return self._late
         if self._process.left:
-            numbers = ", ".join(map(str, self._process.left))
-            message = f"{name} could not be ended: process {numbers} is still there"
-            return ErrorReported(message=message, kind="lost", code="processes_left")
+            return lost(name, self._process.left)
         if self._dialect.over or self._failed:
             return None
         if code is None:
-            message = f"the supervisor of {name} died, and the run was ended"
-            return ErrorReported(message=message, kind="lost", code="supervisor_lost")
-        words = self._process.messages[-_MESSAGE_TAIL:].strip()
-        tail = f": {words}" if words else ""
-        if code < 0:
-            message = f"{name} was ended by {signal_name(-code)}{tail}"
-            return _ended(message, "signal", f"signal_{-code}", words)
-        message = f"{name} exited with status {code} in the middle of its turn{tail}"
-        return _ended(message, "exit", f"exit_{code}", words)
-
-
-def _ended(message: str, kind: Literal["exit", "signal"], code: str, words: str) -> ErrorReported:
-    return ErrorReported(message=message, kind=kind, source="exit", code=code, text=words or None)
-
-
-def signal_name(number: int) -> str:
-    """Return a signal's name, or its number where it has none."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-class Lines:
-    """Cuts what a program writes into lines; one that is too long comes as None."""
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self._rest = bytearray()
-        self._searched = 0
-        self._skipping = False
-
-    def feed(self, data: bytes) -> list[bytes | None]:
-        """Return the lines that these bytes complete, without their ends and blank ones."""
-        lines: list[bytes | None] = []
-        self._rest += data
-        start = 0
-        while (end := self._rest.find(b"\n", max(start, self._searched))) >= 0:
-            line = bytes(self._rest[start:end]).strip()
-            start, self._searched = end + 1, 0
-            if self._skipping:
-                self._skipping = False
-            elif line:
-                lines.append(line)
-        del self._rest[:start]
-        self._searched = len(self._rest)
-        if len(self._rest) > MAX_LINE:
-            if not self._skipping:
-                lines.append(None)
-            self._skipping = True
-            self._rest.clear()
-            self._searched = 0
-        return lines
+            return lost(name)
+        words = self._process.messages.strip()
+        return ended(name, code, words, where=" in the middle of its turn")
