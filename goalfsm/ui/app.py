@@ -120,9 +120,11 @@ class GoalsApp(App[None]):
             goal = self._goal
             try:
                 if goal is None:
-                    found = await asyncio.to_thread(self._source.threads)
+                    names = await asyncio.to_thread(self._source.names)
+                    wanted = self._goals.wanted(names) if self._goals.is_drawn else ()
+                    found = await asyncio.to_thread(self._source.rows, wanted)
                     if self._goals.is_drawn:
-                        self._goals.show(found, self._source.problems())
+                        self._goals.show(names, found, self._source.problems())
                 else:
                     self._show(goal, await asyncio.to_thread(self._source.look, goal.thread_id))
             except (GoalError, OSError) as error:
@@ -162,6 +164,11 @@ class GoalsApp(App[None]):
     async def on_data_table_row_selected(self) -> None:
         """Open the chosen thread."""
         await self.action_menu()
+
+    async def on_data_table_row_highlighted(self) -> None:
+        """Read what the cursor has come to, where that was not in sight before."""
+        if self._goal is None and not self._goals.knows(self._goals.chosen()):
+            await self.refresh_now()
 
     async def action_menu(self) -> None:
         """Open the chosen thread, or offer what is possible on the open one."""

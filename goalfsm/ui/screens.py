@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _KEPT = 2_000
 """How many lines of what happened are kept."""
+_PAGE = 40
+"""How many threads are read before and behind those in sight, at least."""
 
 
 class GoalsScreen(Screen[None]):
@@ -34,7 +36,9 @@ class GoalsScreen(Screen[None]):
     def __init__(self) -> None:
         """Begin with nothing; `show` fills it."""
         super().__init__()
-        self._statuses: tuple[Status, ...] = ()
+        self._names: tuple[str, ...] = ()
+        self._listed: list[str] = []
+        self._statuses: dict[str, Status] = {}
         self._problems: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -55,26 +59,74 @@ class GoalsScreen(Screen[None]):
         """Return whether the list is there to be filled."""
         return bool(self.query("#none"))
 
-    def show(self, statuses: Sequence[Status], problems: Sequence[str] = ()) -> None:
-        """Show how the threads stand, and what could not be read; the cursor stays."""
-        self._statuses, self._problems = tuple(statuses), tuple(problems)
-        self._fill()
+    def knows(self, name: str | None) -> bool:
+        """Tell whether it has been read how a thread stands."""
+        return name is None or name in self._statuses
 
-    def _fill(self) -> None:
-        table, wanted = self.query_one(DataTable), self.query_one("#find", Input).value.lower()
-        here = self.chosen()
-        table.clear()
-        shown = [status for status in self._statuses if wanted in _words(status)]
-        for status in shown:
-            table.add_row(*drawing.short_row(status), key=status.thread_id)
-        names = [status.thread_id for status in shown]
-        if here in names:
-            table.move_cursor(row=names.index(here))
+    def wanted(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return of which threads it has to be read how they stand: those in sight.
+
+        Where something is looked for, also those that nothing is known of yet: it may be in them.
+        """
+        table = self.query_one(DataTable)
+        page = max(_PAGE, table.size.height)
+        listed = self._listed if self._sought or self._names == tuple(names) else list(names)
+        near: dict[str, None] = {}
+        for row in (table.scroll_offset.y, table.cursor_row):
+            near.update(dict.fromkeys(listed[max(0, row - page) : row + 2 * page]))
+        if self._sought:
+            near.update((name, None) for name in names if name not in self._statuses)
+        return tuple(near)
+
+    @property
+    def _sought(self) -> str:
+        return self.query_one("#find", Input).value.lower()
+
+    def show(
+        self, names: Sequence[str], statuses: Sequence[Status], problems: Sequence[str] = ()
+    ) -> None:
+        """Show all threads, how some of them stand, and what could not be read; the cursor stays.
+
+        How the others stood when they were last read is kept.
+        """
+        there = set(names)
+        kept = {name: status for name, status in self._statuses.items() if name in there}
+        self._names, self._problems = tuple(names), tuple(problems)
+        self._statuses = kept | {status.thread_id: status for status in statuses}
+        self._fill(statuses)
+
+    def _fill(self, changed: Sequence[Status] = ()) -> None:
+        table, sought = self.query_one(DataTable), self._sought
+        shown = [name for name in self._names if not sought or sought in self._words(name)]
+        if shown == self._listed:
+            for status in changed:
+                if status.thread_id in table.rows:
+                    self._update(table, status)
+        else:
+            here = self.chosen()
+            table.clear()
+            for name in shown:
+                known = self._statuses.get(name)
+                row = ("", line(name), "", "") if known is None else drawing.short_row(known)
+                table.add_row(*row, key=name)
+            self._listed = shown
+            if here in self._statuses and here in shown:
+                table.move_cursor(row=shown.index(here))
         none = "" if shown else "No thread here. Press n to give the first goal."
         text = Text(none, style="dim")
         for problem in self._problems:
             text.append(f"\n! {line(problem)}", style="red")
         self.query_one("#none", Static).update(text)
+
+    def _update(self, table: DataTable[Text | str], status: Status) -> None:
+        before = table.get_row(status.thread_id)
+        for column, was, cell in zip(table.columns, before, drawing.short_row(status), strict=True):
+            if was != cell:
+                table.update_cell(status.thread_id, column, cell, update_width=True)
+
+    def _words(self, name: str) -> str:
+        status = self._statuses.get(name)
+        return name.lower() if status is None else _words(status)
 
     def chosen(self) -> str | None:
         """Return the thread that the cursor is on; None where there is none."""

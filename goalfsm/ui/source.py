@@ -48,8 +48,12 @@ class Source(Protocol):
         """Return the time in unix milliseconds."""
         ...
 
-    def threads(self) -> tuple[Status, ...]:
-        """Return how all threads stand, by name."""
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all threads, in order."""
+        ...
+
+    def rows(self, names: Sequence[str]) -> tuple[Status, ...]:
+        """Return how these threads stand, as far as they are there."""
         ...
 
     def problems(self) -> tuple[str, ...]:
@@ -89,22 +93,27 @@ class Database:
         """Return the time in unix milliseconds."""
         return time.time_ns() // 1_000_000
 
-    def threads(self) -> tuple[Status, ...]:
-        """Return how all threads stand, by name."""
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all threads, in order."""
         store = self._open()
+        if store is None:
+            return ()
+        try:
+            return tuple(row.thread_id for row in store.sessions.threads())
+        finally:
+            store.close()
+
+    def rows(self, names: Sequence[str]) -> tuple[Status, ...]:
+        """Return how these threads stand, as far as they are there."""
+        store = self._open() if names else None
         if store is None:
             return ()
         try:
             now, driver_of = self.now_ms(), asked_drivers(store)
             return tuple(
-                project(
-                    codec.decode(stored.state),
-                    now,
-                    thread_id=row.thread_id,
-                    driver=driver_of(row.thread_id),
-                )
-                for row in store.sessions.threads()
-                if (stored := store.sessions.load(row.thread_id)) is not None
+                project(codec.decode(stored.state), now, thread_id=name, driver=driver_of(name))
+                for name in names
+                if (stored := store.sessions.load(name)) is not None
             )
         finally:
             store.close()
@@ -203,25 +212,41 @@ class Everywhere:
         """Return the time in unix milliseconds."""
         return time.time_ns() // 1_000_000
 
-    def threads(self) -> tuple[Status, ...]:
-        """Return how all threads of all databases stand; what cannot be read is a problem."""
-        found: list[Status] = []
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all threads of all databases; what cannot be read is a problem."""
         places: dict[str, tuple[Address, str]] = {}
         unreadable = []
         for place in self._databases():
             try:
-                statuses = self._of(place).threads()
+                found = self._of(place).names()
             except (GoalError, OSError) as error:
                 unreadable.append(f"{place}: {error}")
                 continue
-            for status in statuses:
-                own = status.thread_id
+            for own in found:
                 short = place.stem if isinstance(place, Path) else str(place)
                 names = (own, f"{own} in {short}", f"{own} in {place}")
                 name = next(name for name in names if name not in places)
                 places[name] = (place, own)
-                found.append(msgspec.structs.replace(status, thread_id=name))
         self._places, self._unreadable = places, tuple(unreadable)
+        return tuple(places)
+
+    def rows(self, names: Sequence[str]) -> tuple[Status, ...]:
+        """Return how these threads stand, under the names that they were shown with."""
+        asked: dict[Address, dict[str, str]] = {}
+        for name in names:
+            place, own = self.place_of(name)
+            asked.setdefault(place, {})[own] = name
+        found: list[Status] = []
+        for place, shown in asked.items():
+            try:
+                statuses = self._of(place).rows(tuple(shown))
+            except (GoalError, OSError) as error:
+                self._unreadable = (*self._unreadable, f"{place}: {error}")
+                continue
+            found += (
+                msgspec.structs.replace(status, thread_id=shown[status.thread_id])
+                for status in statuses
+            )
         return tuple(found)
 
     def _of(self, place: Address) -> Database:

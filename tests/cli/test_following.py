@@ -322,7 +322,7 @@ def test_an_engine_that_is_stopped_is_not_said_to_work_on_the_goal() -> None:
             chip = goalfsm("chip", *place)
             listed = goalfsm("list", "--db", "goals.db")
             source = Database(db := Path("goals.db").resolve(), RemoteEngine(db))
-            seen, (row,) = source.look("a"), source.threads()
+            seen, (row,) = source.look("a"), source.rows(("a",))
         finally:
             a.process.send_signal(signal.SIGCONT)
         gone = f"process {a.process.pid} does not answer"

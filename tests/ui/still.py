@@ -42,9 +42,12 @@ class Still:
     def now_ms(self) -> int:
         return NOW_MS
 
-    def threads(self) -> tuple[Status, ...]:
-        found = [(name, self.look(name).status) for name in sorted(self.states)]
-        return tuple(status for _, status in found if status is not None)
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name in sorted(self.states) if self.states[name].session is not None)
+
+    def rows(self, names: Sequence[str]) -> tuple[Status, ...]:
+        found = [self.look(name).status for name in names]
+        return tuple(status for status in found if status is not None)
 
     def problems(self) -> tuple[str, ...]:
         return ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from goalfsm.session import events as e
 from goalfsm.session.state import QueuedGoal, Reply
 from goalfsm.ui.forms import Choice, Form, Page
 from goalfsm.ui.screens import GoalScreen, GoalsScreen
+from goalfsm.views.status import Status
 from tests.ui.pressing import drawn, until, window
 from tests.ui.states import STATES
 from tests.ui.still import THREAD, Given, Still, app_of
@@ -210,6 +211,37 @@ def test_slash_finds_a_goal_and_enter_opens_it() -> None:
         assert pilot.app.screen.thread_id == "butter"
 
     play(source, steps, thread=None)
+
+
+class Counting(Still):
+    """A source of many threads that counts how many are read at once."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__({f"t{number:05}": STATES["continuing"] for number in range(count)})
+        self.most = 0
+
+    def rows(self, names: Sequence[str]) -> tuple[Status, ...]:
+        self.most = max(self.most, len(names))
+        return super().rows(names)
+
+
+def test_of_ten_thousand_threads_those_in_sight_are_read() -> None:
+    source = Counting(10_000)
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        table = pilot.app.screen.query_one(DataTable)
+        assert table.row_count == 10_000
+        assert str(table.get_row("t00000")[0]).endswith("continuing")
+        assert table.get_row("t09999")[0] == ""
+        await pilot.press("down", "ctrl+end")
+        await until(pilot, lambda: str(table.get_row("t09999")[0]).endswith("continuing"))
+        assert table.get_row("t05000")[0] == ""
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, GoalScreen))
+        assert pilot.app.screen.thread_id == "t09999"
+
+    play(source, steps, thread=None)
+    assert 0 < source.most < 500
 
 
 def test_q_quits() -> None:

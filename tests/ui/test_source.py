@@ -26,7 +26,8 @@ def paths(tmp_path: Path) -> list[Path]:
 
 def test_a_database_that_is_not_there_has_no_threads(tmp_path: Path) -> None:
     source = Database(none := tmp_path / "none.db", RemoteEngine(none))
-    assert source.threads() == ()
+    assert source.names() == ()
+    assert source.rows(("books",)) == ()
     assert source.look("books") == (None, "nobody")
     with pytest.raises(GoalError, match="no goal yet"):
         source.why("books")
@@ -47,11 +48,11 @@ def test_what_is_asked_without_an_engine_is_decided(paths: list[Path]) -> None:
 
 def test_threads_of_one_name_are_told_apart_everywhere(paths: list[Path]) -> None:
     source = Everywhere(lambda: paths, asking.remote)
-    names = [status.thread_id for status in source.threads()]
-    assert names == ["books", "books in two"]
+    names = source.names()
+    assert list(names) == ["books", "books in two"]
     assert source.place_of("books in two") == (paths[1], "books")
     assert source.send("books in two", e.PauseRequested()).ok
-    kinds = {status.thread_id: status.activity_kind for status in source.threads()}
+    kinds = {status.thread_id: status.activity_kind for status in source.rows(names)}
     assert kinds["books in two"] == "paused"
     assert kinds["books"] != "paused"
     seen = source.look("books in two").status
@@ -67,7 +68,7 @@ def test_a_database_that_cannot_be_read_is_told_beside_the_others(
     broken.write_text("this is no database" * 100)
     broken.chmod(0o600)
     source = Everywhere(lambda: [*paths, broken], asking.remote)
-    assert len(source.threads()) == 2
+    assert len(source.rows(source.names())) == 2
     (problem,) = source.problems()
     assert problem.startswith(str(broken))
 
@@ -76,9 +77,9 @@ def test_a_server_is_shown_as_a_file_is(dsn: str, tmp_path: Path) -> None:
     """Its threads, why they wait, what they came to; what is asked is decided at once."""
     server = Server(dsn)
     source = Database(server, asking.remote(server))
-    assert source.threads() == ()
+    assert source.names() == ()
     assert source.send("t", e.ObjectiveGiven(objective="do it")).ok
-    (listed,) = source.threads()
+    (listed,) = source.rows(source.names())
     assert (listed.thread_id, listed.activity) == ("t", "nobody works on this")
     assert listed.detail.startswith("no program is stored")
     look = source.look("t")
@@ -93,6 +94,6 @@ def test_a_server_is_shown_as_a_file_is(dsn: str, tmp_path: Path) -> None:
         assert told.status.activity == "paused (user)"
     missing = tmp_path / "none.db"
     everywhere = Everywhere(lambda: [missing, server, Server(f"{dsn}x")], asking.remote)
-    assert [status.thread_id for status in everywhere.threads()] == ["t"]
+    assert [status.thread_id for status in everywhere.rows(everywhere.names())] == ["t"]
     assert len(everywhere.problems()) == 1
     assert everywhere.look("t").status is not None
