@@ -6,8 +6,7 @@ from math import isfinite
 
 import msgspec
 
-from goalfsm.goal.machine import used_up
-from goalfsm.goal.model import ACTIVE, LIMITED, MAX_COUNT, Goal, Limit, Usage
+from goalfsm.goal.model import ACTIVE, LIMITED, MAX_COUNT, Goal, Limit, Usage, used_up
 
 
 class Clock(msgspec.Struct, frozen=True):

@@ -7,19 +7,18 @@ what runs, what is drawn and what is tested is one thing. What the rows mean is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
 from goalfsm.errors import GoalError
+from goalfsm.goal.model import ABSENT
 
 if TYPE_CHECKING:
     from transitions import Machine
 
     from goalfsm.goal.model import Goal
 
-ABSENT: Final = "absent"
-"""The pseudo-state of a thread without a goal: where the machine starts and where clear ends."""
 
 Guard = Callable[["Goal"], bool]
 

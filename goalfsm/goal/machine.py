@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from goalfsm.goal.compiler import (
+from goalfsm.goal.compiler import Guard, MachineError, Row, Table, build_machine, compile_machine
+from goalfsm.goal.model import (
     ABSENT,
-    Guard,
-    MachineError,
-    Row,
-    Table,
-    build_machine,
-    compile_machine,
+    ACTIVE,
+    BLOCKED,
+    COMPLETE,
+    LIMITED,
+    PAUSED,
+    STATUSES,
+    Goal,
+    used_up,
 )
-from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, STATUSES, Goal, Limit
 
 if TYPE_CHECKING:
     from transitions import Machine
@@ -152,17 +154,6 @@ TRANSITIONS: Final[tuple[Row, ...]] = (
         for status in _UNFINISHED
     ),
 )
-
-
-def used_up(goal: Goal) -> Limit | None:
-    """Return which budget of ``goal`` is used up, first of tokens, time, cost; None if none."""
-    if goal.token_budget is not None and goal.tokens_used >= goal.token_budget:
-        return "tokens"
-    if goal.time_budget_seconds is not None and goal.active_seconds >= goal.time_budget_seconds:
-        return "time"
-    if goal.cost_budget is not None and goal.cost_used >= goal.cost_budget:
-        return "cost"
-    return None
 
 
 def continuations_spent(goal: Goal) -> bool:

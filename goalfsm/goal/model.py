@@ -23,6 +23,10 @@ PauseReason = Literal[
     "user", "interrupt", "recovery", "no_progress", "usage_limit", "verification", "shutdown"
 ]
 Limit = Literal["tokens", "time", "cost", "continuations"]
+Source = Literal["command", "tool", "runtime"]
+"""What a change of a goal comes from."""
+ABSENT: Final = "absent"
+"""The pseudo-state of a thread without a goal: where the machine starts and where clear ends."""
 Origin = Literal["person", "model", "system"]
 
 MAX_OBJECTIVE_LENGTH: Final = 8_000
@@ -145,3 +149,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     seconds: int | None = None
     cost: int | None = None
     continuations: int | None = None
+
+
+def used_up(goal: Goal) -> Limit | None:
+    """Return which budget of ``goal`` is used up, first of tokens, time, cost; None if none."""
+    if goal.token_budget is not None and goal.tokens_used >= goal.token_budget:
+        return "tokens"
+    if goal.time_budget_seconds is not None and goal.active_seconds >= goal.time_budget_seconds:
+        return "time"
+    if goal.cost_budget is not None and goal.cost_used >= goal.cost_budget:
+        return "cost"
+    return None

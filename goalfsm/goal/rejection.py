@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from goalfsm.errors import Remedy, told
-from goalfsm.goal.compiler import ABSENT
-from goalfsm.goal.model import COMPLETE, LIMITED
+from goalfsm.goal.model import ABSENT, COMPLETE, LIMITED
 
 if TYPE_CHECKING:
     from goalfsm.goal.model import Goal

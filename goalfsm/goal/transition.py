@@ -9,13 +9,22 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec.structs import replace
 
-from goalfsm.goal.compiler import ABSENT
-from goalfsm.goal.machine import FORGET, GoalMachine, default_machine, used_up
-from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, Goal, Status
+from goalfsm.goal.machine import FORGET, GoalMachine, default_machine
+from goalfsm.goal.model import (
+    ABSENT,
+    ACTIVE,
+    BLOCKED,
+    COMPLETE,
+    LIMITED,
+    PAUSED,
+    Goal,
+    Source,
+    Status,
+    used_up,
+)
 from goalfsm.goal.rejection import HINTS, Rejection, no_row, rejected
 from recovery.observers import OBSERVERS, fired
 
-Source = Literal["command", "tool", "runtime"]
 Persist = Literal["set", "clear", "defer", "skip"]
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from goalfsm.goal.model import Goal
-from goalfsm.goal.transition import Source
+from goalfsm.goal.model import Goal, Source
 
 
 class SetEntry(msgspec.Struct, frozen=True, kw_only=True, tag="set"):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import tzinfo
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 from msgspec.structs import force_setattr
 
 from goalfsm.errors import Remedy, told
 from goalfsm.goal.accounting import STOPPED_CLOCK, Clock
-from goalfsm.goal.machine import GoalMachine, default_machine
 from goalfsm.goal.model import Criterion, Evidence, Goal, Limits, Usage, Verifier
 from goalfsm.session.continuation import GUARDS, Guard
 from goalfsm.session.effects import Effect
@@ -24,6 +23,9 @@ from recovery.stale_work import TABLE as LIFECYCLE
 from recovery.stale_work import State as StaleState
 from recovery.stale_work import Table as Lifecycle
 from recovery.state import CALM, RecoveryState
+
+if TYPE_CHECKING:
+    from goalfsm.goal.machine import GoalMachine
 
 FAULT_CODE: Final = "internal_error"
 """The code of the reply to an event that could not be decided."""
@@ -495,8 +497,12 @@ class Context(NamedTuple):
     @property
     def machine(self) -> GoalMachine:
         """Return the goal machine that decides."""
-        machine = self.rules.machine
-        return default_machine() if machine is None else machine
+        if self.rules.machine is not None:
+            return self.rules.machine
+        # Only who decides compiles it: whoever looks at a session loads less.
+        from goalfsm.goal.machine import default_machine  # noqa: PLC0415
+
+        return default_machine()
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from goalfsm.goal.compiler import ABSENT
 from goalfsm.goal.machine import TRANSITIONS
-from goalfsm.goal.model import COMPLETE
+from goalfsm.goal.model import ABSENT, COMPLETE
 
 if TYPE_CHECKING:
     from goalfsm.views.status import Status

@@ -13,6 +13,9 @@ from tests.cli.processes import daemon
 HEAVY = {
     "asyncio",
     "goalfsm.daemon.engine",
+    "goalfsm.goal.compiler",
+    "goalfsm.goal.machine",
+    "goalfsm.goal.transition",
     "goalfsm.session.rules.handle",
     "logging",
     "psutil",

@@ -12,8 +12,8 @@ from goalfsm.diagram import BUILTINS, Diagram, DiagramError, Frame, Message, Seq
 from goalfsm.diagram.ours.decisions import decision_flow
 from goalfsm.diagram.ours.life import CRASH, NOTES, ROWS
 from goalfsm.errors import GoalError
-from goalfsm.goal.compiler import ABSENT
 from goalfsm.goal.machine import TRANSITIONS, default_machine
+from goalfsm.goal.model import ABSENT
 from goalfsm.session import effects, events
 from goalfsm.session.continuation import GUARDS, Guard
 from goalfsm.workers import protocol

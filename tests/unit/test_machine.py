@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 from transitions import MachineError as NoSuchTransition
 
-from goalfsm.goal.compiler import ABSENT, Check, MachineError, Row, compile_machine
+from goalfsm.goal.compiler import Check, MachineError, Row, compile_machine
 from goalfsm.goal.machine import (
     FINALS,
     GUARDS,
@@ -23,7 +23,7 @@ from goalfsm.goal.machine import (
     default_machine,
     goal_machine,
 )
-from goalfsm.goal.model import Goal
+from goalfsm.goal.model import ABSENT, Goal
 from goalfsm.goal.rejection import Rejection
 from goalfsm.goal.transition import Fire, Plan, plan
 

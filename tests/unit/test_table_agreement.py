@@ -10,7 +10,7 @@ import pytest
 import transitions
 from msgspec.structs import replace
 
-from goalfsm.goal.compiler import ABSENT, MachineError, Row
+from goalfsm.goal.compiler import MachineError, Row
 from goalfsm.goal.machine import (
     EFFECTS,
     FORGET,
@@ -25,9 +25,8 @@ from goalfsm.goal.machine import (
     default_machine,
     goal_machine,
     under_budget,
-    used_up,
 )
-from goalfsm.goal.model import Goal
+from goalfsm.goal.model import ABSENT, Goal, used_up
 from goalfsm.goal.rejection import Rejection
 from goalfsm.goal.transition import Fire, Plan, RuntimeAccounting, Set, mark, plan
 

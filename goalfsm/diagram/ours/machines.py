@@ -43,9 +43,8 @@ def _goal() -> Diagram:
 
 def of_goal_machine(machine: GoalMachine) -> Diagram:
     """Return the diagram of a goal machine, an embedder's extended one included."""
-    from goalfsm.goal.compiler import ABSENT  # noqa: PLC0415
     from goalfsm.goal.machine import build  # noqa: PLC0415
-    from goalfsm.goal.model import COMPLETE  # noqa: PLC0415
+    from goalfsm.goal.model import ABSENT, COMPLETE  # noqa: PLC0415
 
     live = build(
         machine.rows, guards=machine.guards, effects=machine.effects, on_enter=machine.on_enter

@@ -20,9 +20,9 @@ from goalfsm.diagram.ours.machines import named, of_goal_machine
 from goalfsm.diagram.ours.observing import observed_by
 from goalfsm.diagram.ours.run_path import NOWHERE, RunPath, Step
 from goalfsm.diagram.render import with_path
-from goalfsm.goal.compiler import ABSENT, Compiled
+from goalfsm.goal.compiler import Compiled
 from goalfsm.goal.machine import GoalMachine, default_machine
-from goalfsm.goal.model import ACTIVE, LIMITED, Goal
+from goalfsm.goal.model import ABSENT, ACTIVE, LIMITED, Goal
 from goalfsm.session import codec
 from goalfsm.session.continuation import OTHERWISE
 from goalfsm.session.state import Rules, Session

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from goalfsm.goal import accounting
 from goalfsm.goal.accounting import Clock, apply_usage, elapsed, tokens_of
-from goalfsm.goal.machine import CALLBACK_PREFIX, FORGET, used_up
-from goalfsm.goal.model import ACTIVE, LIMITED, MAX_COUNT, PAUSED, Goal, Usage
+from goalfsm.goal.machine import CALLBACK_PREFIX, FORGET
+from goalfsm.goal.model import ACTIVE, LIMITED, MAX_COUNT, PAUSED, Goal, Source, Usage, used_up
 from goalfsm.goal.rejection import Rejection
 from goalfsm.goal.transition import (
     Plan,
@@ -20,7 +20,6 @@ from goalfsm.goal.transition import (
     ResumeActive,
     RuntimeAccounting,
     Set,
-    Source,
     plan,
     plan_set,
 )

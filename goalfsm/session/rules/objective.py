@@ -9,7 +9,6 @@ import msgspec
 from msgspec.structs import replace
 
 from goalfsm.errors import Remedy
-from goalfsm.goal.machine import used_up
 from goalfsm.goal.model import (
     ACTIVE,
     LIMITED,
@@ -19,10 +18,12 @@ from goalfsm.goal.model import (
     Goal,
     Limit,
     Limits,
+    Source,
     Verifier,
+    used_up,
 )
 from goalfsm.goal.rejection import Rejection, no_row
-from goalfsm.goal.transition import Fire, Source
+from goalfsm.goal.transition import Fire
 from goalfsm.goal.validation import check_budget, check_objective, check_text, create
 from goalfsm.session.budgets import max_continuations
 from goalfsm.session.events import BudgetChanged, EditRequested, ObjectiveGiven, PolicyChanged

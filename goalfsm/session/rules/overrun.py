@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from goalfsm.goal.machine import used_up
-from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal
+from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal, used_up
 from goalfsm.session.rules.change import end_run, overrun_ends
 from goalfsm.session.state import Change, Context, Session
 from goalfsm.session.wake import overrun_ends as due

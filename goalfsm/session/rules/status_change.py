@@ -6,9 +6,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from goalfsm.goal.model import Origin, Status
+from goalfsm.goal.model import Origin, Source, Status
 from goalfsm.goal.rejection import Rejection, advice, remedies
-from goalfsm.goal.transition import Source, mark
+from goalfsm.goal.transition import mark
 from goalfsm.session.prompt_notices import NoticeKind
 from goalfsm.session.rules.change import charge, explained, extend, notify, seconds, store_goal
 from goalfsm.session.state import Blocking, Change, Context, Progress, Reply, Session

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from goalfsm.goal.machine import used_up
-from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED
+from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, used_up
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.entries import SetEntry, UserStartEntry
