@@ -16,6 +16,29 @@ DELAYS = [step * 0.05 for step in range(8)]
 """Seconds from the start: from the interpreter's own beginning to the first turn."""
 ENDS = {0, 130, -signal.SIGTERM}
 """Done, interrupted, or ended by the signal itself where nothing of ours ran yet."""
+OURS = "goalfsm/cli/app.py"
+"""From where on nothing that Ctrl-C does is left to the interpreter."""
+
+
+def test_ctrl_c_in_the_first_moments_shows_no_line_of_ours() -> None:
+    """Before anything of the command line was imported, the interpreter itself says what it was."""
+    told = []
+    for delay in DELAYS:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "goalfsm.cli", "list", "--everywhere"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        # As above: the moment is what is tried.
+        time.sleep(delay / 2)
+        started.send_signal(signal.SIGINT)
+        said, _ = started.communicate(timeout=30)
+        told.append(started.returncode)
+        assert OURS not in said, said
+        assert started.returncode in {0, 1, 130, -signal.SIGINT}, (delay, said)
+    assert set(told) & {0, 130}, "no signal came late enough to be heeded"
 
 
 @pytest.mark.parametrize("command", ["daemon", "run"])

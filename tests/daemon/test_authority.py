@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -58,6 +58,7 @@ COMMANDS = (
     e.SteeringReceived(message_id="m", text="skip the tests"),
     e.SteeringDropped(message_id="m"),
     e.WakeRequested(),
+    e.InterruptRequested(text="stop that"),
     e.TriggerFired(trigger="approve"),
 )
 INTERNAL = (
@@ -93,6 +94,12 @@ def test_a_command_is_a_persons_and_says_who_asked(event: e.Expecting) -> None:
     lowered = admitted(type(event)(**{**_fields(event), "origin": "model"}), PERSON)
     assert isinstance(lowered, e.Expecting)
     assert lowered.origin == "model"
+
+
+def test_every_command_is_tried() -> None:
+    every = {kind for kind in get_args(e.Event) if issubclass(kind, e.Expecting)}
+    assert {type(event) for event in COMMANDS} == every
+    assert not {type(event) for event in INTERNAL} & every
 
 
 @pytest.mark.parametrize("event", INTERNAL, ids=lambda event: type(event).__name__)

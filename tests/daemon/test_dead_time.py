@@ -27,6 +27,10 @@ COMMANDS = [
     pytest.param(e.PauseRequested(), id="pause"),
     pytest.param(e.SteeringReceived(message_id="m", text="hello"), id="steer"),
     pytest.param(e.PolicyChanged(changes={"no_progress": 4}), id="policy"),
+    pytest.param(e.GoalQueued(objective="then that"), id="queue"),
+    pytest.param(e.BlockRequested(reason="no key"), id="block"),
+    pytest.param(e.CompletionRequested(), id="complete"),
+    pytest.param(e.BudgetChanged(limits=Limits(tokens=9)), id="lift the limit of time"),
 ]
 
 
@@ -65,10 +69,29 @@ def test_a_command_without_an_engine_charges_no_dead_time(command: e.Event) -> N
         assert isinstance(reply, Reply)
         assert reply.ok, reply
         status, seconds = charged(stage)
-        assert status in {"active", "paused"}
+        assert status != "budgetLimited"
         # An engine says that it lives every two seconds.
         assert LIVED_S - 2 <= seconds <= LIVED_S
         await asyncio.sleep(DEAD_S)
+        async with stage.engine(SLOW):
+            assert charged(stage)[1] == seconds
+
+    play(scene)
+
+
+def test_each_of_two_engines_that_die_in_a_turn_is_charged_for_what_it_lived() -> None:
+    """Whoever comes after them, a command or a third engine."""
+
+    async def scene(stage: Stage) -> None:
+        await die_in_a_turn(stage, THREAD)
+        second = await stage.engine(SLOW).__aenter__()
+        await asyncio.sleep(LIVED_S)
+        await stage.crash(second)
+        await asyncio.sleep(DEAD_S)
+        offline.apply(stage.store(), THREAD, e.PauseRequested(), "one")
+        status, seconds = charged(stage)
+        assert status == "paused"
+        assert 2 * (LIVED_S - 2) <= seconds <= 2 * LIVED_S
         async with stage.engine(SLOW):
             assert charged(stage)[1] == seconds
 

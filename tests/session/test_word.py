@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from goalfsm.goal.model import Criterion, Limits, Verifier
@@ -437,10 +439,11 @@ def test_with_no_run_open_the_verifiers_are_asked_for_in_the_call() -> None:
     assert len(thread.asked(f.RunVerifier)) == 1
 
 
-def test_the_claim_of_a_run_that_failed_is_void() -> None:
+@pytest.mark.parametrize("outcome", ["failed", "timed_out", "aborted"])
+def test_the_claim_of_a_run_that_failed_is_void(outcome: Any) -> None:
     thread = running(COMMAND)
     claim(thread)
-    thread.fail()
+    thread.end(outcome=outcome)
     assert thread.session.claim is None
     assert not any(isinstance(one, f.RunVerifier) for one in thread.effects)
     assert "set_aside:the turn that had made it failed" in thread.session.notices
