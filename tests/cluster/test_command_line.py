@@ -86,6 +86,30 @@ def test_a_goal_is_run_by_a_node_from_an_empty_database(empty: str, place: Path)
     assert doctor.returncode == 0, doctor.stdout
 
 
+def test_the_turn_that_begins_with_little_left_is_another_programs(empty: str, place: Path) -> None:
+    """Where the next turn takes a route, the node that ended the last one starts its program."""
+    used = """#!/bin/sh
+echo '{"type":"usage","input_tokens":399,"output_tokens":1}'
+echo '{"type":"text","text":"'step $GOALFSM_TURN'"}'
+"""
+    claim = "#!/bin/sh\ngoalfsm tool update_goal --status complete --evidence seen >&2\n"
+    for name, text in (("worker.sh", used), ("cheap.sh", claim)):
+        (place / name).write_text(text, "utf-8")
+        (place / name).chmod(0o755)
+    route = "below 25% tokens: -- ./cheap.sh"
+    asked = ("run", "--thread", "t", "write it", "--tokens", "1000", "--route", route)
+    with node(empty, place):
+        done = goalfsm(*asked, "--", "./worker.sh", db=empty, place=place)
+    assert done.returncode == 0, done.stderr
+    log = goalfsm("log", "t", db=empty, place=place).stdout.splitlines()
+    starts = [row.partition("RunDispatched")[2].split("→")[0] for row in log if "starts" in row]
+    assert [one.strip() for one in starts] == [
+        "turn 1 starts",
+        "turn 2 starts",
+        "turn 3 starts, by ./cheap.sh: 20% of the tokens are left, below 25%",
+    ]
+
+
 def test_a_turn_has_no_credentials(
     empty: str, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
