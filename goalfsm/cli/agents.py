@@ -41,7 +41,7 @@ def _record(found: Found, known: Known) -> dict[str, object]:
         "tested": known.tested,
         "can": list(known.can),
         "problem": found.problem,
-        "install": known.install,
+        "install": found.install,
     }
 
 
@@ -50,7 +50,7 @@ def _rows(found: Found, known: Known) -> Iterator[str]:
     yield f"{found.agent:<8}{known.title}: {state}"
     yield f"        can: {', '.join(known.can)}"
     if found.problem:
-        yield f"        Hint: {known.install}"
+        yield f"        Hint: {found.install}"
     elif found.warning:
         yield f"        Note: {found.warning}"
     else:

@@ -86,6 +86,20 @@ def test_a_program_over_acp_has_to_be_named(programs: Path) -> None:
         AgentSpec(agent="acp", args=("nobody-speaks-it",)).validate()
 
 
+def test_what_speaks_acp_is_looked_for_and_what_is_missing_is_named(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = look("acp")
+    assert "opencode" in missing.problem
+    assert missing.install in goalfsm("agents").out
+    program(programs, "opencode", "true")
+    assert look("acp").path == "opencode"
+    assert look("acp").problem == ""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "mcp" else name)
+    assert "the goal's tools" in look("acp").problem
+    assert look("acp").install == 'pip install "goalfsm[acp,mcp]"'
+
+
 def test_what_is_meant_for_programs_is_refused(programs: Path) -> None:
     program(programs, "codex", "echo codex-cli 0.171.0")
     done = goalfsm("run", "Plant a tree", "--agent", "codex", "--prompt-arg")

@@ -21,6 +21,7 @@ AgentName = Literal["codex", "claude", "pi", "acp"]
 
 _VERSION: Final = re.compile(r"\d+\.\d+\.\d+\S*")
 _ASK_S: Final = 10.0
+_A_SPEAKER: Final = "npm install -g opencode-ai, for example"
 _SPEAKERS: Final = ("opencode", "gemini", "claude-agent-acp", "codex-acp", "pi-acp", "goose")
 
 
@@ -47,9 +48,9 @@ AGENTS: Final[Mapping[AgentName, Known]] = {
     ),
     "acp": Known(
         "any agent that speaks the Agent Client Protocol",
-        'pip install "goalfsm[acp]"',
+        'pip install "goalfsm[acp,mcp]"',
         "",
-        ("session", "interrupt"),
+        ("session", "usage where the agent says it", "goal tools", "interrupt"),
     ),
 }
 
@@ -99,13 +100,15 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """An agent as this machine has it; ``version`` is "" where it does not say one.
 
-    ``problem`` says what keeps it from working, "" where nothing is known to.
+    ``problem`` says what keeps it from working, "" where nothing is known to; ``install`` is the
+    command that helps.
     """
 
     agent: AgentName
     path: str | None
     version: str = ""
     problem: str = ""
+    install: str = ""
 
     @property
     def warning(self) -> str:
@@ -121,9 +124,15 @@ def _protocol(env: Mapping[str, str]) -> Found:
     """Say which of the programs that speak the protocol are on PATH, and whether we can."""
     programs = [name for name in _SPEAKERS if shutil.which(name, path=env.get("PATH"))]
     path = ", ".join(programs) or None
-    if importlib.util.find_spec("acp") is None:
-        return Found(agent="acp", path=path, problem="its library is not installed")
-    return Found(agent="acp", path=path, problem="" if path else "no program that speaks it")
+    install = AGENTS["acp"].install
+    for name, of in (("acp", "the protocol"), ("mcp", "the goal's tools")):
+        if importlib.util.find_spec(name) is None:
+            problem = f"the library of {of} is not installed"
+            return Found(agent="acp", path=path, problem=problem, install=install)
+    if path is None:
+        problem = f"none of these is on PATH: {', '.join(_SPEAKERS)}"
+        return Found(agent="acp", path=None, problem=problem, install=_A_SPEAKER)
+    return Found(agent="acp", path=path, install=install)
 
 
 def look(agent: AgentName, env: Mapping[str, str] | None = None) -> Found:
@@ -131,9 +140,9 @@ def look(agent: AgentName, env: Mapping[str, str] | None = None) -> Found:
     env = dict(os.environ if env is None else env)
     if agent == "acp":
         return _protocol(env)
-    path = shutil.which(agent, path=env.get("PATH"))
+    path, install = shutil.which(agent, path=env.get("PATH")), AGENTS[agent].install
     if path is None:
-        return Found(agent=agent, path=None, problem="not installed")
+        return Found(agent=agent, path=None, problem="not installed", install=install)
     try:
         asked: Any = subprocess.run(  # noqa: S603 - the program that a run would start
             [path, "--version"],
@@ -146,10 +155,13 @@ def look(agent: AgentName, env: Mapping[str, str] | None = None) -> Found:
             errors="replace",
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Found(agent=agent, path=path, problem=f"it does not start: {error}")
+        problem = f"it does not start: {error}"
+        return Found(agent=agent, path=path, problem=problem, install=install)
     said = f"{asked.stdout}\n{asked.stderr}".strip()
     if asked.returncode != 0:
         last = said.splitlines()[-1] if said else f"status {asked.returncode}"
-        return Found(agent=agent, path=path, problem=f"it does not start: {last}")
+        problem = f"it does not start: {last}"
+        return Found(agent=agent, path=path, problem=problem, install=install)
     found = _VERSION.search(said)
-    return Found(agent=agent, path=path, version="" if found is None else found[0])
+    version = "" if found is None else found[0]
+    return Found(agent=agent, path=path, version=version, install=install)
