@@ -16,10 +16,13 @@ from goalfsm.daemon.flow.decide import reopened
 from goalfsm.daemon.flow.inbox import InboxRows
 from goalfsm.daemon.flow.mailbox import Mailbox
 from goalfsm.daemon.guards import takeover
+from goalfsm.daemon.guards.outage import StoreOutage
 from goalfsm.daemon.guards.quarantine import Quarantine
 from goalfsm.daemon.guards.takeover import Takeover
 from goalfsm.daemon.stages import live_run as live
 from goalfsm.daemon.stages.effects import Effects
+from goalfsm.daemon.stages.process_watch import ProcessWatch
+from goalfsm.errors import Busy, DiskFull, StoreError
 from goalfsm.session import continuation, thread
 from goalfsm.session import events as e
 from goalfsm.session.rules import runs, scheduling, word
@@ -33,31 +36,36 @@ Patches = Iterator[Any]
 class Bug(NamedTuple):
     """One bug: what it is, and the number of seeds within which it must be found.
 
-    They are counted from ``first``: a bug that one world in hundreds shows would take a minute.
+    They are counted from ``first``: a bug that one world in hundreds shows would take a minute; and
+    ``every`` so many, where only those have what shows it.
     """
 
     says: str
     within: int
     patches: Callable[[], Patches]
     first: int = 0
+    every: int = 1
 
     @property
     def seeds(self) -> range:
         """Return the seeds of which one has to find it."""
-        return range(self.first, self.first + self.within)
+        return range(self.first, self.first + self.within * self.every, self.every)
 
     @property
     def bound(self) -> str:
         """Return the same in words."""
-        return f"{self.within} seeds" + (f" from {self.first}" if self.first else "")
+        every = f", every {self.every}th" if self.every > 1 else ""
+        return f"{self.within} seeds" + (f" from {self.first}" if self.first else "") + every
 
 
 BUGS: Final[dict[str, Bug]] = {}
 
 
-def _bug(says: str, within: int, first: int = 0) -> Callable[[Callable[[], Patches]], None]:
+def _bug(
+    says: str, within: int, first: int = 0, every: int = 1
+) -> Callable[[Callable[[], Patches]], None]:
     def add(patches: Callable[[], Patches]) -> None:
-        BUGS[patches.__name__] = Bug(says, within, patches, first)
+        BUGS[patches.__name__] = Bug(says, within, patches, first, every)
 
     return add
 
@@ -215,7 +223,7 @@ def leave_orphans() -> Patches:
     yield patch.object(Takeover, "_end_runs", nobody)
 
 
-@_bug("an engine that was fenced leaves its workers running", 60, first=340)
+@_bug("an engine that was fenced leaves its workers running", 60, first=640)
 def spare_fenced_workers() -> Patches:
     end = live.LiveRun.end
 
@@ -267,7 +275,7 @@ def drop_what_meets_a_fault() -> Patches:
     yield patch.object(Quarantine, "met", lambda _self, _thread_id, _error, _undecided: None)
 
 
-@_bug("an open run stays open when its end meets a fault", 60, first=340)
+@_bug("an open run stays open when its end meets a fault", 60, first=640)
 def leave_the_run_open() -> Patches:
     async def record(self: Any) -> None:
         with suppress(Exception):
@@ -275,6 +283,51 @@ def leave_the_run_open() -> Patches:
 
     yield patch.object(live.LiveRun, "_record_end", record)
     yield patch.object(Quarantine, "close_run", lambda _self, _thread_id: None)
+
+
+# The machine: worlds that end in 8 have other programs on it.
+
+
+@_bug("where the processes of open runs cannot be read, there are none", 30, 8, 10)
+def take_a_failed_read_for_nothing() -> Patches:
+    end_runs = Takeover._end_runs
+
+    async def end(self: Any, open_runs: Any) -> Any:
+        try:
+            return await end_runs(self, open_runs)
+        except StoreError:
+            return {}
+
+    yield patch.object(Takeover, "_end_runs", end)
+
+
+@_bug("what cannot be ended at once is taken for gone", 40, 8, 10)
+def believe_a_supervisor_that_stands_still() -> Patches:
+    async def gone(_self: Any, _pids: Any) -> None:
+        return None
+
+    yield patch.object(ProcessWatch, "gone", gone)
+
+
+@_bug("a disk that was full once stays full", 10, 8, 10)
+def give_up_on_a_full_disk() -> Patches:
+    attempt = StoreOutage._try
+
+    async def once(self: Any) -> bool:
+        return not isinstance(self.present, DiskFull) and await attempt(self)
+
+    yield patch.object(StoreOutage, "_try", once)
+
+
+@_bug("what met another program's lock is not tried again", 20, 8, 10)
+def drop_what_meets_a_lock() -> Patches:
+    met = StoreOutage.met
+
+    def forgetful(self: Any, thread_id: Any, error: Any) -> None:
+        if not isinstance(error, Busy):
+            met(self, thread_id, error)
+
+    yield patch.object(StoreOutage, "met", forgetful)
 
 
 # A bug that this simulation has found.

@@ -157,6 +157,13 @@ class Children:
 
         self._world.after(ms, die)
 
+    def hush(self, ms: int) -> None:
+        """Have nothing ended for a while of what lives: the supervisor stands still."""
+        for child in self.alive():
+            if not child.remote and not child.unkillable:
+                child.engine.trace("is not heard by its supervisor:", child.run_id)
+                self.refuse_to_die(child, ms)
+
     async def end_orphans(
         self, engine: Process, run_ids: Sequence[str], recorded: Sequence[Recorded]
     ) -> Orphans:

@@ -46,6 +46,9 @@ _OFTEN: Final = {where: often for where, often, _ in WHERE}
 _QUEUES: Final = 10
 """One seed of so many has queues: what the others draw is not changed by that."""
 
+_MACHINES: Final = 10
+"""One seed of so many has other programs on the machine, and reads of every kind that fail."""
+
 
 def draw(seed: int) -> p.Plan:
     """Return the plan of a seed; equal seeds give equal plans."""
@@ -81,6 +84,8 @@ class _Drawing:
         if self.seed % _QUEUES == _QUEUES - 1:
             for thread in self.threads:
                 self._queue(thread)
+        if self.seed % _MACHINES == _MACHINES - 2:
+            self._machine()
         return replace(plan, items=tuple(self.items))
 
     def _one(self, *of: T) -> T:
@@ -316,6 +321,22 @@ class _Drawing:
             self.items.append(p.Jump(at_ms=self._moment(), by_ms=by_ms))
         for _ in range(self._one(0, 0, 0, 1, 2)):
             self.items.append(p.Poison(nth=self.random.randrange(1, 250)))
+
+    def _machine(self) -> None:
+        """Have others fill the disk and hold the lock, the supervisor stand still, reads fail."""
+        for _ in range(self.random.randrange(3)):
+            for_ms = self._one(200, 2_000, 15_000)
+            self.items.append(p.Locked(at_ms=self._moment(), for_ms=for_ms))
+        for _ in range(self.random.randrange(3)):
+            at_ms, for_ms = self._moment(), self._one(1_000, 20_000)
+            self.items.append(p.SmallDisk(at_ms=at_ms, for_ms=for_ms, kept=self._one(0, 2, 10)))
+        for _ in range(self.random.randrange(4)):
+            for_ms = self.random.randrange(500, 20_000)
+            self.items.append(p.Hushed(at_ms=self._moment(), for_ms=for_ms))
+        for sort, often in (("workers", 30), ("processes", 3), ("transcripts", 30), ("threads", 3)):
+            for _ in range(self._one(0, 1, 2)):
+                nth = self.random.randrange(1, often + 1)
+                self.items.append(p.ReadFault(nth=nth, of=sort))  # type: ignore[arg-type]
 
     def _stall(self) -> None:
         where = self._one(*_PLACES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from goalfsm.errors import Busy, DiskFull, OutcomeUnknown, StoreClosed, StoreUnavailable
 from goalfsm.store.memory import MemoryStore
@@ -23,7 +23,7 @@ from goalfsm.store.port import (
 )
 
 if TYPE_CHECKING:
-    from tests.simulation.plan import CommitSort, FaultKind
+    from tests.simulation.plan import CommitSort, FaultKind, ReadSort
     from tests.simulation.process import Process as SimProcess
 
 _ERRORS = {
@@ -48,6 +48,8 @@ class FaultyStore(MemoryStore):
         self.sessions: Any = _Sessions(self, self.sessions)
         self.outbox: Any = _Outbox(self, self.outbox)
         self.processes: Any = _Processes(self, self.processes)
+        self.workers: Any = _Read(self, self.workers, "workers", "get")
+        self.transcripts: Any = _Read(self, self.transcripts, "transcripts", "read", "of_run")
 
     def crash(self) -> Any:
         """End the handle; a process has one only."""
@@ -60,7 +62,7 @@ class FaultyStore(MemoryStore):
         if not process.ready:
             process.point("taking_over")
         process.point("commit.before")
-        fault = self._world.fault(self._sorts(batch))
+        fault = self._world.fault(self._sorts(batch)) or self.refused()
         if fault is not None:
             process.trace("store fails", fault)
             if fault == "unknown_kept":
@@ -90,17 +92,34 @@ class FaultyStore(MemoryStore):
             raise type(error)(error.message)
         raise OutcomeUnknown("input/output error during the commit")
 
-    def touch(self, *, reads: bool = False) -> None:
+    def refused(self) -> Literal["full", "busy"] | None:
+        """Return why the machine takes no write now, None when it does."""
+        return self._world.hardware.refuses(self._world.now_us // 1000)
+
+    def write(self) -> None:
+        """Refuse a write other than a commit, where the machine takes none."""
+        self.touch()
+        refused = self.refused()
+        if refused is not None:
+            self._process.trace("store fails", refused)
+            self._raise(refused)
+
+    def release_reserve(self) -> bool:
+        """Give back what was set aside for a full disk."""
+        self.touch()
+        return self._world.hardware.release(self._world.now_us // 1000)
+
+    def touch(self, *, reads: ReadSort | None = None) -> None:
         """Refuse a dead process, and fail where the plan says so."""
         if self._process.dead:
             raise StoreClosed("the process is dead")
-        if reads and self._world.read_fault():
+        if reads is not None and self._world.read_fault(reads):
             self._process.trace("store fails to read")
             raise StoreUnavailable("input/output error while reading")
 
     def reopen(self) -> None:
         """Open the same disk again."""
-        self.touch(reads=True)
+        self.touch(reads="any")
         super().reopen()
 
     def see(self, process: SimProcess, epoch: int) -> None:
@@ -126,11 +145,28 @@ class _Part:
         return getattr(self._inner, name)
 
 
+class _Read(_Part):
+    """A table of which some methods read."""
+
+    def __init__(self, store: FaultyStore, inner: Any, sort: ReadSort, *reading: str) -> None:
+        super().__init__(store, inner)
+        self._sort: ReadSort = sort
+        self._reading = frozenset(reading)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._reading:
+            self._store.touch(reads=self._sort)
+        return super().__getattr__(name)
+
+
 class _Ownership(_Part):
     def acquire(self, identity: Identity, **asked: Any) -> Acquired | Held:
         process = self._store.process
         self._store.touch()
         process.point("claim.before")
+        if self._store.refused() is not None:
+            # Whoever holds the lock, or filled the disk, is no owner.
+            return Held(owner=self._inner.current(), silent_for_ms=0)
         answer: Acquired | Held = self._inner.acquire(identity, **asked)
         if isinstance(answer, Acquired):
             self._store.see(process, answer.epoch)
@@ -142,6 +178,7 @@ class _Ownership(_Part):
         process = self._store.process
         self._store.touch()
         process.point("heartbeat")
+        self._store.write()
         self._inner.heartbeat(uptime_ms=uptime_ms)
         process.world.oracle.beat(process)
 
@@ -157,43 +194,52 @@ class _Ownership(_Part):
 
 class _Inbox(_Part):
     def pending(self, *, after: int = 0, limit: int = 1000) -> tuple[InboxRow, ...]:
-        self._store.touch(reads=True)
+        self._store.touch(reads="any")
         rows: tuple[InboxRow, ...] = self._inner.pending(after=after, limit=limit)
         if rows:
             self._store.process.point("inbox.read")
         return rows
 
     def answer(self, inbox_id: str) -> Answer | None:
-        self._store.touch(reads=True)
+        self._store.touch(reads="any")
         answer: Answer | None = self._inner.answer(inbox_id)
         return answer
 
 
 class _Sessions(_Part):
     def load(self, thread_id: str) -> Stored | None:
-        self._store.touch(reads=True)
+        self._store.touch(reads="any")
         stored: Stored | None = self._inner.load(thread_id)
         return stored
+
+    def threads(self, *asked: Any, **more: Any) -> Any:
+        self._store.touch(reads="threads")
+        return self._inner.threads(*asked, **more)
 
 
 class _Outbox(_Part):
     def open(
         self, thread_id: str | None = None, *, after: int = 0, limit: int = 1000
     ) -> tuple[OpenEffect, ...]:
-        self._store.touch(reads=True)
+        self._store.touch(reads="any")
         rows: tuple[OpenEffect, ...] = self._inner.open(thread_id, after=after, limit=limit)
         return rows
 
 
 class _Processes(_Part):
+    def open(self) -> tuple[Process, ...]:
+        self._store.touch(reads="processes")
+        rows: tuple[Process, ...] = self._inner.open()
+        return rows
+
     def put(self, process: Process) -> None:
-        self._store.touch()
+        self._store.write()
         self._store.process.point("commit.before", "process")
         self._inner.put(process)
         self._store.process.point("commit.after", "process")
 
     def end(self, run_id: str) -> None:
-        self._store.touch()
+        self._store.write()
         self._store.process.point("commit.before", "process")
         self._inner.end(run_id)
         self._store.process.point("commit.after", "process")

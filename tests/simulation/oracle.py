@@ -205,8 +205,14 @@ class Oracle(SessionRules, EffectRules):
         """Note a row that is in the inbox for good."""
         self._inbox[inbox_id] = thread_id
 
-    def answered(self, event_id: str, thread_id: str, reply: Reply) -> None:
-        """Look at an answer: what was said to be accepted is in the journal, and stays there."""
+    def answered(self, event_id: str, thread_id: str, reply: Reply, *, fresh: bool) -> None:
+        """Look at an answer: what was said to be accepted is in the journal, and stays there.
+
+        ``fresh``: nothing was known of the thread when it was asked. What is refused there leaves
+        nothing behind, so that the same may be accepted when it is asked again.
+        """
+        if fresh and not reply.ok:
+            return
         if reply.code == "suspended":
             return
         known = self.thread(thread_id)

@@ -99,16 +99,19 @@ class People:
             task = process.loop.create_task(halted)
             task.add_done_callback(lambda done: self._halted(process, asked, done))
             return
+        fresh = self._world.oracle.thread(asked.thread).revision == 0
         submitted = engine.submit(asked.thread, asked.event, asked.event_id)
         task = process.loop.create_task(submitted, name=asked.event_id)
-        task.add_done_callback(lambda done: self._replied(process, asked, done))
+        task.add_done_callback(lambda done: self._replied(process, asked, done, fresh=fresh))
         self._world.after(RESEND_MS, lambda: self._again(asked))
 
     def _again(self, asked: Asked) -> None:
         if not asked.settled and not asked.stored:
             self.ask(asked)
 
-    def _replied(self, process: Process, asked: Asked, done: asyncio.Task[Reply]) -> None:
+    def _replied(
+        self, process: Process, asked: Asked, done: asyncio.Task[Reply], *, fresh: bool
+    ) -> None:
         if process.dead or done.cancelled():
             return
         error = done.exception()
@@ -116,7 +119,7 @@ class People:
             reply = done.result()
             process.trace("answers", asked.event_id, reply.code)
             asked.settled = asked.settled or reply.code != "suspended"
-            self._world.oracle.answered(asked.event_id, asked.thread, reply)
+            self._world.oracle.answered(asked.event_id, asked.thread, reply, fresh=fresh)
         elif not isinstance(error, StoreError | Poisoned):
             self._world.fail("a command fails", f"{asked.event}: {error!r}")
 

@@ -16,6 +16,9 @@ from goalfsm.session.policy import Policy
 Expectation = Literal["right", "wrong"]
 Route = Literal["socket", "inbox", "halt"]
 FaultKind = Literal["full", "busy", "failing", "unknown_kept", "unknown_lost"]
+ReadSort = Literal["any", "workers", "processes", "transcripts", "threads"]
+"""``any`` are the reads that a thread's own events need."""
+
 CommitSort = Literal["any", "repeat", "asked", "marks"]
 """Every commit; one with a repeat in it; one that somebody waits for; one of marks alone."""
 GhostCall = Literal["complete", "blocked", "create", "usage", "wait", "acknowledge"]
@@ -98,9 +101,32 @@ class Fault(Item, frozen=True, kw_only=True):
 
 
 class ReadFault(Item, frozen=True, kw_only=True):
-    """The store fails to read once."""
+    """The store fails to read once: the ``nth`` time that something of this sort is read."""
 
     nth: int
+    of: ReadSort = "any"
+
+
+class Locked(Item, frozen=True, kw_only=True):
+    """Another program holds the store's lock for a while: nothing is written, all is read."""
+
+    at_ms: int
+    for_ms: int
+
+
+class SmallDisk(Item, frozen=True, kw_only=True):
+    """Others fill the disk for a while; ``kept`` commits fit into what was set aside for that."""
+
+    at_ms: int
+    for_ms: int
+    kept: int
+
+
+class Hushed(Item, frozen=True, kw_only=True):
+    """The supervisor stands still for a while: what it is told to end goes on meanwhile."""
+
+    at_ms: int
+    for_ms: int
 
 
 class Poison(Item, frozen=True, kw_only=True):
@@ -139,6 +165,9 @@ Any_Item = (
     | Stall
     | Fault
     | ReadFault
+    | Locked
+    | SmallDisk
+    | Hushed
     | Poison
     | Shutdown
     | Rival

@@ -17,6 +17,7 @@ from goalfsm.store.memory import MemoryDisk, MemoryStore
 from tests.simulation import plan as p
 from tests.simulation.children import Children
 from tests.simulation.endings import Died, Poisoned, Violation
+from tests.simulation.machine import Machine
 from tests.simulation.oracle import Oracle
 from tests.simulation.people import People
 from tests.simulation.process import Process
@@ -27,7 +28,7 @@ from tests.simulation.surroundings import surroundings
 if TYPE_CHECKING:
     from goalfsm.session.state import Context, Session, Step
     from goalfsm.store.port import Identity
-    from tests.simulation.plan import CommitSort, FaultKind, Plan
+    from tests.simulation.plan import CommitSort, FaultKind, Plan, ReadSort
 
 START_MS: Final = 1_800_000_000_000
 UPTIME_MS: Final = 5_000_000
@@ -71,7 +72,8 @@ class World:
         self._pids = 0
         self._reached: Counter[str] = Counter()
         self._commits: Counter[CommitSort] = Counter()
-        self._reads = 0
+        self._reads: Counter[ReadSort] = Counter()
+        self.hardware = Machine(plan.items)
         self._restarting = False
         self._kills = {(i.where, i.nth): i for i in plan.items if isinstance(i, p.Kill)}
         self._stalls = {(i.where, i.nth): i for i in plan.items if isinstance(i, p.Stall)}
@@ -85,7 +87,7 @@ class World:
         self._decided = 0
         self.poisoned_usage: set[str] = set()
         """Keys of usage that met a fault: the journal has it, the ledger has not."""
-        self._read_faults = {i.nth for i in plan.items if isinstance(i, p.ReadFault)}
+        self._read_faults = {(i.of, i.nth) for i in plan.items if isinstance(i, p.ReadFault)}
         for thread, worker in plan.workers.items():
             config = WorkerConfig(
                 argv=("worker",),
@@ -166,6 +168,7 @@ class World:
         self._faults.clear()
         self._read_faults.clear()
         self._poisons.clear()
+        self.hardware.calm_down()
 
     def _tear_down(self) -> None:
         for process in list(self.processes):
@@ -293,14 +296,15 @@ class World:
         self.stats.faults += fails is not None
         return fails
 
-    def read_fault(self) -> bool:
-        """Tell whether the next read fails."""
-        self._reads += 1
-        fails = self._reads in self._read_faults
+    def read_fault(self, sort: ReadSort) -> bool:
+        """Tell whether the next read, which is of this sort, fails."""
+        self._reads[sort] += 1
+        fails = (sort, self._reads[sort]) in self._read_faults
         self.stats.faults += fails
         return fails
 
     def _schedule(self, item: p.Any_Item) -> None:
+        """Have an item happen at its time; what has none is met on the way."""
         match item:
             case p.Say(at_ms=at_ms):
                 self.at(at_ms * 1000, lambda: self.people.say(item))
@@ -318,8 +322,8 @@ class World:
                 self.at(at_ms * 1000, self._rival)
             case p.Jump(at_ms=at_ms, by_ms=by_ms):
                 self.at(at_ms * 1000, lambda: self._jump(by_ms))
-            case p.Kill() | p.Stall() | p.Fault() | p.ReadFault() | p.Poison():
-                pass
+            case p.Hushed(at_ms=at_ms, for_ms=for_ms):
+                self.at(at_ms * 1000, lambda: self.children.hush(for_ms))
 
     def _kill_one(self) -> None:
         for process in self.processes:
