@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import recovery
 from goalfsm.daemon.engine import Engine
 from goalfsm.goal.model import Limits
 from goalfsm.session.events import (
@@ -108,6 +109,9 @@ def test_an_hour_of_load_leaves_the_memory_of_its_first_minutes(tmp_path: Path) 
     engine = Engine(
         store, workers=CallableWorker(load.turn), policy=POLICY, serve=False, platform=system
     )
+    for row in recovery.RULES:
+        # What tells failures apart is read and compiled at its first use, which may come late.
+        recovery.classify(row.example)
     figures: list[tuple[int, int, Counter[str]]] = []
     clock.run(engine.__aenter__())
     people = clock.loop.create_task(load.people(engine))
