@@ -134,3 +134,19 @@ def test_a_thread_without_work_has_nothing_to_stop() -> None:
     before = done.session
     done.do(FAULT)
     assert done.session == before
+
+
+def test_an_engine_whose_start_could_not_be_decided_works_on_what_is_given_next() -> None:
+    thread = Thread()
+    thread.do(e.ShutdownStarted())
+    thread.do(e.DecisionFailed(kind="EngineStarted", error="ValueError: no rule", event_id="e7"))
+    thread.give()
+    assert thread.decision == ("continue", "otherwise")
+    assert thread.sent() == 1
+
+
+def test_a_fault_in_anything_else_leaves_an_engine_on_its_way_out() -> None:
+    thread = Thread()
+    thread.do(e.ShutdownStarted(), FAULT)
+    thread.give()
+    assert thread.decision == ("wait", "stopping")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from goalfsm.goal.model import Limits
+from goalfsm.goal.model import Limits, Usage
 from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
@@ -194,6 +194,19 @@ def test_a_complete_goals_turn_is_ended_when_it_uses_a_budget_up(budget: Limits)
     thread.use(60)
     assert not thread.asked(f.EndRun)
     assert thread.reply.code == "stale_run"
+
+
+def test_late_use_of_an_earlier_run_ends_nothing() -> None:
+    thread = started(limits=Limits(tokens=100))
+    thread.turn()
+    thread.dispatch(can_steer=True)
+    thread.use(110)
+    thread.claim()
+    assert thread.status == "complete"
+    late = Usage(input_tokens=7)
+    thread.do(e.UsageReported(run_id="run-1", run_token="token-1", key="late", usage=late))
+    assert thread.reply.code == "stale_run"
+    assert not thread.asked(f.EndRun)
 
 
 def test_a_complete_goals_turn_without_budgets_uses_what_it_uses() -> None:

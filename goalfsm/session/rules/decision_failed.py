@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from goalfsm.errors import Remedy
 from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED
 from goalfsm.goal.transition import RecoveryPause
-from goalfsm.session.events import DecisionFailed
+from goalfsm.session.events import DecisionFailed, EngineStarted
 from goalfsm.session.rules.change import request, restate, seconds, store_goal
 from goalfsm.session.state import (
     BY_A_FAULT,
@@ -31,6 +31,9 @@ def failed(session: Session, event: DecisionFailed, ctx: Context) -> Change:
         hint="goalfsm log THREAD shows what happened; goalfsm resume THREAD goes on",
         remedies=(Remedy("log", does="shows what happened"), Remedy("resume", does="goes on")),
     )
+    if event.kind == EngineStarted.__name__:
+        # It is there all the same: a goal that a person gives next is worked on.
+        session = replace(session, stopping=False)
     return _stopped(session, reason, ctx)._replace(reply=reply)
 
 

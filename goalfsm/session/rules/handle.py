@@ -154,6 +154,8 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
         # What every turn says comes first.
         case e.UsageReported():
             used = runs.usage_reported(session, event, ctx)
+            if used.reply is not None and not used.reply.ok:
+                return used  # of a run that is over: it ends nothing
             return extend(used, overrun.spent_after_completion(used.session))
         case e.RunDispatched():
             return host_events.run_dispatched(session, event, ctx)
