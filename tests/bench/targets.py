@@ -34,6 +34,9 @@ _FLOOR: Final = (
     "the time of plan() goes*; the ratio is decided by what the peer needs on this machine"
 )
 
+_CLUSTER: Final = "More than one machine: on PostgreSQL"
+_SHARED: Final = "nodes, PostgreSQL and the programs of the test share two cores"
+
 TARGETS: Final = (
     Target("`plan()`", 1.0, "µs", "≤", _TRANSITION, "goalfsm plan()"),
     Target(
@@ -105,6 +108,27 @@ TARGETS: Final = (
             Target(f"`goalfsm {words}` on a journal of 1 GB: memory", 80, "MB", "≤",
                    "A journal of 1 GB", f"goalfsm {words}, memory"),
         )
+    ),
+    *(
+        Target(f"on PostgreSQL: {name}", bound, unit, "≤", _CLUSTER, name, why=_SHARED)
+        for name, bound, unit in (
+            ("turn end to next dispatch, follow-on, p50", 5, "ms"),
+            ("turn end to next dispatch, follow-on, p99", 20, "ms"),
+            ("turn end to next dispatch, through the queue, p50", 20, "ms"),
+            ("turn end to next dispatch, through the queue, p99", 100, "ms"),
+            ("a command, p50", 10, "ms"),
+            ("a message into a turn at another node, p50", 20, "ms"),
+            ("a message into a turn at another node, max", 200, "ms"),
+            ("an idle node: transactions", 10, "/s"),
+            ("an idle node: processor", 2, "%"),
+            ("takeover after kill -9, p50", 3.5, "s"),
+            ("takeover after kill -9, max", 5, "s"),
+            ("takeover after SIGSTOP, max", 5, "s"),
+        )
+    ),
+    Target(
+        "on PostgreSQL: turns a second beside the daemon", 0.4, "x", "≥",
+        "More than one machine: a turn", "SQLite daemon", "a node on PostgreSQL", _SHARED,
     ),
     Target("an idle daemon: bytes written", 0, "bytes", "≤", "A daemon that idles",
            "bytes written"),
