@@ -65,3 +65,9 @@ def test_every_activity_has_a_sign_and_a_colour() -> None:
 
 def test_tmux_draws_the_colour() -> None:
     assert tmux(Chip("✓ complete", "green")) == "#[fg=green]✓ complete#[default]"
+
+
+def test_a_turn_under_an_engine_that_starts_no_other_one_is_marked() -> None:
+    driver = Driver(pid=7, alive=True, held="the disk is full")
+    shown = chip(project(active(run=RUN), NOW_MS, driver=driver), NOW_MS)
+    assert shown.text == "▶ turn 3 · suspended · 0 % of turns"

@@ -128,3 +128,17 @@ def test_a_budget_that_can_never_be_used_up() -> None:
     silent = with_goal(token_budget=10, continuations=2)
     assert said not in rows(silent)
     assert said in rows(replace(silent, progress=Progress(last_answer="d1")))
+
+
+def test_what_no_turn_has_read_of_a_goal_that_is_over() -> None:
+    status = replace(project(active(), NOW_MS), left_unread=("mind the gap",))
+    assert ("unread", "taken into account by no turn: mind the gap") in list(open_rows(status))
+
+
+def test_messages_that_no_turn_has_got_yet() -> None:
+    """Those that the running turn has, and what is no message, are left out."""
+    steering = (
+        Steering(message_id="a", text="first", at_ms=1, carried_by="r"),
+        Steering(message_id="b", text="second", at_ms=2),
+    )
+    assert project(active(steering=steering), NOW_MS).waiting_messages == ("second",)
