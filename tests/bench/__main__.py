@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +50,12 @@ def sections(*, quick: bool) -> dict[str, Callable[[], list[Section]]]:
     }
 
 
+def write(head: list[str], measured: list[Section]) -> None:
+    """Write the page of what has been measured so far."""
+    targets = "\n".join(judged(measured))
+    PAGE.write_text("\n".join([*head, targets, *map(markdown, measured)]), encoding="utf-8")
+
+
 def main() -> int:
     """Measure, print, and write the page when asked to."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
@@ -71,12 +76,10 @@ def main() -> int:
         for section in known[name]():
             measured.append(section)
             print(markdown(section), flush=True)
-    targets = "\n".join(judged(measured))
-    print(targets)
-    page += [targets, *map(markdown, measured)]
-    if given.write:
-        PAGE.write_text("\n".join(page), encoding="utf-8")
-        print(f"written to {PAGE.relative_to(Path.cwd())}", file=sys.stderr)
+            if given.write:
+                # After each: what fails late does not lose what was measured before.
+                write(page, measured)
+    print("\n".join(judged(measured)))
     return 0
 
 

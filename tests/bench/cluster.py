@@ -43,7 +43,7 @@ def section(*, quick: bool) -> list[Section]:
         found = Section(f"{TITLE}: on PostgreSQL, over a Unix socket, syncs on")
         asyncio.run(_turns(server, found, 100 if quick else 1_000))
         asyncio.run(_commands(server, found, 50 if quick else 500))
-        asyncio.run(_steering(server, found, 20 if quick else 200))
+        asyncio.run(_steering(server, found, 20 if quick else 90))
         asyncio.run(_idle(server, found, 5.0 if quick else 20.0))
         _deaths(server, found, 3 if quick else 10)
         rates = _rates(server, quick=quick)
