@@ -22,6 +22,7 @@ RENEW_S: Final = 1.0
 SWITCH_S: Final = 2.4
 """After how many seconds without a renewal the supervisor ends every program."""
 _RETRY_S: Final = 0.2
+_LEAST_S: Final = 0.001
 
 _log = structlog.get_logger(__name__)
 
@@ -124,7 +125,8 @@ class Lease:
             if self._monotonic() >= until:
                 self._lose(repr(error))
             else:
-                await asyncio.sleep(min(_RETRY_S, max(0.0, until - self._monotonic())))
+                # A clock does not move by less than it can tell: it would be tried for ever.
+                await asyncio.sleep(min(_RETRY_S, max(_LEAST_S, until - self._monotonic())))
             return
         if answer is None or self._monotonic() >= until:
             # An answer after the old deadline comes too late: the programs are being ended.

@@ -45,7 +45,8 @@ class MemoryJobs:
         self._stalled_s = stalled_s
         self._rows: dict[int, _Row] = {}
         self._numbers = itertools.count(1)
-        self._news: set[asyncio.Event] = set()
+        # In the order of arrival, which a set does not keep: a simulation is to be repeated.
+        self._news: dict[asyncio.Event, None] = {}
         self._done_by: dict[asyncio.Task[None], dict[asyncio.Task[None], int]] = {}
 
     async def enqueue(self, tx: MemoryTx, jobs: Sequence[Job]) -> None:
@@ -87,7 +88,7 @@ class MemoryJobs:
         assert server is not None  # noqa: S101  a coroutine runs in a task
         doing = self._done_by[server] = {}
         news = asyncio.Event()
-        self._news.add(news)
+        self._news[news] = None
         try:
             while True:
                 news.clear()
@@ -103,7 +104,7 @@ class MemoryJobs:
                 except TimeoutError:
                     continue
         finally:
-            self._news.discard(news)
+            self._news.pop(news, None)
             if server in self._done_by and doing:
                 await asyncio.wait(list(doing))
             self._done_by.pop(server, None)

@@ -64,7 +64,8 @@ class MemoryDatabase:
         self.programs: dict[str, Program] = {}
         self.nodes: dict[str, tuple[Registration, int]] = {}
         self.words: dict[str, Transcript] = {}
-        self.listeners: set[asyncio.Queue[str]] = set()
+        # In the order of arrival, which a set does not keep: a simulation is to be repeated.
+        self.listeners: dict[asyncio.Queue[str], None] = {}
 
     def thread(self, thread_id: str) -> _Thread:
         """Return a thread, without any commit where there is none."""

@@ -167,12 +167,12 @@ class World:
 
     async def _listen(self) -> AsyncIterator[str]:
         told: asyncio.Queue[str] = asyncio.Queue()
-        self.database.listeners.add(told)
+        self.database.listeners[told] = None
         try:
             while True:
                 yield await told.get()
         finally:
-            self.database.listeners.discard(told)
+            self.database.listeners.pop(told, None)
 
     async def crash(self, number: int) -> None:
         """Kill a node."""

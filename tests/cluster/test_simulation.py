@@ -18,6 +18,10 @@ def test_nothing_is_lost_or_done_twice_whatever_breaks(seed: int) -> None:
     assert stats.crashes + stats.partitions > 0
 
 
+def test_a_seed_is_the_same_world_again() -> None:
+    assert [simulate(seed) for seed in (1, 3)] == [simulate(seed) for seed in (1, 3)]
+
+
 def test_it_shows_where_a_living_nodes_run_is_taken() -> None:
     """A cluster that does not look at leases has two turns of a thread at once."""
     with mock.patch.object(Turns, "_is_left", return_value=True):
