@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from goalfsm.errors import GoalError
 from goalfsm.session import codec
-from goalfsm.session.budgets import answer_digest
+from goalfsm.session.budgets import answer_digest, answer_shape, answer_step
 from goalfsm.session.effects import Effect
 from goalfsm.session.events import Event, Message, Outcome, RunDispatched, RunFinished
 from goalfsm.session.policy import Policy
@@ -173,6 +173,7 @@ class GoalThread:
     """One thread, its session after the last event, and the rules that decide."""
 
     __slots__ = ("_rules", "_session", "_thread_id", "_zones")
+    _context = staticmethod(context_of)
 
     def __init__(
         self,
@@ -228,7 +229,7 @@ class GoalThread:
         ``id`` names the event: a second event of the same id and time is decided as the first.
         What a rule of the embedder's raises is passed on, and the thread stays as it was.
         """
-        context = context_of(self._thread_id, id, at_ms, zones=self._zones, rules=self._rules)
+        context = self._context(self._thread_id, id, at_ms, zones=self._zones, rules=self._rules)
         session, effects, reply, decision = handle(self._session, event, context)
         self._session = session
         return Ready(event, session, effects, reply, decision, next_wake(session))
@@ -265,6 +266,7 @@ class GoalThread:
         message: Message | None = None,
         *,
         answer: str = "",
+        progress: bool = False,
         tools_ok: int = 0,
         tools_failed: int = 0,
         id: str,  # noqa: A002  what a row calls it
@@ -272,7 +274,8 @@ class GoalThread:
     ) -> Ready:
         """End the open turn; ``message`` is the model's last one, with the error that it ended by.
 
-        ``answer`` and the counts of tools that returned and failed are for the progress rules.
+        For the progress rules are ``answer``, the counts of tools that returned and failed, and
+        ``progress``: the worker itself said that it got somewhere.
         Raises ``GoalError`` with the code ``no_run`` where no turn is open.
         """
         run = self._session.run
@@ -284,6 +287,9 @@ class GoalThread:
             outcome=outcome,
             message=message,
             answer_digest=answer_digest(answer),
+            answer_shape=answer_shape(answer),
+            answer_step=answer_step(answer),
+            said_progress=progress,
             answer_length=len(answer),
             tools_ok=tools_ok,
             tools_failed=tools_failed,

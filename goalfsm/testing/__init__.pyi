@@ -26,6 +26,7 @@ from goalfsm.testing.paths import for_each_path as for_each_path
 from goalfsm.testing.paths import paths_of as paths_of
 from goalfsm.testing.scripted import NoTurn as NoTurn
 from goalfsm.testing.scripted import ScriptedWorker as ScriptedWorker
+from goalfsm.testing.threads import CheckedThread as CheckedThread
 from goalfsm.testing.turns import acknowledges as acknowledges
 from goalfsm.testing.turns import calls as calls
 from goalfsm.testing.turns import claims_blocked as claims_blocked

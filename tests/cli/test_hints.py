@@ -26,22 +26,23 @@ from goalfsm.goal.model import Limits, Verifier
 from goalfsm.goal.rejection import Rejection, advice
 from goalfsm.session import Policy, Session
 from goalfsm.session import events as e
+from goalfsm.testing.threads import CheckedThread
 from tests.cli.terminal import Cli
-from tests.session.thread import SHOWN, Thread
+from tests.session.hosts import SHOWN
 
 COMMANDS = {entry.name for section in app.SECTIONS for entry in section.entries}
 PLACE = Place(db=Path("goals.db"), thread_id="t", given=True, db_given=True)
 
 
-def given(*asked: e.Event, **fields: object) -> Thread:
+def given(*asked: e.Event, **fields: object) -> CheckedThread:
     """Return a thread whose goal was given, and then asked for something."""
-    thread = Thread(Policy(steering_limit=1))
+    thread = CheckedThread(Policy(steering_limit=1))
     thread.give(**fields)
     thread.do(*asked)
     return thread
 
 
-def limited() -> Thread:
+def limited() -> CheckedThread:
     """Return a thread whose goal has used its tokens up."""
     thread = given(limits=Limits(tokens=10))
     thread.dispatch()
@@ -51,7 +52,7 @@ def limited() -> Thread:
 
 
 THREADS = {
-    "no goal": Thread,
+    "no goal": CheckedThread,
     "active": given,
     "active, and full of messages": lambda: given(e.SteeringReceived(message_id="m", text="left")),
     "paused": lambda: given(e.PauseRequested()),
@@ -112,10 +113,10 @@ def test_a_refusal_that_no_command_mends_keeps_its_hint() -> None:
 def test_a_model_is_told_no_command_of_a_persons(by_person: bool) -> None:
     """What only a person may do is not the model's to try."""
     rows = [row._replace(when="never") if row.trigger == "complete" else row for row in TRANSITIONS]
-    thread = Thread(machine=goal_machine(rows, guards={**GUARDS, "never": lambda _: False}))
+    thread = CheckedThread(machine=goal_machine(rows, guards={**GUARDS, "never": lambda _: False}))
     thread.give(verifiers=(Verifier(kind="person"),) if by_person else ())
     thread.dispatch()
-    thread.tool("update_goal", **SHOWN)
+    thread.call("update_goal", **SHOWN)
     if by_person:
         thread.do(e.ClaimAccepted())
     assert not thread.reply.ok

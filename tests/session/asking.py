@@ -8,10 +8,11 @@ from typing import Any
 from goalfsm.goal.model import Limits, Verifier
 from goalfsm.session import Policy
 from goalfsm.session import events as e
+from goalfsm.testing.threads import CheckedThread
+from tests.session.hosts import started
 from tests.session.refusing import at_work
-from tests.session.thread import Thread, started
 
-Asked = e.Event | Callable[[Thread], Any]
+Asked = e.Event | Callable[[CheckedThread], Any]
 Told = tuple[bool, str, str, str]
 
 COMMAND = Verifier(kind="command")
@@ -43,17 +44,17 @@ STALE = (
 )
 
 
-def running(policy: Policy | None = None, **given: Any) -> Thread:
+def running(policy: Policy | None = None, **given: Any) -> CheckedThread:
     """Return a thread whose first turn runs."""
     thread = started(policy, **given)
     thread.dispatch()
     return thread
 
 
-def after(*happened: e.Event, policy: Policy | None = None) -> Callable[[], Thread]:
+def after(*happened: e.Event, policy: Policy | None = None) -> Callable[[], CheckedThread]:
     """Return what makes a thread with a goal, after these events."""
 
-    def make() -> Thread:
+    def make() -> CheckedThread:
         thread = started(policy)
         thread.do(*happened)
         return thread
@@ -66,43 +67,43 @@ paused = after(e.PauseRequested())
 blocked = after(e.BlockRequested(reason="no access"))
 
 
-def limited() -> Thread:
+def limited() -> CheckedThread:
     """Return a thread whose budget is used up and whose work is wound down."""
     thread = running(limits=Limits(tokens=5))
     thread.use(5)
     thread.end()
-    thread.dispatch(wind_down=True)
+    thread.dispatch()
     thread.end()
     return thread
 
 
-def claimed(*verifiers: Verifier) -> Callable[[], Thread]:
+def claimed(*verifiers: Verifier) -> Callable[[], CheckedThread]:
     """Return what makes a thread with an open claim."""
 
-    def make() -> Thread:
+    def make() -> CheckedThread:
         thread = running(verifiers=verifiers or (COMMAND,))
-        thread.claim()
+        thread.claim_complete()
         return thread
 
     return make
 
 
-def waiting_for_quota() -> Thread:
+def waiting_for_quota() -> CheckedThread:
     """Return a thread that is paused until its quota comes back."""
     thread = running()
     thread.fail("You exceeded your current quota", retry_after=600.0)
     return thread
 
 
-def given_by_the_model() -> Thread:
+def given_by_the_model() -> CheckedThread:
     """Return a thread that has all the goals that its model may give it."""
-    thread = Thread(Policy(model_goals=1))
-    thread.tool("create_goal", objective="Mine")
+    thread = CheckedThread(Policy(model_goals=1))
+    thread.call("create_goal", objective="Mine")
     thread.do(e.CompletionRequested())
     return thread
 
 
-def held() -> Thread:
+def held() -> CheckedThread:
     """Return a thread that starts no turn although its goal may not be paused."""
     thread = at_work("pause")
     thread.do(e.PauseRequested())
@@ -130,12 +131,12 @@ def budget(**limits: int) -> e.BudgetChanged:
     return e.BudgetChanged(limits=Limits(**limits))
 
 
-def complete_with(*evidence: Any) -> Callable[[Thread], Any]:
+def complete_with(*evidence: Any) -> Callable[[CheckedThread], Any]:
     """Return what claims that the goal is complete."""
-    return lambda thread: thread.tool("update_goal", status="complete", evidence=list(evidence))
+    return lambda thread: thread.call("update_goal", status="complete", evidence=list(evidence))
 
 
-def used_twice(thread: Thread) -> None:
+def used_twice(thread: CheckedThread) -> None:
     """Report the same usage twice."""
     thread.use(1, key="a")
     thread.use(1, key="a")
@@ -151,7 +152,7 @@ def done(code: str, message: str, hint: str = "") -> Told:
     return True, code, message, hint
 
 
-def reply_to(thread: Thread, asked: Asked) -> Told:
+def reply_to(thread: CheckedThread, asked: Asked) -> Told:
     """Return what the thread answers."""
     if callable(asked):
         asked(thread)

@@ -12,7 +12,9 @@ from goalfsm.session import Reply, Step
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.testing.invariants.invariant import Transition
-from tests.session.thread import START_MS, Thread, started
+from goalfsm.testing.loop import START_MS
+from goalfsm.testing.threads import CheckedThread
+from tests.session.hosts import started
 
 Case = Callable[[], Transition]
 
@@ -31,7 +33,7 @@ class Cases(list[tuple[str, Case]]):
 
 
 def step(
-    thread: Thread,
+    thread: CheckedThread,
     event: e.Event | None = None,
     effects: tuple[f.Effect, ...] = (),
     reply: Reply | None = None,
@@ -43,19 +45,19 @@ def step(
     return Transition(before, event or e.TimerFired(), after, START_MS)
 
 
-def goal(thread: Thread, event: e.Event | None = None, **fields: Any) -> Transition:
+def goal(thread: CheckedThread, event: e.Event | None = None, **fields: Any) -> Transition:
     """Return a step that did this to the thread's goal."""
     return step(thread, event, goal=replace(thread.goal, **fields))
 
 
-def running() -> Thread:
+def running() -> CheckedThread:
     """Return a thread with an open run."""
     thread = started()
     thread.dispatch()
     return thread
 
 
-def limited() -> Thread:
+def limited() -> CheckedThread:
     """Return a thread whose goal has used its budget up."""
     thread = started(limits=Limits(tokens=5))
     thread.dispatch()
@@ -64,7 +66,7 @@ def limited() -> Thread:
     return thread
 
 
-def complete() -> Thread:
+def complete() -> CheckedThread:
     """Return a thread whose goal is complete."""
     thread = started()
     thread.do(e.CompletionRequested())

@@ -12,8 +12,9 @@ from goalfsm.session import events as e
 from goalfsm.session.entries import ClearEntry, SetEntry
 from goalfsm.session.state import Blocking, Claim, Continuation, Steering, VerifierResult
 from goalfsm.testing.invariants.invariant import Transition
+from goalfsm.testing.loop import START_MS
 from tests.session.breaking import WORK, Cases, complete, goal, limited, running, step
-from tests.session.thread import START_MS, started
+from tests.session.hosts import started
 
 CASES = Cases()
 

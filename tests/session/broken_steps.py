@@ -10,8 +10,9 @@ from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.state import Continuation, Ledger
 from goalfsm.testing.invariants.invariant import Transition
+from goalfsm.testing.loop import START_MS
 from tests.session.breaking import LIMIT, WORK, Cases, goal, limited, running, step
-from tests.session.thread import START_MS, stale_work, started
+from tests.session.hosts import stale_work, started
 
 CASES = Cases()
 
@@ -74,7 +75,7 @@ def _sent_while_waiting() -> Transition:
     thread = started()
     thread.turn()
     thread.do(e.WaitDeclared(kind="event"))
-    thread.session = replace(thread.session, continuation=Continuation())
+    thread._session = replace(thread.session, continuation=Continuation())
     return step(thread, effects=(WORK,), continuation=Continuation(queued="goal-1"))
 
 
@@ -91,7 +92,7 @@ def _announced_again() -> Transition:
 @CASES.breaks("one_wind_down")
 def _owed_again() -> Transition:
     thread = limited()
-    thread.dispatch(wind_down=True)
+    thread.dispatch()
     return step(thread, wind_down="owed")
 
 

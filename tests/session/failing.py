@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from goalfsm.session import Policy
 from goalfsm.session import events as e
-from tests.session.thread import Thread, started
+from goalfsm.testing.threads import CheckedThread
+from tests.session.hosts import started
 
 OVERLOADED = "503 Service Unavailable"
 
 
-def failing(error: str = OVERLOADED, policy: Policy | None = None, **fields: object) -> Thread:
+def failing(
+    error: str = OVERLOADED, policy: Policy | None = None, **fields: object
+) -> CheckedThread:
     """Return a thread whose first turn failed."""
     thread = started(policy)
     thread.dispatch()
@@ -17,7 +20,7 @@ def failing(error: str = OVERLOADED, policy: Policy | None = None, **fields: obj
     return thread
 
 
-def retry(thread: Thread) -> None:
+def retry(thread: CheckedThread) -> None:
     """Let the next attempt fall due."""
     assert thread.wake is not None
     thread.now_ms += thread.wake

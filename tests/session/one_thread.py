@@ -15,9 +15,9 @@ from goalfsm.session.thread import GoalThread
 from goalfsm.session.wake import next_wake
 from goalfsm.session.work import can_begin, queued
 from goalfsm.testing.invariants import check
+from goalfsm.testing.loop import START_MS
 from goalfsm.views.prompts import render_turn
 from goalfsm.views.prompts.turn import carried
-from tests.session.thread import START_MS
 
 
 class Row(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from goalfsm.goal.machine import GUARDS, TRANSITIONS, GoalMachine, goal_machine
 from goalfsm.session import Policy
-from tests.session.thread import Thread
+from goalfsm.testing.threads import CheckedThread
 
 
 def refusing(*triggers: str) -> GoalMachine:
@@ -19,9 +19,9 @@ def refusing(*triggers: str) -> GoalMachine:
     return goal_machine(kept, guards={**GUARDS, "never": lambda _: False})
 
 
-def at_work(*triggers: str, policy: Policy | None = None, **given: object) -> Thread:
+def at_work(*triggers: str, policy: Policy | None = None, **given: object) -> CheckedThread:
     """Return a thread whose first turn runs."""
-    thread = Thread(policy, machine=refusing(*triggers))
+    thread = CheckedThread(policy, machine=refusing(*triggers))
     thread.give(**given)
     thread.dispatch()
     return thread

@@ -27,7 +27,7 @@ from goalfsm.session import events as e
 from goalfsm.session.entries import ClearEntry, SetEntry, UserStartEntry
 from goalfsm.session.routes import Routed
 from goalfsm.session.state import Rules
-from tests.session.thread import START_MS
+from goalfsm.testing.loop import START_MS
 
 EXPLORE: Final = "GOALFSM_EXPLORE" in os.environ
 """Whether to search at random and for longer; otherwise every run tries the same examples."""

@@ -9,28 +9,29 @@ import pytest
 from goalfsm.goal.model import Verifier
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from tests.session.thread import Thread, started
+from goalfsm.testing.threads import CheckedThread
+from tests.session.hosts import started
 
 PERSON = Verifier(kind="person")
 COMMAND = Verifier(kind="command", name="make test", argv=("make", "test"))
 
 
-def asked(thread: Thread) -> list[str]:
+def asked(thread: CheckedThread) -> list[str]:
     """Return what people were asked for by all events so far."""
     return [one.about for one in thread.effects if isinstance(one, f.AskPerson)]
 
 
-def claimed(*verifiers: Verifier) -> Thread:
+def claimed(*verifiers: Verifier) -> CheckedThread:
     """Return a thread whose claim is verified, its run gone."""
     thread = started(verifiers=verifiers)
     thread.dispatch()
-    thread.claim()
+    thread.claim_complete()
     assert asked(thread) == []
     thread.end()
     return thread
 
 
-def verify(thread: Thread, outcome: Any) -> None:
+def verify(thread: CheckedThread, outcome: Any) -> None:
     assert thread.session.claim is not None
     claim_id = thread.session.claim.claim_id
     thread.do(e.VerificationFinished(claim_id=claim_id, index=0, outcome=outcome))
@@ -43,7 +44,7 @@ def test_a_claim_that_only_a_person_can_accept_asks_one() -> None:
     assert asked(thread) == ["claim"]
     thread.do(e.ClaimRejected(feedback="not yet"))
     thread.dispatch()
-    thread.claim()
+    thread.claim_complete()
     thread.end()
     assert asked(thread) == ["claim", "claim"]
 

@@ -9,8 +9,9 @@ from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.entries import SetEntry
+from goalfsm.testing.threads import CheckedThread
 from tests.session.charging import spent
-from tests.session.thread import Thread, started
+from tests.session.hosts import started
 
 
 def test_a_used_up_token_budget_gives_one_wind_down_turn_and_then_nothing() -> None:
@@ -22,14 +23,14 @@ def test_a_used_up_token_budget_gives_one_wind_down_turn_and_then_nothing() -> N
     assert thread.asked(f.SendWork) == [
         f.SendWork(kind="wind_down", goal_id="goal-1", deliver_as="steer")
     ]
-    assert thread.wind_down == "owed"
+    assert thread.session.wind_down == "owed"
     thread.end()
-    thread.dispatch(wind_down=True)
+    thread.dispatch()
     assert thread.asked(f.StartRun)
-    assert thread.wind_down == "running"
+    assert thread.session.wind_down == "running"
     thread.use(30)
     thread.end()
-    assert thread.wind_down == "done"
+    assert thread.session.wind_down == "done"
     assert thread.goal.tokens_used == 150
     assert (thread.sent(), thread.sent("wind_down")) == (1, 1)
     assert thread.decision == ("stop", "status")
@@ -39,9 +40,9 @@ def test_a_wind_down_that_the_running_turn_took_is_the_only_one() -> None:
     thread = spent(tokens=100)
     thread.use(100)
     thread.do(e.WindDownDelivered(run_id="run-1"))
-    assert thread.wind_down == "running"
+    assert thread.session.wind_down == "running"
     thread.end()
-    assert thread.wind_down == "done"
+    assert thread.session.wind_down == "done"
 
 
 def test_a_goal_that_was_completed_beyond_its_budget_cannot_be_paused() -> None:
@@ -66,21 +67,21 @@ def test_an_interrupted_wind_down_is_not_repeated() -> None:
     thread = spent(tokens=100)
     thread.use(100)
     thread.end()
-    thread.dispatch(wind_down=True)
+    thread.dispatch()
     thread.interrupt()
-    assert thread.wind_down == "done"
+    assert thread.session.wind_down == "done"
 
 
 def test_a_wind_down_that_nobody_owes_is_refused() -> None:
     thread = started()
-    thread.dispatch(wind_down=True)
+    thread.do(e.RunDispatched(run_id="run", token="token", wind_down=True))
     assert (thread.reply.ok, thread.reply.code) == (False, "nothing_queued")
     assert thread.session.run is None
 
 
 def test_a_used_up_time_budget_winds_down() -> None:
     thread = spent(seconds=60)
-    thread.wait(seconds=61)
+    thread.advance(61)
     thread.do(e.ToolFinished())
     assert thread.goal.limited_by == "time"
     assert thread.sent("wind_down") == 1
@@ -99,7 +100,7 @@ def test_the_last_continuation_is_the_wind_down_of_its_own_limit() -> None:
     thread.turn("one")
     thread.turn("two")
     assert thread.goal.limited_by == "continuations"
-    assert thread.wind_down == "done"
+    assert thread.session.wind_down == "done"
     assert (thread.sent(), thread.sent("wind_down")) == (2, 0)
 
 
@@ -124,7 +125,7 @@ def test_what_is_reported_after_the_limit_is_charged_too() -> None:
 )
 def test_a_limit_is_announced_whatever_the_time_was_charged_for(event: e.Event) -> None:
     thread = spent(seconds=10)
-    thread.wait(seconds=10)
+    thread.advance(10)
     thread.do(event)
     assert (thread.status, thread.goal.limited_by) == ("budgetLimited", "time")
     assert thread.sent("wind_down") == 1
@@ -137,7 +138,7 @@ def test_a_limit_is_announced_whatever_the_time_was_charged_for(event: e.Event) 
 def test_the_time_of_an_interrupted_run_may_use_the_budget_up() -> None:
     thread = spent(seconds=10)
     ended = thread.now_ms + 10_000
-    thread.wait(seconds=500)
+    thread.advance(500)
     thread.interrupt(ended_ms=ended)
     assert (thread.goal.active_seconds, thread.goal.limited_by) == (10, "time")
     assert thread.sent("wind_down") == 1
@@ -152,7 +153,7 @@ def test_a_raised_budget_reopens_the_goal() -> None:
     assert (thread.status, thread.goal.token_budget) == ("active", 300)
     assert thread.goal.limited_by is None
     assert thread.session.notices == ("budget_raised",)
-    assert thread.wind_down == "none"
+    assert thread.session.wind_down == "none"
     assert thread.sent() == 2
     thread.dispatch()
     thread.use(200)
@@ -168,7 +169,7 @@ def test_a_budget_can_be_raised_without_taking_the_goal_up_again() -> None:
     assert thread.reply.code == "budget_changed"
     assert (thread.status, thread.goal.token_budget) == ("budgetLimited", 300)
     assert thread.goal.limited_by == "tokens"
-    assert (thread.wind_down, thread.sent()) == ("owed", sent)
+    assert (thread.session.wind_down, thread.sent()) == ("owed", sent)
     thread.do(e.BudgetChanged(limits=Limits()))
     assert (thread.reply.code, thread.status) == ("reopened", "active")
     assert thread.goal.limited_by is None
@@ -184,14 +185,14 @@ def test_a_budget_raised_during_the_wind_down_calls_it_off() -> None:
     thread = spent(tokens=100)
     thread.use(100)
     thread.end()
-    thread.dispatch(wind_down=True)
+    thread.dispatch()
     thread.do(e.BudgetChanged(limits=Limits(tokens=300)))
     thread.end()
-    assert thread.wind_down == "none"
+    assert thread.session.wind_down == "none"
     assert thread.sent() == 2
     thread.dispatch()
     thread.use(200)
-    assert thread.wind_down == "owed"
+    assert thread.session.wind_down == "owed"
 
 
 def test_a_budget_that_stays_below_the_use_reopens_nothing() -> None:
@@ -262,7 +263,7 @@ def test_a_budget_that_could_never_be_meant_is_refused(limits: Limits) -> None:
 
 
 def test_a_thread_without_a_goal_has_no_budget() -> None:
-    thread = Thread()
+    thread = CheckedThread()
     thread.do(e.BudgetChanged(limits=Limits(tokens=5)))
     assert thread.reply.code == "no_goal"
 

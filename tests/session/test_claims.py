@@ -14,23 +14,24 @@ from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.entries import SetEntry
-from tests.session.thread import Thread, started
+from goalfsm.testing.threads import CheckedThread
+from tests.session.hosts import started
 
 COMMAND = Verifier(kind="command", argv=("make", "test"))
 CALLABLE = Verifier(kind="callable", name="judge")
 PERSON = Verifier(kind="person")
 
 
-def claimed(*verifiers: Verifier, policy: Policy | None = None) -> Thread:
+def claimed(*verifiers: Verifier, policy: Policy | None = None) -> CheckedThread:
     """Return a thread whose model has claimed completion in its first turn."""
     thread = started(policy, verifiers=verifiers)
     thread.dispatch()
-    thread.claim("all tests pass")
+    thread.claim_complete("all tests pass")
     return thread
 
 
 def answer(
-    thread: Thread,
+    thread: CheckedThread,
     index: int,
     outcome: Literal["passed", "failed", "unverifiable"],
     detail: str = "",
@@ -75,14 +76,14 @@ def test_the_digest_seals_the_evidence_as_it_was_shown() -> None:
 def test_a_claim_without_evidence_is_refused() -> None:
     thread = started()
     thread.dispatch()
-    reply = thread.tool("update_goal", status="complete")
+    reply = thread.call("update_goal", status="complete")
     assert (reply.ok, reply.code) == (False, "evidence_missing")
     assert thread.status == "active"
 
 
 def test_where_the_policy_asks_for_none_a_claim_needs_no_evidence() -> None:
     thread = started(Policy(evidence_required=False))
-    assert thread.tool("update_goal", status="complete").code == "marked"
+    assert thread.call("update_goal", status="complete").code == "marked"
     assert thread.session.completion is not None
     assert thread.session.completion.digest == ""
 
@@ -90,32 +91,32 @@ def test_where_the_policy_asks_for_none_a_claim_needs_no_evidence() -> None:
 def test_every_criterion_needs_evidence() -> None:
     criteria = (Criterion(text="fast"), Criterion(text="small"))
     thread = started(criteria=criteria)
-    reply = thread.tool(
+    reply = thread.call(
         "update_goal", status="complete", evidence=[{"text": "3 ms", "criterion": 1}]
     )
     assert reply.code == "evidence_missing"
     assert reply.message == "no evidence for criterion 2 (small)"
     both = [{"text": "3 ms", "criterion": 1}, {"text": "9 kB", "criterion": 2}]
-    assert thread.tool("update_goal", status="complete", evidence=both).code == "marked"
+    assert thread.call("update_goal", status="complete", evidence=both).code == "marked"
 
 
 def test_evidence_for_a_criterion_that_is_not_there_is_refused() -> None:
     thread = started(criteria=(Criterion(text="fast"),))
-    reply = thread.tool("update_goal", status="complete", evidence=[{"text": "x", "criterion": 2}])
+    reply = thread.call("update_goal", status="complete", evidence=[{"text": "x", "criterion": 2}])
     assert reply.message == "there is no criterion 2; the goal has 1"
 
 
 def test_a_second_claim_of_a_complete_goal_is_harmless() -> None:
     thread = claimed()
     goal = thread.goal
-    assert thread.claim("again").code == "already_complete"
+    assert thread.claim_complete("again").code == "already_complete"
     assert thread.goal == goal
 
 
 def test_without_a_goal_there_is_nothing_to_claim() -> None:
-    thread = Thread()
-    assert thread.claim().code == "no_goal"
-    assert thread.blocked().code == "no_goal"
+    thread = CheckedThread()
+    assert thread.claim_complete().code == "no_goal"
+    assert thread.claim_blocked().code == "no_goal"
 
 
 def test_the_engine_runs_verifiers_and_nobody_works_meanwhile() -> None:
@@ -220,8 +221,8 @@ def test_what_is_unverifiable_of_a_paused_goal_leaves_it_paused_as_it_is() -> No
 def test_a_budget_that_ran_out_with_the_claim_outranks_the_pause() -> None:
     thread = started(verifiers=(COMMAND,), limits=Limits(seconds=10))
     thread.dispatch()
-    thread.claim()
-    thread.wait(seconds=10)
+    thread.claim_complete()
+    thread.advance(10)
     answer(thread, 0, "unverifiable")
     assert (thread.status, thread.goal.limited_by) == ("budgetLimited", "time")
     assert thread.sent("wind_down") == 1
@@ -284,7 +285,7 @@ def test_nobody_answers_for_a_verifier_that_was_not_asked(index: int) -> None:
 
 def test_one_claim_at_a_time() -> None:
     thread = claimed(COMMAND)
-    reply = thread.claim("and more")
+    reply = thread.claim_complete("and more")
     assert (reply.ok, reply.code) == (False, "claim_open")
 
 
@@ -302,7 +303,7 @@ def test_a_goal_completes_in_its_wind_down_turn() -> None:
     thread = started(limits=Limits(tokens=10))
     thread.dispatch()
     thread.use(10)
-    assert thread.claim().code == "marked"
+    assert thread.claim_complete().code == "marked"
     assert (thread.status, thread.goal.limited_by) == ("complete", None)
 
 
@@ -314,10 +315,12 @@ def test_an_embedders_machine_may_keep_goals_from_completing() -> None:
     )
     from goalfsm.goal.machine import goal_machine  # noqa: PLC0415  only here
 
-    thread = Thread(machine=goal_machine(rows, guards={**machine.guards, "never": lambda _: False}))
+    thread = CheckedThread(
+        machine=goal_machine(rows, guards={**machine.guards, "never": lambda _: False})
+    )
     thread.give(verifiers=(COMMAND,))
     thread.dispatch()
-    thread.claim()
+    thread.claim_complete()
     answer(thread, 0, "passed")
     assert thread.reply.code == "failed"
     assert (thread.status, thread.session.claim) == ("active", None)
@@ -329,9 +332,9 @@ def test_a_row_of_an_embedder_may_send_a_completion_to_a_review() -> None:
         [Row("complete", "active", "paused", when="large")],
         guards={"large": lambda goal: len(goal.objective) > 20},
     )
-    thread = Thread(machine=machine)
+    thread = CheckedThread(machine=machine)
     thread.give("An objective that a person has to look at")
-    assert thread.claim().ok
+    assert thread.claim_complete().ok
     assert thread.status == "paused"
 
 
@@ -339,17 +342,17 @@ def test_a_row_of_an_embedder_may_send_a_completion_to_a_review() -> None:
 
 
 def test_the_model_creates_a_goal_where_there_is_none() -> None:
-    thread = Thread()
-    reply = thread.tool("create_goal", objective="Tidy up", token_budget=900)
+    thread = CheckedThread()
+    reply = thread.call("create_goal", objective="Tidy up", token_budget=900)
     assert (reply.code, thread.goal.token_budget) == ("created", 900)
     assert thread.sent() == 1
-    assert thread.tool("create_goal", objective="Again").code == "goal_exists"
+    assert thread.call("create_goal", objective="Again").code == "goal_exists"
 
 
 def test_looking_changes_nothing() -> None:
     thread = started()
     before = thread.session
-    assert thread.tool("get_goal").code == "goal"
+    assert thread.call("get_goal").code == "goal"
     assert thread.session is before
 
 
@@ -361,7 +364,7 @@ def test_a_malformed_call_is_refused_and_changes_nothing() -> None:
         ("update_goal", {"status": "paused"}),
         ("update_goal", {"status": "complete", "evidence": "x"}),
     ):
-        reply = thread.tool(name, **arguments)
+        reply = thread.call(name, **arguments)
         assert not reply.ok
         assert reply.hint
         assert thread.session is before

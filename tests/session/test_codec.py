@@ -13,8 +13,8 @@ from goalfsm.session import effects as f
 from goalfsm.session.codec import CodecError
 from goalfsm.session.entries import ClearEntry
 from goalfsm.session.state import Wait
+from tests.session.hosts import started
 from tests.session.strategies import events, tries
-from tests.session.thread import started
 
 PAIRS: tuple[tuple[Callable[[Any], bytes], Callable[[bytes], Any], Any, str], ...] = (
     (codec.encode, codec.decode, started().session, "session"),

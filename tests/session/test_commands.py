@@ -9,11 +9,12 @@ from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.entries import ClearEntry, SetEntry
-from tests.session.thread import Thread, started
+from goalfsm.testing.threads import CheckedThread
+from tests.session.hosts import started
 
 
 def test_an_objective_makes_an_active_goal_and_sends_the_first_continuation() -> None:
-    thread = Thread()
+    thread = CheckedThread()
     thread.give("  Ship it  ", limits=Limits(tokens=500, seconds=60, cost=7, continuations=4))
     goal = thread.goal
     assert (goal.status, goal.objective, goal.revision) == ("active", "Ship it", 1)
@@ -27,12 +28,12 @@ def test_an_objective_makes_an_active_goal_and_sends_the_first_continuation() ->
 
 
 def test_a_goal_that_is_given_paused_has_no_turn_before_it_is_resumed() -> None:
-    thread = Thread()
+    thread = CheckedThread()
     thread.do(e.ObjectiveGiven(objective="Ship it", paused=True))
     assert thread.reply.message == f"goal {thread.goal.goal_id} is paused"
     assert (thread.status, thread.goal.pause_reason) == ("paused", "user")
     assert not thread.asked(f.SendWork)
-    thread.wait(seconds=60)
+    thread.advance(60)
     thread.do(e.ResumeRequested())
     assert (thread.status, thread.goal.active_seconds) == ("active", 0)
     assert len(thread.asked(f.SendWork)) == 1
@@ -58,7 +59,7 @@ def test_a_goal_that_is_given_paused_has_no_turn_before_it_is_resumed() -> None:
 def test_a_bad_objective_is_refused_before_anything_changes(
     given: dict[str, object], code: str
 ) -> None:
-    thread = Thread()
+    thread = CheckedThread()
     before = thread.session
     thread.do(e.ObjectiveGiven(**({"objective": "Ship it"} | given)))  # type: ignore[arg-type]
     assert (thread.reply.ok, thread.reply.code) == (False, code)
@@ -134,7 +135,7 @@ def test_pause_and_resume_send_one_continuation_more() -> None:
 
 
 def test_what_is_not_running_cannot_be_paused() -> None:
-    thread = Thread()
+    thread = CheckedThread()
     thread.do(e.PauseRequested())
     assert thread.reply.code == "no_goal"
     thread.give()
@@ -240,7 +241,7 @@ def test_edit_keeps_id_and_usage_and_tells_the_next_turn() -> None:
     thread = started()
     thread.dispatch()
     thread.use(70)
-    thread.wait(seconds=5)
+    thread.advance(5)
     before = thread.goal
     thread.do(e.EditRequested(objective=" Make it fast "))
     goal = thread.goal
@@ -254,8 +255,8 @@ def test_edit_keeps_id_and_usage_and_tells_the_next_turn() -> None:
 def test_edit_voids_what_was_counted_about_the_old_words() -> None:
     thread = started(verifiers=(Verifier(kind="command", argv=("true",)),))
     thread.dispatch()
-    thread.blocked()
-    thread.claim()
+    thread.claim_blocked()
+    thread.claim_complete()
     assert thread.session.claim is not None
     thread.do(e.EditRequested(objective="Other"))
     assert thread.session.claim is None
@@ -313,7 +314,7 @@ def test_a_person_may_declare_the_goal_blocked() -> None:
 
 @pytest.mark.parametrize("event", [e.CompletionRequested(), e.BlockRequested()])
 def test_without_a_goal_nothing_can_be_declared(event: e.Event) -> None:
-    thread = Thread()
+    thread = CheckedThread()
     thread.do(event)
     assert thread.reply.code == "no_goal"
 
@@ -334,7 +335,7 @@ def test_a_policy_comes_with_the_objective() -> None:
     thread = started(policy=None)
     thread.give("Again", replace=True, policy={"blocked_after": 1})
     thread.dispatch()
-    assert thread.blocked().code == "marked"
+    assert thread.claim_blocked().code == "marked"
 
 
 @pytest.mark.parametrize(
@@ -345,7 +346,7 @@ def test_a_policy_comes_with_the_objective() -> None:
     ],
 )
 def test_what_somebody_expects_has_to_hold(expected: dict[str, object], code: str) -> None:
-    for thread in (started(), Thread()):
+    for thread in (started(), CheckedThread()):
         before = thread.session
         thread.do(e.PauseRequested(**expected))  # type: ignore[arg-type]
         assert (thread.reply.ok, thread.reply.code) == (False, code)
@@ -397,7 +398,7 @@ def test_every_command_but_the_objective_is_kept_from_models() -> None:
 
 
 def test_a_model_gives_the_thread_a_goal_only_when_none_is_unfinished() -> None:
-    thread = Thread()
+    thread = CheckedThread()
     thread.do(e.ObjectiveGiven(objective="Mine", origin="model"))
     assert thread.history == [SetEntry(source="tool", goal=thread.goal)]
     thread.do(e.ObjectiveGiven(objective="Other", origin="model", replace=True))

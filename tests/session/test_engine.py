@@ -11,8 +11,9 @@ from goalfsm.goal.model import Limits, Verifier
 from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
+from goalfsm.testing.threads import CheckedThread
 from recovery.stale_work import IDLE
-from tests.session.thread import Thread, stale_work, started
+from tests.session.hosts import stale_work, started
 
 # Start and stop.
 
@@ -36,7 +37,7 @@ def test_what_was_queued_is_not_sent_twice() -> None:
 
 
 def test_an_engine_starts_a_thread_without_a_goal_too() -> None:
-    thread = Thread()
+    thread = CheckedThread()
     thread.restart()
     assert thread.decision == ("stop", "status")
 
@@ -79,7 +80,7 @@ def test_a_goal_that_somebody_stopped_stays_stopped(on_start: Any) -> None:
 def test_an_engine_forgets_what_the_host_was_doing() -> None:
     thread = started()
     thread.do(e.HostChanged(idle=False, pending_messages=True, context_window=900))
-    thread.dispatch(can_compact=True)
+    thread.dispatch("compact")
     thread.restart()
     host = thread.session.host
     assert (host.idle, host.pending_messages) == (True, False)
@@ -89,7 +90,7 @@ def test_an_engine_forgets_what_the_host_was_doing() -> None:
 def test_nothing_is_sent_after_shutdown_started() -> None:
     thread = started()
     thread.dispatch()
-    thread.wait(seconds=4)
+    thread.advance(4)
     thread.do(e.ShutdownStarted())
     assert thread.goal.active_seconds == 4
     thread.end()
@@ -112,20 +113,20 @@ def test_recovery_that_is_pending_at_shutdown_becomes_a_pause_and_goes_on_after_
     assert attention is not None
     assert attention.kind == "paused"
     assert thread.wake is None
-    thread.wait(seconds=30)
+    thread.advance(30)
     thread.restart(after_crash=False)
     assert thread.status == "active"
     assert thread.session.retry.at_ms == due
     assert thread.decision == ("wait", "recovery")
     assert thread.wake == 70_000
-    thread.wait(seconds=70)
+    thread.advance(70)
     thread.do(e.TimerFired())
     assert thread.sent() == 2
 
 
 def test_an_overflow_that_is_pending_at_shutdown_goes_on_at_once() -> None:
     thread = started()
-    thread.dispatch(can_compact=True)
+    thread.dispatch("compact")
     thread.fail("prompt is too long: 250000 tokens > 200000 maximum")
     thread.do(e.ShutdownStarted())
     assert thread.goal.pause_reason == "shutdown"
@@ -141,7 +142,7 @@ def test_a_recovery_without_budget_left_does_not_go_on() -> None:
     thread.fail()
     thread.do(e.ShutdownStarted(), e.BudgetChanged(limits=Limits(seconds=0), unlimited=()))
     assert thread.reply.code == "budget_invalid"
-    thread.session = replace(thread.session, goal=replace(thread.goal, tokens_used=50))
+    thread._session = replace(thread.session, goal=replace(thread.goal, tokens_used=50))
     thread.restart(after_crash=False)
     assert thread.status == "budgetLimited"
     assert thread.session.recovery.attention is None
@@ -168,7 +169,7 @@ def test_shutdown_releases_what_aborted_turns_owe() -> None:
 def test_an_open_claim_survives_a_restart() -> None:
     thread = started(verifiers=(Verifier(kind="command", argv=("true",)),))
     thread.dispatch()
-    thread.claim()
+    thread.claim_complete()
     claim = thread.session.claim
     assert claim is not None
     thread.restart()
@@ -189,7 +190,7 @@ def test_a_wait_survives_a_restart() -> None:
 
 
 def test_a_busy_host_gets_its_continuation_when_it_is_idle() -> None:
-    thread = Thread()
+    thread = CheckedThread()
     thread.do(e.HostChanged(idle=False))
     thread.give()
     assert thread.sent() == 0
@@ -203,7 +204,7 @@ def test_a_busy_host_gets_its_continuation_when_it_is_idle() -> None:
 
 
 def test_a_persons_messages_come_first() -> None:
-    thread = Thread()
+    thread = CheckedThread()
     thread.do(e.HostChanged(idle=False))
     thread.give()
     thread.do(e.HostChanged(idle=True, pending_messages=True))
@@ -257,7 +258,7 @@ def test_stale_input_is_swallowed() -> None:
     assert thread.last.reply is None
 
 
-def aborting() -> Thread:
+def aborting() -> CheckedThread:
     """Return a thread whose host is aborting a turn of the goal before."""
     thread = started()
     thread.give("Another", replace=True)
@@ -282,7 +283,7 @@ def test_nothing_continues_while_stale_work_is_being_aborted() -> None:
 def test_a_stale_turn_charges_and_pauses_nobody() -> None:
     thread = aborting()
     goal = thread.goal
-    thread.wait(seconds=50)
+    thread.advance(50)
     stopped = e.Message(role="assistant", stop_reason="aborted")
     thread.do(
         e.ToolFinished(),

@@ -14,74 +14,76 @@ from goalfsm.session import events as e
 from goalfsm.session.entries import ClearEntry, SetEntry, UserStartEntry
 from goalfsm.session.rules.history import load
 from goalfsm.session.state import Continuation, Flush
+from goalfsm.testing.loop import START_MS
+from goalfsm.testing.threads import CheckedThread
 from recovery.stale_work import IDLE, ObservingTurn
-from tests.session.thread import START_MS, Thread, started
+from tests.session.hosts import started
 
 PERSON = Verifier(kind="person")
 
 
-def source(thread: Thread) -> str:
+def source(thread: CheckedThread) -> str:
     """Return who made the last entry."""
     entry = thread.history[-1]
     assert not isinstance(entry, UserStartEntry)
     return entry.source
 
 
-def running(policy: Policy | None = None, **given: Any) -> Thread:
+def running(policy: Policy | None = None, **given: Any) -> CheckedThread:
     """Return a thread whose first turn runs."""
     thread = started(policy, **given)
     thread.dispatch()
     return thread
 
 
-def accepted() -> Thread:
+def accepted() -> CheckedThread:
     """Return a thread whose claim a person accepted."""
     thread = running(verifiers=(PERSON,))
-    thread.claim()
+    thread.claim_complete()
     thread.do(e.ClaimAccepted())
     return thread
 
 
-def waiting_for_quota() -> Thread:
+def waiting_for_quota() -> CheckedThread:
     """Return a thread that is paused until its quota comes back."""
     thread = running()
     thread.fail("You exceeded your current quota", retry_after=600.0)
     return thread
 
 
-def stuck() -> Thread:
+def stuck() -> CheckedThread:
     """Return a thread whose last turn got nowhere."""
     thread = running(Policy(no_progress=1))
     thread.end(tools=(0, 0))
     return thread
 
 
-def restarted() -> Thread:
+def restarted() -> CheckedThread:
     """Return a thread that a start of the engine paused."""
     thread = started(Policy(on_start="pause"))
     thread.restart()
     return thread
 
 
-def spent() -> Thread:
+def spent() -> CheckedThread:
     """Return a thread that has no continuation left."""
     thread = running(limits=Limits(continuations=1))
     thread.end(answer="a")
     return thread
 
 
-def unverifiable() -> Thread:
+def unverifiable() -> CheckedThread:
     """Return a thread whose verifier could not tell."""
     thread = running(verifiers=(Verifier(kind="command"),))
-    thread.claim()
+    thread.claim_complete()
     thread.do(e.VerificationFinished(claim_id="claim-2", index=0, outcome="unverifiable"))
     return thread
 
 
-def asked(*happened: e.Event) -> Callable[[], Thread]:
+def asked(*happened: e.Event) -> Callable[[], CheckedThread]:
     """Return what makes a thread with a goal, after these events."""
 
-    def make() -> Thread:
+    def make() -> CheckedThread:
         thread = started()
         thread.do(*happened)
         return thread
@@ -89,21 +91,21 @@ def asked(*happened: e.Event) -> Callable[[], Thread]:
     return make
 
 
-def claimed(evidence: str = "it runs") -> Thread:
+def claimed(evidence: str = "it runs") -> CheckedThread:
     """Return a thread whose claim counted at once."""
     thread = running()
-    thread.claim(evidence)
+    thread.claim_complete(evidence)
     return thread
 
 
-def blocked_by_the_model() -> Thread:
+def blocked_by_the_model() -> CheckedThread:
     """Return a thread that the model has blocked."""
     thread = running(Policy(blocked_after=1))
-    thread.blocked()
+    thread.claim_blocked()
     return thread
 
 
-def paused_again() -> Thread:
+def paused_again() -> CheckedThread:
     """Return a thread that a person paused while it waited for its quota."""
     thread = waiting_for_quota()
     thread.do(e.PauseRequested())
@@ -133,7 +135,7 @@ def paused_again() -> Thread:
     ],
 )
 def test_the_history_says_who_changed_the_goal(
-    make: Callable[[], Thread], who: str, status: str
+    make: Callable[[], CheckedThread], who: str, status: str
 ) -> None:
     thread = make()
     assert (source(thread), thread.status) == (who, status)
@@ -178,7 +180,7 @@ def test_the_cost_of_a_turn_that_completed_its_goal_is_its_goals() -> None:
 
 def test_the_cached_share_of_late_usage_weighs_as_it_always_does() -> None:
     thread = running(Policy(cached_weight=0.5))
-    thread.claim()
+    thread.claim_complete()
     run = thread.session.run
     assert run is not None
     usage = Usage(input_tokens=1, output_tokens=2, cached_tokens=10)
@@ -196,7 +198,7 @@ def test_a_budget_that_stays_used_up_is_not_announced_again() -> None:
     thread.end()
     thread.do(e.BudgetChanged(limits=Limits(tokens=4)))
     thread.do(e.TimerFired())
-    thread.dispatch(wind_down=True)
+    thread.dispatch()
     thread.use(3)
     thread.end()
     assert thread.status == "budgetLimited"

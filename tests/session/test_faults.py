@@ -10,8 +10,8 @@ from goalfsm.goal.machine import GUARDS, TRANSITIONS, goal_machine
 from goalfsm.goal.model import Limits
 from goalfsm.session import Session
 from goalfsm.session import events as e
+from goalfsm.testing.threads import CheckedThread
 from goalfsm.views.status import project
-from tests.session.thread import Thread
 
 FAULT = e.DecisionFailed(kind="RunFinished", error="ValueError: no rule", event_id="e7")
 WHY = "RunFinished could not be decided: ValueError: no rule"
@@ -19,7 +19,7 @@ WHY = "RunFinished could not be decided: ValueError: no rule"
 
 def test_a_fault_pauses_the_goal_with_attention() -> None:
     """Status and explanation say what happened; a person takes the work up again."""
-    thread = Thread()
+    thread = CheckedThread()
     thread.give()
     thread.dispatch()
     thread.do(FAULT)
@@ -51,7 +51,7 @@ def test_a_rule_that_keeps_the_goal_active_does_not_keep_it_going(rule: str) -> 
         else (row._replace(when="never") if rule == "refuses" else row._replace(dest=None))
         for row in TRANSITIONS
     ]
-    thread = Thread(machine=goal_machine(rows, guards={**GUARDS, "never": lambda _: False}))
+    thread = CheckedThread(machine=goal_machine(rows, guards={**GUARDS, "never": lambda _: False}))
     thread.give()
     thread.do(e.AgentStarting(), FAULT)
     assert thread.status == "active"
@@ -73,7 +73,7 @@ def test_a_rule_that_leads_a_fault_elsewhere_is_kept_to() -> None:
         else row
         for row in TRANSITIONS
     ]
-    thread = Thread(machine=goal_machine(rows))
+    thread = CheckedThread(machine=goal_machine(rows))
     thread.give()
     thread.do(FAULT)
     assert (thread.status, thread.goal.pause_reason, thread.sent()) == ("blocked", None, 1)
@@ -83,12 +83,12 @@ def test_a_rule_that_leads_a_fault_elsewhere_is_kept_to() -> None:
 @pytest.mark.parametrize("reason", ["usage_limit", "shutdown"])
 def test_a_pause_that_would_end_by_itself_does_not(reason: Any) -> None:
     """Its end may be what cannot be decided: it would be tried for ever."""
-    thread = Thread()
+    thread = CheckedThread()
     thread.give()
     thread.do(e.PauseRequested(reason=reason, origin="system"))
     later = thread.now_ms + 1_000 if reason == "usage_limit" else None
     goal = thread.goal
-    thread.session = _with(thread.session, goal, resume_at_ms=later)
+    thread._session = _with(thread.session, goal, resume_at_ms=later)
     thread.do(FAULT)
     assert (thread.goal.pause_reason, thread.goal.resume_at_ms) == ("recovery", None)
     assert thread.goal.note == WHY
@@ -103,7 +103,7 @@ def _with(session: Session, goal: Any, **fields: Any) -> Session:
 
 def test_a_persons_pause_stays_theirs() -> None:
     """Nothing follows by itself, so nothing is changed."""
-    thread = Thread()
+    thread = CheckedThread()
     thread.give()
     thread.do(e.PauseRequested())
     before = thread.goal
@@ -113,22 +113,22 @@ def test_a_persons_pause_stays_theirs() -> None:
 
 def test_a_wind_down_that_is_owed_is_given_up() -> None:
     """The turn would meet the same fault."""
-    thread = Thread()
+    thread = CheckedThread()
     thread.give(limits=Limits(tokens=10))
     thread.dispatch()
     thread.use(20)
-    assert thread.wind_down == "owed"
+    assert thread.session.wind_down == "owed"
     thread.do(FAULT)
-    assert (thread.status, thread.wind_down) == ("budgetLimited", "done")
+    assert (thread.status, thread.session.wind_down) == ("budgetLimited", "done")
 
 
 def test_a_thread_without_work_has_nothing_to_stop() -> None:
     """The event is in the journal all the same."""
-    idle = Thread()
+    idle = CheckedThread()
     idle.do(FAULT)
     assert idle.session == Session()
     assert idle.reply.code == "internal_error"
-    done = Thread()
+    done = CheckedThread()
     done.give()
     done.do(e.CompletionRequested())
     before = done.session
@@ -137,7 +137,7 @@ def test_a_thread_without_work_has_nothing_to_stop() -> None:
 
 
 def test_an_engine_whose_start_could_not_be_decided_works_on_what_is_given_next() -> None:
-    thread = Thread()
+    thread = CheckedThread()
     thread.do(e.ShutdownStarted())
     thread.do(e.DecisionFailed(kind="EngineStarted", error="ValueError: no rule", event_id="e7"))
     thread.give()
@@ -146,7 +146,7 @@ def test_an_engine_whose_start_could_not_be_decided_works_on_what_is_given_next(
 
 
 def test_a_fault_in_anything_else_leaves_an_engine_on_its_way_out() -> None:
-    thread = Thread()
+    thread = CheckedThread()
     thread.do(e.ShutdownStarted(), FAULT)
     thread.give()
     assert thread.decision == ("wait", "stopping")

@@ -18,6 +18,9 @@ from goalfsm.session.rules import claims, runs, word
 from goalfsm.session.state import Run
 from goalfsm.session.thread import GoalThread, handle
 from goalfsm.session.work import can_begin, queued
+from goalfsm.testing.loop import START_MS
+from goalfsm.testing.threads import CheckedThread
+from tests.session.hosts import started
 from tests.session.strategies import (
     World,
     answers,
@@ -28,7 +31,6 @@ from tests.session.strategies import (
     tries,
     usages,
 )
-from tests.session.thread import START_MS, Thread, started
 
 finished = events_of(e.RunFinished)
 
@@ -204,7 +206,7 @@ def test_a_turn_writes_as_many_rows_as_things_happened_in_it() -> None:
 
 
 def test_a_wind_down_is_begun_when_one_is_owed() -> None:
-    host = Thread()
+    host = CheckedThread()
     host.give(limits=Limits(tokens=10))
     host.dispatch()
     host.use(20)

@@ -10,8 +10,9 @@ from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.entries import SetEntry
+from goalfsm.testing.threads import CheckedThread
 from tests.session.charging import spent
-from tests.session.thread import Thread, started
+from tests.session.hosts import started
 
 
 def turn_end(tokens: int, *, index: int = 0, stop: str = "stop") -> e.TurnEnded:
@@ -21,7 +22,7 @@ def turn_end(tokens: int, *, index: int = 0, stop: str = "stop") -> e.TurnEnded:
     return e.TurnEnded(turn_index=index, message=message)
 
 
-def hosted() -> Thread:
+def hosted() -> CheckedThread:
     """Return a thread whose host runs its first turn."""
     thread = started(Policy.reference())
     thread.do(e.HostChanged(idle=False), e.TurnStarted(turn_index=0))
@@ -30,7 +31,7 @@ def hosted() -> Thread:
 
 def test_a_turn_charges_its_tokens_at_its_end() -> None:
     thread = hosted()
-    thread.wait(seconds=3)
+    thread.advance(3)
     thread.do(turn_end(50))
     assert (thread.goal.tokens_used, thread.goal.active_seconds) == (50, 3)
     assert thread.session.ledger.charged_tokens == 50
@@ -106,7 +107,7 @@ def test_the_tokens_of_an_aborted_stale_turn_are_nobodys() -> None:
 def test_parts_of_a_second_are_carried_from_charge_to_charge() -> None:
     thread = hosted()
     for _ in range(4):
-        thread.wait(seconds=0.7)
+        thread.advance(0.7)
         thread.do(e.ToolFinished())
     assert thread.goal.active_seconds == 2
     assert thread.session.clock.remainder_ms == 800
@@ -116,76 +117,76 @@ def test_parts_of_a_second_are_carried_from_turn_to_turn() -> None:
     thread = started(limits=Limits(seconds=2))
     for _ in range(3):
         thread.dispatch()
-        thread.wait(seconds=0.7)
+        thread.advance(0.7)
         thread.end()
-        thread.wait(seconds=5)
+        thread.advance(5)
     assert (thread.goal.active_seconds, thread.status) == (2, "budgetLimited")
 
 
 @pytest.mark.parametrize("stop", [e.PauseRequested(), e.BlockRequested(reason="no key")])
 def test_parts_of_a_second_outlast_a_stop(stop: e.Event) -> None:
     thread = spent()
-    thread.wait(seconds=0.7)
+    thread.advance(0.7)
     thread.do(stop)
     thread.end()
     thread.do(e.ResumeRequested())
     thread.dispatch()
-    thread.wait(seconds=0.7)
+    thread.advance(0.7)
     thread.end()
     assert thread.goal.active_seconds == 1
 
 
 def test_parts_of_a_second_outlast_a_crash() -> None:
     thread = spent()
-    thread.wait(seconds=0.7)
+    thread.advance(0.7)
     ended = thread.now_ms
-    thread.wait(seconds=60)
+    thread.advance(60)
     thread.do(e.RunInterrupted(run_id="run-1", ended_ms=ended), e.EngineStarted())
     thread.dispatch()
-    thread.wait(seconds=0.7)
+    thread.advance(0.7)
     thread.end()
     assert thread.goal.active_seconds == 1
 
 
 def test_parts_of_a_second_are_not_charged_to_a_successor() -> None:
     thread = spent()
-    thread.wait(seconds=0.7)
+    thread.advance(0.7)
     thread.end()
     thread.give("Another", replace=True)
     thread.dispatch()
-    thread.wait(seconds=0.7)
+    thread.advance(0.7)
     thread.end()
     assert thread.goal.active_seconds == 0
 
 
 def test_a_clock_that_jumped_back_charges_nothing() -> None:
     thread = hosted()
-    thread.wait(seconds=5)
+    thread.advance(5)
     thread.do(e.ToolFinished())
-    thread.wait(seconds=-3600)
+    thread.advance(-3600)
     thread.do(e.ToolFinished())
     assert thread.goal.active_seconds == 5
-    thread.wait(seconds=2)
+    thread.advance(2)
     thread.do(e.ToolFinished())
     assert thread.goal.active_seconds == 7
 
 
 def test_idle_time_is_nobodys_with_an_engine() -> None:
     thread = spent()
-    thread.wait(seconds=3)
+    thread.advance(3)
     thread.end()
-    thread.wait(seconds=500)
+    thread.advance(500)
     thread.dispatch()
-    thread.wait(seconds=2)
+    thread.advance(2)
     thread.end()
     assert thread.goal.active_seconds == 5
 
 
 def test_idle_time_counts_where_the_policy_says_so() -> None:
     thread = hosted()
-    thread.wait(seconds=3)
+    thread.advance(3)
     thread.do(turn_end(1), e.AgentEnded())
-    thread.wait(seconds=500)
+    thread.advance(500)
     thread.do(e.ShutdownStarted())
     assert thread.goal.active_seconds == 503
 
@@ -195,7 +196,7 @@ def test_a_tool_of_a_run_that_is_being_ended_starts_nobodys_clock() -> None:
     thread.give("Another", replace=True)
     thread.do(e.ToolFinished())
     assert thread.session.clock.goal_id is None
-    thread.wait(seconds=60)
+    thread.advance(60)
     thread.interrupt()
     assert thread.goal.active_seconds == 0
 
@@ -205,7 +206,7 @@ def test_long_turns_do_not_flood_the_history() -> None:
     thread = hosted()
     entries = len(thread.history)
     for _ in range(12):
-        thread.wait(seconds=10)
+        thread.advance(10)
         thread.do(e.ToolFinished())
     assert len(thread.history) == entries + 2
 
@@ -213,7 +214,7 @@ def test_long_turns_do_not_flood_the_history() -> None:
 def test_a_compaction_writes_what_was_used() -> None:
     for event in (e.CompactionStarted(), e.CompactionEnded()):
         thread = hosted()
-        thread.wait(seconds=2)
+        thread.advance(2)
         thread.do(event)
         written = thread.history[-1]
         assert isinstance(written, SetEntry)
@@ -244,7 +245,7 @@ def test_a_stored_goal_beyond_its_budget_is_limited_before_it_is_continued(
 ) -> None:
     thread = started(limits=limits)
     queued = thread.sent()
-    thread.session = replace(
+    thread._session = replace(
         thread.session,
         goal=replace(thread.goal, **used),
         continuation=replace(thread.session.continuation, queued=None, wanted="goal-1"),
@@ -252,4 +253,4 @@ def test_a_stored_goal_beyond_its_budget_is_limited_before_it_is_continued(
     thread.do(e.HostChanged(idle=True))
     assert (thread.status, thread.goal.limited_by) == ("budgetLimited", limited_by)
     assert (thread.sent(), thread.sent("wind_down")) == (queued, 1)
-    assert thread.wind_down == "owed"
+    assert thread.session.wind_down == "owed"

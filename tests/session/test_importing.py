@@ -9,14 +9,15 @@ import pytest
 from goalfsm.goal.model import Limits
 from goalfsm.session import codec
 from goalfsm.session import events as e
-from tests.session.thread import START_MS, Thread
+from goalfsm.testing.loop import START_MS
+from goalfsm.testing.threads import CheckedThread
 
 NOW = START_MS // 1000
 
 
-def brought(thread: Thread | None = None, **fields: Any) -> Thread:
+def brought(thread: CheckedThread | None = None, **fields: Any) -> CheckedThread:
     """Return a thread that a goal was brought to."""
-    thread = thread or Thread()
+    thread = thread or CheckedThread()
     given = {"source": "codex:t/g", "digest": "d1", "objective": "Port it", **fields}
     thread.do(e.GoalImported(**given))
     return thread
@@ -55,7 +56,7 @@ def test_how_it_stood_is_kept(said: dict[str, Any], kept: tuple[str | None, ...]
     thread = brought(**said)
     goal = thread.goal
     assert (goal.status, goal.pause_reason, goal.limited_by, goal.note) == kept
-    assert (thread.sent(), thread.sent("budget_limit"), thread.wind_down) == (0, 0, "none")
+    assert (thread.sent(), thread.sent("budget_limit"), thread.session.wind_down) == (0, 0, "none")
 
 
 def test_a_budget_that_is_used_up_is_raised_as_any_other() -> None:
@@ -75,7 +76,7 @@ def test_the_same_source_is_brought_once() -> None:
 
 
 def test_an_unfinished_goal_of_the_thread_is_in_its_way() -> None:
-    thread = Thread()
+    thread = CheckedThread()
     thread.give("Our own")
     brought(thread)
     assert (thread.reply.ok, thread.reply.code) == (False, "goal_exists")

@@ -8,14 +8,15 @@ from goalfsm.goal.model import Limits, Verifier
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.state import Blocking
-from tests.session.thread import Thread, started
+from goalfsm.testing.threads import CheckedThread
+from tests.session.hosts import started
 
 STOP = e.InterruptRequested(text="use pytest", message_id="m")
 
 
-def interrupted(event: e.InterruptRequested = STOP) -> Thread:
+def interrupted(event: e.InterruptRequested = STOP) -> CheckedThread:
     thread = started()
-    thread.dispatch(can_steer=True)
+    thread.dispatch("steer")
     thread.do(event)
     return thread
 
@@ -52,7 +53,7 @@ def test_an_interrupted_turn_counts_for_no_rule() -> None:
     thread = started()
     for _ in range(5):
         thread.dispatch()
-        thread.blocked()
+        thread.claim_blocked()
         thread.do(STOP)
         thread.interrupt()
         assert thread.status == "active"
@@ -63,7 +64,7 @@ def test_an_interrupted_turn_counts_for_no_rule() -> None:
 def test_what_the_interrupted_turn_claimed_is_void() -> None:
     thread = started(verifiers=(Verifier(kind="command", argv=("true",)),))
     thread.dispatch()
-    assert thread.claim().code == "verifying"
+    assert thread.claim_complete().code == "verifying"
     thread.do(e.InterruptRequested())
     assert thread.session.claim is None
     assert thread.session.set_aside is not None
@@ -73,7 +74,7 @@ def test_what_the_interrupted_turn_claimed_is_void() -> None:
 
 
 def test_without_a_turn_there_is_nothing_to_interrupt() -> None:
-    for thread in (started(), Thread()):
+    for thread in (started(), CheckedThread()):
         before = thread.session
         thread.do(STOP)
         assert (thread.reply.ok, thread.reply.code) == (False, "no_run")
@@ -104,10 +105,10 @@ def test_time_counts_up_to_the_last_sign_of_an_engine_that_is_gone(
     thread = started()
     thread.dispatch()
     begun_ms = thread.now_ms
-    thread.wait(seconds=60)
+    thread.advance(60)
     thread.do(e.EngineLost(seen_ms=begun_ms + seen_s * 1000))
     assert thread.goal.active_seconds == charged
-    thread.wait(seconds=600)
+    thread.advance(600)
     thread.do(e.PauseRequested(), e.ResumeRequested(), e.EditRequested(objective="x"))
     thread.restart()
     assert thread.goal.active_seconds == charged

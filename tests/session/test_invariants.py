@@ -12,9 +12,11 @@ from goalfsm.session import events as e
 from goalfsm.session.state import Continuation
 from goalfsm.testing.invariants import INVARIANTS, check, timers
 from goalfsm.testing.invariants.invariant import Transition
+from goalfsm.testing.loop import START_MS
+from goalfsm.testing.threads import CheckedThread
 from tests.session import broken_sessions, broken_steps
 from tests.session.breaking import complete, limited, step
-from tests.session.thread import START_MS, Thread, started
+from tests.session.hosts import started
 
 LOOKS = {look.__name__.lstrip("_"): look for _, look in INVARIANTS}
 CASES = [*broken_sessions.CASES, *broken_steps.CASES]
@@ -30,9 +32,9 @@ def test_every_invariant_has_a_step_that_breaks_it() -> None:
     assert {name for name, _ in CASES} | {"finished_goals_sleep"} == set(LOOKS)
 
 
-@pytest.mark.parametrize("thread", [Thread, complete, limited])
+@pytest.mark.parametrize("thread", [CheckedThread, complete, limited])
 def test_a_timer_of_a_goal_that_stopped_is_noticed(
-    thread: Callable[[], Thread], monkeypatch: pytest.MonkeyPatch
+    thread: Callable[[], CheckedThread], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No session has one, so the answer itself has to be told wrong."""
     transition = step(thread())

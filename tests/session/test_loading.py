@@ -12,7 +12,8 @@ from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.entries import ClearEntry, SetEntry, UserStartEntry
-from tests.session.thread import Thread, started
+from goalfsm.testing.threads import CheckedThread
+from tests.session.hosts import started
 
 
 def entry(**fields: Any) -> SetEntry:
@@ -22,7 +23,7 @@ def entry(**fields: Any) -> SetEntry:
 
 
 def test_a_thread_is_loaded_from_its_history_alone() -> None:
-    thread = Thread()
+    thread = CheckedThread()
     thread.do(
         e.SessionStarted(
             history=(
@@ -60,7 +61,7 @@ def test_loading_knows_nothing_of_what_only_the_process_knew() -> None:
 
 @pytest.mark.parametrize(("reason", "status"), [("resume", "active"), ("startup", "paused")])
 def test_who_resumes_the_thread_resumes_a_paused_goal(reason: Any, status: str) -> None:
-    thread = Thread()
+    thread = CheckedThread()
     paused = entry(status="paused", pause_reason="user")
     thread.do(e.SessionStarted(reason=reason, history=(paused,)))
     assert thread.status == status
@@ -69,7 +70,7 @@ def test_who_resumes_the_thread_resumes_a_paused_goal(reason: Any, status: str) 
 
 @pytest.mark.parametrize("status", ["active", "blocked", "complete", "budgetLimited"])
 def test_who_resumes_the_thread_changes_no_other_goal(status: str) -> None:
-    thread = Thread()
+    thread = CheckedThread()
     thread.do(e.SessionStarted(reason="resume", history=(entry(status=status),)))
     assert thread.status == status
     thread.do(e.SessionStarted(reason="resume"))
@@ -86,11 +87,11 @@ def test_an_engines_machine_may_refuse_even_that() -> None:
         if (row.trigger, row.dest) != ("resume", "budgetLimited")
     )
     strict = goal_machine(rows, guards={**machine.guards, "never": lambda _: False})
-    thread = Thread(machine=strict)
+    thread = CheckedThread(machine=strict)
     thread.do(e.SessionStarted(reason="resume", history=(entry(status="paused"),)))
     assert thread.status == "paused"
     thread.do(e.ShutdownStarted())
-    thread.session = replace(
+    thread._session = replace(
         thread.session, goal=replace(thread.goal, pause_reason="shutdown", resume_at_ms=5)
     )
     thread.do(e.EngineStarted(), e.TimerFired())
@@ -99,7 +100,7 @@ def test_an_engines_machine_may_refuse_even_that() -> None:
 
 def test_the_clock_of_a_loaded_goal_runs_where_idle_time_counts() -> None:
     for policy, goal_id in ((Policy.reference(), "old"), (Policy(), None)):
-        thread = Thread(policy)
+        thread = CheckedThread(policy)
         thread.do(e.SessionStarted(history=(entry(),)))
         assert thread.session.clock.goal_id == goal_id
         thread.do(e.SessionStarted(history=(entry(status="blocked"),)))

@@ -10,22 +10,22 @@ from goalfsm.goal.model import Criterion, Limits, Verifier
 from goalfsm.session import Policy, Reply
 from goalfsm.session import events as e
 from goalfsm.session.tools import offered
-from tests.session.thread import Thread
+from goalfsm.testing.threads import CheckedThread
 
 TWO = Policy(model_goals=2)
 
 
-def gives(thread: Thread, goals: int = 1) -> Reply:
+def gives(thread: CheckedThread, goals: int = 1) -> Reply:
     """Let the model give goals, each completed by it; return the reply to the last one."""
     for number in range(goals):
-        reply = thread.tool("create_goal", objective=f"Goal {number}")
+        reply = thread.call("create_goal", objective=f"Goal {number}")
         if reply.ok:
-            assert thread.claim().ok
+            assert thread.claim_complete().ok
     return reply
 
 
 def test_so_many_in_a_row_and_no_more() -> None:
-    thread = Thread(TWO)
+    thread = CheckedThread(TWO)
     assert gives(thread, 2).ok
     reply = gives(thread)
     assert (reply.ok, reply.code) == (False, "model_goals_spent")
@@ -42,43 +42,43 @@ def test_so_many_in_a_row_and_no_more() -> None:
     ],
 )
 def test_a_persons_word_lets_it_give_others(said: e.Event) -> None:
-    thread = Thread(TWO)
+    thread = CheckedThread(TWO)
     gives(thread, 3)
     thread.do(said)
     if isinstance(said, e.ObjectiveGiven):
-        thread.claim()
+        thread.claim_complete()
     assert gives(thread).ok
 
 
 def test_steering_is_a_persons_word() -> None:
-    thread = Thread(TWO)
+    thread = CheckedThread(TWO)
     gives(thread)
-    assert thread.tool("create_goal", objective="Another").ok
+    assert thread.call("create_goal", objective="Another").ok
     thread.do(e.SteeringReceived(message_id="m", text="fine"))
     thread.dispatch()
-    thread.claim()
+    thread.claim_complete()
     thread.end()
     assert gives(thread).ok
 
 
 def test_what_an_extension_puts_in_is_no_persons_word() -> None:
-    thread = Thread(TWO)
+    thread = CheckedThread(TWO)
     gives(thread, 2)
     thread.do(e.InputReceived(source="extension"))
     assert gives(thread).code == "model_goals_spent"
 
 
 def test_a_refused_goal_is_not_counted() -> None:
-    thread = Thread(TWO)
-    assert thread.tool("create_goal", objective="One").ok
+    thread = CheckedThread(TWO)
+    assert thread.call("create_goal", objective="One").ok
     for _ in range(3):
-        assert thread.tool("create_goal", objective="Beside it").code != "model_goals_spent"
-    thread.claim()
+        assert thread.call("create_goal", objective="Beside it").code != "model_goals_spent"
+    thread.claim_complete()
     assert gives(thread).ok
 
 
 def test_the_reference_lets_it_give_any_number() -> None:
-    assert gives(Thread(Policy.reference()), 50).ok
+    assert gives(CheckedThread(Policy.reference()), 50).ok
 
 
 def test_fewer_than_none_is_refused() -> None:
@@ -92,28 +92,28 @@ PERSON = Verifier(kind="person")
 COMMAND = Verifier(kind="command", argv=("make", "test"))
 
 
-def names(thread: Thread) -> list[str]:
+def names(thread: CheckedThread) -> list[str]:
     """Return the tools that the model is shown."""
     return [tool.name for tool in offered(thread.session)]
 
 
 def test_unless_it_is_allowed_the_model_gives_a_thread_without_any_goal_its_first_alone() -> None:
-    thread = Thread()
+    thread = CheckedThread()
     assert "create_goal" in names(thread)
-    assert thread.tool("create_goal", objective="Mine").ok
+    assert thread.call("create_goal", objective="Mine").ok
     assert "create_goal" not in names(thread)
-    thread.claim()
-    reply = thread.tool("create_goal", objective="Another")
+    thread.claim_complete()
+    reply = thread.call("create_goal", objective="Another")
     assert (reply.ok, reply.code) == (False, "origin_not_allowed")
     assert "model_goals=N" in reply.hint
     thread.do(e.PolicyChanged(changes={"model_goals": 2}))
     assert "create_goal" in names(thread)
-    assert thread.tool("create_goal", objective="Another").ok
+    assert thread.call("create_goal", objective="Another").ok
 
 
-def given(**fields: Any) -> Thread:
+def given(**fields: Any) -> CheckedThread:
     """Return a thread whose person has given a goal that is complete by now."""
-    thread = Thread(TWO)
+    thread = CheckedThread(TWO)
     thread.give(limits=Limits(tokens=1_000, continuations=3), **fields)
     thread.dispatch()
     thread.use(400)
@@ -124,7 +124,7 @@ def given(**fields: Any) -> Thread:
 
 def test_its_goal_stands_under_what_is_left_of_a_persons_limits_and_under_their_checks() -> None:
     thread = given(verifiers=(COMMAND, PERSON), criteria=(Criterion(text="theirs"),))
-    assert thread.tool("create_goal", objective="Mine", criteria=["my own"]).ok
+    assert thread.call("create_goal", objective="Mine", criteria=["my own"]).ok
     assert (thread.goal.token_budget, thread.goal.max_continuations) == (600, 2)
     assert thread.goal.verifiers == (COMMAND, PERSON)
     assert thread.goal.criteria == (Criterion(text="my own"),)
@@ -132,44 +132,44 @@ def test_its_goal_stands_under_what_is_left_of_a_persons_limits_and_under_their_
 
 def test_a_number_of_its_own_lowers_a_limit_and_never_raises_it() -> None:
     lower, higher = given(), given()
-    lower.tool("create_goal", objective="Mine", token_budget=50)
+    lower.call("create_goal", objective="Mine", token_budget=50)
     assert lower.goal.token_budget == 50
-    higher.tool("create_goal", objective="Mine", token_budget=5_000)
+    higher.call("create_goal", objective="Mine", token_budget=5_000)
     assert higher.goal.token_budget == 600
-    free = Thread(TWO)
+    free = CheckedThread(TWO)
     free.give()
     free.do(e.CompletionRequested())
-    free.tool("create_goal", objective="Mine", token_budget=5_000)
+    free.call("create_goal", objective="Mine", token_budget=5_000)
     assert free.goal.token_budget == 5_000
 
 
 def test_its_own_number_takes_nothing_from_the_goal_after() -> None:
     thread = given()
-    thread.tool("create_goal", objective="Mine", token_budget=50)
+    thread.call("create_goal", objective="Mine", token_budget=50)
     thread.do(e.CompletionRequested())
-    thread.tool("create_goal", objective="Mine, too")
+    thread.call("create_goal", objective="Mine, too")
     assert (thread.goal.token_budget, thread.goal.max_continuations) == (600, 2)
 
 
 def test_where_a_limit_is_spent_it_gives_none() -> None:
     thread = given()
-    thread.tool("create_goal", objective="Mine")
+    thread.call("create_goal", objective="Mine")
     thread.dispatch()
     thread.use(599)
     thread.end()
     thread.turn("more")
     thread.do(e.CompletionRequested())
-    reply = thread.tool("create_goal", objective="Mine, too")
+    reply = thread.call("create_goal", objective="Mine, too")
     assert (reply.ok, reply.code) == (False, "limit_spent")
     assert "turns" in reply.message
 
 
 def test_what_a_person_makes_of_its_limits_is_what_the_next_one_stands_under() -> None:
     thread = given()
-    thread.tool("create_goal", objective="Mine")
+    thread.call("create_goal", objective="Mine")
     thread.do(e.BudgetChanged(limits=Limits(tokens=9_000), unlimited=("continuations",)))
     thread.do(e.CompletionRequested())
-    thread.tool("create_goal", objective="Mine, too")
+    thread.call("create_goal", objective="Mine, too")
     assert thread.goal.token_budget == 9_000
     thread.give("A person's", replace=True)
     assert thread.session.grant is None
@@ -178,7 +178,7 @@ def test_what_a_person_makes_of_its_limits_is_what_the_next_one_stands_under() -
 def test_where_nothing_is_handed_on_it_stands_under_its_own_number() -> None:
     thread = given()
     thread.do(e.PolicyChanged(changes={"inherit_limits": False}))
-    thread.tool("create_goal", objective="Mine", token_budget=5_000)
+    thread.call("create_goal", objective="Mine", token_budget=5_000)
     assert (thread.goal.token_budget, thread.goal.max_continuations) == (5_000, None)
 
 
@@ -192,4 +192,4 @@ def test_where_nothing_is_handed_on_it_stands_under_its_own_number() -> None:
     ],
 )
 def test_criteria_of_its_own_are_texts(criteria: object, code: str) -> None:
-    assert Thread().tool("create_goal", objective="Mine", criteria=criteria).code == code
+    assert CheckedThread().call("create_goal", objective="Mine", criteria=criteria).code == code

@@ -8,12 +8,13 @@ import pytest
 
 from goalfsm.session import Policy
 from goalfsm.session import events as e
-from goalfsm.session.budgets import answer_step
+from goalfsm.session.budgets import answer_digest, answer_step
 from goalfsm.session.entries import SetEntry
-from tests.session.thread import Thread, started
+from goalfsm.testing.threads import CheckedThread
+from tests.session.hosts import started
 
 
-def stuck(**fields: object) -> Thread:
+def stuck(**fields: object) -> CheckedThread:
     """Return a thread after three equal turns."""
     thread = started()
     for _ in range(3):
@@ -63,14 +64,14 @@ def test_a_turn_without_an_answer_keeps_the_last_one_in_mind() -> None:
     thread.turn("a", tools=(1, 0))
     thread.turn("", tools=(1, 0))
     assert thread.session.progress.same_answer == 0
-    assert thread.session.progress.last_answer == "a"
+    assert thread.session.progress.last_answer == answer_digest("a")
 
 
 def test_a_claim_or_a_wait_that_somebody_ended_is_progress() -> None:
     thread = started()
     for _ in range(5):
         thread.dispatch()
-        thread.blocked() if thread.goal.continuations % 2 else thread.do(
+        thread.claim_blocked() if thread.goal.continuations % 2 else thread.do(
             e.WaitDeclared(kind="event", run_token=f"token-{thread.goal.continuations}")
         )
         thread.end(tools=(0, 0))
@@ -92,7 +93,9 @@ def test_a_wait_that_somebody_ended_counts_afresh() -> None:
     assert thread.status == "active"
 
 
-def polling(seconds: float, *, notes: tuple[str, ...] = ("the build",), **policy: float) -> Thread:
+def polling(
+    seconds: float, *, notes: tuple[str, ...] = ("the build",), **policy: float
+) -> CheckedThread:
     """Return a thread after five turns that only wait for a timer, or as many as it took."""
     thread = started(Policy(**policy))  # type: ignore[arg-type]
     for number in range(5):
@@ -101,7 +104,7 @@ def polling(seconds: float, *, notes: tuple[str, ...] = ("the build",), **policy
         note = notes[number % len(notes)]
         thread.do(e.WaitDeclared(kind="timer", until_ms=until, note=note))
         thread.end(tools=(0, 0))
-        thread.wait(seconds=seconds)
+        thread.advance(seconds)
         thread.do(e.TimerFired())
         if thread.status != "active":
             break
@@ -193,7 +196,7 @@ def test_the_same_gaps_three_times_pause_the_goal() -> None:
     thread = started(verifiers=(Verifier(kind="command", argv=("false",)),))
     for _ in range(3):
         thread.dispatch()
-        thread.claim()
+        thread.claim_complete()
         claim = thread.session.claim
         assert claim is not None
         thread.end()
@@ -209,7 +212,7 @@ def test_the_same_gaps_three_times_pause_the_goal() -> None:
 # Circles.
 
 
-def says(thread: Thread, *answers: str, tools: tuple[int, int] = (0, 0)) -> None:
+def says(thread: CheckedThread, *answers: str, tools: tuple[int, int] = (0, 0)) -> None:
     """Let turns give answers."""
     for answer in answers:
         thread.turn(answer, tools=tools)
@@ -240,7 +243,7 @@ def test_a_turn_that_did_something_ends_the_circle(answers: list[str], how: str)
     says(thread, *answers[:5])
     thread.dispatch()
     if how == "claim":
-        thread.blocked()
+        thread.claim_blocked()
     thread.end(answer=answers[5], tools=(int(how == "tool"), 0), progress=how == "progress")
     assert thread.status == "active"
     says(thread, *answers[:5])

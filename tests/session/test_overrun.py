@@ -9,26 +9,27 @@ from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.work import under_way
-from tests.session.thread import Thread, started
+from goalfsm.testing.threads import CheckedThread
+from tests.session.hosts import started
 
 MINUTE = 60_000
 
 
-def crossed(*, can_steer: bool = False, policy: Policy | None = None) -> Thread:
+def crossed(*, can_steer: bool = False, policy: Policy | None = None) -> CheckedThread:
     """Return a thread whose running turn has just used the token budget up."""
     thread = started(policy, limits=Limits(tokens=100))
-    thread.dispatch(can_steer=can_steer)
+    thread.dispatch(*(("steer",) if can_steer else ()))
     thread.use(150)
-    assert (thread.status, thread.wind_down) == ("budgetLimited", "owed")
+    assert (thread.status, thread.session.wind_down) == ("budgetLimited", "owed")
     return thread
 
 
-def due(thread: Thread) -> int | None:
+def due(thread: CheckedThread) -> int | None:
     """Return in how many milliseconds the thread is woken."""
     return thread.wake
 
 
-def fall_due(thread: Thread) -> list[f.EndRun]:
+def fall_due(thread: CheckedThread) -> list[f.EndRun]:
     """Let the next wake-up come; return the runs that it ended."""
     wake = due(thread)
     assert wake is not None
@@ -40,7 +41,7 @@ def fall_due(thread: Thread) -> list[f.EndRun]:
 def test_a_turn_that_ends_in_time_is_left_alone() -> None:
     thread = crossed()
     assert due(thread) == 15 * MINUTE
-    thread.wait(seconds=600)
+    thread.advance(600)
     thread.end()
     assert due(thread) is None
     assert not [effect for effect in thread.effects if isinstance(effect, f.EndRun)]
@@ -49,7 +50,7 @@ def test_a_turn_that_ends_in_time_is_left_alone() -> None:
 def test_a_turn_that_goes_on_is_ended_and_winds_down() -> None:
     """What it cost meanwhile is counted; one turn of its own says where the work stands."""
     thread = crossed()
-    thread.wait(seconds=300)
+    thread.advance(300)
     thread.use(1_000)
     assert due(thread) == 10 * MINUTE
     (ended,) = fall_due(thread)
@@ -58,14 +59,14 @@ def test_a_turn_that_goes_on_is_ended_and_winds_down() -> None:
         "the tokens budget is used up, and the turn went on",
     )
     thread.interrupt(ended.reason)
-    assert (thread.status, thread.wind_down) == ("budgetLimited", "owed")
+    assert (thread.status, thread.session.wind_down) == ("budgetLimited", "owed")
     assert thread.goal.tokens_used == 1_150
-    thread.dispatch(wind_down=True)
+    thread.dispatch()
     run = thread.session.run
     assert run is not None
     assert run.notices == (f"interrupted:{ended.reason}",)
     thread.end()
-    assert (thread.wind_down, due(thread), thread.sent()) == ("done", None, 1)
+    assert (thread.session.wind_down, due(thread), thread.sent()) == ("done", None, 1)
 
 
 def test_a_turn_that_was_told_to_wind_down_and_does_not_is_the_last() -> None:
@@ -73,17 +74,17 @@ def test_a_turn_that_was_told_to_wind_down_and_does_not_is_the_last() -> None:
     thread.do(e.WindDownDelivered(run_id="run-1"))
     (ended,) = fall_due(thread)
     thread.interrupt(ended.reason)
-    assert (thread.wind_down, due(thread)) == ("done", None)
+    assert (thread.session.wind_down, due(thread)) == ("done", None)
 
 
 def test_a_wind_down_turn_has_as_long() -> None:
     thread = crossed(policy=Policy(overrun_s=60.0))
     thread.end()
-    thread.dispatch(wind_down=True)
+    thread.dispatch()
     assert due(thread) == MINUTE
     (ended,) = fall_due(thread)
     thread.interrupt(ended.reason)
-    assert (thread.wind_down, due(thread)) == ("done", None)
+    assert (thread.session.wind_down, due(thread)) == ("done", None)
 
 
 def test_it_is_ended_once() -> None:
@@ -98,7 +99,7 @@ def test_more_budget_lets_it_go_on() -> None:
     thread = crossed()
     thread.do(e.BudgetChanged(limits=Limits(tokens=1_000)))
     assert (thread.status, due(thread)) == ("active", None)
-    thread.wait(seconds=3_600)
+    thread.advance(3_600)
     thread.do(e.TimerFired())
     assert thread.asked(f.EndRun) == []
     thread.use(900)
@@ -109,7 +110,7 @@ def test_a_goal_that_is_replaced_meanwhile_ends_its_own_run() -> None:
     thread = crossed()
     thread.give("Another", replace=True)
     assert due(thread) is None
-    thread.wait(seconds=3_600)
+    thread.advance(3_600)
     thread.do(e.TimerFired())
     assert thread.asked(f.EndRun) == []
 
@@ -132,9 +133,9 @@ def test_a_goal_that_is_limited_no_more_owes_no_wind_down(ends: e.Event) -> None
     """What is owed ends with the limit: a complete goal would be looked after for ever."""
     thread = crossed()
     thread.end()
-    assert thread.wind_down == "owed"
+    assert thread.session.wind_down == "owed"
     thread.do(ends)
-    assert thread.wind_down in {"none", "done"}
+    assert thread.session.wind_down in {"none", "done"}
     assert not under_way(thread.session)
 
 
@@ -172,9 +173,9 @@ def test_a_goal_that_is_taken_up_again_goes_on_with_its_turn() -> None:
     thread = started()
     thread.dispatch()
     thread.do(e.PauseRequested())
-    thread.wait(seconds=600)
+    thread.advance(600)
     thread.do(e.ResumeRequested())
-    thread.wait(seconds=600)
+    thread.advance(600)
     thread.do(e.TimerFired())
     assert not thread.asked(f.EndRun)
     thread.do(e.PauseRequested())
@@ -199,9 +200,9 @@ def test_a_complete_goals_turn_is_ended_when_it_uses_a_budget_up(budget: Limits)
 def test_late_use_of_an_earlier_run_ends_nothing() -> None:
     thread = started(limits=Limits(tokens=100))
     thread.turn()
-    thread.dispatch(can_steer=True)
+    thread.dispatch("steer")
     thread.use(110)
-    thread.claim()
+    thread.claim_complete()
     assert thread.status == "complete"
     late = Usage(input_tokens=7)
     thread.do(e.UsageReported(run_id="run-1", run_token="token-1", key="late", usage=late))
@@ -243,14 +244,14 @@ def test_a_pause_can_end_the_turn_at_once() -> None:
     none = started()
     none.do(e.PauseRequested(now=True))
     assert (none.status, none.asked(f.EndRun)) == ("paused", [])
-    gone = Thread()
+    gone = CheckedThread()
     gone.do(e.PauseRequested(now=True))
     assert gone.reply.code == "no_goal"
 
 
 def test_the_time_to_wind_down_begins_when_the_turn_has_been_told() -> None:
     thread = crossed(can_steer=True)
-    thread.wait(seconds=600)
+    thread.advance(600)
     thread.do(e.WindDownDelivered(run_id="run-1"))
     assert due(thread) == 15 * MINUTE
 
@@ -259,7 +260,7 @@ def test_the_last_continuation_gets_no_turn_more_to_wind_down() -> None:
     thread = started(limits=Limits(tokens=100, continuations=1))
     thread.dispatch()
     thread.use(150)
-    assert (thread.status, thread.wind_down) == ("budgetLimited", "done")
+    assert (thread.status, thread.session.wind_down) == ("budgetLimited", "done")
 
 
 def test_a_turn_whose_goal_is_taken_up_again_is_bounded_no_longer() -> None:

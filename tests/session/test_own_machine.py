@@ -8,7 +8,8 @@ from goalfsm.goal.compiler import Row
 from goalfsm.goal.machine import default_machine
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from tests.session.thread import Thread, started
+from goalfsm.testing.threads import CheckedThread
+from tests.session.hosts import started
 
 OWN = default_machine().extended(
     [
@@ -24,9 +25,9 @@ OWN = default_machine().extended(
 )
 
 
-def own() -> Thread:
+def own() -> CheckedThread:
     """Return a thread whose embedder has rows, a guard and callbacks of their own."""
-    thread = Thread(machine=OWN)
+    thread = CheckedThread(machine=OWN)
     thread.give()
     return thread
 

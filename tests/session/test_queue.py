@@ -11,31 +11,32 @@ from goalfsm.session import Policy, codec
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.work import is_wanted
-from tests.session.thread import Thread, started
+from goalfsm.testing.threads import CheckedThread
+from tests.session.hosts import started
 
 GOES_ON = Policy(advance=True)
 CHECK = Verifier(kind="command", name="make test", argv=("make", "test"))
 
 
-def queued(thread: Thread, *objectives: str, **fields: Any) -> None:
+def queued(thread: CheckedThread, *objectives: str, **fields: Any) -> None:
     """Queue goals, each behind the ones before it."""
     for objective in objectives:
         thread.do(e.GoalQueued(objective=objective, **fields))
         assert thread.reply.code == "queued"
 
 
-def order(thread: Thread) -> list[str]:
+def order(thread: CheckedThread) -> list[str]:
     """Return the objectives of the queue."""
     return [one.objective for one in thread.session.queue]
 
 
-def taken(thread: Thread) -> f.TakeNextGoal:
+def taken(thread: CheckedThread) -> f.TakeNextGoal:
     """Return the one request for the next goal that the last event made."""
     (asked,) = thread.asked(f.TakeNextGoal)
     return asked
 
 
-def advance(thread: Thread, goal_id: str) -> None:
+def advance(thread: CheckedThread, goal_id: str) -> None:
     """Ask for the next goal, as the engine does."""
     thread.do(e.NextGoalRequested(origin="system", expected_goal_id=goal_id))
 
@@ -122,7 +123,7 @@ def test_without_advance_a_complete_goal_is_the_end() -> None:
     queued(thread, "next")
     assert "--advance" in thread.reply.hint
     thread.dispatch()
-    thread.claim()
+    thread.claim_complete()
     thread.end()
     assert (thread.status, thread.asked(f.TakeNextGoal)) == ("complete", [])
     advance(thread, thread.goal.goal_id)
@@ -135,7 +136,7 @@ def test_with_advance_the_next_is_asked_for_when_the_run_is_over() -> None:
     queued(thread, "next", "last")
     assert not thread.reply.hint
     thread.dispatch()
-    thread.claim()
+    thread.claim_complete()
     assert (thread.status, thread.asked(f.TakeNextGoal)) == ("complete", [])
     thread.end()
     asked = taken(thread)
@@ -161,7 +162,7 @@ def test_a_thread_goes_through_its_queue_and_stops_at_its_end() -> None:
     for _ in range(3):
         seen.append(thread.goal.objective)
         thread.dispatch()
-        thread.claim()
+        thread.claim_complete()
         thread.end()
         for asked in thread.asked(f.TakeNextGoal):
             advance(thread, asked.goal_id)
@@ -218,7 +219,7 @@ def test_a_queued_goal_has_its_own_terms_and_nothing_of_the_one_before() -> None
     assert thread.session.queue[0].by == by
     thread.dispatch()
     thread.use(700)
-    thread.claim()
+    thread.claim_complete()
     thread.end()
     assert thread.session.policy.no_progress == 3
     advance(thread, thread.goal.goal_id)
@@ -237,7 +238,7 @@ def test_settings_that_do_not_go_together_any_more_leave_the_queue_as_it_is() ->
     broken = codec.decode(
         codec.encode(thread.session).replace(b'"no_progress":2', b'"no_progress":-2')
     )
-    thread.session = broken
+    thread._session = broken
     thread.do(e.CompletionRequested(), e.NextGoalRequested())
     assert (thread.reply.ok, thread.reply.code, order(thread)) == (
         False,
@@ -298,7 +299,7 @@ def test_a_record_is_written_once_when_the_run_is_over(form: str) -> None:
     thread = started(Policy().changed({"on_complete": form, "advance": True}))
     queued(thread, "next")
     thread.dispatch()
-    thread.claim()
+    thread.claim_complete()
     assert not thread.asked(f.WriteReport)
     thread.end()
     (written,) = thread.asked(f.WriteReport)

@@ -7,8 +7,9 @@ import pytest
 from goalfsm.session import Policy
 from goalfsm.session import events as e
 from goalfsm.session.state import Quota
+from goalfsm.testing.loop import START_MS
 from tests.session.failing import OVERLOADED, failing, retry
-from tests.session.thread import START_MS, started
+from tests.session.hosts import started
 
 
 def test_a_quota_with_a_known_end_resumes_by_itself() -> None:
@@ -19,7 +20,7 @@ def test_a_quota_with_a_known_end_resumes_by_itself() -> None:
     assert thread.session.decision is not None
     assert thread.session.decision.until_ms == thread.goal.resume_at_ms
     assert thread.session.recovery.attention is None
-    thread.wait(seconds=3599)
+    thread.advance(3599)
     thread.do(e.TimerFired())
     assert thread.status == "paused"
     retry(thread)

@@ -7,35 +7,36 @@ import pytest
 from goalfsm.goal.model import Limits, Verifier
 from goalfsm.session import Policy
 from goalfsm.session import events as e
+from goalfsm.testing.threads import CheckedThread
 from goalfsm.views.status import activity, hint
-from tests.session.thread import Thread, started
+from tests.session.hosts import started
 
 PERSON = Verifier(kind="person")
 COMMAND = Verifier(kind="command", argv=("make", "check"))
 QUOTA = "You exceeded your current quota"
 
 
-def limited(**fields: object) -> Thread:
+def limited(**fields: object) -> CheckedThread:
     """Return a thread whose first turn used its budget up and has ended."""
     thread = started(limits=Limits(tokens=100), **fields)
     thread.dispatch()
     thread.use(200)
     thread.end()
-    assert (thread.status, thread.wind_down) == ("budgetLimited", "owed")
+    assert (thread.status, thread.session.wind_down) == ("budgetLimited", "owed")
     return thread
 
 
-def claimed(*verifiers: Verifier) -> Thread:
+def claimed(*verifiers: Verifier) -> CheckedThread:
     """Return a thread whose first turn claimed completion and has ended."""
     thread = started(verifiers=verifiers)
     thread.dispatch()
-    thread.claim()
+    thread.claim_complete()
     thread.end()
     assert thread.session.claim is not None
     return thread
 
 
-def out_of_quota(seconds: float = 3_600.0) -> Thread:
+def out_of_quota(seconds: float = 3_600.0) -> CheckedThread:
     """Return a thread that is paused until the quota is there again."""
     thread = started()
     thread.dispatch()
@@ -50,18 +51,18 @@ def out_of_quota(seconds: float = 3_600.0) -> Thread:
 @pytest.mark.parametrize("outcome", ["aborted", "failed"])
 def test_the_wind_down_of_a_replaced_goal_is_not_its_successors_trouble(outcome: str) -> None:
     thread = limited()
-    thread.dispatch(wind_down=True)
+    thread.dispatch()
     thread.give("Another", replace=True)
     thread.end(outcome=outcome, error="401 invalid api key")  # type: ignore[arg-type]
     assert (thread.status, thread.goal.objective) == ("active", "Another")
     assert thread.session.recovery.attention is None
-    assert thread.wind_down == "none"
+    assert thread.session.wind_down == "none"
     assert thread.decision == ("continue", "otherwise")
 
 
 def test_tokens_of_the_wind_down_of_a_replaced_goal_are_not_its_successors() -> None:
     thread = limited()
-    thread.dispatch(wind_down=True)
+    thread.dispatch()
     thread.give("Another", replace=True)
     thread.end()
     assert thread.goal.tokens_used == 0
@@ -72,34 +73,34 @@ def test_a_pause_calls_an_owed_wind_down_off() -> None:
     thread = limited()
     thread.do(e.PauseRequested())
     assert thread.reply.ok
-    assert (thread.status, thread.wind_down) == ("budgetLimited", "done")
+    assert (thread.status, thread.session.wind_down) == ("budgetLimited", "done")
     thread.do(e.BudgetChanged(limits=Limits(tokens=1_000)))
     assert (thread.status, thread.sent()) == ("active", 2)
 
 
 def test_a_wind_down_that_was_called_off_is_not_delivered_into_the_turn() -> None:
     thread = started(limits=Limits(tokens=100))
-    thread.dispatch(can_steer=True)
+    thread.dispatch("steer")
     thread.use(200)
     thread.do(e.PauseRequested(), e.WindDownDelivered(run_id="run-1"))
-    assert thread.wind_down == "done"
+    assert thread.session.wind_down == "done"
 
 
 def test_a_pause_during_the_wind_down_changes_nothing() -> None:
     """It is the last turn anyway."""
     thread = limited()
-    thread.dispatch(wind_down=True)
+    thread.dispatch()
     thread.do(e.PauseRequested())
     assert thread.reply.code == "only_active_can_pause"
     thread.end()
-    assert (thread.wind_down, thread.sent()) == ("done", 1)
+    assert (thread.session.wind_down, thread.sent()) == ("done", 1)
 
 
 def test_a_wind_down_that_fails_is_not_tried_again() -> None:
     thread = limited()
-    thread.dispatch(wind_down=True)
+    thread.dispatch()
     thread.fail()
-    assert (thread.wind_down, thread.wake, thread.sent("wind_down")) == ("done", None, 1)
+    assert (thread.session.wind_down, thread.wake, thread.sent("wind_down")) == ("done", None, 1)
 
 
 # An open claim.
@@ -120,7 +121,7 @@ def test_a_claim_survives_the_raise_of_the_budget_that_its_turn_used_up() -> Non
     thread = started(verifiers=(PERSON,), limits=Limits(tokens=100))
     thread.dispatch()
     thread.use(200)
-    thread.claim()
+    thread.claim_complete()
     thread.end()
     thread.do(e.BudgetChanged(limits=Limits(tokens=1_000)))
     assert (thread.status, thread.decision) == ("active", ("wait", "verification"))
@@ -181,7 +182,7 @@ def test_nothing_but_a_resume_hastens_a_retry(event: e.Event) -> None:
     thread = started()
     thread.dispatch()
     thread.fail()
-    thread.wait(seconds=1)
+    thread.advance(1)
     thread.do(event)
     assert (thread.sent(), thread.wake) == (1, 1_000)
     assert thread.decision == ("wait", "recovery")
@@ -202,7 +203,7 @@ def test_nothing_but_a_resume_hastens_a_retry(event: e.Event) -> None:
 )
 def test_nothing_but_a_resume_hastens_the_reset_of_a_quota(event: e.Event) -> None:
     thread = out_of_quota()
-    thread.wait(seconds=600)
+    thread.advance(600)
     thread.do(event)
     assert (thread.sent(), thread.wake) == (1, 3_000_000)
     assert thread.goal.pause_reason == "usage_limit"
@@ -220,7 +221,7 @@ def test_a_resume_before_the_reset_tries_at_once_and_pauses_again() -> None:
 def test_a_pause_of_a_person_outlasts_the_reset_of_the_quota() -> None:
     thread = out_of_quota()
     thread.do(e.PauseRequested())
-    thread.wait(seconds=7_200)
+    thread.advance(7_200)
     thread.do(e.TimerFired(), e.EngineStarted())
     assert (activity(thread.session).text, thread.sent()) == ("paused (user)", 1)
 
@@ -283,7 +284,7 @@ def test_an_error_after_a_wait_was_declared_waits_for_both() -> None:
     thread.fail()
     thread.do(e.WakeRequested())
     assert (thread.sent(), thread.decision) == (1, ("wait", "recovery"))
-    thread.wait(seconds=2)
+    thread.advance(2)
     thread.do(e.TimerFired())
     assert thread.sent() == 2
 
@@ -302,7 +303,7 @@ def test_more_budget_does_not_end_a_pause(reason: str) -> None:
 def test_a_complete_goal_is_not_steered() -> None:
     thread = started()
     thread.dispatch()
-    thread.claim()
+    thread.claim_complete()
     thread.end()
     thread.do(e.SteeringReceived(message_id="m", text="One more thing."))
     assert (thread.reply.code, thread.sent()) == ("no_goal", 1)

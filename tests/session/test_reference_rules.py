@@ -10,7 +10,8 @@ from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.entries import SetEntry
-from tests.session.thread import Thread, stale_work
+from goalfsm.testing.threads import CheckedThread
+from tests.session.hosts import stale_work
 
 STOP = e.Message(role="assistant", stop_reason="stop")
 ABORTED = e.Message(role="assistant", stop_reason="aborted")
@@ -18,20 +19,20 @@ FULL = replace(STOP, usage=Usage(input_tokens=2_000))
 BROKEN = e.Message(role="assistant", stop_reason="error", error="websocket closed")
 
 
-def hosted(**given: object) -> Thread:
+def hosted(**given: object) -> CheckedThread:
     """Return a thread of a host that retries, compacts and drives its turns itself."""
-    thread = Thread(Policy.reference())
+    thread = CheckedThread(Policy.reference())
     thread.do(e.HostChanged(context_window=1_000))
     thread.give(**given)
     return thread
 
 
-def turn(thread: Thread, message: e.Message, *, index: int = 1) -> None:
+def turn(thread: CheckedThread, message: e.Message, *, index: int = 1) -> None:
     """Have one model call start and end; the run goes on."""
     thread.do(e.TurnStarted(turn_index=index), e.TurnEnded(turn_index=index, message=message))
 
 
-def needs_attention(thread: Thread) -> bool:
+def needs_attention(thread: CheckedThread) -> bool:
     attention = thread.session.recovery.attention
     return attention is not None and attention.kind == "paused"
 

@@ -9,7 +9,9 @@ from goalfsm.goal.model import Limits, Usage
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.entries import ClearEntry, SetEntry
+from goalfsm.testing.threads import CheckedThread
 from goalfsm.views.status import status_line
+from tests.session.hosts import stale_work
 from tests.session.test_reference_rules import (
     ABORTED,
     BROKEN,
@@ -19,14 +21,13 @@ from tests.session.test_reference_rules import (
     needs_attention,
     turn,
 )
-from tests.session.thread import Thread, stale_work
 
 OVERFLOW = replace(BROKEN, error="context_length_exceeded")
 REFUSED = replace(BROKEN, error="invalid x-api-key")
 COMPACTED = (e.CompactionStarted(), e.CompactionEnded())
 
 
-def ended(thread: Thread, message: e.Message) -> None:
+def ended(thread: CheckedThread, message: e.Message) -> None:
     """Have a whole run with one model call end with ``message``."""
     turn(thread, message)
     thread.do(e.AgentEnded(messages=(message,)))

@@ -11,7 +11,8 @@ from goalfsm.goal.machine import GUARDS, TRANSITIONS, GoalMachine, default_machi
 from goalfsm.goal.model import Criterion, Goal, Verifier
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from tests.session.thread import Thread, started
+from goalfsm.testing.threads import CheckedThread
+from tests.session.hosts import started
 
 CRITERIA = (Criterion(text="The tests pass"), Criterion(text="The docs are built"))
 CHECKED = (Verifier(kind="callable", name="check"),)
@@ -37,7 +38,7 @@ def held(trigger: str) -> GoalMachine:
     return default_machine().extended([row], guards={"unseen": lambda _: True})
 
 
-def answer(thread: Thread, outcome: Literal["passed", "failed"], detail: str = "") -> None:
+def answer(thread: CheckedThread, outcome: Literal["passed", "failed"], detail: str = "") -> None:
     """Let the goal's verifier answer."""
     claim = thread.session.claim
     assert claim is not None
@@ -57,7 +58,7 @@ def test_a_claim_that_leaves_out_a_criterion_three_times_pauses_the_goal() -> No
     for number in range(3):
         thread.dispatch()
         shown = [{"text": f"run {number}", "criterion": 1}]
-        reply = thread.tool("update_goal", status="complete", evidence=shown)
+        reply = thread.call("update_goal", status="complete", evidence=shown)
         assert (reply.ok, reply.code) == (False, "evidence_missing")
         assert "2 (The docs are built)" in reply.message
         thread.end(answer=f"all done {number}")
@@ -71,7 +72,7 @@ def test_other_gaps_are_progress() -> None:
     for number in range(6):
         thread.dispatch()
         shown = [{"text": "seen", "criterion": number % 2 + 1}]
-        thread.tool("update_goal", status="complete", evidence=shown)
+        thread.call("update_goal", status="complete", evidence=shown)
         thread.end(answer=f"done {number}")
     assert thread.status == "active"
 
@@ -80,11 +81,11 @@ def test_many_refused_claims_in_one_turn_count_once() -> None:
     thread = started(criteria=CRITERIA)
     thread.dispatch()
     for _ in range(5):
-        thread.tool("update_goal", status="complete")
+        thread.call("update_goal", status="complete")
     thread.end(answer="hm")
     assert (thread.status, thread.session.progress.same_gaps) == ("active", 1)
     thread.dispatch()
-    thread.tool("update_goal", status="complete")
+    thread.call("update_goal", status="complete")
     assert thread.session.progress.same_gaps == 2
 
 
@@ -92,7 +93,7 @@ def test_many_failed_verifications_in_one_turn_count_once() -> None:
     thread = started(verifiers=CHECKED)
     thread.dispatch()
     for _ in range(4):
-        thread.claim()
+        thread.claim_complete()
         answer(thread, "failed", "1 failed")
     assert thread.session.progress.same_gaps == 1
 
@@ -106,7 +107,7 @@ def test_gaps_that_differ_in_times_and_addresses_alone_are_the_same() -> None:
     )
     for number, detail in enumerate(said):
         thread.dispatch()
-        thread.claim()
+        thread.claim_complete()
         thread.end(answer=str(number))
         answer(thread, "failed", detail)
     assert (thread.status, thread.goal.pause_reason) == ("paused", "no_progress")
@@ -117,15 +118,15 @@ def test_gaps_that_differ_in_what_failed_are_others(detail: str) -> None:
     thread = started(verifiers=CHECKED)
     for said in ("1 failed: test_a in 1s", "1 failed: test_a in 2s", detail):
         thread.dispatch()
-        thread.claim()
+        thread.claim_complete()
         thread.end(answer=said)
         answer(thread, "failed", said)
     assert (thread.status, thread.session.progress.same_gaps) == ("active", 1)
 
 
-def extended(machine: GoalMachine) -> Thread:
+def extended(machine: GoalMachine) -> CheckedThread:
     """Return a thread with a goal that an embedder's machine decides about."""
-    thread = Thread(machine=machine)
+    thread = CheckedThread(machine=machine)
     thread.give()
     return thread
 
@@ -136,7 +137,7 @@ def test_a_guard_against_completing_is_met_three_times_at_most(machine: GoalMach
     thread = extended(machine)
     for number in range(3):
         thread.dispatch()
-        thread.claim()
+        thread.claim_complete()
         thread.end(answer=f"done {number}")
     assert (thread.status, thread.goal.pause_reason) == ("paused", "no_progress")
     assert thread.sent() == 3
@@ -146,7 +147,7 @@ def test_a_guard_against_blocking_is_met_three_times_at_most() -> None:
     thread = extended(refusing("block"))
     for number in range(3):
         thread.dispatch()
-        assert not thread.blocked(f"reason {number}").ok
+        assert not thread.claim_blocked(f"reason {number}").ok
         thread.end(answer=f"stuck {number}")
     assert (thread.status, thread.goal.pause_reason) == ("paused", "no_progress")
 
@@ -156,18 +157,18 @@ def test_a_row_that_keeps_a_blocked_goal_active_is_met_three_times_more() -> Non
     thread = extended(held("block"))
     for number in range(5):
         thread.dispatch()
-        assert thread.blocked(f"reason {number}").ok
+        assert thread.claim_blocked(f"reason {number}").ok
         thread.end(answer=f"stuck {number}")
     assert (thread.status, thread.goal.pause_reason) == ("paused", "no_progress")
     assert thread.sent() == 5
 
 
 def test_a_guard_against_completing_does_not_leave_a_verified_claim_open() -> None:
-    thread = Thread(machine=refusing("complete"))
+    thread = CheckedThread(machine=refusing("complete"))
     thread.give(verifiers=CHECKED)
     for number in range(3):
         thread.dispatch()
-        thread.claim()
+        thread.claim_complete()
         thread.end(answer=str(number))
         answer(thread, "passed")
         assert thread.session.claim is None

@@ -8,8 +8,8 @@ from goalfsm.goal.compiler import Row
 from goalfsm.goal.machine import GUARDS, TRANSITIONS, GoalMachine, default_machine, goal_machine
 from goalfsm.session import Policy
 from goalfsm.session import events as e
+from goalfsm.testing.threads import CheckedThread
 from goalfsm.views.status import activity
-from tests.session.thread import Thread
 
 HELD = ("wait", "wait")
 
@@ -30,14 +30,14 @@ def unmoved() -> GoalMachine:
 
 
 @pytest.fixture(params=[guarded, unmoved])
-def thread(request: pytest.FixtureRequest) -> Thread:
+def thread(request: pytest.FixtureRequest) -> CheckedThread:
     """Return a thread at work whose machine refuses pauses."""
-    thread = Thread(machine=request.param())
+    thread = CheckedThread(machine=request.param())
     thread.give()
     return thread
 
 
-def test_no_turn_follows_a_refused_pause(thread: Thread) -> None:
+def test_no_turn_follows_a_refused_pause(thread: CheckedThread) -> None:
     thread.dispatch()
     thread.do(e.PauseRequested())
     assert (thread.reply.ok, thread.reply.code) == (True, "suspended")
@@ -46,7 +46,7 @@ def test_no_turn_follows_a_refused_pause(thread: Thread) -> None:
     assert activity(thread.session).text == "waiting on a person"
 
 
-def test_what_was_queued_is_given_up(thread: Thread) -> None:
+def test_what_was_queued_is_given_up(thread: CheckedThread) -> None:
     thread.do(e.PauseRequested())
     assert thread.session.continuation.queued is None
     assert thread.decision == HELD
@@ -62,24 +62,24 @@ def test_what_was_queued_is_given_up(thread: Thread) -> None:
         e.CompactionEnded(),
     ],
 )
-def test_nothing_but_a_person_who_says_so_ends_it(thread: Thread, event: e.Event) -> None:
+def test_nothing_but_a_person_who_says_so_ends_it(thread: CheckedThread, event: e.Event) -> None:
     thread.do(e.PauseRequested())
     thread.do(event, e.TimerFired())
     assert (thread.session.held, thread.sent()) == (True, 1)
 
 
-def test_a_running_turn_that_declares_a_wait_does_not_end_it(thread: Thread) -> None:
+def test_a_running_turn_that_declares_a_wait_does_not_end_it(thread: CheckedThread) -> None:
     thread.dispatch()
     thread.do(e.PauseRequested())
     thread.do(e.WaitDeclared(kind="timer", until_ms=thread.now_ms + 1, run_token="token-1"))
     thread.end()
-    thread.wait(seconds=10)
+    thread.advance(10)
     thread.do(e.TimerFired())
     assert (thread.session.held, thread.sent()) == (True, 1)
 
 
 @pytest.mark.parametrize("event", [e.WakeRequested(), e.ResumeRequested()])
-def test_one_turn_follows_when_a_person_says_so(thread: Thread, event: e.Event) -> None:
+def test_one_turn_follows_when_a_person_says_so(thread: CheckedThread, event: e.Event) -> None:
     thread.do(e.PauseRequested())
     thread.do(event)
     assert thread.reply.ok
@@ -87,14 +87,14 @@ def test_one_turn_follows_when_a_person_says_so(thread: Thread, event: e.Event) 
 
 
 def test_a_start_that_asks_does_not_take_its_place() -> None:
-    thread = Thread(Policy(on_start="ask"), machine=guarded())
+    thread = CheckedThread(Policy(on_start="ask"), machine=guarded())
     thread.give()
     thread.do(e.PauseRequested())
     thread.restart()
     assert thread.session.held
 
 
-def test_a_goal_that_is_not_active_is_refused_in_words(thread: Thread) -> None:
+def test_a_goal_that_is_not_active_is_refused_in_words(thread: CheckedThread) -> None:
     thread.do(e.BlockRequested())
     thread.do(e.PauseRequested())
     assert (thread.reply.ok, thread.session.waits) == (False, ())

@@ -63,7 +63,7 @@ def test_a_shutdown_without_a_pause_forgets_the_trouble() -> None:
 def test_a_claim_that_a_person_decides_about(*, accepted: bool) -> None:
     """Accepted, it is refused by the machine; rejected, the goal cannot be taken up again."""
     thread = at_work("complete", "resume", verifiers=(Verifier(kind="command"),))
-    thread.claim()
+    thread.claim_complete()
     claim = thread.session.claim
     assert claim is not None
     thread.do(
@@ -77,7 +77,7 @@ def test_a_claim_that_a_person_decides_about(*, accepted: bool) -> None:
 def test_a_due_resume_that_is_refused_is_not_asked_for_again() -> None:
     thread = at_work("resume")
     thread.fail("You exceeded your current quota", retry_after=60.0)
-    thread.wait(seconds=60)
+    thread.advance(60)
     thread.do(e.TimerFired())
     assert (thread.status, thread.wake) == ("paused", None)
 

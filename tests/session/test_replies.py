@@ -9,6 +9,7 @@ import pytest
 from goalfsm.goal.model import MAX_ITEMS, Criterion, Limits
 from goalfsm.session import Policy
 from goalfsm.session import events as e
+from goalfsm.testing.threads import CheckedThread
 from tests.session.asking import (
     COMMAND,
     EXISTS,
@@ -32,17 +33,21 @@ from tests.session.asking import (
     reply_to,
     waiting_for_quota,
 )
+from tests.session.hosts import started
 from tests.session.refusing import at_work
-from tests.session.thread import Thread, started
 
-TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
+TOLD: dict[str, tuple[Callable[[], CheckedThread], Asked, Told]] = {
     # objectives
-    "a goal": (Thread, give(), done("created", "goal goal-1 is active")),
+    "a goal": (CheckedThread, give(), done("created", "goal goal-1 is active")),
     "a second goal": (started, give(), EXISTS),
     "a second goal, by the model": (started, give(origin="model", replace=True), EXISTS),
-    "no words": (Thread, give(" "), refused("objective_empty", "the objective is empty", SAY)),
+    "no words": (
+        CheckedThread,
+        give(" "),
+        refused("objective_empty", "the objective is empty", SAY),
+    ),
     "too many words": (
-        Thread,
+        CheckedThread,
         give("x" * 8_001),
         refused(
             "objective_too_long",
@@ -50,22 +55,22 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
             "put the details into a file and name the file in the objective",
         ),
     ),
-    "no tokens": (Thread, give(limits=Limits(tokens=0)), NO_BUDGET),
-    "no seconds": (Thread, give(limits=Limits(seconds=0)), NO_BUDGET),
-    "no cost": (Thread, give(limits=Limits(cost=-1)), NO_BUDGET),
-    "less than no continuations": (Thread, give(limits=Limits(continuations=-1)), NO_BUDGET),
+    "no tokens": (CheckedThread, give(limits=Limits(tokens=0)), NO_BUDGET),
+    "no seconds": (CheckedThread, give(limits=Limits(seconds=0)), NO_BUDGET),
+    "no cost": (CheckedThread, give(limits=Limits(cost=-1)), NO_BUDGET),
+    "less than no continuations": (CheckedThread, give(limits=Limits(continuations=-1)), NO_BUDGET),
     "too many criteria": (
-        Thread,
+        CheckedThread,
         give(criteria=(Criterion(text="x"),) * (MAX_ITEMS + 1)),
         refused("too_many_items", "more than 100 criteria or verifiers", "sum some of them up"),
     ),
     "too many verifiers": (
-        Thread,
+        CheckedThread,
         give(verifiers=(COMMAND,) * (MAX_ITEMS + 1)),
         refused("too_many_items", "more than 100 criteria or verifiers", "sum some of them up"),
     ),
     "an empty criterion": (
-        Thread,
+        CheckedThread,
         give(criteria=(Criterion(text=" "),)),
         refused("text_empty", "the criterion is empty", "give the criterion as text"),
     ),
@@ -85,7 +90,7 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
         done("policy_changed", "the policy is changed"),
     ),
     "a goal with a bad setting": (
-        Thread,
+        CheckedThread,
         give(policy={"no_progress": -1}),
         refused(
             "policy_invalid",
@@ -111,7 +116,7 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
     # pause and resume
     "pause": (started, e.PauseRequested(), done("marked", "the goal is paused")),
     "pause without a goal": (
-        Thread,
+        CheckedThread,
         e.PauseRequested(),
         refused("no_goal", "cannot pause the goal: the thread has no goal", GIVE),
     ),
@@ -162,7 +167,7 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
     # clear and edit
     "clear": (started, e.ClearRequested(), done("cleared", "the goal is cleared")),
     "clear nothing": (
-        Thread,
+        CheckedThread,
         e.ClearRequested(),
         refused(
             "no_goal",
@@ -199,7 +204,7 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
         ),
     ),
     "a budget without a goal": (
-        Thread,
+        CheckedThread,
         budget(tokens=9),
         refused("no_goal", "cannot raise the budget of the goal: the thread has no goal", GIVE),
     ),

@@ -9,6 +9,8 @@ import pytest
 from goalfsm.goal.model import Criterion, Usage
 from goalfsm.session import Policy
 from goalfsm.session import events as e
+from goalfsm.testing.loop import START_MS
+from goalfsm.testing.threads import CheckedThread
 from tests.session.asking import (
     COMMAND,
     FINAL,
@@ -34,13 +36,13 @@ from tests.session.asking import (
     used_twice,
     verified,
 )
-from tests.session.thread import START_MS, Thread, started
+from tests.session.hosts import started
 
-TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
+TOLD: dict[str, tuple[Callable[[], CheckedThread], Asked, Told]] = {
     # messages
     "steer": (started, steer(), done("recorded", "the next turn takes it into account")),
     "steer nothing": (
-        Thread,
+        CheckedThread,
         steer(),
         refused(
             "no_goal",
@@ -79,7 +81,7 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
     # claims of the model
     "a claim": (running, complete_with("it runs"), done("marked", "the goal is complete")),
     "a claim without a goal": (
-        Thread,
+        CheckedThread,
         complete_with("it runs"),
         refused("no_goal", "there is no goal to complete", "create one first"),
     ),
@@ -121,7 +123,7 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
     ),
     "blocked": (
         running,
-        Thread.blocked,
+        CheckedThread.claim_blocked,
         done(
             "recorded",
             "recorded 1 of 3: the goal stays active",
@@ -130,18 +132,18 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
     ),
     "blocked for the last time": (
         lambda: running(Policy(blocked_after=1)),
-        Thread.blocked,
+        CheckedThread.claim_blocked,
         done("marked", "the goal is blocked"),
     ),
     "blocked without a goal": (
-        Thread,
-        Thread.blocked,
+        CheckedThread,
+        CheckedThread.claim_blocked,
         refused("no_goal", "there is no goal to block", "create one first"),
     ),
-    "blocked twice": (blocked, Thread.blocked, done("already_blocked", "it is")),
+    "blocked twice": (blocked, CheckedThread.claim_blocked, done("already_blocked", "it is")),
     "blocked while paused": (
         paused,
-        Thread.blocked,
+        CheckedThread.claim_blocked,
         refused(
             "only_active_can_block",
             "the goal is paused",
@@ -250,7 +252,7 @@ TOLD: dict[str, tuple[Callable[[], Thread], Asked, Told]] = {
         refused("status_not_allowed", "the goal is not active", ""),
     ),
     "wait without a goal": (
-        Thread,
+        CheckedThread,
         e.WaitDeclared(kind="event"),
         refused("status_not_allowed", "the goal is not active", ""),
     ),

@@ -16,27 +16,27 @@ from goalfsm.session.state import program_of
 from goalfsm.session.work import route
 from goalfsm.views.explain import explain
 from goalfsm.views.status import project
-from tests.session.thread import started
+from tests.session.hosts import started
 
 if TYPE_CHECKING:
     from goalfsm.session.routes import Budget
-    from tests.session.thread import Thread
+    from goalfsm.testing.threads import CheckedThread
 
 CHEAP = "below 25% tokens: -- sh 'cheap one.sh'"
 ARGV = ("sh", "cheap one.sh")
 
 
-def thread_of(routes: str = CHEAP, *, used: int = 0, **limits: int) -> Thread:
+def thread_of(routes: str = CHEAP, *, used: int = 0, **limits: int) -> CheckedThread:
     """Return a thread of 1,000 tokens, ``used`` of them, whose turn waits to be dispatched."""
     asked = Limits(**({"tokens": 1_000} | limits))
     thread = started(Policy(routes=routes), limits=asked)
     goal = thread.session.goal
     assert goal is not None
-    thread.session = replace(thread.session, goal=replace(goal, tokens_used=used))
+    thread._session = replace(thread.session, goal=replace(goal, tokens_used=used))
     return thread
 
 
-def dispatch(thread: Thread, routed: Routed | None) -> None:
+def dispatch(thread: CheckedThread, routed: Routed | None) -> None:
     """Dispatch the turn that waits, on the route of ``routed``."""
     turn = thread.session.next_turn
     wind_down = thread.session.wind_down == "owed"

@@ -9,7 +9,8 @@ from goalfsm.session import Session
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.budgets import answer_digest
-from tests.session.thread import Thread, started
+from goalfsm.testing.threads import CheckedThread
+from tests.session.hosts import started
 
 
 def test_a_dispatch_is_noted_before_its_worker_starts() -> None:
@@ -32,7 +33,7 @@ def test_without_a_run_nothing_is_started() -> None:
 
 def test_nothing_is_dispatched_that_nobody_queued() -> None:
     """Without a goal, and where the turn that was queued has begun already."""
-    thread = Thread()
+    thread = CheckedThread()
     thread.do(e.RunDispatched(run_id="r", token="t"))
     assert (thread.reply.ok, thread.reply.code) == (False, "nothing_queued")
     assert thread.session == Session()
@@ -172,7 +173,7 @@ def test_time_is_charged_up_to_the_known_end_of_an_interrupted_run() -> None:
     thread = started()
     thread.dispatch()
     ended = thread.now_ms + 7_000
-    thread.wait(seconds=900)
+    thread.advance(900)
     thread.interrupt(ended_ms=ended)
     assert thread.goal.active_seconds == 7
     assert thread.session.clock.goal_id is None
@@ -181,7 +182,7 @@ def test_time_is_charged_up_to_the_known_end_of_an_interrupted_run() -> None:
 def test_time_is_never_charged_beyond_now() -> None:
     thread = started()
     thread.dispatch()
-    thread.wait(seconds=3)
+    thread.advance(3)
     thread.interrupt(ended_ms=thread.now_ms + 10**9)
     assert thread.goal.active_seconds == 3
 
@@ -189,7 +190,7 @@ def test_time_is_never_charged_beyond_now() -> None:
 def test_time_after_a_crash_of_unknown_length_is_not_charged() -> None:
     thread = started()
     thread.dispatch()
-    thread.wait(seconds=900)
+    thread.advance(900)
     thread.restart()
     assert thread.goal.active_seconds == 0
 

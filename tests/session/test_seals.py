@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from goalfsm.session import events as e
 from goalfsm.views.explain import explain
-from tests.session.thread import started
+from tests.session.hosts import started
 
 SHOWN = [{"text": "pytest: 12 passed"}, {"text": "git tag: v2.0"}]
 
@@ -22,7 +22,7 @@ def test_the_decision_that_ends_the_work_holds_the_seal() -> None:
     """A row of the journal is its event and its decision: the seal is in it."""
     thread = started()
     thread.dispatch()
-    thread.tool("update_goal", status="complete", evidence=SHOWN)
+    thread.call("update_goal", status="complete", evidence=SHOWN)
     assert thread.session.completion is not None
     assert thread.session.completion.digest == sealed()
     decision = thread.last.decision

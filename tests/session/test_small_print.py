@@ -14,14 +14,15 @@ from goalfsm.session.entries import SetEntry
 from goalfsm.session.rules.change import extend
 from goalfsm.session.rules.steering import MAX_WAITING
 from goalfsm.session.state import Change, Steering
+from goalfsm.testing.threads import CheckedThread
 from recovery.stale_work import AbortingTurn, AwaitingTerminalCleanup
+from tests.session.hosts import started
 from tests.session.refusing import at_work
-from tests.session.thread import Thread, started
 
 STALE = e.GoalWork("continuation", "goal-1")
 
 
-def aborting() -> Thread:
+def aborting() -> CheckedThread:
     """Return a thread whose running turn is the stale work of a goal that was replaced."""
     thread = started(Policy.reference())
     thread.give("Another", replace=True)
@@ -43,7 +44,7 @@ def test_the_end_of_a_tool_in_stale_work_is_nobodys_time() -> None:
     thread = aborting()
     clock = thread.session.clock
     entries = len(thread.history)
-    thread.wait(seconds=90)
+    thread.advance(90)
     thread.do(e.ToolFinished())
     assert thread.goal.active_seconds == 0
     assert thread.session.clock == clock
@@ -102,12 +103,12 @@ def test_messages_that_fill_a_prompt_are_enough() -> None:
 
 
 def test_a_persons_message_lets_the_model_give_goals_again() -> None:
-    thread = Thread(Policy(model_goals=1))
-    thread.tool("create_goal", objective="Mine")
+    thread = CheckedThread(Policy(model_goals=1))
+    thread.call("create_goal", objective="Mine")
     assert thread.session.model_goals == 1
     thread.do(e.SteeringReceived(message_id="m", text="go on"), e.CompletionRequested())
     assert thread.session.model_goals == 0
-    assert thread.tool("create_goal", objective="Mine again").ok
+    assert thread.call("create_goal", objective="Mine again").ok
 
 
 # Pauses, starts and waits.
@@ -135,7 +136,7 @@ def test_a_start_that_asks_first_gives_up_what_was_queued() -> None:
 
 
 def test_a_timer_of_a_thread_without_a_goal_does_nothing() -> None:
-    thread = Thread()
+    thread = CheckedThread()
     thread.do(e.TimerFired())
     assert thread.session.goal is None
     assert thread.last.effects == ()
@@ -144,7 +145,7 @@ def test_a_timer_of_a_thread_without_a_goal_does_nothing() -> None:
 def test_a_due_resume_that_is_refused_is_written_down_later() -> None:
     thread = at_work("resume")
     thread.fail("You exceeded your current quota", retry_after=60.0)
-    thread.wait(seconds=60)
+    thread.advance(60)
     thread.do(e.TimerFired(), e.ShutdownStarted())
     entry = thread.history[-1]
     assert isinstance(entry, SetEntry)
@@ -225,15 +226,15 @@ def test_a_fault_is_told_with_what_shows_more_and_what_goes_on() -> None:
 
 def test_an_edit_is_a_change_of_the_goal_at_that_time() -> None:
     thread = started()
-    thread.wait(seconds=5)
+    thread.advance(5)
     thread.do(e.EditRequested(objective="Make it work well"))
     assert thread.goal.updated_at == thread.now_ms // 1000
     assert thread.goal.updated_at == thread.goal.created_at + 5
 
 
 def test_a_persons_objective_lets_the_model_give_goals_again() -> None:
-    thread = Thread(Policy(model_goals=1))
-    thread.tool("create_goal", objective="Mine")
+    thread = CheckedThread(Policy(model_goals=1))
+    thread.call("create_goal", objective="Mine")
     thread.do(e.CompletionRequested())
     thread.give("A person's")
     assert thread.session.model_goals == 0
@@ -241,13 +242,13 @@ def test_a_persons_objective_lets_the_model_give_goals_again() -> None:
 
 def test_a_claim_that_the_machine_refuses_counts_once_a_turn() -> None:
     thread = at_work("complete", policy=Policy(no_progress=2))
-    thread.claim()
-    thread.claim()
+    thread.claim_complete()
+    thread.claim_complete()
     assert thread.session.progress.same_gaps == 1
     thread.end(answer="a")
     assert thread.status == "active"
     thread.dispatch()
-    thread.claim()
+    thread.claim_complete()
     assert thread.session.progress.same_gaps == 2
 
 

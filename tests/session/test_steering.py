@@ -8,15 +8,16 @@ from goalfsm.goal.model import MAX_TEXT_LENGTH
 from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from tests.session.thread import Thread, started
+from goalfsm.testing.threads import CheckedThread
+from tests.session.hosts import started
 
 
-def say(thread: Thread, message_id: str = "m1", text: str = "use the small model") -> None:
+def say(thread: CheckedThread, message_id: str = "m1", text: str = "use the small model") -> None:
     """Steer the thread."""
     thread.do(e.SteeringReceived(message_id=message_id, text=text))
 
 
-def waiting(thread: Thread) -> list[str]:
+def waiting(thread: CheckedThread) -> list[str]:
     """Return the ids of the messages that wait."""
     return [kept.message_id for kept in thread.session.steering]
 
@@ -84,7 +85,7 @@ def test_the_late_end_of_another_run_takes_nothing() -> None:
 
 def test_a_worker_that_can_be_steered_gets_the_message_into_its_turn() -> None:
     thread = started()
-    thread.dispatch(can_steer=True)
+    thread.dispatch("steer")
     say(thread)
     assert thread.asked(f.DeliverSteering) == [
         f.DeliverSteering(run_id="run-1", message_id="m1", text="use the small model")
@@ -98,7 +99,7 @@ def test_a_worker_that_can_be_steered_gets_the_message_into_its_turn() -> None:
 @pytest.mark.parametrize("how", ["failed", "timed_out", "interrupted"])
 def test_what_a_turn_acknowledged_that_died_is_told_again(how: str) -> None:
     thread = started()
-    thread.dispatch(can_steer=True)
+    thread.dispatch("steer")
     say(thread)
     thread.do(e.SteeringAcknowledged(message_id="m1", run_token="token-1"))
     if how == "interrupted":
@@ -107,7 +108,7 @@ def test_what_a_turn_acknowledged_that_died_is_told_again(how: str) -> None:
         thread.end(outcome=how, error="503")  # type: ignore[arg-type]
     assert waiting(thread) == ["m1"]
     if thread.wake is not None:
-        thread.wait(seconds=thread.wake / 1000)
+        thread.advance(thread.wake / 1000)
         thread.do(e.TimerFired())
     thread.dispatch()
     assert thread.session.steering[0].carried_by == "run-2"
@@ -122,7 +123,7 @@ def test_a_host_without_runs_has_taken_what_it_acknowledged_between_them() -> No
 
 def test_what_the_worker_did_not_acknowledge_goes_into_the_next_prompt() -> None:
     thread = started()
-    thread.dispatch(can_steer=True)
+    thread.dispatch("steer")
     say(thread)
     thread.end()
     assert waiting(thread) == ["m1"]
@@ -139,7 +140,7 @@ def test_the_acknowledgement_of_an_old_run_is_refused() -> None:
 
 def test_a_repeated_acknowledgement_is_harmless() -> None:
     thread = started()
-    thread.dispatch(can_steer=True)
+    thread.dispatch("steer")
     say(thread)
     acknowledged = e.SteeringAcknowledged(message_id="m1", run_token="token-1")
     thread.do(acknowledged)
@@ -150,7 +151,7 @@ def test_a_repeated_acknowledgement_is_harmless() -> None:
 
 def test_a_run_that_is_being_ended_gets_no_steering() -> None:
     thread = started()
-    thread.dispatch(can_steer=True)
+    thread.dispatch("steer")
     thread.give("Another", replace=True)
     say(thread)
     assert not thread.asked(f.DeliverSteering)
@@ -165,7 +166,7 @@ def test_a_repeated_message_is_kept_once() -> None:
 
 
 def test_a_message_needs_words_and_work() -> None:
-    thread = Thread()
+    thread = CheckedThread()
     say(thread)
     assert thread.reply.code == "no_goal"
     thread.give()

@@ -8,16 +8,18 @@ from msgspec.structs import replace
 from goalfsm.goal.model import Usage, Verifier
 from goalfsm.session import events as e
 from goalfsm.session.state import RunRecord, Tally
+from goalfsm.testing.loop import START_MS
+from goalfsm.testing.threads import CheckedThread
 from goalfsm.views.report import record
-from tests.session.thread import START_MS, Thread, started
+from tests.session.hosts import started
 
 
-def tally(thread: Thread) -> Tally:
+def tally(thread: CheckedThread) -> Tally:
     assert thread.session.tally is not None
     return thread.session.tally
 
 
-def counts(thread: Thread) -> tuple[int, int, int, int]:
+def counts(thread: CheckedThread) -> tuple[int, int, int, int]:
     found = tally(thread)
     return found.runs, found.finished, found.interrupted, found.refused_claims
 
@@ -25,10 +27,10 @@ def counts(thread: Thread) -> tuple[int, int, int, int]:
 def test_runs_are_counted_by_how_they_ended() -> None:
     thread = started()
     thread.turn("one")
-    thread.wait(seconds=1)
+    thread.advance(1)
     thread.dispatch()
     assert tally(thread).last_run == RunRecord(run_id="run-2", turn=2, started_ms=START_MS + 1000)
-    thread.wait(seconds=2)
+    thread.advance(2)
     thread.end(outcome="timed_out")
     assert counts(thread) == (2, 1, 0, 0)
     ended = tally(thread).last_run
@@ -51,7 +53,7 @@ def test_an_interrupted_run_ended_when_it_is_known_to_have(
 ) -> None:
     thread = started()
     thread.dispatch()
-    thread.wait(seconds=9)
+    thread.advance(9)
     thread.interrupt(ended_ms=ended_ms)
     last = tally(thread).last_run
     assert last is not None
@@ -63,7 +65,7 @@ def test_a_claim_that_is_refused_counts_and_one_that_is_accepted_does_not() -> N
     thread = started(verifiers=(Verifier(kind="person"),))
     for answer in (e.ClaimRejected(feedback="no"), e.ClaimAccepted()):
         thread.dispatch()
-        thread.claim("it runs")
+        thread.claim_complete("it runs")
         thread.end()
         thread.do(answer)
     assert thread.status == "complete"
@@ -103,10 +105,10 @@ def test_a_goal_of_an_earlier_version_is_counted_from_its_next_run_on() -> None:
     thread = started()
     thread.dispatch()
     thread.use(1_000)
-    thread.session = replace(thread.session, tally=None)
+    thread._session = replace(thread.session, tally=None)
     thread.end()
     assert thread.session.tally is None
-    thread.wait(seconds=5)
+    thread.advance(5)
     thread.dispatch()
     thread.use(7)
     found = record(thread.session, thread.now_ms)

@@ -12,7 +12,7 @@ from goalfsm.session import events as e
 from goalfsm.session.entries import SetEntry, UserStartEntry
 from recovery import Rule
 from tests.session.failing import OVERLOADED, failing, retry
-from tests.session.thread import started
+from tests.session.hosts import started
 
 OVERFLOW = "prompt is too long: 250000 tokens > 200000 maximum"
 
@@ -280,7 +280,7 @@ def test_a_turn_that_is_aborted_before_its_run_ends_pauses_once() -> None:
 
 def test_a_worker_that_can_compact_is_asked_to_once() -> None:
     thread = started()
-    thread.dispatch(can_compact=True)
+    thread.dispatch("compact")
     thread.fail(OVERFLOW)
     asked = [x for x in thread.effects if isinstance(x, f.CompactContext)]
     assert asked == [f.CompactContext(goal_id="goal-1")]
@@ -289,7 +289,7 @@ def test_a_worker_that_can_compact_is_asked_to_once() -> None:
     thread.do(e.CompactionEnded())
     assert thread.sent() == 2
     assert "compacted" in thread.session.notices
-    thread.dispatch(can_compact=True)
+    thread.dispatch("compact")
     thread.fail(OVERFLOW)
     assert (thread.status, thread.goal.pause_reason) == ("paused", "recovery")
 
@@ -299,7 +299,7 @@ USED = Usage(input_tokens=100, output_tokens=10, cached_tokens=5)
 
 def test_what_a_compaction_used_is_charged_and_what_its_worker_saved_is_kept() -> None:
     thread = started()
-    thread.dispatch(can_compact=True)
+    thread.dispatch("compact")
     thread.fail(OVERFLOW)
     before = thread.goal.tokens_used
     thread.do(e.CompactionEnded(goal_id="goal-1", usage=USED, data=b"shorter"))
@@ -312,7 +312,7 @@ def test_what_a_compaction_used_is_charged_and_what_its_worker_saved_is_kept() -
 
 def test_a_compaction_can_use_a_budget_up() -> None:
     thread = started(limits=Limits(tokens=50))
-    thread.dispatch(can_compact=True)
+    thread.dispatch("compact")
     thread.fail(OVERFLOW)
     thread.do(e.CompactionEnded(goal_id="goal-1", usage=USED))
     assert thread.status == "budgetLimited"
@@ -342,7 +342,7 @@ def test_a_context_that_nobody_can_compact_pauses() -> None:
 
 def test_a_compaction_that_failed_pauses() -> None:
     thread = started()
-    thread.dispatch(can_compact=True)
+    thread.dispatch("compact")
     thread.fail(OVERFLOW)
     thread.do(e.CompactionEnded(ok=False))
     assert thread.goal.note == "the context window is exceeded and the compaction failed"
@@ -357,7 +357,7 @@ def test_a_compaction_that_failed_and_nobody_needed_pauses_nothing() -> None:
 
 def test_a_compaction_that_failed_after_the_goal_was_paused_leaves_the_pause_alone() -> None:
     thread = started()
-    thread.dispatch(can_compact=True)
+    thread.dispatch("compact")
     thread.fail(OVERFLOW)
     thread.do(e.BlockRequested(), e.CompactionEnded(ok=False))
     assert thread.status == "blocked"
@@ -366,7 +366,7 @@ def test_a_compaction_that_failed_after_the_goal_was_paused_leaves_the_pause_alo
 def test_a_silent_overflow_is_seen_from_the_usage() -> None:
     thread = started()
     thread.do(e.HostChanged(context_window=1_000))
-    thread.dispatch(can_compact=True)
+    thread.dispatch("compact")
     thread.end(usage=Usage(input_tokens=1_001, output_tokens=10))
     asked = [x for x in thread.effects if isinstance(x, f.CompactContext)]
     assert len(asked) == 1

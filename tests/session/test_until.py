@@ -11,21 +11,22 @@ from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.work import can_begin, under_way
+from goalfsm.testing.threads import CheckedThread
 from goalfsm.views.status import project
+from tests.session.hosts import SHOWN, started
 from tests.session.refusing import at_work
-from tests.session.thread import SHOWN, Thread, started
 
 UNTIL = Verifier(kind="command", name="make test", argv=("make", "test"))
 COMMAND = Verifier(kind="command", name="lint", argv=("lint",))
 
 
-def given(policy: Policy | None = None, **fields: Any) -> Thread:
+def given(policy: Policy | None = None, **fields: Any) -> CheckedThread:
     """Return a thread with a goal that a command completes."""
     return started(policy, until=UNTIL, **fields)
 
 
 def check(
-    thread: Thread,
+    thread: CheckedThread,
     outcome: Literal["passed", "failed", "unverifiable"],
     detail: str = "make test",
     *,
@@ -121,7 +122,7 @@ def test_it_waits_until_nothing_of_the_turn_is_left() -> None:
 def test_what_the_turn_claimed_is_verified_instead() -> None:
     thread = given(verifiers=(COMMAND,))
     thread.dispatch()
-    thread.tool("update_goal", **SHOWN)
+    thread.call("update_goal", **SHOWN)
     thread.end()
     assert thread.asked(f.RunVerifier)
     assert thread.session.check is None
@@ -231,7 +232,7 @@ def test_the_last_turn_of_a_budget_may_have_done_it() -> None:
     assert thread.asked(f.RunUntil)
     assert not can_begin(thread.session)  # the wind-down comes after it
     check(thread, "passed")
-    assert (thread.status, thread.wind_down) == ("complete", "done")
+    assert (thread.status, thread.session.wind_down) == ("complete", "done")
 
 
 def test_the_last_of_the_turns_may_have_done_it() -> None:

@@ -66,7 +66,7 @@ def test_what_a_paused_goals_own_turn_uses_is_charged() -> None:
 
 def test_what_a_complete_goals_own_turn_uses_is_charged() -> None:
     thread = spent()
-    thread.claim()
+    thread.claim_complete()
     thread.use(12)
     assert (thread.status, thread.goal.tokens_used) == ("complete", 12)
 
@@ -74,7 +74,7 @@ def test_what_a_complete_goals_own_turn_uses_is_charged() -> None:
 def test_a_report_of_nothing_changes_nothing() -> None:
     thread = spent()
     thread.do(e.PauseRequested())
-    thread.wait(seconds=60)
+    thread.advance(60)
     goal = thread.goal
     thread.use(0)
     assert thread.goal == goal
@@ -86,7 +86,7 @@ def test_a_pause_and_a_resume_during_a_turn_lose_no_usage() -> None:
     thread.do(e.PauseRequested(), e.ResumeRequested())
     thread.use(33)
     assert thread.goal.tokens_used == 33
-    thread.wait(seconds=4)
+    thread.advance(4)
     thread.end()
     assert thread.goal.active_seconds == 4
 

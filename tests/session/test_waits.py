@@ -11,11 +11,12 @@ from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.entries import SetEntry
 from goalfsm.session.wake import next_wake
+from goalfsm.testing.threads import CheckedThread
 from goalfsm.views.status import activity, project
-from tests.session.thread import Thread, started
+from tests.session.hosts import started
 
 
-def waits(kind: str, **fields: object) -> Thread:
+def waits(kind: str, **fields: object) -> CheckedThread:
     """Return a thread whose first turn declared a wait and ended."""
     thread = started()
     thread.dispatch()
@@ -26,7 +27,7 @@ def waits(kind: str, **fields: object) -> Thread:
     return thread
 
 
-def fire(thread: Thread) -> None:
+def fire(thread: CheckedThread) -> None:
     """Let the timer fire that is due next."""
     assert thread.wake is not None
     thread.now_ms += thread.wake
@@ -34,7 +35,7 @@ def fire(thread: Thread) -> None:
 
 
 def test_a_thread_without_a_goal_sleeps() -> None:
-    assert next_wake(Thread().session) is None
+    assert next_wake(CheckedThread().session) is None
 
 
 def test_no_turn_is_dispatched_before_the_timer() -> None:
@@ -52,7 +53,7 @@ def test_no_turn_is_dispatched_before_the_timer() -> None:
 
 def test_a_timer_that_fires_early_ends_nothing() -> None:
     thread = waits("timer", in_s=90)
-    thread.wait(seconds=89)
+    thread.advance(89)
     thread.do(e.TimerFired())
     assert thread.session.waits
     assert thread.sent() == 1
@@ -127,7 +128,7 @@ def test_a_wait_for_nothing_is_refused(wait: e.WaitDeclared) -> None:
 
 
 def test_only_an_active_goal_waits() -> None:
-    thread = Thread()
+    thread = CheckedThread()
     thread.do(e.WaitDeclared(kind="event"))
     assert thread.reply.code == "status_not_allowed"
     thread.give()
@@ -177,11 +178,11 @@ def test_a_time_budget_ends_to_the_millisecond() -> None:
     """The wake-up comes when the last second is full, whatever was charged in between."""
     thread = started(limits=Limits(seconds=10))
     thread.dispatch()
-    thread.wait(seconds=2.75)
+    thread.advance(2.75)
     thread.do(e.ToolFinished())
     assert thread.goal.active_seconds == 2
     assert thread.wake == 7_250
-    thread.wait(seconds=7.249)
+    thread.advance(7.249)
     thread.do(e.TimerFired())
     assert thread.status == "active"
     assert thread.wake == 1
@@ -198,7 +199,7 @@ def test_a_stopped_clock_needs_no_wake_up() -> None:
 
 def test_a_time_budget_that_is_used_up_already_needs_no_wake_up() -> None:
     """Loaded while a turn runs: the turn's end decides, no timer fires until then."""
-    thread = Thread(Policy.reference())
+    thread = CheckedThread(Policy.reference())
     thread.do(e.HostChanged(idle=False))
     goal = started(limits=Limits(seconds=1)).goal
     spent = SetEntry(source="runtime", goal=replace(goal, active_seconds=5))
@@ -224,9 +225,9 @@ def test_a_clock_that_was_set_moves_durations_but_not_times_of_day() -> None:
 def test_a_clock_that_was_set_charges_nobody() -> None:
     thread = started()
     thread.dispatch()
-    thread.wait(seconds=4)
+    thread.advance(4)
     thread.do(e.ClockAdjusted(by_ms=3_600_000))
-    thread.wait(seconds=3600)
+    thread.advance(3600)
     thread.end()
     assert thread.goal.active_seconds == 4
 
@@ -253,15 +254,15 @@ def test_a_clock_that_was_set_changes_nothing_else() -> None:
     assert thread.session.run.started_ms == started_ms + 5
     assert thread.session.waits
     assert thread.session.waits[0].until_ms is None
-    idle = Thread()
+    idle = CheckedThread()
     idle.do(e.ClockAdjusted(by_ms=5))
-    assert idle.session == Thread().session
+    assert idle.session == CheckedThread().session
 
 
 def test_the_model_declares_a_wait_with_its_tool() -> None:
     thread = started()
     thread.dispatch()
-    reply = thread.tool("wait", **{"for": "timer", "seconds": 600, "note": "the build"})
+    reply = thread.call("wait", **{"for": "timer", "seconds": 600, "note": "the build"})
     assert (reply.ok, reply.code) == (True, "waiting")
     thread.end()
     assert thread.wake is not None
@@ -271,14 +272,14 @@ def test_the_model_declares_a_wait_with_its_tool() -> None:
 # Several waits.
 
 
-def declare(thread: Thread, kind: str = "process", **fields: object) -> str:
+def declare(thread: CheckedThread, kind: str = "process", **fields: object) -> str:
     """Declare a wait in the running turn; return the code of the answer."""
     event = e.WaitDeclared(kind=kind, run_token="token-1", **fields)  # type: ignore[arg-type]
     thread.do(event)
     return thread.reply.code
 
 
-def two_builds(*, first: bool = False) -> Thread:
+def two_builds(*, first: bool = False) -> CheckedThread:
     """Return a thread whose turn waits for two builds, for both or for the first."""
     thread = started()
     thread.dispatch()
@@ -402,6 +403,6 @@ def test_the_status_names_each_wait() -> None:
 def test_the_model_says_by_its_tool_that_the_first_is_enough() -> None:
     thread = started()
     thread.dispatch()
-    assert thread.tool("wait", **{"for": "event", "any": True}).ok
+    assert thread.call("wait", **{"for": "event", "any": True}).ok
     assert [wait.any for wait in thread.session.waits] == [True]
-    assert thread.tool("wait", **{"for": "event", "any": "yes"}).code == "argument_invalid"
+    assert thread.call("wait", **{"for": "event", "any": "yes"}).code == "argument_invalid"

@@ -7,7 +7,7 @@ import pytest
 from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session.work import asks_to_go_on, is_wanted
-from tests.session.thread import started
+from tests.session.hosts import started
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from goalfsm.goal.model import Criterion, Limits, Verifier
 from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
+from goalfsm.testing.threads import CheckedThread
 from goalfsm.views.status import project
-from tests.session.thread import Thread, started
+from tests.session.hosts import started
 
 COMMAND = Verifier(kind="command", argv=("make", "test"))
 PERSON = Verifier(kind="person")
@@ -23,19 +24,19 @@ def say(text: str = "do not drop the column", message_id: str = "m1") -> e.Steer
     return e.SteeringReceived(message_id=message_id, text=text)
 
 
-def running(*verifiers: Verifier, can_steer: bool = False, **given: object) -> Thread:
+def running(*verifiers: Verifier, can_steer: bool = False, **given: object) -> CheckedThread:
     """Return a thread in its first turn."""
     thread = started(verifiers=verifiers, **given)
-    thread.dispatch(can_steer=can_steer)
+    thread.dispatch(*(("steer",) if can_steer else ()))
     return thread
 
 
-def claim(thread: Thread, read: int | None = None) -> str:
+def claim(thread: CheckedThread, read: int | None = None) -> str:
     """Claim completion, giving ``read`` back; return the code of the answer."""
-    return thread.tool("update_goal", status="complete", evidence=["it runs"], read=read).code
+    return thread.call("update_goal", status="complete", evidence=["it runs"], read=read).code
 
 
-def in_a_host(**given: object) -> Thread:
+def in_a_host(**given: object) -> CheckedThread:
     """Return a thread in the first turn of a host that has no runs."""
     thread = started(**given)
     work = e.GoalWork("continuation", thread.goal.goal_id)
@@ -185,9 +186,9 @@ def test_an_edit_that_the_run_did_not_get_is_no_message_of_the_next() -> None:
 def test_a_blocked_claim_has_to_know_the_word_too() -> None:
     thread = running()
     thread.do(say("you have access now"))
-    assert thread.blocked().code == "unread"
+    assert thread.claim_blocked().code == "unread"
     assert thread.session.blocking.count == 0
-    assert thread.tool("update_goal", status="blocked", reason="none", read=1).code == "recorded"
+    assert thread.call("update_goal", status="blocked", reason="none", read=1).code == "recorded"
 
 
 def test_an_unread_claim_is_taken_where_the_policy_says_so() -> None:
@@ -244,7 +245,7 @@ def test_a_host_without_runs_has_taken_what_its_prompt_carried_when_its_run_ende
 
 
 def test_a_new_goal_owes_nothing_to_what_was_said_before() -> None:
-    thread = Thread()
+    thread = CheckedThread()
     thread.do(e.InputReceived(source="interactive"))
     thread.give()
     assert (thread.goal.word, thread.session.host.inputs) == (0, 0)
@@ -256,7 +257,7 @@ def test_a_new_goal_owes_nothing_to_what_was_said_before() -> None:
 # An open claim that somebody speaks into.
 
 
-def open_claim(*verifiers: Verifier) -> Thread:
+def open_claim(*verifiers: Verifier) -> CheckedThread:
     """Return a thread whose first turn has claimed and ended."""
     thread = running(*(verifiers or (COMMAND,)))
     claim(thread)
@@ -373,7 +374,7 @@ def test_only_a_person_leaves_a_persons_block() -> None:
 def test_a_goal_that_the_model_blocked_may_still_be_completed_by_its_run() -> None:
     thread = started(Policy(blocked_after=1))
     thread.dispatch()
-    thread.blocked()
+    thread.claim_blocked()
     assert (thread.status, thread.goal.blocked_by) == ("blocked", "model")
     assert claim(thread) == "marked"
 
@@ -518,7 +519,7 @@ def test_an_edit_that_makes_no_sense_changes_nothing(edit: e.EditRequested, code
     before = thread.session
     thread.do(edit)
     assert (thread.reply.code, thread.session) == (code, before)
-    empty = Thread()
+    empty = CheckedThread()
     empty.do(e.EditRequested(acceptance=True))
     assert empty.reply.code == "no_goal"
 
