@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from goalfsm.appserver import goals
-from goalfsm.appserver.protocol import Id, Refusal, error, notification, response
+from goalfsm.appserver.protocol import Id, error, notification, response
 from goalfsm.daemon.flow.notices import Happened, StatusChanged
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class Feed:
     def _refuse_waiting(self, why: str) -> None:
         waiting, self._waiting = self._waiting, []
         for client, request_id in waiting:
-            client.send(error(request_id, Refusal(why)))
+            client.send(error(request_id, why))
 
     def _turn(self, method: str, turn: Mapping[str, Any]) -> None:
         self._tell(notification(method, {"threadId": self.thread_id, "turn": turn}))

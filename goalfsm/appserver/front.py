@@ -12,8 +12,9 @@ import structlog
 
 from goalfsm.appserver import protocol
 from goalfsm.appserver.feed import Feed, goal_notification
-from goalfsm.appserver.protocol import Asked, Params, Refusal
-from goalfsm.appserver.server import Connection, Outgoing, Server, Threads
+from goalfsm.appserver.outgoing import Outgoing
+from goalfsm.appserver.protocol import Asked, Params, Refused
+from goalfsm.appserver.server import Connection, Server, Threads
 from goalfsm.daemon.flow.authority import admitted
 from goalfsm.errors import GoalError, described
 from goalfsm.session import events as e
@@ -115,13 +116,13 @@ class FrontServer(Server):
         return thread_id in self.relay.seen or super()._is_known(thread_id)
 
     async def learn(self, named: str) -> None:
-        """Ask Codex for a thread that it has not spoken of. Raises `Refusal` where it has none."""
+        """Ask Codex for a thread that it has not spoken of. Raises `Refused` where it has none."""
         thread_id = named if self.threads.known(named) else protocol.canonical_id(named)
         if not self._is_known(thread_id):
             try:
                 await self.relay.upstream.ask("thread/read", {"threadId": thread_id})
-            except Refusal:
-                raise Refusal(f"thread not found: {thread_id}") from None
+            except Refused:
+                raise Refused(f"thread not found: {thread_id}") from None
             self.relay.seen.add(thread_id)
 
     def _made_feed(self, thread_id: str) -> Feed:
@@ -231,7 +232,7 @@ class FrontConnection(Connection):
     async def _answer(self, request: Asked) -> None:
         method = request.method
         if method != "initialize" and not self._initialized:
-            raise Refusal("Not initialized")
+            raise Refused("Not initialized")
         await self._relay.ready()
         if method == "initialize":
             self._greet(request)
@@ -272,7 +273,7 @@ class FrontConnection(Connection):
     async def _set(self, request_id: protocol.Id, thread_id: str, params: Params) -> None:
         found = self._server.find(thread_id)
         if params.text("objective") is not None and not self._server.threads.adopted(found):
-            raise Refusal(
+            raise Refused(
                 f"thread {thread_id} was started without goalfsm, so that its model could not say "
                 "when the goal is reached. Hint: /new starts one that can have a goal"
             )
@@ -298,7 +299,7 @@ class FrontConnection(Connection):
             return False
         try:
             await super()._answer(request)
-        except Refusal:
+        except Refused:
             # What has ended meanwhile is Codex's to answer.
             return False
         return True

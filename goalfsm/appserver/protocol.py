@@ -10,6 +10,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
+from goalfsm.errors import GoalError, StoreError
+
 INVALID: Final = -32600
 """The code of every refusal."""
 BROKEN: Final = -32603
@@ -55,13 +57,16 @@ _I64: Final = 2**63
 Id = str | int
 
 
-class Refusal(Exception):
-    """A request is answered with an error of this text and ``code``."""
+class Refused(GoalError):
+    """A client has asked wrongly, or for what cannot be."""
 
-    def __init__(self, message: str, code: int = INVALID) -> None:
-        super().__init__(message)
-        self.message = message
-        self.code = code
+    code = "request_refused"
+
+
+class ServerFailed(GoalError):
+    """Nobody has asked wrongly: what should answer does not."""
+
+    code = "server_failed"
 
 
 class Asked(NamedTuple):
@@ -104,9 +109,16 @@ def response(request_id: Id, result: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": request_id, "result": result}
 
 
-def error(request_id: Id, refusal: Refusal) -> dict[str, Any]:
+def error(request_id: Id, message: str, code: int = INVALID) -> dict[str, Any]:
     """Return the refusal of a request."""
-    return {"error": {"code": refusal.code, "message": refusal.message}, "id": request_id}
+    return {"error": {"code": code, "message": message}, "id": request_id}
+
+
+def error_of(request_id: Id, failed: GoalError) -> dict[str, Any]:
+    """Return the refusal that an error means for whoever asked."""
+    text = f"{failed.message}. Hint: {failed.hint}" if failed.hint else failed.message
+    broken = isinstance(failed, StoreError | ServerFailed)
+    return error(request_id, text, BROKEN if broken else INVALID)
 
 
 def notification(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,13 +127,13 @@ def notification(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_method(method: str) -> None:
-    """Raise `Refusal` for a method that there is not."""
+    """Raise `Refused` for a method that there is not."""
     if method not in METHODS:
         raise _invalid(_unknown(method, METHODS))
 
 
 class Params:
-    """The parameters of one request; each read raises `Refusal` where they are wrong."""
+    """The parameters of one request; each read raises `Refused` where they are wrong."""
 
     def __init__(self, params: Any, method: str = "") -> None:
         """Take what came as ``params`` of a method; of one in `SHAPES`, read all that is known.
@@ -224,7 +236,7 @@ class Params:
         texts: list[str] = []
         for item in items:
             if not isinstance(item, dict) or item.get("type") != "text":
-                raise Refusal("only text can be handed to a goal's turn")
+                raise Refused("only text can be handed to a goal's turn")
             texts.append(Params(item).required("text"))
         return "\n".join(texts).strip()
 
@@ -238,7 +250,7 @@ class Params:
 def canonical_id(text: str) -> str:
     """Return a UUID as threads are named by it.
 
-    Raises `Refusal` for what is none, in the words of Codex's parser.
+    Raises `Refused` for what is none, in the words of Codex's parser.
     """
     start, end = 0, len(text)
     if text.startswith("{") and text.endswith("}"):
@@ -246,7 +258,7 @@ def canonical_id(text: str) -> str:
     elif text.startswith(_URN):
         start = len(_URN)
     if (fault := _uuid_fault(text[start:end], start)) is not None:
-        raise Refusal(f"invalid thread id: {fault}")
+        raise Refused(f"invalid thread id: {fault}")
     digits = text[start:end].replace("-", "").lower()
     bounds = itertools.accumulate(_GROUPS, initial=0)
     return "-".join(digits[begin:end] for begin, end in itertools.pairwise(bounds))
@@ -273,8 +285,8 @@ def _uuid_fault(text: str, start: int) -> str | None:
     return None
 
 
-def _invalid(what: str) -> Refusal:
-    return Refusal(f"Invalid request: {what}")
+def _invalid(what: str) -> Refused:
+    return Refused(f"Invalid request: {what}")
 
 
 def _unknown(value: str, known: Sequence[str]) -> str:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from goalfsm.appserver import protocol
-from goalfsm.appserver.protocol import Refusal
 from goalfsm.session.tools import TOOLS
 from goalfsm.workers.agents.joined import ThreadState
 
@@ -150,7 +149,7 @@ class Relay:
         return thread_id in self._followers
 
     def forward(self, client: Client, request_id: Id, method: str, params: Any) -> None:
-        """Ask the app-server what a client asks. Raises `Refusal` where it is gone."""
+        """Ask the app-server what a client asks. Raises `GoalError` where it is gone."""
         own = f"{_CLIENTS}{next(self._numbers)}"
         given = params if isinstance(params, dict) else {}
         thread_id = str(given.get("threadId"))
@@ -158,7 +157,7 @@ class Relay:
         if params is not None:
             message["params"] = params
         if not self.upstream.send(message):
-            raise Refusal("codex app-server has ended", protocol.BROKEN)
+            raise protocol.ServerFailed("codex app-server has ended")
         self._asked[own] = _Asked(client, request_id, method, given)
         if method in _STARTING and thread_id not in self._running:
             self._starting[thread_id] = self._starting.get(thread_id, 0) + 1

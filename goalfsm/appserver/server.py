@@ -6,8 +6,7 @@ import asyncio
 import platform
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import structlog
@@ -15,9 +14,10 @@ from msgspec.structs import replace
 
 from goalfsm.appserver import goals, protocol
 from goalfsm.appserver.feed import Feed, goal_notification
-from goalfsm.appserver.protocol import Asked, Params, Refusal
+from goalfsm.appserver.outgoing import Outgoing
+from goalfsm.appserver.protocol import Asked, Params, Refused
 from goalfsm.daemon.flow.authority import admitted
-from goalfsm.errors import GoalError, StoreError, described
+from goalfsm.errors import GoalError, described
 from goalfsm.session import events as e
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from goalfsm.goal.model import Goal
     from goalfsm.workers.supervisor.peers import Peer
 
-BACKLOG: Final = 10_000
-"""Most messages that wait for one client; one that is slower is hung up on."""
 _VERSION: Final = "0.171.0"
 """The version of Codex's app-server whose messages these are."""
 
@@ -53,49 +51,6 @@ class Threads(Protocol):
     def cwd(self, thread_id: str) -> str:
         """Return where the thread's turns run."""
         ...
-
-
-class Outgoing:
-    """What waits to be sent to one client, in order."""
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self.hang_up: Callable[[], None] = lambda: None
-        """Is called when a client turns out to be too slow: what is being sent may never arrive."""
-        self._messages: deque[Mapping[str, Any]] = deque()
-        self._wake = asyncio.Event()
-        self._over = False
-
-    def send(self, message: Mapping[str, Any]) -> None:
-        """Send a message after all that were sent before."""
-        if self._over:
-            return
-        self._messages.append(message)
-        if len(self._messages) > BACKLOG:
-            _log.warning("a client reads too slowly", waiting=len(self._messages))
-            self._messages.clear()
-            self._over = True
-            self.hang_up()
-        self._wake.set()
-
-    @property
-    def is_over(self) -> bool:
-        """Tell whether nothing more can be sent."""
-        return self._over
-
-    def end(self) -> None:
-        """Let what waits be sent, and then nothing more."""
-        self._over = True
-        self._wake.set()
-
-    async def next(self) -> Mapping[str, Any] | None:
-        """Return the next message as soon as there is one, None at the end."""
-        while not self._messages:
-            if self._over:
-                return None
-            self._wake.clear()
-            await self._wake.wait()
-        return self._messages.popleft()
 
 
 class Server:
@@ -183,14 +138,14 @@ class Server:
     def find(self, named: str) -> str:
         """Return the id of the thread that is named.
 
-        Raises `Refusal` where it is unknown, or can have no goal.
+        Raises `Refused` where it is unknown, or can have no goal.
         """
         # A thread of ours that has a name in place of an id is as good.
         thread_id = named if self.threads.known(named) else protocol.canonical_id(named)
         if thread_id in self.ephemeral:
-            raise Refusal(f"ephemeral thread does not support goals: {thread_id}")
+            raise Refused(f"ephemeral thread does not support goals: {thread_id}")
         if not self._is_known(thread_id):
-            raise Refusal(f"thread not found: {thread_id}")
+            raise Refused(f"thread not found: {thread_id}")
         return thread_id
 
     def _is_known(self, thread_id: str) -> bool:
@@ -220,16 +175,12 @@ class Connection:
             return
         try:
             await self._answer(Asked(request.id, request.method, request.params))
-        except Refusal as refusal:
-            self.out.send(protocol.error(request.id, refusal))
         except GoalError as error:
-            code = protocol.BROKEN if isinstance(error, StoreError) else protocol.INVALID
-            text = f"{error.message}. Hint: {error.hint}" if error.hint else error.message
-            self.out.send(protocol.error(request.id, Refusal(text, code)))
+            self.out.send(protocol.error_of(request.id, error))
         except Exception as error:  # noqa: BLE001 - whoever asked must not take it for silence
             _log.debug("a request failed", error=described(error))
-            broken = Refusal(f"it could not be decided: {described(error)}", protocol.BROKEN)
-            self.out.send(protocol.error(request.id, broken))
+            text = f"it could not be decided: {described(error)}"
+            self.out.send(protocol.error(request.id, text, protocol.BROKEN))
 
     async def _answer(self, request: Asked) -> None:
         request_id, method, given = request
@@ -238,7 +189,7 @@ class Connection:
             self._initialize(request_id, Params(given))
             return
         if not self._initialized:
-            raise Refusal("Not initialized")
+            raise Refused("Not initialized")
         params = Params(given, method)
         if method == "thread/start":
             self._open(request_id, params)
@@ -262,11 +213,11 @@ class Connection:
                 await self._interrupt(request_id, thread_id, params)
 
     def _admit(self, params: Params) -> None:
-        """Take note that the client has introduced itself. Raises `Refusal`."""
+        """Take note that the client has introduced itself. Raises `Refused`."""
         if "clientInfo" not in params:
-            raise Refusal("Invalid request: missing field `clientInfo`")
+            raise Refused("Invalid request: missing field `clientInfo`")
         if self._initialized:
-            raise Refusal("Already initialized")
+            raise Refused("Already initialized")
         self._initialized = True
 
     def _initialize(self, request_id: protocol.Id, params: Params) -> None:
@@ -309,7 +260,7 @@ class Connection:
                 for event in goals.events_for(feed.goal, ask, thread_id):
                     await self._submit(thread_id, event)
                     changed = True
-            except Refusal:
+            except GoalError:
                 if changed:  # what was done before it stays, and is told
                     feed.tell_goal()
                 raise
@@ -335,7 +286,7 @@ class Connection:
             goal = feed.goal
             _check_said(text)
             if goal is None or goal.status != "active":
-                raise Refusal(
+                raise Refused(
                     f"a turn belongs to an active goal, and thread {thread_id} has none: "
                     "thread/goal/set gives it one, or takes it up again; "
                     "under --passthrough Codex has other turns too"
@@ -377,7 +328,7 @@ class Connection:
             said = replace(admitted(event, self._peer), origin=event.origin)
         reply = await self._engine.submit(thread_id, said)
         if not reply.ok:
-            raise Refusal(f"{reply.message}. Hint: {reply.hint}" if reply.hint else reply.message)
+            raise Refused(reply.message, hint=reply.hint)
 
     async def _joined(self, thread_id: str) -> Feed:
         feed = await self._server.feed(thread_id)
@@ -406,14 +357,14 @@ class Connection:
 
 def _check_said(text: str) -> None:
     if not text:
-        raise Refusal("input must not be empty")
+        raise Refused("input must not be empty")
 
 
 def _running(feed: Feed, expected: str, to: str) -> str:
-    """Return the running turn; raise `Refusal` where it is not the one that is meant."""
+    """Return the running turn; raise `Refused` where it is not the one that is meant."""
     running = feed.turn_id
     if running is None:
-        raise Refusal(f"no active turn to {to}")
+        raise Refused(f"no active turn to {to}")
     if running != expected:
-        raise Refusal(f"expected active turn id `{expected}` but found `{running}`")
+        raise Refused(f"expected active turn id `{expected}` but found `{running}`")
     return running

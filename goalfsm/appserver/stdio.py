@@ -13,7 +13,8 @@ from goalfsm.appserver.protocol import encode
 from goalfsm.workers.supervisor.peers import look_up
 
 if TYPE_CHECKING:
-    from goalfsm.appserver.server import Connection, Outgoing, Server
+    from goalfsm.appserver.outgoing import Outgoing
+    from goalfsm.appserver.server import Connection, Server
 
 MAX_LINE: Final = 16 * 1024 * 1024
 """Longest message in bytes; a client that sends a longer one is hung up on."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from goalfsm.appserver.protocol import Refusal, encode
+from goalfsm.appserver.protocol import Refused, ServerFailed, encode
 from goalfsm.errors import GoalError
 from goalfsm.workers.agents.joined import Host
 from goalfsm.workers.agents.piped import PipedProcess
@@ -70,7 +70,7 @@ class Upstream:
             raise
 
     async def ask(self, method: str, params: Mapping[str, Any]) -> Any:
-        """Return what it answers. Raises `Refusal` with its words, `GoalError` where it is gone."""
+        """Return what it answers. Raises `Refused` with its words, `GoalError` where it is gone."""
         await self.ready()
         return await self._ask(method, params)
 
@@ -116,10 +116,10 @@ class Upstream:
                 greeting = await self._ask(
                     "initialize", {"clientInfo": client, "capabilities": can}
                 )
-        except (Refusal, TimeoutError) as error:
+        except (Refused, TimeoutError) as error:
             await process.dismantle()
             self._gone(process)
-            raise GoalError(
+            raise ServerFailed(
                 f"codex app-server does not start: {error or 'it does not answer'}",
                 code="upstream_failed",
                 hint="codex --version and codex login status say whether Codex works here",
@@ -161,7 +161,7 @@ class Upstream:
             self.hear(message, line)
         elif not answer.done():
             if "error" in message:
-                answer.set_exception(Refusal(str(message["error"].get("message"))))
+                answer.set_exception(Refused(str(message["error"].get("message"))))
             else:
                 answer.set_result(message.get("result"))
 
@@ -177,9 +177,9 @@ class Upstream:
         self.lost(process.code, process.messages)
 
 
-def _ended(words: str) -> GoalError:
+def _ended(words: str) -> ServerFailed:
     tail = f": {words[-500:].strip()}" if words.strip() else ""
-    return GoalError(
+    return ServerFailed(
         f"codex app-server has ended{tail}",
         code="upstream_ended",
         hint="codex --version and codex login status say whether Codex works here",

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from websockets.http11 import Request, Response
 
-    from goalfsm.appserver.server import Outgoing, Server
+    from goalfsm.appserver.outgoing import Outgoing
+    from goalfsm.appserver.server import Server
 
 PATH: Final = "/rpc"
 MAX_MESSAGE: Final = 16 * 1024 * 1024

@@ -53,9 +53,9 @@ def ui_command(place: Place, everywhere: bool) -> int:
         db, thread_id = source.place_of(name)
         return Place(db, thread_id, given=True, db_given=True)
 
-    def give(name: str, words: Sequence[str]) -> tuple[bool, str]:
+    def give(command: str, name: str, words: Sequence[str]) -> tuple[bool, str]:
         chosen = placed(name or place.thread_id)
-        return _set(chosen.db, ("--thread", chosen.thread_id, *words))
+        return _give(command, chosen.db, ("--thread", chosen.thread_id, *words))
 
     around = Surroundings(working_directory(), lambda hint, name: speak(hint, placed(name)), give)
     first = None if everywhere else _shown(place)
@@ -71,8 +71,8 @@ def _shown(place: Place) -> str | None:
     return place.thread_id if place.given or is_thread(place.db, place.thread_id) else None
 
 
-def _set(db: Address, words: Sequence[str]) -> tuple[bool, str]:
-    """Run ``goalfsm set`` as a person would, and return whether it worked, and what it said."""
+def _give(command: str, db: Address, words: Sequence[str]) -> tuple[bool, str]:
+    """Run ``goalfsm COMMAND`` as a person would, and return whether it worked, and what it said."""
     environment = dict(os.environ)
     if isinstance(db, Server):
         # Everybody may list a program's arguments, and an address may hold a password.
@@ -80,7 +80,7 @@ def _set(db: Address, words: Sequence[str]) -> tuple[bool, str]:
     else:
         words = ("--db", str(db), *words)
     ran = subprocess.run(  # noqa: S603  this very program
-        [sys.executable, "-m", "goalfsm.cli", "set", *words],
+        [sys.executable, "-m", "goalfsm.cli", *command.split(), *words],
         capture_output=True,
         text=True,
         env=environment,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from rich.markdown import Markdown
@@ -14,26 +13,27 @@ from goalfsm.daemon.flow import notices
 from goalfsm.daemon.remote.narrating import Narrator
 from goalfsm.errors import GoalError
 from goalfsm.goal.model import COMPLETE
-from goalfsm.templates.finding import every
-from goalfsm.text import line, visible
-from goalfsm.ui import asking
+from goalfsm.text import visible
+from goalfsm.ui import asking, giving
 from goalfsm.ui.following import Follower
-from goalfsm.ui.forms import Choice, Field, Form, Page
+from goalfsm.ui.forms import Choice, Form, Page
+from goalfsm.ui.queue import QueueScreen
 from goalfsm.ui.screens import GoalScreen, GoalsScreen
 from goalfsm.ui.source import Look, Source
 from goalfsm.views.actions import Action, Name, actions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from pathlib import Path
 
     from textual.binding import BindingType
 
     from goalfsm.daemon.flow.notices import Notice
+    from goalfsm.session.events import Event
+    from goalfsm.ui.giving import Wanted
 
 LOOK_S: Final = 1.0
 """How often what is shown is read anew; what an engine tells is shown at once."""
-_NO_TEMPLATE: Final = "-"
 _YES: Final = "yes"
 HELP: Final = """\
 n  new goal, from a template or without     w  why it last went on, waited or stopped
@@ -44,7 +44,8 @@ b  change budgets                           /  find a goal in the list
 a  accept the completion claim              ?  this help
 x  reject it, with feedback                 q  quit: the work goes on
 i  interrupt the running turn
-c  clear: give the goal up                  enter  what is possible now; esc  back
+c  clear: give the goal up                  g  queue: the goals that come after this one
+                                            enter  what is possible now; esc  back
 
 Nothing here drives a goal. goalfsm run and goalfsm daemon do; what is asked here is recorded
 where nobody does, and taken up by the next one.
@@ -54,13 +55,13 @@ where nobody does, and taken up by the next one.
 class Surroundings(NamedTuple):
     """What the interface is given by whoever starts it.
 
-    ``speak`` puts a thread's name into a command line; ``give`` runs ``goalfsm set`` with these
-    words for a thread and returns whether it worked, and what it said.
+    ``speak`` puts a thread's name into a command line; ``give`` runs ``goalfsm set`` or ``goalfsm
+    queue add`` with these words for a thread and returns whether it worked, and what it said.
     """
 
     directory: Path
     speak: Callable[[str, str], str]
-    give: Callable[[str, Sequence[str]], tuple[bool, str]]
+    give: Callable[[str, str, Sequence[str]], tuple[bool, str]]
 
 
 class GoalsApp(App[None]):
@@ -79,6 +80,7 @@ class GoalsApp(App[None]):
         ("x", "ask('reject')", "Reject"),
         ("i", "ask('interrupt')", "Interrupt"),
         ("w", "why", "Why"),
+        ("g", "queue", "Queue"),
         ("l", "goals", "Goals"),
         ("r", "report", "Report"),
         ("c", "ask('clear')", "Clear"),
@@ -137,6 +139,8 @@ class GoalsApp(App[None]):
         hint = "" if look.status is None else look.status.hint
         spoken = self._around.speak(hint, screen.thread_id) if hint else ""
         screen.show(look, self._source.now_ms(), spoken)
+        if isinstance(self.screen, QueueScreen) and look.status is not None:
+            self.screen.show(look.status)
 
     async def _open(self, thread_id: str) -> None:
         self._goal = GoalScreen(thread_id)
@@ -233,6 +237,24 @@ class GoalsApp(App[None]):
         words = "\n".join(self._around.speak(row, thread_id) for row in found)
         self.push_screen(Page(title, Text(visible(words))))
 
+    async def action_queue(self) -> None:
+        """Show the goals that come after this one."""
+        if self._goal is None:
+            await self.action_menu()
+        look = None if self._goal is None else self._goal.look
+        if look is None or look.status is None:
+            self.notify("There is no goal yet that others could come after.", severity="warning")
+            return
+        thread_id = look.status.thread_id
+        self.push_screen(
+            QueueScreen(
+                look.status,
+                speak=lambda hint: self._around.speak(hint, thread_id),
+                send=lambda event: self._spawn(self._send(thread_id, event)),
+                add=lambda: self._spawn(self._queue_another(thread_id)),
+            )
+        )
+
     def action_command(self) -> None:
         """Show the command lines of all that is possible, and copy the one that takes work on."""
         offered = [action for action in self._actions() if action.command]
@@ -256,7 +278,10 @@ class GoalsApp(App[None]):
     # What is asked.
 
     def _start(self, name: str) -> None:
-        self.run_worker(self._asked(name), group="asking", exclusive=True)
+        self._spawn(self._asked(name))
+
+    def _spawn(self, asking_of_it: Coroutine[Any, Any, None]) -> None:
+        self.run_worker(asking_of_it, group="asking", exclusive=True)
 
     async def _asked(self, name: str) -> None:
         if self._goal is None and name != "new":
@@ -274,8 +299,14 @@ class GoalsApp(App[None]):
             return
         try:
             asked = asking.event(action.name, look.status, given)
-            thread_id = look.status.thread_id
-            reply = await asyncio.to_thread(self._source.send, thread_id, asked)
+        except GoalError as error:
+            self._complain(error)
+            return
+        await self._send(look.status.thread_id, asked)
+
+    async def _send(self, thread_id: str, event: Event) -> None:
+        try:
+            reply = await asyncio.to_thread(self._source.send, thread_id, event)
         except (GoalError, OSError) as error:
             self._complain(error)
             return
@@ -310,38 +341,37 @@ class GoalsApp(App[None]):
         replace = goal is not None and goal.status != COMPLETE
         if replace and not await self._sure("The goal is unfinished. Replace it?", "replace it"):
             return
-        templates = {found.name: found for found in every(self._around.directory)}
-        rows = [(name, name, f"{found.source} template") for name, found in templates.items()]
-        picked = await self.push_screen_wait(
-            Choice("New goal", [(_NO_TEMPLATE, "without a template", ""), *rows])
-        )
-        if picked is None:
+        asked = giving.set_anew(self, self._around.directory, self._thread() or self._first or "")
+        wanted = await self._described(asked)
+        if wanted is None:
             return
-        thread = Field("thread", "Thread", value=self._thread() or self._first or "")
-        inputs: tuple[Field, ...] = _PLAIN
-        if picked != _NO_TEMPLATE:
-            try:
-                head = templates[picked].parse().head
-            except GoalError as error:
-                self._complain(error)
-                return
-            inputs = tuple(
-                Field(f"input-{name}", line(spec.description) or name, value=spec.default or "")
-                for name, spec in head.inputs.items()
-            )
-        given = await self.push_screen_wait(
-            Form("New goal", (thread, *inputs), command="goalfsm set …")
-        )
-        if given is None:
-            return
-        words = _words(None if picked == _NO_TEMPLATE else picked, given)
+        thread_id, words = wanted
         words = [*(["--replace"] if replace else []), *words]
-        thread_id = given["thread"]
-        worked, said = await asyncio.to_thread(self._around.give, thread_id, words)
-        self.notify(said, severity="information" if worked else "error", markup=False)
+        worked = await self._give("set", thread_id, words)
         if worked and thread_id and self._goal is None:
             await self._open(thread_id)
         await self.refresh_now()
+
+    async def _queue_another(self, thread_id: str) -> None:
+        """Queue a goal: which template, its inputs or what it is described by."""
+        command = self._speak("goalfsm queue add THREAD OBJECTIVE")
+        asked = giving.queued(self, self._around.directory, thread_id, command)
+        wanted = await self._described(asked)
+        if wanted is not None:
+            await self._give("queue add", *wanted)
+            await self.refresh_now()
+
+    async def _described(self, asked: Awaitable[Wanted | None]) -> Wanted | None:
+        try:
+            return await asked
+        except GoalError as error:
+            self._complain(error)
+            return None
+
+    async def _give(self, command: str, thread_id: str, words: Sequence[str]) -> bool:
+        worked, said = await asyncio.to_thread(self._around.give, command, thread_id, words)
+        self.notify(said, severity="information" if worked else "error", markup=False)
+        return worked
 
     def _thread(self) -> str | None:
         return self._goals.chosen() if self._goal is None else self._goal.thread_id
@@ -358,32 +388,6 @@ class GoalsApp(App[None]):
         hint = getattr(error, "hint", "")
         words = f"{error}\nHint: {hint}" if hint and "Hint:" not in str(error) else f"{error}"
         self.notify(words, severity="error", markup=False)
-
-
-_PLAIN: Final = (
-    Field("objective", "Objective"),
-    Field("criterion", "Criterion", "what shows that it is reached; may be empty"),
-    Field("verify", "Check", "a command that must exit with 0; may be empty"),
-    Field("tokens", "Token budget", "like 200k; may be empty"),
-    Field("time", "Time budget", "like 1h30m; may be empty"),
-    Field("agent", "Agent", "codex, claude, pi, or empty"),
-    Field("program", "Program", "in place of an agent; may be empty"),
-)
-_OPTIONS: Final = ("criterion", "verify", "tokens", "time", "agent")
-
-
-def _words(template: str | None, given: dict[str, str]) -> list[str]:
-    """Return what ``goalfsm set`` is called with for what was filled in."""
-    if template is not None:
-        inputs = [
-            f"{name.removeprefix('input-')}={value}"
-            for name, value in given.items()
-            if name.startswith("input-") and value
-        ]
-        return ["-t", template, *inputs]
-    options = [word for name in _OPTIONS if given[name] for word in (f"--{name}", given[name])]
-    program = ["--", *shlex.split(given["program"])] if given["program"] else []
-    return [*options, given["objective"], *program]
 
 
 def _keyed(action: Action) -> str:

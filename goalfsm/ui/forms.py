@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rich.text import Text
+from textual.actions import SkipAction
+from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList, Static
@@ -30,7 +32,10 @@ class Field(NamedTuple):
 class Form(ModalScreen[dict[str, str] | None]):
     """A few fields: Enter in the last one sends, Escape gives up, None then."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "give_up", "Give up")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape", "give_up", "Give up"),
+        Binding("enter", "go_on", "Next", priority=True),
+    ]
 
     def __init__(self, title: str, fields: Sequence[Field], *, command: str = "") -> None:
         """Ask for ``fields``; ``command`` is the command line that does the same."""
@@ -52,15 +57,19 @@ class Form(ModalScreen[dict[str, str] | None]):
         """Begin in the first field."""
         self.query(Input).first().focus()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Go to the next field; behind the last one everything is sent."""
-        event.stop()
+    def action_go_on(self) -> None:
+        """Go to the next field, at once: what is typed meanwhile belongs there."""
         inputs = list(self.query(Input))
-        at = inputs.index(event.input)
-        if at + 1 < len(inputs):
-            inputs[at + 1].focus()
-            return
-        self.dismiss({str(each.id): each.value.strip() for each in inputs})
+        if self.focused is inputs[-1]:
+            # The field itself knows when all that was typed has arrived.
+            raise SkipAction
+        at = inputs.index(self.focused) if isinstance(self.focused, Input) else -1
+        self.set_focus(inputs[at + 1])
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Send everything."""
+        event.stop()
+        self.dismiss({str(each.id): each.value.strip() for each in self.query(Input)})
 
     def action_give_up(self) -> None:
         """Close without an answer."""

@@ -188,7 +188,7 @@ class GoalScreen(Screen[None]):
             yield RichLog(id="live", max_lines=_KEPT, wrap=True, min_width=20)
         yield Static("", id="hint")
         yield Static("", id="keys")
-        keys = "enter menu · w why · r report · l goals · ! command · ? help · q quit"
+        keys = "enter menu · w why · r report · g queue · l goals · ! command · ? help · q quit"
         yield Static(_keys(keys), id="more")
 
     def on_mount(self) -> None:

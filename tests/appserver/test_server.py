@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from goalfsm.appserver import server as serving_module
+from goalfsm.appserver import outgoing
 from goalfsm.session import events as e
 from goalfsm.testing import MemoryGoals, hangs, says, takes, takes_steering, waits
 from tests.appserver.playing import CALL, Client, serving
@@ -219,10 +219,10 @@ def test_after_a_crash_the_goal_goes_on_by_itself_and_a_new_client_sees_it(
 def test_a_client_that_does_not_read_is_hung_up_on(
     goals: MemoryGoals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving_module, "BACKLOG", 3)
+    monkeypatch.setattr(outgoing, "BACKLOG", 3)
 
     async def playing() -> list[Any]:
-        out = serving_module.Outgoing()
+        out = outgoing.Outgoing()
         for number in range(9):
             out.send({"number": number})
         return [await out.next()]

@@ -6,14 +6,24 @@ from typing import Any, Final, NamedTuple, get_args
 
 from msgspec.structs import replace
 
-from goalfsm.goal.model import Criterion, Evidence, Goal, Limit, PauseReason, Usage, Verifier
-from goalfsm.session import Session
+from goalfsm.goal.model import (
+    Criterion,
+    Evidence,
+    Goal,
+    Limit,
+    Limits,
+    PauseReason,
+    Usage,
+    Verifier,
+)
+from goalfsm.session import Policy, Session
 from goalfsm.session.state import (
     Blocking,
     Claim,
     Decision,
     Host,
     Ledger,
+    QueuedGoal,
     Retry,
     Run,
     Steering,
@@ -85,6 +95,18 @@ def waiting(**fields: Any) -> State:
     return State(active(waits=(Wait(since_ms=NOW_MS - 60_000, **fields),)))
 
 
+QUEUE: Final = (
+    QueuedGoal(
+        queue_id="q2",
+        objective="Retire the old ledger once nobody has read it for a month.",
+        limits=Limits(tokens=500_000, seconds=7_200),
+        criteria=(Criterion(text="nothing reads it"), Criterion(text="its tables are gone")),
+        verifiers=(Verifier(kind="command", argv=("make", "test")),),
+        at_ms=NOW_MS,
+    ),
+    QueuedGoal(queue_id="q3", objective="Write down how an invoice is posted.", at_ms=NOW_MS),
+    QueuedGoal(queue_id="q5", objective="Thank the auditors.", at_ms=NOW_MS),
+)
 STATES: Final = {
     "no_thread": State(None, Driver(), "nobody"),
     "no_goal": State(Session()),
@@ -142,6 +164,8 @@ STATES: Final = {
     },
     "complete": State(goal(status="complete", note="all criteria are shown")),
     "nobody_drives": State(active(), Driver(), "nobody"),
+    "queued": State(replace(goal(status="complete"), queue=QUEUE)),
+    "advancing": State(active(queue=QUEUE, policy=Policy(advance=True))),
     "engine_gone": State(active(run=RUN), DEAD, "nobody"),
     "suspended": State(active(run=RUN), ALIVE, "silent"),
 }

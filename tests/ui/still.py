@@ -80,13 +80,13 @@ class Still:
 
 
 class Given:
-    """What `goalfsm set` would have been called with."""
+    """What `goalfsm set` or `goalfsm queue add` would have been called with."""
 
     def __init__(self) -> None:
-        self.words: list[tuple[str, list[str]]] = []
+        self.words: list[tuple[str, str, list[str]]] = []
 
-    def __call__(self, thread_id: str, words: Sequence[str]) -> tuple[bool, str]:
-        self.words.append((thread_id, list(words)))
+    def __call__(self, command: str, thread_id: str, words: Sequence[str]) -> tuple[bool, str]:
+        self.words.append((command, thread_id, list(words)))
         return True, "the goal is given"
 
 

@@ -305,8 +305,8 @@ def test_n_gives_a_goal_from_a_template() -> None:
         await until(pilot, lambda: bool(given.words))
 
     play(in_state("complete"), steps, given=given)
-    ((thread, words),) = given.words
-    assert thread == THREAD
+    ((command, thread, words),) = given.words
+    assert (command, thread) == ("set", THREAD)
     assert words[:2] == ["-t", "fix-issue"]
     assert "issue=123" in words
 
@@ -331,7 +331,7 @@ def test_n_replaces_an_unfinished_goal_only_when_that_is_meant() -> None:
     play(in_state("blocked"), steps, given=given)
     program = ["--", "sh", "work.sh", "a b"]
     words = ["--replace", "--tokens", "20k", "another goal", *program]
-    assert given.words == [(THREAD, words)]
+    assert given.words == [("set", THREAD, words)]
 
 
 def test_a_refusal_is_shown_with_its_hint() -> None:

@@ -25,7 +25,7 @@ def test_the_picture_is_of_this_interface() -> None:
 
 
 def test_every_key_is_in_the_help_and_on_the_page() -> None:
-    assert keys() == {*"nspebaxiwlrc!/?q", "enter"}
+    assert keys() == {*"nspebaxiwglrc!/?q", "enter"}
     for key in keys():
         assert re.search(rf"(^|\s{{2,}}|; ){re.escape(key)}  ", HELP, re.MULTILINE), key
         assert f"| `{key}` |" in PAGE, key

@@ -57,3 +57,10 @@ def test_every_window(window: str, snap_compare: Compare) -> None:
 def test_all_goals(size: tuple[int, int], snap_compare: Compare) -> None:
     app = app_of(Still(dict(STATES)), thread=None)
     assert snap_compare(app, terminal_size=size, run_before=shown())
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: "x".join(map(str, size)))
+@pytest.mark.parametrize("state", ["queued", "advancing", "complete"])
+def test_the_queue(state: str, size: tuple[int, int], snap_compare: Compare) -> None:
+    """A queue that waits to be taken up, one that the thread goes on to, and an empty one."""
+    assert snap_compare(app_in(state), terminal_size=size, run_before=shown("g"))

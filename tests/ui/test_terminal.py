@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -98,6 +99,30 @@ def test_it_follows_an_engine_through_a_kill_and_never_takes_over(terminal: Term
         terminal.press("p")
         terminal.shows("paused (user)", "goalfsm resume books")
     terminal.press("q")
+
+
+def test_goals_are_queued_and_put_in_order(terminal: Terminal) -> None:
+    assert goalfsm("set", "books", "balance the ledger", "--", "sh", "-c", WORK).status == 0
+    assert goalfsm("queue", "add", "books", "ask for the receipts").status == 0
+    terminal.open("ui", "books")
+    terminal.shows("balance the ledger", "ask for the receipts")
+    terminal.press("g")
+    terminal.shows("queue a goal", "goalfsm queue drop books")
+    terminal.press("n")
+    terminal.shows("without a template")
+    terminal.press("Enter")
+    terminal.shows("Token budget")
+    terminal.press("-l", "thank the auditors")
+    terminal.press(*["Enter"] * 3)
+    terminal.press("-l", "20k")
+    terminal.press(*["Enter"] * 2)
+    terminal.shows("2.", "20,000 tokens", "thank the auditors")
+    terminal.press("]")
+    terminal.shows("earlier", "goalfsm queue move books q1 1")
+    listed = json.loads(goalfsm("queue", "list", "books", "--json").out)["queue"]
+    assert [one["objective"] for one in listed] == ["thank the auditors", "ask for the receipts"]
+    assert listed[0]["limits"]["tokens"] == 20_000
+    terminal.press("escape", "q")
 
 
 def test_without_the_extra_the_error_says_what_to_install(
