@@ -31,7 +31,9 @@ _ANSWER_S: Final = 2.0
 """How long an owner that is well may take to answer."""
 _PRIVATE_FILE: Final = 0o600
 _PRIVATE_FOLDER: Final = 0o700
-_LITTLE_SPACE: Final = 64 * 1024 * 1024
+_ENOUGH_SPACE: Final = 64 * 1024 * 1024
+_LITTLE_SPACE: Final = 2 * 1024 * 1024
+"""Between these it is enough when a copy of the database has room."""
 _LARGE_LOG: Final = 256 * 1024 * 1024
 _PAGE_SIZE: Final = "4096"
 RESTORE: Final = "stop the daemon and put a copy that goalfsm backup made in its place"
@@ -204,7 +206,7 @@ def _space(facts: Facts) -> Finding:
     free = facts.free_space
     if free is None:
         return Finding(check="space", ok=True, found="not on a disk")
-    little = free < _LITTLE_SPACE
+    little = free < min(_ENOUGH_SPACE, max(_LITTLE_SPACE, facts.size or 0))
     return Finding(
         check="space",
         ok=not little,

@@ -8,6 +8,7 @@ from goalfsm.cli.notifying import targets
 from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.stages.callbacks import PERSON_ASKED
 from goalfsm.daemon.stages.notifications import CALLBACK, Notifier
+from goalfsm.workers.supervisor.orphans import adopt_orphans
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +22,7 @@ NOTICE_S: Final = 5.0
 
 def engine_on(store: Store, db: Path, **options: Any) -> tuple[Engine, Notifier]:
     """Return an engine on the store, and what sends its notices; see `Engine` for ``options``."""
+    adopt_orphans()
     notifier = Notifier(told := targets(), db=str(db))
     if told:
 

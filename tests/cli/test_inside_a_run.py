@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.cli.processes import goalfsm
@@ -108,6 +109,54 @@ def test_whatever_way_it_is_started_it_is_the_runs() -> None:
         assert refused, (way, said)
         assert said.split()[-1] != "0", (way, said)
     assert sum("no person" in said for said in told.values()) >= len(told) - 2
+    goal = json.loads(goalfsm("status", "t", "--db", "goals.db", "--json").out)["goal"]
+    assert goal["status"] != "complete"
+
+
+ESCAPES = """
+import os, resource, signal, subprocess, sys, time
+supervisor = os.getppid()
+if os.fork():
+    time.sleep(3600)
+os.setsid()
+if os.fork():
+    os._exit(0)
+try:
+    resource.setrlimit(10, (-1, -1))
+except ValueError:
+    resource.setrlimit(10, resource.getrlimit(10)[1:] * 2)
+clean = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "SUPERVISOR": str(supervisor)}
+os.execve(sys.executable, [sys.executable, "asks.py", *sys.argv[1:]], clean)
+"""
+ASKS_AGAIN = """
+import os, signal, subprocess, sys, time
+supervisor, said = int(os.environ.pop("SUPERVISOR")), open("said", "w", buffering=1)
+said.write(f"{os.getpid()}\\n")
+children = open(f"/proc/{supervisor}/task/{supervisor}/children").read().split()
+keepers = [int(p) for p in children if b"keeper" in open(f"/proc/{p}/cmdline", "rb").read()]
+ends = [supervisor, *(keepers if sys.argv[2] == "both" else ())]
+for number in (signal.SIGSTOP, signal.SIGKILL):
+    for pid in ends:
+        os.kill(pid, number)
+for _ in range(100):
+    words = "complete t --evidence trust --db".split()
+    asked = [sys.executable, "-m", "goalfsm.cli", *words, sys.argv[1]]
+    said.write(f"{subprocess.run(asked, stdin=subprocess.DEVNULL).returncode}\\n")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere what detaches is not adopted")
+@pytest.mark.parametrize("whom", ["supervisor", "both"])
+def test_what_kills_the_supervisor_takes_nothing(whom: str) -> None:
+    """Without its session, mark and environment: the engine has adopted it, and ends it."""
+    Path("escapes.py").write_text(ESCAPES)
+    Path("asks.py").write_text(ASKS_AGAIN)
+    program = worker(f"exec {sys.executable} escapes.py goals.db {whom}")
+    bound = ("--verify", "false", "--max-continuations", "1", "--db", "goals.db", "--thread", "t")
+    goalfsm("run", "do it", *bound, "--", program)
+    pid, *codes = Path("said").read_text().split()
+    assert "0" not in codes
+    assert not psutil.pid_exists(int(pid))
     goal = json.loads(goalfsm("status", "t", "--db", "goals.db", "--json").out)["goal"]
     assert goal["status"] != "complete"
 

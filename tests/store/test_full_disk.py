@@ -178,3 +178,26 @@ def test_reserve_that_cannot_be_kept_is_no_reason_to_refuse(path: Path) -> None:
     assert store.commit([commit()]) == [Committed(revision=1)]
     assert not store.restore_reserve()
     store.close()
+
+
+def test_what_a_failed_opening_left_on_a_full_disk_is_read(small_disk: Path) -> None:
+    """An empty log whose index has no room keeps nobody from looking, or from taking a copy."""
+    path = small_disk / "goals.db"
+    store = owned(SqliteStore.open(path))
+    store.commit([commit(expected=0)])
+    store.close()
+    path.with_name("goals.db-reserve").unlink()
+    _fill(small_disk / "filler")
+    with pytest.raises(DiskFull):
+        SqliteStore.open(path)
+    assert path.with_name("goals.db-wal").exists()
+    reader = SqliteStore.open(path, read_only=True)
+    stored = reader.sessions.load("t")
+    assert stored is not None
+    assert stored.revision == 1
+    copy = small_disk.parent / "copy.db"
+    reader.backup(copy)
+    reader.close()
+    reader = SqliteStore.open(copy, read_only=True)
+    assert reader.sessions.load("t") == stored
+    reader.close()

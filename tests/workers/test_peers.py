@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from goalfsm.workers.supervisor import identity, peers
+from goalfsm.workers.supervisor import identity, peers, process_tree
 from goalfsm.workers.supervisor.client import Supervisor
 from goalfsm.workers.supervisor.peers import Peer, connected, look_up
 from tests.workers.daemons import LINUX, spawn
@@ -121,6 +121,19 @@ def test_what_descends_from_the_engine_is_a_run_s(door: Door, outside: dict[str,
 
 
 @LINUX
+@pytest.mark.parametrize("most", [process_tree.CEILING, 7])
+def test_what_may_set_no_more_than_a_run_is_a_run_s(
+    door: Door, outside: dict[str, str], most: int
+) -> None:
+    """Whoever took the mark off cannot take that off: it is asked about when all else is dead."""
+    limited = ["prlimit", f"--locks={most}:{most}", *connecting(door)]
+    with subprocess.Popen(limited, env=outside):
+        found = door.comes(db="/nowhere")
+    assert found.of_a_run
+    assert "limits of a run" in found.why
+
+
+@LINUX
 @pytest.mark.parametrize("how", ["plain", "cleaned", "detached"])
 def test_what_a_run_starts_is_a_run_s(bench: Any, python: Python, door: Door, how: str) -> None:
     """Whatever its session and its environment: it stays below its supervisor."""
@@ -141,13 +154,19 @@ def test_what_a_run_starts_is_a_run_s(bench: Any, python: Python, door: Door, ho
 
 
 @LINUX
+@pytest.mark.parametrize("carries", ["mark", "limits"])
 def test_a_mark_outlasts_all_that_looked_after_the_run(
-    start_daemon: Any, python: Python, door: Door, lifeline: Any
+    start_daemon: Any, python: Python, door: Door, lifeline: Any, carries: str
 ) -> None:
-    """Daemon, supervisor and keeper are dead, and nothing above it tells where it came from."""
+    """Daemon, supervisor and keeper are dead, and nothing above it tells where it came from.
+
+    One that takes its mark off cannot give itself back what every other process may set.
+    """
+    unmarks = "_, most = resource.getrlimit(10); resource.setrlimit(10, (most, most))\n"
     cleaned = python(CLEANED.format(place=str(door.path)))
     source = (
-        "import os, time\nparent = os.getppid()\n"
+        "import os, resource, time\nparent = os.getppid()\n"
+        f"{unmarks if carries == 'limits' else ''}"
         f"os.write(os.open({str(lifeline.path)!r}, os.O_WRONLY), b'up')\n"
         "while os.getppid() == parent: time.sleep(0.001)\n"
         f"os.execve({cleaned[0]!r}, {cleaned!r}, {{}})\n"
@@ -157,7 +176,7 @@ def test_a_mark_outlasts_all_that_looked_after_the_run(
     daemon.kill_all()
     found = door.comes(db="/another")
     assert (found.of_a_run, found.run_id) == (True, "")
-    assert "mark" in found.why
+    assert carries in found.why
 
 
 def test_who_has_ended_cannot_be_told(door: Door, outside: dict[str, str]) -> None:

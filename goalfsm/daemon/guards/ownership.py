@@ -154,6 +154,8 @@ class Heartbeat:
         self._beaten_ms: int | None = None
         """When it was said last. Not yet: the claim may have been long ago, if we stood still."""
         self._looked_at = 0.0
+        self._trouble = ""
+        """The code of what keeps it from being said, as the log has been told."""
         self._told = False
         """Whether changes are told, so that the next look is a minute away."""
 
@@ -220,13 +222,16 @@ class Heartbeat:
                 self._told = self._watch is not None and self._watch.start(self._changed)
             self._store.verify()
             self._look()
+            self._trouble = ""
         except (Fenced, DatabaseReplaced, Corrupt) as error:
             self.stop()
             self._failed(error)
         except StoreError as error:
             # Commits meet the same trouble and deal with it; until then we are only silent.
             self._stop_watching()
-            _log.warning("heartbeat failed", code=error.code, error=error.message)
+            if self._trouble != error.code:
+                self._trouble = error.code
+                _log.warning("heartbeat failed", code=error.code, error=error.message)
         if self._told:
             self._disarm()
             self._handle = loop.call_later(LOOK_S, self._look_once_more)

@@ -54,6 +54,8 @@ class Database:
     """The connection of a handle that may write."""
 
     read_only = False
+    without_log = False
+    """Whether an empty log is taken for none: the disk has no room for its index."""
     in_memory = False
 
     def __init__(self, path: Path, settings: Settings, *, create: bool = True) -> None:

@@ -38,6 +38,9 @@ def translated(error: apsw.Error, doing: str) -> StoreError:
     message = f"{doing}: {_words(error)}"
     if getattr(error, "extendedresult", 0) == apsw.SQLITE_READONLY_DBMOVED:
         return DatabaseReplaced(message)
+    if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:
+        # The index of the log cannot grow, which SQLite calls an I/O error.
+        return DiskFull(f"{doing}: database or disk is full")
     for theirs, ours in _KINDS:
         if isinstance(error, theirs):
             return ours(message)

@@ -90,7 +90,7 @@ def _problems(db: apsw.Connection) -> tuple[str, ...]:
 def backup(database: Database, target: Path) -> None:
     """Write a consistent copy without an owner to ``target``."""
     target = target.expanduser().resolve()
-    source, _ = connect_to_read(database.path, database.settings)
+    source, _ = connect_to_read(database.path, database.settings, without_log=database.without_log)
     try:
         part = claim_copy(target)
         try:

@@ -2,7 +2,8 @@
 
 While a log exists, SQLite reads through it. Where there is none nobody writes, and reading in the
 ordinary way would create one; so the file is read as immutable, and each result is kept only when
-the file was untouched before and after.
+the file was untouched before and after. So is one whose log is empty, where the disk has no room
+for the index of the log.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from urllib.parse import quote
 
 import apsw
 
-from goalfsm.errors import Busy, CannotWrite, NoDatabase
+from goalfsm.errors import Busy, CannotWrite, DiskFull, NoDatabase
 from goalfsm.store.sqlite.connection import Row, Settings, connect, fetched, recognise, shut
 from goalfsm.store.sqlite.database import Database
 from goalfsm.store.sqlite.failures import translated
@@ -39,7 +40,9 @@ class ReadOnlyDatabase(Database):
     def _open(self) -> tuple[apsw.Connection, Place]:
         for _ in range(_ATTEMPTS):
             place = Place(self.path)
-            db, self._frozen = connect_to_read(self.path, self.settings)
+            db, self._frozen = connect_to_read(
+                self.path, self.settings, without_log=self.without_log
+            )
             try:
                 empty = recognise(db, self.path, len(self.settings.migrations))
                 version = version_of(db)
@@ -47,7 +50,11 @@ class ReadOnlyDatabase(Database):
                 shut(db)
                 if self._moved():
                     continue
-                raise translated(error, f"opening {self.path}") from error
+                failure = translated(error, f"opening {self.path}")
+                if isinstance(failure, DiskFull) and not self.without_log:
+                    self.without_log = True
+                    continue
+                raise failure from error
             except BaseException:
                 shut(db)
                 raise
@@ -70,7 +77,9 @@ class ReadOnlyDatabase(Database):
 
     def _moved(self) -> bool:
         """Return whether what was read from an immutable file may be torn or old."""
-        return self._frozen is not None and _frozen_stamp(self.path) != self._frozen
+        if self._frozen is None:
+            return False
+        return _frozen_stamp(self.path, without_log=self.without_log) != self._frozen
 
     def rows(self, sql: str, bindings: Row = (), *, max_bytes: int | None = None) -> list[Row]:
         """Return all rows of a query, as of one moment."""
@@ -102,9 +111,14 @@ class ReadOnlyDatabase(Database):
         raise CannotWrite(msg)
 
 
-def connect_to_read(path: Path, settings: Settings) -> tuple[apsw.Connection, Stamp | None]:
-    """Return a connection that cannot write, and the stamp of the file where it is immutable."""
-    frozen = _frozen_stamp(path)
+def connect_to_read(
+    path: Path, settings: Settings, *, without_log: bool = False
+) -> tuple[apsw.Connection, Stamp | None]:
+    """Return a connection that cannot write, and the stamp of the file where it is immutable.
+
+    ``without_log``: an empty log is taken for none.
+    """
+    frozen = _frozen_stamp(path, without_log=without_log)
     if frozen is None:
         return connect(path, settings, apsw.SQLITE_OPEN_READONLY), None
     name = f"file:{quote(str(path))}?immutable=1"
@@ -112,7 +126,11 @@ def connect_to_read(path: Path, settings: Settings) -> tuple[apsw.Connection, St
     return connect(path, settings, flags, name=name), frozen
 
 
-def _frozen_stamp(path: Path) -> Stamp | None:
+def _frozen_stamp(path: Path, *, without_log: bool) -> Stamp | None:
     """Return the stamp of a database that nobody has open for writing, None when somebody may."""
     before = stamp(path)
-    return None if wal_of(path).exists() else before
+    try:
+        length = wal_of(path).stat().st_size
+    except FileNotFoundError:
+        return before
+    return before if without_log and not length else None

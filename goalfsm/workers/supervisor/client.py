@@ -20,6 +20,7 @@ from goalfsm.errors import GoalError
 from goalfsm.workers.supervisor import identity
 from goalfsm.workers.supervisor.orphans import (
     RecordedRun,
+    end_adopted,
     end_orphans,
 )
 from goalfsm.workers.supervisor.process import GIVE_UP_AFTER_S
@@ -52,6 +53,8 @@ _PROGRAM: Final = (
     "from goalfsm.workers.supervisor.keeper import main; sys.exit(main(sys.argv))"
 )
 """The supervisor, by an interpreter that finds the standard library and, behind it, goalfsm."""
+_launched: Final[set[int]] = set()
+"""The supervisors of this process that were not seen to end."""
 
 
 class Child:
@@ -257,6 +260,7 @@ class Supervisor:
                     code="supervisor_unavailable",
                     hint="check the limits on processes and memory (ulimit -a)",
                 ) from error
+        _launched.add(self._process.pid)
         ours.setblocking(False)  # noqa: FBT003
         self._socket = ours
         self._received.clear()
@@ -413,6 +417,7 @@ class Supervisor:
 
     async def _clean(self) -> None:
         """End what neither the supervisor nor its keeper could end."""
+        await asyncio.to_thread(end_adopted, frozenset(_launched))
         recorded = [
             RecordedRun(run_id=c.run_id, pid=c.pid, pgid=c.pgid, start_time=c.start_time)
             for c in self._children.values()
@@ -458,16 +463,19 @@ async def _ended(process: subprocess.Popen[bytes], patience: float) -> bool:
     One that was stopped is let go on first: else it could not end.
     """
     started = identity.begun(process.pid) or identity.start_time(process.pid)
-    if patience:
-        process.send_signal(signal.SIGCONT)
+    try:
+        if patience:
+            process.send_signal(signal.SIGCONT)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await identity.wait_gone(process.pid, started)
+                    process.wait(_LATE_S)
+                    return process.returncode == 0
+        process.kill()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(_LATE_S):
                 await identity.wait_gone(process.pid, started)
                 process.wait(_LATE_S)
-                return process.returncode == 0
-    process.kill()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_LATE_S):
-            await identity.wait_gone(process.pid, started)
-            process.wait(_LATE_S)
-    return False
+        return False
+    finally:
+        _launched.discard(process.pid)

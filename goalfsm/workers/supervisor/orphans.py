@@ -8,8 +8,10 @@ led. All calls block.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -17,10 +19,13 @@ import msgspec
 import psutil
 
 from goalfsm.workers.supervisor import identity
+from goalfsm.workers.supervisor.process import GIVE_UP_AFTER_S, PR_SET_CHILD_SUBREAPER
 from goalfsm.workers.supervisor.process_tree import (
     DATABASE,
     RUN_ID,
     SUPERVISOR_OF,
+    children,
+    descendants,
     mark_of,
     marked,
     run_part,
@@ -35,6 +40,8 @@ VERIFY_PREFIX: Final = "verify-"
 
 _SUPERVISOR_PATIENCE_S: Final = 2.0
 _LOOK_EVERY_S: Final = 0.005
+_adopting: Final = threading.Event()
+"""Whether `adopt_orphans` was called in this process."""
 
 
 class RecordedRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +93,37 @@ def end_orphans(  # noqa: PLR0913 - each is a fact that only the caller knows
             break
     left = {process.pid for process in found}
     return Orphans(ended=tuple(sorted(ended - left)), left=tuple(sorted(left)))
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what a supervisor of this process leaves when it is killed (Linux).
+
+    For a program that starts nothing in a session of its own but supervisors: whatever else of
+    that sort becomes its child is taken for a run's, and ended by `end_adopted`.
+    """
+    if identity.LINUX:
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _adopting.set()
+
+
+def end_adopted(supervisors: Collection[int]) -> None:
+    """Kill what this process has adopted, which its ``supervisors`` are not; blocks until gone."""
+    give_up = time.monotonic() + GIVE_UP_AFTER_S
+    while _adopting.is_set() and time.monotonic() < give_up:
+        found = {
+            pid
+            for pid in children(os.getpid())
+            if pid not in supervisors and _session(pid) not in {-1, os.getsid(0)}
+        }
+        if not found:
+            return
+        for pid in found.union(*map(descendants, found)):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(_LOOK_EVERY_S)
+        for pid in found:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
 
 
 def _end_supervisors(search: _Search, ended: set[int], deadline: float) -> None:

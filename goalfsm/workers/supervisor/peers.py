@@ -18,7 +18,13 @@ import psutil
 
 from goalfsm.text import line
 from goalfsm.workers.supervisor import identity
-from goalfsm.workers.supervisor.process_tree import RUN_ID, SUPERVISOR_OF, marked, same_database
+from goalfsm.workers.supervisor.process_tree import (
+    RUN_ID,
+    SUPERVISOR_OF,
+    is_limited,
+    marked,
+    same_database,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,6 +109,7 @@ class _Link(NamedTuple):
     uid: int
     environment: Mapping[str, str] | None
     mark: int
+    limited: bool
     program: str
     terminal: str
 
@@ -118,6 +125,8 @@ def _judged(chain: list[_Link], db: str, above: frozenset[tuple[int, str]]) -> P
             why = why or f"process {link.pid} carries the environment of run {run_id}"
         if link.mark:
             why = why or f"process {link.pid} carries the mark of a run"
+        elif link.limited:
+            why = why or f"process {link.pid} has the limits of a run"
         if (link.pid, link.started) in above:
             why = why or f"it descends from process {link.pid}, which runs the goals of this file"
         elif db and environment.get(SUPERVISOR_OF) == db:
@@ -166,6 +175,7 @@ def _link(process: psutil.Process, *, first: bool) -> _Link:
         uid=process.uids().real,
         environment=environment,
         mark=marked(process.pid),
+        limited=is_limited(process.pid),
         program=program,
         terminal=terminal,
     )

@@ -40,13 +40,19 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from goalfsm.workers.supervisor.identity import LINUX
-from goalfsm.workers.supervisor.process_tree import ProcessTree, Run, mark_children, unmark
+from goalfsm.workers.supervisor.process_tree import (
+    ProcessTree,
+    Run,
+    limit_for_good,
+    mark_children,
+    unmark,
+)
 
 GIVE_UP_AFTER_S: Final = 10.0
 """How long after SIGKILL a process may take to go before it is reported as left."""
 
 _RECHECK_S: Final = 0.02
-_PR_SET_CHILD_SUBREAPER: Final = 36
+PR_SET_CHILD_SUBREAPER: Final = 36
 IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
 """What supervisor and keeper do not listen to: they end with their daemon, and only then."""
 _DEFAULT_AGAIN: Final = (*IGNORED, signal.SIGCHLD, signal.SIGUSR2, signal.SIGXFSZ)
@@ -82,11 +88,12 @@ class Supervisor:
         self.until: float | None = None
         # In a run of another's, our own mark would be that run's, and so would our keeper's.
         unmark()
+        limit_for_good()
         self.mark = mark
         self.fork_keeper = fork_keeper
         self.tree.keeper = fork_keeper()
         if LINUX:
-            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.poller = select.poll()
         self.woken, waker = socket.socketpair()
         for end in (self.woken, waker):

@@ -9,6 +9,7 @@ The supervisor is started with this module, so it imports the standard library o
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterable
 from typing import Final
@@ -27,6 +28,8 @@ SUPERVISOR_OF: Final = "GOALFSM_SUPERVISOR"
 _UNUSED_LIMIT: Final = 10
 PART_BITS: Final = 30
 """Bits of each part of a mark: the supervisor's, and the run's."""
+CEILING: Final = 2 << 2 * PART_BITS
+"""Above every mark: the most that a run's processes can set, which only root can raise again."""
 
 
 def same_database(path: str) -> str:
@@ -93,7 +96,7 @@ def mark_children(supervisor: int, run: int) -> int:
     mark = 1 << 2 * PART_BITS | supervisor << PART_BITS | run
     with contextlib.suppress(OSError, ValueError):
         _, most = resource.getrlimit(_UNUSED_LIMIT)
-        if most in {-1, resource.RLIM_INFINITY} or mark <= most:
+        if most == resource.RLIM_INFINITY or mark <= most:
             resource.setrlimit(_UNUSED_LIMIT, (mark, most))
             return mark
     return 0
@@ -109,16 +112,51 @@ def unmark() -> None:
             resource.setrlimit(_UNUSED_LIMIT, (most, most))
 
 
+def limit_for_good() -> None:
+    """Lower what this process, and all that it starts, may ever set: whatever mark is taken off."""
+    if LINUX:
+        import resource  # noqa: PLC0415 - not there on every system
+
+        with contextlib.suppress(OSError, ValueError):
+            _, most = resource.getrlimit(_UNUSED_LIMIT)
+            if most == resource.RLIM_INFINITY or most > CEILING:
+                resource.setrlimit(_UNUSED_LIMIT, (CEILING, CEILING))
+
+
 def marked(pid: int) -> int:
     """Return the mark of a process, 0 where it has none or may not be asked."""
-    if not LINUX:
-        return 0
-    import resource  # noqa: PLC0415 - not there on every system
+    mark, _ = _limits(pid)
+    return mark if mark >> 2 * PART_BITS == 1 else 0
 
-    with contextlib.suppress(OSError):
-        mark, _ = resource.prlimit(pid, _UNUSED_LIMIT)
-        return mark if mark >> 2 * PART_BITS == 1 else 0
-    return 0
+
+def is_limited(pid: int) -> bool:
+    """Tell whether a process may set no more than a run's may: it comes from one, or from us.
+
+    Where all processes of the machine are limited so, that tells nothing.
+    """
+    _, most = _limits(pid)
+    return 0 <= most <= CEILING and _is_free_of_limits()
+
+
+def _limits(pid: int) -> tuple[int, int]:
+    """Return what a process has set and the most that it may set; -1 for no limit, or unknown."""
+    if LINUX:
+        import resource  # noqa: PLC0415 - not there on every system
+
+        with contextlib.suppress(OSError):
+            now, most = resource.prlimit(pid, _UNUSED_LIMIT)
+            return now, most
+    return -1, -1
+
+
+@functools.cache
+def _is_free_of_limits() -> bool:
+    """Return whether this machine leaves that limit alone, as its first process has it."""
+    with contextlib.suppress(OSError), open("/proc/1/limits", "rb") as file:  # noqa: PTH123
+        for line in file:
+            if line.startswith(b"Max file locks"):
+                return line.split()[4] == b"unlimited"
+    return True
 
 
 def run_part(mark: int) -> int:
