@@ -26,7 +26,7 @@ from tests.diagram.threads import (
     PAUSE,
     RECOVERING,
     RESUME,
-    Thread,
+    KeptThread,
     counted,
     given,
     of,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 def test_a_goal_s_way_is_counted_row_by_row() -> None:
-    thread = Thread().take(given(), PAUSE, RESUME, PAUSE, PAUSE, RESUME)
+    thread = KeptThread().take(given(), PAUSE, RESUME, PAUSE, PAUSE, RESUME)
     assert thread.taken("goal") == {
         ("absent", "create", "active"): 1,
         ("active", "pause", "paused"): 2,
@@ -49,7 +49,7 @@ def test_a_goal_s_way_is_counted_row_by_row() -> None:
 
 
 def test_replacing_and_clearing_are_ways_too() -> None:
-    thread = Thread().take(given(), given(), e.ClearRequested(), e.ClearRequested())
+    thread = KeptThread().take(given(), given(), e.ClearRequested(), e.ClearRequested())
     assert thread.taken("goal") == {
         ("absent", "create", "active"): 1,
         ("active", "replace", "active"): 1,
@@ -59,12 +59,12 @@ def test_replacing_and_clearing_are_ways_too() -> None:
 
 
 def test_an_edit_stays_where_it_is() -> None:
-    thread = Thread().take(given(), e.EditRequested(objective="do more"))
+    thread = KeptThread().take(given(), e.EditRequested(objective="do more"))
     assert thread.taken("goal")["active", "edit", "active"] == 1
 
 
 def test_what_is_charged_and_what_it_crosses_is_shown() -> None:
-    thread = Thread().take(given(tokens=60))
+    thread = KeptThread().take(given(tokens=60))
     work(thread)
     assert thread.taken("goal")["active", "account", "active"] == 1
     thread.take(
@@ -76,13 +76,13 @@ def test_what_is_charged_and_what_it_crosses_is_shown() -> None:
 
 def test_an_embedder_s_row_is_part_of_the_way() -> None:
     machine = default_machine().extended((Row("nudge", "paused", "active", reason="so"),))
-    thread = Thread(machine).take(given(), PAUSE, e.TriggerFired(trigger="nudge"))
+    thread = KeptThread(machine).take(given(), PAUSE, e.TriggerFired(trigger="nudge"))
     assert thread.taken("goal")["paused", "nudge", "active"] == 1
 
 
 def test_every_step_leads_on_from_the_one_before() -> None:
     """However the thread went, the drawn way ends where its snapshot is."""
-    thread = Thread().take(
+    thread = KeptThread().take(
         given(tokens=1_000),
         PAUSE,
         e.EditRequested(objective="do more"),
@@ -97,7 +97,7 @@ def test_every_step_leads_on_from_the_one_before() -> None:
 
 
 def test_decisions_are_counted_along_the_order_of_the_guards() -> None:
-    thread = Thread().take(given(), PAUSE, RESUME)
+    thread = KeptThread().take(given(), PAUSE, RESUME)
     taken = thread.taken("continuation")
     assert taken["status", "yes", "status: outcome"] == 1
     assert taken["status", "no", "stopping"] == 2
@@ -180,13 +180,13 @@ def test_rows_that_fire_in_another_thread_of_the_system_are_not_the_thread_s(
         beside.join()
         return own(*given)
 
-    watched = Thread().take(given())
+    watched = KeptThread().take(given())
     monkeypatch.setattr(decides, "handle", handle_beside)
     assert watched.taken("recovery") == {}
 
 
 def test_every_format_shows_a_thread() -> None:
-    drawn = Thread().take(given(), PAUSE).drawn("goal")
+    drawn = KeptThread().take(given(), PAUSE).drawn("goal")
     assert "pause \N{MULTIPLICATION SIGN}1" in render(drawn)
     assert "pause \N{MULTIPLICATION SIGN}1" in render(drawn, format="dot")
     assert "Taken" in render(drawn, format="table")
@@ -216,7 +216,7 @@ def test_the_real_mermaid_reads_the_way(
 
 
 def test_what_cannot_be_shown_is_refused() -> None:
-    thread = Thread().take(given())
+    thread = KeptThread().take(given())
     with pytest.raises(DiagramError, match="cannot be shown in 'session'"):
         thread.drawn("session")
     with pytest.raises(DiagramError, match="there is no thread 'other'"):
@@ -224,7 +224,7 @@ def test_what_cannot_be_shown_is_refused() -> None:
 
 
 def test_a_journal_of_other_rules_is_not_decided_again() -> None:
-    thread = Thread()
+    thread = KeptThread()
     thread.rules_version = 0
     thread.take(given())
     for name in ("goal", "recovery", "stale-work"):
@@ -239,6 +239,6 @@ def test_a_journal_of_other_rules_is_not_decided_again() -> None:
 @pytest.mark.parametrize("name", ["goal", "recovery", "stale-work"])
 def test_a_journal_that_another_machine_decided_is_not_guessed_at(name: str) -> None:
     machine = default_machine().extended((Row("nudge", "paused", "active", reason="so"),))
-    thread = Thread(machine).take(given(), PAUSE, e.TriggerFired(trigger="nudge"))
+    thread = KeptThread(machine).take(given(), PAUSE, e.TriggerFired(trigger="nudge"))
     with pytest.raises(DiagramError, match="does not give its states again"):
         of_thread(name, thread.store, "t")

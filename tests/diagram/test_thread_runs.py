@@ -15,8 +15,8 @@ from tests.diagram.threads import (
     DONE,
     PAUSE,
     START_MS,
+    KeptThread,
     Taken,
-    Thread,
     counted,
     dispatch,
     given,
@@ -110,7 +110,7 @@ def test_a_run_whose_end_a_probe_finds_was_reconciled(
 
 
 def test_a_run_that_was_prevented_had_no_worker() -> None:
-    thread = Thread().take(given())
+    thread = KeptThread().take(given())
     dispatch(thread)
     thread.take(given(), e.RunInterrupted(run_id="run", detail="the goal was replaced"))
     prevented = ("open", "RunInterrupted", "interrupted")
@@ -121,7 +121,7 @@ def test_a_run_that_was_prevented_had_no_worker() -> None:
 
 
 def test_the_end_of_another_run_is_no_step() -> None:
-    thread = Thread().take(given(), e.RunFinished(run_id="run"))
+    thread = KeptThread().take(given(), e.RunFinished(run_id="run"))
     dispatch(thread)
     thread.take(e.RunFinished(run_id="other"), e.RunDispatched(run_id="third", token="other"))
     assert thread.taken("run") == {("wanted", "RunDispatched", "open"): 1}
@@ -137,7 +137,7 @@ def test_what_was_wanted_before_a_dispatch_is_not_wanted_beside_it() -> None:
 
 
 def test_a_process_that_is_written_down_runs() -> None:
-    thread = Thread().take(given())
+    thread = KeptThread().take(given())
     assert thread.drawn("run").highlight == ("wanted",)
     dispatch(thread)
     assert thread.drawn("run").highlight == ("open",)
@@ -156,7 +156,7 @@ def test_a_process_that_is_written_down_runs() -> None:
     ],
 )
 def test_a_run_that_none_follows_is_where_it_ended(end: e.Event, place: str) -> None:
-    thread = Thread().take(given())
+    thread = KeptThread().take(given())
     work(thread)
     thread.take(PAUSE, end)
     assert thread.session.run is None
@@ -164,4 +164,4 @@ def test_a_run_that_none_follows_is_where_it_ended(end: e.Event, place: str) -> 
 
 
 def test_a_thread_without_work_has_no_place_in_a_run_s_life() -> None:
-    assert Thread().take(given(), PAUSE).drawn("run").highlight == ()
+    assert KeptThread().take(given(), PAUSE).drawn("run").highlight == ()

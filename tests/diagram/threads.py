@@ -12,17 +12,17 @@ from goalfsm.diagram.ours.thread import of_thread
 from goalfsm.goal.machine import GoalMachine
 from goalfsm.goal.model import Limits, Usage
 from goalfsm.session import events as e
-from goalfsm.session.state import Rules, Session
+from goalfsm.session.state import RULES_VERSION, Rules, Session
 from goalfsm.session.thread import GoalThread
 from goalfsm.store.memory import MemoryDisk, MemoryStore
-from goalfsm.store.port import Committed, Identity
+from goalfsm.store.port import Identity
 from goalfsm.testing import claims_complete, fails
+from goalfsm.testing.loop import START_MS
 
 if TYPE_CHECKING:
     from goalfsm.testing import MemoryGoals
 
 
-START_MS = 1_800_000_000_000
 PAUSE = e.PauseRequested()
 RESUME = e.ResumeRequested()
 
@@ -37,30 +37,24 @@ def counted(drawn: Diagram) -> Taken:
     return {(x.source, x.trigger, x.dest): x.count for x in drawn.edges if x.count}
 
 
-class Thread:
-    """A thread whose events are decided and committed one by one."""
+class KeptThread(GoalThread):
+    """A thread whose every step is committed, as an engine commits it."""
 
     def __init__(self, machine: GoalMachine | None = None) -> None:
+        super().__init__(Session(), thread_id="t", rules=Rules(machine))
+        self.machine = machine
         self.store = MemoryStore(MemoryDisk())
         identity = Identity(pid=1, start_time=1, boot_id="boot")
         self.store.owner.acquire(identity, socket="", uptime_ms=0)
-        self.session = Session()
-        self.revision = 0
-        self.machine = machine
-        self.rules_version: int | None = None
+        self.rules_version = RULES_VERSION
 
-    def take(self, *events: e.Event) -> Thread:
+    def take(self, *events: e.Event) -> KeptThread:
         for event in events:
-            at_ms = START_MS + self.revision * 1_000
-            event_id = f"event {self.revision}"
-            thread = GoalThread(self.session, thread_id="t", rules=Rules(self.machine))
-            ready = thread.step(event, id=event_id, at_ms=at_ms)
-            commit = prepare("t", self.revision, ready, event_id=event_id, at_ms=at_ms).commit
-            if self.rules_version is not None:
-                commit = replace(commit, rules_version=self.rules_version)
-            (outcome,) = self.store.commit([commit])
-            assert isinstance(outcome, Committed)
-            self.session, self.revision = ready.state, self.revision + 1
+            revision = len(self.store.journal.read("t"))
+            event_id, at_ms = f"event {revision}", START_MS + revision * 1_000
+            ready = self.step(event, id=event_id, at_ms=at_ms)
+            commit = prepare("t", revision, ready, event_id=event_id, at_ms=at_ms).commit
+            self.store.commit([replace(commit, rules_version=self.rules_version)])
         return self
 
     def drawn(self, name: str) -> Diagram:
@@ -79,27 +73,27 @@ def given(tokens: int | None = None) -> e.ObjectiveGiven:
     return e.ObjectiveGiven(objective="do it", limits=Limits(tokens=tokens), replace=True)
 
 
-def work_of(thread: Thread) -> e.GoalWork:
+def work_of(thread: KeptThread) -> e.GoalWork:
     goal = thread.session.goal
     assert goal is not None
     return e.GoalWork(kind="continuation", goal_id=goal.goal_id)
 
 
-def dispatch(thread: Thread) -> None:
+def dispatch(thread: KeptThread) -> None:
     """Dispatch a run; nothing that its worker reports has come yet."""
     thread.take(e.RunDispatched(run_id="run", token="secret"))
 
 
-def work(thread: Thread) -> None:
+def work(thread: KeptThread) -> None:
     """Dispatch a run and let it report what it used."""
     dispatch(thread)
     usage = Usage(input_tokens=50)
     thread.take(e.UsageReported(run_id="run", run_token="secret", key="1", usage=usage))
 
 
-def stale() -> Thread:
+def stale() -> KeptThread:
     """Return a thread whose goal was replaced when a host had its work; the turn is aborted."""
-    thread = Thread().take(given())
+    thread = KeptThread().take(given())
     old = work_of(thread)
     return thread.take(
         given(),
