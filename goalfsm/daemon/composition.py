@@ -437,12 +437,6 @@ class Composition:
         self.subscriptions.end("fenced" if fenced else "failed", error.message)
         self._closing = asyncio.get_running_loop().create_task(self._close())
 
-    def crash(self) -> None:
-        """End as a killed process would, for tests: nothing more is written or told."""
-        if not self.over.is_set():
-            self._end(StoreClosed("the engine crashed"))
-            self._closing = asyncio.get_running_loop().create_task(self._close())
-
     async def hand_over(self, grace_s: float, thread_id: str) -> None:
         """Stop, when the turns have ended that a successor follows; see `Engine.hand_over`."""
         own = asyncio.get_running_loop().call_later(grace_s, self.end_turn, thread_id)

@@ -1,6 +1,7 @@
 # The public names, written once: type checkers and recovery.lazy read them here.
 
 from goalfsm.diagram.ours.table_rows import TableRow as TableRow
+from goalfsm.testing.asking import RequestRejected as RequestRejected
 from goalfsm.testing.checking import check_goals as check_goals
 from goalfsm.testing.clock import Crashed as Crashed
 from goalfsm.testing.clock import GoalClock as GoalClock
@@ -12,7 +13,6 @@ from goalfsm.testing.crashing import CrashPlan as CrashPlan
 from goalfsm.testing.crashing import CrashPoint as CrashPoint
 from goalfsm.testing.files import GoalFile as GoalFile
 from goalfsm.testing.goals import MemoryGoals as MemoryGoals
-from goalfsm.testing.goals import RequestRejected as RequestRejected
 from goalfsm.testing.journal import assert_journal as assert_journal
 from goalfsm.testing.journal import journal_lines as journal_lines
 from goalfsm.testing.loop import Deadlock as Deadlock

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from goalfsm.daemon.config import WorkerConfig, WorkerSource
 from goalfsm.daemon.engine import Engine
@@ -13,15 +14,16 @@ from goalfsm.daemon.stages.scheduler import MAX_RUNS
 from goalfsm.daemon.stages.verifiers import VerifierFunction
 from goalfsm.errors import GoalError
 from goalfsm.goal.machine import GoalMachine
-from goalfsm.goal.model import Criterion, Goal, Limits, Verifier
+from goalfsm.goal.model import Goal
 from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.session.effects import RunUntil, RunVerifier
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply, Session
 from goalfsm.session.wake import next_wake
-from goalfsm.store.memory import MemoryDisk
-from goalfsm.store.port import JournalRow
+from goalfsm.store.memory import MemoryDisk, MemoryStore
+from goalfsm.store.port import JournalRow, Store
+from goalfsm.testing.asking import Asking
 from goalfsm.testing.clock import Crashed, GoalClock
 from goalfsm.testing.crashing import CrashingStore, CrashPlan, discard, telling
 from goalfsm.testing.engine import EngineFault, Program, SimulatedVerifiers
@@ -32,19 +34,14 @@ from goalfsm.testing.telling import telling_source
 from goalfsm.testing.times import Duration, seconds_of
 from goalfsm.views.status import Status, project
 
+E = TypeVar("E", bound=e.Event)
 SETTLE_S = 60 * DAY_S
 """How long `MemoryGoals.settle` goes on: longer than any quota lasts."""
 RESTART_AFTER_S = 1.0
 """How long an engine that died at a crash point stays dead."""
 
 
-class RequestRejected(GoalError, AssertionError):
-    """The engine refused what the test asked of it; `MemoryGoals.send` returns such a reply."""
-
-    code = "refused"
-
-
-class MemoryGoals:
+class MemoryGoals(Asking):
     """Goals, worked on by a real engine; time is the test's, and so is every turn.
 
     The engine starts when it is first needed. Every method returns when it is done, and no more
@@ -67,7 +64,7 @@ class MemoryGoals:
         """Prepare; see `configure`. ``plan`` says where the engine dies by itself."""
         self.clock = clock or GoalClock()
         self.worker = worker or ScriptedWorker(self.clock)
-        self.system = SimulatedSystem(self.clock)
+        self.system = self.clock.machine
         self.disk = MemoryDisk()
         """What is durable."""
         self.plan = plan or CrashPlan()
@@ -91,11 +88,11 @@ class MemoryGoals:
         )
         self.faults: list[Exception] = []
         """What went wrong inside an engine."""
+        self._processes: dict[Engine, tuple[SimulatedSystem, Store]] = {}
         self._engine: Engine | None = None
         self._process: WorkerProcess | None = None
         self._store = self._handle()
         self._down = False
-        self._asked = 0
         self.clock.on_crash = self._crashed
 
     # Its life.
@@ -118,7 +115,7 @@ class MemoryGoals:
         ``programs`` stand for those that verifiers run: functions, by the program's name, that
         get the arguments. See `goalfsm.Engine` for the rest.
         """
-        self.source = worker or self.source
+        self.source = self.source if worker is None else worker
         self.policy = policy or self.policy
         self.machine = machine or self.machine
         self.callbacks = self.callbacks if callbacks is None else dict(callbacks)
@@ -162,7 +159,9 @@ class MemoryGoals:
         simulated = SimulatedVerifiers(self.session, verifiers, programs, most=self.max_runs)
         engine = Engine(
             self._store,
-            workers=telling_source(self.source or self._process, self.plan.reach),
+            workers=telling_source(
+                self._process if self.source is None else self.source, self.plan.reach
+            ),
             policy=self.policy,
             machine=self.machine,
             callbacks=telling(self.callbacks, "callback", self.plan.reach),
@@ -198,6 +197,31 @@ class MemoryGoals:
         self.clock.advance(after)
         return self.start()
 
+    def store(self) -> MemoryStore:
+        """Return a handle on what is durable, as another program of the user has one."""
+        return MemoryStore(self.disk, is_alive=self.system.is_alive)
+
+    def process(
+        self, workers: WorkerSource | None = None, *, store: Store | None = None, **options: Any
+    ) -> Engine:
+        """Return an engine in a process of its own, for a coroutine that runs on `clock`.
+
+        It is entered there, beside others or after one that `kill` has ended, and knows nothing of
+        `configure`: ``options`` are those of `goalfsm.Engine`. ``store`` is by default a handle of
+        its own on what is durable.
+        """
+        system, store = self.system.process(), store or self.store()
+        engine = Engine(store, workers=workers, platform=system, **options)
+        self._processes[engine] = system, store
+        return engine
+
+    async def kill(self, engine: Engine) -> None:
+        """End an engine of `process` as SIGKILL would; what was not durable is lost."""
+        system, store = self._processes.pop(engine)
+        system.die()
+        store.close()
+        await engine.stop(0)
+
     def check(self) -> None:
         """Raise `EngineFault` when something went wrong inside an engine."""
         if self.faults:
@@ -229,79 +253,6 @@ class MemoryGoals:
         assert self._engine is not None  # noqa: S101  it has just been started
         return await self._engine.submit(thread, event, event_id)
 
-    def give(  # noqa: PLR0913  what a goal may be given with
-        self,
-        thread: str,
-        objective: str,
-        *,
-        tokens: int | None = None,
-        time: Duration | None = None,
-        cost: int | None = None,
-        continuations: int | None = None,
-        criteria: Sequence[str] = (),
-        verifiers: Sequence[Verifier | str] = (),
-        replace: bool = False,
-    ) -> Reply:
-        """Give the thread an objective; a verifier's name stands for the callable registered."""
-        given = e.ObjectiveGiven(
-            objective=objective,
-            limits=_limits(tokens, time, cost, continuations),
-            criteria=tuple(Criterion(text=text) for text in criteria),
-            verifiers=tuple(
-                Verifier(kind="callable", name=one) if isinstance(one, str) else one
-                for one in verifiers
-            ),
-            replace=replace,
-        )
-        return self._ask(thread, given)
-
-    def pause(self, thread: str) -> Reply:
-        """Pause the goal, as a person does."""
-        return self._ask(thread, e.PauseRequested())
-
-    def resume(self, thread: str) -> Reply:
-        """Take the goal up again."""
-        return self._ask(thread, e.ResumeRequested())
-
-    def clear(self, thread: str) -> Reply:
-        """Give the goal up."""
-        return self._ask(thread, e.ClearRequested())
-
-    def edit(self, thread: str, objective: str) -> Reply:
-        """Reword the objective."""
-        return self._ask(thread, e.EditRequested(objective=objective))
-
-    def steer(self, thread: str, text: str) -> Reply:
-        """Say something that the work should take into account."""
-        self._asked += 1
-        return self._ask(thread, e.SteeringReceived(message_id=f"message-{self._asked}", text=text))
-
-    def wake(self, thread: str, note: str = "") -> Reply:
-        """Say that what the goal waits for has happened."""
-        return self._ask(thread, e.WakeRequested(note=note))
-
-    def accept(self, thread: str) -> Reply:
-        """Accept the open claim."""
-        return self._ask(thread, e.ClaimAccepted())
-
-    def reject(self, thread: str, feedback: str = "") -> Reply:
-        """Reject the open claim."""
-        return self._ask(thread, e.ClaimRejected(feedback=feedback))
-
-    def budget(  # noqa: PLR0913  the budgets that there are
-        self,
-        thread: str,
-        limits: Limits | None = None,
-        *,
-        tokens: int | None = None,
-        time: Duration | None = None,
-        cost: int | None = None,
-        continuations: int | None = None,
-    ) -> Reply:
-        """Change the budgets that are given, as `give` takes them; the others stay."""
-        given = limits or _limits(tokens, time, cost, continuations)
-        return self._ask(thread, e.BudgetChanged(limits=given))
-
     def limit_turns(
         self, thread: str, *, turn: Duration | None = None, silence: Duration | None = None
     ) -> None:
@@ -317,14 +268,6 @@ class MemoryGoals:
         """End a process that the work waits for."""
         self.system.end_process(pid)
         self.clock.settle()
-
-    def _ask(self, thread: str, event: e.Event) -> Reply:
-        reply = self.send(thread, event)
-        if not reply.ok:
-            raise RequestRejected(
-                reply.message, code=reply.code, hint=reply.hint, remedies=reply.remedies
-            )
-        return reply
 
     # What they see.
 
@@ -347,6 +290,15 @@ class MemoryGoals:
     def journal(self, thread: str) -> tuple[JournalRow, ...]:
         """Return every committed event of the thread, oldest first."""
         return tuple(self.disk.journal.get(thread, ()))
+
+    def events(self, thread: str, *kinds: type[E]) -> list[E]:
+        """Return the thread's committed events, oldest first; those of ``kinds`` where given."""
+        every = [codec.decode_event(row.event) for row in self.journal(thread)]
+        return [event for event in every if not kinds or isinstance(event, kinds)]  # type: ignore[misc]
+
+    def open_effects(self) -> list[str]:
+        """Return the kinds of the effects that are committed and not done yet."""
+        return [row.kind for row in self.disk.open_effects.values()]
 
     def settle(self, thread: str, *, within: Duration | None = SETTLE_S) -> Session:
         """Let time pass until nothing follows by itself.
@@ -400,14 +352,3 @@ class MemoryGoals:
                 told = "probe" in self.worker.can and played.finished
                 if unrecorded and not told:
                     self.worker.again(played)
-
-
-def _limits(
-    tokens: int | None, time: Duration | None, cost: int | None, continuations: int | None
-) -> Limits:
-    return Limits(
-        tokens=tokens,
-        seconds=None if time is None else round(seconds_of(time)),
-        cost=cost,
-        continuations=continuations,
-    )

@@ -1,4 +1,4 @@
-"""More handles on the data of a stage, in memory and in a file."""
+"""More handles on the data of a goals, in memory and in a file."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ import pytest
 
 from goalfsm.store.port import Store
 from goalfsm.store.sqlite import SqliteStore
-from tests.daemon.stage import Stage
+from goalfsm.testing import MemoryGoals
 
 
 @pytest.fixture(params=["memory", "file"])
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Stage], Store]:
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[MemoryGoals], Store]:
     """Return what opens one more handle on the same data."""
 
-    def opened(stage: Stage) -> Store:
+    def opened(goals: MemoryGoals) -> Store:
         if request.param == "memory":
-            return stage.store()
-        dead = stage.dead
-        path = tmp_path / "goals.db"
-        store = SqliteStore.open(path, is_alive=lambda who: who.pid not in dead)
+            return goals.store()
+        store = SqliteStore.open(tmp_path / "goals.db", is_alive=goals.system.is_alive)
         # Virtual time knows no threads: checkpoints are made between commits.
         store.checkpointer = lambda: None  # type: ignore[method-assign]
         return store

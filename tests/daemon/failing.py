@@ -7,14 +7,14 @@ from typing import Any
 
 from goalfsm.errors import OutcomeUnknown, StoreError
 from goalfsm.store.port import Commit
-from tests.daemon.stage import Stage
+from goalfsm.testing import MemoryGoals
 
 
 class Failing:
     """A store whose commits fail while ``failing`` says so."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._inner = stage.store()
+    def __init__(self, goals: MemoryGoals) -> None:
+        self._inner = goals.store()
         self.failing: Callable[[], StoreError | None] = lambda: None
         self.commits_anyway = False
         self.reopened = 0

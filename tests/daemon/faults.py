@@ -13,7 +13,7 @@ from goalfsm.session import events as e
 from goalfsm.session.thread import handle
 from goalfsm.store.port import Store
 from goalfsm.workers import protocol as w
-from tests.daemon.stage import OBJECTIVE, THREAD
+from tests.daemon.scenes import OBJECTIVE, THREAD
 
 OTHER = "other"
 LOOK = w.ToolCalled(id=1, name="get_goal")

@@ -11,12 +11,13 @@ import pytest
 from goalfsm.daemon.flow.threads import KEEP_QUIET
 from goalfsm.session import events as e
 from goalfsm.session.state import Session
-from tests.daemon.stage import OBJECTIVE, THREAD, Stage, inside, play
+from goalfsm.testing import MemoryGoals
+from tests.daemon.scenes import OBJECTIVE, THREAD, inside, play
 
 
 def test_the_same_event_id_changes_nothing_and_gets_the_first_reply() -> None:
-    async def scene(stage: Stage) -> None:
-        async with stage.engine({}) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process({}) as engine:
             first = await engine.submit(THREAD, OBJECTIVE, "one")
             again = await engine.submit(THREAD, OBJECTIVE, "one")
             assert first == again
@@ -26,7 +27,7 @@ def test_the_same_event_id_changes_nothing_and_gets_the_first_reply() -> None:
             )
             assert [reply.ok for reply in both] == [True] * 4
             assert both[0] == both[1] == both[2]
-        assert [type(event).__name__ for event in stage.events()][:3] == [
+        assert [type(event).__name__ for event in goals.events(THREAD)][:3] == [
             "ObjectiveGiven",
             "PauseRequested",
             "ResumeRequested",
@@ -36,23 +37,23 @@ def test_the_same_event_id_changes_nothing_and_gets_the_first_reply() -> None:
 
 
 def test_an_unknown_thread_is_not_begun_by_what_is_refused() -> None:
-    async def scene(stage: Stage) -> None:
-        async with stage.engine({}) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process({}) as engine:
             reply = await engine.submit("nobody", e.PauseRequested())
             assert not reply.ok
             empty = await engine.submit("nobody", e.ObjectiveGiven(objective="  "))
             assert (empty.ok, empty.code) == (False, "objective_empty")
-        assert stage.disk.sessions == {}
+        assert goals.disk.sessions == {}
 
     play(scene)
 
 
 def test_a_refusal_in_a_thread_that_exists_is_recorded() -> None:
-    async def scene(stage: Stage) -> None:
-        async with stage.engine({}) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process({}) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             assert not (await engine.submit(THREAD, e.ResumeRequested())).ok
-        assert len(stage.events(e.ResumeRequested)) == 1
+        assert len(goals.events(THREAD, e.ResumeRequested)) == 1
 
     play(scene)
 
@@ -60,8 +61,8 @@ def test_a_refusal_in_a_thread_that_exists_is_recorded() -> None:
 def test_a_batch_is_one_transaction_however_busy_the_store_is() -> None:
     """Its commits are never spread over two, also where a thread is alone."""
 
-    async def scene(stage: Stage) -> None:
-        store = stage.store()
+    async def scene(goals: MemoryGoals) -> None:
+        store = goals.store()
         batches: list[list[str]] = []
         commit = store.commit
 
@@ -75,7 +76,7 @@ def test_a_batch_is_one_transaction_however_busy_the_store_is() -> None:
             for _number in range(3):
                 yield e.HostChanged(pending_messages=True)
 
-        async with stage.engine({}, store=store) as engine:
+        async with goals.process({}, store=store) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             batches.clear()
             threads = inside(engine).threads
@@ -88,7 +89,7 @@ def test_a_batch_is_one_transaction_however_busy_the_store_is() -> None:
             assert sum(sizes) == 30 + 31 * 3
             assert max(sizes) <= 64
             for thread in [THREAD, *(f"t{number}" for number in range(30))]:
-                mine = {row.event_id for row in stage.journal(thread)[-3:]}
+                mine = {row.event_id for row in goals.journal(thread)[-3:]}
                 holding = [batch for batch in batches if mine & set(batch)]
                 assert len(holding) == 1
                 assert mine <= set(holding[0])
@@ -97,30 +98,30 @@ def test_a_batch_is_one_transaction_however_busy_the_store_is() -> None:
 
 
 def test_a_batch_that_fails_writes_nothing_and_others_go_on() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         def batch(_: Session) -> Generator[e.Event, Any, None]:
             yield e.HostChanged(pending_messages=True)
             raise LookupError("a bug")
 
-        async with stage.engine({}) as engine:
+        async with goals.process({}) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             threads = inside(engine).threads
-            before = len(stage.journal())
+            before = len(goals.journal(THREAD))
             failing = threads.run(THREAD, batch)
             fine = threads.send(THREAD, e.HostChanged(pending_messages=True))
             with pytest.raises(LookupError):
                 await failing
             assert (await fine).ok
             await asyncio.sleep(1)
-            written = stage.events()[before:]
+            written = goals.events(THREAD)[before:]
             assert [type(event) for event in written] == [e.HostChanged, e.DecisionFailed]
 
     play(scene)
 
 
 def test_what_another_wrote_behind_our_back_is_reloaded() -> None:
-    async def scene(stage: Stage) -> None:
-        async with stage.engine({}) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process({}) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             mailbox = inside(engine).threads._all[THREAD]
             stale = mailbox.session, mailbox.revision
@@ -136,8 +137,8 @@ def test_what_another_wrote_behind_our_back_is_reloaded() -> None:
 
 
 def test_a_cancelled_submit_is_still_decided() -> None:
-    async def scene(stage: Stage) -> None:
-        async with stage.engine({}) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process({}) as engine:
             asking = asyncio.ensure_future(engine.submit(THREAD, OBJECTIVE))
             await asyncio.sleep(0)
             asking.cancel()
@@ -148,8 +149,8 @@ def test_a_cancelled_submit_is_still_decided() -> None:
 
 
 def test_quiet_threads_are_let_go_and_loaded_again() -> None:
-    async def scene(stage: Stage) -> None:
-        async with stage.engine({}) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process({}) as engine:
             for number in range(KEEP_QUIET + 50):
                 await engine.submit(f"t{number}", OBJECTIVE)
                 await engine.submit(f"t{number}", e.ClearRequested())
@@ -163,8 +164,8 @@ def test_quiet_threads_are_let_go_and_loaded_again() -> None:
 
 
 def test_commands_that_expect_another_revision_are_refused() -> None:
-    async def scene(stage: Stage) -> None:
-        async with stage.engine({}) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process({}) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             reply = await engine.submit(THREAD, e.PauseRequested(expected_revision=99))
             assert not reply.ok

@@ -34,7 +34,7 @@ from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers.supervisor.identity import LINUX
 from goalfsm.workers.supervisor.peers import Peer
-from tests.daemon.stage import OBJECTIVE, THREAD
+from tests.daemon.scenes import OBJECTIVE, THREAD
 
 PERSON = Peer(pid=7, of_a_run=False, uid=1000, program="sh", terminal="/dev/pts/1")
 RUN = Peer(pid=8, of_a_run=True, why="process 8 carries the mark of a run", run_id="r1")

@@ -31,7 +31,7 @@ from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.port import Answer
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.views.status import Status
-from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, inside, steps, worker
+from tests.daemon.scenes import COMPLETE, OBJECTIVE, THREAD, inside, steps, worker
 
 T = TypeVar("T")
 

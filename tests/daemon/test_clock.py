@@ -11,7 +11,9 @@ from goalfsm.daemon.stages.wakeups import Wakeups
 from goalfsm.goal.model import Limits
 from goalfsm.session import events as e
 from goalfsm.session.thread import DerivedIds
-from tests.daemon.stage import START_MS, THREAD, Stage, play, steps, worker
+from goalfsm.testing import MemoryGoals
+from goalfsm.testing.loop import START_MS
+from tests.daemon.scenes import THREAD, play, steps, worker
 
 HOUR_MS = 3_600_000
 
@@ -28,9 +30,9 @@ def fires(fire: Callable[[str], None]) -> Any:
 
 
 def test_a_time_budget_ends_a_goal_while_its_turn_runs() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         turns = worker(steps([500.0, "a"], [1.0, "b"]))
-        async with stage.engine(turns) as engine:
+        async with goals.process(turns) as engine:
             limits = Limits(seconds=100)
             await engine.submit(THREAD, e.ObjectiveGiven(objective="x", limits=limits))
             await asyncio.sleep(105)
@@ -39,19 +41,19 @@ def test_a_time_budget_ends_a_goal_while_its_turn_runs() -> None:
             assert (goal.status, goal.limited_by) == ("budgetLimited", "time")
             session = await engine.settled(THREAD)
             assert session.wind_down == "done"
-        assert len(stage.events(e.RunDispatched)) == 2
+        assert len(goals.events(THREAD, e.RunDispatched)) == 2
 
     play(scene)
 
 
 def test_the_clock_follows_a_little_drift_without_a_step() -> None:
-    async def scene(stage: Stage) -> None:
-        clock = Clock(stage.clock)
+    async def scene(goals: MemoryGoals) -> None:
+        clock = Clock(goals.clock)
         before = clock.now_ms()
-        stage.clock.skew_ms = 900
+        goals.clock.jump(0.9)
         assert clock.step_ms() == 0
         assert clock.now_ms() == before + 900
-        stage.clock.skew_ms = 100
+        goals.clock.jump(-0.8)
         assert clock.step_ms() == 0
         assert clock.now_ms() == before + 900
         await asyncio.sleep(2)
@@ -61,10 +63,10 @@ def test_the_clock_follows_a_little_drift_without_a_step() -> None:
 
 
 def test_the_clock_goes_back_only_by_adopting_a_step() -> None:
-    async def scene(stage: Stage) -> None:
-        clock = Clock(stage.clock)
+    async def scene(goals: MemoryGoals) -> None:
+        clock = Clock(goals.clock)
         before = clock.now_ms()
-        stage.clock.skew_ms = -HOUR_MS
+        goals.clock.jump(-HOUR_MS / 1000)
         assert clock.step_ms() == -HOUR_MS
         assert clock.now_ms() == before
         clock.adopt(-HOUR_MS)
@@ -75,9 +77,9 @@ def test_the_clock_goes_back_only_by_adopting_a_step() -> None:
 
 
 def test_timers_fire_once_for_each_time_and_in_order() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         fired: list[tuple[str, int]] = []
-        clock = Clock(stage.clock)
+        clock = Clock(goals.clock)
         timers = Wakeups(
             clock, fires(lambda thread: fired.append((thread, clock.now_ms() - START_MS)))
         )
@@ -96,12 +98,12 @@ def test_timers_fire_once_for_each_time_and_in_order() -> None:
 
 
 def test_a_time_in_the_past_that_is_asked_for_again_does_not_spin() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         fired: list[float] = []
-        clock = Clock(stage.clock)
+        clock = Clock(goals.clock)
 
         def fire(thread: str) -> None:
-            fired.append(stage.loop.time())
+            fired.append(goals.clock.loop.time())
             timers.set(thread, START_MS - 1)
 
         timers = Wakeups(clock, fires(fire))
@@ -114,10 +116,10 @@ def test_a_time_in_the_past_that_is_asked_for_again_does_not_spin() -> None:
 
 
 def test_timers_far_away_are_looked_at_again_after_a_jump() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         fired: list[float] = []
-        clock = Clock(stage.clock)
-        timers = Wakeups(clock, fires(lambda _: fired.append(stage.loop.time())))
+        clock = Clock(goals.clock)
+        timers = Wakeups(clock, fires(lambda _: fired.append(goals.clock.loop.time())))
         timers.set("a", START_MS + 10 * HOUR_MS)
         await asyncio.sleep(1)
         clock.adopt(10 * HOUR_MS)

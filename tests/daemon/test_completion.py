@@ -14,8 +14,9 @@ from goalfsm.session import Session
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
+from goalfsm.testing import MemoryGoals
 from goalfsm.views.report import markdown, pull_request, record
-from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, worker
+from tests.daemon.scenes import COMPLETE, OBJECTIVE, THREAD, play, steps, worker
 from tests.unit.reports import DONE, GOAL
 
 NOTHING = Session()
@@ -93,9 +94,9 @@ def test_it_is_beside_the_database_or_in_the_state_folder(
 
 
 def test_the_journal_gives_a_goal_again_that_the_thread_has_no_more() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         turns = worker(steps(["one", COMPLETE], ["two"]))
-        async with stage.engine(turns, policy=Policy(max_continuations=2)) as engine:
+        async with goals.process(turns, policy=Policy(max_continuations=2)) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             before = await engine.settled(THREAD)
             assert before.goal is not None
@@ -104,11 +105,11 @@ def test_the_journal_gives_a_goal_again_that_the_thread_has_no_more() -> None:
             after = await engine.settled(THREAD)
         assert after.goal is not None
         assert after.goal.objective == "next"
-        found = as_completed(stage.store(), THREAD, before.goal.goal_id)
+        found = as_completed(goals.store(), THREAD, before.goal.goal_id)
         assert found is not None
         assert (found.goal, found.completion) == (before.goal, before.completion)
-        assert as_completed(stage.store(), THREAD, after.goal.goal_id) is None
-        assert as_completed(stage.store(), "nobody", before.goal.goal_id) is None
+        assert as_completed(goals.store(), THREAD, after.goal.goal_id) is None
+        assert as_completed(goals.store(), "nobody", before.goal.goal_id) is None
 
     play(scene)
 
@@ -118,13 +119,13 @@ def test_an_engine_writes_it_beside_nothing_else(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         policy = Policy(on_complete="pr")
-        async with stage.engine(worker(steps(["one", COMPLETE])), policy=policy) as engine:
+        async with goals.process(worker(steps(["one", COMPLETE])), policy=policy) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             session = await engine.settled(THREAD)
         assert session.goal is not None
-        assert stage.open_effects() == []
+        assert goals.open_effects() == []
         (path,) = (tmp_path / "goalfsm" / "reports").iterdir()
         assert path.name == file_name(THREAD, session.goal.goal_id)
         assert path.read_text().startswith("## What\n")

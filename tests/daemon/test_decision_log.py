@@ -11,18 +11,9 @@ from structlog.testing import capture_logs
 from goalfsm.goal.model import Limits
 from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
+from goalfsm.testing import MemoryGoals, uses
 from goalfsm.workers import protocol as w
-from tests.daemon.stage import (
-    BLOCKED,
-    COMPLETE,
-    OBJECTIVE,
-    THREAD,
-    Stage,
-    play,
-    steps,
-    usage,
-    worker,
-)
+from tests.daemon.scenes import BLOCKED, COMPLETE, OBJECTIVE, THREAD, play, steps, worker
 
 TOLD = ("goal ", "refused")
 
@@ -35,10 +26,10 @@ def lines(
 ) -> list[dict[str, Any]]:
     """Return what is logged of goals while ``said`` is sent, each when the thread rests."""
 
-    async def scene(stage: Stage) -> list[Any]:
+    async def scene(goals: MemoryGoals) -> list[Any]:
         options = {} if policy is None else {"policy": policy}
         with capture_logs() as logs:
-            async with stage.engine(worker(steps(*turns)), **options) as engine:
+            async with goals.process(worker(steps(*turns)), **options) as engine:
                 for event in (first, *said):
                     await engine.submit(THREAD, event)
                     await engine.settled(THREAD)
@@ -71,7 +62,7 @@ QUOTA = w.ErrorReported(message="You have hit your usage limit. Try again in 3 h
         ((["same"],), OBJECTIVE, "goal paused", "no_progress"),
         (([AUTH],), OBJECTIVE, "goal paused", "recovery"),
         (
-            ([usage(10)], ["wound down"]),
+            ([uses(input=10)], ["wound down"]),
             e.ObjectiveGiven(objective="do it", limits=Limits(tokens=5)),
             "goal limited",
             "tokens",
@@ -137,9 +128,9 @@ def test_a_refused_tool_call_is_a_line_and_not_two() -> None:
 
 
 def test_a_pause_during_a_turn_names_that_turn() -> None:
-    async def scene(stage: Stage) -> list[Any]:
+    async def scene(goals: MemoryGoals) -> list[Any]:
         with capture_logs() as logs:
-            async with stage.engine(worker(steps([5.0, "a"]))) as engine:
+            async with goals.process(worker(steps([5.0, "a"]))) as engine:
                 await engine.submit(THREAD, OBJECTIVE)
                 await asyncio.sleep(1)
                 await engine.submit(THREAD, e.PauseRequested(by=e.By(uid=1000, pid=77)))
@@ -153,5 +144,5 @@ def test_a_pause_during_a_turn_names_that_turn() -> None:
 
 def test_work_that_goes_on_has_no_line_of_a_decision() -> None:
     """Usage, answers and messages change the goal, and end nothing."""
-    told = lines(([usage(3), "a"], [usage(4), "b"], [COMPLETE]))
+    told = lines(([uses(input=3), "a"], [uses(input=4), "b"], [COMPLETE]))
     assert [one["event"] for one in told] == ["goal tool", "goal completed"]

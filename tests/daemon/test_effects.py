@@ -13,9 +13,10 @@ from goalfsm.daemon.stages.verifiers import Verdict
 from goalfsm.goal.machine import goal_machine
 from goalfsm.goal.model import Verifier
 from goalfsm.session import events as e
+from goalfsm.testing import MemoryGoals
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
-from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, inside, play, steps, worker
+from tests.daemon.scenes import COMPLETE, OBJECTIVE, THREAD, inside, play, steps, worker
 
 
 def given(*names: str, timeout_s: float = 600.0) -> e.ObjectiveGiven:
@@ -39,7 +40,7 @@ async def says_yes(_goal: Any, _claim: Any) -> None:
     ],
 )
 def test_what_a_callable_answers(answer: Any, outcome: str, detail: str) -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         def check(goal: Any, claim: Any) -> Any:
             assert goal.status == "active"
             assert claim.evidence[0].text == "it is there"
@@ -48,17 +49,17 @@ def test_what_a_callable_answers(answer: Any, outcome: str, detail: str) -> None
             return answer
 
         turns = worker(steps(["a", COMPLETE], [100.0]))
-        async with stage.engine(turns, verifiers={"check": check}) as engine:
+        async with goals.process(turns, verifiers={"check": check}) as engine:
             await engine.submit(THREAD, given("check"))
             await asyncio.sleep(10)
-        finished = stage.events(e.VerificationFinished)
+        finished = goals.events(THREAD, e.VerificationFinished)
         assert [(event.outcome, event.detail) for event in finished] == [(outcome, detail)]
 
     play(scene)
 
 
 def test_a_failed_verifier_sends_the_work_back_and_a_later_claim_passes() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         prompts: list[str] = []
         answers = iter(["the file is empty", True])
 
@@ -68,30 +69,30 @@ def test_a_failed_verifier_sends_the_work_back_and_a_later_claim_passes() -> Non
             yield COMPLETE
 
         check = {"check": lambda _goal, _claim: next(answers)}
-        async with stage.engine(worker(turn), verifiers=check) as engine:
+        async with goals.process(worker(turn), verifiers=check) as engine:
             await engine.submit(THREAD, given("check"))
             session = await engine.settled(THREAD)
             assert session.goal is not None
             assert (session.goal.status, session.goal.continuations) == ("complete", 2)
         assert "the file is empty" in prompts[1]
-        assert stage.open_effects() == []
+        assert goals.open_effects() == []
 
     play(scene)
 
 
 def test_a_verifier_that_takes_too_long_or_is_unknown_cannot_tell() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         async def slow(_goal: Any, _claim: Any) -> bool:
             await asyncio.sleep(1000)
             return True
 
         turns = worker(steps(["a", COMPLETE]))
-        async with stage.engine(turns, verifiers={"slow": slow}) as engine:
+        async with goals.process(turns, verifiers={"slow": slow}) as engine:
             await engine.submit(THREAD, given("slow", "nobody", timeout_s=20.0))
             session = await engine.settled(THREAD)
             assert session.goal is not None
             assert (session.goal.status, session.goal.pause_reason) == ("paused", "verification")
-        finished = {event.index: event for event in stage.events(e.VerificationFinished)}
+        finished = {event.index: event for event in goals.events(THREAD, e.VerificationFinished)}
         assert finished[0].detail == "slow timed out after 20 s"
         assert "no verifier is registered" in finished[1].detail
 
@@ -101,7 +102,7 @@ def test_a_verifier_that_takes_too_long_or_is_unknown_cannot_tell() -> None:
 def test_a_claim_that_is_gone_is_not_verified() -> None:
     """The goal was replaced while its verifiers waited for a place."""
 
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         ran: list[str] = []
 
         async def slow(goal: Any, _claim: Any) -> bool:
@@ -110,7 +111,7 @@ def test_a_claim_that_is_gone_is_not_verified() -> None:
             return True
 
         turns = worker(steps(["a", COMPLETE], [1000.0]))
-        async with stage.engine(turns, verifiers={"slow": slow}, max_runs=1) as engine:
+        async with goals.process(turns, verifiers={"slow": slow}, max_runs=1) as engine:
             await engine.submit(THREAD, given("slow", "slow"))
             await asyncio.sleep(10)
             await engine.submit(THREAD, e.ObjectiveGiven(objective="other", replace=True))
@@ -119,15 +120,15 @@ def test_a_claim_that_is_gone_is_not_verified() -> None:
             goal = engine.session(THREAD).goal
             assert goal is not None
             assert (goal.objective, goal.status) == ("other", "active")
-            assert stage.open_effects() == []
+            assert goals.open_effects() == []
 
     play(scene)
 
 
 def test_a_person_accepts() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         person = e.ObjectiveGiven(objective="x", verifiers=(Verifier(kind="person"),))
-        async with stage.engine(worker(steps(["a", COMPLETE]))) as engine:
+        async with goals.process(worker(steps(["a", COMPLETE]))) as engine:
             await engine.submit(THREAD, person)
             session = await engine.settled(THREAD)
             assert session.claim is not None
@@ -139,18 +140,18 @@ def test_a_person_accepts() -> None:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_callbacks_are_called_after_the_commit(fails: bool) -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         called: list[CallbackCall] = []
 
         async def notify(call: CallbackCall) -> None:
-            assert stage.events(e.ToolCalled)
+            assert goals.events(THREAD, e.ToolCalled)
             called.append(call)
             if fails:
                 raise RuntimeError("no mail server")
 
         machine = goal_machine().extended(on_enter={"complete": "notify"})
         machine = machine.extended(on_enter={"complete": "nobody"})
-        engine = stage.engine(
+        engine = goals.process(
             worker(steps(["a", COMPLETE])),
             machine=machine,
             callbacks={"notify": notify},
@@ -161,13 +162,13 @@ def test_callbacks_are_called_after_the_commit(fails: bool) -> None:
         assert [(call.name, call.status, call.thread_id) for call in called] == [
             ("notify", "complete", THREAD)
         ]
-        assert stage.open_effects() == []
+        assert goals.open_effects() == []
 
     play(scene)
 
 
 def test_an_overflow_is_compacted_once_where_the_worker_can() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         compacted: list[str] = []
         overflow = w.ErrorReported(message="prompt is too long: 250000 tokens > 200000 maximum")
 
@@ -176,38 +177,38 @@ def test_an_overflow_is_compacted_once_where_the_worker_can() -> None:
             return True
 
         turns = CallableWorker(steps(["a"], [overflow], ["c", COMPLETE]), compact=compact)
-        async with stage.engine(turns) as engine:
+        async with goals.process(turns) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             session = await engine.settled(THREAD)
             assert session.goal is not None
             assert session.goal.status == "complete"
         assert compacted == ["compact"]
-        assert [event.ok for event in stage.events(e.CompactionEnded)] == [True]
-        assert stage.open_effects() == []
+        assert [event.ok for event in goals.events(THREAD, e.CompactionEnded)] == [True]
+        assert goals.open_effects() == []
 
     play(scene)
 
 
 def test_a_compaction_that_raises_has_failed() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         overflow = w.ErrorReported(message="prompt is too long: 250000 tokens > 200000 maximum")
 
         async def compact(_: w.Work) -> bool:
             raise OSError("gone")
 
         turns = CallableWorker(steps([overflow]), compact=compact)
-        async with stage.engine(turns) as engine:
+        async with goals.process(turns) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             session = await engine.settled(THREAD)
             assert session.goal is not None
             assert (session.goal.status, session.goal.pause_reason) == ("paused", "recovery")
-        assert [event.ok for event in stage.events(e.CompactionEnded)] == [False]
+        assert [event.ok for event in goals.events(THREAD, e.CompactionEnded)] == [False]
 
     play(scene)
 
 
 def test_no_more_runs_at_once_than_allowed_and_everybody_gets_a_turn() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         running = most = 0
         order: list[str] = []
 
@@ -223,7 +224,7 @@ def test_no_more_runs_at_once_than_allowed_and_everybody_gets_a_turn() -> None:
                 yield COMPLETE
 
         threads = [f"t{number}" for number in range(6)]
-        async with stage.engine(worker(turn), max_runs=2) as engine:
+        async with goals.process(worker(turn), max_runs=2) as engine:
             for thread in threads:
                 await engine.submit(thread, OBJECTIVE)
             for thread in threads:
@@ -266,8 +267,8 @@ def test_a_slot_that_is_given_back_at_once_goes_to_the_next() -> None:
 
 
 def test_a_tool_call_from_an_old_run_is_refused_and_recorded() -> None:
-    async def scene(stage: Stage) -> None:
-        async with stage.engine(worker(steps([100.0]))) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process(worker(steps([100.0]))) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             await asyncio.sleep(1)
             call = e.ToolCalled(
@@ -277,16 +278,16 @@ def test_a_tool_call_from_an_old_run_is_refused_and_recorded() -> None:
             )
             reply = await engine.submit(THREAD, call)
             assert (reply.ok, reply.code) == (False, "stale_run")
-        assert len(stage.events(e.ToolCalled)) == 1
+        assert len(goals.events(THREAD, e.ToolCalled)) == 1
 
     play(scene)
 
 
 def test_a_worker_config_that_cannot_be_read_is_told_once() -> None:
-    async def scene(stage: Stage) -> None:
-        store = stage.store()
+    async def scene(goals: MemoryGoals) -> None:
+        store = goals.store()
         store.workers.put(THREAD, b"not json")
-        async with stage.engine({}, store=store) as engine:
+        async with goals.process({}, store=store) as engine:
             follower = inside(engine).subscriptions.follow(THREAD)
             await engine.submit(THREAD, OBJECTIVE)
             await asyncio.sleep(20)

@@ -12,8 +12,9 @@ from goalfsm.daemon.flow.holds import ENDING
 from goalfsm.goal.model import Verifier
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
+from goalfsm.testing import MemoryGoals
 from goalfsm.workers import protocol as w
-from tests.daemon.stage import COMPLETE, THREAD, Stage, inside, play, steps, worker
+from tests.daemon.scenes import COMPLETE, THREAD, inside, leave, play, steps, worker
 
 CHECK = Verifier(kind="callable", name="check")
 WITH_CHECK = e.ObjectiveGiven(objective="x", verifiers=(CHECK,))
@@ -52,23 +53,23 @@ class Slow:
     ids=lambda event: type(event).__name__,
 )
 def test_a_verifier_ends_with_its_claim(ends: e.Event) -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         slow = Slow()
         turns = worker(steps(["a", COMPLETE], [100_000.0]))
-        async with stage.engine(turns, verifiers={"check": slow}) as engine:
+        async with goals.process(turns, verifiers={"check": slow}) as engine:
             await engine.submit(THREAD, WITH_CHECK)
             await asyncio.sleep(10)
             assert slow.running == 1
             await engine.submit(THREAD, ends)
             await asyncio.sleep(10)
-            assert (slow.running, stage.open_effects()) == (0, [])
-            assert stage.events(e.VerificationFinished) == []
+            assert (slow.running, goals.open_effects()) == (0, [])
+            assert goals.events(THREAD, e.VerificationFinished) == []
 
     play(scene)
 
 
 def test_no_turn_starts_beside_a_verifier_that_is_being_ended() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         slow, beside = Slow(), []
 
         async def turn(work: w.Work) -> AsyncIterator[Any]:
@@ -79,7 +80,7 @@ def test_no_turn_starts_beside_a_verifier_that_is_being_ended() -> None:
             else:
                 await asyncio.sleep(100_000)
 
-        async with stage.engine(worker(turn), verifiers={"check": slow}) as engine:
+        async with goals.process(worker(turn), verifiers={"check": slow}) as engine:
             given = e.ObjectiveGiven(objective="x", verifiers=(CHECK, CHECK))
             await engine.submit(THREAD, given)
             await asyncio.sleep(10)
@@ -95,14 +96,14 @@ def test_no_turn_starts_beside_a_verifier_that_is_being_ended() -> None:
 
 
 def test_the_place_of_an_ended_verifier_is_another_threads() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         slow = Slow(ends_in=0.0)
 
         async def check(goal: Any, claim: Any) -> bool:
             return goal.objective == "quick" or await slow(goal, claim)
 
         turns = worker(steps(["a", COMPLETE]))
-        async with stage.engine(turns, verifiers={"check": check}, max_runs=1) as engine:
+        async with goals.process(turns, verifiers={"check": check}, max_runs=1) as engine:
             await engine.submit(THREAD, WITH_CHECK)
             await asyncio.sleep(10)
             await engine.submit("other", e.ObjectiveGiven(objective="quick", verifiers=(CHECK,)))
@@ -117,16 +118,16 @@ def test_the_place_of_an_ended_verifier_is_another_threads() -> None:
 
 
 def test_what_an_earlier_engine_left_is_done_only_where_it_is_still_wanted() -> None:
-    async def scene(stage: Stage) -> None:
-        async with stage.engine(worker(steps([100_000.0]))) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process(worker(steps([100_000.0]))) as engine:
             await engine.submit(THREAD, UNTIL)
-        stage.leave(f.RunVerifier(claim_id="gone", index=0))
-        stage.leave(f.RunUntil(check_id="gone"))
-        stage.leave(f.WatchProcess(pid=77))
+        leave(goals, f.RunVerifier(claim_id="gone", index=0))
+        leave(goals, f.RunUntil(check_id="gone"))
+        leave(goals, f.WatchProcess(pid=77))
         slow = Slow()
-        async with stage.engine(worker(steps([100_000.0])), verifiers={"check": slow}):
+        async with goals.process(worker(steps([100_000.0])), verifiers={"check": slow}):
             await asyncio.sleep(10)
-            assert (stage.open_effects(), slow.running, stage.processes) == ([], 0, {})
+            assert (goals.open_effects(), slow.running, goals.system._ended) == ([], 0, {})
 
     play(scene)
 
@@ -136,24 +137,24 @@ SERVER = w.WaitDeclared(for_="process", pid=77, note="the server")
 
 @pytest.mark.parametrize("how", ["complete", "pause", "block", "clear"])
 def test_a_thread_settles_although_a_process_that_it_waited_for_lives(how: str) -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         over = {
             "complete": e.CompletionRequested(),
             "pause": e.PauseRequested(),
             "block": e.BlockRequested(),
             "clear": e.ClearRequested(),
         }[how]
-        async with stage.engine(worker(steps(["up", SERVER]))) as engine:
+        async with goals.process(worker(steps(["up", SERVER]))) as engine:
             await engine.submit(THREAD, e.ObjectiveGiven(objective="check pages"))
             await asyncio.sleep(10)
             assert engine.status(THREAD).activity == "waiting on process 77"
-            assert stage.open_effects() == ["WatchProcess"]
+            assert goals.open_effects() == ["WatchProcess"]
             await engine.submit(THREAD, over)
             await asyncio.wait_for(engine.settled(THREAD), 1)
-            stage.process(77).set_result(None)
+            goals.system.end_process(77)
             await asyncio.sleep(10)
-            assert stage.open_effects() == []
-            assert stage.events(e.ProcessEnded) == []
+            assert goals.open_effects() == []
+            assert goals.events(THREAD, e.ProcessEnded) == []
 
     play(scene)
 
@@ -161,25 +162,25 @@ def test_a_thread_settles_although_a_process_that_it_waited_for_lives(how: str) 
 def test_the_next_turn_watches_what_it_waits_for_itself() -> None:
     """The watch of the turn before has ended with its wait; the same process is watched again."""
 
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         turns = steps(["up", SERVER], ["still", SERVER], ["checked", COMPLETE])
-        async with stage.engine(worker(turns)) as engine:
+        async with goals.process(worker(turns)) as engine:
             await engine.submit(THREAD, e.ObjectiveGiven(objective="check pages"))
             await asyncio.sleep(10)
             await engine.submit(THREAD, e.WakeRequested())
             await asyncio.sleep(10)
             assert engine.status(THREAD).activity == "waiting on process 77"
-            stage.process(77).set_result(None)
+            goals.system.end_process(77)
             session = await engine.settled(THREAD)
             assert session.goal is not None
             assert (session.goal.status, session.goal.continuations) == ("complete", 3)
-            assert len(stage.events(e.ProcessEnded)) == 1
+            assert len(goals.events(THREAD, e.ProcessEnded)) == 1
 
     play(scene)
 
 
 def test_a_command_that_completes_the_goal_is_run_after_each_turn() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         turns: list[int] = []
 
         async def turn(work: w.Work) -> AsyncIterator[str]:
@@ -189,28 +190,28 @@ def test_a_command_that_completes_the_goal_is_run_after_each_turn() -> None:
         def check(_goal: Any, _claim: Any) -> str | None:
             return None if len(turns) == 3 else "not yet"
 
-        async with stage.engine(worker(turn), verifiers={"check": check}) as engine:
+        async with goals.process(worker(turn), verifiers={"check": check}) as engine:
             await engine.submit(THREAD, UNTIL)
             session = await engine.settled(THREAD)
             assert session.goal is not None
             assert (session.goal.status, turns) == ("complete", [1, 2, 3])
-            checked = stage.events(e.UntilChecked)
+            checked = goals.events(THREAD, e.UntilChecked)
             assert [event.outcome for event in checked] == ["failed", "failed", "passed"]
 
     play(scene)
 
 
 def test_such_a_command_ends_with_what_it_was_run_for() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         slow = Slow()
         turns = worker(steps(["a"], [100_000.0]))
-        async with stage.engine(turns, verifiers={"check": slow}, max_runs=1) as engine:
+        async with goals.process(turns, verifiers={"check": slow}, max_runs=1) as engine:
             await engine.submit(THREAD, UNTIL)
             await asyncio.sleep(10)
             assert (slow.running, engine.status(THREAD).activity) == (1, "verifying")
             await engine.submit(THREAD, e.EditRequested(no_until=True))
             await asyncio.sleep(10)
-            assert (slow.running, stage.open_effects()) == (0, [])
+            assert (slow.running, goals.open_effects()) == (0, [])
             assert engine.status(THREAD).activity == "running a turn"
 
     play(scene)

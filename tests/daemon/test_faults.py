@@ -18,19 +18,10 @@ from goalfsm.daemon.stages import run_control as doing
 from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.store.port import Store
+from goalfsm.testing import MemoryGoals, uses
 from goalfsm.views.explain import explain
 from tests.daemon.faults import LOOK, OTHER, Fault, faulty, is_a, journal
-from tests.daemon.stage import (
-    COMPLETE,
-    OBJECTIVE,
-    THREAD,
-    Stage,
-    inside,
-    play,
-    steps,
-    usage,
-    worker,
-)
+from tests.daemon.scenes import COMPLETE, OBJECTIVE, THREAD, inside, leave, play, steps, worker
 
 INTERNAL = {
     "the end of a run": is_a(e.RunFinished),
@@ -53,17 +44,17 @@ def test_a_fault_that_has_no_words_is_told_by_its_class() -> None:
 
 @pytest.mark.parametrize("what", INTERNAL)
 def test_a_fault_stops_its_thread_and_no_other(
-    what: str, stores: Callable[[Stage], Store], monkeypatch: pytest.MonkeyPatch
+    what: str, stores: Callable[[MemoryGoals], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The goal is paused, with what happened; the turn is over; a person takes it up again."""
 
-    async def scene(stage: Stage) -> None:
-        store = stores(stage)
+    async def scene(goals: MemoryGoals) -> None:
+        store = stores(goals)
         turns = {
-            THREAD: worker(steps([usage(3, "k"), 1.0, "a", LOOK], [COMPLETE])),
+            THREAD: worker(steps([uses(input=3, key="k"), 1.0, "a", LOOK], [COMPLETE])),
             OTHER: worker(steps([2.0, "b"], [COMPLETE])),
         }
-        async with stage.engine(turns, store=store, serve=False) as engine:
+        async with goals.process(turns, store=store, serve=False) as engine:
             with faulty(monkeypatch, INTERNAL[what]) as met, capture_logs() as logs:
                 await engine.submit(THREAD, OBJECTIVE)
                 await engine.submit(OTHER, e.ObjectiveGiven(objective="something else"))
@@ -105,9 +96,9 @@ def test_a_fault_that_cannot_be_recorded_keeps_the_thread_from_being_dispatched(
 ) -> None:
     """It is tried again a few times; the next engine may do better."""
 
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         every = is_a(e.RunFinished, e.DecisionFailed, e.RunInterrupted)
-        engine = await stage.engine(worker(steps(["a", COMPLETE]))).__aenter__()
+        engine = await goals.process(worker(steps(["a", COMPLETE]))).__aenter__()
         with faulty(monkeypatch, every) as met:
             told = []
             await engine.submit(THREAD, OBJECTIVE)
@@ -119,14 +110,14 @@ def test_a_fault_that_cannot_be_recorded_keeps_the_thread_from_being_dispatched(
             await asyncio.sleep(300)
             assert inside(engine).holds.has("halted", THREAD)
             assert len(met) <= 6 + 2 * RETRIES
-            dispatched = len(stage.events(e.RunDispatched))
+            dispatched = len(goals.events(THREAD, e.RunDispatched))
             assert dispatched == 1
-        await stage.crash(engine)
-        async with stage.engine(worker(steps([COMPLETE]))) as second:
+        await goals.kill(engine)
+        async with goals.process(worker(steps([COMPLETE]))) as second:
             session = await second.settled(THREAD)
             assert session.goal is not None
             assert session.goal.status == "complete"
-        assert len(stage.events(e.RunInterrupted)) == 1
+        assert len(goals.events(THREAD, e.RunInterrupted)) == 1
 
     play(scene)
 
@@ -134,13 +125,13 @@ def test_a_fault_that_cannot_be_recorded_keeps_the_thread_from_being_dispatched(
 def test_two_faults_in_a_row_leave_no_run_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of the turn meets one, and what is recorded in its place another."""
 
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         kinds: list[type] = [e.RunFinished, e.RunInterrupted]
 
         def when(_session: Any, event: e.Event) -> bool:
             return bool(kinds) and isinstance(event, kinds[0]) and bool(kinds.pop(0))
 
-        async with stage.engine(worker(steps(["a"], [COMPLETE]))) as engine:
+        async with goals.process(worker(steps(["a"], [COMPLETE]))) as engine:
             with faulty(monkeypatch, when) as met:
                 await engine.submit(THREAD, OBJECTIVE)
                 await asyncio.sleep(10)
@@ -148,29 +139,29 @@ def test_two_faults_in_a_row_leave_no_run_open(monkeypatch: pytest.MonkeyPatch) 
             session = engine.session(THREAD)
             assert session.goal is not None
             assert (session.goal.status, session.run, session.host.idle) == ("paused", None, True)
-            assert len(stage.events(e.DecisionFailed)) == 2
+            assert len(goals.events(THREAD, e.DecisionFailed)) == 2
 
-    play(scene, within=600)
+    play(scene, within="600s")
 
 
 def test_one_thread_that_meets_a_fault_at_a_start_does_not_keep_the_others(
-    stores: Callable[[Stage], Store], monkeypatch: pytest.MonkeyPatch
+    stores: Callable[[MemoryGoals], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It stops with its run closed; all others are taken over."""
 
-    async def scene(stage: Stage) -> None:
-        first_store = stores(stage)
-        first = await stage.engine(
+    async def scene(goals: MemoryGoals) -> None:
+        first_store = stores(goals)
+        first = await goals.process(
             worker(steps([500.0])), store=first_store, serve=False
         ).__aenter__()
         await first.submit(THREAD, OBJECTIVE)
         await first.submit(OTHER, e.ObjectiveGiven(objective="something else"))
         await asyncio.sleep(1)
-        await stage.crash(first)
+        await goals.kill(first)
         first_store.close()
-        store = stores(stage)
+        store = stores(goals)
         with faulty(monkeypatch, is_a(e.EngineStarted)) as met:
-            async with stage.engine(worker(steps([COMPLETE])), store=store, serve=False) as second:
+            async with goals.process(worker(steps([COMPLETE])), store=store, serve=False) as second:
                 other = await second.settled(OTHER)
                 session = await second.settled(THREAD)
                 assert other.goal is not None
@@ -187,11 +178,11 @@ def test_one_thread_that_meets_a_fault_at_a_start_does_not_keep_the_others(
 def test_a_prompt_that_cannot_be_made_starts_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """The dispatch was committed, so its run is closed; the thread does not hang in it."""
 
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         def broken(*_: Any) -> str:
             raise Fault("no template")
 
-        async with stage.engine(worker(steps([COMPLETE]))) as engine:
+        async with goals.process(worker(steps([COMPLETE]))) as engine:
             with monkeypatch.context() as patched:
                 patched.setattr(doing, "render_turn", broken)
                 await engine.submit(THREAD, OBJECTIVE)
@@ -208,13 +199,13 @@ def test_a_prompt_that_cannot_be_made_starts_no_worker(monkeypatch: pytest.Monke
 
 
 def test_an_engine_stops_although_it_cannot_tell_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scene(stage: Stage) -> None:
-        engine = await stage.engine(worker(steps([500.0]))).__aenter__()
+    async def scene(goals: MemoryGoals) -> None:
+        engine = await goals.process(worker(steps([500.0]))).__aenter__()
         await engine.submit(THREAD, OBJECTIVE)
         with faulty(monkeypatch, is_a(e.ShutdownStarted)):
             await engine.stop(1.0)
         assert inside(engine).over.is_set()
-        assert stage.disk.owner is None
+        assert goals.disk.owner is None
 
     play(scene)
 
@@ -223,23 +214,23 @@ def test_an_engine_stops_although_it_cannot_tell_a_thread(monkeypatch: pytest.Mo
 def test_a_thread_that_cannot_be_read_is_left_alone(status: str) -> None:
     """Others are worked on, its timers wake nobody up, and whoever asks for it is told."""
 
-    async def scene(stage: Stage) -> None:
-        first = await stage.engine({}).__aenter__()
+    async def scene(goals: MemoryGoals) -> None:
+        first = await goals.process({}).__aenter__()
         await first.submit(THREAD, OBJECTIVE)
         await first.submit(OTHER, e.ObjectiveGiven(objective="something else"))
-        await stage.crash(first)
-        stage.disk.sessions[THREAD] = msgspec.structs.replace(
-            stage.disk.sessions[THREAD],
+        await goals.kill(first)
+        goals.disk.sessions[THREAD] = msgspec.structs.replace(
+            goals.disk.sessions[THREAD],
             state=b"{",
             status=status,
-            wake_at_ms=stage.clock.wall_ms() + 5_000,
+            wake_at_ms=goals.clock.now_ms + 5_000,
         )
         with capture_logs() as logs:
-            async with stage.engine(worker(steps([20.0, COMPLETE]))) as second:
+            async with goals.process(worker(steps([20.0, COMPLETE]))) as second:
                 session = await second.settled(OTHER)
                 assert session.goal is not None
                 assert session.goal.status == "complete"
-                stage.clock.skew_ms += 3_600_000
+                goals.clock.jump("1h")
                 await asyncio.sleep(10)
                 with pytest.raises(codec.CodecError):
                     await second.submit(THREAD, e.PauseRequested())
@@ -249,16 +240,16 @@ def test_a_thread_that_cannot_be_read_is_left_alone(status: str) -> None:
 
 
 def test_an_effect_that_cannot_be_read_stops_its_thread() -> None:
-    async def scene(stage: Stage) -> None:
-        first = await stage.engine({}).__aenter__()
+    async def scene(goals: MemoryGoals) -> None:
+        first = await goals.process({}).__aenter__()
         await first.submit(THREAD, OBJECTIVE)
-        await stage.crash(first)
-        stage.leave(None)
-        async with stage.engine(worker(steps([COMPLETE]))) as second:
+        await goals.kill(first)
+        leave(goals, None)
+        async with goals.process(worker(steps([COMPLETE]))) as second:
             await asyncio.sleep(10)
             session = second.session(THREAD)
             assert session.goal is not None
             assert (session.goal.status, session.goal.pause_reason) == ("paused", "recovery")
-        assert stage.events(e.RunDispatched) == []
+        assert goals.events(THREAD, e.RunDispatched) == []
 
     play(scene)

@@ -18,16 +18,17 @@ from goalfsm.session import events as e
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.port import Store
 from goalfsm.store.sqlite import SqliteStore
+from goalfsm.testing import MemoryGoals
 from goalfsm.workers import protocol as w
 from tests.daemon.faults import OTHER, Fault, faulty, is_a, journal
-from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, inside, play, steps, worker
+from tests.daemon.scenes import COMPLETE, OBJECTIVE, THREAD, inside, play, steps, worker
 
 
 def test_who_asks_is_told_of_a_fault_and_the_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing was written: it was a wish, and nobody waits for it but the asker."""
 
-    async def scene(stage: Stage) -> None:
-        async with stage.engine(worker(steps([5.0, COMPLETE]))) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process(worker(steps([5.0, COMPLETE]))) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             with faulty(monkeypatch, is_a(e.EditRequested)):
                 with pytest.raises(Fault):
@@ -35,7 +36,7 @@ def test_who_asks_is_told_of_a_fault_and_the_work_goes_on(monkeypatch: pytest.Mo
                 session = await engine.settled(THREAD)
             assert session.goal is not None
             assert session.goal.status == "complete"
-        assert stage.events(e.DecisionFailed) == []
+        assert goals.events(THREAD, e.DecisionFailed) == []
 
     play(scene)
 
@@ -46,36 +47,36 @@ def test_a_stop_that_meets_a_fault_stops_all_the_same(
 ) -> None:
     """The running turn ends and none follows until a person says so."""
 
-    async def scene(stage: Stage) -> None:
-        async with stage.engine(worker(steps([50.0, "a"]))) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process(worker(steps([50.0, "a"]))) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             await asyncio.sleep(1)
             with faulty(monkeypatch, is_a(type(stop))):
                 reply = await engine.submit(THREAD, stop)
                 assert (reply.ok, reply.code) == (True, "suspended")
                 await asyncio.sleep(300)
-            assert len(stage.events(e.RunDispatched)) == 1
+            assert len(goals.events(THREAD, e.RunDispatched)) == 1
             assert not inside(engine).runs.has(THREAD)
             session = engine.session(THREAD)
             assert session.goal is not None
             assert session.goal.status == "paused"
-            assert len(stage.events(e.DecisionFailed)) == 1
+            assert len(goals.events(THREAD, e.DecisionFailed)) == 1
             await engine.submit(THREAD, e.ResumeRequested())
             await asyncio.sleep(1)
-            assert len(stage.events(e.RunDispatched)) == 2
+            assert len(goals.events(THREAD, e.RunDispatched)) == 2
 
     play(scene)
 
 
 def test_an_inbox_row_that_meets_a_fault_is_consumed_once_with_an_answer(
-    stores: Callable[[Stage], Store], monkeypatch: pytest.MonkeyPatch
+    stores: Callable[[MemoryGoals], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was recorded for its sender, so it is kept in the journal, and its sender is told."""
 
-    async def scene(stage: Stage) -> None:
-        store = stores(stage)
+    async def scene(goals: MemoryGoals) -> None:
+        store = stores(goals)
         event = codec.encode_event(e.EditRequested(objective="other words"))
-        async with stage.engine(worker(steps([5.0, "a"])), store=store, serve=False) as engine:
+        async with goals.process(worker(steps([5.0, "a"])), store=store, serve=False) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             with faulty(monkeypatch, is_a(e.EditRequested)) as met:
                 store.inbox.put("row-1", THREAD, at_ms=1, event=event)
@@ -98,10 +99,10 @@ def test_an_inbox_row_that_meets_a_fault_is_consumed_once_with_an_answer(
 
 
 def test_a_tool_call_that_meets_a_fault_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         heard: list[Any] = []
         turn = worker(steps([COMPLETE, 5.0]), heard=heard)
-        async with stage.engine(turn) as engine:
+        async with goals.process(turn) as engine:
             with faulty(monkeypatch, is_a(e.ToolCalled)):
                 await engine.submit(THREAD, OBJECTIVE)
                 await engine.settled(THREAD)
@@ -162,9 +163,9 @@ def test_doctor_tells_of_threads_that_a_fault_has_stopped(
 ) -> None:
     """Until somebody has resumed them."""
 
-    async def scene(stage: Stage) -> None:
-        store = stage.store()
-        async with stage.engine(worker(steps(["a"], [COMPLETE])), store=store) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        store = goals.store()
+        async with goals.process(worker(steps(["a"], [COMPLETE])), store=store) as engine:
             with faulty(monkeypatch, is_a(e.RunFinished)):
                 await engine.submit(THREAD, OBJECTIVE)
                 await engine.settled(THREAD)
@@ -174,7 +175,7 @@ def test_doctor_tells_of_threads_that_a_fault_has_stopped(
             await engine.settled(THREAD)
             assert findings(store) == [(True, "every event could be decided")]
 
-    play(scene, within=600)
+    play(scene, within="600s")
 
 
 def test_doctor_tells_of_inbox_rows_that_nobody_can_decide(

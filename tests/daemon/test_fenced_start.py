@@ -11,14 +11,14 @@ from goalfsm.daemon.stages import run_control as doing
 from goalfsm.errors import Busy, Fenced, GoalError
 from goalfsm.session import events as e
 from goalfsm.store.port import Identity
+from goalfsm.testing import MemoryGoals
 from goalfsm.workers import protocol as w
 from goalfsm.workers.supervisor.orphans import Orphans
-from tests.daemon.stage import (
+from tests.daemon.scenes import (
     COMPLETE,
     OBJECTIVE,
     THREAD,
-    Stage,
-    StageSystem,
+    cannot_end,
     inside,
     play,
     steps,
@@ -26,34 +26,34 @@ from tests.daemon.stage import (
 )
 
 
-class Slow(StageSystem):
-    """Another process takes the store over while this one looks for orphans."""
-
-    async def end_orphans(self, *_asked: object, **_more: object) -> Orphans:
-        self.stage.dead.add(self.pid)
-        successor = Identity(pid=99, start_time=1, boot_id="boot")
-        self.stage.store().owner.acquire(successor, socket="", uptime_ms=self.clock.uptime_ms())
-        await asyncio.sleep(10)  # A heartbeat notices.
-        return Orphans()
-
-
 def test_an_engine_that_is_fenced_while_it_starts_does_not_hang() -> None:
     """It ends with the error that a commit met, and everything is let go."""
 
-    async def scene(stage: Stage) -> None:
-        engine = stage.engine(worker(steps([1000.0])))
+    async def scene(goals: MemoryGoals) -> None:
+        engine = goals.process(worker(steps([1000.0])))
         async with engine:
             await engine.submit(THREAD, OBJECTIVE)
-            await stage.crash(engine)
-        late = stage.engine(worker(steps([1000.0])))
-        late._platform = Slow(stage, stage.pids)
+            await goals.kill(engine)
+        late = goals.process(worker(steps([1000.0])))
+        platform: Any = late._platform
+
+        async def overtaken(*_asked: Any) -> Orphans:
+            """Have another process take the store over while this one looks for orphans."""
+            platform.die()
+            successor = Identity(pid=99, start_time=1, boot_id="simulated")
+            uptime_ms = goals.clock.uptime_ms()
+            goals.store().owner.acquire(successor, socket="", uptime_ms=uptime_ms)
+            await asyncio.sleep(10)  # A heartbeat notices.
+            return Orphans()
+
+        platform.end_orphans = overtaken
         with pytest.raises(Fenced):
             async with late:
                 pytest.fail("it does not own the store")
         with pytest.raises(GoalError):
             await late.submit(THREAD, OBJECTIVE)
 
-    play(scene, within=120)
+    play(scene, within="120s")
 
 
 def test_an_engine_that_stood_still_asks_before_it_starts_a_worker(
@@ -61,16 +61,16 @@ def test_an_engine_that_stood_still_asks_before_it_starts_a_worker(
 ) -> None:
     """Its dispatch was committed; by the time that it goes on, another engine has the store."""
 
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         started: list[str] = []
         render = doing.render_turn
 
         def stand_still(*asked: Any) -> str:
             """Let twenty seconds pass in the middle of a step, and a successor come."""
-            later = stage.clock.uptime_ms() + 20_000
-            monkeypatch.setattr(stage.clock, "uptime_ms", lambda: later)
-            successor = Identity(pid=99, start_time=1, boot_id="boot")
-            stage.store().owner.acquire(successor, socket="", uptime_ms=later)
+            later = goals.clock.uptime_ms() + 20_000
+            monkeypatch.setattr(goals.clock, "uptime_ms", lambda: later)
+            successor = Identity(pid=99, start_time=1, boot_id="simulated")
+            goals.store().owner.acquire(successor, socket="", uptime_ms=later)
             return render(*asked)
 
         async def turn(work: w.Work) -> Any:
@@ -78,13 +78,13 @@ def test_an_engine_that_stood_still_asks_before_it_starts_a_worker(
             yield "a"
 
         monkeypatch.setattr(doing, "render_turn", stand_still)
-        engine = await stage.engine(worker(turn)).__aenter__()
+        engine = await goals.process(worker(turn)).__aenter__()
         with pytest.raises(Fenced):
             await asyncio.gather(engine.submit(THREAD, OBJECTIVE), engine.wait())
         assert started == []
-        assert len(stage.events(e.RunDispatched)) == 1
+        assert len(goals.events(THREAD, e.RunDispatched)) == 1
 
-    play(scene, within=120)
+    play(scene, within="120s")
 
 
 def test_an_engine_that_cannot_ask_starts_nothing_and_goes_on(
@@ -92,8 +92,8 @@ def test_an_engine_that_cannot_ask_starts_nothing_and_goes_on(
 ) -> None:
     """The turn is recorded as cut off, and tried again when the store answers."""
 
-    async def scene(stage: Stage) -> None:
-        async with stage.engine(worker(steps([COMPLETE]))) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process(worker(steps([COMPLETE]))) as engine:
             beat, failures = inside(engine).store.owner.heartbeat, [Busy("locked")]
 
             def busy(*, uptime_ms: int) -> None:
@@ -108,35 +108,36 @@ def test_an_engine_that_cannot_ask_starts_nothing_and_goes_on(
             assert session.goal is not None
             assert session.goal.status == "complete"
         # Nothing is dispatched while the store cannot say, so nothing spins.
-        assert len(stage.events(e.RunInterrupted)) == 1
-        assert len(stage.events(e.RunDispatched)) == 2
+        assert len(goals.events(THREAD, e.RunInterrupted)) == 1
+        assert len(goals.events(THREAD, e.RunDispatched)) == 2
 
-    play(scene, within=600)
+    play(scene, within="600s")
 
 
 def test_an_engine_that_stood_still_ends_no_supervisor_of_its_successor() -> None:
     """It asks before it looks for what earlier engines left."""
 
-    async def scene(stage: Stage) -> None:
-        first = await stage.engine({}).__aenter__()
+    async def scene(goals: MemoryGoals) -> None:
+        first = await goals.process({}).__aenter__()
         await first.submit(THREAD, OBJECTIVE)
-        await stage.crash(first)
-        late = stage.engine({})
+        await goals.kill(first)
+        late = goals.process({})
+        looked_for = cannot_end(late)
         take = late._store.owner.acquire
 
         def claim_and_stand_still(identity: Identity, **asked: Any) -> Any:
             claimed = take(identity, **asked)
-            later = stage.clock.uptime_ms() + 20_000
-            stage.clock.uptime_ms = lambda: later  # type: ignore[method-assign]
+            later = goals.clock.uptime_ms() + 20_000
+            goals.clock.uptime_ms = lambda: later  # type: ignore[method-assign]
             late._store.owner.acquire = take  # type: ignore[method-assign]
-            successor = Identity(pid=99, start_time=1, boot_id="boot")
-            stage.store().owner.acquire(successor, socket="", uptime_ms=later)
+            successor = Identity(pid=99, start_time=1, boot_id="simulated")
+            goals.store().owner.acquire(successor, socket="", uptime_ms=later)
             return claimed
 
         late._store.owner.acquire = claim_and_stand_still  # type: ignore[method-assign]
         with pytest.raises(Fenced):
             async with late:
                 pytest.fail("it does not own the store")
-        assert late._platform.asked_to_end == []  # type: ignore[attr-defined]
+        assert looked_for == []
 
-    play(scene, within=120)
+    play(scene, within="120s")

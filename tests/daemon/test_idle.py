@@ -8,15 +8,16 @@ from typing import Any
 
 from goalfsm.session import events as e
 from goalfsm.store.port import Store
-from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, inside, play, steps, worker
+from goalfsm.testing import MemoryGoals
+from tests.daemon.scenes import COMPLETE, OBJECTIVE, THREAD, inside, play, steps, worker
 
 
-def test_an_idle_engine_writes_nothing(stores: Callable[[Stage], Store]) -> None:
+def test_an_idle_engine_writes_nothing(stores: Callable[[MemoryGoals], Store]) -> None:
     """Not a byte in ten minutes, with a goal that waits for a person."""
 
-    async def scene(stage: Stage) -> None:
-        store: Any = stores(stage)
-        async with stage.engine(worker(steps(["a"])), store=store, serve=False) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        store: Any = stores(goals)
+        async with goals.process(worker(steps(["a"])), store=store, serve=False) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             await engine.submit(THREAD, e.PauseRequested())
             await engine.settled(THREAD)
@@ -40,13 +41,13 @@ def _written(store: Any) -> Any:
     return [file.read_bytes() for file in sorted(path.parent.glob(path.name + "*"))]
 
 
-def test_an_engine_with_a_run_says_that_it_lives(stores: Callable[[Stage], Store]) -> None:
+def test_an_engine_with_a_run_says_that_it_lives(stores: Callable[[MemoryGoals], Store]) -> None:
     """Within the time after which another one may take its place."""
 
-    async def scene(stage: Stage) -> None:
-        store: Any = stores(stage)
+    async def scene(goals: MemoryGoals) -> None:
+        store: Any = stores(goals)
         turns = worker(steps([30.0, COMPLETE]))
-        async with stage.engine(turns, store=store, serve=False) as engine:
+        async with goals.process(turns, store=store, serve=False) as engine:
             await asyncio.sleep(60)
             owner = store.owner.current()
             assert owner is not None
@@ -57,7 +58,7 @@ def test_an_engine_with_a_run_says_that_it_lives(stores: Callable[[Stage], Store
                 owner = store.owner.current()
                 assert owner is not None
                 assert not owner.resting
-                assert stage.clock.uptime_ms() - owner.uptime_ms < 5_000
+                assert goals.clock.uptime_ms() - owner.uptime_ms < 5_000
             assert inside(engine).runs.has(THREAD)
             await engine.settled(THREAD)
             await asyncio.sleep(5)

@@ -8,7 +8,8 @@ import weakref
 
 from goalfsm.daemon.flow.threads import KEEP_QUIET
 from goalfsm.session.events import ClearRequested
-from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, inside, play, steps, worker
+from goalfsm.testing import MemoryGoals
+from tests.daemon.scenes import COMPLETE, OBJECTIVE, THREAD, inside, play, steps, worker
 
 OTHERS = [f"other {number}" for number in range(KEEP_QUIET + 1)]
 
@@ -16,8 +17,8 @@ OTHERS = [f"other {number}" for number in range(KEEP_QUIET + 1)]
 def test_a_thread_that_was_let_go_works_on_when_it_is_told_something() -> None:
     """What it commits is done, and it stays for as long as it has something to do."""
 
-    async def scene(stage: Stage) -> None:
-        async with stage.engine(worker(steps([COMPLETE]))) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process(worker(steps([COMPLETE]))) as engine:
             threads = inside(engine).threads
             for thread in (THREAD, *OTHERS):
                 await engine.submit(thread, ClearRequested())
@@ -34,8 +35,8 @@ def test_a_thread_that_was_let_go_works_on_when_it_is_told_something() -> None:
 def test_a_thread_that_has_nothing_to_do_leaves_memory() -> None:
     """It is loaded again from what is stored."""
 
-    async def scene(stage: Stage) -> None:
-        async with stage.engine(worker(steps([COMPLETE]))) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process(worker(steps([COMPLETE]))) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             goal = (await engine.settled(THREAD)).goal
             # Until its last effect is marked there is something left to do.

@@ -14,22 +14,13 @@ from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.session.rules import runs
 from goalfsm.store.port import Identity, Process
+from goalfsm.testing import MemoryGoals, uses
+from goalfsm.testing.loop import START_MS
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
 from goalfsm.workers.supervisor.orphans import Orphans
 from tests.daemon.failing import Failing, times
-from tests.daemon.stage import (
-    COMPLETE,
-    OBJECTIVE,
-    START_MS,
-    THREAD,
-    Stage,
-    inside,
-    play,
-    steps,
-    usage,
-    worker,
-)
+from tests.daemon.scenes import COMPLETE, OBJECTIVE, THREAD, cannot_end, inside, play, steps, worker
 
 OTHER = "other"
 
@@ -37,9 +28,9 @@ OTHER = "other"
 def test_work_goes_on_when_all_that_a_failing_store_was_asked_was_a_repeat() -> None:
     """The store's answer that it has the event already ends the trouble as a commit does."""
 
-    async def scene(stage: Stage) -> None:
-        store = Failing(stage)
-        async with stage.engine(worker(steps([20.0, "a"], [COMPLETE])), store=store) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        store = Failing(goals)
+        async with goals.process(worker(steps([20.0, "a"], [COMPLETE])), store=store) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             steering = e.SteeringReceived(message_id="m", text="look")
             await engine.submit(OTHER, OBJECTIVE)
@@ -58,15 +49,15 @@ def test_work_goes_on_when_all_that_a_failing_store_was_asked_was_a_repeat() -> 
 def test_a_commit_of_unknown_outcome_outlasts_a_retry_that_fails() -> None:
     """That the second try wrote nothing does not mean that the first one did not."""
 
-    async def scene(stage: Stage) -> None:
-        store = Failing(stage)
+    async def scene(goals: MemoryGoals) -> None:
+        store = Failing(goals)
         errors = [OutcomeUnknown("half-way"), Busy("locked"), StoreUnavailable("broken")]
 
         def failing() -> Any:
             store.commits_anyway = len(errors) == 3
             return errors.pop(0) if errors else None
 
-        async with stage.engine(worker(steps(["a", COMPLETE])), store=store) as engine:
+        async with goals.process(worker(steps(["a", COMPLETE])), store=store) as engine:
             store.failing = failing
             asked = asyncio.ensure_future(engine.submit(THREAD, OBJECTIVE, "said"))
             await asyncio.sleep(0.01)
@@ -74,8 +65,8 @@ def test_a_commit_of_unknown_outcome_outlasts_a_retry_that_fails() -> None:
             assert (await asked).code == "created"
             assert (await engine.submit(THREAD, OBJECTIVE, "said")).code == "created"
             await engine.settled(THREAD)
-            assert len(stage.events(e.ObjectiveGiven)) == 1
-        assert replay(stage.store(), THREAD).ok
+            assert len(goals.events(THREAD, e.ObjectiveGiven)) == 1
+        assert replay(goals.store(), THREAD).ok
 
     play(scene)
 
@@ -83,10 +74,10 @@ def test_a_commit_of_unknown_outcome_outlasts_a_retry_that_fails() -> None:
 def test_a_timer_survives_a_store_that_cannot_be_read_when_it_is_due() -> None:
     """The thread is loaded at the next try, and wakes."""
 
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         quota = w.ErrorReported(message="You have hit your usage limit", retry_after=60.0)
-        store = Failing(stage)
-        async with stage.engine(worker(steps([quota], [COMPLETE])), store=store) as engine:
+        store = Failing(goals)
+        async with goals.process(worker(steps([quota], [COMPLETE])), store=store) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             await asyncio.sleep(5)
             assert engine.session(THREAD).goal is not None
@@ -95,7 +86,7 @@ def test_a_timer_survives_a_store_that_cannot_be_read_when_it_is_due() -> None:
             load = sessions.load
 
             def unreadable(thread_id: str) -> Any:
-                if failures and stage.clock.wall_ms() > START_MS + 30_000:
+                if failures and goals.clock.now_ms > START_MS + 30_000:
                     raise failures.pop()
                 return load(thread_id)
 
@@ -113,12 +104,12 @@ def test_a_timer_survives_a_store_that_cannot_be_read_when_it_is_due() -> None:
 def test_what_is_asked_while_an_engine_starts_is_decided_after_the_open_runs() -> None:
     """A run that goes on somewhere is ended before its goal is replaced under it."""
 
-    async def scene(stage: Stage) -> None:
-        first = stage.engine(worker(steps([1000.0])))
+    async def scene(goals: MemoryGoals) -> None:
+        first = goals.process(worker(steps([1000.0])))
         async with first:
             await first.submit(THREAD, OBJECTIVE)
             await asyncio.sleep(1)
-            await stage.crash(first)
+            await goals.kill(first)
         ended: list[str] = []
 
         async def probe(run_id: str) -> w.Probe:
@@ -134,14 +125,14 @@ def test_what_is_asked_while_an_engine_starts_is_decided_after_the_open_runs() -
                 return True
 
         stop = codec.encode_event(e.PauseRequested())
-        stage.store().inbox.put("said", THREAD, at_ms=START_MS, event=stop)
-        second = stage.engine(Remote(steps([COMPLETE]), probe=probe))
+        goals.store().inbox.put("said", THREAD, at_ms=START_MS, event=stop)
+        second = goals.process(Remote(steps([COMPLETE]), probe=probe))
         second._platform.end_orphans = search  # type: ignore[method-assign]
         async with second:
             session = await second.settled(THREAD)
         assert session.goal is not None
         assert (session.goal.status, session.goal.pause_reason) == ("paused", "user")
-        assert ended == [stage.events(e.RunDispatched)[0].run_id]
+        assert ended == [goals.events(THREAD, e.RunDispatched)[0].run_id]
 
     play(scene)
 
@@ -149,22 +140,22 @@ def test_what_is_asked_while_an_engine_starts_is_decided_after_the_open_runs() -
 def test_a_stopped_thread_waits_for_its_processes_through_two_starts() -> None:
     """What the first start could not end is still there at the second: nothing runs beside it."""
 
-    async def scene(stage: Stage) -> None:
-        engine = stage.engine(worker(steps(["a", 1000.0], [COMPLETE])))
+    async def scene(goals: MemoryGoals) -> None:
+        engine = goals.process(worker(steps(["a", 1000.0], [COMPLETE])))
         async with engine:
             await engine.submit(THREAD, OBJECTIVE)
             await asyncio.sleep(1)
             run = engine.session(THREAD).run
             assert run is not None
-            child = Identity(pid=99, start_time=1, boot_id="boot")
+            child = Identity(pid=99, start_time=1, boot_id="simulated")
             inside(engine).store.processes.put(
                 Process(run_id=run.run_id, thread_id=THREAD, identity=child, pgid=99, at_ms=1)
             )
             await engine.submit(THREAD, e.PauseRequested())
-            await stage.crash(engine)
+            await goals.kill(engine)
         for _ in range(2):
-            engine = stage.engine(worker(steps([COMPLETE])))
-            engine._platform.left = (99,)  # type: ignore[attr-defined]
+            engine = goals.process(worker(steps([COMPLETE])))
+            cannot_end(engine, 99)
             async with engine:
                 await asyncio.sleep(1)
                 goal = engine.session(THREAD).goal
@@ -175,9 +166,9 @@ def test_a_stopped_thread_waits_for_its_processes_through_two_starts() -> None:
                 goal = engine.session(THREAD).goal
                 assert goal is not None
                 assert goal.status == ACTIVE
-                assert len(stage.events(e.RunDispatched)) == 1
+                assert len(goals.events(THREAD, e.RunDispatched)) == 1
                 await engine.submit(THREAD, e.PauseRequested())
-                await stage.crash(engine)
+                await goals.kill(engine)
 
     play(scene)
 
@@ -188,19 +179,19 @@ def test_usage_that_a_finished_run_tells_of_again_is_charged_once(
     """Also where the session has forgotten its key: the journal has not."""
     monkeypatch.setattr(runs, "KEYS_KEPT", 1)
 
-    async def scene(stage: Stage) -> None:
-        reported = [usage(1, "a"), usage(2, "b"), usage(4, "c")]
-        first = stage.engine(worker(steps([*reported, 1000.0])))
+    async def scene(goals: MemoryGoals) -> None:
+        reported = [uses(input=1, key="a"), uses(input=2, key="b"), uses(input=4, key="c")]
+        first = goals.process(worker(steps([*reported, 1000.0])))
         async with first:
             await first.submit(THREAD, OBJECTIVE)
             await asyncio.sleep(1)
-            await stage.crash(first)
+            await goals.kill(first)
 
         async def probe(_: str) -> w.Probe:
-            events = (*reported, usage(8, "d"), w.Exited(ok=True))
+            events = (*reported, uses(input=8, key="d"), w.Exited(ok=True))
             return w.Probe(state="finished", events=events)
 
-        async with stage.engine(CallableWorker(steps([COMPLETE]), probe=probe)) as second:
+        async with goals.process(CallableWorker(steps([COMPLETE]), probe=probe)) as second:
             session = await second.settled(THREAD)
         assert session.goal is not None
         assert session.goal.tokens_used == 15
@@ -212,14 +203,14 @@ def test_usage_that_a_finished_run_tells_of_again_is_charged_once(
 def test_a_stop_from_the_inbox_of_an_unknown_thread_is_consumed_when_the_store_fails() -> None:
     """The refusal is recorded, or its row would wait for ever."""
 
-    async def scene(stage: Stage) -> None:
-        store = Failing(stage)
-        async with stage.engine(worker(steps([COMPLETE])), store=store) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        store = Failing(goals)
+        async with goals.process(worker(steps([COMPLETE])), store=store) as engine:
             store.failing = times(2, lambda: Busy("locked"))
             cleared = codec.encode_event(e.ClearRequested())
-            stage.store().inbox.put("said", THREAD, at_ms=START_MS, event=cleared)
+            goals.store().inbox.put("said", THREAD, at_ms=START_MS, event=cleared)
             await asyncio.sleep(30)
             assert inside(engine).store.inbox.pending() == ()
-            assert len(stage.events(e.ClearRequested)) == 1
+            assert len(goals.events(THREAD, e.ClearRequested)) == 1
 
     play(scene)

@@ -29,13 +29,14 @@ from goalfsm.daemon.stages.subscriptions import Follower, Subscriptions
 from goalfsm.errors import GoalError
 from goalfsm.session import events as e
 from goalfsm.session.state import Host, Session
+from goalfsm.testing import MemoryGoals
 from goalfsm.workers import protocol as w
-from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, worker
+from tests.daemon.scenes import COMPLETE, OBJECTIVE, THREAD, play, steps, worker
 
 
-async def collect(stage: Stage, turns: Any) -> list[Notice]:
+async def collect(goals: MemoryGoals, turns: Any) -> list[Notice]:
     seen: list[Notice] = []
-    engine = await stage.engine(turns).__aenter__()
+    engine = await goals.process(turns).__aenter__()
 
     async def follow() -> None:
         seen.extend([notice async for notice in engine.follow(THREAD)])
@@ -53,14 +54,14 @@ async def collect(stage: Stage, turns: Any) -> list[Notice]:
 def test_a_follower_who_was_away_hears_each_event_once(after: int) -> None:
     """What is committed while the journal is read is neither lost nor told twice."""
 
-    async def scene(stage: Stage) -> None:
-        async with stage.engine(worker(steps([COMPLETE]))) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process(worker(steps([COMPLETE]))) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             following = engine.follow(THREAD, after_revision=after)
             seen = [await anext(following)]
-            heard = min(after, len(stage.store().journal.read(THREAD)))
+            heard = min(after, len(goals.store().journal.read(THREAD)))
             await engine.settled(THREAD)
-            newest = len(stage.store().journal.read(THREAD))
+            newest = len(goals.store().journal.read(THREAD))
             while not (isinstance(seen[-1], Happened) and seen[-1].revision == newest):
                 if isinstance(seen[-1], Settled):
                     break
@@ -75,8 +76,8 @@ def test_a_follower_who_was_away_hears_each_event_once(after: int) -> None:
 
 
 def test_a_follower_sees_everything_in_order() -> None:
-    async def scene(stage: Stage) -> None:
-        seen = await collect(stage, worker(steps(["hello", COMPLETE])))
+    async def scene(goals: MemoryGoals) -> None:
+        seen = await collect(goals, worker(steps(["hello", COMPLETE])))
         assert isinstance(seen[0], StatusChanged)
         assert isinstance(seen[-1], Ended)
         happened = [notice for notice in seen if isinstance(notice, Happened)]
@@ -91,11 +92,11 @@ def test_a_follower_sees_everything_in_order() -> None:
 
 
 def test_a_goal_that_waits_and_is_then_stopped_settles_twice() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         async def turn(_: w.Work) -> Any:
             yield w.WaitDeclared(for_="person", note="which one?")
 
-        async with stage.engine(worker(turn)) as engine:
+        async with goals.process(worker(turn)) as engine:
             follower = engine.follow(THREAD)
             await anext(follower)
             await engine.submit(THREAD, OBJECTIVE)
@@ -109,12 +110,12 @@ def test_a_goal_that_waits_and_is_then_stopped_settles_twice() -> None:
 
 
 def test_no_notice_holds_the_secret_of_a_run() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         async def turn(work: w.Work) -> Any:
             yield f"my token is {work.run_token}"
             yield COMPLETE
 
-        seen = await collect(stage, worker(turn))
+        seen = await collect(goals, worker(turn))
         told = msgspec.json.encode(seen).decode()
         assert "my token is [token]" in told
         assert "secret-" not in told
@@ -139,7 +140,7 @@ def test_public_events_have_no_token() -> None:
 
 
 def test_a_slow_follower_loses_text_first_and_is_told_how_much() -> None:
-    async def scene(_: Stage) -> None:
+    async def scene(_: MemoryGoals) -> None:
         follower = Follower(THREAD, backlog=4)
         problem = Problem(thread_id=THREAD, code="c", message="m")
         follower.give(problem)
@@ -159,8 +160,8 @@ def test_a_slow_follower_loses_text_first_and_is_told_how_much() -> None:
 
 
 def test_a_follower_that_left_is_told_nothing() -> None:
-    async def scene(stage: Stage) -> None:
-        followers = Subscriptions(Clock(stage.clock))
+    async def scene(goals: MemoryGoals) -> None:
+        followers = Subscriptions(Clock(goals.clock))
         one, other = followers.follow(THREAD), followers.follow(THREAD)
         followers.leave(one)
         followers.leave(one)
@@ -175,8 +176,8 @@ def test_a_follower_that_left_is_told_nothing() -> None:
 
 
 def test_following_an_engine_that_has_ended_is_an_error() -> None:
-    async def scene(stage: Stage) -> None:
-        engine = await stage.engine({}).__aenter__()
+    async def scene(goals: MemoryGoals) -> None:
+        engine = await goals.process({}).__aenter__()
         await engine.stop(0)
         with pytest.raises(GoalError) as raised:
             await anext(engine.follow(THREAD))
@@ -255,8 +256,8 @@ def test_the_engine_logs_runs_with_their_names_and_no_token(
 ) -> None:
     logs.configure(json=True, level="debug")
 
-    async def scene(stage: Stage) -> None:
-        async with stage.engine(worker(steps(["a", COMPLETE]))) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process(worker(steps(["a", COMPLETE]))) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             await engine.settled(THREAD)
 

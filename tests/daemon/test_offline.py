@@ -19,7 +19,7 @@ from goalfsm.session.state import Reply
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.owner import own_identity
 from goalfsm.store.port import Commit, Conflict, Held, Outcome
-from tests.daemon.stage import OBJECTIVE, THREAD
+from tests.daemon.scenes import OBJECTIVE, THREAD
 
 
 class Odd(MemoryStore):

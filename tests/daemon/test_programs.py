@@ -24,7 +24,7 @@ from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.port import Acquired, Held, Process
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers.supervisor import identity
-from tests.daemon.stage import THREAD, inside
+from tests.daemon.scenes import THREAD, inside
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from goalfsm.session import Session
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
-from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, play, steps, worker
+from goalfsm.testing import MemoryGoals
+from tests.daemon.scenes import COMPLETE, OBJECTIVE, THREAD, play, steps, worker
 
 GOES_ON = Policy(advance=True)
 
@@ -27,9 +28,9 @@ class Slow:
 
 
 def test_it_goes_on_goal_by_goal_and_settles_at_the_end() -> None:
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         turns = worker(steps(["one", COMPLETE], ["two"], ["three", COMPLETE], ["four", COMPLETE]))
-        async with stage.engine(turns, policy=GOES_ON) as engine:
+        async with goals.process(turns, policy=GOES_ON) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             await engine.submit(THREAD, e.GoalQueued(objective="second"))
             await engine.submit(THREAD, e.GoalQueued(objective="third"))
@@ -37,16 +38,16 @@ def test_it_goes_on_goal_by_goal_and_settles_at_the_end() -> None:
             assert session.goal is not None
             assert (session.goal.objective, session.goal.status) == ("third", "complete")
             assert session.queue == ()
-        assert stage.open_effects() == []
-        asked = stage.events(e.NextGoalRequested)
+        assert goals.open_effects() == []
+        asked = goals.events(THREAD, e.NextGoalRequested)
         assert [one.origin for one in asked] == ["system", "system"]
 
     play(scene)
 
 
 def test_without_the_policy_it_settles_with_the_first() -> None:
-    async def scene(stage: Stage) -> None:
-        async with stage.engine(worker(steps(["one", COMPLETE]))) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process(worker(steps(["one", COMPLETE]))) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             await engine.submit(THREAD, e.GoalQueued(objective="second"))
             session = await engine.settled(THREAD)
@@ -60,9 +61,9 @@ def test_without_the_policy_it_settles_with_the_first() -> None:
 def test_what_an_engine_left_undone_leads_on_in_the_next() -> None:
     """The request for the next goal is in the outbox: it outlives the engine that owed it."""
 
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         asked = asyncio.Event()
-        async with stage.engine(
+        async with goals.process(
             worker(steps(["one", COMPLETE])),
             policy=GOES_ON,
             performers={f.TakeNextGoal: Slow(asked)},
@@ -70,7 +71,7 @@ def test_what_an_engine_left_undone_leads_on_in_the_next() -> None:
             await engine.submit(THREAD, OBJECTIVE)
             await engine.submit(THREAD, e.GoalQueued(objective="second"))
             await asked.wait()
-        async with stage.engine(worker(steps(["two", COMPLETE])), policy=GOES_ON) as engine:
+        async with goals.process(worker(steps(["two", COMPLETE])), policy=GOES_ON) as engine:
             session = await engine.settled(THREAD)
             assert session.goal is not None
             assert (session.goal.objective, session.goal.status) == ("second", "complete")

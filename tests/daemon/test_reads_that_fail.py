@@ -10,9 +10,10 @@ import pytest
 
 from goalfsm.errors import StoreError, StoreUnavailable
 from goalfsm.session import events as e
+from goalfsm.testing import MemoryGoals
 from goalfsm.workers import protocol as w
 from tests.daemon.failing import Failing
-from tests.daemon.stage import COMPLETE, OBJECTIVE, THREAD, Stage, inside, play, steps, worker
+from tests.daemon.scenes import COMPLETE, OBJECTIVE, THREAD, inside, play, steps, worker
 
 
 def unreadable(times: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -36,8 +37,8 @@ def unreadable(times: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]
 def test_a_read_that_fails_between_two_turns_holds_nobody_for_good(times: int) -> None:
     """The next turn looks for its worker: what cannot be read now is read a moment later."""
 
-    async def scene(stage: Stage) -> None:
-        store = Failing(stage)
+    async def scene(goals: MemoryGoals) -> None:
+        store = Failing(goals)
         configs = store._inner.workers
 
         async def turn(work: w.Work) -> Any:
@@ -47,13 +48,13 @@ def test_a_read_that_fails_between_two_turns_holds_nobody_for_good(times: int) -
             if work.turn == 4:
                 yield COMPLETE
 
-        async with stage.engine(worker(turn), store=store) as engine:
+        async with goals.process(worker(turn), store=store) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             session = await engine.settled(THREAD)
             assert session.goal is not None
             assert (session.goal.status, session.goal.continuations) == ("complete", 4)
             assert inside(engine).outage.present is None
-        assert stage.events(e.DecisionFailed) == []
+        assert goals.events(THREAD, e.DecisionFailed) == []
 
     play(scene)
 
@@ -61,10 +62,10 @@ def test_a_read_that_fails_between_two_turns_holds_nobody_for_good(times: int) -
 def test_a_read_that_fails_while_an_engine_stops_does_not_keep_it_alive() -> None:
     """Threads that wait for a time are read to be told; one that cannot be read stays as it is."""
 
-    async def scene(stage: Stage) -> None:
-        store = Failing(stage)
+    async def scene(goals: MemoryGoals) -> None:
+        store = Failing(goals)
         quota = w.ErrorReported(message="You have hit your usage limit", retry_after=600.0)
-        engine = await stage.engine(worker(steps([quota])), store=store).__aenter__()
+        engine = await goals.process(worker(steps([quota])), store=store).__aenter__()
         await engine.submit(THREAD, OBJECTIVE)
         await asyncio.sleep(5)
         inside(engine).threads._all.clear()
@@ -81,14 +82,14 @@ def test_a_read_that_fails_while_an_engine_stops_does_not_keep_it_alive() -> Non
 def test_what_is_asked_of_a_thread_that_cannot_be_read_says_so_at_once() -> None:
     """Nothing is written; asked again a little later it is decided."""
 
-    async def scene(stage: Stage) -> None:
-        store = Failing(stage)
-        async with stage.engine({}, store=store) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        store = Failing(goals)
+        async with goals.process({}, store=store) as engine:
             sessions = store._inner.sessions
             sessions.load = unreadable(1)(sessions.load)
             with pytest.raises(StoreError):
                 await engine.submit(THREAD, OBJECTIVE)
-            assert stage.journal() == []
+            assert goals.journal(THREAD) == ()
             await asyncio.sleep(10)
             assert (await engine.submit(THREAD, OBJECTIVE)).ok
 
@@ -96,9 +97,9 @@ def test_what_is_asked_of_a_thread_that_cannot_be_read_says_so_at_once() -> None
 
 
 def test_what_the_engine_has_to_say_waits_until_a_thread_can_be_read() -> None:
-    async def scene(stage: Stage) -> None:
-        store = Failing(stage)
-        async with stage.engine({}, store=store) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        store = Failing(goals)
+        async with goals.process({}, store=store) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             inside(engine).threads._all.clear()
             sessions = store._inner.sessions

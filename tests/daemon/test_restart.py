@@ -11,96 +11,99 @@ from goalfsm.errors import Fenced
 from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.session.effects import SendWork
+from goalfsm.testing import MemoryGoals, uses
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
 from tests.daemon.faults import faulty, is_a
-from tests.daemon.stage import (
+from tests.daemon.scenes import (
     BLOCKED,
     COMPLETE,
     OBJECTIVE,
     PATIENT,
     THREAD,
-    Stage,
+    cannot_end,
     inside,
+    leave,
     play,
     steps,
-    usage,
     worker,
 )
 
 
 def test_work_that_was_queued_when_the_engine_died_is_dispatched_by_the_next() -> None:
-    async def scene(stage: Stage) -> None:
-        first = await stage.engine({}).__aenter__()
+    async def scene(goals: MemoryGoals) -> None:
+        first = await goals.process({}).__aenter__()
         await first.submit(THREAD, OBJECTIVE)
-        await stage.crash(first)
-        async with stage.engine(worker(steps(["a", COMPLETE]))) as second:
+        await goals.kill(first)
+        async with goals.process(worker(steps(["a", COMPLETE]))) as second:
             session = await second.settled(THREAD)
             assert session.goal is not None
             assert session.goal.status == "complete"
-        assert len(stage.events(e.RunDispatched)) == 1
+        assert len(goals.events(THREAD, e.RunDispatched)) == 1
 
     play(scene)
 
 
 def test_stop_lets_a_turn_finish_within_its_grace() -> None:
-    async def scene(stage: Stage) -> None:
-        engine = await stage.engine(worker(steps([5, "a"]))).__aenter__()
+    async def scene(goals: MemoryGoals) -> None:
+        engine = await goals.process(worker(steps([5, "a"]))).__aenter__()
         await engine.submit(THREAD, OBJECTIVE)
         await asyncio.sleep(1)
         await engine.stop(10)
-        assert stage.loop.time() < 7
-        assert [end.outcome for end in stage.events(e.RunFinished)] == ["finished"]
-        assert len(stage.events(e.RunDispatched)) == 1
-        assert stage.disk.owner is None
+        assert goals.clock.loop.time() < 7
+        assert [end.outcome for end in goals.events(THREAD, e.RunFinished)] == ["finished"]
+        assert len(goals.events(THREAD, e.RunDispatched)) == 1
+        assert goals.disk.owner is None
 
     play(scene)
 
 
 def test_stop_interrupts_a_turn_that_takes_longer() -> None:
-    async def scene(stage: Stage) -> None:
-        engine = await stage.engine(worker(steps([500, "a"]))).__aenter__()
+    async def scene(goals: MemoryGoals) -> None:
+        engine = await goals.process(worker(steps([500, "a"]))).__aenter__()
         await engine.submit(THREAD, OBJECTIVE)
         await asyncio.sleep(1)
         await engine.stop(10)
-        assert stage.loop.time() < 15
-        assert [end.detail for end in stage.events(e.RunInterrupted)] == ["the engine shut down"]
+        assert goals.clock.loop.time() < 15
+        assert [end.detail for end in goals.events(THREAD, e.RunInterrupted)] == [
+            "the engine shut down"
+        ]
 
     play(scene)
 
 
 def test_a_second_stop_does_not_wait_for_the_turn() -> None:
-    async def scene(stage: Stage) -> None:
-        engine = await stage.engine(worker(steps([500, "a"]))).__aenter__()
+    async def scene(goals: MemoryGoals) -> None:
+        engine = await goals.process(worker(steps([500, "a"]))).__aenter__()
         await engine.submit(THREAD, OBJECTIVE)
         await asyncio.sleep(1)
         engine.stop_soon(300)
         await asyncio.sleep(1)
         await engine.stop(0)
-        assert stage.loop.time() < 10
-        assert len(stage.events(e.RunInterrupted)) == 1
+        assert goals.clock.loop.time() < 10
+        assert len(goals.events(THREAD, e.RunInterrupted)) == 1
 
     play(scene)
 
 
 def test_a_second_engine_is_refused_while_the_first_lives() -> None:
-    async def scene(stage: Stage) -> None:
-        async with stage.engine({}):
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process({}):
             with pytest.raises(Owned, match="process 1 serves"):
-                await stage.engine({}).__aenter__()
+                await goals.process({}).__aenter__()
 
     play(scene)
 
 
 def test_a_second_engine_waits_as_long_as_it_is_told() -> None:
-    async def scene(stage: Stage) -> None:
-        first = await stage.engine({}).__aenter__()
-        second = asyncio.ensure_future(stage.engine({}, wait_s=30).__aenter__())
+    async def scene(goals: MemoryGoals) -> None:
+        first = await goals.process({}).__aenter__()
+        second = asyncio.ensure_future(goals.process({}, wait_s=30).__aenter__())
         await asyncio.sleep(5)
         assert not second.done()
         await first.stop(0)
         await (await second).stop(0)
-        assert stage.loop.time() < 6
+        assert goals.clock.loop.time() < 6
 
     play(scene)
 
@@ -108,14 +111,14 @@ def test_a_second_engine_waits_as_long_as_it_is_told() -> None:
 def test_a_silent_owner_is_replaced_and_gives_up_when_it_stirs() -> None:
     """Its heartbeat stopped; the successor takes over at expiry; its next commit is refused."""
 
-    async def scene(stage: Stage) -> None:
-        first = await stage.engine(worker(steps([500, "a", COMPLETE]))).__aenter__()
+    async def scene(goals: MemoryGoals) -> None:
+        first = await goals.process(worker(steps([500, "a", COMPLETE]))).__aenter__()
         await first.submit(THREAD, OBJECTIVE)
         await asyncio.sleep(5)
         inside(first).heartbeat.stop()
         await asyncio.sleep(8)
-        second = await stage.engine(worker(steps(["b", COMPLETE]))).__aenter__()
-        assert 14 <= stage.loop.time() < 18
+        second = await goals.process(worker(steps(["b", COMPLETE]))).__aenter__()
+        assert 14 <= goals.clock.loop.time() < 18
         notices = (
             [notice async for notice in first.follow(THREAD)] if inside(first).over.is_set() else []
         )
@@ -129,22 +132,22 @@ def test_a_silent_owner_is_replaced_and_gives_up_when_it_stirs() -> None:
         assert session.goal is not None
         assert session.goal.status == "complete"
         await second.stop(0)
-        assert len(stage.events(e.RunInterrupted)) == 1
+        assert len(goals.events(THREAD, e.RunInterrupted)) == 1
 
     play(scene)
 
 
 def test_a_fenced_engine_tells_its_followers() -> None:
-    async def scene(stage: Stage) -> None:
-        first = await stage.engine({}).__aenter__()
+    async def scene(goals: MemoryGoals) -> None:
+        first = await goals.process({}).__aenter__()
 
         async def follow() -> list[str]:
             return [type(notice).__name__ async for notice in first.follow(THREAD)]
 
         following = asyncio.ensure_future(follow())
         await asyncio.sleep(1)
-        stage.dead.add(1)
-        second = await stage.engine({}).__aenter__()
+        first._platform.die()  # type: ignore[union-attr]
+        second = await goals.process({}).__aenter__()
         assert await following == ["StatusChanged", "Ended"]
         await second.stop(0)
 
@@ -152,11 +155,11 @@ def test_a_fenced_engine_tells_its_followers() -> None:
 
 
 def test_what_waits_in_the_inbox_is_decided_at_the_start_and_while_running() -> None:
-    async def scene(stage: Stage) -> None:
-        inbox = stage.store().inbox
+    async def scene(goals: MemoryGoals) -> None:
+        inbox = goals.store().inbox
         given = codec.encode_event(OBJECTIVE)
         inbox.put("one", THREAD, at_ms=1, event=given)
-        async with stage.engine(worker(steps(["a", BLOCKED])), policy=PATIENT) as engine:
+        async with goals.process(worker(steps(["a", BLOCKED])), policy=PATIENT) as engine:
             await asyncio.sleep(0.1)
             answer = inbox.answer("one")
             assert answer is not None
@@ -172,10 +175,10 @@ def test_what_waits_in_the_inbox_is_decided_at_the_start_and_while_running() -> 
 def test_a_refused_inbox_row_is_consumed_and_answered() -> None:
     """Also where its thread does not exist: it must not come up again for ever."""
 
-    async def scene(stage: Stage) -> None:
-        inbox = stage.store().inbox
+    async def scene(goals: MemoryGoals) -> None:
+        inbox = goals.store().inbox
         inbox.put("one", "nobody", at_ms=1, event=codec.encode_event(e.PauseRequested()))
-        async with stage.engine({}):
+        async with goals.process({}):
             await asyncio.sleep(1)
             assert inbox.pending() == ()
         answer = inbox.answer("one")
@@ -187,18 +190,18 @@ def test_a_refused_inbox_row_is_consumed_and_answered() -> None:
 
 
 def test_nothing_runs_before_what_could_not_be_ended_is_gone() -> None:
-    async def scene(stage: Stage) -> None:
-        first = await stage.engine(worker(steps([500, "a"]))).__aenter__()
+    async def scene(goals: MemoryGoals) -> None:
+        first = await goals.process(worker(steps([500, "a"]))).__aenter__()
         await first.submit(THREAD, OBJECTIVE)
         await asyncio.sleep(1)
-        await stage.crash(first)
-        second = stage.engine(worker(steps(["b", COMPLETE])))
-        second._platform.left = (99,)  # type: ignore[attr-defined]
+        await goals.kill(first)
+        second = goals.process(worker(steps(["b", COMPLETE])))
+        looked_for = cannot_end(second, 99)
         async with second:
             await asyncio.sleep(100)
-            (dispatched,) = stage.events(e.RunDispatched)
-            assert second._platform.asked_to_end == [dispatched.run_id]  # type: ignore[attr-defined]
-            stage.process(99).set_result(None)
+            (dispatched,) = goals.events(THREAD, e.RunDispatched)
+            assert looked_for == [dispatched.run_id]
+            goals.system.end_process(99)
             session = await second.settled(THREAD)
             assert session.goal is not None
             assert session.goal.status == "complete"
@@ -211,13 +214,13 @@ def test_a_thread_that_met_a_fault_is_idle_when_what_was_left_is_gone(
 ) -> None:
     """Its run was closed while processes of it lived, and nobody else says that they are gone."""
 
-    async def scene(stage: Stage) -> None:
-        first = await stage.engine(worker(steps([500, "a"]))).__aenter__()
+    async def scene(goals: MemoryGoals) -> None:
+        first = await goals.process(worker(steps([500, "a"]))).__aenter__()
         await first.submit(THREAD, OBJECTIVE)
         await asyncio.sleep(1)
-        await stage.crash(first)
-        second = stage.engine(worker(steps(["b", COMPLETE])))
-        second._platform.left = (99,)  # type: ignore[attr-defined]
+        await goals.kill(first)
+        second = goals.process(worker(steps(["b", COMPLETE])))
+        cannot_end(second, 99)
         faults = iter([True])
         once = lambda _session, event: isinstance(event, e.RunInterrupted) and next(faults, False)  # noqa: E731
         with faulty(monkeypatch, once) as met:
@@ -227,7 +230,7 @@ def test_a_thread_that_met_a_fault_is_idle_when_what_was_left_is_gone(
                 session = second.session(THREAD)
                 assert session.run is None
                 assert not session.host.idle
-                stage.process(99).set_result(None)
+                goals.system.end_process(99)
                 await asyncio.sleep(1)
                 assert second.session(THREAD).host.idle
 
@@ -235,23 +238,28 @@ def test_a_thread_that_met_a_fault_is_idle_when_what_was_left_is_gone(
 
 
 def test_a_run_that_its_worker_remembers_is_taken_as_finished() -> None:
-    async def scene(stage: Stage) -> None:
-        first = await stage.engine(worker(steps([usage(3, "k"), 500, "a"]))).__aenter__()
+    async def scene(goals: MemoryGoals) -> None:
+        first = await goals.process(worker(steps([uses(input=3, key="k"), 500, "a"]))).__aenter__()
         await first.submit(THREAD, OBJECTIVE)
         await asyncio.sleep(1)
-        await stage.crash(first)
+        await goals.kill(first)
 
         async def probe(_: str) -> w.Probe:
-            events = (usage(3, "k"), usage(4, "l"), w.Text(text="all"), w.Exited(ok=True))
+            events = (
+                uses(input=3, key="k"),
+                uses(input=4, key="l"),
+                w.Text(text="all"),
+                w.Exited(ok=True),
+            )
             return w.Probe(state="finished", events=events)
 
         remembering = CallableWorker(steps(["b", COMPLETE]), probe=probe)
-        async with stage.engine(remembering) as second:
+        async with goals.process(remembering) as second:
             session = await second.settled(THREAD)
             assert session.goal is not None
             assert session.goal.tokens_used == 7
-        assert stage.events(e.RunInterrupted) == []
-        assert [end.outcome for end in stage.events(e.RunFinished)] == ["finished"] * 2
+        assert goals.events(THREAD, e.RunInterrupted) == []
+        assert [end.outcome for end in goals.events(THREAD, e.RunFinished)] == ["finished"] * 2
 
     play(scene)
 
@@ -261,11 +269,11 @@ def test_a_run_that_goes_on_somewhere_is_asked_for_before_a_fault_can_meet_anyth
 ) -> None:
     """A person who resumes after the fault would have two runs otherwise."""
 
-    async def scene(stage: Stage) -> None:
-        first = await stage.engine(worker(steps([usage(3, "k"), 500, "a"]))).__aenter__()
+    async def scene(goals: MemoryGoals) -> None:
+        first = await goals.process(worker(steps([uses(input=3, key="k"), 500, "a"]))).__aenter__()
         await first.submit(THREAD, OBJECTIVE)
         await asyncio.sleep(1)
-        await stage.crash(first)
+        await goals.kill(first)
         asked: list[str] = []
 
         async def probe(run_id: str) -> w.Probe:
@@ -274,11 +282,11 @@ def test_a_run_that_goes_on_somewhere_is_asked_for_before_a_fault_can_meet_anyth
 
         remembering = CallableWorker(steps(["b", COMPLETE]), probe=probe)
         with faulty(monkeypatch, is_a(e.EngineLost)) as met:
-            async with stage.engine(remembering) as second:
+            async with goals.process(remembering) as second:
                 await asyncio.sleep(10)
                 assert met
                 assert second.session(THREAD).run is None
-        (dispatched,) = stage.events(e.RunDispatched)
+        (dispatched,) = goals.events(THREAD, e.RunDispatched)
         assert asked == [dispatched.run_id]
 
     play(scene)
@@ -287,21 +295,21 @@ def test_a_run_that_goes_on_somewhere_is_asked_for_before_a_fault_can_meet_anyth
 def test_a_turn_that_an_earlier_version_wrote_down_to_be_sent_is_begun_once() -> None:
     """The session says which turn waits; the row is marked as done, also of an older goal."""
 
-    async def scene(stage: Stage) -> None:
-        first = await stage.engine({}).__aenter__()
+    async def scene(goals: MemoryGoals) -> None:
+        first = await goals.process({}).__aenter__()
         await first.submit(THREAD, OBJECTIVE)
         await first.submit(THREAD, e.ObjectiveGiven(objective="other", replace=True))
         goal = first.session(THREAD).goal
         assert goal is not None
-        await stage.crash(first)
+        await goals.kill(first)
         for goal_id in ("older", goal.goal_id):
             work = SendWork(kind="continuation", goal_id=goal_id, deliver_as="follow_up")
-            stage.leave(work)
-        async with stage.engine(worker(steps(["b", COMPLETE]))) as second:
+            leave(goals, work)
+        async with goals.process(worker(steps(["b", COMPLETE]))) as second:
             session = await second.settled(THREAD)
             assert session.goal is not None
             assert (session.goal.objective, session.goal.status) == ("other", "complete")
-        assert len(stage.events(e.RunDispatched)) == 1
-        assert stage.open_effects() == []
+        assert len(goals.events(THREAD, e.RunDispatched)) == 1
+        assert goals.open_effects() == []
 
     play(scene)

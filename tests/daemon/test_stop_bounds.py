@@ -17,9 +17,10 @@ from goalfsm.daemon.remote import client
 from goalfsm.errors import Busy, CannotWrite, DiskFull, OutcomeUnknown, StoreError, StoreUnavailable
 from goalfsm.session import events as e
 from goalfsm.store.sqlite import SqliteStore
+from goalfsm.testing import MemoryGoals
 from goalfsm.workers import protocol as w
 from tests.daemon.failing import Failing
-from tests.daemon.stage import OBJECTIVE, THREAD, Stage, inside, play, steps, worker
+from tests.daemon.scenes import OBJECTIVE, THREAD, inside, play, steps, worker
 
 SECOND_US: Final = 1_000_000
 HOLDS: Final = """
@@ -98,17 +99,17 @@ def test_an_engine_is_patient_for_less_than_a_second(tmp_path: Path, waited: Sle
     """What its loop waits, on virtual time, and what each of its tries waits for the lock."""
     db = tmp_path / "goals.db"
 
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         store = SqliteStore.open(db)
         turns = worker(steps([1000, "a"]))
-        async with stage.engine(turns, store=store, serve=False) as engine:
+        async with goals.process(turns, store=store, serve=False) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             await asyncio.sleep(1)
             with locked(db, "IMMEDIATE"):
-                waited.us, asked_at = 0, stage.loop.time()
+                waited.us, asked_at = 0, goals.clock.loop.time()
                 reply = await engine.submit(THREAD, e.PauseRequested())
                 assert (reply.ok, reply.code) == (True, "suspended")
-                elapsed = (stage.loop.time() - asked_at) * SECOND_US
+                elapsed = (goals.clock.loop.time() - asked_at) * SECOND_US
                 assert 0 < waited.us + elapsed < SECOND_US
         store.close()
 
@@ -123,8 +124,8 @@ def test_an_engine_whose_store_fails_answers_within_a_second(
 ) -> None:
     """Whatever waits for the store before the stop, and however long the next try takes to come."""
 
-    async def scene(stage: Stage) -> None:
-        store = Failing(stage)
+    async def scene(goals: MemoryGoals) -> None:
+        store = Failing(goals)
         begun = []
 
         def turn(work: w.Work) -> Any:
@@ -132,15 +133,15 @@ def test_an_engine_whose_store_fails_answers_within_a_second(
             return works(work)
 
         works = steps([10, "a"], ["b"])
-        async with stage.engine(worker(turn), store=store) as engine:
+        async with goals.process(worker(turn), store=store) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             store.failing = lambda: failure("no")
             await asyncio.sleep(15 if stuck else 1)
             for _ in range(3):
-                asked_at = stage.loop.time()
+                asked_at = goals.clock.loop.time()
                 reply = await engine.submit(THREAD, e.PauseRequested())
                 assert (reply.ok, reply.code) == (True, "suspended")
-                assert stage.loop.time() - asked_at < 1.0
+                assert goals.clock.loop.time() - asked_at < 1.0
                 await asyncio.sleep(7)
             store.failing = lambda: None
             session = await engine.settled(THREAD)

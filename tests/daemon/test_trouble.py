@@ -18,40 +18,31 @@ from goalfsm.errors import (
     StoreUnavailable,
 )
 from goalfsm.session import events as e
+from goalfsm.testing import MemoryGoals, uses
 from goalfsm.workers import protocol as w
 from tests.daemon.failing import Failing, times
-from tests.daemon.stage import (
-    COMPLETE,
-    OBJECTIVE,
-    THREAD,
-    Stage,
-    inside,
-    play,
-    steps,
-    usage,
-    worker,
-)
+from tests.daemon.scenes import COMPLETE, OBJECTIVE, THREAD, inside, play, steps, worker
 
 
 @pytest.mark.parametrize(
     "error", [DiskFull, Busy, StoreUnavailable, CannotWrite], ids=lambda kind: str(kind.code)
 )
 def test_what_a_worker_reports_survives_a_store_that_fails_for_a_while(error: Any) -> None:
-    async def scene(stage: Stage) -> None:
-        store = Failing(stage)
+    async def scene(goals: MemoryGoals) -> None:
+        store = Failing(goals)
 
         async def turn(_: w.Work) -> Any:
-            yield usage(1)
+            yield uses(input=1)
             await asyncio.sleep(1)
             store.failing = lambda: error("for a while")
-            yield usage(2)
-            yield usage(4)
+            yield uses(input=2)
+            yield uses(input=4)
             await asyncio.sleep(60)
             assert inside(engine).outage.present is not None
             store.failing = lambda: None
             yield COMPLETE
 
-        engine = stage.engine(worker(turn), store=store)
+        engine = goals.process(worker(turn), store=store)
         async with engine:
             await engine.submit(THREAD, OBJECTIVE)
             session = await engine.settled(THREAD)
@@ -60,7 +51,7 @@ def test_what_a_worker_reports_survives_a_store_that_fails_for_a_while(error: An
             await asyncio.sleep(10)
             assert inside(engine).outage.present is None
             assert store.reserve
-        assert stage.open_effects() == []
+        assert goals.open_effects() == []
 
     play(scene)
 
@@ -69,9 +60,11 @@ def test_what_a_worker_reports_survives_a_store_that_fails_for_a_while(error: An
 def test_an_unknown_outcome_is_settled_by_reopening(landed: bool) -> None:
     """Whether the commit is there or not, it counts once, and its sender gets the reply."""
 
-    async def scene(stage: Stage) -> None:
-        store = Failing(stage)
-        async with stage.engine(worker(steps(["a", usage(2), COMPLETE])), store=store) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        store = Failing(goals)
+        async with goals.process(
+            worker(steps(["a", uses(input=2), COMPLETE])), store=store
+        ) as engine:
             store.commits_anyway = landed
             store.failing = times(1, lambda: OutcomeUnknown("who knows"))
             reply = await engine.submit(THREAD, OBJECTIVE, "given")
@@ -80,8 +73,8 @@ def test_an_unknown_outcome_is_settled_by_reopening(landed: bool) -> None:
             session = await engine.settled(THREAD)
             assert session.goal is not None
             assert (session.goal.status, session.goal.tokens_used) == ("complete", 2)
-        assert len(stage.events(e.ObjectiveGiven)) == 1
-        assert stage.store().integrity() == ()
+        assert len(goals.events(THREAD, e.ObjectiveGiven)) == 1
+        assert goals.store().integrity() == ()
 
     play(scene)
 
@@ -89,8 +82,8 @@ def test_an_unknown_outcome_is_settled_by_reopening(landed: bool) -> None:
 @pytest.mark.parametrize("landed", [False, True])
 @pytest.mark.parametrize("at", range(2, 9))
 def test_an_unknown_outcome_at_any_commit_changes_nothing(at: int, landed: bool) -> None:
-    async def scene(stage: Stage) -> None:
-        store = Failing(stage)
+    async def scene(goals: MemoryGoals) -> None:
+        store = Failing(goals)
         count = 0
 
         def failing() -> StoreError | None:
@@ -100,27 +93,27 @@ def test_an_unknown_outcome_at_any_commit_changes_nothing(at: int, landed: bool)
 
         store.failing = failing
         store.commits_anyway = landed
-        turns = worker(steps(["a", usage(2)], ["b", usage(3), COMPLETE]))
-        async with stage.engine(turns, store=store) as engine:
+        turns = worker(steps(["a", uses(input=2)], ["b", uses(input=3), COMPLETE]))
+        async with goals.process(turns, store=store) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             session = await engine.settled(THREAD)
             assert session.goal is not None
             assert (session.goal.status, session.goal.tokens_used) == ("complete", 5)
             assert session.goal.continuations == 2
-        assert len(stage.events(e.RunDispatched)) == 2
-        assert stage.open_effects() == []
+        assert len(goals.events(THREAD, e.RunDispatched)) == 2
+        assert goals.open_effects() == []
 
     play(scene)
 
 
 def test_who_asks_from_outside_is_told_that_nothing_was_written() -> None:
-    async def scene(stage: Stage) -> None:
-        store = Failing(stage)
-        async with stage.engine({}, store=store) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        store = Failing(goals)
+        async with goals.process({}, store=store) as engine:
             store.failing = times(1, lambda: DiskFull("no room"))
             with pytest.raises(DiskFull):
                 await engine.submit(THREAD, OBJECTIVE, "given")
-            assert stage.journal() == []
+            assert goals.journal(THREAD) == ()
             await asyncio.sleep(5)
             reply = await engine.submit(THREAD, OBJECTIVE, "given")
             assert reply.code == "created"
@@ -131,30 +124,30 @@ def test_who_asks_from_outside_is_told_that_nothing_was_written() -> None:
 def test_a_pause_that_cannot_be_recorded_still_stops() -> None:
     """The running turn ends, none follows; the pause is recorded when there is room again."""
 
-    async def scene(stage: Stage) -> None:
-        store = Failing(stage)
-        async with stage.engine(worker(steps([10, "a"], [10, "b"])), store=store) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        store = Failing(goals)
+        async with goals.process(worker(steps([10, "a"], [10, "b"])), store=store) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             await asyncio.sleep(1)
             store.failing = lambda: DiskFull("no room")
             reply = await engine.submit(THREAD, e.PauseRequested())
             assert (reply.ok, reply.code) == (True, "suspended")
             await asyncio.sleep(50)
-            assert len(stage.events(e.RunDispatched)) == 1
+            assert len(goals.events(THREAD, e.RunDispatched)) == 1
             store.failing = lambda: None
             session = await engine.settled(THREAD)
             assert session.goal is not None
             assert session.goal.status == "paused"
             await asyncio.sleep(50)
-        assert len(stage.events(e.RunDispatched)) == 1
-        assert len(stage.events(e.PauseRequested)) == 1
+        assert len(goals.events(THREAD, e.RunDispatched)) == 1
+        assert len(goals.events(THREAD, e.PauseRequested)) == 1
 
     play(scene)
 
 
 def test_halt_keeps_a_goal_from_running_even_where_the_pause_is_refused() -> None:
-    async def scene(stage: Stage) -> None:
-        async with stage.engine(worker(steps(["a", COMPLETE]))) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process(worker(steps(["a", COMPLETE]))) as engine:
             reply = await engine.halt(THREAD)
             assert not reply.ok
             inside(engine).holds.add("test")
@@ -163,7 +156,7 @@ def test_halt_keeps_a_goal_from_running_even_where_the_pause_is_refused() -> Non
             assert (await engine.halt(THREAD)).ok
             inside(engine).holds.release("test")
             await asyncio.sleep(10)
-            assert stage.events(e.RunDispatched) == []
+            assert goals.events(THREAD, e.RunDispatched) == []
             await engine.submit(THREAD, e.ResumeRequested())
             session = await engine.settled(THREAD)
             assert session.goal is not None
@@ -173,15 +166,15 @@ def test_halt_keeps_a_goal_from_running_even_where_the_pause_is_refused() -> Non
 
 
 def test_nothing_is_dispatched_while_the_store_cannot_commit() -> None:
-    async def scene(stage: Stage) -> None:
-        store = Failing(stage)
+    async def scene(goals: MemoryGoals) -> None:
+        store = Failing(goals)
         started: list[str] = []
 
         async def turn(work: w.Work) -> Any:
             started.append(work.thread_id)
             yield COMPLETE
 
-        async with stage.engine(worker(turn), store=store) as engine:
+        async with goals.process(worker(turn), store=store) as engine:
             inside(engine).holds.add("test")
             await engine.submit(THREAD, OBJECTIVE)
             store.failing = lambda: DiskFull("no room")
@@ -197,9 +190,9 @@ def test_nothing_is_dispatched_while_the_store_cannot_commit() -> None:
 
 @pytest.mark.parametrize("error", [DatabaseReplaced, Corrupt], ids=lambda kind: str(kind.code))
 def test_a_store_that_cannot_be_trusted_ends_the_engine(error: Any) -> None:
-    async def scene(stage: Stage) -> None:
-        store = Failing(stage)
-        engine = stage.engine(worker(steps([100, "a"])), store=store)
+    async def scene(goals: MemoryGoals) -> None:
+        store = Failing(goals)
+        engine = goals.process(worker(steps([100, "a"])), store=store)
         async with engine:
             await engine.submit(THREAD, OBJECTIVE)
             await asyncio.sleep(1)
@@ -217,8 +210,8 @@ def test_a_store_that_cannot_be_trusted_ends_the_engine(error: Any) -> None:
 
 
 def test_an_event_too_large_is_refused_and_the_thread_goes_on() -> None:
-    async def scene(stage: Stage) -> None:
-        async with stage.engine(worker(steps(["a", COMPLETE]))) as engine:
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process(worker(steps(["a", COMPLETE]))) as engine:
             huge = e.TriggerFired(trigger="x" * (9 * 1024 * 1024))
             inside(engine).holds.add("test")
             await engine.submit(THREAD, OBJECTIVE)

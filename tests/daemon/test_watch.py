@@ -18,7 +18,8 @@ from goalfsm.errors import Corrupt, DatabaseReplaced
 from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.store.sqlite import SqliteStore
-from tests.daemon.stage import OBJECTIVE, THREAD, Stage, inside, play, steps, worker
+from goalfsm.testing import MemoryGoals
+from tests.daemon.scenes import OBJECTIVE, THREAD, inside, play, steps, worker
 
 SAID = e.SteeringReceived(message_id="m", text="look at the tests")
 WITHIN_S = 30
@@ -48,35 +49,36 @@ class Told:
 
 
 def _watched(
-    scene: Callable[[Stage, Engine, Told, list[float]], Awaitable[None]], path: Path
+    scene: Callable[[MemoryGoals, Engine, Told, list[float]], Awaitable[None]], path: Path
 ) -> None:
     """Play a scene with an idle engine on a file, its watch, and the moments of its looks."""
 
-    async def body(stage: Stage) -> None:
+    async def body(goals: MemoryGoals) -> None:
         watches: list[Told] = []
 
         def watch(places: Any) -> Watch:
             watches.append(Told(places))
             return watches[-1]
 
-        stage.watch = watch
         store: Any = SqliteStore.open(path)
         looks: list[float] = []
         verify = store.verify
 
         def look() -> None:
-            looks.append(stage.loop.time())
+            looks.append(goals.clock.loop.time())
             verify()
 
         store.verify = look
-        async with stage.engine(worker(steps(["a"], [600.0])), store=store, serve=False) as engine:
+        watched = goals.process(worker(steps(["a"], [600.0])), store=store, serve=False)
+        watched._platform.watch = watch  # type: ignore[union-attr, method-assign]
+        async with watched as engine:
             await engine.submit(THREAD, OBJECTIVE)
             await engine.submit(THREAD, e.PauseRequested())
             await engine.settled(THREAD)
             await asyncio.sleep(10)
             assert watches[0].changed is not None
             looks.clear()
-            await scene(stage, engine, watches[0], looks)
+            await scene(goals, engine, watches[0], looks)
         assert watches[0].changed is None
         store.close()
 
@@ -86,7 +88,7 @@ def _watched(
 def test_an_idle_engine_looks_once_a_minute(db: Path) -> None:
     """Sixty times in an hour in which nothing happens."""
 
-    async def scene(_stage: Stage, _engine: Engine, watch: Told, looks: list[float]) -> None:
+    async def scene(_goals: MemoryGoals, _engine: Engine, watch: Told, looks: list[float]) -> None:
         await asyncio.sleep(3_600)
         assert len(looks) == 60
         assert watch.places[0] == Place(db.parent, frozenset({db.name, db.name + "-wal"}))
@@ -97,10 +99,10 @@ def test_an_idle_engine_looks_once_a_minute(db: Path) -> None:
 def test_it_looks_when_it_is_told_and_no_more_often_than_without_a_watch(db: Path) -> None:
     """A thousand changes in a second are one look, and the next one two seconds later."""
 
-    async def scene(stage: Stage, _engine: Engine, watch: Told, looks: list[float]) -> None:
+    async def scene(goals: MemoryGoals, _engine: Engine, watch: Told, looks: list[float]) -> None:
         await asyncio.sleep(30)
         looks.clear()
-        told_at = stage.loop.time()
+        told_at = goals.clock.loop.time()
         for _ in range(1_000):
             assert watch.changed is not None
             watch.changed()
@@ -117,7 +119,7 @@ def test_it_looks_when_it_is_told_and_no_more_often_than_without_a_watch(db: Pat
 def test_a_row_is_decided_as_soon_as_it_is_told(db: Path) -> None:
     """Not a minute later."""
 
-    async def scene(_stage: Stage, engine: Engine, watch: Told, _looks: list[float]) -> None:
+    async def scene(_goals: MemoryGoals, engine: Engine, watch: Told, _looks: list[float]) -> None:
         await asyncio.sleep(30)
         other = SqliteStore.open(db)
         written = codec.encode_event(SAID)
@@ -134,7 +136,7 @@ def test_a_row_is_decided_as_soon_as_it_is_told(db: Path) -> None:
 def test_an_engine_with_a_run_is_told_nothing(db: Path) -> None:
     """Its own commits would wake it each time; it says that it lives and looks as it does so."""
 
-    async def scene(_stage: Stage, engine: Engine, watch: Told, looks: list[float]) -> None:
+    async def scene(_goals: MemoryGoals, engine: Engine, watch: Told, looks: list[float]) -> None:
         await engine.submit(THREAD, e.ResumeRequested())
         await asyncio.sleep(0)
         assert watch.changed is None
@@ -148,7 +150,7 @@ def test_an_engine_with_a_run_is_told_nothing(db: Path) -> None:
 def test_where_nothing_can_be_watched_it_goes_on_looking(db: Path) -> None:
     """No more inotify instances, say: a look every two seconds finds the row."""
 
-    async def scene(_stage: Stage, engine: Engine, watch: Told, _looks: list[float]) -> None:
+    async def scene(_goals: MemoryGoals, engine: Engine, watch: Told, _looks: list[float]) -> None:
         watch.works = False
         await asyncio.sleep(61)
         other = SqliteStore.open(db)

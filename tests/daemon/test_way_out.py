@@ -21,7 +21,7 @@ from goalfsm.daemon.engine import Engine
 from goalfsm.session import events as e
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers.supervisor import client, identity
-from tests.daemon.stage import inside
+from tests.daemon.scenes import inside
 
 pytestmark = [
     pytest.mark.asyncio,

@@ -10,9 +10,11 @@ import httpx
 import openai
 import pytest
 
+from goalfsm.testing import MemoryGoals
+from goalfsm.testing.loop import START_MS
 from goalfsm.views.status import Status
 from goalfsm.workers.protocol import TurnEvent, Work
-from tests.daemon.stage import OBJECTIVE, START_MS, THREAD, Stage, play, worker
+from tests.daemon.scenes import OBJECTIVE, THREAD, play, worker
 
 REQUEST = httpx.Request("POST", "http://127.0.0.1/v1/chat/completions")
 
@@ -33,8 +35,8 @@ def after(error: Exception) -> Status:
         raise error
         yield
 
-    async def scene(stage: Stage) -> Status:
-        async with stage.engine(worker(turn)) as engine:
+    async def scene(goals: MemoryGoals) -> Status:
+        async with goals.process(worker(turn)) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             await asyncio.sleep(0.5)
             return engine.status(THREAD)

@@ -13,8 +13,9 @@ from goalfsm.session import codec
 from goalfsm.session.events import ResumeRequested
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.store.sqlite.migrations import MIGRATIONS
+from goalfsm.testing import MemoryGoals
 from goalfsm.workers.protocol import ToolCalled, Work
-from tests.daemon.stage import Stage, play, worker
+from tests.daemon.scenes import play, worker
 from tests.store.handles import nobody_lives
 
 OLD = Path(__file__).with_name("data") / "schema2.db.gz"
@@ -109,10 +110,10 @@ def test_its_goals_go_on(path: Path) -> None:
         yield ToolCalled(id=1, name="update_goal", arguments=evidence)
         yield "done"
 
-    async def scene(stage: Stage) -> None:
+    async def scene(goals: MemoryGoals) -> None:
         store = SqliteStore.open(path, is_alive=nobody_lives)
         store.checkpointer = lambda: None  # type: ignore[method-assign]
-        async with stage.engine(worker(turn), store=store, serve=False) as engine:
+        async with goals.process(worker(turn), store=store, serve=False) as engine:
             session = await engine.settled("cut")
             assert session.goal is not None
             assert session.goal.status == "complete"

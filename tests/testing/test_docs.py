@@ -129,7 +129,7 @@ def test_the_page_names_every_step_and_every_verb() -> None:
         and name.islower()
         and getattr(made, "__module__", "") == turns.__name__
     ]
-    verbs = [name for name in vars(MemoryGoals) if not name.startswith("_")]
+    verbs = [name for name in dir(MemoryGoals) if not name.startswith("_")]
     clock = [name for name in vars(GoalClock) if not name.startswith("_")]
     own = {"wall_ms", "uptime_ms", "run_surviving", "check", "forgive", "close"}
     own |= {"engine", "running"}
