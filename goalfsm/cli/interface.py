@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import select
+import signal
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import click
@@ -60,8 +63,21 @@ def ui_command(place: Place, everywhere: bool) -> int:
     around = Surroundings(working_directory(), lambda hint, name: speak(hint, placed(name)), give)
     first = None if everywhere else _shown(place)
     app = GoalsApp(source or Database(place.db, remote(place.db)), around, first)
+    threading.Thread(target=_end_with_terminal, args=(sys.stdin.fileno(),), daemon=True).start()
     app.run()
     return app.return_code or exits.OK
+
+
+def _end_with_terminal(fileno: int) -> None:
+    """End this process as soon as the terminal behind ``fileno`` is gone.
+
+    The kernel tells only a session's leader and its foreground group of it. The interface reads
+    an endless nothing then, and its writes are never taken: nothing is left that could leave.
+    """
+    gone = select.poll()
+    gone.register(fileno, 0)  # Nothing but a hang-up is reported, and the wait costs nothing.
+    gone.poll()
+    os.kill(os.getpid(), signal.SIGKILL)  # SIGHUP may be ignored, as under nohup.
 
 
 def _shown(place: Place) -> str | None:

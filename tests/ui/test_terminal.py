@@ -125,6 +125,23 @@ def test_goals_are_queued_and_put_in_order(terminal: Terminal) -> None:
     terminal.press("escape", "q")
 
 
+def test_it_ends_with_its_terminal_also_where_no_signal_tells_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal that is not the controlling one hangs up in silence."""
+    monkeypatch.setenv("GOALFSM_DB", str(tmp_path / "goals.db"))
+    master, slave = os.openpty()
+    command = (sys.executable, "-m", "goalfsm.cli", "ui", "--everywhere")
+    with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave) as shown:
+        os.close(slave)
+        assert os.read(master, 1)  # It draws.
+        os.close(master)
+        try:
+            assert shown.wait(PATIENCE_S) != 0
+        finally:
+            shown.kill()
+
+
 def test_without_the_extra_the_error_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
