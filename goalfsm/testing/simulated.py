@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from itertools import count
 
-from goalfsm.daemon.host.clock import TimeSource
+from goalfsm.daemon.host.clock import Entropy, TimeSource
 from goalfsm.store.port import Held, Identity, Process
 from goalfsm.workers.supervisor.orphans import Orphans
 
@@ -33,10 +33,10 @@ class Counted:
 class SimulatedSystem:
     """One machine through all lives of an engine; every life is another process."""
 
-    def __init__(self, clock: TimeSource) -> None:
-        """Use the test's clock."""
+    def __init__(self, clock: TimeSource, entropy: Entropy | None = None) -> None:
+        """Use the test's clock; ids are counted unless ``entropy`` makes them."""
         self.clock = clock
-        self.entropy = Counted()
+        self.entropy = entropy or Counted()
         self._pids = count(1)
         self._pid = 0
         self._living: set[Identity] = set()
@@ -49,8 +49,8 @@ class SimulatedSystem:
 
     def process(self) -> SimulatedSystem:
         """Return the machine as another engine's process has it, beside the others."""
-        other = SimulatedSystem(self.clock)
-        other.entropy, other._pids = self.entropy, self._pids
+        other = SimulatedSystem(self.clock, self.entropy)
+        other._pids = self._pids
         other._living, other._ended = self._living, self._ended
         other.boot()
         return other

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from goalfsm.daemon.engine import Engine
 from goalfsm.errors import GoalError
-from goalfsm.store.port import Held, Identity
+from goalfsm.store.port import Identity
 from goalfsm.store.port import Process as Recorded
 from goalfsm.testing.loop import VirtualLoop, VirtualTimeError
+from goalfsm.testing.simulated import SimulatedSystem
 from goalfsm.workers.supervisor.orphans import Orphans
 from tests.simulation.endings import Died, Violation
 from tests.simulation.faulty import FaultyStore
@@ -52,21 +53,15 @@ class ProcessClock:
         return self._world.uptime_ms(self._loop.now_us)
 
 
-class ProcessSystem:
-    """What an engine asks of its machine."""
+class ProcessSystem(SimulatedSystem):
+    """The machine, with the processes of its world."""
 
     def __init__(self, process: Process) -> None:
+        super().__init__(ProcessClock(process.world, process.loop), process.world)
         self._process = process
-        self.clock = ProcessClock(process.world, process.loop)
-        self.entropy = process.world
 
     def identity(self) -> Identity:
         return self._process.identity
-
-    def end_stalled(self, held: Held) -> bool:
-        """Refuse: nobody stands still inside a transaction, because memory has none."""
-        del held
-        return False
 
     async def end_orphans(
         self, db: str, run_ids: Sequence[str], recorded: Sequence[Recorded], supervisor: int | None
@@ -77,10 +72,6 @@ class ProcessSystem:
     async def wait_gone(self, pid: int, started: str) -> None:
         del started
         await self._process.world.children.wait_gone(self._process, pid)
-
-    def watch(self, places: Any) -> None:
-        """Have none: virtual time is free."""
-        del places
 
 
 class SimEngine(Engine):
