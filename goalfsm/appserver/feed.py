@@ -38,7 +38,7 @@ class Serving(Protocol):
 
 
 class Client(Protocol):
-    """Whoever is told."""
+    """A client as a feed has it: the end that messages are sent to."""
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a message after all that were sent before."""

@@ -70,20 +70,23 @@ class Upstream:
             raise
 
     async def ask(self, method: str, params: Mapping[str, Any]) -> Any:
-        """Return what it answers. Raises `Refused` with its words, `GoalError` where it is gone."""
+        """Return the app-server's answer to a request.
+
+        Raises `Refused` with its words, and `GoalError` where it has ended.
+        """
         await self.ready()
         return await self._ask(method, params)
 
     def send(self, message: Mapping[str, Any]) -> bool:
-        """Send a message; False where it is gone."""
+        """Send a message to the app-server; False where that has ended."""
         return self.write(encode(message).encode(errors="replace") + b"\n")
 
     def write(self, data: bytes) -> bool:
-        """Send lines; False where it is gone."""
+        """Send lines to the app-server; False where that has ended."""
         return self._process is not None and self._process.write(data)
 
     def end(self) -> None:
-        """End it now."""
+        """End the app-server now."""
         if self._process is not None:
             self._process.end_soon()
 

@@ -120,7 +120,7 @@ class _Server:
 
     @classmethod
     async def start(cls, db: Path, place: Path) -> Self:
-        """Return one that listens. Raises `GoalError` with the words of one that does not."""
+        """Return an app-server that listens; raise `GoalError` with the words of one that fails."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "goalfsm.cli", "app-server", "--passthrough", "--lifeline"),
             *("--db", os.fspath(db), "--listen", f"unix://{place}", "--grace", "1s"),
@@ -144,7 +144,7 @@ class _Server:
         )
 
     async def gone(self) -> None:
-        """Return when it has ended."""
+        """Return when the app-server has ended."""
         await self._process.wait()
 
     def name(self, pid: int) -> None:

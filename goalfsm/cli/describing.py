@@ -103,13 +103,13 @@ def goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(("auto", "lines", "text")),
             help="How stdout is read: by its first line, as JSON lines, or as plain text.",
         ),
-        terms,
+        objective_options,
     ):
         function = option(function)
     return function
 
 
-def terms(function: Callable[..., Any]) -> Callable[..., Any]:
+def objective_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command what a goal itself is described by, whoever works on it."""
     for option in (
         click.option(

@@ -70,7 +70,7 @@ def remove(number: int) -> int:
 
 @notify_command.command("list")
 def list_targets() -> int:
-    """Show who is told."""
+    """Show the targets of notifications."""
     known = targets()
     for number, target in enumerate(known, 1):
         click.echo(f"{number}  {target.shown}")

@@ -34,7 +34,7 @@ def queue_command() -> None:
 )
 @options.DB
 @click.option("--first", is_flag=True, help="Before the goals that are queued already.")
-@describing.terms
+@describing.objective_options
 @click.pass_context
 def add(
     ctx: click.Context,
@@ -56,13 +56,13 @@ def add(
     thread = words[0] if len(words) == 2 else None  # noqa: PLR2004  the same
     place = places.find(db, options.one_thread(thread, thread_option))
     wanted = describing.objective(words[-1], {**given, "replace": False})
-    terms = {
+    goal = {
         name: getattr(wanted, name)
         for name in ("objective", "limits", "criteria", "verifiers", "until", "policy")
     }
     describing.warn(wanted)
     places.remember(place.db)
-    reply = asking.send(place, events.GoalQueued(**terms, first=first))
+    reply = asking.send(place, events.GoalQueued(**goal, first=first))
     click.echo(asking.told(place, reply))
     for row in describing.sealed_lines(wanted):
         click.echo(row)

@@ -90,7 +90,7 @@ class Mail:
             del self._looking[thread_id]
 
     async def close(self) -> None:
-        """Stop looking."""
+        """Look for no more letters."""
         tasks = list(self._looking.values())
         for task in tasks:
             task.cancel()

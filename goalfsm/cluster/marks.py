@@ -39,7 +39,7 @@ class Marks:
             self._spawn(self._gather(), "marks")
 
     async def flush(self) -> None:
-        """Write what has been gathered."""
+        """Write the marks gathered so far."""
         while self._keys:
             keys = list(self._keys)
             try:

@@ -54,7 +54,7 @@ class MemoryJobs:
         tx.at_commit(lambda: self.insert(jobs))
 
     def insert(self, jobs: Sequence[Job]) -> None:
-        """Enqueue now."""
+        """Enqueue jobs, their transaction being committed."""
         for job in jobs:
             waiting = (row for row in self._rows.values() if not row.doing)
             there = next((row for row in waiting if row.job.key == job.key), None)

@@ -188,7 +188,7 @@ class MemoryDatabase:
         ]
 
     async def forget(self) -> None:
-        """Keep everything."""
+        """Keep every node: what is in memory never grows old."""
 
     def _lives(self, node_id: str | None) -> bool:
         _, seen = self.nodes.get(node_id or "", (None, 0))
@@ -257,7 +257,7 @@ class MemoryTx:
         self._at_commit.append(change)
 
     def apply(self) -> None:
-        """Commit."""
+        """Commit: make the changes of the transaction."""
         for change in self._at_commit:
             change()
 

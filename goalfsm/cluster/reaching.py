@@ -28,7 +28,7 @@ _CLOSE_S: Final = 5.0
 
 
 class Reach(NamedTuple):
-    """What a node stands on."""
+    """The database as a node reaches it: jobs, nodes, connections."""
 
     reached: Reached
     nodes: PostgresNodes

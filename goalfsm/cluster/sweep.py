@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Left(Protocol):
-    """What the sweep reads."""
+    """What the sweep reads of the state: the jobs that should be there."""
 
     async def left(self) -> list[Job] | None:
         """Return the jobs that the state asks for; None where another node looks just now."""
@@ -108,7 +108,7 @@ class Sweeps:
                 await self._wish(jobs)
 
     async def close(self) -> None:
-        """Stop looking."""
+        """Sweep no more, and end what runs of the last sweep."""
         for handle in self._timers.values():
             handle.cancel()
         for task in list(self._taking):

@@ -73,7 +73,7 @@ class Writes(NamedTuple):
 
 
 class Tx(Protocol):
-    """One transaction."""
+    """One transaction: what it read of a thread, and what it will commit."""
 
     async def load(
         self, thread_id: str, *, event_ids: Collection[str] = (), keys: Collection[str] = ()

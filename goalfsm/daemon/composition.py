@@ -71,7 +71,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Options(NamedTuple):
-    """What an embedder has said."""
+    """The options of an engine, as its embedder gave them."""
 
     workers: WorkerSource | None
     policy: Policy

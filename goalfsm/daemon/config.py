@@ -58,7 +58,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     place: str = ""
 
     def spec(self) -> CommandSpec:
-        """Return what starts the program."""
+        """Return the command that starts the program."""
         return CommandSpec(
             argv=self.argv,
             cwd=self.cwd,
@@ -183,7 +183,7 @@ class Processes:
 
 
 class Workers:
-    """Who runs each thread's turns."""
+    """The worker of each thread, made when the thread first needs one."""
 
     def __init__(
         self,

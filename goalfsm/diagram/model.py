@@ -53,7 +53,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True):
-    """One transition. An ``internal`` one neither leaves nor enters a state.
+    """One transition of a drawing. An ``internal`` one neither leaves nor enters a state.
 
     ``prepare`` is called before the guards are asked, also where they refuse; ``before`` and
     ``after`` are called around the change of state, and ``effects`` are what taking the edge does
@@ -150,7 +150,7 @@ class Diagram(msgspec.Struct, frozen=True, kw_only=True, tag="diagram"):
 
 
 class Participant(msgspec.Struct, frozen=True, kw_only=True):
-    """One column of a sequence."""
+    """One column of a sequence: who sends and receives messages."""
 
     name: str
     label: str = ""

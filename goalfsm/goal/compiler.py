@@ -24,7 +24,7 @@ Guard = Callable[["Goal"], bool]
 
 
 class Row(NamedTuple):
-    """One transition. ``dest`` None keeps the status and fires no entry effect."""
+    """One transition of the table. ``dest`` None keeps the status and fires no entry effect."""
 
     trigger: str
     source: str

@@ -357,7 +357,7 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """One thread. ``handle`` is the only thing that makes a new one of an old one.
+    """The session of one thread. ``handle`` is the only thing that makes a new one of an old one.
 
     ``first_policy`` is what the thread began with, once that was changed: a replay starts there.
     ``model_goals`` is how many goals in a row the model has given without a word of a person's.

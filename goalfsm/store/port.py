@@ -293,7 +293,7 @@ class Store(Reading, Protocol):
 
     @property
     def owner(self) -> Lease:
-        """Who may commit."""
+        """The lease that lets one process commit."""
         ...
 
     @property
@@ -308,7 +308,7 @@ class Store(Reading, Protocol):
 
     @property
     def workers(self) -> WorkerConfigs:
-        """What runs each thread."""
+        """The program of each thread's turns."""
         ...
 
     @property
@@ -318,7 +318,7 @@ class Store(Reading, Protocol):
 
     @property
     def transcripts(self) -> TranscriptKeeping:
-        """What turns said."""
+        """The text that turns have said."""
         ...
 
     def commit(self, batch: Sequence[Commit], *, done: Sequence[Done] = ()) -> list[Outcome]:

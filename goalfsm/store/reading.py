@@ -135,7 +135,7 @@ class Transcripts(Protocol):
 
 
 class Drivers(Protocol):
-    """Who works on threads."""
+    """The engine of a file, or the nodes of a cluster, by thread."""
 
     def of(self, thread_id: str) -> Owner | Driving | None:
         """Return the owner of the file, dead or alive, or the nodes that work on the thread."""
@@ -151,7 +151,7 @@ class Reading(Protocol):
 
     @property
     def sessions(self) -> Sessions:
-        """Snapshots."""
+        """The last snapshot of each thread."""
         ...
 
     @property
@@ -176,17 +176,17 @@ class Reading(Protocol):
 
     @property
     def workers(self) -> Programs:
-        """What runs each thread."""
+        """The program of each thread's turns."""
         ...
 
     @property
     def transcripts(self) -> Transcripts:
-        """What turns said."""
+        """The text that turns have said."""
         ...
 
     @property
     def drivers(self) -> Drivers:
-        """Who works on threads."""
+        """The processes or nodes that work on threads."""
         ...
 
     def facts(self) -> Facts:

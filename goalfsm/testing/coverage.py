@@ -179,7 +179,7 @@ class MachineCoverage:
         }
 
     def merge(self, dumped: Mapping[str, Any]) -> None:
-        """Add what another process counted."""
+        """Add the counts of another process."""
         for name, rows in dumped.items():
             for trigger, source, dest, guards, count in rows:
                 row = TableRow(trigger, source, dest, tuple(guards))

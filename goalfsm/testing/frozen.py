@@ -21,7 +21,7 @@ class FrozenTime(Protocol):
         ...
 
     def move(self, microseconds: int) -> None:
-        """Set it that much later."""
+        """Set the clock forward by ``microseconds``."""
         ...
 
 
@@ -37,7 +37,7 @@ class FreezegunTime:
         return us(self._factory.time_to_freeze.replace(tzinfo=UTC))
 
     def move(self, microseconds: int) -> None:
-        """Set it that much later."""
+        """Set the clock forward by ``microseconds``."""
         self._factory.tick(timedelta(microseconds=microseconds))
 
 
@@ -53,7 +53,7 @@ class TimeMachineTime:
         return int(self._traveller.time_ns() // 1000)
 
     def move(self, microseconds: int) -> None:
-        """Set it that much later."""
+        """Set the clock forward by ``microseconds``."""
         self._traveller.shift(timedelta(microseconds=microseconds))
 
 

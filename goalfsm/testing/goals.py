@@ -229,7 +229,7 @@ class MemoryGoals(Asking):
             raise EngineFault(f"{type(error).__name__} inside the engine: {error}") from error
 
     def close(self) -> None:
-        """Throw everything away."""
+        """End every engine, and close the clock."""
         if not self.clock.loop.is_closed():
             self._bury()
             self._down = True

@@ -115,7 +115,7 @@ class GoalsApp(App[None]):
             self._follower.stop()
 
     async def refresh_now(self) -> None:
-        """Read what is shown anew."""
+        """Read the shown thread or list anew."""
         if self._looking.locked():
             return
         async with self._looking:
@@ -211,7 +211,7 @@ class GoalsApp(App[None]):
         self._goals.action_find()
 
     def action_help(self) -> None:
-        """Say what each key does."""
+        """Show the keys and what each of them does."""
         self.push_screen(Page("Keys", Text(HELP)))
 
     async def action_why(self) -> None:

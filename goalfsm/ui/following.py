@@ -33,7 +33,7 @@ class Follower:
         self._worker.start()
 
     def stop(self) -> None:
-        """Hand nothing on any more."""
+        """Hand on no notice any more."""
         self._stopped.set()
 
     def _run(self) -> None:

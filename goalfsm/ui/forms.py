@@ -67,7 +67,7 @@ class Form(ModalScreen[dict[str, str] | None]):
         self.set_focus(inputs[at + 1])
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Send everything."""
+        """Send the values of all fields."""
         event.stop()
         self.dismiss({str(each.id): each.value.strip() for each in self.query(Input)})
 
@@ -95,7 +95,7 @@ class Choice(ModalScreen[str | None]):
             )
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Answer with what was chosen."""
+        """Answer with the chosen option."""
         self.dismiss(event.option.id)
 
     def action_give_up(self) -> None:

@@ -42,7 +42,7 @@ class Look(NamedTuple):
 
 
 class Source(Protocol):
-    """What the interface shows."""
+    """Where the interface reads threads and sends commands: an engine, or a database."""
 
     def now_ms(self) -> int:
         """Return the time in unix milliseconds."""

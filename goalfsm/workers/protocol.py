@@ -293,7 +293,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Worker(Protocol):
-    """Runs turns. Only what ``capabilities`` names does anything beyond `run`.
+    """Runs the turns of goals. Only what ``capabilities`` names does anything beyond `run`.
 
     Every call may be repeated: a second one for the same run has no further effect.
     """

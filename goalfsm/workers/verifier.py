@@ -26,7 +26,7 @@ GRACE_S: Final = 2.0
 
 
 class VerifierResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a verifier said.
+    """What a verifier said of a claim, and how long that took.
 
     ``unverifiable`` is neither yes nor no: it could not be run, took too long, or was ended
     by a signal; ``reason`` says which, ``timed_out`` that it took too long. ``output_tail`` is the

@@ -50,7 +50,7 @@ NOTHING_HOLDS: Final = Why(row="none", reason="no rule recognises it")
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """What went wrong.
+    """What went wrong, and what may be done about it.
 
     ``retryable`` holds for ``transient`` and ``rate_limited`` alone. ``signature`` is the same for
     the same trouble. ``retry_after`` (seconds) and ``resets_at`` (unix seconds) are None where the

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from recovery.failures.combinations import COMBINATIONS, FALLBACK
 from recovery.failures.kinds import Rule
 from recovery.failures.limits import LIMITS
 from recovery.failures.rows import answered, coded, says
-from recovery.failures.sentences import LAST_RESORT, SENTENCES
 from recovery.failures.wordings import PARTICULAR
 
 _THROTTLED: Final = (
@@ -386,7 +386,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *_REFUSED,
     *_STATUSES,
     *_CODES,
-    *SENTENCES,
-    *LAST_RESORT,
+    *COMBINATIONS,
+    *FALLBACK,
 )
 """Every rule, in the order in which they decide."""

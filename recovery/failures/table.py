@@ -19,6 +19,7 @@ import msgspec
 
 from recovery.failures.carriers import folded, undecorated, unwrapped, without_ending
 from recovery.failures.codes import code
+from recovery.failures.combinations import COMBINATIONS, FALLBACK
 from recovery.failures.evidence import (
     MAX_TEXT,
     Evidence,
@@ -41,7 +42,6 @@ from recovery.failures.kinds import (
     sign,
 )
 from recovery.failures.rules import RULES
-from recovery.failures.sentences import LAST_RESORT, SENTENCES
 from recovery.failures.waits import Timing, timing
 
 _OWN: Final = frozenset(RULES)
@@ -54,7 +54,7 @@ _MAX_ANSWER: Final = 2_000
 _SHORT_ANSWER: Final = 300
 _BEGINS: Final = 12
 """How far into a short answer that is nothing but an error the words that decide may begin."""
-_UNSPECIFIC: Final = frozenset(rule.name for rule in (*SENTENCES, *LAST_RESORT))
+_UNSPECIFIC: Final = frozenset(rule.name for rule in (*COMBINATIONS, *FALLBACK))
 _OPENING: Final = re.compile(
     r"\W{0,8}(?:(?:[\w-]{1,20} ){0,3}(?:api|stream|server|request|connection|execution|internal"
     r"|provider|network|http)[ _]?(?:error|failed|disconnected)\b|(?:[\w.]{1,60})?error\b(?=\W)"

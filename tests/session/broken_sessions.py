@@ -185,3 +185,15 @@ def _inherited_use() -> Transition:
 @CASES.breaks("successors_start_clean")
 def _inherited_run() -> Transition:
     return step(running(), goal=None)
+
+
+@CASES.breaks("lost_runs_change_no_status")
+def _paused_by_a_crash() -> Transition:
+    return goal(running(), e.RunInterrupted(run_id="run-1"), status="paused", revision=9)
+
+
+@CASES.breaks("own_pauses_last")
+def _taken_up_by_a_timer() -> Transition:
+    thread = started()
+    thread.do(e.PauseRequested())
+    return goal(thread, e.TimerFired(), status="active", pause_reason=None, revision=9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from goalfsm.goal.accounting import tokens_of
-from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED, Usage
+from goalfsm.goal.model import ACTIVE, LIMITED, Usage
 from goalfsm.session import events as e
 from goalfsm.session.state import Session, Step
 from goalfsm.workers import protocol as w
@@ -46,14 +46,8 @@ class SessionRules(Records):
         was, now = before.goal, after.goal
         if was is None or now is None or was.goal_id != now.goal_id or was.status == now.status:
             return
-        if isinstance(event, e.RunInterrupted) and now.status != LIMITED:
-            self.fail("a crash changes the status", f"{was.status} became {now.status}")
         if now.pause_reason == "interrupt":
             self.fail("a goal is paused by an abort that nobody asked for", short(event))
-        asked = isinstance(event, e.ResumeRequested | e.ClaimRejected | e.BudgetChanged)
-        own = was.pause_reason == "user" and was.resume_at_ms is None
-        if was.status == PAUSED and own and now.status == ACTIVE and not asked:
-            self.fail("a person's pause ends by itself", short(event))
 
     # The ledger.
 

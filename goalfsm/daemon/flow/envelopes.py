@@ -49,12 +49,12 @@ class Envelope:
         self.done = done
 
     def answer(self, reply: Reply) -> None:
-        """Give whoever waits the reply."""
+        """Give the sender the reply."""
         if not self.future.done():
             self.future.set_result(reply)
 
     def fail(self, error: Exception) -> None:
-        """Give whoever waits the error."""
+        """Give the sender the error in place of a reply."""
         if not self.future.done():
             self.future.set_exception(error)
             # Whoever does not wait for the reply does not want to hear of it either.

@@ -31,7 +31,7 @@ class StatusChanged(_Notice, frozen=True, kw_only=True, tag="status"):
 
 
 class Output(_Notice, frozen=True, kw_only=True, tag="output"):
-    """The running turn said something."""
+    """The running turn said ``text``."""
 
     run_id: str
     text: str

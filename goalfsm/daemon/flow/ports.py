@@ -148,7 +148,7 @@ class Outbox(Protocol):
 
 
 class Stage(Protocol):
-    """What follows a commit."""
+    """A part of the daemon that follows every commit."""
 
     def committed(self, landed: Landed) -> None:
         """Take note of what is durable now."""

@@ -39,7 +39,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ok(self) -> bool:
-        """Return whether nothing differs."""
+        """Return whether every journal gave its states again."""
         return self.wrong_at is None
 
 

@@ -58,7 +58,10 @@ class Upkeep:
         self._log_grows = False
 
     def look(self) -> None:
-        """See what has changed. Raises `StoreError` where the store cannot be read."""
+        """Notice a clock that was set, a log that grows, a file that was replaced.
+
+        Raises `StoreError` where the store cannot be read.
+        """
         step_ms = self._clock.step_ms()
         if step_ms:
             self._adopt(step_ms)

@@ -48,7 +48,7 @@ class Platform(Protocol):
 
     @property
     def clock(self) -> TimeSource:
-        """The clocks."""
+        """The clocks of the machine."""
         ...
 
     @property

@@ -164,7 +164,7 @@ class _Opened:
         return self._reads
 
     def to_write(self) -> Store:
-        """Return what may be written."""
+        """Return the store, opened for writing."""
         from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415 - as above
 
         if self._writes is None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Remote(Protocol):
-    """Those who decide the threads of one database, and drive them."""
+    """The processes that decide the threads of one database, and drive them."""
 
     answered: bool
     """Whether one who drives them is known to have answered the last request."""

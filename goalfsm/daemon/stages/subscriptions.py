@@ -127,7 +127,7 @@ class Follower:
 
 
 class Subscriptions:
-    """Who follows which thread."""
+    """The followers of each thread, and the notices that each of them has not read yet."""
 
     def __init__(self, clock: Clock, suspended: Callable[[], str] = str) -> None:
         """Start without any; ``suspended`` returns the code of what keeps us from writing."""

@@ -72,7 +72,7 @@ def _value(name: str, value: str) -> object:
 
 
 def fulfil(order: Order, *, drawings: dict[str, Drawing] | None = None) -> str:
-    """Return what was asked for. ``drawings`` keeps machines that were read, by name."""
+    """Return the text of the ordered drawing; ``drawings`` keeps machines by name."""
     kept = {} if drawings is None else drawings
     if order.machine not in kept:
         kept[order.machine] = named(order.machine)

@@ -25,7 +25,7 @@ from recovery.observers import OBSERVERS
 
 
 class Observer(Protocol):
-    """Who is told of rows."""
+    """An observer of rows: it is called with each row that fires."""
 
     def on_goal_row(self, machine: GoalMachine | None, row: TableRow) -> None:
         """Take note of a row of a goal machine; None is the default one."""

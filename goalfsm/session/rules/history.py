@@ -19,7 +19,7 @@ from recovery.stale_work import IDLE
 
 
 class Past(NamedTuple):
-    """What a history amounts to."""
+    """The goal that a history ends with, and whether it waits for a person."""
 
     goal: Goal | None = None
     user_start_required: bool = False

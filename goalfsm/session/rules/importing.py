@@ -29,8 +29,8 @@ def bring(session: Session, event: GoalImported, ctx: Context) -> Change:
         goal_id=ctx.ids("goal"),
         now=ctx.now,
     )
-    terms = ObjectiveGiven(objective=event.objective, limits=event.limits)
-    wrong = created if isinstance(created, Rejection) else objective.fault(terms)
+    given = ObjectiveGiven(objective=event.objective, limits=event.limits)
+    wrong = created if isinstance(created, Rejection) else objective.fault(given)
     if wrong is None and not _counted(event):
         wrong = Rejection(
             "usage_invalid",

@@ -146,7 +146,7 @@ def _lower(asked: Limits, left: Limits) -> Limits:
 
 
 def fault(event: ObjectiveGiven) -> Rejection | None:
-    """Return why the terms of a goal are refused; None accepts them."""
+    """Return why what a goal is given with is refused; None accepts them."""
     for budget in (event.limits.seconds, event.limits.cost):
         if refusal := check_budget(budget):
             return refusal

@@ -21,7 +21,7 @@ from goalfsm.session.state import Change, Context, QueuedGoal, Reply, Session
 from goalfsm.session.work import advances, is_over
 from goalfsm.text import short
 
-_TERMS: Final = ("objective", "limits", "criteria", "verifiers", "until", "policy", "by")
+_GIVEN: Final = ("objective", "limits", "criteria", "verifiers", "until", "policy", "by")
 
 
 def add(session: Session, event: GoalQueued, ctx: Context) -> Change:
@@ -34,13 +34,13 @@ def add(session: Session, event: GoalQueued, ctx: Context) -> Change:
             remedies=(Remedy("queue drop", {"id": None}, "takes one out"),),
         )
         return Change(session, (), reply)
-    terms = {name: getattr(event, name) for name in _TERMS}
+    given = {name: getattr(event, name) for name in _GIVEN}
     # As if the thread had no goal: the one that it has will be complete by then.
-    trial = objective.give(replace(session, goal=None), ObjectiveGiven(**terms), ctx)
+    trial = objective.give(replace(session, goal=None), ObjectiveGiven(**given), ctx)
     if trial.reply is not None and not trial.reply.ok:
         return Change(session, (), trial.reply)
     count = session.queue_count + 1
-    queued = QueuedGoal(queue_id=f"q{count}", at_ms=ctx.now_ms, **terms)
+    queued = QueuedGoal(queue_id=f"q{count}", at_ms=ctx.now_ms, **given)
     queue = (queued, *session.queue) if event.first else (*session.queue, queued)
     place = 1 if event.first else len(queue)
     message = f"queued as {queued.queue_id}, in place {place} of {len(queue)}"
@@ -111,7 +111,7 @@ def take_next(session: Session, event: NextGoalRequested, ctx: Context) -> Chang
         )
         return Change(session, (), reply)
     first, *rest = session.queue
-    given = ObjectiveGiven(**{name: getattr(first, name) for name in _TERMS})
+    given = ObjectiveGiven(**{name: getattr(first, name) for name in _GIVEN})
     change = objective.give(session, given, ctx)
     if change.reply is None or not change.reply.ok:
         return change

@@ -137,7 +137,7 @@ class PostgresTranscripts:
         return tuple(map(_transcript, rows))
 
     def of_run(self, run_id: str) -> Transcript | None:
-        """Return what a run said."""
+        """Return the text that a run has said."""
         rows = self._link.rows(_TRANSCRIPT + "WHERE run_id = %s", (run_id,))
         return _transcript(rows[0]) if rows else None
 

@@ -17,19 +17,19 @@ class _Nowhere(Place):
     """A place where nothing is deleted, replaced or locked."""
 
     def __init__(self) -> None:
-        """Look at nothing."""
+        """Do without a path."""
 
     def check_database(self) -> None:
-        """Find nothing."""
+        """Find no fault: memory cannot be replaced."""
 
     def check(self, *, afresh: bool = True) -> None:
-        """Find nothing."""
+        """Find no fault: memory cannot be replaced."""
 
     def verify(self) -> None:
-        """Find nothing."""
+        """Find no fault: memory cannot be replaced."""
 
     def close(self) -> None:
-        """Give nothing back."""
+        """Do nothing: memory has no lock to give back."""
 
 
 class MemoryDatabase(Database):

@@ -160,7 +160,7 @@ class SqliteTranscripts:
         return tuple(_transcript(row) for row in rows)
 
     def of_run(self, run_id: str) -> Transcript | None:
-        """Return what a run said."""
+        """Return the text that a run has said."""
         self._database.carry()
         rows = self._database.rows(_TRANSCRIPT + "WHERE run_id = ?", (run_id,))
         return _transcript(rows[0]) if rows else None

@@ -179,5 +179,5 @@ class SqliteLease:
         self._database.unlock_file()
 
     def current(self) -> Owner | None:
-        """Return who owns the store."""
+        """Return the owner of the store, None where there is none."""
         return owner_in(_only(self._database.rows(_SELECT)))

@@ -93,7 +93,7 @@ def lock(path: Path, key: Key | None) -> bool:
 
 
 def unlock(key: Key | None) -> None:
-    """Let others have the file."""
+    """Give the lock on the file back."""
     with _guard:
         use = None if key is None else _uses.get(key)
         if use is not None and use.locked and use.descriptor is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, used_up
+from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, PAUSED, used_up
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.entries import SetEntry, UserStartEntry
@@ -122,3 +122,22 @@ def _models_only_claim(t: Transition) -> None:
         reopened = before.status != ACTIVE and after.status == ACTIVE
         hold(not reopened, f"a tool took a {before.status} goal up again")
         hold(after.objective == before.objective, "a tool reworded it")
+
+
+@GOALS.says("A run that was lost limits its goal or leaves the status alone.")
+def _lost_runs_change_no_status(t: Transition) -> None:
+    if t.same_goal is None or not isinstance(t.event, e.RunInterrupted):
+        return
+    before, after = t.same_goal
+    hold(after.status in {before.status, LIMITED}, f"{before.status} became {after.status}")
+
+
+@GOALS.says("A pause by a person ends by a word alone: a person's, or a trigger of the embedder's.")
+def _own_pauses_last(t: Transition) -> None:
+    if t.same_goal is None:
+        return
+    before, after = t.same_goal
+    own = before.pause_reason == "user" and before.resume_at_ms is None
+    if before.status == PAUSED and own and after.status == ACTIVE:
+        words = (e.ResumeRequested, e.ClaimRejected, e.BudgetChanged, e.TriggerFired)
+        hold(isinstance(t.event, words), "it ended by itself")

@@ -161,7 +161,7 @@ class Dialect(abc.ABC):
         return str(uuid.uuid5(_NAMESPACE, "\0".join(named)))
 
     def tell(self, *events: TurnEvent) -> None:
-        """Report events."""
+        """Report events of the turn, in this order."""
         self._events += events
 
     def write(self, *lines: bytes) -> None:

@@ -74,7 +74,7 @@ class Link(Protocol):
         ...
 
     def detach(self, run_id: str) -> None:
-        """Tell the run nothing more."""
+        """Hand the run no further event."""
         ...
 
     def written(self, thread_id: str, message_id: str) -> str | None:

@@ -102,7 +102,7 @@ class OutputPipe:
             taken += size
 
     def close(self) -> None:
-        """Read nothing more, ever."""
+        """Stop reading for good, and close the pipe."""
         self.pause()
         if self._fd >= 0:
             os.close(self._fd)

@@ -127,7 +127,7 @@ class Region:
         narrow: bool = False,
         head: tuple[float, float] | None = None,
     ) -> Placed:
-        """Find the place of everything.
+        """Find the place of every node and edge.
 
         ``attached`` says where, from the centre of a node, a link has to end; without it the link
         ends where its way is shortest. ``narrow`` puts the labels of a row at two heights, and

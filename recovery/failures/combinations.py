@@ -1,6 +1,6 @@
 """Rules that decide where nothing more certain did: ideas that occur together, common words.
 
-``SENTENCES`` ask for ideas that occur together in whatever order, and ``LAST_RESORT`` for words
+``COMBINATIONS`` ask for ideas that occur together in whatever order, and ``FALLBACK`` for words
 that many errors share.
 """
 
@@ -31,7 +31,7 @@ _FAILS: Final = (
     r"|not available right now|not reachable|closed (?:early|before|on us))\b"
 )
 
-SENTENCES: Final[tuple[Rule, ...]] = (
+COMBINATIONS: Final[tuple[Rule, ...]] = (
     together("content_refused", "idea_content",
         "a text or an answer, what is bad about it, and that it was stopped",
         "content|prompt|request|message|output|generation|topic|text|image|answer"
@@ -206,7 +206,7 @@ SENTENCES: Final[tuple[Rule, ...]] = (
     ),
 )  # fmt: skip
 
-LAST_RESORT: Final[tuple[Rule, ...]] = (
+FALLBACK: Final[tuple[Rule, ...]] = (
     says("rate_limited", "any_rate_limit",
         "any mention of a rate limit",
         "rate.?limit|resource.?exhausted",
