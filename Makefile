@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON))))
 BIN := $(VENV)/bin
 export PYTHON
+# Modules are compiled once, as those of an installed package are.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test quick verify lint types fresh docs man rows coverage floors diagrams picture bench containment simulate crash cluster mutants lock clean

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def write(head: list[str], measured: list[Section]) -> None:
 
 def main() -> int:
     """Measure, print, and write the page when asked to."""
+    # A command that is started is measured as it is installed: with its modules compiled.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller stores")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
