@@ -9,7 +9,7 @@ that is known is looked at first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from goalfsm.daemon.host.clock import IdSource
     from goalfsm.session.policy import Policy
     from goalfsm.session.state import Rules
-    from goalfsm.store.rows import Commit
+    from goalfsm.store.rows import Commit, Transcript
 
 
 class NewerRules(GoalError):
@@ -81,6 +81,18 @@ class Attempt:
         """How the thread stood under the lock, for batches that have to know who has its run."""
 
 
+class Said(Protocol):
+    """What turns said that is still to be kept: with the next change of their thread."""
+
+    def unkept(self, thread_id: str) -> tuple[Transcript, ...]:
+        """Return what is to be kept of a thread."""
+        ...
+
+    def kept(self, transcripts: Sequence[Transcript]) -> None:
+        """Take note of what is durable."""
+        ...
+
+
 class Decider:
     """Decides about any thread, for one node or command."""
 
@@ -93,11 +105,13 @@ class Decider:
         rules: Rules,
         node_id: str | None = None,
         host: str = "",
+        said: Said | None = None,
     ) -> None:
         """Decide in ``transactions``; a new thread gets ``policy``.
 
         ``node_id`` is the node that has the runs that are opened here, None where none are.
-        ``host`` is where processes are that the thread comes to wait for.
+        ``host`` is where processes are that the thread comes to wait for. ``said`` has what turns
+        said that is to be kept with what is decided.
         """
         self._transactions = transactions
         self._ids = ids
@@ -105,6 +119,7 @@ class Decider:
         self._rules = rules
         self.node_id = node_id
         self._host = host
+        self._said = said
 
     async def look(self, thread_id: str) -> tuple[Loaded, Session]:
         """Return how the thread stands, and its session; the lock is free again."""
@@ -130,8 +145,13 @@ class Decider:
                 return last
             decision = self._decide(attempt, loaded, before)
             attempt.last = decision
+            said: tuple[Transcript, ...] = ()
             if decision.decided:
-                await tx.write(self._writes(attempt.thread_id, loaded, decision))
+                writes = self._writes(attempt.thread_id, loaded, decision)
+                said = writes.said
+                await tx.write(writes)
+        if self._said is not None:
+            self._said.kept(said)
         return decision
 
     async def _load(self, tx: Tx, attempt: Attempt) -> Loaded:
@@ -234,6 +254,7 @@ class Decider:
             settled=run_before is not None and run != run_before,
             told=busy,
             jobs=jobs_of(thread_id, before, session, tasks, place=place, woken=woken),
+            said=() if self._said is None else self._said.unkept(thread_id),
         )
 
 

@@ -36,8 +36,8 @@ class Floor(Nodes, Left, Protocol):
         """Record that effects were done."""
         ...
 
-    async def keep(self, transcript: Transcript) -> None:
-        """Keep what a run said, and as many of the thread's others as a store keeps."""
+    async def trim(self, thread_id: str) -> None:
+        """Remove what turns of the thread said, but for as much as a store keeps."""
         ...
 
     async def last_said(self, thread_id: str) -> Transcript | None:

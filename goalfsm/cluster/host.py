@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from goalfsm.daemon.host.zones import local_name
 from goalfsm.errors import StoreError
 from goalfsm.store.owner import uptime_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from goalfsm.daemon.flow.ports import Spawn
     from goalfsm.store.rows import Transcript
+
+TRIM_EVERY: Final = 8
+"""After how many turns of a thread what is too old of what they said is removed."""
+_UNKEPT: Final = 16
 
 
 def hostname() -> str:
@@ -47,34 +51,47 @@ class DatabaseTime:
 
 
 class LastWords:
-    """What threads' turns said last, for the next prompt, and kept in the database.
+    """What threads' turns said last, for the next prompt, and what is still to be kept of it.
 
-    `goalfsm.store.port.TranscriptKeeping` as far as a node needs it.
+    `goalfsm.store.port.TranscriptKeeping` as far as a node needs it. What a turn said is kept by
+    the transaction that records its end.
     """
 
-    def __init__(self, keep: Callable[[Transcript], Awaitable[None]], spawn: Spawn) -> None:
-        """Keep transcripts by ``keep``, beside the work."""
-        self._keep = keep
+    def __init__(self, trim: Callable[[str], Awaitable[None]], spawn: Spawn) -> None:
+        """Have ``trim(thread_id)`` remove now and then what is too old to be kept."""
+        self._trim = trim
         self._spawn = spawn
         self._last: dict[str, Transcript] = {}
+        self._unkept: dict[str, list[Transcript]] = {}
 
     def remember(self, thread_id: str, transcript: Transcript | None) -> None:
         """Take note of what the thread's last turn said, wherever it ran."""
         if transcript is not None:
             self._last[thread_id] = transcript
 
-    def forget(self, thread_id: str) -> None:
-        """Forget what the thread said: its next turn may run elsewhere."""
-        self._last.pop(thread_id, None)
-
     def put(self, transcript: Transcript) -> None:
-        """Keep what a run said; where that fails it is lost, and nobody is the worse for it."""
-        self._last[transcript.thread_id] = transcript
-        self._spawn(self._write(transcript), f"transcript {transcript.run_id}")
+        """Have what a run said be kept with the next change of its thread."""
+        thread_id = transcript.thread_id
+        self._last[thread_id] = transcript
+        self._unkept[thread_id] = [*self._unkept.get(thread_id, ()), transcript][-_UNKEPT:]
 
-    async def _write(self, transcript: Transcript) -> None:
+    def unkept(self, thread_id: str) -> tuple[Transcript, ...]:
+        """Return what turns of the thread said that is still to be kept."""
+        return tuple(self._unkept.get(thread_id, ()))
+
+    def kept(self, transcripts: Sequence[Transcript]) -> None:
+        """Take note of what is durable."""
+        for each in transcripts:
+            left = [other for other in self._unkept.get(each.thread_id, ()) if other is not each]
+            self._unkept[each.thread_id] = left
+            if not left:
+                del self._unkept[each.thread_id]
+            if each.turn % TRIM_EVERY == 0:
+                self._spawn(self._trimmed(each.thread_id), f"trim {each.thread_id}")
+
+    async def _trimmed(self, thread_id: str) -> None:
         try:
-            await self._keep(transcript)
+            await self._trim(thread_id)
         except StoreError:
             return
 

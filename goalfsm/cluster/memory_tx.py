@@ -144,9 +144,8 @@ class MemoryDatabase:
             if key in self.outbox:
                 self.outbox[key].done = True
 
-    async def keep(self, transcript: Transcript) -> None:
-        """Keep what a thread said last."""
-        self.words[transcript.thread_id] = transcript
+    async def trim(self, thread_id: str) -> None:
+        """Keep the last only, as ever."""
 
     async def last_said(self, thread_id: str) -> Transcript | None:
         """Return what the thread's last turn said."""
@@ -293,6 +292,7 @@ def _apply(database: MemoryDatabase, writes: Writes) -> None:
         for each in database.outbox.values():
             if each.row.thread_id == thread_id and each.row.kind in _MAIL:
                 each.done = True
+    database.words.update((said.thread_id, said) for said in writes.said)
     thread.run_id, thread.node_id, thread.turn = writes.run_id, writes.node_id, writes.turn
     if writes.told:
         for listener in database.listeners:

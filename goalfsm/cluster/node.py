@@ -121,12 +121,14 @@ class Node:
         self._lost = asyncio.Event()
         self._stopping = asyncio.Event()
         nodes = reached.nodes
+        self.words = LastWords(nodes.trim, spawn)
         self.decider = Decider(
             reached.transactions,
             self.ids,
             policy=options.policy,
             rules=Rules(options.machine),
             host=self.host,
+            said=self.words,
         )
         self.threads = ClusterThreads(self.decider, spawn, self)
         self.holds = Holds(lambda _thread, _held: None)
@@ -164,7 +166,6 @@ class Node:
             most=options.max_runs,
         )
         self.watch = ProcessWatch(self.runs, self.platform.wait_gone)
-        self.words = LastWords(nodes.keep, spawn)
         transcripts = Transcripts(self.words, self.clock)
         ports = RunPorts(
             db=self.db,

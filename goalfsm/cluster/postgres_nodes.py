@@ -9,7 +9,7 @@ from goalfsm.cluster.jobs import Job, effect_job, timer_job, turn_job
 from goalfsm.cluster.lease import Other, Registration, Renewed
 from goalfsm.cluster.postgres_tx import NOW_MS, Connection, statements
 from goalfsm.cluster.tx import LEASE_MS
-from goalfsm.store.limits import bounded, surplus
+from goalfsm.store.limits import surplus
 from goalfsm.store.rows import OpenEffect, Transcript
 
 if TYPE_CHECKING:
@@ -42,15 +42,9 @@ ORDER BY seq"""
 _REVISIONS: Final = "SELECT thread_id, revision FROM goalfsm.session WHERE thread_id = ANY(%s)"
 _MARK: Final = f"""
 UPDATE goalfsm.outbox SET done_at_ms = {NOW_MS} WHERE key = ANY(%s) AND done_at_ms IS NULL"""
-_SAID: Final = """
-INSERT INTO goalfsm.transcript
-    (run_id, thread_id, turn, at_ms, size, answer_bytes, stderr_bytes, answer, stderr)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
-ON CONFLICT (run_id) DO UPDATE SET at_ms = EXCLUDED.at_ms, size = EXCLUDED.size,
-    answer_bytes = EXCLUDED.answer_bytes, stderr_bytes = EXCLUDED.stderr_bytes,
-    answer = EXCLUDED.answer, stderr = EXCLUDED.stderr"""
 _SIZES: Final = """
 SELECT seq, size FROM goalfsm.transcript WHERE thread_id = %s ORDER BY turn DESC, seq DESC"""
+_TRIM: Final = "DELETE FROM goalfsm.transcript WHERE seq = ANY(%s)"
 _LAST_SAID: Final = """
 SELECT run_id, thread_id, turn, at_ms, answer, stderr, answer_bytes, stderr_bytes
 FROM goalfsm.transcript WHERE thread_id = %s ORDER BY turn DESC, seq DESC LIMIT 1"""
@@ -158,24 +152,13 @@ class PostgresNodes:
         """Record that effects were done."""
         await self._rows(_MARK, (list(keys),), has_rows=False)
 
-    async def keep(self, transcript: Transcript) -> None:
-        """Keep what a run said, and as many of the thread's others as a store keeps."""
-        kept = bounded(transcript)
-        size = len(kept.answer) + len(kept.stderr)
+    async def trim(self, thread_id: str) -> None:
+        """Remove what turns of the thread said, but for as much as a store keeps."""
         async with statements(self._connection) as connection:
-            await connection.execute(
-                _SAID,
-                (
-                    *(kept.run_id, kept.thread_id, kept.turn, kept.at_ms, size),
-                    *(kept.answer_bytes, kept.stderr_bytes, kept.answer, kept.stderr),
-                ),
-            )
-            rows = await (await connection.execute(_SIZES, (kept.thread_id,))).fetchall()
+            rows = await (await connection.execute(_SIZES, (thread_id,))).fetchall()
             gone = [seq for seq, _ in rows[surplus([size for _, size in rows]) :]]
             if gone:
-                await connection.execute(
-                    "DELETE FROM goalfsm.transcript WHERE seq = ANY(%s)", (gone,)
-                )
+                await connection.execute(_TRIM, (gone,))
 
     async def last_said(self, thread_id: str) -> Transcript | None:
         """Return what the thread's last turn said."""

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from goalfsm.cluster.postgres_writes import written
 from goalfsm.cluster.tx import LEASE_MS, Holder, Known, Loaded, Program, Writes
 from goalfsm.errors import OutcomeUnknown, StoreUnavailable
-from goalfsm.session.state import RULES_VERSION
 from goalfsm.text import line
 
 if TYPE_CHECKING:
     from goalfsm.cluster.jobs import Jobs
-    from goalfsm.store.rows import Commit
 
 Rows = list[tuple[Any, ...]]
 
@@ -52,33 +51,6 @@ SELECT j.event_id, j.revision, a.reply
 FROM goalfsm.journal j LEFT JOIN goalfsm.answer a ON a.inbox_id = j.event_id
 WHERE j.thread_id = %s AND j.event_id = ANY(%s)"""
 _OPEN: Final = "SELECT key FROM goalfsm.outbox WHERE key = ANY(%s) AND done_at_ms IS NULL"
-
-_INSERT: Final = """
-INSERT INTO goalfsm.session
-    (revision, status, wake_at_ms, updated_at_ms, rules_version, run_id, node_id, turn, state,
-     thread_id)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
-_UPDATE: Final = """
-UPDATE goalfsm.session
-SET revision = %s, status = %s, wake_at_ms = %s, updated_at_ms = %s, rules_version = %s,
-    run_id = %s, node_id = %s, turn = %s, state = %s
-WHERE thread_id = %s"""
-_JOURNAL: Final = """
-INSERT INTO goalfsm.journal
-    (thread_id, revision, event_id, at_ms, rules_version, kind, digest, event, decision)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"""
-_OUTBOX: Final = """
-INSERT INTO goalfsm.outbox (key, thread_id, revision, at_ms, kind, place, payload)
-VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (key) DO NOTHING"""
-_HISTORY: Final = "INSERT INTO goalfsm.history (thread_id, entry) VALUES (%s, %s)"
-_ANSWER: Final = """
-INSERT INTO goalfsm.answer (inbox_id, thread_id, at_ms, revision, reply)
-VALUES (%s, %s, %s, %s, %s) ON CONFLICT (inbox_id) DO NOTHING"""
-_DONE: Final = """
-UPDATE goalfsm.outbox SET done_at_ms = %s WHERE key = ANY(%s) AND done_at_ms IS NULL"""
-_SETTLED: Final = """
-UPDATE goalfsm.outbox SET done_at_ms = %s
-WHERE thread_id = %s AND done_at_ms IS NULL AND kind IN ('EndRun', 'DeliverSteering')"""
 _TELL: Final = f"SELECT pg_notify('{CHANNEL}', %s)"
 
 _LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
@@ -136,6 +108,7 @@ class PostgresTx:
         """Work on ``connection``; enqueue by ``jobs``."""
         self.connection = connection
         self._jobs = jobs
+        self._writes: Writes | None = None
 
     async def load(
         self, thread_id: str, *, event_ids: Collection[str] = (), keys: Collection[str] = ()
@@ -189,62 +162,22 @@ class PostgresTx:
         )
 
     async def write(self, writes: Writes) -> None:
-        """Write a change; the commit follows in the same round trip."""
-        commits, connection = writes.commits, self.connection
-        last = commits[-1]
-        thread_id, at_ms = last.thread_id, last.at_ms
-        outbox = [
-            (
-                e.key,
-                thread_id,
-                c.expected_revision + 1,
-                at_ms,
-                e.kind,
-                writes.places[e.key],
-                e.payload,
-            )
-            for c in commits
-            for e in c.outbox
-        ]
-        done = [key for each in commits for key in each.outbox_done]
-        history = [(thread_id, entry) for each in commits for entry in each.history]
-        answers = [
-            (c.inbox_id, thread_id, at_ms, c.expected_revision + 1, c.reply)
-            for c in commits
-            if c.inbox_id is not None
-        ]
-        session = (
-            last.expected_revision + 1,
-            last.status,
-            last.wake_at_ms,
-            at_ms,
-            RULES_VERSION,
-            writes.run_id,
-            writes.node_id,
-            writes.turn,
-            last.state,
-            thread_id,
-        )
-        is_new = commits[0].expected_revision == 0
+        """Write a change, together with the commit: one round trip."""
+        self._writes = writes
+
+    async def commit(self) -> None:
+        """Write what is to be written, and commit."""
+        connection, writes = self.connection, self._writes
+        if writes is None:
+            await connection.commit()
+            return
         async with connection.pipeline():
-            await connection.execute(_INSERT if is_new else _UPDATE, session)
-            for each in commits:
-                await connection.execute(_JOURNAL, _row(each))
-            await self._each(_OUTBOX, outbox)
-            await self._each(_HISTORY, history)
-            await self._each(_ANSWER, answers)
-            if done:
-                await connection.execute(_DONE, (at_ms, done))
-            if writes.settled:
-                await connection.execute(_SETTLED, (at_ms, thread_id))
+            await connection.execute(*written(writes))
             if writes.jobs:
                 await self._jobs.enqueue(self, writes.jobs)
             if writes.told:
-                await connection.execute(_TELL, (thread_id,))
-
-    async def _each(self, statement: LiteralString, rows: Sequence[tuple[Any, ...]]) -> None:
-        for row in rows:
-            await self.connection.execute(statement, row)
+                await connection.execute(_TELL, (writes.commits[-1].thread_id,))
+            await connection.commit()
 
 
 class PostgresTransactions:
@@ -261,9 +194,10 @@ class PostgresTransactions:
         committing = False
         try:
             async with self._connection.pool.connection(self._connection.timeout_s) as connection:
-                yield PostgresTx(connection, self._jobs)
+                tx = PostgresTx(connection, self._jobs)
+                yield tx
                 committing = True
-                await connection.commit()
+                await tx.commit()
         except psycopg.IntegrityError as error:
             # Somebody has written the very same event meanwhile: it is looked for again.
             raise OutcomeUnknown(_said(error)) from error
@@ -315,17 +249,3 @@ async def _by_id(cursor: psycopg.AsyncCursor[tuple[Any, ...]] | None) -> dict[st
 
 async def _keys(cursor: psycopg.AsyncCursor[tuple[Any, ...]] | None) -> frozenset[str]:
     return frozenset() if cursor is None else frozenset(r[0] for r in await cursor.fetchall())
-
-
-def _row(commit: Commit) -> tuple[Any, ...]:
-    return (
-        commit.thread_id,
-        commit.expected_revision + 1,
-        commit.event_id,
-        commit.at_ms,
-        commit.rules_version,
-        commit.kind,
-        commit.digest,
-        commit.event,
-        commit.decision,
-    )

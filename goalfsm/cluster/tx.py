@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from goalfsm.cluster.jobs import Job
-    from goalfsm.store.rows import Commit
+    from goalfsm.store.rows import Commit, Transcript
 
 LEASE_MS: Final = 3_000
 """How long after its last sign of life a node's runs are taken over by others."""
@@ -59,7 +59,8 @@ class Writes(NamedTuple):
 
     ``places`` names for each effect who does it. ``node_id`` has the open run ``run_id``. ``turn``:
     the thread waits for a turn. ``settled``: a run is over, and mail for it needs no reader.
-    ``told``: whoever else has something of the thread going on is told of the change.
+    ``told``: whoever else has something of the thread going on is told of the change. ``said`` is
+    what turns said that are over, each kept once.
     """
 
     commits: tuple[Commit, ...]
@@ -70,6 +71,7 @@ class Writes(NamedTuple):
     settled: bool
     told: bool
     jobs: tuple[Job, ...]
+    said: tuple[Transcript, ...] = ()
 
 
 class Tx(Protocol):
