@@ -8,7 +8,7 @@ that is known is looked at first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from msgspec.structs import replace
@@ -38,6 +38,14 @@ class NewerRules(GoalError):
 
     code = "newer_rules"
     hint = "Upgrade goalfsm here; nodes of the newer version go on with the thread."
+
+    def __init__(self, rules_version: int) -> None:
+        """Say which rules have decided about the thread."""
+        self.rules_version = rules_version
+        super().__init__(
+            f"rules {rules_version} have decided about the thread, "
+            f"this program knows {RULES_VERSION}"
+        )
 
 
 class Failure(NamedTuple):
@@ -103,13 +111,13 @@ class Decider:
         *,
         policy: Policy,
         rules: Rules,
-        node_id: str | None = None,
+        node_id: Callable[[], str | None] = lambda: None,
         host: str = "",
         said: Said | None = None,
     ) -> None:
         """Decide in ``transactions``; a new thread gets ``policy``.
 
-        ``node_id`` is the node that has the runs that are opened here, None where none are.
+        ``node_id()`` is the node that has the runs that are opened here, None where none are.
         ``host`` is where processes are that the thread comes to wait for. ``said`` has what turns
         said that is to be kept with what is decided.
         """
@@ -117,7 +125,7 @@ class Decider:
         self._ids = ids
         self._policy = policy
         self._rules = rules
-        self.node_id = node_id
+        self._node_id = node_id
         self._host = host
         self._said = said
 
@@ -167,10 +175,7 @@ class Decider:
         if loaded.state is None:
             return Session(policy=self._policy)
         if loaded.rules_version > RULES_VERSION:
-            raise NewerRules(
-                f"rules {loaded.rules_version} have decided about the thread, "
-                f"this program knows {RULES_VERSION}"
-            )
+            raise NewerRules(loaded.rules_version)
         return codec.decode(loaded.state)
 
     def _decide(self, attempt: Attempt, loaded: Loaded, before: Session) -> Decision:
@@ -240,10 +245,10 @@ class Decider:
         run_before = None if before.run is None else before.run.run_id
         run = None if session.run is None else session.run.run_id
         holder = None if loaded.holder is None else loaded.holder.node_id
-        node_id = None if run is None else holder if run == run_before else self.node_id
+        node_id = None if run is None else holder if run == run_before else self._node_id()
         woken = (loaded.wake_at_ms, decision.wake_at_ms)
         going_on = (before.run, before.claim, before.check, session.claim, session.check)
-        elsewhere = holder is not None and holder != self.node_id
+        elsewhere = holder is not None and holder != self._node_id()
         busy = elsewhere or any(each is not None for each in going_on[1:]) or bool(before.waits)
         return Writes(
             commits=tuple(_stored(each) for each in decision.decided),

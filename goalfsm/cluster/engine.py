@@ -10,7 +10,8 @@ import structlog
 
 from goalfsm.cluster.host import hostname
 from goalfsm.cluster.jobs import ANY, is_at_rest
-from goalfsm.cluster.node import Node, Options
+from goalfsm.cluster.node import Node
+from goalfsm.cluster.options import Options
 from goalfsm.daemon.config import WorkerSource, given_worker
 from goalfsm.daemon.logs import be_quiet
 from goalfsm.daemon.remote.socket_path import socket_for

@@ -36,7 +36,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A wish that somebody looks at a thread; ``key`` is the same when it is wished once more.
 
     ``at_ms`` is when it is due (unix ms of the database's clock), None for now. ``place`` is who
-    may take it.
+    may take it; ``rules`` is the oldest version of the rules that knows the thread, 0 for any.
     """
 
     kind: Kind
@@ -44,6 +44,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     place: str = ANY
     at_ms: int | None = None
+    rules: int = 0
 
 
 Handler = Callable[[Job], Awaitable[None]]

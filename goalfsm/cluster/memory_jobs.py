@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from goalfsm.cluster.jobs import Handler, Job, Kind
 from goalfsm.errors import described
+from goalfsm.session.state import RULES_VERSION
 
 if TYPE_CHECKING:
     from goalfsm.cluster.memory_tx import MemoryTx
@@ -152,4 +153,5 @@ class MemoryJobs:
     def _is_for(self, row: _Row, kinds: Collection[Kind], places: Collection[str]) -> bool:
         job = row.job
         here = job.kind == "timer" or job.place in places
-        return not row.doing and job.kind in kinds and here and self._is_due(row)
+        known = job.rules <= RULES_VERSION
+        return not row.doing and job.kind in kinds and here and known and self._is_due(row)

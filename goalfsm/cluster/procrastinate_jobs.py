@@ -19,6 +19,7 @@ from psycopg_pool import AsyncConnectionPool
 from goalfsm.cluster.jobs import Handler, Job, Kind
 from goalfsm.cluster.postgres_tx import Connection, PostgresTx, statements
 from goalfsm.errors import described
+from goalfsm.session.state import RULES_VERSION
 from goalfsm.store.postgres.schema import LOCK
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 TASK: Final = "goalfsm"
 STALLED_S: Final = 10.0
 """After how long without a heartbeat a worker's jobs come again; leases decide who may do them."""
+_UNGATED: Final = 6
+"""The rules of the first version that leaves a job to others; there are no older nodes."""
 AGAIN_S: Final = 0.5
 """How long after its end a worker is started again."""
 
@@ -53,9 +56,21 @@ WHERE status = 'todo' AND queue_name = ANY(%s)
 _log = structlog.get_logger(__name__)
 
 
-def queue_of(kind: Kind, place: str) -> str:
-    """Return the queue of a kind of jobs at a place; timers are anybody's."""
-    return "timer" if kind == "timer" else f"{kind}/{place}"
+def queue_of(kind: Kind, place: str, rules: int = 0) -> str:
+    """Return the queue of a kind of jobs at a place; timers are anybody's.
+
+    What a node of older rules had to leave to newer ones waits in a queue of its own.
+    """
+    queue = "timer" if kind == "timer" else f"{kind}/{place}"
+    return f"{queue}/rules-{rules}" if rules else queue
+
+
+def queues_of(kinds: Collection[Kind], places: Collection[str]) -> list[str]:
+    """Return the queues that a node takes jobs from: none of rules that it does not know."""
+    known = (0, *range(_UNGATED + 1, RULES_VERSION + 1))
+    return sorted(
+        {queue_of(kind, place, rules) for kind in kinds for place in places for rules in known}
+    )
 
 
 def install(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
@@ -88,7 +103,7 @@ class ProcrastinateJobs:
             await tx.connection.execute(
                 _ENQUEUE,
                 (
-                    queue_of(job.kind, job.place),
+                    queue_of(job.kind, job.place, job.rules),
                     job.key,
                     Jsonb({"job": msgspec.to_builtins(job)}),
                     job.at_ms,
@@ -111,7 +126,7 @@ class ProcrastinateJobs:
 
     async def waiting(self, places: Collection[str]) -> bool:
         """Tell whether a turn that is due waits for one of these places."""
-        queues = [queue_of("turn", place) for place in places]
+        queues = queues_of(["turn"], places)
         async with statements(self._connection) as connection:
             row = await (await connection.execute(_WAITING, (queues,))).fetchone()
         return row is not None and bool(row[0])
@@ -125,7 +140,7 @@ class ProcrastinateJobs:
 
         pool = self._connection.pool
         assert isinstance(pool, AsyncConnectionPool)  # noqa: S101  only nodes serve
-        queues = sorted({queue_of(kind, place) for kind in kinds for place in places})
+        queues = queues_of(kinds, places)
         while True:
             serving = LibraryWorker(
                 pool, handler, task=TASK, queues=queues, most=most, stalled_s=self._stalled_s

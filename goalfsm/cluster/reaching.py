@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from goalfsm.cluster.node import Reached
+from goalfsm.cluster.options import Reached
 from goalfsm.cluster.postgres_nodes import PostgresNodes
 from goalfsm.cluster.postgres_tx import (
     CHANNEL,

@@ -19,7 +19,8 @@ import msgspec
 from goalfsm.cluster.decider import Attempt, Decider
 from goalfsm.cluster.memory_jobs import MemoryJobs
 from goalfsm.cluster.memory_tx import MemoryDatabase
-from goalfsm.cluster.node import Node, Options, Reached
+from goalfsm.cluster.node import Node
+from goalfsm.cluster.options import Options, Reached
 from goalfsm.cluster.tx import Program
 from goalfsm.daemon import logs
 from goalfsm.daemon.flow.decide import single
@@ -179,7 +180,7 @@ class World:
         found = self.nodes[number]
         assert found is not None
         node, living = found
-        serving = list(node._serving)
+        serving = list(node.duty.serving)
         await node.crash()
         for task in serving:
             await self.jobs.die(task)

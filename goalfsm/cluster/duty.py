@@ -1,0 +1,141 @@
+"""What a node does as long as its lease lasts: it takes jobs, hears of news, and sweeps."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from msgspec.structs import replace
+
+from goalfsm.cluster.decider import NewerRules
+from goalfsm.errors import StoreError, described
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Sequence
+
+    from goalfsm.cluster.chores import Chores
+    from goalfsm.cluster.jobs import Job, Jobs
+    from goalfsm.cluster.mail import Mail
+    from goalfsm.cluster.sweep import Sweeps
+    from goalfsm.cluster.tenure import Tenure
+    from goalfsm.cluster.turns import Turns
+
+CHORES: Final = 64
+"""How many timers and effects are under way at once; verifiers have a bound of their own."""
+CROWDED_S: Final = 0.25
+"""How often a node whose places are all taken looks whether somebody waits for one."""
+RECORDED_S: Final = 10.0
+"""How long the end of a run, or of the node, may take to be recorded."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Duty:
+    """Serves under one lease after the other."""
+
+    def __init__(
+        self,
+        tenure: Tenure,
+        jobs: Jobs[Any],
+        turns: Turns,
+        chores: Chores,
+        mail: Mail,
+        sweeps: Sweeps,
+        *,
+        wish: Callable[[Sequence[Job]], Awaitable[None]],
+        places: Collection[str],
+        most: int,
+    ) -> None:
+        """Take the jobs of ``places``, ``most`` turns at once; ``wish`` enqueues jobs."""
+        self._tenure = tenure
+        self._jobs = jobs
+        self._turns = turns
+        self._chores = chores
+        self._mail = mail
+        self._sweeps = sweeps
+        self._wish = wish
+        self._places = places
+        self._most = most
+        self._keeping: asyncio.Future[None] | None = None
+        self.serving: list[asyncio.Future[Any]] = []
+        """What takes jobs and hears of news, as long as it does."""
+
+    async def serve(self, stopping: asyncio.Event) -> None:
+        """Serve until the lease is lost, a part of this ends, or ``stopping``; all goes on then."""
+        jobs, places = self._jobs, self._places
+        self._keeping = keeping = asyncio.ensure_future(self._tenure.keep())
+        self.serving = [
+            asyncio.ensure_future(each)
+            for each in (
+                jobs.serve(self._turn, kinds=["turn"], places=places, most=self._most),
+                jobs.serve(self._chore, kinds=["effect", "timer"], places=places, most=CHORES),
+                self._mail.listen(),
+                self._mail.poll(),
+                self._sweeps.keep(),
+                self._look_for_crowds(),
+            )
+        ]
+        ends = [
+            asyncio.ensure_future(self._tenure.lost.wait()),
+            asyncio.ensure_future(stopping.wait()),
+        ]
+        every: list[asyncio.Future[Any]] = [*ends, *self.serving, keeping]
+        await asyncio.wait(every, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+        for task in (*self.serving, keeping):
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                _log.error("a part of the node ended", error=described(error), exc_info=error)
+
+    def take_no_more(self) -> None:
+        """Take no further job; the lease is kept while those that are under way end."""
+        for task in self.serving:
+            task.cancel()
+
+    async def end(self) -> None:
+        """End what serves; jobs that are under way are waited for."""
+        self.take_no_more()
+        if self.serving:
+            await asyncio.wait(self.serving, timeout=RECORDED_S)
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+        self.serving, self._keeping = [], None
+
+    async def close(self) -> None:
+        """Stop looking."""
+        await self._mail.close()
+        await self._sweeps.close()
+
+    def drop(self) -> None:
+        """End all at once, as a crash would."""
+        for task in (*self.serving, *([] if self._keeping is None else [self._keeping])):
+            task.cancel()
+
+    async def _turn(self, job: Job) -> None:
+        await self._do(self._turns.do, job)
+
+    async def _chore(self, job: Job) -> None:
+        chores = self._chores
+        await self._do(chores.do_timer if job.kind == "timer" else chores.do_effect, job)
+
+    async def _do(self, doing: Callable[[Job], Awaitable[None]], job: Job) -> None:
+        with contextlib.suppress(StoreError):
+            try:
+                await doing(job)
+            except NewerRules as newer:
+                # Nodes of this version never see it again: those that know the rules have it.
+                await self._wish([replace(job, rules=newer.rules_version, at_ms=None)])
+
+    async def _look_for_crowds(self) -> None:
+        """See now and then, while all places are taken, whether somebody waits for one."""
+        turns = self._turns
+        while True:
+            await asyncio.sleep(CROWDED_S)
+            if turns.under_way < self._most:
+                turns.somebody_waits = False
+                continue
+            with contextlib.suppress(StoreError):
+                turns.somebody_waits = await self._jobs.waiting(self._places)
