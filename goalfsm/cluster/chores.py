@@ -55,11 +55,14 @@ class Chores:
         self._wish = wish
         self._alive = alive
         self._going_on: dict[str, dict[str, tuple[Task, asyncio.Future[Outcome]]]] = {}
+        self._unwanted: set[str] = set()
+        """What is being ended because nobody wants it any more."""
 
     def committed(self, landed: Landed) -> None:
         """End what nobody wants any more."""
         for task, doing in list(self._going_on.get(landed.thread_id, {}).values()):
             if not is_wanted(task.effect, landed.session):
+                self._unwanted.add(task.key)
                 doing.cancel()
 
     def threads(self) -> list[str]:
@@ -71,7 +74,7 @@ class Chores:
         return thread_id in self._going_on
 
     def end_all(self) -> None:
-        """End everything, unreported: this node may not do it any more."""
+        """End everything, unreported: it is done by others."""
         for of_thread in self._going_on.values():
             for _, doing in of_thread.values():
                 doing.cancel()
@@ -103,11 +106,14 @@ class Chores:
             del of_thread[task.key]
             if not of_thread:
                 del self._going_on[thread_id]
+            unwanted = task.key in self._unwanted
+            self._unwanted.discard(task.key)
         if not self._alive():
             return  # its place is taken by others: what came of it does not count
         error = None if doing.cancelled() else doing.exception()
         if doing.cancelled():
-            self._mark(task.key)
+            if unwanted:
+                self._mark(task.key)
         elif isinstance(error, StoreError):
             raise error
         elif isinstance(error, GoalError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
-from goalfsm.cluster.jobs import ANY, LOCAL, jobs_of, place_of, waits_for_turn
+from goalfsm.cluster.jobs import ANY, LOCAL, is_over, jobs_of, place_of, waits_for_turn
 from goalfsm.cluster.tx import Writes
 from goalfsm.daemon.flow.decide import ACCEPTED, Asking, decide_batch, decode_reply
 from goalfsm.daemon.host.zones import zone
@@ -256,7 +256,7 @@ class Decider:
             run_id=run,
             node_id=node_id,
             turn=waits_for_turn(session),
-            settled=run_before is not None and run != run_before,
+            over=is_over(before, session),
             told=busy,
             jobs=jobs_of(thread_id, before, session, tasks, place=place, woken=woken),
             said=() if self._said is None else self._said.unkept(thread_id),

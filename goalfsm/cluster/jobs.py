@@ -28,6 +28,8 @@ Kind = Literal["turn", "effect", "timer"]
 
 RUN_EFFECTS: Final = (f.EndRun, f.DeliverSteering)
 """Effects that only the node that has the thread's run can do: they are mail, not jobs."""
+MAIL: Final = tuple(effect.__name__ for effect in RUN_EFFECTS)
+"""Their names."""
 LOCAL: Final = (f.StartRun,)
 """Effects that are done where they are decided, or never: the turn's job stands for them."""
 
@@ -114,6 +116,24 @@ def place_of(effect: f.Effect, place: str, host: str) -> str:
 def waits_for_turn(session: Session) -> bool:
     """Tell whether the thread waits for a turn that may begin."""
     return queued(session) is not None and can_begin(session)
+
+
+def is_over(before: Session, session: Session) -> tuple[str, ...]:
+    """Return the kinds of effects of which a change leaves none of a thread to be done.
+
+    Mail for a run that is over, and watches where no process is waited for any more: the host of
+    the process may have no node that would find that out.
+    """
+    over: list[str] = []
+    if before.run is not None and (session.run is None or session.run.run_id != before.run.run_id):
+        over += MAIL
+    if _waits_for_process(before) and not _waits_for_process(session):
+        over.append(f.WatchProcess.__name__)
+    return tuple(over)
+
+
+def _waits_for_process(session: Session) -> bool:
+    return any(wait.kind == "process" for wait in session.waits)
 
 
 def is_at_rest(session: Session) -> bool:

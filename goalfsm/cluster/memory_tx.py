@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Collection
 from typing import TYPE_CHECKING, Literal
 
-from goalfsm.cluster.jobs import ANY, Job, effect_job, timer_job, turn_job
+from goalfsm.cluster.jobs import ANY, MAIL, Job, effect_job, timer_job, turn_job
 from goalfsm.cluster.lease import Other, Registration, Renewed
 from goalfsm.cluster.tx import LEASE_MS, Holder, Known, Loaded, Program, Writes
 from goalfsm.store.rows import Commit, OpenEffect, Transcript
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from goalfsm.cluster.jobs import Jobs
 
 Moment = Literal["load", "write", "commit", "committed"]
-_MAIL = ("EndRun", "DeliverSteering")
 
 
 class _Thread:
@@ -130,7 +129,7 @@ class MemoryDatabase:
         return [
             each.row
             for each in self.outbox.values()
-            if each.row.thread_id == thread_id and not each.done and each.row.kind in _MAIL
+            if each.row.thread_id == thread_id and not each.done and each.row.kind in MAIL
         ]
 
     async def revisions(self, thread_ids: Collection[str]) -> dict[str, int]:
@@ -174,7 +173,7 @@ class MemoryDatabase:
                 found.append(timer_job(thread_id, wake))
         for key, effect in self.outbox.items():
             taken = effect.node_id is not None and self._lives(effect.node_id)
-            if not effect.done and effect.row.kind not in _MAIL and not taken:
+            if not effect.done and effect.row.kind not in MAIL and not taken:
                 found.append(effect_job(effect.row.thread_id, key, effect.place))
         return found
 
@@ -288,10 +287,9 @@ def _apply(database: MemoryDatabase, writes: Writes) -> None:
         for key in commit.outbox_done:
             if key in database.outbox:
                 database.outbox[key].done = True
-    if writes.settled:
-        for each in database.outbox.values():
-            if each.row.thread_id == thread_id and each.row.kind in _MAIL:
-                each.done = True
+    for each in database.outbox.values() if writes.over else ():
+        if each.row.thread_id == thread_id and each.row.kind in writes.over:
+            each.done = True
     database.words.update((said.thread_id, said) for said in writes.said)
     thread.run_id, thread.node_id, thread.turn = writes.run_id, writes.node_id, writes.turn
     if writes.told:

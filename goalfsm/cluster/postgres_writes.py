@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from goalfsm.cluster.tx import Writes
     from goalfsm.store.rows import Commit, Transcript
 
-MAIL: Final = ("EndRun", "DeliverSteering")
-"""The kinds of effects that only the node of the thread's run can do."""
-
 # What each table is given, in the order in which the rows come, and what follows them.
 _TABLES: Final = (
     ("journal", "thread_id revision event_id at_ms rules_version kind digest event decision", ""),
@@ -40,7 +37,7 @@ _SESSION: Final = (
 )
 _DONE: Final = "UPDATE goalfsm.outbox SET done_at_ms = %s WHERE done_at_ms IS NULL AND "
 _BY_KEY: Final = "key = ANY(%s)"
-_MAIL_OF: Final = f"thread_id = %s AND kind IN {MAIL}"
+_BY_KIND: Final = "thread_id = %s AND kind = ANY(%s)"
 
 
 def written(writes: Writes) -> tuple[bytes, list[Any]]:
@@ -63,8 +60,8 @@ def written(writes: Writes) -> tuple[bytes, list[Any]]:
     given: list[Any] = [value for table in rows for row in table for value in row]
     if done:
         given += (at_ms, done)
-    if writes.settled:
-        given += (at_ms, thread_id)
+    if writes.over:
+        given += (at_ms, thread_id, list(writes.over))
     given += (
         last.expected_revision + 1,
         last.status,
@@ -80,7 +77,7 @@ def written(writes: Writes) -> tuple[bytes, list[Any]]:
     statement = _statement(
         tuple(map(len, rows)),
         done=bool(done),
-        settled=writes.settled,
+        over=bool(writes.over),
         is_new=first.expected_revision == 0,
     )
     return statement, given
@@ -111,8 +108,8 @@ def _effect(writes: Writes, commit: Commit, number: int) -> tuple[Any, ...]:
         effect.kind,
         writes.places[effect.key],
         effect.payload,
-        # The statement that settles a run's mail does not see what is written beside it.
-        at_ms if writes.settled and effect.kind in MAIL else None,
+        # What ends those of a kind does not see what is written beside it.
+        at_ms if effect.kind in writes.over else None,
     )
 
 
@@ -126,7 +123,7 @@ def _transcript(said: Transcript) -> tuple[Any, ...]:
 
 
 @functools.lru_cache(maxsize=256)
-def _statement(counts: tuple[int, ...], *, done: bool, settled: bool, is_new: bool) -> bytes:
+def _statement(counts: tuple[int, ...], *, done: bool, over: bool, is_new: bool) -> bytes:
     parts = [
         f"{name} AS (INSERT INTO goalfsm.{name} ({_columns(columns)}) VALUES "
         f"{', '.join([_places(columns)] * count)}{rest})"
@@ -135,8 +132,8 @@ def _statement(counts: tuple[int, ...], *, done: bool, settled: bool, is_new: bo
     ]
     if done:
         parts.append(f"done AS ({_DONE}{_BY_KEY})")
-    if settled:
-        parts.append(f"settled AS ({_DONE}{_MAIL_OF})")
+    if over:
+        parts.append(f"over AS ({_DONE}{_BY_KIND})")
     if is_new:
         session = f"INSERT INTO goalfsm.session ({_columns(_SESSION)}) VALUES {_places(_SESSION)}"
     else:

@@ -58,7 +58,7 @@ class Writes(NamedTuple):
     """What one change of a thread writes.
 
     ``places`` names for each effect who does it. ``node_id`` has the open run ``run_id``. ``turn``:
-    the thread waits for a turn. ``settled``: a run is over, and mail for it needs no reader.
+    the thread waits for a turn. ``over`` are the kinds of effects of which none is left.
     ``told``: whoever else has something of the thread going on is told of the change. ``said`` is
     what turns said that are over, each kept once.
     """
@@ -68,7 +68,7 @@ class Writes(NamedTuple):
     run_id: str | None
     node_id: str | None
     turn: bool
-    settled: bool
+    over: tuple[str, ...]
     told: bool
     jobs: tuple[Job, ...]
     said: tuple[Transcript, ...] = ()

@@ -212,12 +212,14 @@ class Driving(msgspec.Struct, frozen=True, kw_only=True):
     """Who works on one thread of a server.
 
     ``place`` is where its turns may run, empty where no program is stored for it; ``node`` the one
-    that has its open run; ``nodes`` those that live and serve the place.
+    that has its open run; ``nodes`` those that live and serve the place. ``unwatched`` are hosts
+    without a living node where processes are whose end the thread waits for.
     """
 
     place: str
     node: Node | None
     nodes: tuple[Node, ...]
+    unwatched: tuple[str, ...] = ()
 
 
 class Acquired(msgspec.Struct, frozen=True, kw_only=True):

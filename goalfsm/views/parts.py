@@ -97,7 +97,8 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
     On a server it is the ``node`` on ``host`` that has the thread's turn. ``place`` is where turns
     of the thread may run, empty where no program is stored for it; ``nodes`` names the living nodes
     that serve the place, ``free`` is how many more turns they would take. ``alive``: the turn's
-    node lives or, where no turn runs, one that serves the place.
+    node lives or, where no turn runs, one that serves the place. ``unwatched`` are hosts without a
+    living node where processes are whose end the thread waits for.
 
     ``answers`` False: it is there, and does not answer. ``held`` says what it keeps turns of the
     thread from starting for; "" where nothing is known of that.
@@ -112,6 +113,7 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
     place: str = ""
     nodes: tuple[str, ...] | None = None
     free: int = 0
+    unwatched: tuple[str, ...] = ()
     answers: bool = True
     held: str = ""
 

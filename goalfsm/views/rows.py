@@ -43,6 +43,8 @@ def _driven(driver: Driver | None) -> Iterator[tuple[str, str]]:
         yield "driven by", _by_nodes(driver, driver.nodes)
         if driver.place:
             yield "place", f"{driver.place}, {_served(driver.nodes, driver.free)}"
+        for host in driver.unwatched:
+            yield "unwatched", f"a process on {host}, where no node is: nobody sees its end"
     elif driver is not None and driver.alive:
         since = "" if driver.since_ms is None else f", since {moment(driver.since_ms)}"
         silent = "" if driver.answers else ", which does not answer"

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from goalfsm.cluster.engine import ClusterEngine
+from goalfsm.goal.model import Verifier
 from goalfsm.session import codec
 from goalfsm.session.events import (
     ClearRequested,
@@ -18,6 +19,7 @@ from goalfsm.session.events import (
 )
 from goalfsm.session.policy import Policy
 from goalfsm.workers.inprocess import CallableWorker
+from goalfsm.workers.protocol import ToolCalled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -163,6 +165,30 @@ async def test_what_is_cleared_at_one_node_ends_at_another(dsn: str) -> None:
             session = await asyncio.wait_for(two.settled("a"), BOUND_S)
     assert session.goal is None
     assert session.run is None
+
+
+async def test_a_verifier_that_a_node_leaves_when_it_stops_is_run_by_the_next(dsn: str) -> None:
+    begun = asyncio.Event()
+    check = Verifier(kind="callable", name="check")
+
+    async def stands_still(*_: object) -> bool:
+        begun.set()
+        await asyncio.Event().wait()
+        return True
+
+    async def turn(work: w.Work) -> AsyncIterator[w.TurnEvent]:
+        arguments = {"status": "complete", "evidence": [{"text": work.run_id}]}
+        yield ToolCalled(id=1, name="update_goal", arguments=arguments)
+
+    worker = CallableWorker(turn)
+    async with ClusterEngine(dsn, workers=worker, verifiers={"check": stands_still}) as one:
+        await one.submit("a", ObjectiveGiven(objective="do it", verifiers=(check,)))
+        await asyncio.wait_for(begun.wait(), BOUND_S)
+        await one.stop(0)
+    async with ClusterEngine(dsn, workers=worker, verifiers={"check": lambda *_: True}) as two:
+        session = await asyncio.wait_for(two.settled("a"), BOUND_S)
+    assert session.goal is not None
+    assert session.goal.status == "complete"
 
 
 async def test_a_turn_whose_lease_is_lost_goes_on_at_the_next_node(dsn: str, turns: Turns) -> None:

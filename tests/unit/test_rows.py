@@ -142,3 +142,11 @@ def test_messages_that_no_turn_has_got_yet() -> None:
         Steering(message_id="b", text="second", at_ms=2),
     )
     assert project(active(steering=steering), NOW_MS).waiting_messages == ("second",)
+
+
+def test_a_process_on_a_host_without_a_node_is_told() -> None:
+    driver = Driver(place="any", nodes=("n1",), alive=True, free=1, unwatched=("h2",))
+    assert rows(active(), driver)[-1] == (
+        "unwatched",
+        "a process on h2, where no node is: nobody sees its end",
+    )

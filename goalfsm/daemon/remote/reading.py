@@ -53,7 +53,13 @@ def _of_nodes(who: Driving) -> Driver:
     node, names = who.node, tuple(node.name for node in who.nodes)
     free = sum(max(0, node.max_runs - node.runs) for node in who.nodes)
     if node is None:
-        return Driver(place=who.place, nodes=names, free=free, alive=bool(names))
+        return Driver(
+            place=who.place,
+            nodes=names,
+            free=free,
+            alive=bool(names),
+            unwatched=who.unwatched,
+        )
     return Driver(
         pid=node.pid,
         alive=node.alive,
@@ -64,6 +70,7 @@ def _of_nodes(who: Driving) -> Driver:
         place=who.place,
         nodes=names,
         free=free,
+        unwatched=who.unwatched,
     )
 
 

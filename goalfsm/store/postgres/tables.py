@@ -29,6 +29,13 @@ _DRIVEN: Final = (
     "SELECT (SELECT place FROM goalfsm.worker WHERE thread_id = %s),"
     " (SELECT node_id FROM goalfsm.session WHERE thread_id = %s AND run_id IS NOT NULL)"
 )
+_UNWATCHED: Final = (
+    "SELECT DISTINCT substr(o.place, 6) AS host FROM goalfsm.outbox o"  # noqa: S608
+    " WHERE o.thread_id = %s AND o.done_at_ms IS NULL AND o.kind = 'WatchProcess'"
+    "   AND NOT EXISTS (SELECT 1 FROM goalfsm.node n"
+    f"     WHERE n.host = substr(o.place, 6) AND n.seen_ms > {_NOW} - %s)"
+    " ORDER BY host"
+)
 _OPEN: Final = (
     "SELECT seq, thread_id, revision, at_ms, key, kind, payload FROM goalfsm.outbox"
     " WHERE done_at_ms IS NULL AND seq > %s"
@@ -175,6 +182,9 @@ class PostgresDrivers:
             place=place or "",
             node=next((node for node in nodes if node.node_id == node_id), None),
             nodes=tuple(node for node in nodes if node.alive and place in node.places),
+            unwatched=tuple(
+                host for (host,) in self._link.rows(_UNWATCHED, (thread_id, SILENT_MS))
+            ),
         )
 
     def runs(self, thread_id: str, run_id: str) -> bool:
