@@ -59,7 +59,7 @@ class Duty:
         self._places = places
         self._most = most
         self._keeping: asyncio.Future[None] | None = None
-        self.serving: list[asyncio.Future[Any]] = []
+        self.serving: list[asyncio.Task[Any]] = []
         """What takes jobs and hears of news, as long as it does."""
 
     async def serve(self, stopping: asyncio.Event) -> None:
@@ -67,7 +67,7 @@ class Duty:
         jobs, places = self._jobs, self._places
         self._keeping = keeping = asyncio.ensure_future(self._tenure.keep())
         self.serving = [
-            asyncio.ensure_future(each)
+            asyncio.get_running_loop().create_task(each)
             for each in (
                 jobs.serve(self._turn, kinds=["turn"], places=places, most=self._most),
                 jobs.serve(self._chore, kinds=["effect", "timer"], places=places, most=CHORES),
@@ -92,7 +92,9 @@ class Duty:
     def take_no_more(self) -> None:
         """Take no further job; the lease is kept while those that are under way end."""
         for task in self.serving:
-            task.cancel()
+            # A second request would cut off those that are under way.
+            if not task.cancelling():
+                task.cancel()
 
     async def end(self) -> None:
         """End what serves; jobs that are under way are waited for."""

@@ -143,7 +143,6 @@ async def test_a_process_on_a_host_without_a_node_is_said_and_can_be_let_go(
         assert (await asyncio.to_thread(_driver, dsn)).unwatched == ("hill-host",)
         watched.terminate()
         watched.wait()
-        await asyncio.sleep(1.0)
         assert _waits(dsn)
         assert (await two.submit("a", WakeRequested())).ok
         session = await asyncio.wait_for(two.settled("a"), BOUND_S)
@@ -174,7 +173,10 @@ async def test_a_node_that_comes_back_to_the_host_sees_the_end_of_its_process(
 
 def _driver(dsn: str) -> Driver:
     store = open_store(Server(dsn))
-    return driver_of(store, "a")
+    try:
+        return driver_of(store, "a")
+    finally:
+        store.close()
 
 
 def _waits(dsn: str) -> bool:
