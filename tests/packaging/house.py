@@ -33,7 +33,14 @@ def stages() -> list[str]:
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "self.stages"
     )
     assert isinstance(order, ast.Tuple)
-    return [ast.unparse(part).removeprefix("self.") for part in order.elts]
+    homes = {
+        name.name: (node.module or "").rpartition(".")[2]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+    parts = [ast.unparse(part).removeprefix("self.") for part in order.elts]
+    return [homes[part[:-2]] if part.endswith("()") else part for part in parts]
 
 
 def picture() -> str:

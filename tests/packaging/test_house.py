@@ -1,20 +1,51 @@
 from __future__ import annotations
 
-from pathlib import Path
+import re
+
+import pytest
 
 from tests.packaging import house
+
+PAGE = house.PAGE.read_text(encoding="utf-8")
+HOMES = ("", "goalfsm", "goalfsm/daemon", "goalfsm/daemon/flow", "goalfsm/session")
+"""Where a name of the page may be: it is said from the nearest package on."""
+
+
+def exists(name: str) -> bool:
+    paths = [house.ROOT / home / name for home in HOMES]
+    return any(path.exists() or path.with_suffix(".py").is_file() for path in paths)
+
+
+def named(heading: str) -> list[str]:
+    """Return the packages in the first column of the table below a heading."""
+    table = PAGE.split(f"{heading}\n", 1)[1].split("\n\n", 1)[0]
+    rows = (row.split("|")[1] for row in table.splitlines()[1:])
+    return [name for row in rows for name in re.findall(r"`(\w+)`", row)]
 
 
 def test_the_picture_of_the_house_is_what_the_contracts_say() -> None:
     """Anew: python -m tests.packaging.house."""
-    assert house.picture() in house.PAGE.read_text(encoding="utf-8")
+    assert house.picture() in PAGE
 
 
-def test_every_package_that_the_page_names_is_there() -> None:
-    root = Path(house.ROOT)
-    named = [part for layer in house.layers("daemon") for part in layer]
-    for part in named:
-        folder = root / "goalfsm" / "daemon" / part
-        assert folder.is_dir() or folder.with_suffix(".py").is_file()
-    page = house.PAGE.read_text(encoding="utf-8")
-    assert all(f"`{part}" in page for part in named)
+def test_a_box_of_the_picture_is_a_word() -> None:
+    boxes = re.findall(r"(\S+)\[([^]]+)\]", house.picture().replace('"', ""))
+    assert len(boxes) > 20
+    assert [box for box in boxes if not re.fullmatch(r"\w+", box[0])] == []
+
+
+@pytest.mark.parametrize("contract", ["layers", "daemon"])
+def test_the_tables_have_every_package_and_no_other(contract: str) -> None:
+    packages = {part for layer in house.layers(contract) for part in layer}
+    heading = "| package | what it is |"
+    if contract == "daemon":
+        assert set(named("In the daemon:\n\n" + heading)) == packages
+    else:
+        assert set(named(heading)) == packages | {"recovery"}
+
+
+def test_every_file_that_the_page_names_is_there() -> None:
+    text = PAGE.split("## The rules", 1)[1] + PAGE.split("<!-- /house -->", 1)[1]
+    paths = set(re.findall(r"`([a-z_]+(?:/[a-z_]+)+(?:\.py)?|[a-z_]+\.py)`", text))
+    assert len(paths) > 15
+    assert [path for path in sorted(paths) if not exists(path)] == []
