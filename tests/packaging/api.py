@@ -40,11 +40,31 @@ def _entry(package: ModuleType, name: str) -> str:
         written, said = f"{package.__name__}.{name}", ast.get_docstring(tree)
     else:
         written, said = _written(tree, name)
-    first = inspect.cleandoc(said or "").split("\n\n")[0].replace("\n", " ")
-    text = "\n".join(textwrap.wrap(first.replace("``", "`"), 128))
-    return f"### {name}\n\n```{{code-block}} python\n{written}\n```\n\n{text}\n".replace(
-        "\n\n\n", "\n"
-    )
+    text = "\n".join(textwrap.wrap(_first(said), 128))
+    parts = [f"```{{code-block}} python\n{written}\n```", text, "\n".join(_methods(tree, name))]
+    return "\n\n".join([f"### {name}", *filter(None, parts)]) + "\n"
+
+
+def _first(said: str | None) -> str:
+    """Return the first paragraph of a docstring as a line of Markdown."""
+    paragraph = inspect.cleandoc(said or "").split("\n\n")[0]
+    return paragraph.replace("\n", " ").replace("``", "`")
+
+
+def _methods(tree: ast.Module, name: str) -> list[str]:
+    """Return the public methods and properties that a class itself defines, a line each."""
+    rows = []
+    for owner in tree.body:
+        for node in owner.body if isinstance(owner, ast.ClassDef) and owner.name == name else ():
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name[0] == "_":
+                continue
+            kinds = {ast.unparse(each) for each in node.decorator_list}
+            if "staticmethod" not in kinds:
+                node.args.args = node.args.args[1:]
+            called = "" if "property" in kinds else f"({ast.unparse(node.args)})"
+            waited = "await " if isinstance(node, ast.AsyncFunctionDef) else ""
+            rows.append(f"- `{waited}{node.name}{called}`: {_first(ast.get_docstring(node))}")
+    return rows
 
 
 def _home(package: ModuleType, name: str) -> ModuleType:
