@@ -7,7 +7,7 @@ import os
 
 import click
 
-from goalfsm.cli import arguments, exits
+from goalfsm.cli import arguments, exits, options
 from goalfsm.errors import GoalError
 
 _ADDRESS = "GOALFSM_DB"
@@ -22,31 +22,8 @@ _ADDRESS = "GOALFSM_DB"
     metavar="NAMES",
     help="The places whose threads it serves, with commas between them.",
 )
-@click.option(
-    "--max-runs",
-    type=arguments.count("number of runs"),
-    default="8",
-    show_default=True,
-    metavar="N",
-    help="Most turns that run at once.",
-)
 @click.option("--name", default="", metavar="NAME", help="What people see; default: the host's.")
-@click.option(
-    "--grace",
-    type=arguments.duration,
-    default="10s",
-    show_default=True,
-    metavar="DURATION",
-    help="How long running turns may go on after SIGTERM.",
-)
-@click.option("--log-json", is_flag=True, help="Log JSON lines.")
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    help="The least that is logged.",
-)
+@options.serving
 def node_command(
     dsn: str | None,
     places: str,

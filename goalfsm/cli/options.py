@@ -221,6 +221,38 @@ def editing(function: _Function) -> _Function:
     return function
 
 
+def serving(function: _Function) -> _Function:
+    """Give a command the options of a process that serves until SIGTERM."""
+    for option in (
+        click.option(
+            "--log-level",
+            type=click.Choice(["debug", "info", "warning", "error"]),
+            default="info",
+            show_default=True,
+            help="The least that is logged.",
+        ),
+        click.option("--log-json", is_flag=True, help="Log JSON lines."),
+        click.option(
+            "--grace",
+            type=arguments.duration,
+            default="10s",
+            show_default=True,
+            metavar="DURATION",
+            help="How long running turns may go on after SIGTERM.",
+        ),
+        click.option(
+            "--max-runs",
+            type=arguments.count("number of runs"),
+            default="8",
+            show_default=True,
+            metavar="N",
+            help="Most turns that run at once.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 def budgets(function: _Function) -> _Function:
     """Give a command the options that bound a goal's work."""
     for option in (

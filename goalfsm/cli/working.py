@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import click
 
-from goalfsm.cli import arguments, asking, describing, exits, options, places, programs
+from goalfsm.cli import asking, describing, exits, options, places, programs
 from goalfsm.cli.arguments import HintedError
 from goalfsm.cli.program_command import ProgramCommand, program_of
 from goalfsm.cli.signals import ending, interrupting
@@ -107,30 +107,7 @@ def _drive(
 
 @click.command("daemon")
 @options.database_only
-@click.option(
-    "--max-runs",
-    type=arguments.count("number of runs"),
-    default="8",
-    show_default=True,
-    metavar="N",
-    help="Most turns that run at once.",
-)
-@click.option(
-    "--grace",
-    type=arguments.duration,
-    default="10s",
-    show_default=True,
-    metavar="DURATION",
-    help="How long running turns may go on after SIGTERM.",
-)
-@click.option("--log-json", is_flag=True, help="Log JSON lines.")
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    help="The least that is logged.",
-)
+@options.serving
 def daemon_command(db: Address, max_runs: int, grace: float, log_json: bool, log_level: str) -> int:
     """Serve every thread of the database whose worker is known, until it is told to stop."""
     import asyncio  # noqa: PLC0415  the options of these commands are read without it

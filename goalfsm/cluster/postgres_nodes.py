@@ -10,7 +10,7 @@ from goalfsm.cluster.lease import Other, Registration, Renewed
 from goalfsm.cluster.postgres_tx import NOW_MS, Connection, statements
 from goalfsm.cluster.tx import LEASE_MS
 from goalfsm.store.limits import surplus
-from goalfsm.store.rows import OpenEffect, Transcript
+from goalfsm.store.rows import OpenEffect, Transcript, transcript_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -46,7 +46,7 @@ _SIZES: Final = """
 SELECT seq, size FROM goalfsm.transcript WHERE thread_id = %s ORDER BY turn DESC, seq DESC"""
 _TRIM: Final = "DELETE FROM goalfsm.transcript WHERE seq = ANY(%s)"
 _LAST_SAID: Final = """
-SELECT run_id, thread_id, turn, at_ms, answer, stderr, answer_bytes, stderr_bytes
+SELECT thread_id, run_id, turn, at_ms, answer, stderr, answer_bytes, stderr_bytes
 FROM goalfsm.transcript WHERE thread_id = %s ORDER BY turn DESC, seq DESC LIMIT 1"""
 _PROGRAM: Final = """
 INSERT INTO goalfsm.worker (thread_id, place, config) VALUES (%s, %s, %s)
@@ -163,19 +163,7 @@ class PostgresNodes:
     async def last_said(self, thread_id: str) -> Transcript | None:
         """Return what the thread's last turn said."""
         row = await self._one(_LAST_SAID, (thread_id,))
-        if row is None:
-            return None
-        run_id, thread_id, turn, at_ms, answer, stderr, answer_bytes, stderr_bytes = row
-        return Transcript(
-            thread_id=thread_id,
-            run_id=run_id,
-            turn=turn,
-            at_ms=at_ms,
-            answer=answer,
-            stderr=stderr,
-            answer_bytes=answer_bytes,
-            stderr_bytes=stderr_bytes,
-        )
+        return None if row is None else transcript_of(row)
 
     async def put_program(self, thread_id: str, place: str, config: bytes) -> None:
         """Store who runs a thread's turns, and where."""

@@ -6,6 +6,8 @@ sets.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -289,3 +291,30 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     journal_rows: int
     open_effects: int
     pending_inbox: int
+
+
+def thread_row(row: tuple[Any, ...]) -> ThreadRow:
+    """Return a thread in a listing, of its columns in their order."""
+    thread_id, status, wake_at_ms, revision, updated_at_ms = row
+    return ThreadRow(
+        thread_id=thread_id,
+        status=status,
+        wake_at_ms=wake_at_ms,
+        revision=revision,
+        updated_at_ms=updated_at_ms,
+    )
+
+
+def transcript_of(row: tuple[Any, ...]) -> Transcript:
+    """Return what a turn said, of the columns of a transcript in their order."""
+    thread_id, run_id, turn, at_ms, answer, stderr, answer_bytes, stderr_bytes = row
+    return Transcript(
+        thread_id=thread_id,
+        run_id=run_id,
+        turn=turn,
+        at_ms=at_ms,
+        answer=answer,
+        stderr=stderr,
+        answer_bytes=answer_bytes,
+        stderr_bytes=stderr_bytes,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import statistics
 import tempfile
 import time
@@ -29,6 +28,7 @@ from goalfsm.session.events import (
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers.inprocess import CallableWorker
 from goalfsm.workers.protocol import SteeringAcknowledged, TurnEvent, Work
+from tests.bench.durable import dbos_workflow
 from tests.bench.engines import ENDLESS, Stopwatch
 from tests.bench.harness import Contender, Section, compare, figure, percentile
 from tests.cluster.killing import Killing
@@ -155,8 +155,9 @@ def _rates(server: PostgresServer, *, quick: bool) -> Section:
         Contender("SQLite daemon", _daemon, "16 threads, in-process worker"),
         Contender("a node on PostgreSQL", lambda n: _node(server, n), "the same"),
     ]
-    with contextlib.suppress(ImportError):
-        contenders.append(Contender("DBOS on PostgreSQL", _dbos(server), "a step of a workflow"))
+    workflow = dbos_workflow("bench-cluster", server.create(migrated=False))
+    if workflow is not None:
+        contenders.append(Contender("DBOS on PostgreSQL", workflow, "a step of a workflow"))
     title = f"{TITLE}: a turn of one of many threads, beside the daemon"
     return compare(title, contenders, count=count, repeat=3 if quick else 7)
 
@@ -195,35 +196,6 @@ async def _busy(engine: Any, watch: Stopwatch) -> float:
     seconds = time.perf_counter() - start
     await engine.stop(0)
     return seconds
-
-
-def _dbos(server: PostgresServer) -> Any:
-    from dbos import DBOS
-
-    config: Any = {
-        "name": "bench-cluster",
-        "system_database_url": server.create(migrated=False),
-        "run_admin_server": False,
-        "log_level": "CRITICAL",
-    }
-    DBOS(config=config)
-
-    @DBOS.step()
-    def step(number: int) -> int:
-        return number
-
-    @DBOS.workflow()
-    def work(count: int) -> int:
-        return sum(step(number) for number in range(count))
-
-    DBOS.launch()
-
-    def run(count: int) -> float:
-        start = time.perf_counter()
-        work(count)
-        return time.perf_counter() - start
-
-    return run
 
 
 def _engine(dsn: str, worker: CallableWorker, **given: Any) -> ClusterEngine:

@@ -198,14 +198,15 @@ def _langgraph(folder: str, rows: Payload) -> Callable[[int], float] | None:
     return run
 
 
-def _dbos(folder: str) -> Callable[[int], float] | None:
+def dbos_workflow(name: str, url: str) -> Callable[[int], float] | None:
+    """Return what runs one workflow of so many steps, None where DBOS is not installed."""
     try:
         from dbos import DBOS
     except ImportError:
         return None
     config: Any = {
-        "name": "bench",
-        "system_database_url": f"sqlite:///{folder}/dbos.sqlite",
+        "name": name,
+        "system_database_url": url,
         "run_admin_server": False,
         "log_level": "CRITICAL",
     }
@@ -253,9 +254,9 @@ def throughput(*, quick: bool, folder: str | None = None) -> list[Section]:
             contenders.append(
                 Contender("LangGraph SqliteSaver", langgraph, "put(), WAL, synchronous=FULL")
             )
-        dbos = _dbos(scratch)
-        if dbos is not None:
-            contenders.append(Contender("DBOS on SQLite", dbos, "a step of a workflow"))
+        workflow = dbos_workflow("bench", f"sqlite:///{scratch}/dbos.sqlite")
+        if workflow is not None:
+            contenders.append(Contender("DBOS on SQLite", workflow, "a step of a workflow"))
         for contender in contenders[:4]:
             # Until the log was as long as it gets, each commit makes its file longer.
             contender.run(300 if quick else 6_000)

@@ -7,13 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from goalfsm.cli import main
+from tests.agents.screen import Screen
 from tests.cli.processes import daemon, goalfsm
 
 TMUX = shutil.which("tmux")
@@ -27,32 +27,8 @@ pytestmark = [
 ]
 
 
-class Terminal:
+class Terminal(Screen):
     """A terminal with the interface in it."""
-
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
-
-    def tmux(self, *words: str) -> str:
-        ran = subprocess.run(
-            [str(TMUX), "-S", str(self._socket), "-f", "/dev/null", *words],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"},
-        )
-        return ran.stdout
-
-    def shows(self, *words: str) -> None:
-        """Return as soon as all of ``words`` are on the screen."""
-        deadline = time.monotonic() + PATIENCE_S
-        shown = ""
-        while time.monotonic() < deadline:
-            shown = self.tmux("capture-pane", "-p")
-            if all(word in shown for word in words):
-                return
-            time.sleep(0.1)
-        raise AssertionError(f"{words} never came:\n{shown}")
 
     def open(self, *words: str) -> None:
         """Start a command in it."""
@@ -60,9 +36,6 @@ class Terminal:
             "new-session", "-d", "-x", "100", "-y", "34",
             sys.executable, "-m", "goalfsm.cli", *words,
         )  # fmt: skip
-
-    def press(self, *keys: str) -> None:
-        self.tmux("send-keys", *keys)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.store.reading import PAGE_BYTES
-from goalfsm.store.rows import JournalRow, Transcript
+from goalfsm.store.rows import JournalRow, Transcript, transcript_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -134,23 +134,9 @@ class PostgresTranscripts:
             " LIMIT %s",
             (thread_id, last, limit),
         )
-        return tuple(map(_transcript, rows))
+        return tuple(map(transcript_of, rows))
 
     def of_run(self, run_id: str) -> Transcript | None:
         """Return the text that a run has said."""
         rows = self._link.rows(_TRANSCRIPT + "WHERE run_id = %s", (run_id,))
-        return _transcript(rows[0]) if rows else None
-
-
-def _transcript(row: Row) -> Transcript:
-    thread_id, run_id, turn, at_ms, answer, stderr, answer_bytes, stderr_bytes = row
-    return Transcript(
-        thread_id=thread_id,
-        run_id=run_id,
-        turn=turn,
-        at_ms=at_ms,
-        answer=answer,
-        stderr=stderr,
-        answer_bytes=answer_bytes,
-        stderr_bytes=stderr_bytes,
-    )
+        return transcript_of(rows[0]) if rows else None

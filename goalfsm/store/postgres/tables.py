@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.store.rows import Answer, Driving, Node, OpenEffect, Stored, ThreadRow
+from goalfsm.store.rows import Answer, Driving, Node, OpenEffect, Stored, ThreadRow, thread_row
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from goalfsm.store.postgres.link import Link, Row
+    from goalfsm.store.postgres.link import Link
 
 SILENT_MS: Final = 3_000
 """After how long without a sign of life a node counts as dead: others take its turns over."""
@@ -78,7 +78,7 @@ class PostgresSessions:
             rows = self._link.rows(
                 f"{_THREADS}goalfsm.session WHERE status = ANY(%s){_BY_ID}", (list(statuses),)
             )
-        return tuple(map(_listed, rows))
+        return tuple(map(thread_row, rows))
 
     def due(self, now_ms: int, *, limit: int = 1000) -> tuple[ThreadRow, ...]:
         """Return threads whose timer has run out, the longest due first."""
@@ -87,23 +87,12 @@ class PostgresSessions:
             ' ORDER BY wake_at_ms, thread_id COLLATE "C" LIMIT %s',
             (now_ms, limit),
         )
-        return tuple(map(_listed, rows))
+        return tuple(map(thread_row, rows))
 
     def next_wake(self) -> int | None:
         """Return the earliest timer."""
         wake: int | None = self._link.rows("SELECT min(wake_at_ms) FROM goalfsm.session")[0][0]
         return wake
-
-
-def _listed(row: Row) -> ThreadRow:
-    thread_id, status, wake_at_ms, revision, updated_at_ms = row
-    return ThreadRow(
-        thread_id=thread_id,
-        status=status,
-        wake_at_ms=wake_at_ms,
-        revision=revision,
-        updated_at_ms=updated_at_ms,
-    )
 
 
 class PostgresOutbox:

@@ -10,6 +10,7 @@ import msgspec
 
 from goalfsm.store.limits import bounded, surplus
 from goalfsm.store.port import PAGE_BYTES, JournalRow, Transcript
+from goalfsm.store.rows import transcript_of
 from goalfsm.store.sqlite.connection import Row
 from goalfsm.store.sqlite.database import Database
 
@@ -157,24 +158,10 @@ class SqliteTranscripts:
             + "WHERE thread_id = ? AND turn < ? ORDER BY turn DESC, run_id DESC LIMIT ?",
             (thread_id, last, limit),
         )
-        return tuple(_transcript(row) for row in rows)
+        return tuple(transcript_of(row) for row in rows)
 
     def of_run(self, run_id: str) -> Transcript | None:
         """Return the text that a run has said."""
         self._database.carry()
         rows = self._database.rows(_TRANSCRIPT + "WHERE run_id = ?", (run_id,))
-        return _transcript(rows[0]) if rows else None
-
-
-def _transcript(row: Row) -> Transcript:
-    thread_id, run_id, turn, at_ms, answer, stderr, answer_bytes, stderr_bytes = row
-    return Transcript(
-        thread_id=thread_id,
-        run_id=run_id,
-        turn=turn,
-        at_ms=at_ms,
-        answer=answer,
-        stderr=stderr,
-        answer_bytes=answer_bytes,
-        stderr_bytes=stderr_bytes,
-    )
+        return transcript_of(rows[0]) if rows else None

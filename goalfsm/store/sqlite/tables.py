@@ -19,7 +19,7 @@ from goalfsm.store.port import (
     Stored,
     ThreadRow,
 )
-from goalfsm.store.sqlite.connection import Row
+from goalfsm.store.rows import thread_row
 from goalfsm.store.sqlite.database import Database
 
 _THREADS: Final = """
@@ -115,13 +115,13 @@ class SqliteSessions:
         """Return all threads, or those with one of these statuses, by thread id."""
         if statuses:
             wanted = msgspec.json.encode(list(statuses)).decode()
-            return tuple(map(_listed, self._database.rows(_THREADS_IN, (wanted,))))
-        return tuple(map(_listed, self._database.rows(_THREADS)))
+            return tuple(map(thread_row, self._database.rows(_THREADS_IN, (wanted,))))
+        return tuple(map(thread_row, self._database.rows(_THREADS)))
 
     def due(self, now_ms: int, *, limit: int = 1000) -> tuple[ThreadRow, ...]:
         """Return threads whose timer has run out, the longest due first."""
         rows = self._database.rows(_DUE, (now_ms, limit))
-        return tuple(_listed(row) for row in rows)
+        return tuple(thread_row(row) for row in rows)
 
     def next_wake(self) -> int | None:
         """Return the earliest timer."""
@@ -130,17 +130,6 @@ class SqliteSessions:
         )
         wake: int | None = rows[0][0]
         return wake
-
-
-def _listed(row: Row) -> ThreadRow:
-    thread_id, status, wake_at_ms, revision, updated_at_ms = row
-    return ThreadRow(
-        thread_id=thread_id,
-        status=status,
-        wake_at_ms=wake_at_ms,
-        revision=revision,
-        updated_at_ms=updated_at_ms,
-    )
 
 
 class SqliteOutbox:
