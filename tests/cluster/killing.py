@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
-import psutil
 import psycopg
 
 from goalfsm.cluster.client import ClusterClient
@@ -31,6 +29,7 @@ from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
 from goalfsm.store.address import Server
 from goalfsm.store.postgres import open_store
+from tests.cluster.node_process import NodeProcess
 from tests.postgres import PostgresServer, postgres_server
 
 if TYPE_CHECKING:
@@ -93,69 +92,6 @@ def _told(times: list[float]) -> str:
         return "not seen"
     ordered = sorted(times)
     return f"{len(ordered)} x p50 {ordered[len(ordered) // 2]:.2f} s, max {ordered[-1]:.2f} s"
-
-
-class NodeProcess:
-    """One node, started again as often as it is killed."""
-
-    def __init__(self, name: str, dsn: str, place: Path) -> None:
-        self.name, self.dsn, self.place = name, dsn, place
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it; it may still be loading when this returns."""
-        with (self.place / f"{self.name}.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "goalfsm.cli", "node", self.dsn),
-                    *(
-                        "--name",
-                        self.name,
-                        "--max-runs",
-                        "64",
-                        "--log-level",
-                        "warning",
-                        "--grace",
-                        "1s",
-                    ),
-                ],
-                stdout=log,
-                stderr=log,
-                cwd=ROOT,
-            )
-
-    def kill(self, *, with_supervisor: bool) -> None:
-        """Kill it, as nothing else can end a process."""
-        assert self.process is not None
-        others: list[psutil.Process] = []
-        if with_supervisor:
-            with contextlib.suppress(psutil.Error):
-                others = psutil.Process(self.process.pid).children()
-        for other in others:
-            with contextlib.suppress(psutil.Error):
-                other.send_signal(signal.SIGSTOP)
-        self.process.kill()
-        for other in others:
-            with contextlib.suppress(psutil.Error):
-                other.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal."""
-        assert self.process is not None
-        self.process.send_signal(number)
-
-    def stop(self) -> None:
-        """End it in order, or else for good."""
-        if self.process is None or self.process.poll() is not None:
-            return
-        self.process.send_signal(signal.SIGCONT)
-        self.process.terminate()
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
 
 
 class Killing:

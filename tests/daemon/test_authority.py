@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -314,84 +312,6 @@ def test_a_runs_token_is_stored_nowhere(db: Path) -> None:
     asyncio.run(main())
     for file in db.parent.glob("goals.db*"):
         assert given[0].encode() not in file.read_bytes()
-
-
-# Crowds.
-
-
-def test_a_crowd_that_asks_nothing_keeps_nobody_out(
-    db: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Idle connections and half a request: who has kept a place for longest loses it."""
-    monkeypatch.setattr("goalfsm.daemon.remote.listener.MAX_CONNECTIONS", 8)
-    request(db, THREAD, OBJECTIVE, "one")
-
-    def ask() -> None:
-        owner = serving(db)
-        assert owner is not None
-        crowd = [socket.socket(socket.AF_UNIX) for _ in range(20)]
-        for link in crowd:
-            link.connect(owner.socket)
-            link.sendall(b'{"op": "sub')
-        reply = request(db, THREAD, e.SteeringReceived(message_id="m", text="on"), "two")
-        assert reply.message == "the next turn takes it into account"
-        for link in crowd:
-            link.close()
-
-    beside(db, ask)
-
-
-def test_requests_that_are_not_whole_have_a_budget(
-    db: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("goalfsm.daemon.remote.listener.MAX_HELD", 400_000)
-    request(db, THREAD, OBJECTIVE, "one")
-
-    def ask() -> None:
-        owner = serving(db)
-        assert owner is not None
-        crowd = [socket.socket(socket.AF_UNIX) for _ in range(4)]
-        ended = 0
-        for link in crowd:
-            link.settimeout(30)
-            link.connect(owner.socket)
-            try:
-                link.sendall(b"x" * 300_000)
-            except OSError:
-                ended += 1
-        assert request(db, THREAD, e.PauseRequested(), "two").ok
-        for link in crowd:
-            link.settimeout(0)
-            try:
-                ended += link.recv(1) == b""
-            except BlockingIOError:
-                continue
-            except OSError:
-                ended += 1
-        assert ended >= 2
-        for link in crowd:
-            link.close()
-
-    beside(db, ask)
-
-
-def test_a_request_that_is_never_whole_is_given_up(
-    db: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("goalfsm.daemon.remote.listener.IDLE_S", 0.05)
-    request(db, THREAD, OBJECTIVE, "one")
-
-    def ask() -> None:
-        owner = serving(db)
-        assert owner is not None
-        with socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(30)
-            link.connect(owner.socket)
-            link.sendall(b"{")
-            with contextlib.suppress(ConnectionResetError):
-                assert link.recv(1) == b""
-
-    beside(db, ask)
 
 
 def beside(db: Path, ask: Any) -> None:
