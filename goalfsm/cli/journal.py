@@ -67,10 +67,14 @@ def notice_of(row: JournalRow) -> Happened:
 
 
 def row_text(row: JournalRow) -> str:
-    """Return a journal row as a line; a decision is told where the event made one."""
+    """Return a journal row as a line; a decision is told where the event made one.
+
+    On a server the node that decided is named; what a command decided has none.
+    """
     event = codec.decode_event(row.event)
     words = f"{type(event).__name__:<20} {told(event)}"
-    text = f"{row.revision:>5}  {moment(row.at_ms)}  {words}"
+    where = f"{row.node}  " if row.node else ""
+    text = f"{row.revision:>5}  {moment(row.at_ms)}  {where}{words}"
     if row.decision is None:
         return text
     decision = codec.decode_decision(row.decision)

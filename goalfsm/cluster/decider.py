@@ -113,13 +113,14 @@ class Decider:
         rules: Rules,
         node_id: Callable[[], str | None] = lambda: None,
         host: str = "",
+        name: str = "",
         said: Said | None = None,
     ) -> None:
         """Decide in ``transactions``; a new thread gets ``policy``.
 
         ``node_id()`` is the node that has the runs that are opened here, None where none are.
-        ``host`` is where processes are that the thread comes to wait for. ``said`` has what turns
-        said that is to be kept with what is decided.
+        ``host`` is where processes are that the thread comes to wait for. ``name`` is that
+        of the node, ``said`` has what turns said that is to be kept with what is decided.
         """
         self._transactions = transactions
         self._ids = ids
@@ -127,6 +128,7 @@ class Decider:
         self._rules = rules
         self._node_id = node_id
         self._host = host
+        self._name = name
         self._said = said
 
     async def look(self, thread_id: str) -> tuple[Loaded, Session]:
@@ -260,6 +262,7 @@ class Decider:
             told=busy,
             jobs=jobs_of(thread_id, before, session, tasks, place=place, woken=woken),
             said=() if self._said is None else self._said.unkept(thread_id),
+            node=self._name,
         )
 
 

@@ -260,9 +260,9 @@ class MemoryTx:
             change()
 
     def release(self) -> None:
-        """Let the locks go."""
-        for lock in self._locked:
-            lock.release()
+        """Let the locks go; a second time is no error."""
+        while self._locked:
+            self._locked.pop().release()
 
 
 def _apply(database: MemoryDatabase, writes: Writes) -> None:

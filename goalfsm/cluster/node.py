@@ -99,6 +99,7 @@ class Node:
             rules=Rules(options.machine),
             node_id=lambda: self.tenure.node_id,
             host=self.host,
+            name=options.name,
             said=self.words,
         )
         self.holds = Holds(lambda _thread, _held: None)

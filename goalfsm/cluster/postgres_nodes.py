@@ -9,6 +9,7 @@ from goalfsm.cluster.jobs import Job, effect_job, timer_job, turn_job
 from goalfsm.cluster.lease import Other, Registration, Renewed
 from goalfsm.cluster.postgres_tx import NOW_MS, Connection, statements
 from goalfsm.cluster.tx import LEASE_MS
+from goalfsm.daemon.guards.upkeep import KEEP_DONE_MS
 from goalfsm.store.limits import surplus
 from goalfsm.store.rows import OpenEffect, Transcript, transcript_of
 
@@ -84,9 +85,13 @@ WHERE o.done_at_ms IS NULL AND o.kind NOT IN ('EndRun', 'DeliverSteering')
     AND o.at_ms <= {_NOW_MS} - 1000
     AND (o.node_id IS NULL OR coalesce(n.seen_ms, 0) <= {_NOW_MS} - {LEASE_MS})
 LIMIT %s"""
-_FORGET: Final = f"""
+_FORGET: Final = (
+    f"""
 DELETE FROM goalfsm.node n WHERE n.seen_ms < {NOW_MS} - 86400000
-    AND NOT EXISTS (SELECT 1 FROM goalfsm.session s WHERE s.node_id = n.node_id)"""
+    AND NOT EXISTS (SELECT 1 FROM goalfsm.session s WHERE s.node_id = n.node_id)""",
+    f"DELETE FROM goalfsm.outbox WHERE done_at_ms < {_NOW_MS} - {KEEP_DONE_MS}",
+    f"DELETE FROM goalfsm.answer WHERE at_ms < {_NOW_MS} - {KEEP_DONE_MS}",
+)
 _SWEEPER: Final = "SELECT pg_try_advisory_xact_lock(7310301)"
 _MOST: Final = 1_000
 
@@ -202,7 +207,8 @@ class PostgresNodes:
 
     async def forget(self) -> None:
         """Delete what nobody asks for any more."""
-        await self._rows(_FORGET, (), has_rows=False)
+        for statement in _FORGET:
+            await self._rows(statement, (), has_rows=False)
 
     async def _rows(
         self, statement: str, given: Sequence[Any], *, has_rows: bool = True

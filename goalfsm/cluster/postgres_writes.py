@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 # What each table is given, in the order in which the rows come, and what follows them.
 _TABLES: Final = (
-    ("journal", "thread_id revision event_id at_ms rules_version kind digest event decision", ""),
+    (
+        "journal",
+        "thread_id revision event_id at_ms rules_version kind digest event decision node",
+        "",
+    ),
     (
         "outbox",
         "key thread_id revision at_ms kind place payload done_at_ms",
@@ -46,7 +50,7 @@ def written(writes: Writes) -> tuple[bytes, list[Any]]:
     first, last = commits[0], commits[-1]
     thread_id, at_ms = last.thread_id, last.at_ms
     rows: tuple[list[tuple[Any, ...]], ...] = (
-        [_journal(each) for each in commits],
+        [_journal(each, writes.node) for each in commits],
         [_effect(writes, each, key) for each in commits for key in range(len(each.outbox))],
         [(thread_id, entry) for each in commits for entry in each.history],
         [
@@ -83,7 +87,7 @@ def written(writes: Writes) -> tuple[bytes, list[Any]]:
     return statement, given
 
 
-def _journal(commit: Commit) -> tuple[Any, ...]:
+def _journal(commit: Commit, node: str) -> tuple[Any, ...]:
     return (
         commit.thread_id,
         commit.expected_revision + 1,
@@ -94,6 +98,7 @@ def _journal(commit: Commit) -> tuple[Any, ...]:
         commit.digest,
         commit.event,
         commit.decision,
+        node,
     )
 
 

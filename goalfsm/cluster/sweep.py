@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SWEEP_S: Final = 2.0
 FORGET_EVERY: Final = 1_800
-"""After how many sweeps what nobody asks for any more is deleted."""
+"""How many sweeps there are from one to the next that deletes what nobody asks for any more."""
 _LATE_S: Final = 0.03
 """How long after the end of another node's lease its runs are looked at: it has run out by then."""
 _SOON_S: Final = 1.2
@@ -67,7 +67,7 @@ class Sweeps:
             with contextlib.suppress(StoreError):
                 await self.once()
                 sweeps += 1
-                if sweeps % FORGET_EVERY == 0:
+                if sweeps % FORGET_EVERY == 1:
                     await self._floor.forget()
             await asyncio.sleep(SWEEP_S)
 

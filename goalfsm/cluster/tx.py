@@ -60,7 +60,8 @@ class Writes(NamedTuple):
     ``places`` names for each effect who does it. ``node_id`` has the open run ``run_id``. ``turn``:
     the thread waits for a turn. ``over`` are the kinds of effects of which none is left.
     ``told``: whoever else has something of the thread going on is told of the change. ``said`` is
-    what turns said that are over, each kept once.
+    what turns said that are over, each kept once. ``node`` is the name of who decided, empty for a
+    command.
     """
 
     commits: tuple[Commit, ...]
@@ -72,6 +73,7 @@ class Writes(NamedTuple):
     told: bool
     jobs: tuple[Job, ...]
     said: tuple[Transcript, ...] = ()
+    node: str = ""
 
 
 class Tx(Protocol):

@@ -142,6 +142,7 @@ class JournalRow(msgspec.Struct, frozen=True, kw_only=True):
     digest: bytes
     rules_version: int
     epoch: int
+    node: str = ""
 
 
 class InboxRow(msgspec.Struct, frozen=True, kw_only=True):

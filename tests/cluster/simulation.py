@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import copy
+import functools
 import random
 import sys
 from collections import Counter
@@ -28,7 +28,7 @@ from goalfsm.daemon.flow.envelopes import Envelope
 from goalfsm.daemon.host.clock import IdSource
 from goalfsm.daemon.host.zones import zone
 from goalfsm.errors import OutcomeUnknown, StoreError, StoreUnavailable
-from goalfsm.goal.model import ACTIVE
+from goalfsm.goal.model import ACTIVE, Verifier
 from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
@@ -40,14 +40,25 @@ from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
-    from goalfsm.cluster.memory_tx import Moment
+    from goalfsm.cluster.memory_tx import MemoryTx, Moment
+    from goalfsm.cluster.tx import Loaded
+    from goalfsm.goal.model import Goal
+    from goalfsm.session.state import Claim
 
 POLICY: Final = Policy(no_progress=0, max_continuations=0)
+SESSION_S: Final = 2.0
+"""After how long the database ends the session of a process that is stopped in a transaction."""
+CHECK: Final = Verifier(kind="callable", name="check")
 CHAOS_S: Final = 60.0
 CALM_S: Final = 400.0
 NODES: Final = 3
+FLOOR: Final = (
+    *("register", "renew", "remove", "address_of", "claim", "mail", "revisions", "mark"),
+    *("trim", "last_said", "left", "runs_of", "forget"),
+)
+"""What a node asks of the database beside its transactions."""
 THREADS: Final = ("a", "b", "c", "d")
 
 
@@ -63,9 +74,67 @@ class Stats(msgspec.Struct):
     interrupted: int = 0
     crashes: int = 0
     partitions: int = 0
+    stops: int = 0
+    verified: int = 0
     wipes: int = 0
     faults: int = 0
     commands: int = 0
+
+
+class View(MemoryDatabase):
+    """The database as a node reaches it: what breaks for that one, and not while it is stopped."""
+
+    def __init__(
+        self, shared: MemoryDatabase, met: Callable[[Moment], None], awake: asyncio.Event
+    ) -> None:
+        self.__dict__ |= shared.__dict__
+        self.met = met
+        for name in FLOOR:
+            setattr(self, name, self._awake(getattr(shared, name), met, awake))
+        self._event = awake
+
+    @contextlib.asynccontextmanager
+    async def begin(self) -> AsyncGenerator[MemoryTx]:
+        """Run the block as one transaction; see `SESSION_S`."""
+        await self._event.wait()
+        async with super().begin() as tx:
+            yield Stoppable(tx, self._event)  # type: ignore[misc]
+
+    @staticmethod
+    def _awake(
+        method: Callable[..., Awaitable[Any]], met: Callable[[Moment], None], awake: asyncio.Event
+    ) -> Callable[..., Awaitable[Any]]:
+        async def asked(*given: Any) -> Any:
+            await awake.wait()
+            met("load")
+            answer = await method(*given)
+            await awake.wait()
+            return answer
+
+        return asked
+
+
+class Stoppable:
+    """A transaction of a node that may be stopped in it, with the lock of its thread."""
+
+    def __init__(self, tx: MemoryTx, awake: asyncio.Event) -> None:
+        self._tx, self._awake_again = tx, awake
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tx, name)
+
+    async def load(self, thread_id: str, **given: Any) -> Loaded:
+        """Lock the thread; where the node stands still then, the lock does not stay for ever."""
+        loaded = await self._tx.load(thread_id, **given)
+        if not self._awake_again.is_set():
+            try:
+                async with asyncio.timeout(SESSION_S):
+                    await self._awake_again.wait()
+            except TimeoutError:
+                self._tx.release()
+                await self._awake_again.wait()
+                raise StoreUnavailable("the session was ended") from None
+        return loaded
 
 
 class World:
@@ -83,7 +152,13 @@ class World:
             self.database.programs[thread] = Program("any", b"")
         self.cut: set[int] = set()
         """Which nodes cannot reach the database."""
+        self.awake = [asyncio.Event() for _ in range(NODES)]
+        """Which nodes are not stopped."""
+        for event in self.awake:
+            event.set()
         self.running: dict[str, str] = {}
+        self.verifying: dict[str, int] = {}
+        """Which node checks the claim of a thread."""
         self.seen: list[str] = []
         """What must never be and was, where nobody listens to what is raised."""
         self.begun: Counter[str] = Counter()
@@ -98,7 +173,7 @@ class World:
 
     # The worker.
 
-    async def turn(self, work: w.Work) -> AsyncIterator[w.TurnEvent | str]:
+    async def turn(self, number: int, work: w.Work) -> AsyncIterator[w.TurnEvent | str]:
         """Do a turn; two of one thread are never under way at once."""
         other = self.running.get(work.thread_id)
         if other is not None:
@@ -108,10 +183,12 @@ class World:
         self.running[work.thread_id] = work.run_id
         try:
             yield work.run_id
-            await asyncio.sleep(self.random.uniform(0.05, 2.0))
+            if not await self.works(number, self.random.uniform(0.05, 2.0)):
+                return
             yield w.UsageReported(key="one", input_tokens=10, output_tokens=5)
             yield w.ProgressReported()
-            await asyncio.sleep(self.random.uniform(0.0, 2.0))
+            if not await self.works(number, self.random.uniform(0.0, 2.0)):
+                return
             chance = self.random.random()
             if chance < 0.05:
                 yield w.ErrorReported(message="overloaded", status=529, source="provider")
@@ -122,7 +199,39 @@ class World:
             elif chance < 0.15:
                 yield w.WaitDeclared(for_="timer", seconds=3.0)
         finally:
-            self.running.pop(work.thread_id, None)
+            if self.running.get(work.thread_id) == work.run_id:
+                del self.running[work.thread_id]
+
+    async def works(self, number: int, seconds: float) -> bool:
+        """Work for a while; a program of a stopped node is ended by its supervisor, in time."""
+        await asyncio.sleep(seconds)
+        if self.awake[number].is_set():
+            return True
+        found = self.nodes[number]
+        lease = None if found is None else found[0].tenure.lease
+        left = 0.0 if lease is None else lease._until - self.loop.time()
+        try:
+            async with asyncio.timeout(max(0.0, left)):
+                await self.awake[number].wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def check(self, number: int, goal: Goal, claim: Claim) -> bool:
+        """Verify a claim; two nodes are never at one claim at once."""
+        del claim
+        other = self.verifying.get(goal.goal_id)
+        if other is not None:
+            self.seen.append(f"{goal.goal_id} is verified by {number} beside {other}")
+        self.verifying[goal.goal_id] = number
+        self.stats.verified += 1
+        try:
+            # One that ran out of its time says nothing, whatever it would have said.
+            passed = await self.works(number, self.random.uniform(0.1, 3.0))
+        finally:
+            if self.verifying.get(goal.goal_id) == number:
+                del self.verifying[goal.goal_id]
+        return passed and (self.calm or self.random.random() < 0.7)
 
     # Nodes, and what happens to them.
 
@@ -138,8 +247,7 @@ class World:
             kind = OutcomeUnknown if moment in {"commit", "committed"} else StoreUnavailable
             raise kind(f"at {moment}")
 
-        view = copy.copy(self.database)
-        view.met = met
+        view = View(self.database, met, self.awake[number])
         options = Options(
             name=f"n{number}",
             places=("any",),
@@ -147,9 +255,9 @@ class World:
             version="",
             policy=POLICY,
             machine=None,
-            workers=CallableWorker(self.turn),
+            workers=CallableWorker(functools.partial(self.turn, number)),
             callbacks={},
-            verifiers={},
+            verifiers={"check": functools.partial(self.check, number)},
             on_fault=self._fault,
         )
         reached = Reached(view, view, self.jobs, self._listen, self.platform)
@@ -187,12 +295,28 @@ class World:
         living.cancel()
         await asyncio.gather(living, return_exceptions=True)
 
+    async def stop(self, number: int, seconds: float) -> None:
+        """Stop a node for a while, as SIGSTOP does: it does not see how the time passes."""
+        found, awake = self.nodes[number], self.awake[number]
+        assert found is not None
+        lease, stood = found[0].tenure.lease, self.loop.time()
+        awake.clear()
+        if lease is not None:
+            lease._monotonic = lambda: stood
+        await asyncio.sleep(seconds)
+        if lease is not None:
+            lease._monotonic = self.loop.time
+        awake.set()
+
     async def harm(self) -> None:
         """Break things now and then."""
         while not self.calm:
             await asyncio.sleep(self.random.uniform(0.5, 5.0))
             number, chance = self.random.randrange(NODES), self.random.random()
-            if chance < 0.5:
+            if chance < 0.2:
+                self.stats.stops += 1
+                await self.stop(number, self.random.uniform(0.5, 8.0))
+            elif chance < 0.55:
                 self.stats.crashes += 1
                 await self.crash(number)
                 await asyncio.sleep(self.random.uniform(0.0, 4.0))
@@ -212,7 +336,8 @@ class World:
         """Ask for one thing after the other, of any thread, by no node at all."""
         decider = Decider(self.database, self.ids, policy=POLICY, rules=Rules())
         for thread in THREADS:
-            await self.ask(decider, thread, e.ObjectiveGiven(objective=f"goal of {thread}"))
+            given = e.ObjectiveGiven(objective=f"goal of {thread}", verifiers=(CHECK,))
+            await self.ask(decider, thread, given)
         while not self.calm:
             await asyncio.sleep(self.random.uniform(0.2, 3.0))
             thread = self.random.choice(THREADS)
@@ -225,12 +350,12 @@ class World:
                     e.EditRequested(objective=f"goal {number}"),
                     e.WakeRequested(),
                     e.ClearRequested(),
-                    e.ObjectiveGiven(objective=f"goal {number}", replace=True),
+                    e.ObjectiveGiven(objective=f"goal {number}", replace=True, verifiers=(CHECK,)),
                 )
             )
             await self.ask(decider, thread, event)
         for thread in THREADS:
-            given = e.ObjectiveGiven(objective="the last one", replace=True)
+            given = e.ObjectiveGiven(objective="the last one", replace=True, verifiers=(CHECK,))
             await self.ask(decider, thread, given)
 
     async def ask(self, decider: Decider, thread: str, event: e.Event) -> None:

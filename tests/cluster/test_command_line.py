@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -74,12 +75,16 @@ def node(dsn: str, place: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_goal_is_run_by_a_node_from_an_empty_database(empty: str, place: Path) -> None:
-    with node(empty, place):
+    with node(empty, place, "--name", "blue"):
         done = goalfsm(
             "run", "--thread", "t", "write it", "--", "./worker.sh", db=empty, place=place
         )
     assert done.returncode == 0, done.stderr
     assert "step 3" in done.stdout
+    # Who decided it is told: the goal was given by a command, the turns are the node's.
+    log = goalfsm("log", "t", db=empty, place=place).stdout.splitlines()
+    assert [bool(re.search(r"  blue  Run", row)) for row in log if "Run" in row] == [True] * 6
+    assert [row for row in log if "ObjectiveGiven" in row and "blue" in row] == []
     status = goalfsm("status", "t", "--json", db=empty, place=place)
     assert json.loads(status.stdout)["goal"]["status"] == "complete"
     doctor = goalfsm("doctor", db=empty, place=place)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
 
 from goalfsm.cluster.decider import Decider
+from goalfsm.cluster.memory_jobs import MemoryJobs
+from goalfsm.cluster.memory_tx import MemoryDatabase
 from goalfsm.cluster.turns import Turns
 from tests.cluster.simulation import Violation, simulate
+
+if TYPE_CHECKING:
+    from goalfsm.store.rows import OpenEffect
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_nothing_is_lost_or_done_twice_whatever_breaks(seed: int) -> None:
     stats = simulate(seed)
     assert stats.turns > 0
-    assert stats.crashes + stats.partitions > 0
+    assert stats.crashes + stats.partitions + stats.stops > 0
+    assert stats.verified > 0
 
 
 def test_a_seed_is_the_same_world_again() -> None:
@@ -40,6 +47,26 @@ def test_it_shows_where_a_commit_of_unknown_outcome_is_decided_again() -> None:
     with mock.patch.object(Decider, "_load", forgetful):
         shown = _first_violation()
     assert "twice" in shown
+
+
+def test_it_shows_where_a_living_nodes_effect_is_taken() -> None:
+    """A cluster that gives an effect to whoever asks verifies a claim at two nodes at once."""
+
+    async def given(self: MemoryDatabase, key: str, node_id: str) -> OpenEffect | None:
+        del node_id
+        effect = self.outbox.get(key)
+        return None if effect is None or effect.done else effect.row
+
+    async def everything(self: MemoryDatabase, keys: object) -> set[str]:
+        del self, keys
+        return set()
+
+    with (
+        mock.patch.object(MemoryDatabase, "claim", given),
+        mock.patch.object(MemoryJobs, "alive", everything),
+    ):
+        shown = _first_violation()
+    assert "is verified by" in shown
 
 
 def _first_violation() -> str:

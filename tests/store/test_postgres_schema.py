@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import psycopg
 import pytest
 
 from goalfsm.errors import NewerDatabase, NotOurDatabase
+from goalfsm.store.postgres import schema
 from goalfsm.store.postgres.schema import NEWEST, migrate, version_of
 
 if TYPE_CHECKING:
@@ -34,3 +36,18 @@ def test_somebody_elses_schema_is_left_alone(postgres: PostgresServer) -> None:
         connection.commit()
         with pytest.raises(NotOurDatabase):
             migrate(connection)
+
+
+def test_an_older_schema_keeps_what_it_holds(postgres: PostgresServer) -> None:
+    """The first version did not know which node had decided."""
+    with psycopg.connect(postgres.create(migrated=False)) as connection:
+        with mock.patch.multiple(schema, MIGRATIONS=schema.MIGRATIONS[:1], NEWEST=1):
+            migrate(connection)
+        connection.execute(
+            "INSERT INTO goalfsm.journal"
+            " (thread_id, revision, event_id, at_ms, rules_version, digest, event)"
+            " VALUES ('a', 1, 'one', 1, 1, '', '')"
+        )
+        assert migrate(connection) == 1
+        found = connection.execute("SELECT thread_id, node FROM goalfsm.journal").fetchall()
+    assert found == [("a", "")]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from goalfsm.store.postgres.link import Link, Row
 
 _COLUMNS: Final = (
-    "seq, thread_id, revision, event_id, at_ms, event, decision, digest, rules_version"
+    "seq, thread_id, revision, event_id, at_ms, event, decision, digest, rules_version, node"
 )
 _FIND: Final = (
     f"SELECT {_COLUMNS} FROM goalfsm.journal"  # noqa: S608 - constants
@@ -86,7 +86,7 @@ class PostgresJournal:
 
 
 def _journalled(row: Row) -> JournalRow:
-    seq, thread_id, revision, event_id, at_ms, event, decision, digest, rules_version = row
+    seq, thread_id, revision, event_id, at_ms, event, decision, digest, rules_version, node = row
     return JournalRow(
         seq=seq,
         thread_id=thread_id,
@@ -98,6 +98,7 @@ def _journalled(row: Row) -> JournalRow:
         digest=digest,
         rules_version=rules_version,
         epoch=0,
+        node=node,
     )
 
 

@@ -6,7 +6,7 @@ transaction together with the version that it leads to; two programs may take it
 | table | holds |
 |---|---|
 | ``session`` | the snapshot of each thread, and the node that has its open run |
-| ``journal`` | every event and what it decided |
+| ``journal`` | every event, what it decided, and the node that did, empty for a command |
 | ``outbox`` | effects to do, with the place that does them and the node that is at it |
 | ``history`` | the entries that people, forks and importers see |
 | ``answer`` | what came of events from outside |
@@ -130,7 +130,11 @@ CREATE TABLE goalfsm.transcript (
 CREATE INDEX transcript_of ON goalfsm.transcript (thread_id, turn, seq);
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (M001_CREATE,)
+M002_NODE: Final = """
+ALTER TABLE goalfsm.journal ADD COLUMN node text NOT NULL DEFAULT '';
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (M001_CREATE, M002_NODE)
 NEWEST: Final = len(MIGRATIONS)
 """The version of the schema that this program reads and writes."""
 

@@ -1,0 +1,36 @@
+"""What a node deletes now and then, and what it keeps."""
+
+from __future__ import annotations
+
+import time
+
+import psycopg
+import pytest
+
+from goalfsm.cluster.postgres_nodes import PostgresNodes
+from goalfsm.cluster.postgres_tx import Connection, pool_of
+from goalfsm.daemon.guards.upkeep import KEEP_DONE_MS
+
+pytestmark = pytest.mark.asyncio
+
+EFFECT = (
+    "INSERT INTO goalfsm.outbox (key, thread_id, revision, at_ms, done_at_ms, kind, payload)"
+    " VALUES (%s, 'a', 1, %s, %s, 'RunCallback', '')"
+)
+ANSWER = "INSERT INTO goalfsm.answer (inbox_id, thread_id, at_ms, revision) VALUES (%s, 'a', %s, 1)"
+
+
+async def test_what_is_done_for_long_is_deleted_and_nothing_else(dsn: str) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    old_ms, recent_ms = now_ms - KEEP_DONE_MS - 60_000, now_ms - KEEP_DONE_MS + 60_000
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for key, done_ms in (("old", old_ms), ("recent", recent_ms), ("open", None)):
+            connection.execute(EFFECT, (key, old_ms, done_ms))
+        for key, at_ms in (("old", old_ms), ("recent", recent_ms)):
+            connection.execute(ANSWER, (key, at_ms))
+        async with pool_of(dsn, most=1) as pool:
+            await PostgresNodes(Connection(pool)).forget()
+        left = connection.execute("SELECT key FROM goalfsm.outbox ORDER BY key").fetchall()
+        answers = connection.execute("SELECT inbox_id FROM goalfsm.answer").fetchall()
+    assert left == [("open",), ("recent",)]
+    assert answers == [("recent",)]
