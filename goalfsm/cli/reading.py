@@ -10,7 +10,7 @@ import click
 from goalfsm.cli import asking, options, places
 from goalfsm.cli.output import now_ms, print_json
 from goalfsm.cli.showing import status_lines
-from goalfsm.daemon.remote.reading import asked_driver, asked_drivers
+from goalfsm.daemon.remote.reading import asked_driver, many
 from goalfsm.errors import GoalError
 from goalfsm.goal.model import ACTIVE
 from goalfsm.session import codec
@@ -86,16 +86,10 @@ def _list_everywhere(db: Address, *, as_json: bool) -> None:
 def _threads_of(db: Address) -> list[Status]:
     store = asking.open_existing(db)
     try:
-        driver_of = asked_drivers(store)
+        names = [row.thread_id for row in store.sessions.threads()]
         return [
-            project(
-                codec.decode(stored.state),
-                now_ms(),
-                thread_id=row.thread_id,
-                driver=driver_of(row.thread_id),
-            )
-            for row in store.sessions.threads()
-            if (stored := store.sessions.load(row.thread_id)) is not None
+            project(codec.decode(stored.state), now_ms(), thread_id=stored.thread_id, driver=driver)
+            for stored, driver in many(store, names)
         ]
     finally:
         store.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from goalfsm.store.port import Lease, Owner, Processes
 
 
@@ -20,6 +22,10 @@ class OwnerDrives:
         """Return the owner, dead or alive: it works on every thread."""
         del thread_id
         return self._lease.current()
+
+    def many(self, thread_ids: Collection[str]) -> dict[str, Owner | None]:
+        """Return the same for each of these threads."""
+        return dict.fromkeys(thread_ids, self._lease.current())
 
     def runs(self, thread_id: str, run_id: str) -> bool:
         """Tell whether a process of that run is there."""

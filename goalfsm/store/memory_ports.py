@@ -142,6 +142,10 @@ class MemorySessions:
         """See `goalfsm.store.port.Sessions.load`."""
         return self._store.disk.sessions.get(thread_id)
 
+    def many(self, thread_ids: Collection[str]) -> tuple[Stored, ...]:
+        """See `goalfsm.store.port.Sessions.many`."""
+        return tuple(filter(None, map(self.load, thread_ids)))
+
     def threads(self, statuses: Collection[str] = ()) -> tuple[ThreadRow, ...]:
         """See `goalfsm.store.port.Sessions.threads`."""
         return tuple(

@@ -11,7 +11,7 @@ Every method may raise `StoreUnavailable` (the device, the file or the server fa
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final, Protocol
 
 from goalfsm.store.rows import (
@@ -35,6 +35,10 @@ class Sessions(Protocol):
 
     def load(self, thread_id: str) -> Stored | None:
         """Return the snapshot of a thread, None when there is none."""
+        ...
+
+    def many(self, thread_ids: Collection[str]) -> tuple[Stored, ...]:
+        """Return the snapshots of these threads, as far as they are there, in the same order."""
         ...
 
     def threads(self, statuses: Collection[str] = ()) -> tuple[ThreadRow, ...]:
@@ -139,6 +143,10 @@ class Drivers(Protocol):
 
     def of(self, thread_id: str) -> Owner | Driving | None:
         """Return the owner of the file, dead or alive, or the nodes that work on the thread."""
+        ...
+
+    def many(self, thread_ids: Collection[str]) -> Mapping[str, Owner | Driving | None]:
+        """Return the same for each of these threads."""
         ...
 
     def runs(self, thread_id: str, run_id: str) -> bool:

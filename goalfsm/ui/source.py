@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from goalfsm.daemon.remote.reading import asked_driver, asked_drivers, decisions_of
+from goalfsm.daemon.remote.reading import asked_driver, decisions_of, many
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.session import codec
 from goalfsm.store.opening import open_to_read
@@ -109,11 +109,10 @@ class Database:
         if store is None:
             return ()
         try:
-            now, driver_of = self.now_ms(), asked_drivers(store)
+            now = self.now_ms()
             return tuple(
-                project(codec.decode(stored.state), now, thread_id=name, driver=driver_of(name))
-                for name in names
-                if (stored := store.sessions.load(name)) is not None
+                project(codec.decode(stored.state), now, thread_id=stored.thread_id, driver=driver)
+                for stored, driver in many(store, names)
             )
         finally:
             store.close()

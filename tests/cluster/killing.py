@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import random
 import signal
 import sys
@@ -33,12 +34,16 @@ from tests.cluster.node_process import NodeProcess
 from tests.postgres import PostgresServer, postgres_server
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from goalfsm.store.postgres.store import PostgresReading
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TOKENS: Final = 15
 STOPPED_S: Final = 5.0
 """For how long a node is stopped: longer than its lease."""
+AWAY_S: Final = (1.0, 5.0, 40.0, 10.0, 20.0)
+"""For how long PostgreSQL is away, one after the other, in the long form."""
 FINISH_S: Final = 120.0
 Fault = Literal["kill", "stop", "crash", "wipe"]
 WORKER: Final = """#!/bin/sh
@@ -126,8 +131,14 @@ class Killing:
         self.verbose = False
         self.begun = time.monotonic()
 
-    def run(self, faults: list[Fault], *, pause_s: float, away_s: float = 1.0) -> Findings:
-        """Do harm so many times, let everything finish, and check."""
+    def run(
+        self, faults: list[Fault], *, pause_s: float, away_s: tuple[float, ...] = (1.0,)
+    ) -> Findings:
+        """Do harm so many times, let everything finish, and check.
+
+        PostgreSQL is away for each of ``away_s`` in turn.
+        """
+        away = itertools.cycle(away_s)
         begun = time.monotonic()
         try:
             for node in self.nodes:
@@ -136,7 +147,7 @@ class Killing:
             for fault in faults:
                 self._steer()
                 self.found.counts[fault] = self.found.counts.get(fault, 0) + 1
-                self._harm(fault, away_s)
+                self._harm(fault, away)
                 self.say(f"{fault} done")
                 time.sleep(self.random.uniform(0.3, 1.0) * pause_s)
             (self.place / "finish").touch()
@@ -157,7 +168,7 @@ class Killing:
 
     # Harm.
 
-    def _harm(self, fault: Fault, away_s: float) -> None:
+    def _harm(self, fault: Fault, away: Iterator[float]) -> None:
         node = self.random.choice(self.nodes)
         self._moments.append(time.time_ns())
         if fault == "kill":
@@ -176,7 +187,7 @@ class Killing:
             node.signal(signal.SIGCONT)
         elif fault == "crash":
             self.server.kill()
-            time.sleep(away_s)
+            time.sleep(next(away))
             self.server.start()
         else:
             with psycopg.connect(self.dsn, autocommit=True) as connection:
@@ -327,16 +338,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--threads", type=int, default=50)
-    parser.add_argument("--away", type=float, default=1.0, help="seconds without PostgreSQL")
+    parser.add_argument("--away", type=float, help="seconds without PostgreSQL; default: 1 to 40")
     parser.add_argument("--only", choices=["kill", "stop", "crash", "wipe"])
-    parser.add_argument("--pause", type=float, default=3.0, help="most seconds between two")
+    parser.add_argument("--pause", type=float, default=6.0, help="most seconds between two")
     given = parser.parse_args()
     faults = [given.only] * given.kills if given.only else drawn(given.seed, given.kills)
     place = Path(tempfile.mkdtemp(prefix="goalfsm-killing-"))
     with postgres_server() as server:
         killing = Killing(server, place, seed=given.seed, nodes=given.nodes, threads=given.threads)
         killing.verbose = True
-        found = killing.run(faults, pause_s=given.pause, away_s=given.away)
+        away = AWAY_S if given.away is None else (given.away,)
+        found = killing.run(faults, pause_s=given.pause, away_s=away)
     sys.stdout.write(f"{found.summary()}\n")
     for fault in found.faults[:40]:
         sys.stdout.write(f"  {fault}\n")

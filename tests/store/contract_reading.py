@@ -48,6 +48,15 @@ class ReadingContract:
 
     # --- sessions and timers
 
+    def test_many_threads_are_asked_for_at_once(self, reading: Reading, write: Write) -> None:
+        """In the order in which they were named; those that are not there are left out."""
+        write.commits(commit("a"), commit("b", status="paused"), commit("c"))
+        found = reading.sessions.many(["c", "none", "b"])
+        assert [each.thread_id for each in found] == ["c", "b"]
+        assert found == (reading.sessions.load("c"), reading.sessions.load("b"))
+        drivers = reading.drivers.many(["c", "b"])
+        assert drivers == {each: reading.drivers.of(each) for each in ("c", "b")}
+
     def test_threads_are_listed_by_id_and_status(self, reading: Reading, write: Write) -> None:
         """A listing carries no state and can be limited to some statuses."""
         write.commits(

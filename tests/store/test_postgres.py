@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
+from unittest import mock
 
 import psycopg
 import pytest
 
+from goalfsm.daemon.remote.reading import many
 from goalfsm.errors import GoalError, NewerDatabase, NoDatabase, OlderDatabase, StoreUnavailable
 from goalfsm.store.address import Server
 from goalfsm.store.opening import open_to_read
@@ -271,6 +274,16 @@ def test_tables_of_another_version(dsn: str, version: int, kind: type[GoalError]
     error = refused(dsn)
     assert isinstance(error, kind)
     assert str(version) in error.message
+
+
+def test_a_list_asks_as_often_for_many_threads_as_for_one(dsn: str) -> None:
+    def asked(names: list[str]) -> int:
+        with contextlib.closing(PostgresReading.open(Server(dsn))) as store:
+            with mock.patch.object(Link, "rows", autospec=True, side_effect=Link.rows) as rows:
+                assert list(many(store, names)) == []
+            return int(rows.call_count)
+
+    assert asked(["one"]) == asked([f"t{number}" for number in range(50)])
 
 
 def test_server_that_goes_away_while_it_is_read(dsn: str) -> None:

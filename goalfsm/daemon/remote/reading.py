@@ -18,12 +18,12 @@ from goalfsm.views.parts import Driver
 from goalfsm.views.status import suspended_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Collection, Iterator
 
     from goalfsm.session.events import Event
     from goalfsm.session.state import Decision
     from goalfsm.store.reading import Reading
-    from goalfsm.store.rows import JournalRow
+    from goalfsm.store.rows import JournalRow, Stored
 
 _ANSWER_S: Final = 1.0
 """How long an engine that is well may take to answer."""
@@ -110,25 +110,25 @@ def asked_driver(store: Reading, thread_id: str) -> Driver:
     return msgspec.structs.replace(driver, held=held)
 
 
-def asked_drivers(store: Reading) -> Callable[[str], Driver]:
-    """Return what tells who works on a thread; a file's owner is asked once, for all of them.
+def many(store: Reading, thread_ids: Collection[str]) -> Iterator[tuple[Stored, Driver]]:
+    """Yield these threads with who works on each; a file's owner is asked once, for all of them.
 
     What it keeps turns of single threads from starting for is not asked.
     """
     asked: dict[Identity, Driver] = {}
-
-    def of(thread_id: str) -> Driver:
-        owner = store.drivers.of(thread_id)
-        if not isinstance(owner, Owner):
-            return driver_of(store, thread_id)
-        found = asked.get(owner.identity)
-        if found is None:
-            answers = asked_driver(store, thread_id).answers
-            found = msgspec.structs.replace(_of_owner(owner), answers=answers)
-            asked[owner.identity] = found
-        return found
-
-    return of
+    drivers = store.drivers.many(thread_ids)
+    for stored in store.sessions.many(thread_ids):
+        who = drivers.get(stored.thread_id)
+        if isinstance(who, Driving):
+            yield stored, _of_nodes(who)
+        elif who is None:
+            yield stored, _of_host(store, stored.thread_id)
+        else:
+            if who.identity not in asked:
+                answers = asked_driver(store, stored.thread_id).answers
+                found = msgspec.structs.replace(_of_owner(who), answers=answers)
+                asked[who.identity] = found
+            yield stored, asked[who.identity]
 
 
 def _started_ms(owner: Owner, booted_ms: int) -> int | None:

@@ -25,13 +25,20 @@ NODES: Final = (
     "   WHERE s.node_id = n.node_id AND s.run_id IS NOT NULL)"
     " FROM goalfsm.node n ORDER BY since_ms, node_id"
 )
+_SNAPSHOTS: Final = (
+    "SELECT thread_id, state, revision, rules_version, status, wake_at_ms, updated_at_ms"
+    " FROM unnest(%s::text[]) WITH ORDINALITY AS asked (thread_id, place)"
+    " JOIN goalfsm.session s USING (thread_id) ORDER BY asked.place"
+)
 _DRIVEN: Final = (
-    "SELECT (SELECT place FROM goalfsm.worker WHERE thread_id = %s),"
-    " (SELECT node_id FROM goalfsm.session WHERE thread_id = %s AND run_id IS NOT NULL)"
+    "SELECT asked, w.place, s.node_id FROM unnest(%s::text[]) AS asked"
+    " LEFT JOIN goalfsm.worker w ON w.thread_id = asked"
+    " LEFT JOIN goalfsm.session s ON s.thread_id = asked AND s.run_id IS NOT NULL"
 )
 _UNWATCHED: Final = (
-    "SELECT DISTINCT substr(o.place, 6) AS host FROM goalfsm.outbox o"  # noqa: S608
-    " WHERE o.thread_id = %s AND o.done_at_ms IS NULL AND o.kind = 'WatchProcess'"
+    "SELECT DISTINCT o.thread_id, substr(o.place, 6) AS host"  # noqa: S608
+    " FROM goalfsm.outbox o"
+    " WHERE o.thread_id = ANY(%s) AND o.done_at_ms IS NULL AND o.kind = 'WatchProcess'"
     "   AND NOT EXISTS (SELECT 1 FROM goalfsm.node n"
     f"     WHERE n.host = substr(o.place, 6) AND n.seen_ms > {_NOW} - %s)"
     " ORDER BY host"
@@ -51,24 +58,11 @@ class PostgresSessions:
 
     def load(self, thread_id: str) -> Stored | None:
         """Return the snapshot of a thread."""
-        rows = self._link.rows(
-            "SELECT state, revision, rules_version, status, wake_at_ms, updated_at_ms"
-            " FROM goalfsm.session WHERE thread_id = %s",
-            (thread_id,),
-        )
-        if not rows:
-            return None
-        state, revision, rules_version, status, wake_at_ms, updated_at_ms = rows[0]
-        return Stored(
-            thread_id=thread_id,
-            state=state,
-            revision=revision,
-            rules_version=rules_version,
-            status=status,
-            wake_at_ms=wake_at_ms,
-            updated_at_ms=updated_at_ms,
-            epoch=0,
-        )
+        return next(iter(self.many((thread_id,))), None)
+
+    def many(self, thread_ids: Collection[str]) -> tuple[Stored, ...]:
+        """Return the snapshots of these threads, as far as they are there, in the same order."""
+        return tuple(map(_stored, self._link.rows(_SNAPSHOTS, (list(thread_ids),))))
 
     def threads(self, statuses: Collection[str] = ()) -> tuple[ThreadRow, ...]:
         """Return all threads, or those with one of these statuses, by thread id."""
@@ -93,6 +87,20 @@ class PostgresSessions:
         """Return the earliest timer."""
         wake: int | None = self._link.rows("SELECT min(wake_at_ms) FROM goalfsm.session")[0][0]
         return wake
+
+
+def _stored(row: Row) -> Stored:
+    thread_id, state, revision, rules_version, status, wake_at_ms, updated_at_ms = row
+    return Stored(
+        thread_id=thread_id,
+        state=state,
+        revision=revision,
+        rules_version=rules_version,
+        status=status,
+        wake_at_ms=wake_at_ms,
+        updated_at_ms=updated_at_ms,
+        epoch=0,
+    )
 
 
 class PostgresOutbox:
@@ -165,16 +173,23 @@ class PostgresDrivers:
 
     def of(self, thread_id: str) -> Driving:
         """Return which nodes work on the thread, or would."""
-        place, node_id = self._link.rows(_DRIVEN, (thread_id, thread_id))[0]
-        nodes = self.nodes()
-        return Driving(
-            place=place or "",
-            node=next((node for node in nodes if node.node_id == node_id), None),
-            nodes=tuple(node for node in nodes if node.alive and place in node.places),
-            unwatched=tuple(
-                host for (host,) in self._link.rows(_UNWATCHED, (thread_id, SILENT_MS))
-            ),
-        )
+        return self.many((thread_id,))[thread_id]
+
+    def many(self, thread_ids: Collection[str]) -> dict[str, Driving]:
+        """Return the same for each of these threads."""
+        asked, nodes = list(thread_ids), self.nodes()
+        unwatched: dict[str, list[str]] = {}
+        for thread_id, host in self._link.rows(_UNWATCHED, (asked, SILENT_MS)):
+            unwatched.setdefault(thread_id, []).append(host)
+        return {
+            thread_id: Driving(
+                place=place or "",
+                node=next((node for node in nodes if node.node_id == node_id), None),
+                nodes=tuple(node for node in nodes if node.alive and place in node.places),
+                unwatched=tuple(unwatched.get(thread_id, ())),
+            )
+            for thread_id, place, node_id in self._link.rows(_DRIVEN, (asked,))
+        }
 
     def runs(self, thread_id: str, run_id: str) -> bool:
         """Tell whether a node has opened that run of the thread."""

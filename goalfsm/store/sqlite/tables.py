@@ -111,6 +111,10 @@ class SqliteSessions:
             epoch=epoch,
         )
 
+    def many(self, thread_ids: Collection[str]) -> tuple[Stored, ...]:
+        """Return the snapshots of these threads, as far as they are there, in the same order."""
+        return tuple(filter(None, map(self.load, thread_ids)))
+
     def threads(self, statuses: Collection[str] = ()) -> tuple[ThreadRow, ...]:
         """Return all threads, or those with one of these statuses, by thread id."""
         if statuses:
