@@ -64,13 +64,17 @@ class PostgresServer:
         with psycopg.connect(self.uri(), autocommit=True) as connection:
             connection.execute("SELECT pg_reload_conf()")
 
-    def kill(self) -> None:
-        """Kill the server as a crash would: every process of it, without a word."""
+    def processes(self) -> list[psutil.Process]:
+        """Return every process of the server; none where it is down."""
         try:
             postmaster = psutil.Process(self._server.get_pid())
-            every = [*postmaster.children(recursive=True), postmaster]
+            return [*postmaster.children(recursive=True), postmaster]
         except psutil.NoSuchProcess:
-            return
+            return []
+
+    def kill(self) -> None:
+        """Kill the server as a crash would: every process of it, without a word."""
+        every = self.processes()
         for process in every:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)

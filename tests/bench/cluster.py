@@ -46,6 +46,7 @@ def section(*, quick: bool) -> list[Section]:
         asyncio.run(_steering(server, found, 20 if quick else 90))
         asyncio.run(_idle(server, found, 5.0 if quick else 20.0))
         _deaths(server, found, 3 if quick else 10)
+        _price(server, found, 300 if quick else 2_000)
         rates = _rates(server, quick=quick)
     return [found, rates]
 
@@ -146,6 +147,44 @@ def _deaths(server: PostgresServer, found: Section, kills: int) -> None:
             times = findings.takeovers if fault == "kill" else findings.takeovers_of_stopped
             _pair(found, f"takeover after {name}", times, 1.0, unit="s")
             found.lines.append(f"{name}: {findings.summary()}")
+
+
+def _price(server: PostgresServer, found: Section, count: int) -> None:
+    """Tell what a turn of one of 16 busy threads takes, of whom: beside what it takes on a file."""
+    asked = 0
+    execute, commit = psycopg.AsyncConnection.execute, psycopg.AsyncConnection.commit
+
+    async def executed(self: Any, *given: Any, **more: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return await execute(self, *given, **more)
+
+    async def committed(self: Any) -> None:
+        nonlocal asked
+        # A connection that has nothing to commit asks for nothing.
+        asked += self.pgconn.transaction_status != psycopg.pq.TransactionStatus.IDLE
+        await commit(self)
+
+    with mock.patch.multiple(psycopg.AsyncConnection, execute=executed, commit=committed):
+        _node(server, count)
+    found.figures.append(figure("a turn: statements, commits included", [asked / count], ""))
+    for name, run, of_server in (
+        ("a turn: processor of the node", lambda: _node(server, count), False),
+        ("a turn: processor of PostgreSQL", lambda: _node(server, count), True),
+        ("a turn on a file: processor", lambda: _daemon(count), False),
+    ):
+        spent = _spent_by(server) if of_server else time.process_time()
+        run()
+        now = _spent_by(server) if of_server else time.process_time()
+        found.figures.append(figure(name, [(now - spent) / count * 1e6], "µs"))
+
+
+def _spent_by(server: PostgresServer) -> float:
+    """Return the processor time of a server, of its processes that have ended too, in seconds."""
+    times = [each.cpu_times() for each in server.processes()]
+    return sum(each.user + each.system for each in times) + sum(
+        each.children_user + each.children_system for each in times
+    )
 
 
 def _rates(server: PostgresServer, *, quick: bool) -> Section:
