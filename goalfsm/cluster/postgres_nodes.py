@@ -11,7 +11,7 @@ from goalfsm.cluster.postgres_tx import NOW_MS, Connection, statements
 from goalfsm.cluster.tx import LEASE_MS
 from goalfsm.daemon.guards.upkeep import KEEP_DONE_MS
 from goalfsm.store.limits import surplus
-from goalfsm.store.rows import OpenEffect, Transcript, transcript_of
+from goalfsm.store.rows import OpenEffect, Transcript, open_effect, transcript_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -142,11 +142,11 @@ class PostgresNodes:
     async def claim(self, key: str, node_id: str) -> OpenEffect | None:
         """Take an effect for a node; None where it is done, or another living node is at it."""
         row = await self._one(_CLAIM, (node_id, key, node_id))
-        return None if row is None else _effect(row)
+        return None if row is None else open_effect(row)
 
     async def mail(self, thread_id: str) -> list[OpenEffect]:
         """Return the effects that wait for the node that has the thread's run."""
-        return [_effect(row) for row in await self._rows(_MAIL, (thread_id,))]
+        return [open_effect(row) for row in await self._rows(_MAIL, (thread_id,))]
 
     async def revisions(self, thread_ids: Collection[str]) -> dict[str, int]:
         """Return how far these threads are."""
@@ -228,16 +228,3 @@ async def _all(
     cursor = await connection.execute(statement, (_MOST,))
     rows: list[tuple[Any, ...]] = await cursor.fetchall()
     return rows
-
-
-def _effect(row: tuple[Any, ...]) -> OpenEffect:
-    seq, thread_id, revision, at_ms, key, kind, payload = row
-    return OpenEffect(
-        seq=seq,
-        thread_id=thread_id,
-        revision=revision,
-        at_ms=at_ms,
-        key=key,
-        kind=kind,
-        payload=payload,
-    )

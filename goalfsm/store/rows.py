@@ -306,6 +306,20 @@ def thread_row(row: tuple[Any, ...]) -> ThreadRow:
     )
 
 
+def open_effect(row: tuple[Any, ...]) -> OpenEffect:
+    """Return an effect to do, of the columns of an outbox in their order."""
+    seq, thread_id, revision, at_ms, key, kind, payload = row
+    return OpenEffect(
+        seq=seq,
+        thread_id=thread_id,
+        revision=revision,
+        at_ms=at_ms,
+        key=key,
+        kind=kind,
+        payload=payload,
+    )
+
+
 def transcript_of(row: tuple[Any, ...]) -> Transcript:
     """Return what a turn said, of the columns of a transcript in their order."""
     thread_id, run_id, turn, at_ms, answer, stderr, answer_bytes, stderr_bytes = row

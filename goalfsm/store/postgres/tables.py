@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from goalfsm.store.rows import Answer, Driving, Node, OpenEffect, Stored, ThreadRow, thread_row
+from goalfsm.store.rows import (
+    Answer,
+    Driving,
+    Node,
+    OpenEffect,
+    Stored,
+    ThreadRow,
+    open_effect,
+    thread_row,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -89,7 +98,7 @@ class PostgresSessions:
         return wake
 
 
-def _stored(row: Row) -> Stored:
+def _stored(row: tuple[Any, ...]) -> Stored:
     thread_id, state, revision, rules_version, status, wake_at_ms, updated_at_ms = row
     return Stored(
         thread_id=thread_id,
@@ -120,18 +129,7 @@ class PostgresOutbox:
             rows = self._link.rows(
                 f"{_OPEN} AND thread_id = %s ORDER BY seq LIMIT %s", (after, thread_id, limit)
             )
-        return tuple(
-            OpenEffect(
-                seq=seq,
-                thread_id=thread,
-                revision=revision,
-                at_ms=at_ms,
-                key=key,
-                kind=kind,
-                payload=payload,
-            )
-            for seq, thread, revision, at_ms, key, kind, payload in rows
-        )
+        return tuple(map(open_effect, rows))
 
 
 class PostgresAnswers:

@@ -19,7 +19,7 @@ from goalfsm.store.port import (
     Stored,
     ThreadRow,
 )
-from goalfsm.store.rows import thread_row
+from goalfsm.store.rows import open_effect, thread_row
 from goalfsm.store.sqlite.database import Database
 
 _THREADS: Final = """
@@ -151,18 +151,7 @@ class SqliteOutbox:
             rows = self._database.rows(_OPEN, (after, limit))
         else:
             rows = self._database.rows(_OPEN_OF, (thread_id, after, limit))
-        return tuple(
-            OpenEffect(
-                seq=seq,
-                thread_id=thread,
-                revision=revision,
-                at_ms=at_ms,
-                key=key,
-                kind=kind,
-                payload=payload,
-            )
-            for seq, thread, revision, at_ms, key, kind, payload in rows
-        )
+        return tuple(map(open_effect, rows))
 
     def mark_done(self, done: Sequence[Done]) -> None:
         """Record that the effects of these keys were done."""
