@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from goalfsm.cluster.jobs import LOCAL, RUN_EFFECTS
+from goalfsm.cluster.jobs import RUN_EFFECTS
 from goalfsm.daemon.flow.decide import failure_of, reopened
+from goalfsm.session.effects import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from msgspec.structs import replace
-
-from goalfsm.cluster.jobs import ANY, LOCAL, is_over, jobs_of, place_of, waits_for_turn
+from goalfsm.cluster.jobs import ANY, is_over, jobs_of, place_of, waits_for_turn
 from goalfsm.cluster.tx import Writes
 from goalfsm.daemon.flow.decide import ACCEPTED, Asking, decide_batch, decode_reply
 from goalfsm.daemon.host.zones import zone
 from goalfsm.errors import GoalError, StoreError
 from goalfsm.session import codec
+from goalfsm.session.effects import TOLD
 from goalfsm.session.state import RULES_VERSION, Reply, Session
 from goalfsm.session.thread import GoalThread
 from goalfsm.store.limits import too_large
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from goalfsm.daemon.host.clock import IdSource
     from goalfsm.session.policy import Policy
     from goalfsm.session.state import Rules
-    from goalfsm.store.rows import Commit, Transcript
+    from goalfsm.store.rows import Transcript
 
 
 class NewerRules(GoalError):
@@ -242,7 +241,7 @@ class Decider:
             (task, place_of(task.effect, place, self._host))
             for each in decision.decided
             for task in each.outbox
-            if not isinstance(task.effect, LOCAL)
+            if not isinstance(task.effect, TOLD)
         ]
         run_before = None if before.run is None else before.run.run_id
         run = None if session.run is None else session.run.run_id
@@ -253,7 +252,7 @@ class Decider:
         elsewhere = holder is not None and holder != self._node_id()
         busy = elsewhere or any(each is not None for each in going_on[1:]) or bool(before.waits)
         return Writes(
-            commits=tuple(_stored(each) for each in decision.decided),
+            commits=tuple(each.commit for each in decision.decided),
             places={task.key: where for task, where in tasks},
             run_id=run,
             node_id=node_id,
@@ -264,15 +263,6 @@ class Decider:
             said=() if self._said is None else self._said.unkept(thread_id),
             node=self._name,
         )
-
-
-def _stored(decided: Decided) -> Commit:
-    """Return what is written of an event: a start is done here or never."""
-    local = {task.key for task in decided.outbox if isinstance(task.effect, LOCAL)}
-    if not local:
-        return decided.commit
-    kept = tuple(effect for effect in decided.commit.outbox if effect.key not in local)
-    return replace(decided.commit, outbox=kept)
 
 
 def _is_there(last: Decision, loaded: Loaded) -> bool:

@@ -30,8 +30,6 @@ RUN_EFFECTS: Final = (f.EndRun, f.DeliverSteering)
 """Effects that only the node that has the thread's run can do: they are mail, not jobs."""
 MAIL: Final = tuple(effect.__name__ for effect in RUN_EFFECTS)
 """Their names."""
-LOCAL: Final = (f.StartRun,)
-"""Effects that are done where they are decided, or never: the turn's job stands for them."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,7 +163,7 @@ def jobs_of(
     wished = [
         effect_job(thread_id, task.key, where)
         for task, where in tasks
-        if not isinstance(task.effect, (*RUN_EFFECTS, *LOCAL))
+        if not isinstance(task.effect, (*RUN_EFFECTS, *f.LOCAL))
     ]
     if waits_for_turn(session) and not waits_for_turn(before):
         wished.append(turn_job(thread_id, place))

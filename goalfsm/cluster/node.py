@@ -140,7 +140,7 @@ class Node:
             most=options.max_runs,
         )
         self.watch = ProcessWatch(self.runs, self.platform.wait_gone)
-        transcripts = Transcripts(self.words, self.clock)
+        transcripts = Transcripts(self.words, self.clock, elsewhere=True)
         ports = RunPorts(
             db=self.db,
             inbox=self.threads,

@@ -131,3 +131,10 @@ Effect = (
     | WriteReport
     | TakeNextGoal
 )
+
+LOCAL = (StartRun,)
+"""Effects that are done where they are decided, or never: the open run tells what is to settle."""
+
+TOLD = (SendWork, *LOCAL)
+"""Effects that need no row of their own: the session itself tells of the turn that waits, and of
+the run that is open."""

@@ -1,10 +1,10 @@
 """Group commit for asyncio: everything that is ready becomes one transaction.
 
 The pump commits on the loop's own thread: a writer thread would cost a hop for each commit and win
-nothing, for the loop has nothing to do that may overtake a commit. While one batch is being synced
-the next gathers by itself, so a batch is as large as the load. A thread that is alone is committed
-at once, inside `Pump.submit`: waiting for company that does not come is latency for nothing. The
-pump knows no SQL and works with any `goalfsm.store.port.Store`.
+nothing, for the loop has nothing to do that may overtake a commit. A source says that it has
+something to commit, and is asked for it in the next turn of the loop: what happens in one turn is
+one transaction, and while one is being synced the next gathers by itself, so a batch is as large
+as the load. The pump knows no SQL and works with any `goalfsm.store.port.Store`.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
-from goalfsm.errors import Busy, Fenced, StoreClosed, StoreError
+from goalfsm.errors import Busy, Fenced, StoreClosed, StoreError, StoreUnavailable, described
 from goalfsm.store.port import Checkpointer, Commit, Done, Outcome, Store
 
 BATCH: Final = 64
 """Most events in one transaction."""
 
 GATHER_S: Final = 0.001
-"""How long a batch may wait for events that are about to be ready, while events keep coming."""
+"""How long a batch may wait for sources that are about to be ready, while more come each turn."""
 
 TURN_S: Final = 0.005
-"""How long one thread may commit without a turn of the loop: a turn costs a fifth of a commit."""
+"""How long one thread may commit without a turn of the loop."""
 
 LINGER_S: Final = 0.05
 """How long a mark waits for a commit to ride with."""
@@ -55,7 +55,27 @@ still opens in no time."""
 LEAST_FRAMES: Final = 64
 """A log of this length fills no disk."""
 
-_Group = list[tuple[Commit, asyncio.Future[Outcome]]]
+
+class Source(Protocol):
+    """Whoever has something to commit: one thread."""
+
+    def commits(self) -> Sequence[Commit]:
+        """Return what is to be committed now as one piece, nothing where nothing is left.
+
+        Asked once more before `settled` is called, it returns the same.
+        """
+        ...
+
+    def settled(self, result: Sequence[Outcome] | StoreError) -> None:
+        """Take note of the outcomes, in the order of the commits, or of what kept all of them out.
+
+        After `OutcomeUnknown` reopen the store, and commit the very same again.
+        """
+        ...
+
+
+_Taken = list[tuple[Source, int]]
+"""Sources of a batch, and how many commits of it are theirs."""
 
 
 class PumpStats(msgspec.Struct, kw_only=True):
@@ -89,15 +109,14 @@ class Pump:
         self._store = store
         self._look_every = look_every
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[_Group] = deque()
+        self._ready: deque[Source] = deque()
         self._marks: list[Done] = []
         self._put_off = False
         self._scheduled = False
+        self._flushing = False
         self._seen = 0
         self._since = 0.0
         self._company = False
-        self._turn: str | None = None
-        self._turn_ends = 0.0
         self._holds = 0
         self._closed = False
         self._idle: asyncio.Event = asyncio.Event()
@@ -108,72 +127,17 @@ class Pump:
         checkpointer = store.checkpointer() if background else None
         self._log = _LogKeeper(self, checkpointer, checkpoint_frames)
 
-    def submit(self, commit: Commit) -> asyncio.Future[Outcome]:
-        """Return a future of the commit's outcome, done when it is durable.
+    def ready(self, source: Source) -> None:
+        """Ask ``source`` for its commits in the next turn of the loop, after those before it.
 
-        Commits are applied in the order of submission. The future raises the `StoreError` of the
-        batch: after `OutcomeUnknown` reopen the store and submit the same commit again. Cancelling
-        the future before its batch withdraws the commit.
+        Its commits go into one transaction: a crash leaves all of them or none, where all of them
+        can be applied.
         """
-        # Most commits come this way, each just after the processor slept on the disk with its
-        # caches cold: so it calls little, and what it calls is short.
-        if self._marks or self._closed or not self._is_alone(commit.thread_id):
-            return self.submit_together((commit,))[0]
-        future: asyncio.Future[Outcome] = self._loop.create_future()
-        try:
-            outcomes = self._store.commit((commit,))
-        except Exception as error:  # noqa: BLE001 - whoever waits must learn of a defect, too
-            self._failed(error, (commit,), (future,), [])
-            return future
-        self._locked_at = None
-        future.set_result(outcomes[0])
-        stats = self.stats
-        stats.events += 1
-        stats.batches += 1
-        stats.largest = stats.largest or 1
-        if stats.batches % self._look_every == 0:
-            self._log.look()
-        return future
-
-    def submit_together(self, commits: Sequence[Commit]) -> list[asyncio.Future[Outcome]]:
-        """Return futures for commits of one thread that go into one transaction, see `submit`.
-
-        A crash leaves all of them or none, where all of them can be applied.
-        """
-        futures: list[asyncio.Future[Outcome]] = [self._loop.create_future() for _ in commits]
-        if self._closed:
-            for future in futures:
-                future.set_exception(_closed())
-            return futures
-        if not commits:
-            return futures
-        if self._is_alone(commits[0].thread_id):
-            self._commit(commits, futures)
-            return futures
-        if not self._waiting:
-            self._since = self._loop.time()
+        if not self._ready:
             self._idle.clear()
-        self._waiting.append(list(zip(commits, futures, strict=True)))
-        self._schedule()
-        return futures
-
-    def _is_alone(self, thread_id: str) -> bool:
-        """Return whether a commit may go at once, without a batch.
-
-        The last batch was of one, nobody waits, and in this turn of the loop no other thread has
-        submitted. One thread may go on so for `TURN_S`, then it lets the others have a turn.
-        """
-        if self._company or self._waiting or self._holds:
-            return False
-        if self._turn is None:
-            self._turn = thread_id
-            self._turn_ends = self._loop.time() + TURN_S
-            self._loop.call_soon(self._end_turn)
-            return True
-        return self._turn == thread_id and self._loop.time() < self._turn_ends
-
-    def _end_turn(self) -> None:
-        self._turn = None
+        self._ready.append(source)
+        if not self._scheduled and not self._flushing:
+            self._schedule()
 
     def mark_done(self, key: str, *, at_ms: int) -> None:
         """Record that an effect was done, with the next batch or within `LINGER_S`.
@@ -190,24 +154,24 @@ class Pump:
             self._linger = self._loop.call_later(LINGER_S, self._schedule)
 
     async def drain(self) -> None:
-        """Wait until everything that was submitted is durable or has failed once."""
-        while self._waiting or (self._marks and not self._put_off):
+        """Wait until everything that was ready is durable or has failed once."""
+        while self._ready or (self._marks and not self._put_off):
             self._schedule()
             await self._idle.wait()
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
-        """Commit nothing while inside; what is submitted meanwhile waits."""
+        """Commit nothing while inside; what gets ready meanwhile waits."""
         self._holds += 1
         try:
             yield
         finally:
             self._holds -= 1
-            if self._holds == 0 and (self._waiting or self._marks):
+            if self._holds == 0 and (self._ready or self._marks):
                 self._schedule()
 
     async def close(self) -> None:
-        """Commit what was submitted, then refuse more. The store stays open."""
+        """Commit what is ready, then refuse more. The store stays open."""
         await self.drain()
         self._closed = True
         self._cancel_linger()
@@ -216,88 +180,115 @@ class Pump:
     def _schedule(self) -> None:
         if not self._scheduled and self._holds == 0:
             self._scheduled = True
-            self._seen = 0
+            if self._company:
+                self._seen, self._since = 0, self._loop.time()
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._scheduled = False
-        if self._holds:
+        if self._holds or (self._company and self._wait_for_more()):
             return
-        if self._wait_for_more():
-            return
-        batch = [(commit, future) for commit, future in self._take() if not future.cancelled()]
-        if batch or self._marks:
-            self._commit([commit for commit, _ in batch], [future for _, future in batch])
-        self._settle()
-
-    def _take(self) -> _Group:
-        """Return what goes into the next transaction: whole groups, one at least."""
-        batch: _Group = []
-        groups = 0
-        while self._waiting and (not groups or len(batch) + len(self._waiting[0]) <= BATCH):
-            batch += self._waiting.popleft()
-            groups += 1
-        self._company = groups > 1
-        return batch
-
-    def _settle(self) -> None:
-        if self._waiting:
-            self._since = self._loop.time()
+        self._flushing = True
+        try:
+            self._commit_ready()
+        finally:
+            self._flushing = False
+        if self._ready:
             self._schedule()
         elif not self._marks or self._put_off:
             self._idle.set()
 
+    def _commit_ready(self) -> None:
+        """Commit a batch; go on where one thread is alone and has more to commit at once."""
+        until = 0.0
+        while True:
+            taken, batch = self._take()
+            if batch or self._marks:
+                self._commit(taken, batch)
+            if not self._ready or self._company or self._holds or self._scheduled:
+                return
+            # A turn of the loop is a tenth of a commit.
+            now = self._loop.time()
+            until = until or now + TURN_S
+            if now >= until:
+                return
+
+    def _take(self) -> tuple[_Taken, Sequence[Commit]]:
+        """Return what goes into the next transaction: whole pieces, one at least."""
+        ready = self._ready
+        taken: _Taken = []
+        batch: Sequence[Commit] = ()
+        while ready:
+            commits = self._asked(ready[0])
+            if batch and len(batch) + len(commits) > BATCH:
+                break
+            source = ready.popleft()
+            if commits:
+                taken.append((source, len(commits)))
+                batch = [*batch, *commits] if batch else commits
+        self._company = len(taken) > 1
+        return taken, batch
+
     def _wait_for_more(self) -> bool:
-        """Give one more turn of the loop to tasks that are about to submit.
+        """Give one more turn of the loop to sources that are about to be ready.
 
         Only when the last batch had company, and while each turn brings more: alone, waiting is
         latency for nothing.
         """
-        ready = len(self._waiting)
+        ready = len(self._ready)
         grew = ready > self._seen
-        if not self._company or not grew or ready >= BATCH:
-            return False
-        if self._loop.time() - self._since >= GATHER_S:
+        if not grew or ready >= BATCH or self._loop.time() - self._since >= GATHER_S:
             return False
         self._scheduled = True
         self._seen = ready
         self._loop.call_soon(self._flush)
         return True
 
-    def _commit(
-        self, commits: Sequence[Commit], futures: Sequence[asyncio.Future[Outcome]]
-    ) -> None:
+    def _commit(self, taken: _Taken, batch: Sequence[Commit]) -> None:
         """Commit these and the marks that wait, and tell who waits for them."""
-        marks = self._marks
+        marks, self._marks = self._marks, []
         if marks:
-            self._marks = []
             self._cancel_linger()
+        if self._closed:
+            self._failed(_closed(), taken, marks)
+            return
         try:
-            outcomes = self._store.commit(commits, done=marks)
+            outcomes = self._store.commit(batch, done=marks)
         except Exception as error:  # noqa: BLE001 - whoever waits must learn of a defect, too
-            self._failed(error, commits, futures, marks)
-            if marks:
-                self._settle()
+            self._failed(error, taken, marks)
             return
         self._put_off, self._locked_at = False, None
-        for future, outcome in zip(futures, outcomes, strict=True):
-            if not future.done():
-                future.set_result(outcome)
-        if marks:
-            self._settle()
         stats = self.stats
-        stats.events += len(commits)
+        stats.events += len(batch)
         stats.batches += 1
-        stats.largest = max(stats.largest, len(commits))
+        stats.largest = max(stats.largest, len(batch))
+        if len(taken) == 1:
+            self._tell(taken[0][0], outcomes)
+        else:
+            first = 0
+            for source, count in taken:
+                self._tell(source, outcomes[first : first + count])
+                first += count
         if stats.batches % self._look_every == 0:
             self._log.look()
 
-    def _try_again(
-        self,
-        commits: Sequence[Commit],
-        futures: Sequence[asyncio.Future[Outcome]],
-        marks: list[Done],
-    ) -> bool:
+    def _asked(self, source: Source) -> Sequence[Commit]:
+        try:
+            return source.commits()
+        except Exception as error:  # noqa: BLE001 - a defect in one keeps nothing from the others
+            self._defect("what is to be committed cannot be told", error)
+            return ()
+
+    def _tell(self, source: Source, result: Sequence[Outcome] | StoreError) -> None:
+        try:
+            source.settled(result)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._defect("what follows a commit failed", error)
+
+    def _defect(self, message: str, error: Exception) -> None:
+        self._loop.call_exception_handler({"message": message, "exception": error})
+
+    def _try_again(self, taken: _Taken, marks: list[Done]) -> bool:
         """Put back what met another's lock and try soon; False when that has lasted long enough.
 
         The loop does not wait for the lock: what a person says meanwhile is heard.
@@ -305,39 +296,27 @@ class Pump:
         now = self._loop.time()
         if self._locked_at is None:
             self._locked_at = now
-        if not commits or now - self._locked_at >= PATIENCE_S:
+        if not taken or now - self._locked_at >= PATIENCE_S:
             return False
         self._marks = marks + self._marks
-        self._waiting.appendleft(list(zip(commits, futures, strict=True)))
-        self._idle.clear()
-        if not self._scheduled:
-            self._scheduled = True
-            self._seen = 0
-            self._loop.call_later(LOCKED_S, self._flush)
+        self._ready.extendleft(source for source, _ in reversed(taken))
+        self._scheduled = True
+        self._loop.call_later(LOCKED_S, self._flush)
         return True
 
-    def _failed(
-        self,
-        error: Exception,
-        commits: Sequence[Commit],
-        futures: Sequence[asyncio.Future[Outcome]],
-        marks: list[Done],
-    ) -> None:
-        if isinstance(error, Busy) and self._try_again(commits, futures, marks):
+    def _failed(self, error: Exception, taken: _Taken, marks: list[Done]) -> None:
+        if isinstance(error, Busy) and self._try_again(taken, marks):
             return
-        for future in futures:
-            if not future.done():
-                future.set_exception(_own(error))
         if isinstance(error, StoreError) and not isinstance(error, Fenced | StoreClosed):
             # They ride with the next batch: marking twice is harmless.
             self._marks = marks + self._marks
-            self._put_off = not futures
-            if self._marks and futures:
-                # Also those that were put off before have another try: until then it is not idle.
-                self._idle.clear()
+            # Also those that were put off before have another try with a batch that failed.
+            self._put_off = not taken
             if self._marks and self._linger is None:
                 wait_s = RETRY_S if self._put_off else LINGER_S
                 self._linger = self._loop.call_later(wait_s, self._schedule)
+        for source, _ in taken:
+            self._tell(source, _own(error))
 
     def _cancel_linger(self) -> None:
         if self._linger is not None:
@@ -419,11 +398,13 @@ class _LogKeeper:
             self._executor.shutdown(wait=True)
 
 
-def _own(error: Exception) -> Exception:
+def _own(error: Exception) -> StoreError:
     """Return an error for one who waits: an exception gathers the traceback of all who raise it."""
     if not isinstance(error, StoreError):
-        return error
-    mine = type(error)(error.message, code=error.code, hint=error.hint, remedies=error.remedies)
+        # A defect of the store's: nothing is known to be written, so it is tried again.
+        mine: StoreError = StoreUnavailable(described(error))
+    else:
+        mine = type(error)(error.message, code=error.code, hint=error.hint, remedies=error.remedies)
     mine.__cause__ = error
     return mine
 

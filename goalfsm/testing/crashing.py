@@ -70,6 +70,7 @@ class CrashingStore(MemoryStore):
 
     def commit(self, batch: Sequence[Commit], *, done: Sequence[Done] = ()) -> list[Outcome]:
         """Write these events, between two points."""
+        self.owned()  # a process that is dead passes no point
         what = _described(batch, done)
         self._reach(f"before the commit of {what}")
         outcomes = super().commit(batch, done=done)

@@ -31,6 +31,8 @@ from goalfsm.workers.protocol import (
 Turn = tuple[Step, ...]
 
 _ANY: Final = ""
+_PASSES: Final = 8
+"""How many passes of the loop a step waits, which take no time."""
 CAPABILITIES: Final[frozenset[Capability]] = frozenset({"abort", "steer", "tool_result"})
 
 
@@ -235,6 +237,7 @@ class WorkerProcess:
         return await self._worker.tool_result(run_id, call_id, result)
 
     async def _play(self, work: Work) -> AsyncIterator[TurnEvent]:
+        await _breath()
         if any(run.work.thread_id == work.thread_id for run in self._open.values()):
             self._script.overlaps.append(work.thread_id)
         played = self._open[work.run_id] = self._script.begin(work)
@@ -242,6 +245,7 @@ class WorkerProcess:
         self._steering[work.run_id] = asyncio.Queue()
         for position, step in enumerate(played.turn):
             played.position = position
+            await _breath()
             if isinstance(step, TakesSteering):
                 if (message_id := await self._next_message(work.run_id, step)) is not None:
                     yield SteeringAcknowledged(id=message_id)
@@ -302,6 +306,12 @@ def _checked(steps: Turn) -> Turn:
         if not isinstance(step, Step) or isinstance(step, Exited):
             raise StepInvalid(f"{step!r} is no step of a turn")
     return steps
+
+
+async def _breath() -> None:
+    """Let whoever is at work go first: a person who was just answered may have more to say."""
+    for _ in range(_PASSES):
+        await asyncio.sleep(0)
 
 
 async def _act(step: Step, work: Work) -> None:

@@ -124,20 +124,30 @@ class CallableWorker(RunOnly):
 
 
 class _Turn:
-    """One call of the function, step by step, each in a task that can be cancelled."""
+    """One call of the function, in the task of whoever reads its events.
+
+    What the function enters in one step, such as a time limit or a task group, it may leave in
+    another one.
+    """
 
     def __init__(self, turn: TurnFunction, work: Work, keep: int) -> None:
         self._work = work
         self._answer = BoundedText(keep)
         self._steps = _steps(turn, work)
-        self._step: asyncio.Task[object] | None = None
-        self._begun = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[object] | None = None
+        """The reader's task, while the function runs in it."""
+        self._cancels = 0
+        """How often the function was cancelled here."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended: list[asyncio.Future[None]] = []
+        self._begun = self._loop.time()
         self._calls = 0
         self._aborted = False
         self._failure: ErrorReported | None = None
         self._reported = False
 
-    async def next(self) -> TurnEvent | None:
+    async def next(self) -> TurnEvent | None:  # noqa: C901  one case an event
         """Return the next event, None at the end."""
         while not self._aborted and self._failure is None:
             given = await self._advance()
@@ -151,7 +161,8 @@ class _Turn:
                 event = Text(text=text)
             elif isinstance(event, UsageReported):
                 self._calls += 1
-                event = msgspec.structs.replace(event, key=event.key or str(self._calls))
+                if not event.key:
+                    event = msgspec.structs.replace(event, key=str(self._calls))
             elif isinstance(event, ErrorReported):
                 self._reported = True
             elif isinstance(event, ModelTurnStarted):
@@ -159,11 +170,7 @@ class _Turn:
             elif isinstance(event, Exited):
                 continue  # The end is ours to state.
             elif not isinstance(event, TurnEvent):
-                self._failure = ErrorReported(
-                    message=f"the worker yielded {type(given).__name__}, which is no turn event",
-                    kind="exception",
-                    code="worker_invalid",
-                )
+                self._failure = _no_event(given)
                 break
             return event
         return None
@@ -179,61 +186,77 @@ class _Turn:
         return (*events, Exited(ok=ok, aborted=self._aborted))
 
     async def abort(self) -> None:
+        """Cancel the function, and return when it has given in."""
         self._aborted = True
-        await self._cancel()
+        if self._task is not None:
+            ended = self._loop.create_future()
+            self._ended.append(ended)
+            self._disarm()
+            self._cancel()
+            await ended
 
     async def close(self) -> None:
         """Let the function run its own clean-up, however the turn ended."""
-        await self._cancel()
         # Whatever it raises now, the turn is over and its outcome is known.
         with contextlib.suppress(Exception):
             await self._steps.aclose()
 
     async def _advance(self) -> object:
-        self._step = asyncio.ensure_future(_step(self._steps))
+        task = self._task = asyncio.current_task()
+        assert task is not None  # noqa: S101  a coroutine runs in one
+        if (patience := self._patience()) is not None:
+            self._timer = self._loop.call_later(patience, self._too_late)
+        given: object = _END
         try:
-            done, _ = await asyncio.wait({self._step}, timeout=self._patience())
+            given = await anext(self._steps, _END)
         except asyncio.CancelledError:
-            await self._cancel()
-            raise
-        if not done:
-            self._failure = self._too_late()
-            await self._cancel()
-        elif self._step.cancelled():
-            if not self._aborted:
+            if not self._cancels and not task.cancelling():
                 self._failure = _exception(RuntimeError("the worker cancelled itself"))
-        elif (error := self._step.exception()) is not None:
-            self._failure = _exception(error)
-        else:
-            return self._step.result()
-        return _END
+        except Exception as error:  # noqa: BLE001  whatever it raises, its turn has failed
+            if not self._cancels:
+                self._failure = _exception(error)
+        finally:
+            self._task = None
+            self._disarm()
+            for _ in range(self._cancels):
+                task.uncancel()
+            for ended in self._ended:
+                ended.set_result(None)
+        if task.cancelling():
+            raise asyncio.CancelledError  # the reader's own, also where the function resisted
+        return _END if self._cancels else given
 
-    async def _cancel(self) -> None:
-        """Cancel the step until it gives in: it cannot be killed, and must not be left."""
-        while self._step is not None and not self._step.done():
-            self._step.cancel()
-            await asyncio.wait({self._step}, timeout=_CANCEL_AGAIN_S)
+    def _cancel(self) -> None:
+        """Cancel the function until it gives in: it cannot be killed, and must not be left."""
+        if self._task is not None:
+            self._cancels += 1
+            self._task.cancel()
+            self._timer = self._loop.call_later(_CANCEL_AGAIN_S, self._cancel)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _patience(self) -> float | None:
         work = self._work
-        limits = [] if work.silence_timeout_s is None else [work.silence_timeout_s]
-        if work.turn_timeout_s is not None:
-            spent = asyncio.get_running_loop().time() - self._begun
-            limits.append(max(0.0, work.turn_timeout_s - spent))
-        return min(limits, default=None)
+        silence, turn = work.silence_timeout_s, work.turn_timeout_s
+        if turn is None:
+            return silence
+        left = max(0.0, turn - self._loop.time() + self._begun)
+        return left if silence is None else min(left, silence)
 
-    def _too_late(self) -> ErrorReported:
+    def _too_late(self) -> None:
         work = self._work
-        spent = asyncio.get_running_loop().time() - self._begun
+        spent = self._loop.time() - self._begun
         if work.turn_timeout_s is not None and spent >= work.turn_timeout_s:
             message = f"the turn timed out after {work.turn_timeout_s:g} s"
-            return ErrorReported(message=message, kind="timeout", code="turn_timeout")
-        message = f"the turn timed out: no event for {work.silence_timeout_s:g} s"
-        return ErrorReported(message=message, kind="timeout", code="silence_timeout")
-
-
-async def _step(steps: AsyncIterator[TurnEvent | str]) -> object:
-    return await anext(steps, _END)
+            code = "turn_timeout"
+        else:
+            message = f"the turn timed out: no event for {work.silence_timeout_s:g} s"
+            code = "silence_timeout"
+        self._failure = ErrorReported(message=message, kind="timeout", code=code)
+        self._cancel()
 
 
 async def _steps(turn: TurnFunction, work: Work) -> AsyncGenerator[TurnEvent | str, None]:
@@ -254,6 +277,14 @@ async def _steps(turn: TurnFunction, work: Work) -> AsyncGenerator[TurnEvent | s
             code="worker_invalid",
             hint="define it with async def, and yield events or return text",
         )
+
+
+def _no_event(given: object) -> ErrorReported:
+    return ErrorReported(
+        message=f"the worker yielded {type(given).__name__}, which is no turn event",
+        kind="exception",
+        code="worker_invalid",
+    )
 
 
 def _exception(error: BaseException) -> ErrorReported:

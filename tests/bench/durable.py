@@ -8,20 +8,21 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import apsw
 
+from goalfsm.errors import StoreError
 from goalfsm.session import Context, codec
 from goalfsm.session.effects import SendWork
 from goalfsm.session.events import HostChanged, ObjectiveGiven
 from goalfsm.session.state import Session
 from goalfsm.session.thread import handle
 from goalfsm.store.owner import own_identity, uptime_ms
-from goalfsm.store.port import Acquired, Commit, Committed
+from goalfsm.store.port import Acquired, Commit, Committed, Outcome
 from goalfsm.store.port import Effect as OutboxRow
 from goalfsm.store.pump import Pump
 from goalfsm.store.sqlite import SqliteStore
@@ -123,31 +124,52 @@ class Ours:
     """The store through its pump, with as many threads as asked for."""
 
     def __init__(self, store: SqliteStore, threads: int, rows: Payload, name: str = "") -> None:
-        self.rows = rows
-        self.revisions = {f"{name}{threads}-{number}": 0 for number in range(threads)}
         self._loop = asyncio.Runner()
         self.pump = self._loop.run(_pump(store))
+        names = (f"{name}{threads}-{number}" for number in range(threads))
+        self._threads = [Thread(self.pump, name, rows) for name in names]
 
     def run(self, count: int) -> float:
         """Write ``count`` events over all threads; return the seconds."""
-        return self._loop.run(self._run(max(1, count // len(self.revisions))))
+        return self._loop.run(self._run(max(1, count // len(self._threads))))
 
     async def _run(self, each: int) -> float:
-        async def thread(name: str) -> None:
-            for _ in range(each):
-                revision = self.revisions[name]
-                outcome = await self.pump.submit(commit_of(name, revision, self.rows))
-                assert isinstance(outcome, Committed)
-                self.revisions[name] = outcome.revision
-
         start = time.perf_counter()
-        await asyncio.gather(*(thread(name) for name in self.revisions))
+        await asyncio.gather(*(thread.write(each) for thread in self._threads))
         return time.perf_counter() - start
 
     def close(self) -> None:
         """Close the pump and its loop."""
         self._loop.run(self.pump.close())
         self._loop.close()
+
+
+class Thread:
+    """A source of commits as a mailbox is one: it has the next when the last one is durable."""
+
+    def __init__(self, pump: Pump, name: str, rows: Payload) -> None:
+        self._pump, self._name, self._rows = pump, name, rows
+        self._revision = self._last = 0
+
+    def write(self, count: int) -> asyncio.Future[None]:
+        """Write ``count`` events, one after the other."""
+        self._last = self._revision + count
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pump.ready(self)
+        return self._over
+
+    def commits(self) -> list[Commit]:
+        return [commit_of(self._name, self._revision, self._rows)]
+
+    def settled(self, result: Sequence[Outcome] | StoreError) -> None:
+        assert not isinstance(result, StoreError)
+        outcome = result[0]
+        assert isinstance(outcome, Committed)
+        self._revision = outcome.revision
+        if self._revision < self._last:
+            self._pump.ready(self)
+        else:
+            self._over.set_result(None)
 
 
 async def _pump(store: SqliteStore) -> Pump:

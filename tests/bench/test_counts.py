@@ -32,6 +32,7 @@ from goalfsm.workers.protocol import Work
 from tests.bench.durable import commit_of, opened, payload
 from tests.bench.pure import PAUSED, recorded
 from tests.store.faulty_vfs import FaultyVfs
+from tests.store.pumping import submit
 
 CEILINGS = Path(__file__).with_name("ceilings.json")
 """Most calls and bytes per event by kind. ``python -m tests.bench.test_counts`` writes it anew."""
@@ -117,10 +118,10 @@ def test_sixty_four_threads_share_one_sync_and_few_statements(tmp_path: Path) ->
 
     async def flood(store: SqliteStore) -> None:
         pump = Pump(store, background=False)
-        first = [pump.submit(commit_of(f"t{n}", 0, rows)) for n in range(64)]
+        first = [submit(pump, commit_of(f"t{n}", 0, rows)) for n in range(64)]
         await asyncio.gather(*first)
         with disk.counting(store):
-            second = [pump.submit(commit_of(f"t{n}", 1, rows)) for n in range(64)]
+            second = [submit(pump, commit_of(f"t{n}", 1, rows)) for n in range(64)]
             outcomes = await asyncio.gather(*second)
         assert all(isinstance(outcome, Committed) for outcome in outcomes)
         await pump.close()

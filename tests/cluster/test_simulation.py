@@ -70,7 +70,7 @@ def test_it_shows_where_a_living_nodes_effect_is_taken() -> None:
 
 
 def _first_violation() -> str:
-    for seed in range(12):
+    for seed in range(24):
         try:
             simulate(seed)
         except Violation as violation:

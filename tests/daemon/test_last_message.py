@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from goalfsm.daemon.flow.turn import Gathered, message_of
+from goalfsm.daemon.flow.turn import Gathered, message_of, nowhere
 from goalfsm.workers.protocol import ErrorReported
 from tests.recovery.raising import openai_error
 
@@ -16,7 +16,7 @@ def told(**fields: Any) -> Any:
     """Return the last message of a turn that ended with that error."""
     seen = Gathered("")
     seen.error = ErrorReported(**{"message": "it failed", **fields})
-    return message_of(seen, None)
+    return message_of(seen, nowhere)
 
 
 def test_an_exception_is_judged_whole() -> None:

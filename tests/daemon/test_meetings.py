@@ -30,7 +30,8 @@ def test_work_goes_on_when_all_that_a_failing_store_was_asked_was_a_repeat() -> 
 
     async def scene(goals: MemoryGoals) -> None:
         store = Failing(goals)
-        async with goals.process(worker(steps([20.0, "a"], [COMPLETE])), store=store) as engine:
+        turns = steps([20.0, "a"], [5.0, COMPLETE])
+        async with goals.process(worker(turns), store=store) as engine:
             await engine.submit(THREAD, OBJECTIVE)
             steering = e.SteeringReceived(message_id="m", text="look")
             await engine.submit(OTHER, OBJECTIVE)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from goalfsm.daemon.config import Processes, Workers
-from goalfsm.daemon.flow.turn import Gathered, message_of
+from goalfsm.daemon.flow.turn import Gathered, message_of, nowhere
 from goalfsm.store.memory import MemoryStore
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
@@ -52,6 +52,6 @@ class Limited(Exception):
 def test_an_exception_speaks_for_itself() -> None:
     seen = Gathered("token")
     seen.error = w.ErrorReported(message="Limited: slow", kind="exception", exception=Limited())
-    assert message_of(seen, None).retry_after == 17.0
+    assert message_of(seen, nowhere).retry_after == 17.0
     seen.error = w.ErrorReported(message="python exited: 503", text="503")
-    assert (message_of(seen, None).error, message_of(seen, None).retry_after) == ("503", None)
+    assert (message_of(seen, nowhere).error, message_of(seen, nowhere).retry_after) == ("503", None)

@@ -160,6 +160,8 @@ class Oracle(SessionRules, EffectRules):
                 self.effects[key] = Open(commit.thread_id, effect)
             elif isinstance(effect, f.SendWork):
                 self._sent(step.session, effect)
+            elif isinstance(effect, f.StartRun):
+                self._opened(commit.thread_id, key, step.session, effect)
             elif not isinstance(effect, f.AppendEntry):
                 self.fail("an effect is not written down", f"{effect}")
 
@@ -189,6 +191,12 @@ class Oracle(SessionRules, EffectRules):
         except AssertionError as broken:
             self.fail("an invariant is broken", str(broken))
         return step
+
+    def _opened(self, thread_id: str, key: str, session: Session, start: f.StartRun) -> None:
+        """Look at a run that is to be started: the session itself says that it is open."""
+        if session.run is None or session.run.run_id != start.run_id:
+            self.fail("a run is started that is not open", f"{start}")
+        self.effects[key] = Open(thread_id, start, done=True)
 
     def _sent(self, session: Session, work: f.SendWork) -> None:
         """Look at work that is sent: the session itself says that the turn waits."""

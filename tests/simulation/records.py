@@ -40,10 +40,10 @@ class Thread:
 class Open:
     """An effect that was committed."""
 
-    def __init__(self, thread: str, effect: f.Effect) -> None:
+    def __init__(self, thread: str, effect: f.Effect, *, done: bool = False) -> None:
         self.thread = thread
         self.effect = effect
-        self.done = False
+        self.done = done
 
 
 class Records:

@@ -7,6 +7,7 @@ import selectors
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from goalfsm.errors import StoreError
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.port import Checkpointer, Commit, Done, Outcome
 from goalfsm.store.pump import Pump
@@ -63,7 +64,35 @@ class Recorder(MemoryStore):
         return self.keeper
 
 
-async def submitted(pump: Pump, *commits: Commit) -> list[asyncio.Future[Outcome]]:
-    """Submit commits that are sure to be taken together."""
-    async with pump.held():
-        return [pump.submit(each) for each in commits]
+class Piece:
+    """A source that has some commits to make, once, and says what became of each."""
+
+    def __init__(self, commits: Sequence[Commit]) -> None:
+        """Have these to commit, as one piece."""
+        loop = asyncio.get_running_loop()
+        self._commits = commits
+        self.futures: list[asyncio.Future[Outcome]] = [loop.create_future() for _ in commits]
+
+    def commits(self) -> Sequence[Commit]:
+        """Return all, or none once nobody waits for any of them."""
+        return () if all(future.cancelled() for future in self.futures) else self._commits
+
+    def settled(self, result: Sequence[Outcome] | StoreError) -> None:
+        """Tell whoever waits."""
+        for number, future in enumerate(self.futures):
+            if isinstance(result, StoreError):
+                future.set_exception(result)
+            else:
+                future.set_result(result[number])
+
+
+def submit(pump: Pump, commit: Commit) -> asyncio.Future[Outcome]:
+    """Have one commit made; return its outcome to come."""
+    return submit_together(pump, [commit])[0]
+
+
+def submit_together(pump: Pump, commits: Sequence[Commit]) -> list[asyncio.Future[Outcome]]:
+    """Have commits made as one piece; return their outcomes to come."""
+    piece = Piece(commits)
+    pump.ready(piece)
+    return piece.futures

@@ -18,6 +18,7 @@ from goalfsm.store.pump import Pump
 from goalfsm.store.sqlite import SqliteStore
 from tests.store.faulty_vfs import Fault, FaultyVfs
 from tests.store.handles import commit, owned
+from tests.store.pumping import submit
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_log_does_not_fill_a_small_disk(small_disk: Path) -> None:
     async def work() -> None:
         pump = Pump(store)
         for expected in range(2_000):
-            outcome = await pump.submit(commit(expected=expected, state=os.urandom(3_000)))
+            outcome = await submit(pump, commit(expected=expected, state=os.urandom(3_000)))
             assert outcome == Committed(revision=expected + 1)
         await pump.close()
         assert pump.checkpoint_error is None

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
-from goalfsm.errors import DiskFull, Fenced, OutcomeUnknown, StoreClosed, StoreUnavailable
+from goalfsm.errors import (
+    DiskFull,
+    Fenced,
+    OutcomeUnknown,
+    StoreClosed,
+    StoreError,
+    StoreUnavailable,
+)
 from goalfsm.store.memory import MemoryStore
-from goalfsm.store.port import Committed, Conflict, Effect
+from goalfsm.store.port import Commit, Committed, Conflict, Effect, Outcome
 from goalfsm.store.pump import BATCH, TURN_S, Pump
 from tests.store.handles import BOB, commit, nobody_lives, owned
-from tests.store.pumping import Recorder, run, submitted
+from tests.store.pumping import Piece, Recorder, run, submit, submit_together
 
 
 def test_what_is_ready_goes_in_one_batch() -> None:
-    """The first of a burst is committed at once, the others together; then all are together."""
+    """What happens in one turn of the loop is one transaction, of one thread or of several."""
 
     async def main() -> None:
         store = Recorder()
         pump = Pump(store)
         threads = ["t0", "t1", "t2", "t3", "t4"]
         for expected in range(2):
-            futures = [pump.submit(commit(t, expected=expected)) for t in threads]
+            futures = [submit(pump, commit(t, expected=expected)) for t in threads]
+            assert store.batches == [threads] * expected
             assert await asyncio.gather(*futures) == [Committed(revision=expected + 1)] * 5
-        assert store.batches == [["t0"], ["t1", "t2", "t3", "t4"], threads]
-        assert (pump.stats.events, pump.stats.batches, pump.stats.largest) == (10, 3, 5)
+        assert store.batches == [threads, threads]
+        assert (pump.stats.events, pump.stats.batches, pump.stats.largest) == (10, 2, 5)
         await pump.close()
 
     run(main)
@@ -38,7 +47,7 @@ def test_batches_are_bounded_and_in_order() -> None:
         store = Recorder()
         pump = Pump(store)
         threads = [f"t{n:03}" for n in range(2 * BATCH + 5)]
-        await asyncio.gather(*await submitted(pump, *(commit(t) for t in threads)))
+        await asyncio.gather(*(submit(pump, commit(t)) for t in threads))
         assert [len(batch) for batch in store.batches] == [BATCH, BATCH, 5]
         assert [t for batch in store.batches for t in batch] == threads
         await pump.close()
@@ -53,40 +62,52 @@ def test_events_of_one_script_share_a_transaction() -> None:
         store = Recorder()
         pump = Pump(store)
         script = [commit("a", expected=n) for n in range(3)]
-        futures = pump.submit_together(script)
-        assert [future.result() for future in futures] == [
+        assert await asyncio.gather(*submit_together(pump, script)) == [
             Committed(revision=n + 1) for n in range(3)
         ]
         async with pump.held():
             groups = [
-                *(pump.submit_together([commit(f"t{n}"), commit(f"t{n}", expected=1)])
+                *(submit_together(pump, [commit(f"t{n}"), commit(f"t{n}", expected=1)])
                   for n in range(BATCH // 2 - 1)),
-                pump.submit_together([commit("x", expected=n) for n in range(3)]),
-                pump.submit_together([commit("y", expected=n) for n in range(BATCH + 5)]),
+                submit_together(pump, [commit("x", expected=n) for n in range(3)]),
+                submit_together(pump, [commit("y", expected=n) for n in range(BATCH + 5)]),
             ]  # fmt: skip
         for group in groups:
             results = await asyncio.gather(*group)
             assert results == [Committed(revision=n + 1) for n in range(len(group))]
         assert [len(batch) for batch in store.batches] == [3, BATCH - 2, 3, BATCH + 5]
-        assert pump.submit_together([]) == []
         await pump.close()
-        (refused,) = pump.submit_together([commit("z")])
+        refused = submit(pump, commit("z"))
         with pytest.raises(StoreClosed):
             await refused
 
     run(main)
 
 
+class Endless:
+    """A source that has the next commit as soon as the last one is durable."""
+
+    def __init__(self, pump: Pump, most: int) -> None:
+        self.pump, self.most, self.revision = pump, most, 0
+
+    def commits(self) -> list[Commit]:
+        return [commit(expected=self.revision)]
+
+    def settled(self, _result: Sequence[Outcome] | StoreError) -> None:
+        self.revision += 1
+        if self.revision < self.most:
+            self.pump.ready(self)
+
+
 def test_alone_nobody_waits() -> None:
-    """One thread's commits are durable when submit returns."""
+    """One thread's commits follow each other in one turn of the loop."""
 
     async def main() -> None:
         store = Recorder()
         pump = Pump(store)
-        loop = asyncio.get_running_loop()
-        for expected in range(20):
-            assert pump.submit(commit(expected=expected)).done()
-        assert loop.time() == 0
+        source = Endless(pump, 20)
+        pump.ready(source)
+        await asyncio.sleep(0)
         assert store.batches == [["t"]] * 20
         await pump.close()
 
@@ -99,14 +120,16 @@ def test_one_thread_gives_way_after_a_while(monkeypatch: pytest.MonkeyPatch) -> 
     async def main() -> None:
         store = Recorder()
         pump = Pump(store)
-        assert pump.submit(commit()).done()
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        monkeypatch.setattr(loop, "time", lambda: began + TURN_S)
-        second = pump.submit(commit(expected=1))
-        assert not second.done()
+        times = iter(range(100))
+        monkeypatch.setattr(loop, "time", lambda: next(times) * TURN_S / 2)
+        source = Endless(pump, 10)
+        pump.ready(source)
+        await asyncio.sleep(0)
+        assert 1 < source.revision < 10
         monkeypatch.undo()
-        await second
+        await pump.drain()
+        assert source.revision == 10
         await pump.close()
 
     run(main)
@@ -120,8 +143,8 @@ def test_commit_of_one_that_fails_reaches_its_caller() -> None:
         pump = Pump(store)
         store.failures.append(DiskFull("full"))
         with pytest.raises(DiskFull):
-            await pump.submit(commit())
-        assert await pump.submit(commit()) == Committed(revision=1)
+            await submit(pump, commit())
+        assert await submit(pump, commit()) == Committed(revision=1)
         await pump.close()
 
     run(main)
@@ -136,7 +159,7 @@ def test_many_threads_stay_in_step() -> None:
 
         async def thread(name: str, hops: int) -> None:
             for expected in range(20):
-                await pump.submit(commit(name, expected=expected))
+                await submit(pump, commit(name, expected=expected))
                 for _ in range(hops):
                     await asyncio.sleep(0)
 
@@ -153,7 +176,7 @@ def test_each_learns_its_own_outcome() -> None:
 
     async def main() -> None:
         pump = Pump(Recorder())
-        good, stale = await submitted(pump, commit("a"), commit("b", expected=4))
+        good, stale = submit(pump, commit("a")), submit(pump, commit("b", expected=4))
         assert await good == Committed(revision=1)
         assert await stale == Conflict(actual_revision=0)
         await pump.close()
@@ -169,26 +192,26 @@ def test_failure_of_a_batch_reaches_everybody_in_it(failure: type[Exception]) ->
         store = Recorder()
         pump = Pump(store)
         store.failures.append(failure("no"))
-        futures = await submitted(pump, commit("a"), commit("b"))
+        futures = [submit(pump, commit("a")), submit(pump, commit("b"))]
         results = await asyncio.gather(*futures, return_exceptions=True)
         assert [type(result) for result in results] == [failure] * 2
         assert results[0] is not results[1]
-        assert await pump.submit(commit("a")) == Committed(revision=1)
+        assert await submit(pump, commit("a")) == Committed(revision=1)
         await pump.close()
 
     run(main)
 
 
 def test_defect_in_the_store_hangs_nobody() -> None:
-    """An error that is no StoreError reaches those who wait, too."""
+    """An error that is no StoreError reaches those who wait, too: nothing was written."""
 
     async def main() -> None:
         store = Recorder()
         pump = Pump(store)
         store.failures.append(ZeroDivisionError())
-        with pytest.raises(ZeroDivisionError):
-            await pump.submit(commit())
-        assert await pump.submit(commit()) == Committed(revision=1)
+        with pytest.raises(StoreUnavailable, match="ZeroDivisionError"):
+            await submit(pump, commit())
+        assert await submit(pump, commit()) == Committed(revision=1)
         await pump.close()
 
     run(main)
@@ -200,7 +223,7 @@ def test_cancelled_before_its_batch_is_withdrawn() -> None:
     async def main() -> None:
         store = Recorder()
         pump = Pump(store)
-        given_up, kept = await submitted(pump, commit("a"), commit("b"))
+        given_up, kept = submit(pump, commit("a")), submit(pump, commit("b"))
         given_up.cancel()
         await kept
         assert store.batches == [["b"]]
@@ -217,7 +240,7 @@ def test_nothing_is_committed_while_held() -> None:
         pump = Pump(store)
         async with pump.held():
             async with pump.held():
-                future = pump.submit(commit("a"))
+                future = submit(pump, commit("a"))
                 pump.mark_done("k", at_ms=1)
                 await asyncio.sleep(1)
             await asyncio.sleep(1)
@@ -236,8 +259,8 @@ def test_hold_that_comes_before_the_flush_stops_it() -> None:
     async def main() -> None:
         store = Recorder()
         pump = Pump(store)
-        await pump.submit(commit("a"))
-        future = pump.submit(commit("b"))
+        await submit(pump, commit("a"))
+        future = submit(pump, commit("b"))
         async with pump.held():
             await asyncio.sleep(1)
             assert store.batches == [["a"]]
@@ -253,14 +276,14 @@ def test_close_commits_what_was_submitted_and_then_refuses() -> None:
     async def main() -> None:
         store = Recorder()
         pump = Pump(store)
-        await pump.submit(commit(outbox=(Effect(key="k", kind="K"),)))
-        future = pump.submit(commit(expected=1))
+        await submit(pump, commit(outbox=(Effect(key="k", kind="K"),)))
+        future = submit(pump, commit(expected=1))
         pump.mark_done("k", at_ms=1)
         await pump.close()
         assert future.result() == Committed(revision=2)
         assert store.outbox.open() == ()
         with pytest.raises(StoreClosed):
-            await pump.submit(commit(expected=2))
+            await submit(pump, commit(expected=2))
         with pytest.raises(StoreClosed):
             pump.mark_done("k", at_ms=1)
         assert len(store.journal.read("t")) == 2
@@ -277,7 +300,34 @@ def test_superseded_owner_is_fenced_through_the_pump() -> None:
         pump = Pump(store)
         owned(MemoryStore(store.disk, is_alive=nobody_lives), who=BOB)
         with pytest.raises(Fenced):
-            await pump.submit(commit())
+            await submit(pump, commit())
+        await pump.close()
+
+    run(main)
+
+
+def test_a_source_with_a_defect_keeps_nothing_from_the_others() -> None:
+    """Neither one that cannot say what it has nor one that fails at what became of it."""
+
+    async def main() -> None:
+        class Broken(Piece):
+            def commits(self) -> Sequence[Commit]:
+                raise ZeroDivisionError
+
+        class Deaf(Piece):
+            def settled(self, _result: Sequence[Outcome] | StoreError) -> None:
+                raise LookupError
+
+        store, told = Recorder(), []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _loop, context: told.append(type(context["exception"]))
+        )
+        pump = Pump(store)
+        pump.ready(Broken([commit("a")]))
+        pump.ready(Deaf([commit("b")]))
+        assert await submit(pump, commit("c")) == Committed(revision=1)
+        assert store.batches == [["b", "c"]]
+        assert told == [ZeroDivisionError, LookupError]
         await pump.close()
 
     run(main)

@@ -12,7 +12,7 @@ from goalfsm.store.port import Committed
 from goalfsm.store.pump import Pump
 from goalfsm.store.sqlite import SqliteStore
 from tests.store.handles import commit, owned
-from tests.store.pumping import Recorder, run
+from tests.store.pumping import Recorder, run, submit
 
 
 class Keeper:
@@ -64,7 +64,7 @@ def _kept() -> tuple[Recorder, Keeper]:
 
 async def _commits(pump: Pump, count: int, *, begin: int = 0) -> None:
     for expected in range(begin, begin + count):
-        await pump.submit(commit(expected=expected))
+        await submit(pump, commit(expected=expected))
 
 
 async def _settled(pump: Pump) -> None:
@@ -144,10 +144,10 @@ def test_commits_are_held_for_the_last_move() -> None:
         pump = Pump(store, checkpoint_frames=3, look_every=1)
         await _commits(pump, 3)
         assert await inside.get() == 1
-        assert await pump.submit(commit("beside")) == Committed(revision=1)
+        assert await submit(pump, commit("beside")) == Committed(revision=1)
         leave.release()
         assert await inside.get() == 2
-        waiting = pump.submit(commit("held"))
+        waiting = submit(pump, commit("held"))
         for _ in range(10):
             await asyncio.sleep(0)
         assert not waiting.done()
@@ -239,7 +239,7 @@ def test_log_whose_length_cannot_be_told_harms_no_commit() -> None:
         store, keeper = _kept()
         keeper.lost = True
         pump = Pump(store, checkpoint_frames=1, look_every=1)
-        assert await pump.submit(commit()) == Committed(revision=1)
+        assert await submit(pump, commit()) == Committed(revision=1)
         assert isinstance(pump.checkpoint_error, StoreUnavailable)
         keeper.lost = False
         await _commits(pump, 1, begin=1)
@@ -278,7 +278,7 @@ def test_pump_on_a_file_keeps_the_log_short(tmp_path: Path) -> None:
 
         async def thread(name: str) -> None:
             for expected in range(40):
-                outcome = await pump.submit(commit(name, expected=expected, state=bytes(3_000)))
+                outcome = await submit(pump, commit(name, expected=expected, state=bytes(3_000)))
                 assert outcome == Committed(revision=expected + 1)
 
         await asyncio.gather(*(thread(f"t{n}") for n in range(8)))

@@ -10,7 +10,7 @@ from goalfsm.errors import Busy
 from goalfsm.store.port import Committed, Outcome
 from goalfsm.store.pump import LOCKED_S, PATIENCE_S, Pump
 from tests.store.handles import commit
-from tests.store.pumping import Recorder, run
+from tests.store.pumping import Recorder, run, submit
 
 
 class Locked(Recorder):
@@ -32,8 +32,8 @@ def test_a_lock_that_is_held_for_a_moment_is_waited_for_without_standing_still()
         store = Locked(3)
         pump = Pump(store)
         pump.mark_done("effect", at_ms=1)
-        first = pump.submit(commit("a"))
-        second = pump.submit(commit("b"))
+        first = submit(pump, commit("a"))
+        second = submit(pump, commit("b"))
         begun = asyncio.get_running_loop().time()
         turns = 0
         while not second.done():
@@ -54,16 +54,16 @@ def test_one_that_lasts_is_told_and_from_then_on_at_once() -> None:
         pump, loop = Pump(store), asyncio.get_running_loop()
         begun = loop.time()
         with pytest.raises(Busy):
-            await pump.submit(commit("a"))
+            await submit(pump, commit("a"))
         assert PATIENCE_S <= loop.time() - begun < 2 * PATIENCE_S
         begun = loop.time()
         with pytest.raises(Busy):
-            await pump.submit(commit("a"))
+            await submit(pump, commit("a"))
         assert loop.time() - begun < LOCKED_S
         store.tries = 0
-        assert await pump.submit(commit("a")) == Committed(revision=1)
+        assert await submit(pump, commit("a")) == Committed(revision=1)
         store.tries = 2
-        assert await pump.submit(commit("a", expected=1)) == Committed(revision=2)
+        assert await submit(pump, commit("a", expected=1)) == Committed(revision=2)
         await pump.close()
 
     run(main)
@@ -73,7 +73,7 @@ def test_what_is_withdrawn_meanwhile_is_not_committed() -> None:
     async def main() -> None:
         store = Locked(2)
         pump = Pump(store)
-        given_up, kept = pump.submit(commit("a")), pump.submit(commit("b"))
+        given_up, kept = submit(pump, commit("a")), submit(pump, commit("b"))
         given_up.cancel()
         assert await kept == Committed(revision=1)
         assert [thread for batch in store.batches for thread in batch] == ["b"]

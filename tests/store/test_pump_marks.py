@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from goalfsm.errors import DiskFull, Fenced
+from goalfsm.errors import DiskFull, Fenced, StoreError
 from goalfsm.store.port import Effect
 from goalfsm.store.pump import LINGER_S, RETRY_S, Pump
 from tests.store.handles import commit
-from tests.store.pumping import Recorder, run
+from tests.store.pumping import Recorder, run, submit
 
 
 def test_marks_ride_with_the_next_commit() -> None:
@@ -19,10 +19,10 @@ def test_marks_ride_with_the_next_commit() -> None:
     async def main() -> None:
         store = Recorder()
         pump = Pump(store)
-        await pump.submit(commit(outbox=(Effect(key="k", kind="K"),)))
+        await submit(pump, commit(outbox=(Effect(key="k", kind="K"),)))
         pump.mark_done("k", at_ms=1)
         assert [row.key for row in store.outbox.open()] == ["k"]
-        await pump.submit(commit(expected=1))
+        await submit(pump, commit(expected=1))
         assert store.outbox.open() == ()
         assert store.marks == [[], ["k"]]
         await asyncio.sleep(2 * LINGER_S)
@@ -38,7 +38,7 @@ def test_marks_alone_are_written_soon() -> None:
     async def main() -> None:
         store = Recorder()
         pump = Pump(store)
-        await pump.submit(commit(outbox=(Effect(key="k", kind="K"),)))
+        await submit(pump, commit(outbox=(Effect(key="k", kind="K"),)))
         pump.mark_done("k", at_ms=1)
         await asyncio.sleep(LINGER_S * 0.9)
         assert len(store.batches) == 1
@@ -56,11 +56,11 @@ def test_marks_survive_a_failed_batch() -> None:
     async def main() -> None:
         store = Recorder()
         pump = Pump(store)
-        await pump.submit(commit(outbox=(Effect(key="k", kind="K"),)))
+        await submit(pump, commit(outbox=(Effect(key="k", kind="K"),)))
         pump.mark_done("k", at_ms=1)
         store.failures.append(DiskFull("full"))
         with pytest.raises(DiskFull):
-            await pump.submit(commit(expected=1))
+            await submit(pump, commit(expected=1))
         assert [row.key for row in store.outbox.open()] == ["k"]
         await asyncio.sleep(2 * LINGER_S)
         assert store.outbox.open() == ()
@@ -76,7 +76,7 @@ def test_marks_alone_survive_a_failure() -> None:
         store = Recorder()
         pump = Pump(store)
         keys = ("k1", "k2")
-        await pump.submit(commit(outbox=tuple(Effect(key=key, kind="K") for key in keys)))
+        await submit(pump, commit(outbox=tuple(Effect(key=key, kind="K") for key in keys)))
         for key in keys:
             pump.mark_done(key, at_ms=1)
             store.failures += [DiskFull("full"), DiskFull("full")]
@@ -88,7 +88,7 @@ def test_marks_alone_survive_a_failure() -> None:
             if key == "k1":
                 await asyncio.sleep(RETRY_S)
             else:
-                await pump.submit(commit(expected=1))
+                await submit(pump, commit(expected=1))
             assert key not in {row.key for row in store.outbox.open()}
         await pump.close()
 
@@ -101,12 +101,12 @@ def test_marks_that_a_commit_failed_with_do_not_keep_the_pump_from_closing() -> 
     async def main() -> None:
         store = Recorder()
         pump = Pump(store)
-        await pump.submit(commit(outbox=(Effect(key="k", kind="K"),)))
+        await submit(pump, commit(outbox=(Effect(key="k", kind="K"),)))
         pump.mark_done("k", at_ms=1)
         store.failures += [DiskFull("full")] * 3
         await pump.drain()
         with pytest.raises(DiskFull):
-            await pump.submit(commit(expected=1))
+            await submit(pump, commit(expected=1))
         await pump.close()
         assert store.failures == []
         assert store.marks == [[], ["k"], ["k"], ["k"]]
@@ -116,7 +116,7 @@ def test_marks_that_a_commit_failed_with_do_not_keep_the_pump_from_closing() -> 
 
 @pytest.mark.parametrize("failure", [Fenced, RuntimeError])
 def test_marks_that_a_failed_commit_gave_up_keep_nobody_waiting(failure: type[Exception]) -> None:
-    """Who drains goes on, also where commits are held before the flush that it asked for."""
+    """Who drains goes on, whatever kept the commit out that the marks were to ride with."""
 
     async def main() -> None:
         store = Recorder()
@@ -125,10 +125,10 @@ def test_marks_that_a_failed_commit_gave_up_keep_nobody_waiting(failure: type[Ex
         draining = asyncio.create_task(pump.drain())
         await asyncio.sleep(0)
         store.failures.append(failure("no"))
-        future = pump.submit(commit())
-        async with pump.held(), asyncio.timeout(1):
+        future = submit(pump, commit())
+        async with asyncio.timeout(1):
             await draining
-        with pytest.raises(failure):
+        with pytest.raises(StoreError):
             await future
         await pump.close()
 

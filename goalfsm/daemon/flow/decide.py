@@ -12,7 +12,7 @@ from goalfsm.errors import described
 from goalfsm.goal.model import ACTIVE, STATUSES
 from goalfsm.session import codec
 from goalfsm.session import events as e
-from goalfsm.session.effects import AppendEntry, SendWork
+from goalfsm.session.effects import TOLD, AppendEntry, SendWork
 from goalfsm.session.state import RULES_VERSION, Decision, Reply, Session
 from goalfsm.session.work import under_way
 from goalfsm.store import port
@@ -135,7 +135,7 @@ def prepare(
         if isinstance(effect, AppendEntry):
             history.append(codec.encode_entry(effect.entry))
         elif not isinstance(effect, SendWork):
-            # A turn that waits to be begun is told by the session itself, see `session.work`.
+            # A turn that waits to be begun is begun by the scheduler, see `session.work`.
             outbox.append(Task(thread_id, key_of(thread_id, revision + 1, index), effect))
     commit = port.Commit(
         thread_id=thread_id,
@@ -152,6 +152,7 @@ def prepare(
         outbox=tuple(
             port.Effect(key=key, kind=type(effect).__name__, payload=codec.encode_effect(effect))
             for _, key, effect in outbox
+            if not isinstance(effect, TOLD)
         ),
         outbox_done=done,
         history=tuple(history),

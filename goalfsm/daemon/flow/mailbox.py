@@ -1,21 +1,22 @@
 """One thread's events, one after the other, each decided on the state that the last one left.
 
-A mailbox has no task. Whatever is in it is decided at once, as a chain of commits; while they are
-made durable, more gathers. Only then is the new state installed and are the effects handed on, so
-that nothing is done that a crash could take back.
+A mailbox has no task. Whatever has come to it by the next turn of the loop is decided in one go, as
+a chain of commits of one transaction. Only when that is durable is the new state installed and are
+the effects handed on, so that nothing is done that a crash could take back.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from goalfsm.daemon.flow.decide import Asking, decide_batch, decode_reply
 from goalfsm.daemon.flow.envelopes import Envelope, PendingCommit
 from goalfsm.daemon.flow.ports import Landed
 from goalfsm.daemon.host.zones import zone
-from goalfsm.errors import GoalError, OutcomeUnknown, StoreError, StoreUnavailable, described
+from goalfsm.errors import GoalError, OutcomeUnknown, StoreError, StoreUnavailable
 from goalfsm.session.state import Reply
 from goalfsm.session.thread import GoalThread
 from goalfsm.store.port import Committed, Conflict, Duplicate, Invalid
@@ -54,9 +55,9 @@ class Mailbox:
         "_chain",
         "_conflicts",
         "_deciding",
-        "_futures",
         "_mail",
         "_over",
+        "_queued",
         "_session",
         "_troubled",
         "_unknown",
@@ -72,7 +73,8 @@ class Mailbox:
         self._session: Session | None = None
         self._mail: deque[Envelope] = deque()
         self._chain: list[PendingCommit] = []
-        self._futures: list[asyncio.Future[Outcome]] = []
+        self._queued = False
+        """Whether the pump is going to ask for what is to be committed."""
         self._conflicts = 0
         self._troubled = False
         self._unknown = False
@@ -113,19 +115,19 @@ class Mailbox:
             self._mail.appendleft(envelope)
         else:
             self._mail.append(envelope)
-        self._advance()
+        self._stir()
         return envelope.future
 
     def again(self) -> None:
-        """Go on after the store failed: submit what has an unknown outcome, decide the rest."""
-        if not self._troubled:
-            return
-        self._troubled = False
-        if self._chain:
-            rest = [d for pending in self._chain for d in pending.decided[pending.landed :]]
-            self._submit([decided.commit for decided in rest])
-        else:
-            self._advance()
+        """Go on after the store failed: commit what has an unknown outcome, decide the rest."""
+        if self._troubled:
+            self._troubled = False
+            self._stir()
+
+    def _stir(self) -> None:
+        if not self._queued and not self._troubled:
+            self._queued = True
+            self._deciding.pump.ready(self)
 
     def abandon(self, error: GoalError) -> None:
         """Fail everything that waits or comes: this engine may not write any more."""
@@ -137,19 +139,26 @@ class Mailbox:
         for envelope in waiting:
             envelope.fail(error)
 
-    def _advance(self) -> None:
-        if self._chain or self._troubled:
-            return
+    def commits(self) -> Sequence[Commit]:
+        """Decide what has come, as one chain, and return what is to be committed of it."""
+        while not self._troubled:
+            if self._chain:
+                rest = [p.decided[p.landed :] if p.landed else p.decided for p in self._chain]
+                if commits := [decided.commit for each in rest for decided in each]:
+                    return commits
+                self._land([])
+            elif self._mail and (session := self._read()) is not None:
+                self._decide_all(session)
+            else:
+                break
+        self._rest()
+        return ()
+
+    def _rest(self) -> None:
+        """Say that nothing is left to decide, or ask to be asked again."""
+        self._queued = False
         if self._mail:
-            session = self._read()
-            if session is None:
-                return
-            self._decide_all(session)
-        commits = [each.commit for pending in self._chain for each in pending.decided]
-        if commits:
-            self._submit(commits)
-        elif self._chain:
-            self._land([])
+            self._stir()
         elif not self._troubled:
             self._deciding.aftermath.quiet(self.thread_id)
 
@@ -224,27 +233,13 @@ class Mailbox:
             return None
         return PendingCommit(envelope, every, refusal)
 
-    def _submit(self, commits: list[Commit]) -> None:
-        self._futures = self._deciding.pump.submit_together(commits)
-        # Commits are applied in order: when the last is settled, all are.
-        self._futures[-1].add_done_callback(self._settled)
-
-    def _settled(self, _: asyncio.Future[Outcome]) -> None:
-        futures, self._futures = self._futures, []
-        results: list[Outcome | StoreError] = []
-        for future in futures:
-            error = future.exception()
-            if error is None:
-                results.append(future.result())
-            elif isinstance(error, StoreError):
-                results.append(error)
-            else:
-                # A defect of the store's: nothing is known to be written, so it is tried again.
-                results.append(StoreUnavailable(described(error)))
+    def settled(self, result: Sequence[Outcome] | StoreError) -> None:
+        """Install what became durable, and go on."""
         if self._chain:
-            self._land(results)
+            self._land(repeat(result) if isinstance(result, StoreError) else result)
+        self._rest()
 
-    def _land(self, results: list[Outcome | StoreError]) -> None:
+    def _land(self, results: Iterable[Outcome | StoreError]) -> None:
         """Install what became durable, answer, and put back what did not."""
         following = iter(results)
         answered: list[PendingCommit] = []
@@ -274,8 +269,6 @@ class Mailbox:
             pending.envelope.answer(pending.reply)
         if isinstance(stopped, StoreError):
             self._deciding.aftermath.stuck(self.thread_id, stopped)
-        else:
-            self._advance()
 
     def _landed(self, before: Session, decided: list[Decided]) -> None:
         done = tuple(key for each in decided for key in each.commit.outbox_done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec.structs import replace
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 
 KEEP_ANSWER: Final = 256 * 1024
 KEEP_ERROR: Final = 4_000
+
+Zone = Callable[[], str | None]
+"""Names a time zone; asked only of a turn that failed, for it is read from files."""
+
+
+def nowhere() -> None:
+    """Name no time zone."""
 
 
 def dispatched(
@@ -169,10 +177,10 @@ def compaction_ended(goal_id: str, done: w.Compaction) -> e.CompactionEnded:
     return e.CompactionEnded(ok=done.changed, goal_id=goal_id, usage=usage, data=done.session)
 
 
-def message_of(seen: Gathered, zone: str | None) -> e.Message:
+def message_of(seen: Gathered, zone: Zone) -> e.Message:
     """Return the turn's last message; its usage is zero, for it was charged as it came.
 
-    ``zone`` is where the worker runs: its provider may name a time of day there.
+    ``zone`` names where the worker runs: its provider may name a time of day there.
     """
     if seen.went_well:
         stop: w.StopReason = "length" if seen.stop_reason == "length" else "stop"
@@ -192,13 +200,13 @@ def message_of(seen: Gathered, zone: str | None) -> e.Message:
         status=error.status,
         code=error.code,
         retry_after=retry_after,
-        zone=zone,
+        zone=zone(),
         source=source,
         failure=failure,
     )
 
 
-def ended(run: Run, seen: Gathered, *, zone: str | None = None, gone: bool = True) -> e.RunFinished:
+def ended(run: Run, seen: Gathered, *, zone: Zone = nowhere, gone: bool = True) -> e.RunFinished:
     """Return the end of a run whose worker told how it went."""
     seen.settle(refused=run.refused)
     answer = "".join(seen.answer)
@@ -218,7 +226,7 @@ def ended(run: Run, seen: Gathered, *, zone: str | None = None, gone: bool = Tru
     )
 
 
-def finished(run: Run, reported: tuple[w.TurnEvent, ...], zone: str | None = None) -> e.RunFinished:
+def finished(run: Run, reported: tuple[w.TurnEvent, ...], zone: Zone = nowhere) -> e.RunFinished:
     """Return what a worker remembers of a run that ended while no engine listened.
 
     Its usage is not among it, see `usages`.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from goalfsm.daemon.flow.inbox import InboxRows
     from goalfsm.daemon.flow.ports import EventBatch, Said, Spawn
     from goalfsm.daemon.flow.threads import Threads
+    from goalfsm.daemon.flow.turn import Zone
     from goalfsm.daemon.guards.ownership import Heartbeat
     from goalfsm.daemon.guards.quarantine import Quarantine
     from goalfsm.daemon.host.clock import Clock
@@ -199,7 +200,7 @@ class Takeover:
                 for usage in charges
             ]
             await asyncio.gather(*sent)
-            return _result(run, probe.events, self._clock.zone())
+            return _result(run, probe.events, self._clock.zone)
         _log.warning("run was interrupted", thread_id=thread_id, run_id=run.run_id, turn=run.turn)
         return _interrupted(run)
 
@@ -255,7 +256,7 @@ def _interrupted(run: Run) -> EventBatch:
     return batch
 
 
-def _result(run: Run, reported: tuple[w.TurnEvent, ...], zone: str | None) -> EventBatch:
+def _result(run: Run, reported: tuple[w.TurnEvent, ...], zone: Zone) -> EventBatch:
     """Return the end of a run that finished while no engine was there."""
 
     def batch(_: Session) -> Generator[Said, Ready, None]:

@@ -11,6 +11,7 @@ import structlog
 
 from goalfsm.daemon.flow.holds import ENDING
 from goalfsm.errors import GoalError
+from goalfsm.session.effects import TOLD
 from goalfsm.session.work import is_wanted
 
 if TYPE_CHECKING:
@@ -64,10 +65,12 @@ class Effects:
             self._forget(thread_id, key)
         tasks = [task for decided in landed.decided for task in decided.outbox]
         for task in tasks:
-            self._open.setdefault(thread_id, {})[task.key] = task
-        self._drop_unwanted(thread_id, landed.session)
+            if not isinstance(task.effect, TOLD):
+                self._open.setdefault(thread_id, {})[task.key] = task
+        if thread_id in self._open:
+            self._drop_unwanted(thread_id, landed.session)
         for task in tasks:
-            if self.is_open(task):
+            if isinstance(task.effect, TOLD) or self.is_open(task):
                 self._perform(task)
 
     def take_over(self, task: Task) -> None:

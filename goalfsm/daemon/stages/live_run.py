@@ -452,7 +452,7 @@ class LiveRun:
                     gone=gone,
                 )
             else:
-                ready = yield ended(session.run, seen, zone=ports.clock.zone(), gone=gone)
+                ready = yield ended(session.run, seen, zone=ports.clock.zone, gone=gone)
             if gone:
                 yield from ports.follow_on(self.thread_id, self._limits, ready.state)
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _SHOWN: Final = 2_000
 """How many characters of the last answer the next prompt carries."""
 
+_LAST: Final = 1_000
+"""Of how many threads the last answer is remembered until the next turn; the store has them all."""
+
 _LATE: Final = 16
 """How many turns' words wait for a store in trouble."""
 
@@ -30,10 +33,15 @@ _log = structlog.get_logger(__name__)
 class Transcripts:
     """What the runs of every thread said; losing one harms nobody."""
 
-    def __init__(self, keeping: TranscriptKeeping, clock: Clock) -> None:
-        """Keep them in ``keeping``."""
+    def __init__(
+        self, keeping: TranscriptKeeping, clock: Clock, *, elsewhere: bool = False
+    ) -> None:
+        """Keep them in ``keeping``; ``elsewhere``: others run turns of the same threads, too."""
         self._keeping = keeping
         self._clock = clock
+        self._elsewhere = elsewhere
+        self._last: dict[str, tuple[int, str]] = {}
+        """The turn of a thread that ended last, and the end of its answer, for the next prompt."""
         self._late: deque[Transcript] = deque(maxlen=_LATE)
         """What the store did not take yet."""
 
@@ -55,6 +63,11 @@ class Transcripts:
             stderr_bytes=len(stderr),
         )
         self._late.append(transcript)
+        if not self._elsewhere:
+            self._last.pop(thread_id, None)
+            if len(self._last) >= _LAST:
+                del self._last[next(iter(self._last))]
+            self._last[thread_id] = (run.turn, _end_of(answer))
         self._put_late()
 
     def _put_late(self) -> None:
@@ -76,10 +89,20 @@ class Transcripts:
         alone = session.worker_session is None and goal is not None and goal.continuations > 1
         if run is None or not alone:
             return ""
+        turn, text = self._last.pop(thread_id, (0, ""))
+        if turn != run.turn - 1:
+            text = self._stored(thread_id, run)
+        return last_answer(text) if text else ""
+
+    def _stored(self, thread_id: str, run: Run) -> str:
         self._put_late()
         try:
             found = self._keeping.read(thread_id, before_turn=run.turn, limit=1)
         except StoreError:
             return ""
-        text = found[0].answer.decode("utf-8", "replace").strip() if found else ""
-        return last_answer(text[-_SHOWN:]) if text else ""
+        return _end_of(found[0].answer) if found else ""
+
+
+def _end_of(answer: bytes) -> str:
+    """Return the end of an answer that a prompt shows."""
+    return answer.decode("utf-8", "replace").strip()[-_SHOWN:]

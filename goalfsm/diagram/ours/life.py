@@ -51,7 +51,7 @@ NOTES: Final = {
 ROWS: Final[tuple[Row, ...]] = (
     Row("RunDispatched", WANTED, OPEN, actions=("StartRun",),
         reason="The run is written down before anything of it starts."),
-    Row("Spawned", OPEN, RUNNING, actions=("mark StartRun done",),
+    Row("Spawned", OPEN, RUNNING,
         reason="From here on there is something that a crash would have to end."),
     Row("Exited", RUNNING, ENDED,
         reason="The worker ended by itself, was aborted or timed out."),
@@ -62,7 +62,7 @@ ROWS: Final[tuple[Row, ...]] = (
     Row("RunInterrupted", OPEN, INTERRUPTED,
         reason="It was ended before a worker was started, or a fault kept one from being started."),
     Row(CRASH, WANTED, WANTED,
-        reason="The effect is still open: the successor dispatches it."),
+        reason="The session says that the turn waits: the successor dispatches it."),
     Row(CRASH, OPEN, RECONCILING,
         reason="Whether the worker was started is not known."),
     Row(CRASH, RUNNING, RECONCILING, actions=("end the process group",),

@@ -9,7 +9,13 @@ import apsw
 import msgspec
 
 from goalfsm.store.limits import bounded, surplus
-from goalfsm.store.port import PAGE_BYTES, JournalRow, Transcript
+from goalfsm.store.port import (
+    KEPT_BYTES,
+    KEPT_TRANSCRIPTS,
+    PAGE_BYTES,
+    JournalRow,
+    Transcript,
+)
 from goalfsm.store.rows import transcript_of
 from goalfsm.store.sqlite.connection import Row
 from goalfsm.store.sqlite.database import Database
@@ -31,6 +37,19 @@ _NEWEST: Final = "ORDER BY 3 DESC LIMIT ?"
 _LAST: Final = "SELECT max(revision) FROM journal WHERE thread_id = ?"
 _WHEN: Final = "SELECT at_ms FROM journal WHERE thread_id = ? AND revision = ?"
 _EVER: Final = 2**62
+_KEEP: Final = (
+    "INSERT OR REPLACE INTO transcript (run_id, thread_id, turn, at_ms, size,"
+    " answer_bytes, stderr_bytes, answer, stderr) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+# Both of these walk the index alone.
+_DROP_OLDEST: Final = (
+    "DELETE FROM transcript WHERE thread_id = ?1 AND (turn, run_id) <= (SELECT turn, run_id"
+    " FROM transcript WHERE thread_id = ?1 ORDER BY turn DESC, run_id DESC LIMIT 1 OFFSET ?2)"
+)
+_SIZE: Final = "SELECT sum(size) FROM transcript WHERE thread_id = ?"
+_SIZES: Final = (
+    "SELECT run_id, size FROM transcript WHERE thread_id = ? ORDER BY turn DESC, run_id DESC"
+)
 _TRANSCRIPT: Final = (
     "SELECT thread_id, run_id, turn, at_ms, answer, stderr, answer_bytes, stderr_bytes"
     " FROM transcript "
@@ -130,15 +149,12 @@ class SqliteTranscripts:
         )  # fmt: skip
 
         def work(cursor: apsw.Cursor) -> None:
-            cursor.execute(
-                "INSERT OR REPLACE INTO transcript (run_id, thread_id, turn, at_ms, size,"
-                " answer_bytes, stderr_bytes, answer, stderr) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                row,
-            )
+            cursor.execute(_KEEP, row)
+            cursor.execute(_DROP_OLDEST, (kept.thread_id, KEPT_TRANSCRIPTS))
+            if cursor.execute(_SIZE, (kept.thread_id,)).get <= KEPT_BYTES:
+                return
             rows: list[tuple[str, int]] = cursor.execute(  # type: ignore[assignment]
-                "SELECT run_id, size FROM transcript WHERE thread_id = ?"
-                " ORDER BY turn DESC, run_id DESC",
-                (kept.thread_id,),
+                _SIZES, (kept.thread_id,)
             ).fetchall()
             gone = rows[surplus([size for _, size in rows]) :]
             cursor.executemany(
