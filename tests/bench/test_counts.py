@@ -38,8 +38,8 @@ CEILINGS = Path(__file__).with_name("ceilings.json")
 """Most calls and bytes per event by kind. ``python -m tests.bench.test_counts`` writes it anew."""
 
 MARGIN = 1.1
-SYNCS_A_TURN = 1.2
-STATEMENTS_A_TURN = 36
+SYNCS_A_TURN = 1.1
+STATEMENTS_A_TURN = 12
 Figures = dict[str, dict[str, float]]
 
 

@@ -49,7 +49,8 @@ def in_process(*, quick: bool) -> Section:
         figure("a turn of one usage report, journal rows", journal, "rows"),
     ]
     section.lines.append(
-        "Two commits make a turn durable: its usage, and its end with the next one's beginning. "
+        "One commit makes such a turn durable, with the next one's beginning: its worker says all "
+        "at one go. Where it waits after its usage, that is another one. "
         "`python -m tests.bench --only profile` shows where its processor time goes."
     )
     return section

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator
 from typing import Any
 
 import pytest
 
 from goalfsm.daemon.flow.threads import KEEP_QUIET
+from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.session.state import Session
 from goalfsm.testing import MemoryGoals
+from goalfsm.workers.inprocess import CallableWorker
+from goalfsm.workers.protocol import TurnEvent, UsageReported, Work
 from tests.daemon.scenes import OBJECTIVE, THREAD, inside, play
 
 
@@ -171,5 +174,64 @@ def test_commands_that_expect_another_revision_are_refused() -> None:
             assert not reply.ok
             assert not inside(engine).holds.stops(THREAD)
             assert engine.session(THREAD).goal is not None
+
+    play(scene)
+
+
+def test_what_a_turn_says_at_one_go_is_one_transaction_with_its_end_and_the_next() -> None:
+    """What it says before it waits for something is durable meanwhile."""
+
+    async def scene(goals: MemoryGoals) -> None:
+        store = goals.store()
+        batches: list[list[str]] = []
+        commit = store.commit
+
+        def watch(batch: Any, **options: Any) -> Any:
+            batches.append([type(codec.decode_event(one.event)).__name__ for one in batch])
+            return commit(batch, **options)
+
+        store.commit = watch  # type: ignore[method-assign]
+
+        async def turn(work: Work) -> AsyncIterator[TurnEvent | str]:
+            yield UsageReported(input_tokens=1)
+            if work.turn > 1:
+                await asyncio.sleep(5)
+            yield "did it"
+
+        async with goals.process(CallableWorker(turn), store=store) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await asyncio.sleep(1)
+            assert batches == [
+                ["ObjectiveGiven"],
+                ["RunDispatched"],
+                ["UsageReported", "RunFinished", "RunDispatched"],
+                ["UsageReported"],
+            ]
+
+    play(scene)
+
+
+def test_a_function_that_resists_its_end_is_cancelled_again() -> None:
+    """A turn of ours cannot be killed: an engine that gives up insists until it gives in."""
+
+    async def scene(goals: MemoryGoals) -> None:
+        resisted: list[bool] = []
+
+        async def turn(_: Work) -> str:
+            while len(resisted) < 3:
+                try:
+                    await asyncio.sleep(3_600)
+                except asyncio.CancelledError:
+                    resisted.append(True)
+            return "at last"
+
+        async with goals.process(CallableWorker(turn)) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await asyncio.sleep(1)
+            run = inside(engine).runs.get(THREAD)
+            assert run is not None
+            run.end("killed")
+            await run.wait()
+            assert len(resisted) == 3
 
     play(scene)

@@ -225,7 +225,7 @@ def leave_orphans() -> Patches:
     yield patch.object(Takeover, "_end_runs", nobody)
 
 
-@_bug("an engine that was fenced leaves its workers running", 60, first=640)
+@_bug("an engine that was fenced leaves its workers running", 60, first=1_200)
 def spare_fenced_workers() -> Patches:
     end = live.LiveRun.end
 
@@ -277,7 +277,7 @@ def drop_what_meets_a_fault() -> Patches:
     yield patch.object(Quarantine, "met", lambda _self, _thread_id, _error, _undecided: None)
 
 
-@_bug("an open run stays open when its end meets a fault", 60, first=640)
+@_bug("an open run stays open when its end meets a fault", 60, first=800)
 def leave_the_run_open() -> Patches:
     async def record(self: Any) -> None:
         with suppress(Exception):
@@ -290,7 +290,7 @@ def leave_the_run_open() -> Patches:
 # The machine: worlds that end in 8 have other programs on it.
 
 
-@_bug("where the processes of open runs cannot be read, there are none", 30, 8, 10)
+@_bug("where the processes of open runs cannot be read, there are none", 60, 8, 10)
 def take_a_failed_read_for_nothing() -> Patches:
     end_runs = Takeover._end_runs
 
@@ -335,7 +335,11 @@ def drop_what_meets_a_lock() -> Patches:
 # A bug that this simulation has found.
 
 
-@_bug("what an engine has committed while it starts is taken for what is left of another", 600)
+@_bug(
+    "what an engine has committed while it starts is taken for what is left of another",
+    60,
+    first=3_900,
+)
 def redo_what_is_new() -> Patches:
     def redo(self: Any, _undone: Any) -> None:
         for row in self._store.outbox.open():

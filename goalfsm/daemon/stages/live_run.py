@@ -38,6 +38,7 @@ Ending = Literal["interrupted", "killed"]
 _ROOM: Final = 128
 """How many of a run's events may wait to be committed before the worker has to wait."""
 _SHOWN: Final = 500
+_INSIST_S: Final = 1.0
 _TOOLS: Final = {
     tool.name: w.Tool(name=tool.name, description=tool.description, parameters=tool.parameters)
     for tool in TOOLS
@@ -163,11 +164,17 @@ class LiveRun:
             self._ending, self._detail = how, detail
         if how == "killed":
             self._task.cancel()
+            asyncio.get_running_loop().call_later(_INSIST_S, self._insist, self._task)
         elif first:
             # In a task of its own: the run's task has then begun, and can record its end.
             self._ports.spawn(self._abort(self._task), f"abort {self.run_id}")
         if first:
             self._log.info("run is being ended", how=how, detail=detail)
+
+    def _insist(self, task: asyncio.Task[None]) -> None:
+        """Have the worker end what a cancelled task did not: a function of ours may resist."""
+        if not task.done() and "abort" in self._worker.capabilities:
+            self._ports.spawn(self._worker.abort(self.run_id), f"kill {self.run_id}")
 
     async def steer(self, message_id: str, text: str) -> bool:
         """Hand a message to the running turn; False when it cannot take it.
