@@ -124,7 +124,7 @@ def _owner(store: Store) -> Finding:
 
 def _said_by(owner: Owner) -> str | None:
     """Return what keeps an owner that answers from going on, "" for nothing; None: no answer."""
-    from goalfsm.daemon.remote import client, trouble  # noqa: PLC0415  only where one is alive
+    from goalfsm.daemon.remote import client, outage_link  # noqa: PLC0415  only where one is alive
     from goalfsm.daemon.remote.link import NoEngine  # noqa: PLC0415  the same
 
     if not owner.socket:
@@ -133,7 +133,7 @@ def _said_by(owner: Owner) -> str | None:
         client.held(owner.socket, "", timeout_s=_ANSWER_S)
     except NoEngine:
         return None
-    why = suspended_by(trouble.shown(owner.socket))
+    why = suspended_by(outage_link.shown(owner.socket))
     return f"suspended: {why}" if why else ""
 
 

@@ -27,7 +27,7 @@ from goalfsm.daemon.guards.upkeep import Upkeep, watch_of
 from goalfsm.daemon.host.clock import Clock, IdSource
 from goalfsm.daemon.host.platform import Platform
 from goalfsm.daemon.host.tasks import Tasks
-from goalfsm.daemon.remote import trouble
+from goalfsm.daemon.remote import outage_link
 from goalfsm.daemon.remote.run_socket import RunSockets
 from goalfsm.daemon.remote.server import Server
 from goalfsm.daemon.service import Service
@@ -146,7 +146,7 @@ class Composition:
             self.subscriptions,
             spawn,
             self.give_up,
-            partial(trouble.show, "" if socket is None else str(socket)),
+            partial(outage_link.show, "" if socket is None else str(socket)),
         )
         self.quarantine = Quarantine(
             self.threads,

@@ -9,13 +9,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from goalfsm.daemon.host.clock import decision_context
+from goalfsm.daemon.host.zones import zone
 from goalfsm.goal.model import Usage
 from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.session.budgets import money
 from goalfsm.session.state import Reply, Session
-from goalfsm.session.thread import handle
+from goalfsm.session.thread import GoalThread
 from goalfsm.text import duration
 from goalfsm.views.explain import explain
 from goalfsm.views.report import markdown, record
@@ -89,20 +89,18 @@ def _lines(story: Story) -> list[Line]:
 
     The journal is decided again, event by event: what the status said at each is told with it.
     """
-    session = Session(policy=story.policy)
+    rows = story.journal(THREAD)
     begun: dict[str, tuple[int, int]] = {}
     found: list[tuple[int, Line]] = []
-    for row in story.journal(THREAD):
-        event = codec.decode_event(row.event)
-        before, context = session, decision_context(THREAD, row.event_id, row.at_ms)
-        session, _, reply, _ = handle(session, event, context)
+    for row, before, ready in GoalThread.replay(rows, story.policy, thread_id=THREAD, zones=zone):
+        event = ready.event
         match event:
             case e.RunDispatched():
                 begun[event.run_id] = row.revision, row.at_ms
             case e.RunFinished() | e.RunInterrupted():
                 revision, begun_ms = begun[event.run_id]
                 found.append((revision, _turn(story, event, begun_ms, row.at_ms)))
-        told = [*_told(event), *_refused(reply), *_stands(before, session)]
+        told = [*_told(event), *_refused(ready.reply), *_stands(before, ready.state)]
         found += [(row.revision, Line(row.at_ms, who, words)) for who, words in told]
     return [line for _, line in sorted(found, key=lambda each: each[0])]
 

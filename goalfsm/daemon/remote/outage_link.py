@@ -10,7 +10,7 @@ import os
 import re
 from typing import Final
 
-_SUFFIX: Final = ".trouble"
+_SUFFIX: Final = ".outage"
 _CODE: Final = re.compile(r"[a-z_]{1,40}")
 
 
