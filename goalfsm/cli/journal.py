@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from goalfsm.cli.places import Place
-    from goalfsm.daemon.flow.notices import Happened
     from goalfsm.store.reading import Reading
     from goalfsm.store.rows import JournalRow
 
@@ -35,6 +34,8 @@ def log_command(place: Place, limit: int, everything: bool, as_json: bool) -> No
 
     With --json every event is shown, one object a line.
     """
+    from goalfsm.daemon.flow.decide import notice_of  # noqa: PLC0415  only for programs
+
     with asking.reading(place) as store:
         if not store.journal.read(place.thread_id, limit=1):
             raise asking.unknown_thread(place)
@@ -50,20 +51,6 @@ def _newest(store: Reading, thread_id: str, limit: int, *, quiet_too: bool) -> I
     rows = newest(store, thread_id)
     told_of = (row for row in rows if quiet_too or not is_quiet(codec.decode_event(row.event)))
     return itertools.islice(told_of, limit)
-
-
-def notice_of(row: JournalRow) -> Happened:
-    """Return a journal row in the form in which an engine tells its followers."""
-    from goalfsm.daemon.flow.decide import public  # noqa: PLC0415  only for programs
-    from goalfsm.daemon.flow.notices import Happened  # noqa: PLC0415  the same
-
-    return Happened(
-        thread_id=row.thread_id,
-        revision=row.revision,
-        at_ms=row.at_ms,
-        event=public(codec.decode_event(row.event)),
-        decision=None if row.decision is None else codec.decode_decision(row.decision),
-    )
 
 
 def row_text(row: JournalRow) -> str:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 from goalfsm.cli import asking, exits, programs
 from goalfsm.cli.errand import Over
 from goalfsm.cli.hosting import NOTICE_S, engine_on
-from goalfsm.cli.journal import notice_of
 from goalfsm.cli.output import now_ms
 from goalfsm.cli.places import speak
 from goalfsm.cli.signals import ending
 from goalfsm.daemon.flow.authority import admitted_here
+from goalfsm.daemon.flow.decide import notice_of
 from goalfsm.daemon.flow.notices import Ended, StatusChanged
 from goalfsm.errors import DatabaseReplaced, GoalError, NoDatabase, StoreError
 from goalfsm.session.events import PauseRequested

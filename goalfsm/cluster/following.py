@@ -9,9 +9,9 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.cluster.jobs import is_at_rest
+from goalfsm.daemon.flow.decide import notice_of
 from goalfsm.daemon.flow.notices import Notice, Output, Settled, StatusChanged
 from goalfsm.daemon.remote.reading import driver_of
-from goalfsm.daemon.stages.subscriptions import of_row
 from goalfsm.session import codec
 from goalfsm.session.events import RunFinished, RunInterrupted
 
@@ -70,7 +70,7 @@ class Followed:
             rows = store.journal.read(thread_id, after=self._told)
             for row in rows:
                 self._told = row.revision
-                yield of_row(row)
+                yield notice_of(row)
                 event = codec.decode_event(row.event)
                 if isinstance(event, RunFinished | RunInterrupted):
                     self._unsaid[event.run_id] = time.monotonic() + _WORDS_S

@@ -6,11 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.daemon.flow.authority import sealed
-from goalfsm.daemon.flow.decide import FAULT_HINT, single
+from goalfsm.daemon.flow.decide import FAULT_HINT, notice_of, single
 from goalfsm.daemon.flow.envelopes import Envelope
 from goalfsm.daemon.flow.holds import HALTED, STOP
 from goalfsm.daemon.flow.notices import Happened, StatusChanged
-from goalfsm.daemon.stages.subscriptions import of_row
 from goalfsm.errors import StoreClosed, StoreError
 from goalfsm.session import events as e
 from goalfsm.session.codec import CodecError
@@ -187,7 +186,7 @@ class Service:
                 told = min(told, self._threads.stored(thread_id)[1])
             while told is not None and (rows := self._journal.read(thread_id, after=told)):
                 for row in rows:
-                    yield of_row(row)
+                    yield notice_of(row)
                     told = row.revision
             yield StatusChanged(thread_id=thread_id, status=self.status(thread_id))
             async for notice in follower:

@@ -20,6 +20,7 @@ from goalfsm.store import port
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from goalfsm.daemon.flow.notices import Happened
     from goalfsm.daemon.flow.ports import EventBatch, Said
     from goalfsm.session.thread import GoalThread, Ready
 
@@ -192,6 +193,19 @@ def public(event: e.Event) -> dict[str, Any]:
     for name in _SECRETS:
         fields.pop(name, None)
     return fields
+
+
+def notice_of(row: port.JournalRow) -> Happened:
+    """Return the notice of an event that was committed some time ago; nobody kept its reply."""
+    from goalfsm.daemon.flow.notices import Happened  # noqa: PLC0415  only for who looks on
+
+    return Happened(
+        thread_id=row.thread_id,
+        revision=row.revision,
+        at_ms=row.at_ms,
+        event=public(codec.decode_event(row.event)),
+        decision=None if row.decision is None else codec.decode_decision(row.decision),
+    )
 
 
 def failure_of(undecided: Undecided | None, error: Exception) -> e.DecisionFailed:

@@ -20,14 +20,12 @@ from goalfsm.daemon.flow.notices import (
     Settled,
     StatusChanged,
 )
-from goalfsm.session import codec
 from goalfsm.views.status import Status, project, suspended_by
 
 if TYPE_CHECKING:
     from goalfsm.daemon.flow.ports import Decided, Landed
     from goalfsm.daemon.host.clock import Clock
     from goalfsm.session.state import Session
-    from goalfsm.store.port import JournalRow
 
 BACKLOG: Final = 1_000
 """Most notices that wait for one follower; text that it is too slow for is dropped first."""
@@ -50,17 +48,6 @@ def happened(thread_id: str, decided: Decided) -> Happened:
         event=public(ready.event),
         reply=ready.reply,
         decision=ready.decision,
-    )
-
-
-def of_row(row: JournalRow) -> Happened:
-    """Return the notice of an event that was committed some time ago; nobody kept its reply."""
-    return Happened(
-        thread_id=row.thread_id,
-        revision=row.revision,
-        at_ms=row.at_ms,
-        event=public(codec.decode_event(row.event)),
-        decision=None if row.decision is None else codec.decode_decision(row.decision),
     )
 
 
