@@ -71,6 +71,15 @@ class Acp(Dialect):
         else:
             self.write(self._rpc.refuse(message["id"], "not supported"))
 
+    def is_decisive(self, message: Mapping[str, Any]) -> bool:
+        """Tell whether it is an answer: each is to what the turn needs."""
+        return "method" not in message
+
+    def refuse(self, message: Mapping[str, Any]) -> None:
+        """Refuse what is asked."""
+        if "id" in message and "method" in message:
+            self.write(self._rpc.refuse(message["id"], "not understood"))
+
     def steer(self, message_id: str, text: str) -> bool:
         """Refuse: nothing would say that the message was read."""
         del message_id, text

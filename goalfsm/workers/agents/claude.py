@@ -19,7 +19,6 @@ from goalfsm.workers.agents.usage import NOTHING, Totals, count, millionths
 from goalfsm.workers.protocol import (
     RetryReported,
     Skipped,
-    ToolCalled,
     ToolEnded,
     ToolResult,
 )
@@ -46,6 +45,7 @@ class Claude(Dialect):
     """One turn of a Claude Code session."""
 
     name = "claude"
+    ends = frozenset({"result"})
 
     def __init__(self, task: Task) -> None:
         """Begin; see `Dialect`."""
@@ -116,7 +116,7 @@ class Claude(Dialect):
 
     def _system(self, message: Mapping[str, Any]) -> None:
         match message.get("subtype"):
-            case "init" if not self._begun:
+            case "init" if not self._begun or message["session_id"] != self._session:
                 self._begun = True
                 self._session = message["session_id"]
                 self.save(self._session)
@@ -165,8 +165,16 @@ class Claude(Dialect):
                     self.tell(Skipped(reason=reason, excerpt=request.get("description") or ""))
                 self._respond(request_id, {"behavior": "deny", "message": _NOBODY})
             case _:
-                error = {"subtype": "error", "request_id": request_id, "error": "not supported"}
-                self.write(line({"type": "control_response", "response": error}))
+                self._refuse(request_id)
+
+    def refuse(self, message: Mapping[str, Any]) -> None:
+        """Refuse what is asked."""
+        if message["type"] == "control_request":
+            self._refuse(message["request_id"])
+
+    def _refuse(self, request_id: Any) -> None:
+        error = {"subtype": "error", "request_id": request_id, "error": "not supported"}
+        self.write(line({"type": "control_response", "response": error}))
 
     def _mcp(self, request_id: str, message: Mapping[str, Any]) -> None:
         match message.get("method"):
@@ -182,8 +190,7 @@ class Claude(Dialect):
             case "tools/call":
                 self._calls[request_id] = message["id"]
                 called = message["params"]
-                arguments = called.get("arguments") or {}
-                self.tell(ToolCalled(id=request_id, name=called["name"], arguments=arguments))
+                self.call(request_id, called["name"], called.get("arguments"))
             case _:
                 self._reply(request_id, message.get("id", 0), {})
 

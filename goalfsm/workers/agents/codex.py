@@ -13,7 +13,7 @@ from goalfsm.workers.agents.dialect import Dialect, Launch, Task, has_option
 from goalfsm.workers.agents.goaltools import answer_text
 from goalfsm.workers.agents.jsonrpc import Caller
 from goalfsm.workers.agents.usage import NOTHING, Meter, Totals, including_cache
-from goalfsm.workers.protocol import RetryReported, ToolCalled, ToolEnded, ToolResult
+from goalfsm.workers.protocol import RetryReported, ToolEnded, ToolResult
 from recovery import Kind
 
 _COUNTS: Final = ("inputTokens", "outputTokens", "cachedInputTokens")
@@ -57,6 +57,7 @@ class Codex(Dialect):
     """One turn of a Codex thread."""
 
     name = "codex"
+    ends = frozenset({"turn/completed"})
 
     def __init__(self, task: Task) -> None:
         """Begin; see `Dialect`."""
@@ -91,6 +92,16 @@ class Codex(Dialect):
             self._asked(message["id"], method, message["params"])
         else:
             self._told(method, message.get("params") or {}, now)
+
+    def is_decisive(self, message: Mapping[str, Any]) -> bool:
+        """Tell whether it ends the turn, or answers what the turn needed."""
+        method = message.get("method")
+        return not self._turn if method is None else method in self.ends
+
+    def refuse(self, message: Mapping[str, Any]) -> None:
+        """Refuse what is asked."""
+        if "id" in message and "method" in message:
+            self.write(self._rpc.refuse(message["id"], "not understood"))
 
     def steer(self, message_id: str, text: str) -> bool:
         """Send the message into the turn; it is taken when it comes back as an item."""
@@ -167,8 +178,7 @@ class Codex(Dialect):
 
     def _asked(self, request_id: Any, method: str, params: Mapping[str, Any]) -> None:
         if method == "item/tool/call":
-            arguments = params.get("arguments") or {}
-            self.tell(ToolCalled(id=request_id, name=params["tool"], arguments=arguments))
+            self.call(request_id, params["tool"], params.get("arguments"))
         elif (declined := _DECLINED.get(method)) is not None:
             self.write(self._rpc.respond(request_id, declined))
         else:

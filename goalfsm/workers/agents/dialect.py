@@ -9,6 +9,7 @@ lines that it knows and cannot read are reported.
 from __future__ import annotations
 
 import abc
+import contextlib
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final
@@ -23,6 +24,7 @@ from goalfsm.workers.protocol import (
     Skipped,
     SteeringAcknowledged,
     Text,
+    ToolCalled,
     ToolResult,
     TurnEvent,
     Work,
@@ -36,6 +38,9 @@ LOST_SESSION: Final = (
 """What a prompt begins with when the agent does not know its session any more."""
 
 _MAX_REASON: Final = 200
+_MAX_ID: Final = 1_000
+_ODD: Final = (AttributeError, KeyError, IndexError, TypeError, ValueError)
+"""What is raised where a field of a message is missing, or of another kind than it should be."""
 _NAMESPACE: Final = uuid.UUID("7f6f0a53-5a2e-4f3c-9b35-3a1d1e0c8c11")
 
 
@@ -82,6 +87,8 @@ class Dialect(abc.ABC):
     """One turn with one agent; the methods are called in the order in which things happen."""
 
     name: ClassVar[str]
+    ends: ClassVar[frozenset[str]] = frozenset()
+    """Types of messages behind which the turn is over: one that cannot be read ends it too."""
 
     def __init__(self, task: Task) -> None:
         """Begin; the agent is not started yet."""
@@ -124,6 +131,13 @@ class Dialect(abc.ABC):
     def answer(self, call_id: str | int, result: ToolResult) -> None:
         """Answer a goal tool that it called."""
 
+    def is_decisive(self, message: Mapping[str, Any]) -> bool:
+        """Tell whether nothing would follow a message, were it not understood."""
+        return message.get("type") in self.ends
+
+    def refuse(self, message: Mapping[str, Any]) -> None:  # noqa: B027 - not all are asked
+        """Answer a request that was not understood, where it is one: whoever asked waits."""
+
     def ended(self, messages: str) -> None:  # noqa: B027 - most agents say all on stdout
         """Take note that the process has ended; ``messages`` is the end of its stderr."""
 
@@ -131,15 +145,40 @@ class Dialect(abc.ABC):
         """Return what a line means; never raise on what an agent may write."""
         try:
             message = msgspec.json.decode(raw)
-            if isinstance(message, dict):
-                self.understand(message, now)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self.tell(Skipped(reason=f"not JSON: {error}", excerpt=excerpt(raw)))
-        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-            reason = f"not understood: {type(error).__name__} {error}"[:_MAX_REASON]
-            self.tell(Skipped(reason=reason, excerpt=excerpt(raw)))
-        events, self._events = tuple(self._events), []
-        return events
+            return (Skipped(reason=f"not JSON: {error}", excerpt=excerpt(raw)),)
+        if not isinstance(message, dict):
+            return ()
+        odd: Exception | None = None
+        try:
+            self.understand(message, now)
+        except (*_ODD, ArithmeticError) as error:
+            odd = error
+        told: list[TurnEvent] = []
+        for event in self._events:
+            try:
+                told.append(_checked(event))
+            except (*_ODD, ArithmeticError) as error:
+                odd = error
+        self._events.clear()
+        if odd is not None:
+            self._mishear(message, odd, raw)
+        told += self._events
+        self._events.clear()
+        return tuple(told)
+
+    def _mishear(self, message: Mapping[str, Any], error: Exception, raw: bytes) -> None:
+        """Do what can be done about a message whose fields are not what they should be."""
+        words = f"not understood: {type(error).__name__} {error}"[:_MAX_REASON]
+        decisive = False
+        with contextlib.suppress(*_ODD):
+            decisive = self.is_decisive(message)
+            self.refuse(message)
+        if decisive:
+            self.over = True
+            self.fail(f"{self.name} ended its turn by a message {words}", code="not_understood")
+        else:
+            self.tell(Skipped(reason=words, excerpt=excerpt(raw)))
 
     def take_lines(self) -> bytes:
         """Return what the agent is to be written, once."""
@@ -168,8 +207,16 @@ class Dialect(abc.ABC):
         """Write lines to the agent."""
         self._lines += lines
 
+    def call(self, call_id: Any, name: Any, arguments: Any) -> None:
+        """Report that a goal tool was called; None is no arguments."""
+        self.tell(
+            ToolCalled(id=call_id, name=name, arguments={} if arguments is None else arguments)
+        )
+
     def save(self, session_id: str, charged: Totals = NOTHING) -> None:
-        """Have the session kept for the next turn."""
+        """Have the session kept for the next turn. Raises `TypeError` for what is no id."""
+        if not isinstance(session_id, str) or not 0 < len(session_id) <= _MAX_ID:
+            raise TypeError("no session id")
         self.saved = Saved(agent=self.name, id=session_id, charged=charged)
         self.tell(SessionSaved(session=msgspec.json.encode(self.saved)))
 
@@ -184,9 +231,13 @@ class Dialect(abc.ABC):
         self.tell(SteeringAcknowledged(id=message_id))
 
     def fail(self, text: str, **known: Any) -> None:
-        """Report that the turn failed, in the agent's own words."""
-        words = text or f"{self.name} failed without saying why"
-        self.tell(ErrorReported(message=words, text=words, source="provider", **known))
+        """Report that the turn failed, in the agent's own words, and what else it says of that."""
+        words = text if text and isinstance(text, str) else f"{self.name} failed without saying why"
+        kinds = {"status": int, "code": str, "retry_after": int | float, "failure": str}
+        told: dict[str, Any] = {
+            name: each for name, each in known.items() if isinstance(each, kinds[name])
+        }
+        self.tell(ErrorReported(message=words, text=words, source="provider", **told))
 
     def _read(self, session: bytes | None) -> Saved | None:
         if session is None:
@@ -196,6 +247,13 @@ class Dialect(abc.ABC):
         except msgspec.MsgspecError:
             return None
         return saved if saved.agent == self.name else None
+
+
+def _checked(event: TurnEvent) -> TurnEvent:
+    """Return the event; raise `ValueError` where a field of it is of another kind."""
+    if isinstance(event, ErrorReported):
+        return event  # its fields were looked at one by one
+    return msgspec.convert(msgspec.to_builtins(event), type(event))
 
 
 def has_option(args: Iterable[str], *names: str) -> bool:

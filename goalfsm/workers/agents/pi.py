@@ -17,7 +17,7 @@ from goalfsm.workers.agents.dialect import Dialect, Launch, Task
 from goalfsm.workers.agents.goaltools import SERVER, answer_text
 from goalfsm.workers.agents.jsonrpc import line
 from goalfsm.workers.agents.usage import Totals, count, millionths
-from goalfsm.workers.protocol import RetryReported, ToolCalled, ToolEnded, ToolResult
+from goalfsm.workers.protocol import RetryReported, ToolEnded, ToolResult
 
 EXTENSION: Final = Path(__file__).with_name("pi_goal_tools.ts")
 _STATUS: Final = re.compile(r"\s*(\d{3})\b")
@@ -28,6 +28,7 @@ class Pi(Dialect):
     """One prompt of a pi session."""
 
     name = "pi"
+    ends = frozenset({"agent_settled", "response"})
 
     def __init__(self, task: Task) -> None:
         """Begin; see `Dialect`."""
@@ -157,11 +158,18 @@ class Pi(Dialect):
     def _asked(self, message: Mapping[str, Any]) -> None:
         if message.get("method") == "input" and message.get("title") == SERVER:
             call = msgspec.json.decode(message["placeholder"])
-            self.tell(ToolCalled(id=message["id"], name=call["name"], arguments=call["arguments"]))
+            self.call(message["id"], call["name"], call["arguments"])
         elif message.get("method") in {"select", "confirm", "input", "editor"}:
             # Nobody is there to answer, so nothing may hang.
-            answer = {"type": "extension_ui_response", "id": message["id"], "cancelled": True}
-            self.write(line(answer))
+            self._cancel(message["id"])
+
+    def refuse(self, message: Mapping[str, Any]) -> None:
+        """Cancel a question."""
+        if message["type"] == "extension_ui_request":
+            self._cancel(message["id"])
+
+    def _cancel(self, question: Any) -> None:
+        self.write(line({"type": "extension_ui_response", "id": question, "cancelled": True}))
 
     def _settled(self) -> None:
         if self.task.compact:

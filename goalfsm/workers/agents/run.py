@@ -55,6 +55,8 @@ INTERRUPT_S: Final = 2.0
 """How long an agent may take to stop its turn by itself, before it gets SIGTERM."""
 LEAVE_S: Final = 5.0
 """How long an agent may take to exit when its turn is over and its stdin has ended."""
+MAX_RETRY_S: Final = 3600.0
+"""How long an agent's own wait before a retry is not taken for silence."""
 _MAX_EVENTS_WAITING: Final = 1024
 _ATTEMPTS: Final = 2
 
@@ -269,7 +271,7 @@ class AgentRun:
                     self._calls += 1
                     event = msgspec.structs.replace(event, key=str(self._calls))  # noqa: PLW2901
                 case RetryReported(seconds=seconds):
-                    self._heard += seconds
+                    self._heard += min(max(0.0, seconds), MAX_RETRY_S)
                 case ToolCalled() if self._spec.isolate and waits_for_a_process(event):
                     self._dialect.answer(event.id, NOTHING_OUTLIVES)
                     continue
