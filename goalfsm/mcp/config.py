@@ -6,9 +6,12 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-VARIABLES: Final = ("GOALFSM_DB", "GOALFSM_THREAD", "GOALFSM_RUN_TOKEN", "GOALFSM_RUN_ID")
-"""What a turn's environment says; an agent that starts its servers with a clean one has to let
-these through."""
+VARIABLES: Final = (
+    *("GOALFSM_DB", "GOALFSM_THREAD", "GOALFSM_RUN_TOKEN", "GOALFSM_RUN_ID"),
+    "XDG_STATE_HOME",
+)
+"""What a turn's environment says, and where databases are outside a turn; an agent that starts its
+servers with a clean environment has to let these through."""
 
 
 def _codex(command: str, arguments: Sequence[str]) -> str:
@@ -20,6 +23,11 @@ def _codex(command: str, arguments: Sequence[str]) -> str:
         f"env_vars = {json.dumps(list(VARIABLES))}",
         "required = true",
         'default_tools_approval_mode = "approve"',
+        "",
+        "# Codex's own goal tools have the same names; write the line below [features] if you have",
+        "# that already.",
+        "[features]",
+        "goals = false",
     ]
     return "\n".join(lines)
 
@@ -35,13 +43,8 @@ def _claude(command: str, arguments: Sequence[str]) -> str:
 
 
 def _pi(command: str, arguments: Sequence[str]) -> str:
-    registered = _json({"command": command, "args": list(arguments)})
-    return (
-        "// ~/.pi/agent/extensions/goalfsm.ts\n"
-        "export default function (pi) {\n"
-        f'  pi.registerMcpServer("goalfsm", {registered}, {{ exposure: "direct" }});\n'
-        "}"
-    )
+    server = {"command": command, "args": list(arguments), "exposure": "direct"}
+    return _json({"mcpServers": {"goalfsm": server}})
 
 
 def _opencode(command: str, arguments: Sequence[str]) -> str:

@@ -22,17 +22,17 @@ VERSION = json.loads((OTHER / "package.json").read_text())["dependencies"][
 
 
 @pytest.fixture
-def other(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def other(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs = OTHER / "node_modules" / ".bin"
     if not (programs / "pi").exists():
         pytest.skip("pi is not installed: sh .ci/tools")
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("GOALFSM_DB", str(place.parent / "goals.db"))
     monkeypatch.chdir(place)
-    return place
 
 
-def test_another_version_is_named_and_completes_a_goal(other: Path, provider: Provider) -> None:
+@pytest.mark.usefixtures("other")
+def test_another_version_is_named_and_completes_a_goal(provider: Provider) -> None:
     tested = AGENTS["pi"].tested
     assert tested != VERSION
     provider.rewrite([says("The seed is in.", Usage(100, 10, 40)), DONE, says("Done.")])
