@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from tests.providers.script import calls, says
+from tests.providers.server import Provider
 
 PAGE = (Path(__file__).parents[2] / "docs" / "frameworks.md").read_text("utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -21,12 +27,36 @@ def test_the_worker_of_ones_own_prints_what_the_page_says(tmp_path: Path) -> Non
 
 
 def test_every_example_imports_what_there_is() -> None:
-    """Only the client of a model's provider is nobody's dependency here."""
     for example in EXAMPLES:
         imports = [
             ast.unparse(node)
             for node in ast.parse(example).body
             if isinstance(node, ast.Import | ast.ImportFrom)
-            and "langchain_openai" not in ast.unparse(node)
         ]
         exec("\n".join(imports), {})  # noqa: S102 - the page's own words
+
+
+@pytest.mark.parametrize("name", ["PydanticAI", "OpenAIAgents", "LangGraph"])
+def test_an_example_completes_its_goal_as_it_stands(name: str, tmp_path: Path) -> None:
+    """Only where the provider is comes from the environment, as for every client of its."""
+    (example,) = (text for text in EXAMPLES if f"import {name}\n" in text)
+    with Provider() as provider:
+        done = calls("update_goal", status="complete", evidence=["the sums agree"])
+        provider.rewrite([done, says("Done.")])
+        environment = {
+            **os.environ,
+            "OPENAI_BASE_URL": f"{provider.url}/v1",
+            "OPENAI_API_KEY": "key-of-a-test",
+            "OPENAI_AGENTS_DISABLE_TRACING": "1",
+        }
+        ran = subprocess.run(
+            [sys.executable, "-c", example],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment,
+            timeout=60,
+            check=False,
+        )
+        assert ran.stdout == "complete\n", ran
+        assert "Balance the ledger" in provider.requests[0].text

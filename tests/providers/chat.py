@@ -1,4 +1,4 @@
-"""The wire format of OpenAI's Chat Completions API, streaming, as far as agents read it."""
+"""The wire format of OpenAI's Chat Completions API, as far as agents read it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.providers.script import Reply
     from tests.providers.server import Request
 
-__all__ = ["fault", "stream", "told_when_cut"]
+__all__ = ["fault", "stream", "told_when_cut", "whole"]
 
 
 def stream(answer: Reply, request: Request) -> Iterator[str]:
@@ -33,25 +33,50 @@ def stream(answer: Reply, request: Request) -> Iterator[str]:
     yield PAUSE
     if answer.cut:
         return
-    for index, call in enumerate(answer.calls):
-        function = {
-            "name": full_name(call.name, request.tools),
-            "arguments": json.dumps(call.arguments),
+    for index, call in enumerate(_calls(answer, request)):
+        yield chunk({"tool_calls": [{"index": index, **call}]})
+    yield chunk({}, "tool_calls" if answer.calls else "stop")
+    yield f"data: {json.dumps({**head, 'choices': [], 'usage': _usage(answer)})}\n\n"
+    yield "data: [DONE]\n\n"
+
+
+def whole(answer: Reply, request: Request) -> str:
+    """Return the answer in one piece, for whoever does not ask for a stream."""
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text or None}
+    if calls := _calls(answer, request):
+        message["tool_calls"] = calls
+    reason = "tool_calls" if calls else "stop"
+    return json.dumps(
+        {
+            "id": f"chatcmpl-{number()}",
+            "object": "chat.completion",
+            "created": 0,
+            "model": request.body.get("model"),
+            "choices": [{"index": 0, "message": message, "finish_reason": reason}],
+            "usage": _usage(answer),
         }
-        tool = {
-            "index": index,
+    )
+
+
+def _calls(answer: Reply, request: Request) -> list[dict[str, Any]]:
+    return [
+        {
             "id": f"call_{number()}",
             "type": "function",
-            "function": function,
+            "function": {
+                "name": full_name(call.name, request.tools),
+                "arguments": json.dumps(call.arguments),
+            },
         }
-        yield chunk({"tool_calls": [tool]})
-    yield chunk({}, "tool_calls" if answer.calls else "stop")
+        for call in answer.calls
+    ]
+
+
+def _usage(answer: Reply) -> dict[str, Any]:
     use = answer.usage
-    usage = {
+    return {
         "prompt_tokens": use.input_tokens + use.cached_tokens,
         "completion_tokens": use.output_tokens,
         "total_tokens": use.input_tokens + use.cached_tokens + use.output_tokens,
         "prompt_tokens_details": {"cached_tokens": use.cached_tokens},
     }
-    yield f"data: {json.dumps({**head, 'choices': [], 'usage': usage})}\n\n"
-    yield "data: [DONE]\n\n"

@@ -1,4 +1,4 @@
-"""The wire format of OpenAI's Responses API, streaming, as far as agents read it."""
+"""The wire format of OpenAI's Responses API, as far as agents read it."""
 
 from __future__ import annotations
 
@@ -66,6 +66,14 @@ def stream(answer: Reply, request: Request) -> Iterator[str]:
     }
     done = {**response, "status": "completed", "output": output, "usage": usage}
     yield _event("response.completed", response=done)
+
+
+def whole(answer: Reply, request: Request) -> str:
+    """Return the answer in one piece, for whoever does not ask for a stream."""
+    *_, last = stream(answer, request)
+    response = json.loads(last.partition("data: ")[2])["response"]
+    more = {"created_at": 0, "tools": [], "tool_choice": "auto", "parallel_tool_calls": False}
+    return json.dumps({**more, **response})
 
 
 def _text(answer: Reply, output: list[dict[str, Any]]) -> Iterator[str]:

@@ -174,6 +174,10 @@ class Provider:
         if isinstance(answer, Fault):
             await _plain(writer, answer.status, wire.fault(answer), answer.headers)
             return True
+        if hasattr(wire, "whole") and not request.body.get("stream"):
+            request.charged = answer.usage
+            await _plain(writer, 200, wire.whole(answer, request))
+            return True
         return await self._stream(writer, wire, request, answer, reader)
 
     def _take(self, request: Request) -> Answer:
