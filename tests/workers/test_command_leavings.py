@@ -140,7 +140,9 @@ def test_a_worker_waits_for_a_reader_that_is_slow(bench: Any, python: Python) ->
         run = worker.run(bench.work())
         assert isinstance(await anext(run), Spawned)
         inner = worker._runs["run-1"]
-        while inner._stdout is None or not inner._stdout._paused:  # noqa: ASYNC110
+        stdout = inner._program._stdout
+        assert stdout is not None
+        while not stdout._paused:  # noqa: ASYNC110
             await asyncio.sleep(0)
         waiting = len(inner._events)
         return waiting, [event.name async for event in run if hasattr(event, "name")]

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from goalfsm.errors import GoalError
-from goalfsm.workers import command_run
+from goalfsm.workers import piped
 from goalfsm.workers.command import CommandWorker
 from goalfsm.workers.protocol import ErrorReported, Exited, Spawned, TurnEvent
 from goalfsm.workers.spec import CommandSpec
@@ -114,7 +114,7 @@ def test_a_lack_of_descriptors_passes(bench: Any, monkeypatch: pytest.MonkeyPatc
         raise OSError(errno.EMFILE, "Too many open files")
 
     async def main(supervisor: Supervisor) -> list[TurnEvent]:
-        monkeypatch.setattr(command_run.os, "pipe", lacking)
+        monkeypatch.setattr(piped.os, "pipe", lacking)
         worker = CommandWorker(CommandSpec(argv=("true",)), supervisor)
         events = [event async for event in worker.run(bench.work())]
         monkeypatch.undo()

@@ -22,9 +22,9 @@ from goalfsm.workers.agents.worker import AgentWorker
 from goalfsm.workers.protocol import SessionSaved, Work
 
 if TYPE_CHECKING:
-    from goalfsm.workers.agents.piped import Channel
     from goalfsm.workers.agents.spec import AgentSpec
     from goalfsm.workers.isolating import Isolation
+    from goalfsm.workers.piped import Channel
 
 _INJECT: Final = "thread/inject_items"
 
@@ -209,7 +209,7 @@ class Seat:
         signs: Callable[[], None],
         gone: Callable[[], None],
     ) -> None:
-        """Prepare; see `goalfsm.workers.agents.piped.PipedProcess`."""
+        """Prepare; see `goalfsm.workers.piped.PipedProcess`."""
         self._link = link
         self._work = work
         self._dialect = dialect

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -14,20 +13,14 @@ from goalfsm.workers.agents.claude import Claude
 from goalfsm.workers.agents.codex import Codex
 from goalfsm.workers.agents.dialect import Dialect, Task
 from goalfsm.workers.agents.pi import Pi
-from goalfsm.workers.agents.piped import PipedProcess
 from goalfsm.workers.agents.whole_lines import MAX_LINE, Lines
 from goalfsm.workers.endings import ended, lost
 from goalfsm.workers.environment import worker_environment
-from goalfsm.workers.isolating import (
-    NOTHING_OUTLIVES,
-    refusal,
-    starter,
-    waits_for_a_process,
-)
+from goalfsm.workers.isolating import NOTHING_OUTLIVES, waits_for_a_process
 from goalfsm.workers.output import KEEP_TEXT, BoundedText
+from goalfsm.workers.piped import PipedProcess
 from goalfsm.workers.protocol import (
     ErrorReported,
-    Exited,
     RetryReported,
     Skipped,
     Spawned,
@@ -38,15 +31,15 @@ from goalfsm.workers.protocol import (
     UsageReported,
     Work,
 )
+from goalfsm.workers.supervised import MAX_EVENTS_WAITING, SupervisedRun
 from goalfsm.workers.supervisor import identity
-from goalfsm.workers.supervisor.spawning import SpawnError, check_program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
 
-    from goalfsm.workers.agents.piped import Channel
     from goalfsm.workers.agents.spec import AgentSpec
     from goalfsm.workers.isolating import Isolation
+    from goalfsm.workers.piped import Channel
     from goalfsm.workers.supervisor.client import Supervisor
 
 _DIALECTS: Final[Mapping[str, type[Dialect]]] = {"codex": Codex, "claude": Claude, "pi": Pi}
@@ -57,7 +50,6 @@ LEAVE_S: Final = 5.0
 """How long an agent may take to exit when its turn is over and its stdin has ended."""
 MAX_RETRY_S: Final = 3600.0
 """How long an agent's own wait before a retry is not taken for silence."""
-_MAX_EVENTS_WAITING: Final = 1024
 _ATTEMPTS: Final = 2
 
 
@@ -76,7 +68,7 @@ def dialect_of(agent: str) -> type[Dialect]:
     return Acp
 
 
-class AgentRun:
+class AgentRun(SupervisedRun):
     """Drives an agent from its start until nothing of its process group is left."""
 
     def __init__(  # noqa: PLR0913 - a run is what it is given
@@ -93,24 +85,14 @@ class AgentRun:
 
         Raises GoalError without a ``supervisor``, where the run would start a process.
         """
-        self._isolation = isolation
+        super().__init__(work, cwd=spec.cwd, isolate=spec.isolate, isolation=isolation)
         self._spec = spec
         self._supervisor = supervisor
-        self._work = work
         self._grace = grace_s
         self._compact = compact
-        self._events: deque[TurnEvent] = deque()
         self._answer = BoundedText(KEEP_TEXT)
-        self._wake = asyncio.Event()
-        self._done = asyncio.Event()
         self._lines = Lines()
-        self._keep: set[int] = set()
-        self._unanswered: set[str | int] = set()
         self._calls = 0
-        self._aborted = False
-        self._failed = False
-        self._late: ErrorReported | None = None
-        self._begun = self._heard = asyncio.get_running_loop().time()
         self._begin(attempt=0, lost=False)
 
     def _begin(self, *, attempt: int, lost: bool) -> None:
@@ -128,7 +110,6 @@ class AgentRun:
         self._dialect = self._speak(task)
         self._lines = Lines()
         self._process = self._place()
-        self._process.keep = self._keep
 
     def _speak(self, task: Task) -> Dialect:
         return dialect_of(self._spec.agent)(task)
@@ -191,61 +172,19 @@ class AgentRun:
         self._dialect.answer(call_id, result)
         return self._write()
 
-    def spare(self, pid: int) -> None:
-        """Let a process go on when the turn has ended by itself: the goal waits for it."""
-        self._keep.add(pid)
-
-    async def abort(self) -> None:
-        """Have the agent stop its turn, end it, and return when it is over."""
-        if not self._aborted:
-            self._aborted = True
-            self._stop()
-        await self._done.wait()
-
     # Starting.
 
     async def _start(self) -> TurnEvent:
         launch = self._dialect.launch()
         env = {**self._dialect.task.env, **launch.env}
-        argv, cwd = [*launch.argv], self._spec.cwd
-        if self._spec.isolate:
-            check_program(argv, cwd, env)
-            argv = starter(argv, cwd, self._isolation)
-        child = await self._process.start(argv, cwd=cwd, env=env)
+        argv = self._confined(launch.argv, env)
+        child = await self._process.start(argv, cwd=self._spec.cwd, env=env)
         self._process.write(b"".join(launch.lines))
         if self._is_ended:
             self._process.end_soon()
         return Spawned(pid=child.pid, pgid=child.pgid, start_time=child.start_time)
 
-    def _not_started(self, error: GoalError) -> tuple[TurnEvent, ...]:
-        exited = Exited(ok=False, aborted=self._aborted)
-        if self._aborted:
-            return (exited,)
-        lost = isinstance(error, SpawnError) and error.stage == "lost"
-        hint = f". Hint: {error.hint}" if error.hint else ""
-        reported = ErrorReported(
-            message=f"{error}{hint}",
-            kind="lost" if lost else "spawn",
-            source="spawn",
-            code=error.code,
-        )
-        return (reported, exited)
-
-    # Listening. What has no `async` is called by the loop, not by the generator.
-
-    async def _listen(self) -> AsyncGenerator[TurnEvent, None]:
-        while True:
-            while self._events:
-                yield self._events.popleft()
-            self._process.hold(held=False)
-            if self._process.is_over:
-                return
-            self._wake.clear()
-            if not self._events:
-                await self._something()
-
-    def _sign(self) -> None:
-        self._heard = asyncio.get_running_loop().time()
+    # Listening. What follows is called by the loop, not by the generator.
 
     def _output(self, data: bytes) -> None:
         for line in self._lines.feed(data):
@@ -256,7 +195,7 @@ class AgentRun:
         self._write()
         if self._dialect.over:
             self._leave()
-        if len(self._events) > _MAX_EVENTS_WAITING:
+        if len(self._events) > MAX_EVENTS_WAITING:
             self._process.hold(held=True)
 
     def _take(self, events: Iterable[TurnEvent]) -> None:
@@ -305,8 +244,12 @@ class AgentRun:
     # Stopping.
 
     @property
-    def _is_ended(self) -> bool:
-        return self._aborted or self._late is not None
+    def _is_over(self) -> bool:
+        return self._dialect.over
+
+    @property
+    def _is_asking(self) -> bool:
+        return super()._is_asking or self._dialect.is_asking
 
     def _leave(self) -> None:
         """Let the agent go: its turn is over. One that stays is ended."""
@@ -328,61 +271,13 @@ class AgentRun:
         if process is self._process and not process.has_exited:
             process.end_soon()
 
-    # Time limits.
-
-    async def _something(self) -> None:
-        """Return when there is something new, or when a time limit was passed."""
-        limit, _ = self._limit()
-        try:
-            async with asyncio.timeout_at(limit):
-                await self._wake.wait()
-        except TimeoutError:
-            limit, late = self._limit()
-            if limit is not None and asyncio.get_running_loop().time() >= limit:
-                self._late = late
-                self._stop()
-
-    def _limit(self) -> tuple[float | None, ErrorReported | None]:
-        """Return when the next time limit is passed (loop time), and what it means."""
-        work = self._work
-        limits: list[tuple[float, str, str]] = []
-        if self._is_ended or self._dialect.over or self._process.has_exited:
-            return None, None
-        if (seconds := work.turn_timeout_s) is not None:
-            message = f"the turn timed out after {seconds:g} s"
-            limits.append((self._begun + seconds, "turn_timeout", message))
-        # While it waits for an answer of ours, silence is not its fault.
-        waits = self._unanswered or self._dialect.is_asking
-        if (seconds := work.silence_timeout_s) is not None and not waits:
-            message = f"the turn timed out: no output for {seconds:g} s"
-            limits.append((self._heard + seconds, "silence_timeout", message))
-        if not limits:
-            return None, None
-        at, code, message = min(limits)
-        return at, ErrorReported(message=message, kind="timeout", code=code)
-
     # The end.
-
-    def _verdict(self) -> tuple[TurnEvent, ...]:
-        """Return the error that the end means, if any, and the end."""
-        code, process = self._process.code, self._process
-        failure = refusal(code, process.messages) if self._spec.isolate else None
-        failure = None if self._aborted else failure or self._failure(code)
-        exited = Exited(
-            ok=not (self._aborted or self._failed or failure),
-            status=code if code is not None and code >= 0 else None,
-            signal=-code if code is not None and code < 0 else None,
-            aborted=self._aborted,
-            stderr_tail=process.messages,
-            left=process.left,
-        )
-        return (exited,) if failure is None else (failure, exited)
 
     def _failure(self, code: int | None) -> ErrorReported | None:
         """Return what the end of the process says, where the agent itself has said nothing."""
         name = self._dialect.name
-        if self._late is not None:
-            return self._late
+        if (refused := self._refused(code)) is not None:
+            return refused
         if self._process.left:
             return lost(name, self._process.left)
         if self._dialect.over or self._failed:

@@ -144,20 +144,32 @@ class PipedProcess:
         status = self._child.exited.result()
         return None if status is None else os.waitstatus_to_exitcode(status)
 
-    async def start(self, argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str]) -> Child:
-        """Start the program; GoalError when it cannot be started."""
+    async def start(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None,
+        env: Mapping[str, str],
+        needs_input: bool = True,
+    ) -> Child:
+        """Start the program; GoalError when it cannot be started.
+
+        Without ``needs_input`` its stdin is empty.
+        """
         with contextlib.ExitStack() as opened:
 
-            def pipe() -> tuple[int, int]:
-                ends = os.pipe()
+            def kept(*ends: int) -> tuple[int, ...]:
                 for fd in ends:
                     opened.callback(os.close, fd)
                 return ends
 
             try:
-                (their_in, our_in), (our_out, their_out), (our_err, their_err) = (
-                    pipe() for _ in range(3)
-                )
+                if needs_input:
+                    their_in, our_in = kept(*os.pipe())
+                else:
+                    their_in, our_in = kept(os.open(os.devnull, os.O_RDONLY))[0], None
+                our_out, their_out = kept(*os.pipe())
+                our_err, their_err = kept(*os.pipe())
             except OSError as error:
                 raise spawn_error("fork", error.errno or 0, argv, cwd) from None
             child = await self._supervisor.spawn(
@@ -174,7 +186,7 @@ class PipedProcess:
             for fd in (their_in, their_out, their_err):
                 os.close(fd)
         self._child = child
-        self._stdin = InputPipe(our_in)
+        self._stdin = None if our_in is None else InputPipe(our_in)
         self._stdout = OutputPipe(our_out, self._output)
         self._stderr = OutputPipe(our_err, self._message)
         child.exited.add_done_callback(self._exited)
