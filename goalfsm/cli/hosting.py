@@ -11,6 +11,7 @@ from goalfsm.daemon.stages.notifications import CALLBACK, Notifier
 from goalfsm.workers.supervisor.orphans import adopt_orphans
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from goalfsm.store.port import Store
@@ -23,16 +24,22 @@ NOTICE_S: Final = 5.0
 def engine_on(store: Store, db: Path, **options: Any) -> tuple[Engine, Notifier]:
     """Return an engine on the store, and what sends its notices; see `Engine` for ``options``."""
     adopt_orphans()
-    notifier = Notifier(told := targets(), db=str(db))
-    if told:
 
-        def status(thread_id: str) -> Status:
-            return engine.status(thread_id)
+    def status(thread_id: str) -> Status:
+        return engine.status(thread_id)
 
-        callback = notifier.callback(status)
-        options |= {
-            "machine": Notifier.machine(),
-            "callbacks": {CALLBACK: callback, PERSON_ASKED: callback},
-        }
-    engine = Engine(store, **options)
+    notifier, told = notices(str(db), status)
+    engine = Engine(store, **options | told)
     return engine, notifier
+
+
+def notices(
+    db: str, status: Callable[[str], Status | Awaitable[Status]]
+) -> tuple[Notifier, dict[str, Any]]:
+    """Return what sends notices, and the options of an engine that has it send them."""
+    notifier = Notifier(told := targets(), db=db)
+    if not told:
+        return notifier, {}
+    callback = notifier.callback(status)
+    callbacks = {CALLBACK: callback, PERSON_ASKED: callback}
+    return notifier, {"machine": Notifier.machine(), "callbacks": callbacks}

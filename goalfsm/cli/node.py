@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from goalfsm.cli import arguments, exits, options
 from goalfsm.errors import GoalError
+from goalfsm.store.address import Server
+
+if TYPE_CHECKING:
+    from goalfsm.views.status import Status
 
 _ADDRESS = "GOALFSM_DB"
 
@@ -58,11 +63,17 @@ def _named(places: str) -> tuple[str, ...]:
 
 
 async def _serve(url: str, places: tuple[str, ...], max_runs: int, name: str, grace: float) -> None:
+    from goalfsm.cli.hosting import NOTICE_S, notices  # noqa: PLC0415  it loads the engine
     from goalfsm.cluster.engine import ClusterEngine  # noqa: PLC0415  the same
     from goalfsm.daemon.signals import stopping_on_signals  # noqa: PLC0415  it loads the engine
 
-    engine = ClusterEngine(url, places=places, max_runs=max_runs, name=name, grace_s=grace)
+    async def status(thread_id: str) -> Status:
+        return await engine.status(thread_id)
+
+    notifier, told = notices(str(Server(url)), status)
+    engine = ClusterEngine(url, places=places, max_runs=max_runs, name=name, grace_s=grace, **told)
     async with engine:
         with stopping_on_signals(engine, grace):
             click.echo(f"serving {', '.join(places)}; Ctrl-C stops", err=True)
             await engine.wait()
+    await notifier.sent(NOTICE_S)

@@ -16,6 +16,8 @@ from tests.cli.conftest import Cli
 from tests.cli.processes import goalfsm, terminal
 from tests.cli.workers import COMPLETE, worker
 
+BOUND_S = 60.0
+
 
 class Received:
     """A webhook's receiver on loopback, and what it was sent."""
@@ -24,6 +26,7 @@ class Received:
         self.notes: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.answers: list[int] = []
+        self.came = threading.Event()
         received = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -33,6 +36,7 @@ class Received:
                 received.keys.append(self.headers["Idempotency-Key"])
                 self.send_response(received.answers.pop(0) if received.answers else 204)
                 self.end_headers()
+                received.came.set()
 
             def log_message(self, *args: object) -> None:
                 """Say nothing."""
@@ -96,6 +100,26 @@ def test_a_claim_that_waits_for_a_person_is_told_once(cli: Cli, received: Receiv
     assert asked["hint"].startswith("goalfsm accept")
     assert done["status"] == "complete"
     assert asked["key"] != done["key"]
+
+
+def test_a_node_on_a_server_tells_a_webhook_and_writes_the_record(
+    received: Received, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is an effect of the commit that ended the goal, and is done where a node is free."""
+    monkeypatch.setenv("GOALFSM_DB", dsn)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert goalfsm("notify", "add", "webhook", received.url).status == exits.OK
+    claim = "goalfsm tool update_goal --status complete --evidence seen"
+    goal = ("--thread", "books", "--on-complete", "report", "balance", "--", "sh", "-c", claim)
+    with terminal("node") as node:
+        node.until("serving", where="stderr")
+        done = goalfsm("run", *goal)
+        assert done.status == exits.OK, done.err
+        assert received.came.wait(BOUND_S)
+    (note,) = received.notes
+    assert (note["thread_id"], note["status"]) == ("books", "complete")
+    (record,) = (tmp_path / "state").rglob("books-*.md")
+    assert "balance" in record.read_text("utf-8")
 
 
 def test_a_desktop_shows_it(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

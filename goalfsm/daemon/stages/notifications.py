@@ -7,10 +7,11 @@ key that is the same each time, so that a receiver can tell a repeat.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import shutil
 import sys
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
@@ -120,7 +121,7 @@ class Notifier:
         )
 
     def callback(
-        self, status: Callable[[str], Status]
+        self, status: Callable[[str], Status | Awaitable[Status]]
     ) -> Callable[[CallbackCall], asyncio.Task[None]]:
         """Return the callback of `machine`; ``status`` tells how a thread stands."""
 
@@ -148,7 +149,8 @@ class Notifier:
                 failed.append(f"{target.shown}: {error}")
         return failed
 
-    async def _tell(self, asked: CallbackCall, status: Status) -> None:
+    async def _tell(self, asked: CallbackCall, found: Status | Awaitable[Status]) -> None:
+        status = (await found) if inspect.isawaitable(found) else found
         note = note_of(asked, status, self._db)
         if note is None:
             return
