@@ -107,7 +107,7 @@ class Duty:
         self.serving, self._keeping = [], None
 
     async def close(self) -> None:
-        """Stop looking."""
+        """Look for no news and for nothing that is left any more."""
         await self._mail.close()
         await self._sweeps.close()
 
