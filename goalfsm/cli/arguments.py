@@ -5,27 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
-import msgspec
 
 from goalfsm.errors import GoalError
-from goalfsm.goal import amounts
-from goalfsm.goal.model import Limits
-from goalfsm.goal.rejection import Rejection
-from goalfsm.goal.validation import check_objective, check_text
-from goalfsm.session.events import Setting
-from goalfsm.session.policy import Policy
-from goalfsm.session.routes import EXAMPLE, parse
 
 if TYPE_CHECKING:
-    from recovery import Rule
+    from goalfsm.goal.model import Limits
+    from goalfsm.goal.rejection import Rejection
 
 _Amount = TypeVar("_Amount")
 NO_LIMIT: Final = "none"
-HOST_SETTINGS: Final = ("retries", "compacts")
-"""Settings that leave a recovery to the host: here that is an engine, and nobody else."""
 
 
 class HintedError(click.UsageError):
@@ -38,6 +29,8 @@ class HintedError(click.UsageError):
 
 def duration(text: str) -> float:
     """Return the seconds of a text like 90, 90s, 5m, 1h30m or 2d; zero is no duration."""
+    from goalfsm.goal import amounts  # noqa: PLC0415  few commands are given one
+
     return _read(amounts.duration, text)
 
 
@@ -67,6 +60,8 @@ def moment_before(text: str) -> int:
 
 def seconds(text: str) -> int:
     """Return the whole seconds of a duration, for a budget."""
+    from goalfsm.goal import amounts  # noqa: PLC0415  few commands are given one
+
     return _read(amounts.whole_seconds, text)
 
 
@@ -74,6 +69,8 @@ def count(what: str, *, minimum: int = 1) -> Callable[[str], int]:
     """Return what reads a whole number, also one written like 200k, 1.5M or 1_000."""
 
     def convert(text: str) -> int:
+        from goalfsm.goal import amounts  # noqa: PLC0415  as above
+
         return _read(lambda given: amounts.count(given, what, minimum=minimum), text)
 
     return convert
@@ -81,6 +78,8 @@ def count(what: str, *, minimum: int = 1) -> Callable[[str], int]:
 
 def cost(text: str) -> int:
     """Return an amount of the account's currency, written like 2.50, in millionths."""
+    from goalfsm.goal import amounts  # noqa: PLC0415  few commands are given one
+
     return _read(amounts.cost, text)
 
 
@@ -89,8 +88,11 @@ def inline(text: str, named: Limits) -> tuple[str, Limits]:
 
     One that ``named`` has too is an error: nobody can tell which was meant.
     """
+    from goalfsm.goal import amounts  # noqa: PLC0415  as above
+
+    kind = type(named)
     rest, limits = _read(amounts.inline_budget, text.rstrip())
-    for name in Limits.__struct_fields__:
+    for name in kind.__struct_fields__:
         if None not in {getattr(limits, name), getattr(named, name)}:
             raise HintedError(
                 f"two budgets of {name}: one at the objective's end, one as an option",
@@ -98,15 +100,15 @@ def inline(text: str, named: Limits) -> tuple[str, Limits]:
             )
     both = {
         name: getattr(limits, name) if getattr(named, name) is None else getattr(named, name)
-        for name in Limits.__struct_fields__
+        for name in kind.__struct_fields__
     }
-    return rest, Limits(**both)
+    return rest, kind(**both)
 
 
 def _read(amount: Callable[[str], _Amount], text: str) -> _Amount:
     try:
         return amount(text)
-    except amounts.AmountInvalid as error:
+    except GoalError as error:
         raise HintedError(error.message, error.hint) from None
 
 
@@ -117,66 +119,6 @@ def or_none(convert: Callable[[str], int]) -> Callable[[str], int | str]:
         return NO_LIMIT if text.strip().lower() == NO_LIMIT else convert(text)
 
     return accept
-
-
-def setting(text: str) -> tuple[str, Setting]:
-    """Return a setting of the policy, written like ``blocked_after=5``."""
-    name, equals, value = text.partition("=")
-    name = name.strip().replace("-", "_")
-    if not equals or not name:
-        raise HintedError(f"{text!r} is not a setting", "write it like blocked_after=5")
-    known = [field for field in Policy.__struct_fields__ if field not in HOST_SETTINGS]
-    if name in HOST_SETTINGS:
-        raise HintedError(
-            f"{name} is no setting of a thread that an engine drives",
-            "a program that calls goalfsm.handle itself chooses it; leave it out here",
-        )
-    if name not in known:
-        raise HintedError(f"there is no setting {name!r}", f"there are {', '.join(known)}")
-    if name == "failure_rules":
-        return name, failure_rules(value.strip())
-    wrong = f"{value!r} is no value for {name}"
-    try:
-        found: Setting = msgspec.convert(value.strip(), get_type_hints(Policy)[name], strict=False)
-    except msgspec.ValidationError:
-        raise HintedError(wrong, f"give {_kind(name)}") from None
-    try:
-        Policy().changed({name: found})
-    except ValueError as error:
-        raise HintedError(wrong, str(error)) from None
-    return name, found
-
-
-def route(text: str) -> str:
-    """Return a route as it was written: ``below 25% tokens: -- PROGRAM``."""
-    try:
-        found = parse(text)
-    except ValueError as error:
-        raise HintedError(str(error), f"write it like {EXAMPLE!r}") from None
-    if len(found) != 1:
-        raise HintedError(f"{text!r} is not one route", "give each by an option of its own")
-    return text.strip()
-
-
-def failure_rules(path: str) -> tuple[Rule, ...]:
-    """Return the rules of a file; no path takes all of them away."""
-    try:
-        from recovery import load_rules  # noqa: PLC0415  it compiles the whole table
-
-        return load_rules(path) if path else ()
-    except OSError as error:
-        raise HintedError(f"cannot read {path!r}", f"{error.strerror}") from None
-    except ValueError as error:
-        raise HintedError(f"{error}", "docs/failures.md shows how a rule is written") from None
-
-
-def _kind(name: str) -> str:
-    """Return in words what a setting may be."""
-    kind = get_type_hints(Policy)[name]
-    if choices := get_args(kind):
-        return f"one of {', '.join(choices)}"
-    words = {bool: "true or false", int: "a whole number", float: "a number"}
-    return f"{words[kind]}, like {name}={str(getattr(Policy(), name)).lower()}"
 
 
 def thread_and_text(
@@ -210,15 +152,19 @@ def thread_and_text(
 
 def objective(given: str) -> str:
     """Return the objective as it will be stored, or raise with the rule that it breaks."""
+    from goalfsm.goal.validation import check_objective  # noqa: PLC0415  only where one is given
+
     return _checked(check_objective(given))
 
 
 def text(given: str, what: str) -> str:
     """Return a criterion, piece of evidence, reason or message as it will be stored, or raise."""
+    from goalfsm.goal.validation import check_text  # noqa: PLC0415  only where one is given
+
     return _checked(check_text(given, what))
 
 
 def _checked(result: str | Rejection) -> str:
-    if isinstance(result, Rejection):
-        raise GoalError(result.message, code=result.code, hint=result.hint)
-    return result
+    if isinstance(result, str):
+        return result
+    raise GoalError(result.message, code=result.code, hint=result.hint)

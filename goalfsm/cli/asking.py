@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from goalfsm.cluster.client import ClusterClient
     from goalfsm.daemon.remote.face import Remote
+    from goalfsm.daemon.remote.wire import Seen
     from goalfsm.session.events import Event
     from goalfsm.session.state import Reply, Session
     from goalfsm.store.address import Address
@@ -104,6 +106,35 @@ def cluster(server: Server) -> ClusterClient:
             hint="pip install 'goalfsm[cluster]'",
         ) from error
     return ClusterClient(server)
+
+
+def look(place: Place) -> Seen | None:
+    """Return how a thread stands, as its engine says, else as the database does.
+
+    None where there is no such thread. Raises `NoDatabase`.
+    """
+    from goalfsm.daemon.remote import client  # noqa: PLC0415  only who asks needs it
+
+    deadline = time.monotonic() + client.ANSWER_S
+    if not isinstance(place.db, Server):
+        seen = client.look(place.db, place.thread_id, deadline)
+        if seen is not None:
+            return seen
+    from goalfsm.daemon.remote.seeing import seen_in  # noqa: PLC0415  where no engine answers
+
+    store = open_to_read(place.db)
+    try:
+        return seen_in(store, place.thread_id, deadline=deadline)
+    finally:
+        store.close()
+
+
+def show(lines: tuple[str, ...], hint: str, place: Place) -> None:
+    """Show a status in lines, with the hint as it is for the place."""
+    for row in lines:
+        click.echo(row)
+    if told_how := speak(hint, place):
+        click.echo(f"Hint: {told_how}")
 
 
 def told(place: Place, reply: Reply) -> str:

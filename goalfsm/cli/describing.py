@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from msgspec.structs import replace
 
-from goalfsm.cli import arguments, options, places, programs
+from goalfsm.cli import arguments, options, places, policy_settings, programs
 from goalfsm.cli.arguments import HintedError
 from goalfsm.cli.templating import FLAGS, names_of_templates
 from goalfsm.errors import GoalError
@@ -133,7 +133,7 @@ def objective_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--route",
             "routes",
-            type=arguments.route,
+            type=policy_settings.route,
             multiple=True,
             metavar="ROUTE",
             help='Who does turns when little is left, like "below 25% tokens: -- PROGRAM"; of '
@@ -141,7 +141,7 @@ def objective_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--policy",
-            type=arguments.setting,
+            type=policy_settings.setting,
             multiple=True,
             metavar="NAME=VALUE",
             help="A setting of the thread, like blocked_after=5; repeatable.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from goalfsm.cli import arguments, options
+from goalfsm.cli import options, policy_settings
 from goalfsm.cli.output import now_ms, print_json
 from goalfsm.daemon.host.zones import local_name, zone
 from goalfsm.text import line
@@ -42,7 +42,7 @@ _FOLLOWS: Final[dict[Kind, str]] = {
 @click.option("--code", help="The provider's error code or type that came with it.")
 @click.option(
     "--rules",
-    type=arguments.failure_rules,
+    type=policy_settings.failure_rules,
     metavar="FILE",
     help="Rules of your own (TOML), asked first.",
 )

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 import click
 from msgspec.structs import replace
 
-from goalfsm.cli import arguments, describing, settings
+from goalfsm.cli import arguments, settings
 from goalfsm.cli import options as shared
 from goalfsm.cli.arguments import NO_LIMIT, HintedError
 from goalfsm.cli.asking import ask
 from goalfsm.goal.model import Evidence, Limits
-from goalfsm.session import events
+from goalfsm.session import commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ class Asked(NamedTuple):
     """
 
     name: str
-    event: Callable[..., events.Event]
+    event: Callable[..., commands.Command]
     help: str
     options: tuple[Any, ...] = ()
     text: dict[str, Any] | None = None
@@ -51,38 +51,46 @@ def _limit(flag: str, name: str, convert: Callable[[str], int], metavar: str, sa
     return click.option(flag, name, type=kind, metavar=f"{metavar}|none", help=said)
 
 
-def _interrupted(text: str | None) -> events.Event:
+def _interrupted(text: str | None) -> commands.Command:
     said = "" if text is None else arguments.text(text, "text")
-    return events.InterruptRequested(text=said, message_id=uuid.uuid4().hex if said else "")
+    return commands.InterruptRequested(text=said, message_id=uuid.uuid4().hex if said else "")
 
 
-def _edited(text: str | None, **given: Any) -> events.Event:
+def _edited(text: str | None, **given: Any) -> commands.Command:
+    from goalfsm.cli import describing  # noqa: PLC0415  it knows programs and templates too
+
     objective = None if text is None else arguments.objective(text)
-    return events.EditRequested(objective=objective, **describing.edited(given))
+    return commands.EditRequested(objective=objective, **describing.edited(given))
 
 
-def _steered(text: str | None, drop: str | None) -> events.Event:
+def _steered(text: str | None, drop: str | None) -> commands.Command:
     if text is not None and drop is None:
         said = arguments.text(text, "text")
-        return events.SteeringReceived(message_id=uuid.uuid4().hex, text=said)
+        return commands.SteeringReceived(message_id=uuid.uuid4().hex, text=said)
     if text is None and drop is not None:
-        return events.SteeringDropped(message_id=drop)
+        return commands.SteeringDropped(message_id=drop)
     raise HintedError("a message, or --drop and which one", "say what the work should know")
 
 
-def _completed(evidence: tuple[str, ...]) -> events.Event:
+def _completed(evidence: tuple[str, ...]) -> commands.Command:
     shown = tuple(Evidence(text=arguments.text(text, "evidence")) for text in evidence)
-    return events.CompletionRequested(evidence=shown)
+    return commands.CompletionRequested(evidence=shown)
 
 
-def _budgeted(**given: int | str | None) -> events.Event:
+def _budgeted(**given: int | str | None) -> commands.Command:
     limits = {name: value for name, value in given.items() if isinstance(value, int)}
     unlimited = tuple(name for name, value in given.items() if value == NO_LIMIT)
-    return events.BudgetChanged(limits=Limits(**limits), unlimited=cast("Any", unlimited))
+    return commands.BudgetChanged(limits=Limits(**limits), unlimited=cast("Any", unlimited))
 
 
-def _set(changes: tuple[tuple[str, events.Setting], ...]) -> events.Event:
-    return events.PolicyChanged(changes=dict(changes))
+def _set(changes: tuple[tuple[str, commands.Setting], ...]) -> commands.Command:
+    return commands.PolicyChanged(changes=dict(changes))
+
+
+def _setting(text: str) -> tuple[str, commands.Setting]:
+    from goalfsm.cli.policy_settings import setting  # noqa: PLC0415  only where one is given
+
+    return setting(text)
 
 
 _EXPECT_CLAIM: Final = click.option(
@@ -92,16 +100,16 @@ _EXPECT_CLAIM: Final = click.option(
 
 # fmt: off
 COMMANDS: Final = (
-    Asked("pause", events.PauseRequested,
+    Asked("pause", commands.PauseRequested,
         "Start no further turn; the running one may end by itself, or is ended by --now.",
         (click.option("--now", is_flag=True, help="End the running turn at once."),)),
     Asked("interrupt", _interrupted,
         "End the running turn at once; the next one starts with TEXT, and the goal stays active.",
         text={"what": "text", "required": False, "lone_thread": True}),
-    Asked("resume", events.ResumeRequested,
+    Asked("resume", commands.ResumeRequested,
         "Take a paused or blocked goal up again.\n\n"
         "Work goes on where a daemon or a run serves the thread, or with the next one."),
-    Asked("clear", events.ClearRequested, "Give the goal up; a running turn is ended."),
+    Asked("clear", commands.ClearRequested, "Give the goal up; a running turn is ended."),
     Asked("edit", _edited,
         "Change the objective, its criteria, or what completion is checked by; the rest stays.\n\n"
         "A turn that has not read it cannot claim completion, and an open claim is set aside.",
@@ -112,16 +120,16 @@ COMMANDS: Final = (
         (click.option("--drop", metavar="ID",
             help="Take a message back that no turn has got yet."),),
         text={"what": "text", "required": False}),
-    Asked("wake", events.WakeRequested, "Say that what the goal waits for has happened.",
+    Asked("wake", commands.WakeRequested, "Say that what the goal waits for has happened.",
         (_text("note", "What has happened; the next turn is told."),)),
-    Asked("accept", events.ClaimAccepted, "Accept the open completion claim.", (_EXPECT_CLAIM,)),
-    Asked("reject", events.ClaimRejected,
+    Asked("accept", commands.ClaimAccepted, "Accept the open completion claim.", (_EXPECT_CLAIM,)),
+    Asked("reject", commands.ClaimRejected,
         "Reject the open completion claim; the goal stays active.",
         (_EXPECT_CLAIM, _text("feedback", "What is missing; the next turn is told."))),
     Asked("complete", _completed, "Declare the goal complete, on your word: no verifier runs.",
         (click.option("--evidence", multiple=True, metavar="TEXT",
             help="What shows it; repeatable."),)),
-    Asked("block", events.BlockRequested, "Declare the goal blocked; resume takes it up again.",
+    Asked("block", commands.BlockRequested, "Declare the goal blocked; resume takes it up again.",
         (_text("reason", "What stands in the way."),)),
     Asked("budget", _budgeted,
         "Change budgets; those not named stay, and raising one reopens a limited goal.\n\n"
@@ -138,7 +146,7 @@ COMMANDS: Final = (
     Asked("policy", _set,
         "Change what a thread is run by: thresholds, retries, what happens at a start.\n\n"
         "Without --set the settings are shown.",
-        (click.option("--set", "changes", type=arguments.setting, multiple=True,
+        (click.option("--set", "changes", type=_setting, multiple=True,
             metavar="NAME=VALUE",
             help="Like blocked_after=5; repeatable. A wrong name lists all there are."),),
         shows=settings.show_policy),

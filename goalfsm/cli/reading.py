@@ -9,12 +9,7 @@ import click
 
 from goalfsm.cli import asking, options, places
 from goalfsm.cli.output import now_ms, print_json
-from goalfsm.cli.showing import status_lines
-from goalfsm.daemon.remote.reading import asked_driver, many
-from goalfsm.errors import GoalError
-from goalfsm.goal.model import ACTIVE
-from goalfsm.session import codec
-from goalfsm.views.status import project, summary
+from goalfsm.errors import GoalError, NoDatabase
 
 if TYPE_CHECKING:
     from goalfsm.cli.places import Place
@@ -30,19 +25,17 @@ _WIDTH = 40
 @options.JSON
 def status_command(place: Place, as_json: bool) -> None:
     """Show where a thread is: goal, budgets, activity, the last decision."""
-    with asking.reading(place) as store:
-        session = asking.require_thread(store, place)
-        has_program = store.workers.get(place.thread_id) is not None
-        driver = asked_driver(store, place.thread_id)
-    status = project(session, now_ms(), thread_id=place.thread_id, driver=driver)
+    try:
+        seen = asking.look(place)
+    except NoDatabase as error:
+        raise asking.no_database(place.db, error) from None
+    if seen is None:
+        raise asking.unknown_thread(place)
     if as_json:
-        print_json(status)
+        print_json(seen.status)
         return
-    for row in status_lines(status, place):
-        click.echo(row)
-    goal = status.goal
-    if goal is not None and goal.status == ACTIVE and not goal.continuations and not has_program:
-        # Once it was worked on, an embedder's engine may do that without a stored program.
+    asking.show(seen.lines, seen.hint, place)
+    if seen.lacks_program:
         again = shlex.join(("goalfsm", "set", *place.options()))
         click.echo(f"Hint: no program is stored for it: {again} -- PROGRAM ARGS")
 
@@ -84,6 +77,10 @@ def _list_everywhere(db: Address, *, as_json: bool) -> None:
 
 
 def _threads_of(db: Address) -> list[Status]:
+    from goalfsm.daemon.remote.reading import many  # noqa: PLC0415  a single thread is not listed
+    from goalfsm.session import codec  # noqa: PLC0415  as above
+    from goalfsm.views.status import project  # noqa: PLC0415  as above
+
     store = asking.open_existing(db)
     try:
         names = [row.thread_id for row in store.sessions.threads()]
@@ -96,6 +93,8 @@ def _threads_of(db: Address) -> list[Status]:
 
 
 def _show(rows: list[Status]) -> None:
+    from goalfsm.views.status import summary  # noqa: PLC0415  as above
+
     width = min(_WIDTH, max((len(row.thread_id) for row in rows), default=0))
     for row in rows:
         click.echo(f"{row.thread_id:<{width}}  {summary(row)}")

@@ -267,14 +267,13 @@ def _store_on(
 def _stopped(session: Session, place: Place, *, as_json: bool) -> int:
     """Show a goal that a run cannot take up, and return what that exits with."""
     from goalfsm.cli.output import now_ms, print_json  # noqa: PLC0415  only here
-    from goalfsm.cli.showing import status_lines  # noqa: PLC0415  the same
+    from goalfsm.views.lines import status_lines  # noqa: PLC0415  the same
     from goalfsm.views.status import project  # noqa: PLC0415  the same
 
     status = project(session, now_ms(), thread_id=place.thread_id)
     if as_json:
         print_json({"type": "settled", "thread_id": place.thread_id, "status": status})
     else:
-        for row in status_lines(status, place):
-            click.echo(row)
+        asking.show((*status_lines(status),), status.hint, place)
     goal = session.goal
     return exits.of_goal(goal.status, goal.pause_reason) if goal is not None else exits.ATTENTION

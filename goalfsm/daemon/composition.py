@@ -29,6 +29,7 @@ from goalfsm.daemon.host.platform import Platform
 from goalfsm.daemon.host.tasks import Tasks
 from goalfsm.daemon.remote import outage_link
 from goalfsm.daemon.remote.run_socket import RunSockets
+from goalfsm.daemon.remote.seeing import seen_by_engine
 from goalfsm.daemon.remote.server import Server
 from goalfsm.daemon.service import Service
 from goalfsm.daemon.stages.callbacks import Callbacks
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from goalfsm.daemon.flow.ports import Landed, Performer, Stage, Undecided
+    from goalfsm.daemon.remote.wire import Seen
     from goalfsm.daemon.stages.callbacks import Callback
     from goalfsm.daemon.stages.verifiers import VerifierFunction
     from goalfsm.goal.machine import GoalMachine
@@ -259,6 +261,7 @@ class Composition:
                 db=db,
                 runs_below=self.processes.identities,
                 calls=self.service.call,
+                look=self._seen,
                 held=self._told,
                 exists=self._exists,
                 run_of=self._run_of,
@@ -332,6 +335,13 @@ class Composition:
     def _told(self, thread_id: str) -> str:
         """Return in words what keeps turns of the thread from starting."""
         return suspended_by(self._suspended()) or self.holds.told(thread_id)
+
+    def _seen(self, thread_id: str) -> Seen | None:
+        """Return what people see of a thread; None where there is none, or before the takeover."""
+        if not self.taken_over:
+            return None
+        held, now_ms = self._told(thread_id), self.clock.now_ms()
+        return seen_by_engine(self.threads, self.store, thread_id, now_ms, held)
 
     def _run_of(self, thread_id: str) -> str:
         run = self.runs.get(thread_id)

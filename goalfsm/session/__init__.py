@@ -1,9 +1,12 @@
 """One thread as a pure state machine: its values, and ``handle(session, event, ctx)``.
 
-It may use goals, recovery, errors and text; it does no I/O and asks for no time.
+It may use goals, recovery, errors and text; it does no I/O and asks for no time. The names are
+written once, in ``__init__.pyi``, and imported on first use: who only sends an event needs no
+session.
 """
 
-from goalfsm.session.policy import Policy
-from goalfsm.session.state import Change, Context, Decision, Reply, Session, Step
+from __future__ import annotations
 
-__all__ = ["Change", "Context", "Decision", "Policy", "Reply", "Session", "Step"]
+from recovery.lazy import exports
+
+__getattr__, __dir__, __all__ = exports(globals())

@@ -6,15 +6,14 @@ from datetime import tzinfo
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 import msgspec
-from msgspec.structs import force_setattr
 
-from goalfsm.errors import Remedy, told
 from goalfsm.goal.accounting import STOPPED_CLOCK, Clock
 from goalfsm.goal.model import Criterion, Evidence, Goal, Limits, Usage, Verifier
 from goalfsm.session.continuation import GUARDS, Guard
 from goalfsm.session.effects import Effect
 from goalfsm.session.events import By, Setting
 from goalfsm.session.policy import Policy
+from goalfsm.session.reply import Reply as Reply  # noqa: PLC0414  a value of the session too
 from goalfsm.session.routes import Routed
 from recovery.machine import TABLE as PHASES
 from recovery.machine import Table as Phases
@@ -503,28 +502,6 @@ class Context(NamedTuple):
         from goalfsm.goal.machine import default_machine  # noqa: PLC0415
 
         return default_machine()
-
-
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """What the one who asked is told.
-
-    A claim that is refused because its run has not read all gets the texts in ``unread``, and in
-    ``word`` what a second claim has to give back. ``remedies`` are what a person can do about it,
-    as data; where there are any, ``hint`` is the same in words.
-    """
-
-    ok: bool
-    code: str = "ok"
-    message: str = ""
-    hint: str = ""
-    unread: tuple[str, ...] = ()
-    word: int | None = None
-    remedies: tuple[Remedy, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Say the remedies in words, where nothing else is said."""
-        if self.remedies and not self.hint:
-            force_setattr(self, "hint", told(self.remedies))
 
 
 class Change(NamedTuple):

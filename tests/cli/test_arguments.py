@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from goalfsm.cli import arguments
+from goalfsm.cli import arguments, policy_settings
 from goalfsm.cli.arguments import HintedError
 from goalfsm.errors import GoalError
 from goalfsm.goal.model import MAX_COUNT
@@ -54,7 +54,7 @@ def test_what_is_too_large_is_told_the_most(text: str) -> None:
     ],
 )
 def test_settings_are_read(text: str, setting: tuple[str, object]) -> None:
-    assert arguments.setting(text) == setting
+    assert policy_settings.setting(text) == setting
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_settings_are_read(text: str, setting: tuple[str, object]) -> None:
 )
 def test_what_is_no_setting_is_refused_in_words(text: str, hint: str) -> None:
     with pytest.raises(HintedError) as refused:
-        arguments.setting(text)
+        policy_settings.setting(text)
     assert refused.value.hint == hint
 
 
@@ -80,7 +80,7 @@ def test_what_is_no_setting_is_refused_in_words(text: str, hint: str) -> None:
 def test_what_an_engine_does_is_not_left_to_a_host_that_nobody_is(text: str) -> None:
     """With nobody to retry, a goal would wait for its recovery for ever."""
     with pytest.raises(HintedError, match="an engine drives"):
-        arguments.setting(text)
+        policy_settings.setting(text)
 
 
 def test_a_budget_of_time_is_whole_seconds() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import apsw
 import pytest
 
+from goalfsm.session import codec
 from tests.cli.conftest import Cli
 from tests.cli.processes import daemon
 
@@ -51,13 +53,50 @@ def test_a_command_that_looks_loads_no_engine(words: str, cli: Cli) -> None:
     assert loaded(*words.split()) & HEAVY == set()
 
 
+OPENS = {"apsw", "goalfsm.store.sqlite", "psycopg"}
+"""What no database is opened without."""
+DECODES = {"goalfsm.session.codec", "goalfsm.session.state"}
+"""What no session is decoded without."""
+MOST = 180
+"""Most modules of a command that an engine answers, those of Python and the libraries included."""
+MOST_OF_OURS = 41
+
+
 @pytest.mark.parametrize(
-    "words", ["steer books hello", "pause books", "tool get_goal --thread books"]
+    "words",
+    [
+        "status books",
+        "status books --json",
+        "chip books",
+        "steer books hello",
+        "pause books",
+        "tool get_goal --thread books",
+    ],
 )
-def test_a_command_that_an_engine_answers_loads_no_rules(words: str, cli: Cli) -> None:
+def test_an_engine_answers_without_the_database_and_the_session(words: str, cli: Cli) -> None:
+    """The command opens no file of goals, decodes no session, and loads little more than click."""
     cli("set", "books", "balance the ledger", "--db", "goals.db")
     with daemon("--db", "goals.db"):
-        assert loaded(*words.split(), "--db", "goals.db") & HEAVY == set()
+        modules = loaded(*words.split(), "--db", "goals.db")
+    assert modules & (HEAVY | OPENS | DECODES) == set()
+    assert len({name for name in modules if name.startswith(("goalfsm", "recovery"))}) <= (
+        MOST_OF_OURS
+    )
+    assert len(modules) <= MOST
+
+
+@pytest.mark.parametrize("words", ["status books", "chip books"])
+def test_without_an_engine_it_opens_and_decodes_once(
+    words: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("set", "books", "balance the ledger")
+    opened: list[object] = []
+    decoded: list[object] = []
+    decoding = codec.decode
+    monkeypatch.setattr(apsw, "connection_hooks", [*apsw.connection_hooks, opened.append])
+    monkeypatch.setattr(codec, "decode", lambda data: decoded.append(1) or decoding(data))
+    assert cli(*words.split()).status == 0
+    assert (len(opened), len(decoded)) == (1, 1)
 
 
 FRONTS = {"goalfsm.appserver", "goalfsm.mcp", "goalfsm.ui", "mcp", "textual", "websockets"}

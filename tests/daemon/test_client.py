@@ -331,7 +331,7 @@ def test_a_directory_that_others_can_use_is_not_used(
     short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    monkeypatch.setattr("tempfile.tempdir", str(short_path))
+    monkeypatch.setenv("TMPDIR", str(short_path))
     place = short_path / f"goalfsm-{os.getuid()}"
     assert socket_for("a.db").parent == place
     place.chmod(0o755)

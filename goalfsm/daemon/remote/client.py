@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goalfsm.daemon.remote import wire
-from goalfsm.daemon.remote.link import TIMEOUT_S, Link, NoEngine, refused
+from goalfsm.daemon.remote.link import ANSWER_S, TIMEOUT_S, Link, NoEngine, refused
 from goalfsm.daemon.remote.socket_path import listening
 
 if TYPE_CHECKING:
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from goalfsm.views.status import Status
 
 __all__ = [
+    "ANSWER_S",
     "TIMEOUT_S",
     "NoEngine",
     "call_own",
     "follow",
     "from_engine",
     "held",
+    "look",
     "request",
     "serving",
     "status",
@@ -86,10 +88,21 @@ def from_engine(
 
     ``deadline`` is in monotonic seconds; see `request` for what is raised.
     """
-    answer = _heard(db, wire.Submit(thread_id=thread_id, event_id=event_id, event=event), deadline)
+    answer = _heard(
+        db, wire.Submit(thread_id=thread_id, event_id=event_id, event=wire.raw(event)), deadline
+    )
     if answer is None or isinstance(answer, wire.Replied):
         return None if answer is None else answer.reply
     raise refused(answer)
+
+
+def look(db: Path, thread_id: str, deadline: float) -> wire.Seen | None:
+    """Return how the thread stands from the engine that listens for ``db``, None as `from_engine`.
+
+    None too where it knows no such thread, or does not know its threads yet.
+    """
+    answer = _heard(db, wire.Look(thread_id=thread_id), deadline)
+    return answer if isinstance(answer, wire.Seen) else None
 
 
 def tool_of_engine(db: Path, call: wire.CallTool, deadline: float) -> wire.ToolTold | None:

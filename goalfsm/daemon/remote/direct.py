@@ -186,7 +186,7 @@ def _asked(
     """Return the engine's reply, None when it is silent; raise what it could not do."""
     if not owner.socket:
         return None
-    submit = wire.Submit(thread_id=thread_id, event_id=event_id, event=event)
+    submit = wire.Submit(thread_id=thread_id, event_id=event_id, event=wire.raw(event))
     try:
         with Link(owner.socket, deadline) as link:
             answer = link.ask(submit)

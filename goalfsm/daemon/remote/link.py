@@ -15,6 +15,9 @@ from goalfsm.errors import GoalError
 TIMEOUT_S: Final = 5.0
 """How long an engine may take to answer before it counts as silent."""
 
+ANSWER_S: Final = 1.0
+"""How long one that is well may take to answer who only looks."""
+
 POLL_S: Final = 0.05
 """How long what is tried again waits between two tries."""
 _CHUNK: Final = 65_536

@@ -214,9 +214,9 @@ class Listener:
             request = wire.decode_request(line)
         except msgspec.MsgspecError as error:
             message = one_line(str(error))
-            writer.write(wire.encode(wire.Failed(code="request_invalid", message=message)))
+            writer.write(wire.encode(wire.Failed(code=wire.INVALID, message=message)))
             return
-        if not isinstance(request, wire.Ping):
+        if not isinstance(request, wire.Ping | wire.Look):
             await self._ready.wait()
         try:
             await self._do(request, link)

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from goalfsm.store.reading import Reading
     from goalfsm.store.rows import JournalRow, Stored
 
-_ANSWER_S: Final = 1.0
-"""How long an engine that is well may take to answer."""
 _PAGE: Final = 500
 _DECISION_BYTES: Final = 32 * 1024 * 1024
 
@@ -85,29 +83,40 @@ def _of_owner(owner: Owner) -> Driver:
     return Driver(
         pid=owner.identity.pid,
         alive=alive,
-        since_ms=_started_ms(owner, now - up) if alive else None,
+        since_ms=_started_ms(owner.identity, now - up) if alive else None,
         seen_ms=seen,
         held=suspended_by(outage_link.shown(owner.socket)) if alive else "",
     )
 
 
-def asked_driver(store: Reading, thread_id: str) -> Driver:
+def asked_driver(store: Reading, thread_id: str, *, deadline: float | None = None) -> Driver:
     """Return the same as `driver_of`; a file's owner that is there is asked whether it works.
 
-    An engine that does not answer is waited for a second.
+    An engine that does not answer is waited for until ``deadline`` (monotonic seconds), by default
+    for a second.
     """
     driver, owner = driver_of(store, thread_id), store.drivers.of(thread_id)
     if not driver.alive or not isinstance(owner, Owner) or not owner.socket:
         # Without a socket it is a command, which has the database for a moment.
         return driver
     from goalfsm.daemon.remote import client  # noqa: PLC0415  only for an engine that is there
-    from goalfsm.daemon.remote.link import NoEngine  # noqa: PLC0415  the same
+    from goalfsm.daemon.remote.link import ANSWER_S, NoEngine  # noqa: PLC0415  the same
 
     try:
-        held = client.held(owner.socket, thread_id, timeout_s=_ANSWER_S)
+        left = ANSWER_S if deadline is None else deadline - time.monotonic()
+        held = client.held(owner.socket, thread_id, timeout_s=left)
     except NoEngine:
         return msgspec.structs.replace(driver, answers=False)
     return msgspec.structs.replace(driver, held=held)
+
+
+def own_driver(now_ms: int, held: str) -> Driver:
+    """Return this process as who works on its threads, but for what ``held`` says."""
+    from goalfsm.store.owner import own_identity, uptime_ms  # noqa: PLC0415  as above
+
+    identity = own_identity()
+    since_ms = _started_ms(identity, time.time_ns() // 1_000_000 - uptime_ms())
+    return Driver(pid=identity.pid, alive=True, since_ms=since_ms, seen_ms=now_ms, held=held)
 
 
 def many(store: Reading, thread_ids: Collection[str]) -> Iterator[tuple[Stored, Driver]]:
@@ -131,10 +140,10 @@ def many(store: Reading, thread_ids: Collection[str]) -> Iterator[tuple[Stored, 
             yield stored, asked[who.identity]
 
 
-def _started_ms(owner: Owner, booted_ms: int) -> int | None:
+def _started_ms(identity: Identity, booted_ms: int) -> int | None:
     """Return when (unix ms) a living process began; None where the system counts otherwise."""
     ticks = os.sysconf("SC_CLK_TCK") if sys.platform == "linux" else 0
-    return booted_ms + owner.identity.start_time * 1000 // ticks if ticks > 0 else None
+    return booted_ms + identity.start_time * 1000 // ticks if ticks > 0 else None
 
 
 def newest(store: Reading, thread_id: str) -> Iterator[JournalRow]:

@@ -42,6 +42,7 @@ class Server:
         db: str,
         runs_below: Callable[[], Collection[tuple[int, str]]],
         calls: Callable[[str, Event, str | None], Awaitable[ToolResponse]],
+        look: Callable[[str], wire.Seen | None] = lambda _: None,
         held: Callable[[str], str] = lambda _: "",
         run_of: Callable[[str], str] = lambda _: "",
         exists: Callable[[str], bool] = lambda _: True,
@@ -52,7 +53,8 @@ class Server:
         is told.
 
         Who asks is found out here: a process below this one, or below one of ``runs_below`` (pid
-        and start), is a run's of ``db``. ``held`` says what keeps a thread's turns from starting,
+        and start), is a run's of ``db``. ``look`` returns what people see of a thread, None where
+        that is not known here. ``held`` says what keeps a thread's turns from starting,
         ``run_of`` which run of a thread is under way, "" where none is, ``exists`` whether there
         is such a thread: only some commands make one.
         """
@@ -61,6 +63,7 @@ class Server:
         self._db = db
         self._runs_below = runs_below
         self._calls = calls
+        self._look = look
         self._held = held
         self._exists = exists
         self._said = Said()
@@ -83,7 +86,8 @@ class Server:
 
     async def _do(self, request: wire.Request, link: Link) -> None:
         match request:
-            case wire.Submit(thread_id=thread_id, event_id=event_id, event=event):
+            case wire.Submit(thread_id=thread_id, event_id=event_id):
+                event = wire.event_of(request)
                 allowed = self._admitted(thread_id, event, link)
                 if isinstance(event, (*GIVING, ToolCalled)) or self._exists(thread_id):
                     reply = await self._serving.submit(thread_id, allowed, event_id)
@@ -94,6 +98,11 @@ class Server:
                 status = self._serving.status(thread_id)
                 told = (await status) if inspect.isawaitable(status) else status
                 link.say(wire.Told(status=wire.raw(told)))
+            case wire.Look(thread_id=thread_id):
+                seen = self._look(thread_id)
+                if seen is None:
+                    raise _unknown(thread_id)
+                link.say(seen)
             case wire.Follow():
                 await self._follow(request, link)
             case wire.Ping(thread_id=thread_id):
@@ -102,8 +111,7 @@ class Server:
                 asked = event_of_call(name, request.arguments, request.run_token or None)
                 allowed = self._admitted(thread_id, asked, link)
                 if canonical(name) != CREATE_GOAL.name and not self._exists(thread_id):
-                    no = wire.unknown(thread_id)
-                    raise GoalError(no.message, code=no.code, hint=no.hint)
+                    raise _unknown(thread_id)
                 response = await self._calls(thread_id, allowed, request.event_id or None)
                 link.say(wire.tool_told(response))
 
@@ -144,3 +152,8 @@ class Server:
                 link.waiting_since = asyncio.get_running_loop().time()
                 await link.writer.drain()
                 link.waiting_since = None
+
+
+def _unknown(thread_id: str) -> GoalError:
+    no = wire.unknown(thread_id)
+    return GoalError(no.message, code=no.code, hint=no.hint)

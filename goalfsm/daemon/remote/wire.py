@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from goalfsm.errors import Remedy
-from goalfsm.session.events import Event
-from goalfsm.session.state import Reply
+from goalfsm.errors import GoalError, Remedy
+from goalfsm.session.reply import Reply
 from goalfsm.store.port import MAX_COMMIT_BYTES
+from goalfsm.text import line
 
 if TYPE_CHECKING:
     from goalfsm.daemon.flow.notices import Notice
+    from goalfsm.session.events import Event
     from goalfsm.views.status import Status
     from goalfsm.views.tool_answers import ToolResponse
 
@@ -23,6 +24,8 @@ MAX_LINE: Final = 2 * MAX_COMMIT_BYTES
 CROWDED: Final = "too_many_connections"
 """The code of a refusal for want of a place; nothing was read of the request."""
 
+INVALID: Final = "request_invalid"
+"""The code of an answer to what is no request: another version may have sent it."""
 
 GONE: Final = frozenset({"store_closed", "fenced", "database_replaced"})
 """The codes of an engine that has the database no more."""
@@ -33,15 +36,24 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="op"):
 
 
 class Submit(_Request, frozen=True, kw_only=True, tag="submit"):
-    """Decide an event; answered by `Replied`. A repeated ``event_id`` changes nothing."""
+    """Decide an event; answered by `Replied`. A repeated ``event_id`` changes nothing.
+
+    ``event`` is an `Event`, which only who decides it has to know whole.
+    """
 
     thread_id: str
     event_id: str
-    event: Event
+    event: msgspec.Raw
 
 
 class AskStatus(_Request, frozen=True, kw_only=True, tag="status"):
     """Tell how a thread stands; answered by `Told`."""
+
+    thread_id: str
+
+
+class Look(_Request, frozen=True, kw_only=True, tag="look"):
+    """Tell how a thread stands, as people see it; answered by `Seen`, at once."""
 
     thread_id: str
 
@@ -79,7 +91,7 @@ class CallTool(_Request, frozen=True, kw_only=True, tag="tool"):
     event_id: str = ""
 
 
-Request = Submit | AskStatus | Follow | Ping | CallTool
+Request = Submit | AskStatus | Look | Follow | Ping | CallTool
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer"):
@@ -95,6 +107,20 @@ class Replied(_Answer, frozen=True, kw_only=True, tag="reply"):
 class Told(_Answer, frozen=True, kw_only=True, tag="status"):
     """How the thread stands: a `Status`, which only who asks for it has to know."""
 
+    status: msgspec.Raw
+
+
+class Seen(_Answer, frozen=True, kw_only=True, tag="seen"):
+    """How the thread stands, for those who know no session: in lines, and on one as a `Chip`.
+
+    ``hint`` speaks of THREAD. ``chip`` is None where there is no goal. ``lacks_program``: nobody
+    has worked on the goal, and no program is stored for it. ``status`` is the whole `Status`.
+    """
+
+    lines: tuple[str, ...]
+    hint: str
+    chip: tuple[str, str] | None
+    lacks_program: bool
     status: msgspec.Raw
 
 
@@ -127,7 +153,7 @@ class Failed(_Answer, frozen=True, kw_only=True, tag="error"):
     remedies: tuple[Remedy, ...] = ()
 
 
-Answer = Replied | Told | Noticed | Pong | ToolTold | Failed
+Answer = Replied | Told | Seen | Noticed | Pong | ToolTold | Failed
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -171,9 +197,24 @@ def tool_told(response: ToolResponse) -> ToolTold:
     return ToolTold(ok=response.ok, text=response.text, data=data)
 
 
-def raw(value: Status | Notice) -> msgspec.Raw:
-    """Return a value as an answer carries it."""
+def raw(value: Status | Notice | Event) -> msgspec.Raw:
+    """Return a value as a request or an answer carries it."""
     return msgspec.Raw(_encoder.encode(value))
+
+
+def event_of(request: Submit) -> Event:
+    """Return the event in a request; raises GoalError for anything else."""
+    try:
+        return _events().decode(request.event)
+    except msgspec.MsgspecError as error:
+        raise GoalError(line(str(error)), code=INVALID) from error
+
+
+@cache
+def _events() -> msgspec.json.Decoder[Event]:
+    from goalfsm.session.events import Event  # noqa: PLC0415  who asks knows the one that is sent
+
+    return msgspec.json.Decoder(Event)
 
 
 def status_told(answer: Told) -> Status:

@@ -1,10 +1,9 @@
-"""Show a status to a person: plain lines that are as readable in a pipe."""
+"""A status for a person: plain lines that are as readable in a pipe."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.cli.places import Place, speak
 from goalfsm.session.budgets import budget_lines
 from goalfsm.text import line, short
 from goalfsm.views.explain import moment
@@ -18,16 +17,13 @@ if TYPE_CHECKING:
 _WIDTH: Final = 12
 
 
-def status_lines(status: Status, place: Place) -> Iterator[str]:
-    """Yield a status as lines, the most important first."""
+def status_lines(status: Status) -> Iterator[str]:
+    """Yield a status as lines, the most important first; its hint is for who knows the place."""
     detail = f": {short(status.detail)}" if status.detail else ""
     until = "" if status.until_ms is None else f", until {moment(status.until_ms)}"
     yield f"{line(status.thread_id)}: {status.activity}{detail}{until}"
     for name, text in _rows(status):
         yield f"  {name:<{_WIDTH}}{text}"
-    hint = speak(status.hint, place)
-    if hint:
-        yield f"Hint: {hint}"
 
 
 def _rows(status: Status) -> Iterator[tuple[str, str]]:
