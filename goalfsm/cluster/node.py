@@ -38,11 +38,10 @@ from goalfsm.daemon.stages.callbacks import Callbacks
 from goalfsm.daemon.stages.compaction import Compaction
 from goalfsm.daemon.stages.completion import NextGoals, Reports, reports_folder
 from goalfsm.daemon.stages.decision_log import DecisionLog
-from goalfsm.daemon.stages.dispatches import Dispatches
 from goalfsm.daemon.stages.effects import Effects
 from goalfsm.daemon.stages.live_run import LiveRuns, RunPorts
 from goalfsm.daemon.stages.process_watch import ProcessWatch
-from goalfsm.daemon.stages.run_control import RunControl
+from goalfsm.daemon.stages.run_control import Dispatches, RunControl
 from goalfsm.daemon.stages.subscriptions import Subscriptions
 from goalfsm.daemon.stages.transcripts import Transcripts
 from goalfsm.daemon.stages.verifiers import Verifiers

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from goalfsm.daemon.config import Assignment, Workers
     from goalfsm.daemon.flow.holds import Holds
     from goalfsm.daemon.flow.ports import Landed, Report, Said
-    from goalfsm.daemon.stages.dispatches import Dispatches
     from goalfsm.daemon.stages.live_run import LiveRuns
+    from goalfsm.daemon.stages.run_control import Dispatches
     from goalfsm.session.state import Session
     from goalfsm.session.thread import Ready
 

@@ -36,12 +36,11 @@ from goalfsm.daemon.stages.callbacks import Callbacks
 from goalfsm.daemon.stages.compaction import Compaction
 from goalfsm.daemon.stages.completion import NextGoals, Reports, reports_folder
 from goalfsm.daemon.stages.decision_log import DecisionLog
-from goalfsm.daemon.stages.dispatches import Dispatches
 from goalfsm.daemon.stages.effects import Effects
 from goalfsm.daemon.stages.live_run import LiveRun, LiveRuns, RunPorts
 from goalfsm.daemon.stages.process_watch import ProcessWatch
 from goalfsm.daemon.stages.quiescence import Quiescence
-from goalfsm.daemon.stages.run_control import RunControl, RunRecords
+from goalfsm.daemon.stages.run_control import Dispatches, RunControl, RunRecords
 from goalfsm.daemon.stages.scheduler import Scheduler
 from goalfsm.daemon.stages.subscriptions import Subscriptions
 from goalfsm.daemon.stages.transcripts import Transcripts

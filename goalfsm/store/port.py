@@ -75,6 +75,7 @@ __all__ = [
     "MAX_COMMIT_BYTES",
     "MAX_STDERR_BYTES",
     "PAGE_BYTES",
+    "SPARE_TRANSCRIPTS",
     "Acquired",
     "Answer",
     "Answers",
@@ -131,6 +132,9 @@ MAX_STDERR_BYTES: Final = 64 * 1024
 
 KEPT_TRANSCRIPTS: Final = 100
 """How many transcripts of a thread are kept."""
+
+SPARE_TRANSCRIPTS: Final = 16
+"""How many more a store may have before it drops the oldest, all in one go."""
 
 KEPT_BYTES: Final = 8 * 1024 * 1024
 """How many bytes of transcripts of a thread are kept; its newest is kept in any case."""

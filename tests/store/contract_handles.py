@@ -10,6 +10,7 @@ from goalfsm.store.port import (
     KEPT_TRANSCRIPTS,
     MAX_ANSWER_BYTES,
     MAX_STDERR_BYTES,
+    SPARE_TRANSCRIPTS,
     Committed,
     Duplicate,
     Effect,
@@ -109,10 +110,12 @@ class HandlesContract:
 
     def test_old_transcripts_go(self, store: Store) -> None:
         """The newest of each thread stay, by number and by bytes; one in any case."""
-        for turn in range(1, KEPT_TRANSCRIPTS + 3):
+        most = KEPT_TRANSCRIPTS + SPARE_TRANSCRIPTS
+        for turn in range(1, most + 3):
             store.transcripts.put(transcript(turn, answer=b"x"))
         turns = [row.turn for row in store.transcripts.read("t", limit=10**6)]
-        assert turns == list(range(KEPT_TRANSCRIPTS + 2, 2, -1))
+        assert turns == list(range(most + 2, most + 2 - len(turns), -1))
+        assert KEPT_TRANSCRIPTS <= len(turns) < most
         large = KEPT_BYTES // MAX_ANSWER_BYTES
         for turn in range(1, large + 3):
             answer = bytes(MAX_ANSWER_BYTES)

@@ -78,8 +78,11 @@ class SystemEntropy:
     """The machine's randomness."""
 
     def new_id(self) -> str:
-        """Return 96 random bits in hexadecimal."""
-        return secrets.token_hex(12)
+        """Return the time and 48 random bits in hexadecimal: what is newer sorts behind.
+
+        So the rows of what has just begun lie together in a store's indexes.
+        """
+        return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
 
     def token(self) -> str:
         """Return 192 random bits in hexadecimal."""

@@ -7,7 +7,6 @@ import heapq
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.session.events import TimerFired
-from goalfsm.session.wake import next_wake
 
 if TYPE_CHECKING:
     from goalfsm.daemon.flow.ports import Inbox, Landed
@@ -35,7 +34,7 @@ class Wakeups:
 
     def committed(self, landed: Landed) -> None:
         """Wake the thread when its session says so now."""
-        self.set(landed.thread_id, next_wake(landed.session))
+        self.set(landed.thread_id, landed.decided[-1].ready.wake_at)
 
     def set(self, thread_id: str, at_ms: int | None) -> None:
         """Wake the thread at ``at_ms`` (unix ms), in place of what was asked for before."""

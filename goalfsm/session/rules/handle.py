@@ -26,8 +26,7 @@ from goalfsm.session.rules import (
     waits,
 )
 from goalfsm.session.rules.change import announce_limit, extend
-from goalfsm.session.rules.tallying import tallied
-from goalfsm.session.state import Change, Context, Reply, Session, Step
+from goalfsm.session.state import Change, Context, Reply, Run, RunRecord, Session, Step, Tally
 
 _DECIDES = frozenset(
     (
@@ -96,7 +95,7 @@ def handle(session: Session, event: e.Event, ctx: Context) -> Step:
         after = overrun.bounded(after, goal, ctx)
     # The tally and the queue hang on these three alone.
     if goal is not was or after.run is not session.run or after.claim is not session.claim:
-        after = tallied(session, after, event, ctx.now_ms)
+        after = _tallied(session, after, event, ctx.now_ms)
     decided = after.decision if after.decision is not session.decision else None
     effects = change.effects
     if after.claim is not None or after.waits:
@@ -147,6 +146,59 @@ def _stopped(before: Goal | None, after: Goal | None) -> bool:
     if before is None or after is None:
         return before is not after and after is None
     return after.status not in {before.status, ACTIVE}
+
+
+# What the runs of a goal came to, added up as it happens: nobody has to read a long journal.
+
+
+def _tallied(before: Session, after: Session, event: e.Event, at_ms: int) -> Session:
+    """Return ``after`` with what ``event`` adds; a new goal begins at nothing."""
+    if after.goal is not before.goal and _goal_id(after) != _goal_id(before):
+        begun = None if after.goal is None else Tally(ledger_before=after.ledger.reported)
+        return replace(after, tally=begun)
+    if after.run is not before.run and _run_id(after) != _run_id(before):
+        if after.run is None:
+            return _tally_ended(before, after, event, at_ms)
+        return _tally_dispatched(after, after.run, at_ms)
+    refuses = isinstance(event, e.VerificationFinished | e.ClaimRejected)
+    if refuses and before.claim is not None and after.claim is None and after.completion is None:
+        tally = _tally_so_far(after, at_ms)
+        return replace(after, tally=replace(tally, refused_claims=tally.refused_claims + 1))
+    return after
+
+
+def _goal_id(session: Session) -> str | None:
+    return None if session.goal is None else session.goal.goal_id
+
+
+def _run_id(session: Session) -> str | None:
+    return None if session.run is None else session.run.run_id
+
+
+def _tally_dispatched(session: Session, run: Run, at_ms: int) -> Session:
+    tally = _tally_so_far(session, at_ms)
+    record = RunRecord(run_id=run.run_id, turn=run.turn, started_ms=at_ms, wind_down=run.wind_down)
+    return replace(session, tally=replace(tally, runs=tally.runs + 1, last_run=record))
+
+
+def _tally_ended(before: Session, after: Session, event: e.Event, at_ms: int) -> Session:
+    tally = after.tally
+    last = None if tally is None else tally.last_run
+    if tally is None or last is None or last.run_id != _run_id(before):
+        return after
+    if isinstance(event, e.RunFinished):
+        last = replace(last, ended_ms=at_ms, outcome=event.outcome)
+        finished = tally.finished + (event.outcome == "finished")
+        return replace(after, tally=replace(tally, finished=finished, last_run=last))
+    known_ms = event.ended_ms if isinstance(event, e.RunInterrupted) else None
+    last = replace(last, ended_ms=at_ms if known_ms is None else known_ms, outcome="interrupted")
+    tally = replace(tally, interrupted=tally.interrupted + 1, last_run=last)
+    return replace(after, tally=tally)
+
+
+def _tally_so_far(session: Session, at_ms: int) -> Tally:
+    """Return the tally; that of a goal of an earlier version begins here."""
+    return session.tally or Tally(since_ms=at_ms, ledger_before=session.ledger.reported)
 
 
 def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C901, PLR0911, PLR0912, PLR0915  one case an event

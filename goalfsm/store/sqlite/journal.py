@@ -13,6 +13,7 @@ from goalfsm.store.port import (
     KEPT_BYTES,
     KEPT_TRANSCRIPTS,
     PAGE_BYTES,
+    SPARE_TRANSCRIPTS,
     JournalRow,
     Transcript,
 )
@@ -41,12 +42,8 @@ _KEEP: Final = (
     "INSERT OR REPLACE INTO transcript (run_id, thread_id, turn, at_ms, size,"
     " answer_bytes, stderr_bytes, answer, stderr) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-# Both of these walk the index alone.
-_DROP_OLDEST: Final = (
-    "DELETE FROM transcript WHERE thread_id = ?1 AND (turn, run_id) <= (SELECT turn, run_id"
-    " FROM transcript WHERE thread_id = ?1 ORDER BY turn DESC, run_id DESC LIMIT 1 OFFSET ?2)"
-)
-_SIZE: Final = "SELECT sum(size) FROM transcript WHERE thread_id = ?"
+# By the index alone.
+_TOTAL: Final = "SELECT count(*), sum(size) FROM transcript WHERE thread_id = ?"
 _SIZES: Final = (
     "SELECT run_id, size FROM transcript WHERE thread_id = ? ORDER BY turn DESC, run_id DESC"
 )
@@ -150,8 +147,8 @@ class SqliteTranscripts:
 
         def work(cursor: apsw.Cursor) -> None:
             cursor.execute(_KEEP, row)
-            cursor.execute(_DROP_OLDEST, (kept.thread_id, KEPT_TRANSCRIPTS))
-            if cursor.execute(_SIZE, (kept.thread_id,)).get <= KEPT_BYTES:
+            count, total = cursor.execute(_TOTAL, (kept.thread_id,)).get
+            if count < KEPT_TRANSCRIPTS + SPARE_TRANSCRIPTS and total <= KEPT_BYTES:
                 return
             rows: list[tuple[str, int]] = cursor.execute(  # type: ignore[assignment]
                 _SIZES, (kept.thread_id,)

@@ -78,4 +78,6 @@ def fill(name: str, **values: str) -> str:
     if values.keys() != TEMPLATES[name]:
         message = f"{name}: values {sorted(values)}, not {sorted(TEMPLATES[name])}"
         raise TemplateError(message)
-    return "".join(values[piece] if index % 2 else piece for index, piece in enumerate(pieces))
+    filled = list(pieces)
+    filled[1::2] = map(values.__getitem__, pieces[1::2])
+    return "".join(filled)
