@@ -39,7 +39,8 @@ Only an active goal can be paused or blocked; one that has stopped keeps its sta
 `usageLimited` and `budgetLimited` are found out and cannot be set.
 After a budget is crossed one more turn winds the work down, and its use is counted.
 A blocked claim of the model's blocks the goal only when three turns in a row made one.
-Tokens that are reported after a claim of completion are charged as well.
+Tokens that a turn reports after its goal has been completed or stopped are charged as well.
+A turn whose goal is cleared is interrupted.
 After a crash or an interrupt the next turn starts by itself.
 A provider's failure that may pass is tried again before the goal is blocked.
 A turn belongs to a goal, but under `--passthrough`: `turn/start` speaks to its next turn.

@@ -53,6 +53,11 @@ def slow(worker: ScriptedWorker) -> None:
     worker.turn(hangs())
 
 
+def slow_and_steady(worker: ScriptedWorker) -> None:
+    for _ in range(4):
+        worker.turn(takes("0.4s"), says("A part."), CALL)
+
+
 def failing(message: str, status: int, code: str | None = None) -> Callable[[ScriptedWorker], None]:
     def play(worker: ScriptedWorker) -> None:
         worker.rest(fails(message, status=status, code=code))
@@ -66,6 +71,11 @@ SCRIPTS: dict[str, Callable[[ScriptedWorker], None]] = {
     "04-blocked": blocked,
     "06-usage-limit": failing("You have hit your usage limit", 429, "usage_limit_reached"),
     "07-steer-interrupt": slow,
+    "21-clear-in-turn": slow_and_steady,
+    "22-pause-in-turn": slow_and_steady,
+    "23-complete-in-turn": slow_and_steady,
+    "24-edit-in-turn": slow_and_steady,
+    "25-budget-in-turn": slow_and_steady,
     "09-provider-500": failing("internal server error", 500),
     "10-provider-400": failing("bad request", 400),
 }
