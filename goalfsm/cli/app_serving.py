@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from goalfsm import __version__
-from goalfsm.cli import arguments, describing, exits, options, places
+from goalfsm.cli import arguments, exits, options, places, turn_worker
 from goalfsm.cli.arguments import HintedError
 from goalfsm.cli.program_command import ProgramCommand, program_of
 from goalfsm.cli.signals import ending
@@ -53,7 +53,7 @@ _AS_IT_IS: Final = {
 )
 @click.option(
     "--agent",
-    type=click.Choice(describing.AGENTS),
+    type=click.Choice(turn_worker.AGENTS),
     help="Who works on new threads; what follows -- are arguments of its own.",
 )
 @click.option(
@@ -104,7 +104,7 @@ def app_server_command(
             "leave --agent, --isolate and the program out",
         )
     given: dict[str, Any] = {"agent": agent, "isolate": isolate, **_AS_IT_IS}
-    worker = describing.worker(program, None, given, db=db, required=False)
+    worker = turn_worker.worker(program, None, given, db=db, required=False)
     logs.configure(json=False, level="warning")
     made = _fronting if passthrough else _serving
     with contextlib.suppress(KeyboardInterrupt):

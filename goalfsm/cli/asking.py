@@ -39,7 +39,7 @@ def ask(place: Place, event: Event) -> None:
     if asked.answered:
         return
     from goalfsm.daemon.remote.reading import driver_of  # noqa: PLC0415  where nobody answered
-    from goalfsm.views.status import takes_up, unattended  # noqa: PLC0415  as above
+    from goalfsm.views.activity import takes_up, unattended  # noqa: PLC0415  as above
 
     with reading(place) as store:
         driver = driver_of(store, place.thread_id)

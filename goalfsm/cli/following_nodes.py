@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from goalfsm.cli import asking, exits
 from goalfsm.cli.errand import Over
 from goalfsm.daemon.flow.notices import Settled, StatusChanged
-from goalfsm.views.status import unserved
+from goalfsm.views.activity import unserved
 
 if TYPE_CHECKING:
     from goalfsm.cli.errand import Errand

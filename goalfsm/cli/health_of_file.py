@@ -22,7 +22,7 @@ from goalfsm.daemon.flow.replay import undecidable
 from goalfsm.errors import GoalError
 from goalfsm.store.owner import is_alive, uptime_ms
 from goalfsm.store.port import EXPIRY_MS
-from goalfsm.views.status import suspended_by
+from goalfsm.views.activity import suspended_by
 
 if TYPE_CHECKING:
     from goalfsm.store.port import Facts, Owner, Store

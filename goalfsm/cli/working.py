@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import click
 
-from goalfsm.cli import asking, describing, exits, options, places, programs
+from goalfsm.cli import asking, describing, exits, options, places, programs, turn_worker
 from goalfsm.cli.arguments import HintedError
 from goalfsm.cli.program_command import ProgramCommand, program_of
 from goalfsm.cli.signals import ending, interrupting
@@ -67,7 +67,7 @@ def run_command(
             raise asking.no_goal(place, queued=bool(session.queue))
         if goal is not None and goal.status in {COMPLETE, LIMITED} and not goes_on:
             return _stopped(session, place, as_json=as_json)
-    worker = describing.worker(program_of(ctx), stored, given, db=place.db)
+    worker = turn_worker.worker(program_of(ctx), stored, given, db=place.db)
     if wanted is not None:
         _refuse_early(place, session, wanted)
         describing.warn(wanted)
@@ -174,7 +174,7 @@ def set_command(
     session, stored = _now(place, given=wanted is not None)
     if wanted is None and session is None:
         raise asking.unknown_thread(place)
-    worker = describing.worker(program, stored, given, db=place.db, required=False)
+    worker = turn_worker.worker(program, stored, given, db=place.db, required=False)
     if wanted is None:
         _store(place, worker)
         click.echo(f"the program of thread {place.thread_id} is stored")

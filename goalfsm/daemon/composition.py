@@ -52,7 +52,7 @@ from goalfsm.session.policy import Policy
 from goalfsm.session.work import queued
 from goalfsm.store.owner import last_seen_ms
 from goalfsm.store.pump import Pump
-from goalfsm.views.status import suspended_by
+from goalfsm.views.activity import suspended_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -14,7 +14,8 @@ from goalfsm.errors import StoreClosed, StoreError
 from goalfsm.session import events as e
 from goalfsm.session.codec import CodecError
 from goalfsm.session.state import Reply
-from goalfsm.views.status import project, suspended_by
+from goalfsm.views.activity import suspended_by
+from goalfsm.views.status import project
 from goalfsm.views.tool_answers import respond
 
 if TYPE_CHECKING:

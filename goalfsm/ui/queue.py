@@ -15,7 +15,7 @@ from goalfsm.text import line
 from goalfsm.ui import asking
 from goalfsm.ui.forms import Choice
 from goalfsm.views.actions import actions
-from goalfsm.views.status import TAKES_NEXT
+from goalfsm.views.activity import TAKES_NEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

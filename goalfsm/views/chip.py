@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from goalfsm.text import duration
 
 if TYPE_CHECKING:
-    from goalfsm.views.status import ActivityKind, Status
+    from goalfsm.views.activity import ActivityKind
+    from goalfsm.views.status import Status
 
 COLOURS: Final[dict[ActivityKind, str]] = {
     "none": "default",

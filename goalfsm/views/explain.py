@@ -10,8 +10,8 @@ import msgspec
 
 from goalfsm.session.continuation import GUARDS, OTHERWISE
 from goalfsm.text import line
+from goalfsm.views.activity import standing
 from goalfsm.views.parts import Driver, LastDecision, last_decision, told
-from goalfsm.views.status import standing
 
 if TYPE_CHECKING:
     from goalfsm.session.state import Decision, Session

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from goalfsm.text import awaited, line, short
+from goalfsm.views.activity import unserved
 from goalfsm.views.explain import moment
-from goalfsm.views.status import unserved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ from goalfsm.goal.model import Goal, Limit, PauseReason, Status
 from goalfsm.session.budgets import Progress, budget_lines, max_continuations, progress
 from goalfsm.session.tools import READ
 from goalfsm.text import xml
+from goalfsm.views.activity import activity
 from goalfsm.views.parts import BlockedClaims
-from goalfsm.views.status import activity
 
 if TYPE_CHECKING:
     from goalfsm.session.state import Reply, Session

@@ -10,7 +10,7 @@ from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.session.state import Session
 from goalfsm.testing import GoalClock, MemoryGoals, ScriptedWorker, uses
-from goalfsm.views.status import activity
+from goalfsm.views.activity import activity
 from goalfsm.workers.protocol import UsageReported
 
 THREAD: Final = "thread"

@@ -17,9 +17,9 @@ from goalfsm.session.budgets import money
 from goalfsm.session.state import Reply, Session
 from goalfsm.session.thread import GoalThread
 from goalfsm.text import duration
+from goalfsm.views.activity import activity
 from goalfsm.views.explain import explain
 from goalfsm.views.report import markdown, record
-from goalfsm.views.status import activity
 from goalfsm.workers.protocol import Text, UsageReported
 from tests.containment.long_goal import CHECK, THREAD, TURNS, Story
 

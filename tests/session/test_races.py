@@ -8,7 +8,7 @@ from goalfsm.goal.model import Limits, Verifier
 from goalfsm.session import Policy
 from goalfsm.session import events as e
 from goalfsm.testing.threads import CheckedThread
-from goalfsm.views.status import activity, hint
+from goalfsm.views.activity import activity, hint
 from tests.session.hosts import started
 
 PERSON = Verifier(kind="person")

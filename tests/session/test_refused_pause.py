@@ -9,7 +9,7 @@ from goalfsm.goal.machine import GUARDS, TRANSITIONS, GoalMachine, default_machi
 from goalfsm.session import Policy
 from goalfsm.session import events as e
 from goalfsm.testing.threads import CheckedThread
-from goalfsm.views.status import activity
+from goalfsm.views.activity import activity
 
 HELD = ("wait", "wait")
 

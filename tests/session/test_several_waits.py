@@ -6,7 +6,8 @@ import pytest
 
 from goalfsm.session import events as e
 from goalfsm.testing.threads import CheckedThread
-from goalfsm.views.status import activity, project
+from goalfsm.views.activity import activity
+from goalfsm.views.status import project
 from tests.session.hosts import started
 
 

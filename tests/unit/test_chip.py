@@ -8,9 +8,10 @@ import pytest
 
 from goalfsm.session import Session
 from goalfsm.session.state import Wait
+from goalfsm.views.activity import ActivityKind
 from goalfsm.views.chip import COLOURS, MARKS, Chip, chip, tmux
 from goalfsm.views.parts import Driver
-from goalfsm.views.status import ActivityKind, project
+from goalfsm.views.status import project
 from tests.unit.sessions import ACTIVE, CLAIM, NOW_MS, RUN, active, with_goal
 
 TIMER = Wait(kind="timer", until_ms=NOW_MS + 150_000)

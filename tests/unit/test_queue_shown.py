@@ -6,11 +6,12 @@ import pytest
 
 from goalfsm.session import Policy, Session
 from goalfsm.session.state import QueuedGoal
+from goalfsm.views.activity import TAKES_NEXT
 from goalfsm.views.explain import explain
 from goalfsm.views.parts import Driver
 from goalfsm.views.report import markdown, record
 from goalfsm.views.rows import open_rows
-from goalfsm.views.status import TAKES_NEXT, project, summary
+from goalfsm.views.status import project, summary
 from tests.unit.sessions import NOW_MS, with_goal
 
 ONE = QueuedGoal(queue_id="q1", objective="ship\nmore", at_ms=1)

@@ -16,11 +16,8 @@ from goalfsm.session.state import (
     VerifierResult,
     Wait,
 )
-from goalfsm.views.status import (
-    activity,
-    hint,
-    status_line,
-)
+from goalfsm.views.activity import activity, hint
+from goalfsm.views.status import status_line
 from recovery.state import Attention, RecoveryState
 from tests.unit.sessions import (
     ACTIVE,

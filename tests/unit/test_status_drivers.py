@@ -15,13 +15,10 @@ from goalfsm.session.state import (
     VerifierResult,
     Wait,
 )
+from goalfsm.views.activity import suspended_by, unattended
 from goalfsm.views.explain import explain
 from goalfsm.views.parts import Driver
-from goalfsm.views.status import (
-    project,
-    suspended_by,
-    unattended,
-)
+from goalfsm.views.status import project
 from recovery.state import Attention, RecoveryState
 from tests.unit.sessions import (
     CLAIM,

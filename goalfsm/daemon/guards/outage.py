@@ -18,7 +18,7 @@ from goalfsm.errors import (
     StoreClosed,
     StoreError,
 )
-from goalfsm.views.status import suspended_by
+from goalfsm.views.activity import suspended_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,8 @@ from goalfsm.daemon.remote.hosted_turn import noted
 from goalfsm.session import codec
 from goalfsm.session.events import UsageReported
 from goalfsm.store.rows import Driving, Identity, Owner
+from goalfsm.views.activity import suspended_by
 from goalfsm.views.parts import Driver
-from goalfsm.views.status import suspended_by
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -20,7 +20,8 @@ from goalfsm.daemon.flow.notices import (
     Settled,
     StatusChanged,
 )
-from goalfsm.views.status import Status, project, suspended_by
+from goalfsm.views.activity import suspended_by
+from goalfsm.views.status import Status, project
 
 if TYPE_CHECKING:
     from goalfsm.daemon.flow.ports import Decided, Landed

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import json
 import os
 import secrets
 import signal
 import socket
 import subprocess
 import sys
-from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from goalfsm.errors import GoalError
 from goalfsm.workers.supervisor import identity
@@ -23,6 +21,7 @@ from goalfsm.workers.supervisor.orphans import (
     end_adopted,
     end_orphans,
 )
+from goalfsm.workers.supervisor.packets import Packets
 from goalfsm.workers.supervisor.process import GIVE_UP_AFTER_S
 from goalfsm.workers.supervisor.process_tree import (
     DATABASE,
@@ -79,11 +78,6 @@ class _Refused(Exception):
         self.errno = errno
 
 
-class _Parcel(NamedTuple):
-    data: bytes
-    fds: tuple[int, ...]
-
-
 class Supervisor:
     """The supervisor process as the daemon sees it.
 
@@ -98,9 +92,7 @@ class Supervisor:
         self._db = same_database(db)
         self._grace = grace_s
         self._process: subprocess.Popen[bytes] | None = None
-        self._socket: socket.socket | None = None
-        self._received = bytearray()
-        self._outgoing: deque[_Parcel] = deque()
+        self._packets: Packets | None = None
         self._starting: dict[str, asyncio.Future[Child]] = {}
         self._children: dict[str, Child] = {}
         self._ending: dict[str, asyncio.Future[tuple[int, ...]]] = {}
@@ -156,7 +148,7 @@ class Supervisor:
             raise GoalError(f"run {run_id} is already under way", code="run_exists")
         if self._cleaning is not None:
             await asyncio.shield(self._cleaning)
-        if self._socket is None:
+        if self._packets is None:
             self._launch()
         answer: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
         self._starting[run_id] = answer
@@ -261,74 +253,19 @@ class Supervisor:
                     hint="check the limits on processes and memory (ulimit -a)",
                 ) from error
         _launched.add(self._process.pid)
-        ours.setblocking(False)  # noqa: FBT003
-        self._socket = ours
-        self._received.clear()
+        self._packets = Packets(ours, self._heard, self._lost)
         self._unanswered = 0
-        asyncio.get_running_loop().add_reader(ours, self._readable)
         if self._until is not None:
             self._send({"do": "until", "at": self._until})
 
     # Packets.
 
     def _send(self, packet: Mapping[str, Any], fds: tuple[int, ...] = ()) -> None:
-        """Send now, or as soon as there is room; never block, never fail half-way."""
-        if self._socket is None:
-            return
-        # Lone surrogates stand for bytes that are not UTF-8; JSON carries them escaped.
-        data = json.dumps(packet).encode()
-        # The caller may close its descriptors before these leave.
-        copies = _copies(fds)
-        self._outgoing.append(_Parcel(len(data).to_bytes(4, "big") + data, copies))
-        self._writable()
-
-    def _writable(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._outgoing and self._socket is not None:
-            data, fds = self._outgoing[0]
-            try:
-                if fds:
-                    sent = socket.send_fds(self._socket, [data], list(fds))
-                else:
-                    sent = self._socket.send(data)
-            except BlockingIOError:
-                loop.add_writer(self._socket, self._writable)
-                return
-            except OSError:
-                # Its end is noticed by the reader.
-                break
-            for fd in fds:
-                os.close(fd)
-            if sent == len(data):
-                self._outgoing.popleft()
-            else:
-                self._outgoing[0] = _Parcel(data[sent:], ())
-        if self._socket is not None:
-            loop.remove_writer(self._socket)
-
-    def _readable(self) -> None:
-        if self._socket is None:
-            return
-        try:
-            data = self._socket.recv(65536)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._lost()
-            return
-        self._unanswered = 0
-        self._received += data
-        while len(self._received) >= 4:  # noqa: PLR2004 - the length of a length
-            size = int.from_bytes(self._received[:4], "big")
-            if len(self._received) < 4 + size:
-                break
-            packet = json.loads(self._received[4 : 4 + size])
-            del self._received[: 4 + size]
-            self._heard(packet)
+        if self._packets is not None:
+            self._packets.send(packet, fds)
 
     def _heard(self, packet: Mapping[str, Any]) -> None:
+        self._unanswered = 0
         run_id = packet.get("run", "")
         match packet["tell"]:
             case "spawned":
@@ -368,7 +305,7 @@ class Supervisor:
     def _ping(self) -> None:
         """Ask again, or give a silent one up; what it says at all counts as an answer."""
         self._pulse = None
-        if self._socket is None or not self.runs:
+        if self._packets is None or not self.runs:
             return
         if self._unanswered >= SILENT_PINGS or (
             self._unanswered >= STOPPED_PINGS and self._is_stopped()
@@ -389,16 +326,9 @@ class Supervisor:
         if self._pulse is not None:
             self._pulse.cancel()
             self._pulse = None
-        if self._socket is not None:
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(self._socket)
-            loop.remove_writer(self._socket)
-            self._socket.close()
-            self._socket = None
-        for _, fds in self._outgoing:
-            for fd in fds:
-                os.close(fd)
-        self._outgoing.clear()
+        if self._packets is not None:
+            self._packets.close()
+            self._packets = None
 
     def _lost(self) -> None:
         self._disconnect()
@@ -437,19 +367,6 @@ class Supervisor:
         self._starting.clear()
         for run_id in [*self._children, *self._ending]:
             self._gone(run_id, self._left.get(run_id, ()))
-
-
-def _copies(fds: tuple[int, ...]) -> tuple[int, ...]:
-    """Return duplicates of all descriptors, or raise OSError and leave none."""
-    made: list[int] = []
-    try:
-        for fd in fds:
-            made.append(os.dup(fd))  # noqa: PERF401 - what was made is needed when one fails
-    except OSError:
-        for fd in made:
-            os.close(fd)
-        raise
-    return tuple(made)
 
 
 def _resolve(future: asyncio.Future[_T], value: _T) -> None:
