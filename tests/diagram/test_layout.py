@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from goalfsm.diagram.model import Direction
 from goalfsm.diagram.svg.layout.columns import columns
-from goalfsm.diagram.svg.layout.measure import balanced, block_size, char_width, text_width, wrap
+from goalfsm.diagram.svg.layout.measure import balanced, char_width, text_width, wrap
 from goalfsm.diagram.svg.layout.order import crossings, order
 from goalfsm.diagram.svg.layout.place import PADDING, Arrow, Box, Frame, Layout, place
 from goalfsm.diagram.svg.layout.ranks import Span, backward, rank
@@ -304,5 +304,3 @@ def test_widths_follow_the_letters() -> None:
     assert char_width("\N{COMBINING ACUTE ACCENT}") == 0
     assert text_width("ab", 20) == 2 * text_width("ab", 10)
     assert text_width("ab", 10, bold=True) > text_width("ab", 10)
-    assert block_size([], 10) == (0.0, 0.0)
-    assert block_size(["a", "bb"], 10) == (text_width("bb", 10), 27.0)

@@ -7,7 +7,6 @@ reader falls back to are up to a tenth wider; ``SLACK`` leaves room for that.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
 from typing import Final
 
 SLACK: Final = 1.1
@@ -59,12 +58,6 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """Return the width of one line of ``text`` set in ``size``, in the unit of ``size``."""
     width = sum(map(char_width, text)) * size / 1000 * SLACK
     return width * BOLD if bold else width
-
-
-def block_size(lines: Iterable[str], size: float, *, bold: bool = False) -> tuple[float, float]:
-    """Return width and height of ``lines`` set in ``size``; (0, 0) where there is none."""
-    widths = [text_width(line, size, bold=bold) for line in lines]
-    return max(widths, default=0.0), len(widths) * size * LINE
 
 
 def wrap(text: str, size: float, limit: float) -> tuple[str, ...]:
