@@ -14,6 +14,7 @@ from goalfsm.workers.agents.spec import AgentSpec
 from goalfsm.workers.agents.worker import AgentWorker
 from goalfsm.workers.supervisor.client import Supervisor
 from tests.providers.script import Usage
+from tests.work import make_work
 
 _TOOLS: Final = tuple(
     w.Tool(name=tool.name, description=tool.description, parameters=tool.parameters)
@@ -94,14 +95,9 @@ class Agent:
         """Return the next work."""
         self.turns += 1
         self.run_id = f"{self._prefix}-{next(self._numbers)}"
-        return w.Work(
-            db="/nowhere.db",
-            thread_id="thread",
-            goal_id="goal",
+        return make_work(
             run_id=self.run_id,
-            run_token="a token of a test",
             turn=self.turns,
-            objective="an objective",
             prompt=prompt,
             session=self.session,
             tools=_TOOLS,

@@ -18,17 +18,9 @@ from tests.agents import homes
 from tests.agents.terminal import DONE, Terminal
 from tests.providers.script import UNAUTHORIZED, Usage, calls, says
 from tests.providers.server import Provider
+from tests.work import make_work
 
-WORK = w.Work(
-    db="/place/goal.db",
-    thread_id="thread",
-    goal_id="goal",
-    run_id="run",
-    run_token="a token of a test",
-    turn=1,
-    objective="an objective",
-    prompt="Do it.",
-)
+WORK = make_work(prompt="Do it.")
 
 
 class Played:

@@ -16,6 +16,7 @@ from goalfsm.workers.agents.dialect import Task
 from goalfsm.workers.agents.joined import Host, JoinedCodex, ThreadState
 from tests.agents import homes
 from tests.appserver import schema
+from tests.work import make_work
 
 THREAD = "00000000-0000-7000-8000-000000000001"
 LOADED = ThreadState(loaded=True, used=None)
@@ -62,17 +63,7 @@ class Turn:
     def __init__(
         self, state: ThreadState = LOADED, session: bytes | None = None, **given: Any
     ) -> None:
-        work = w.Work(
-            db="/g.db",
-            thread_id=THREAD,
-            goal_id="g",
-            run_id="run-1",
-            run_token="a token of a test",
-            turn=1,
-            objective="Plant a tree",
-            prompt="Go on.",
-            session=session,
-        )
+        work = make_work(thread_id=THREAD, prompt="Go on.", session=session)
         self.codex = JoinedCodex(Task(work=work, **given), Link(m1="the green door"))
         self.events: list[w.TurnEvent] = []
         self.codex.enter(state)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 from tests.cli.terminal import Result
 from tests.cli.workers import attend
@@ -17,6 +18,12 @@ def goalfsm(*words: str) -> Result:
     """Run a command to its end; meanwhile do what workers ask the person for."""
     with terminal(*words) as started:
         return started.end()
+
+
+def goal() -> dict[str, Any]:
+    """Return this directory's goal as its status says."""
+    found: dict[str, Any] = json.loads(goalfsm("status", "--json").out)["goal"]
+    return found
 
 
 class Terminal:

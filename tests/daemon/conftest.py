@@ -12,6 +12,16 @@ from goalfsm.store.sqlite import SqliteStore
 from goalfsm.testing import MemoryGoals
 
 
+@pytest.fixture
+def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the place of a database whose engine is asked over a socket."""
+    runtime = tmp_path / "r"
+    runtime.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    monkeypatch.setattr("goalfsm.daemon.remote.direct._RECORDED_S", 0.1)
+    return tmp_path / "goals.db"
+
+
 @pytest.fixture(params=["memory", "file"])
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[MemoryGoals], Store]:
     """Return what opens one more handle on the same data."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from goalfsm.daemon.engine import Engine
@@ -12,6 +13,7 @@ from goalfsm.session import events as e
 from goalfsm.session.effects import Effect
 from goalfsm.session.policy import Policy
 from goalfsm.store.port import OpenEffect
+from goalfsm.store.sqlite import SqliteStore
 from goalfsm.testing import MemoryGoals
 from goalfsm.testing.loop import START_MS
 from goalfsm.workers import protocol as w
@@ -115,3 +117,17 @@ def leave_row(goals: MemoryGoals, inbox_id: str, event: e.Event, thread_id: str 
     """Leave an event in the inbox, as a command does that finds nobody to answer it."""
     written = codec.encode_event(event)
     goals.store().inbox.put(inbox_id, thread_id, at_ms=goals.clock.now_ms, event=written)
+
+
+def beside(db: Path, ask: Any) -> None:
+    """Ask something, in a thread of its own, of an engine that serves ``db``."""
+
+    async def main() -> None:
+        store = SqliteStore.open(db)
+        try:
+            async with Engine(store, workers={}, grace_s=0.0):
+                await asyncio.to_thread(ask)
+        finally:
+            store.close()
+
+    asyncio.run(main())

@@ -151,15 +151,6 @@ def _fields(event: e.Expecting) -> dict[str, Any]:
 # The doors themselves.
 
 
-@pytest.fixture
-def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    runtime = tmp_path / "r"
-    runtime.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    monkeypatch.setattr("goalfsm.daemon.remote.direct._RECORDED_S", 0.1)
-    return tmp_path / "goals.db"
-
-
 def goal(db: Path) -> Any:
     store = SqliteStore.open(db, read_only=True)
     try:
@@ -312,15 +303,3 @@ def test_a_runs_token_is_stored_nowhere(db: Path) -> None:
     asyncio.run(main())
     for file in db.parent.glob("goals.db*"):
         assert given[0].encode() not in file.read_bytes()
-
-
-def beside(db: Path, ask: Any) -> None:
-    async def main() -> None:
-        store = SqliteStore.open(db)
-        try:
-            async with Engine(store, workers={}, grace_s=0.0):
-                await asyncio.to_thread(ask)
-        finally:
-            store.close()
-
-    asyncio.run(main())

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.remote.client import request, serving
 from goalfsm.session import events as e
-from goalfsm.store.sqlite import SqliteStore
-from tests.daemon.scenes import OBJECTIVE, THREAD
-
-
-@pytest.fixture
-def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    runtime = tmp_path / "r"
-    runtime.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    monkeypatch.setattr("goalfsm.daemon.remote.direct._RECORDED_S", 0.1)
-    return tmp_path / "goals.db"
+from tests.daemon.scenes import OBJECTIVE, THREAD, beside
 
 
 def test_a_crowd_that_asks_nothing_keeps_nobody_out(
@@ -99,15 +86,3 @@ def test_a_request_that_is_never_whole_is_given_up(
                 assert link.recv(1) == b""
 
     beside(db, ask)
-
-
-def beside(db: Path, ask: Any) -> None:
-    async def main() -> None:
-        store = SqliteStore.open(db)
-        try:
-            async with Engine(store, workers={}, grace_s=0.0):
-                await asyncio.to_thread(ask)
-        finally:
-            store.close()
-
-    asyncio.run(main())

@@ -19,18 +19,15 @@ from goalfsm.errors import GoalError
 from goalfsm.session.events import ToolCalled, WaitDeclared
 from goalfsm.session.state import Reply, Session
 from goalfsm.workers.isolating import Isolation
-from goalfsm.workers.protocol import Work
 from goalfsm.workers.supervisor.identity import LINUX, start_time
+from tests.work import make_work
 
 pytestmark = [
     pytest.mark.asyncio,
     pytest.mark.skipif(not LINUX, reason="only Linux has the namespaces for it"),
 ]
 WAIT = wire.CallTool(name="wait", arguments={"for": "timer", "seconds": 5})
-WORK = Work(
-    db="", thread_id="t", goal_id="g", run_id="run-1", run_token="secret", turn=1,
-    objective="o", prompt="p",
-)  # fmt: skip
+WORK = make_work(db="", thread_id="t", run_token="secret")
 
 
 class Sent:

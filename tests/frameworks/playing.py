@@ -11,6 +11,7 @@ from goalfsm.session.state import Session
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers.protocol import Work
 from goalfsm.workers.turn import TurnWorker
+from tests.work import make_work
 
 THREAD = "thread-1"
 EVIDENCE = {"status": "complete", "evidence": ["report.md holds the figures"]}
@@ -42,14 +43,6 @@ def charged(session: Session) -> int:
 
 
 def work_with(folder: Path, session: bytes | None) -> Work:
-    return Work(
-        db=str(folder / "goals.db"),
-        thread_id=THREAD,
-        goal_id="g",
-        run_id="r",
-        run_token="t",
-        turn=2,
-        objective="Write the report",
-        prompt="Go on.",
-        session=session,
-    )
+    db = str(folder / "goals.db")
+    given = {"run_id": "r", "turn": 2, "prompt": "Go on."}
+    return make_work(db=db, thread_id=THREAD, session=session, **given)

@@ -17,6 +17,7 @@ from goalfsm.workers.command import CommandWorker
 from goalfsm.workers.protocol import TurnEvent, Work
 from goalfsm.workers.spec import CommandSpec
 from goalfsm.workers.supervisor.client import Supervisor
+from tests.work import make_work
 from tests.workers.daemons import STUBBORN, Daemon
 from tests.workers.reading import Python
 
@@ -24,21 +25,6 @@ T = TypeVar("T")
 
 PATIENCE_S: Final = 60.0
 """How long a test waits for what must happen; only a failing test ever waits that long."""
-
-
-def make_work(**changes: Any) -> Work:
-    """Return a turn's work."""
-    given: dict[str, Any] = {
-        "db": "/nowhere/goals.db",
-        "thread_id": "thread",
-        "goal_id": "goal",
-        "run_id": "run-1",
-        "run_token": "token",
-        "turn": 1,
-        "objective": "do it",
-        "prompt": "go on",
-    }
-    return Work(**{**given, **changes})
 
 
 class Bench:

@@ -24,20 +24,11 @@ from goalfsm.workers.protocol import (
     UsageReported,
     Work,
 )
+from tests.work import make_work
 
 
 def work(**changes: Any) -> Work:
-    given: dict[str, Any] = {
-        "db": "db",
-        "thread_id": "t",
-        "goal_id": "g",
-        "run_id": "r",
-        "run_token": "x",
-        "turn": 2,
-        "objective": "o",
-        "prompt": "p",
-    }
-    return Work(**{**given, **changes})
+    return make_work(**{"run_id": "r"} | changes)
 
 
 def turn(function: Any, *, keep_output: int = 1000, **changes: Any) -> list[TurnEvent]:
@@ -55,7 +46,7 @@ def test_a_coroutine_returns_the_answer() -> None:
     async def function(given: Work) -> str:
         return f"turn {given.turn}: {given.prompt}"
 
-    assert turn(function) == [Text(text="turn 2: p"), Exited(ok=True)]
+    assert turn(function) == [Text(text="turn 1: go on"), Exited(ok=True)]
 
 
 def test_a_coroutine_may_return_nothing() -> None:

@@ -15,6 +15,7 @@ from goalfsm.session.state import Session
 from goalfsm.store.memory import MemoryStore
 from goalfsm.workers import protocol as w
 from goalfsm.workers.turn import Turn, TurnWorker
+from tests.work import make_work
 
 THREAD = "thread-1"
 DONE = {"status": "complete", "evidence": ["the file is there"]}
@@ -167,16 +168,7 @@ def test_a_turn_that_does_not_ask_for_messages_is_offered_none() -> None:
 
         started, leave = asyncio.Event(), asyncio.Event()
         worker = TurnWorker(function)
-        work = w.Work(
-            db="",
-            thread_id=THREAD,
-            goal_id="g",
-            run_id="r",
-            run_token="t",
-            turn=1,
-            objective="o",
-            prompt="p",
-        )
+        work = make_work(run_id="r")
 
         async def collect() -> list[w.TurnEvent]:
             return [event async for event in worker.run(work)]
@@ -207,16 +199,7 @@ def test_an_aborted_turn_ends_its_function() -> None:
 
         started = asyncio.Event()
         worker = TurnWorker(function)
-        work = w.Work(
-            db="",
-            thread_id=THREAD,
-            goal_id="g",
-            run_id="r",
-            run_token="t",
-            turn=1,
-            objective="o",
-            prompt="p",
-        )
+        work = make_work(run_id="r")
 
         async def collect() -> list[w.TurnEvent]:
             return [event async for event in worker.run(work)]
