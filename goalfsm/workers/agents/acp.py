@@ -76,7 +76,7 @@ class Acp(Dialect):
         return "method" not in message
 
     def refuse(self, message: Mapping[str, Any]) -> None:
-        """Refuse what is asked."""
+        """Refuse a request of the agent's."""
         if "id" in message and "method" in message:
             self.write(self._rpc.refuse(message["id"], "not understood"))
 

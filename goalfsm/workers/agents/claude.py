@@ -168,7 +168,7 @@ class Claude(Dialect):
                 self._refuse(request_id)
 
     def refuse(self, message: Mapping[str, Any]) -> None:
-        """Refuse what is asked."""
+        """Refuse a request of the agent's."""
         if message["type"] == "control_request":
             self._refuse(message["request_id"])
 

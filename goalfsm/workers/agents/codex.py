@@ -99,7 +99,7 @@ class Codex(Dialect):
         return not self._turn if method is None else method in self.ends
 
     def refuse(self, message: Mapping[str, Any]) -> None:
-        """Refuse what is asked."""
+        """Refuse a request of the agent's."""
         if "id" in message and "method" in message:
             self.write(self._rpc.refuse(message["id"], "not understood"))
 
