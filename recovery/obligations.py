@@ -14,14 +14,14 @@ TERMINAL_STOPS: Final = frozenset({"stop", "error", "aborted"})
 """Stop reasons that end a run of an agent. A turn may stop for others and the run goes on."""
 
 
-class GoalWork(msgspec.Struct, frozen=True, kw_only=True):
+class GoalWork(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Metadata of a message that was queued on behalf of a goal."""
 
     kind: str
     goal_id: str
 
 
-class RunMessage(msgspec.Struct, frozen=True, kw_only=True):
+class RunMessage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is needed of one message of a finished run to tell whose run it was."""
 
     role: str
@@ -29,7 +29,7 @@ class RunMessage(msgspec.Struct, frozen=True, kw_only=True):
     goal_work: GoalWork | None = None
 
 
-class PendingAgentEnd(msgspec.Struct, frozen=True, kw_only=True):
+class PendingAgentEnd(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An ``agent_end`` that is owed for work of ``goal_ids``.
 
     ``accepts_anonymous`` says whether a run that names no goal may settle it. ``phase`` is
@@ -41,7 +41,7 @@ class PendingAgentEnd(msgspec.Struct, frozen=True, kw_only=True):
     phase: Literal["active", "older"] = "active"
 
 
-class Cleanup(msgspec.Struct, frozen=True, kw_only=True):
+class Cleanup(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All terminal events that are owed: turn indices in ascending order, runs oldest first."""
 
     pending_turn_ends: tuple[int, ...] = ()

@@ -32,7 +32,7 @@ from recovery.obligations import (
 from recovery.observers import OBSERVERS, fired
 
 
-class _State(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+class _State(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="kind"):
     pass
 
 
@@ -66,7 +66,7 @@ State: TypeAlias = Idle | ObservingTurn | AbortingTurn | AwaitingTerminalCleanup
 IDLE: Final = Idle()
 
 
-class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+class _Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type"):
     pass
 
 
@@ -153,14 +153,14 @@ Event: TypeAlias = (
 EffectName: TypeAlias = Literal["clear_accounting", "abort", "refresh_ui"]
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What to do about an event: ``skip`` its ordinary handling; do ``effects`` in order."""
 
     skip: bool = False
     effects: tuple[EffectName, ...] = ()
 
 
-class Reduction(msgspec.Struct, frozen=True, kw_only=True):
+class Reduction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The next state, and the plan; None when the question was an abort and there is none."""
 
     state: State

@@ -34,7 +34,7 @@ class Classified(Protocol):
         """Return the text that is equal for equal failures."""
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
+class Fault(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The smallest classified error."""
 
     signature: str
@@ -42,7 +42,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     retryable: bool = False
 
 
-class Counters(msgspec.Struct, frozen=True, kw_only=True):
+class Counters(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Failures since the last success: the last one's signature, and attempts to recover."""
 
     signature: str | None = None
@@ -50,14 +50,14 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     compaction_attempts: int = 0
 
 
-class Attention(msgspec.Struct, frozen=True, kw_only=True):
+class Attention(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a person should know: recovery is ``pending``, or ``paused`` until they act."""
 
     kind: Literal["pending", "paused"]
     reason: str
 
 
-class RecoveryState(msgspec.Struct, frozen=True, kw_only=True):
+class RecoveryState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The whole state of the recovery machine; the default is a thread without trouble."""
 
     counters: Counters = Counters()
@@ -65,17 +65,17 @@ class RecoveryState(msgspec.Struct, frozen=True, kw_only=True):
     phase: PhaseName = "idle"
 
 
-class Noop(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="noop"):
+class Noop(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="noop"):
     """Nothing to show: the host compacts and goes on by itself."""
 
 
-class Pending(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="pending"):
+class Pending(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="pending"):
     """Another attempt follows; show that recovery is pending."""
 
     reason: str
 
 
-class Pause(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="pause"):
+class Pause(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="pause"):
     """No further attempt helps: pause the goal and ask for attention."""
 
     reason: str

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from goalfsm.cli.notifying import targets
 from goalfsm.daemon.engine import Engine
+from goalfsm.daemon.host.collector import collect_rarely
 from goalfsm.daemon.stages.callbacks import PERSON_ASKED
 from goalfsm.daemon.stages.notifications import CALLBACK, Notifier
 from goalfsm.workers.supervisor.orphans import adopt_orphans
@@ -24,6 +25,7 @@ NOTICE_S: Final = 5.0
 def engine_on(store: Store, db: Path, **options: Any) -> tuple[Engine, Notifier]:
     """Return an engine on the store, and what sends its notices; see `Engine` for ``options``."""
     adopt_orphans()
+    collect_rarely()
 
     def status(thread_id: str) -> Status:
         return engine.status(thread_id)

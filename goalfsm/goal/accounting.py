@@ -9,7 +9,7 @@ import msgspec
 from goalfsm.goal.model import ACTIVE, LIMITED, MAX_COUNT, Goal, Limit, Usage, used_up
 
 
-class Clock(msgspec.Struct, frozen=True):
+class Clock(msgspec.Struct, frozen=True, gc=False):
     """Whose active time is being measured, and up to when it has been charged.
 
     While it stands still it keeps ``remainder_ms`` for the goal that it ran for last: turns of less
@@ -25,7 +25,7 @@ class Clock(msgspec.Struct, frozen=True):
 STOPPED_CLOCK = Clock()
 
 
-class Charge(msgspec.Struct, frozen=True, kw_only=True):
+class Charge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The goal after a charge, whether anything changed, and whether a budget was crossed."""
 
     goal: Goal | None

@@ -40,13 +40,13 @@ MAX_COUNT: Final = 2**53 - 1
 COST_SCALE: Final = 1_000_000
 
 
-class Criterion(msgspec.Struct, frozen=True, kw_only=True):
+class Criterion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One thing that must be shown before the goal may be called complete."""
 
     text: str
 
 
-class Seal(msgspec.Struct, frozen=True, kw_only=True):
+class Seal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A file or directory that a verifier is made of, as it was; ``digest`` is a SHA-256.
 
     ``role`` says why it is sealed: it is the program, an argument, the makefile, or was named.
@@ -57,7 +57,7 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
 
-class Verifier(msgspec.Struct, frozen=True, kw_only=True):
+class Verifier(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A check that the engine runs itself before it accepts a completion claim.
 
     ``command``: ``argv`` exits 0 (no shell), in ``cwd``, within ``timeout_s`` seconds.
@@ -76,7 +76,7 @@ class Verifier(msgspec.Struct, frozen=True, kw_only=True):
     on_change: Literal["ask", "accept"] = "ask"
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the claimant shows; ``criterion`` counts from 1, None speaks for the whole goal."""
 
     text: str
@@ -117,7 +117,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     blocked_by: Literal["person", "model"] | None = None
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What model calls consumed, as their provider reported it; cost in millionths."""
 
     input_tokens: int = 0
@@ -142,7 +142,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The budgets that a goal is created with or changed to; None leaves one unbounded."""
 
     tokens: int | None = None

@@ -31,7 +31,7 @@ _STEP: Final = re.compile(
 )
 
 
-class Spent(msgspec.Struct, frozen=True, kw_only=True):
+class Spent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How much of one budget is used; ``budget`` and ``left`` None is unbounded."""
 
     used: int
@@ -39,7 +39,7 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     left: int | None = None
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
+class Progress(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Use against every budget: tokens, active seconds, cost in millionths, continuations."""
 
     tokens: Spent

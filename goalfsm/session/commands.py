@@ -13,11 +13,11 @@ Setting = bool | int | float | str | tuple[Rule, ...]
 """One setting of a policy, as a command line or a file gives it."""
 
 
-class EventBase(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class EventBase(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The base of all events; the tag is the class name."""
 
 
-class By(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class By(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """Who asked, as the receiver found out: never what the sender says of itself.
 
     ``run_id`` is the run that the asker was inside of. ``host`` is the machine, where the thread is

@@ -10,7 +10,7 @@ from goalfsm.goal.model import Status
 from goalfsm.session.entries import Entry
 
 
-class _Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class _Effect(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """The base of all effects; the tag is the class name."""
 
 

@@ -7,21 +7,23 @@ import msgspec
 from goalfsm.goal.model import Goal, Source
 
 
-class SetEntry(msgspec.Struct, frozen=True, kw_only=True, tag="set"):
+class SetEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="set"):
     """The goal as it then was."""
 
     source: Source
     goal: Goal
 
 
-class ClearEntry(msgspec.Struct, frozen=True, kw_only=True, tag="clear"):
+class ClearEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="clear"):
     """The goal was given up."""
 
     source: Source
     cleared: str | None
 
 
-class UserStartEntry(msgspec.Struct, frozen=True, kw_only=True, tag="user_start_required"):
+class UserStartEntry(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="user_start_required"
+):
     """Whether the next run has to start with a visible message."""
 
     active: bool

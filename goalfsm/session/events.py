@@ -44,14 +44,14 @@ StopReason = Literal["stop", "length", "toolUse", "error", "aborted"]
 LoadReason = Literal["startup", "resume", "new", "fork", "reload"]
 
 
-class GoalWork(msgspec.Struct, frozen=True):
+class GoalWork(msgspec.Struct, frozen=True, gc=False):
     """The metadata of queued goal work: what kind it is and which goal it is for."""
 
     kind: WorkKind
     goal_id: str
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One message of a run, as far as the engine looks at it.
 
     ``status``, ``code`` and ``retry_after`` (seconds) are what a provider's error carried besides

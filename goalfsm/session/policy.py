@@ -13,7 +13,7 @@ from goalfsm.session.routes import parse
 from recovery.failures import Rule, classifier
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class Policy(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The rules of one thread; stored with it, so that a restart changes nothing.
 
     Durations are in seconds. ``max_continuations`` 0 is unlimited. ``overrun_s`` is how long a turn

@@ -8,7 +8,7 @@ from msgspec.structs import force_setattr
 from goalfsm.errors import Remedy, told
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
+class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the one who asked is told.
 
     A claim that is refused because its run has not read all gets the texts in ``unread``, and in

@@ -39,7 +39,7 @@ class Route(NamedTuple):
     argv: tuple[str, ...]
 
 
-class Routed(msgspec.Struct, frozen=True, kw_only=True):
+class Routed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The route that a turn takes, and why: ``left`` percent of the budget were left, rounded."""
 
     of: Budget

@@ -38,7 +38,7 @@ RULES_VERSION: Final = 6
 """Raised whenever ``handle`` decides differently: replay compares rows of the same version."""
 
 
-class Host(msgspec.Struct, frozen=True, kw_only=True):
+class Host(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the host last said about itself; ``context_window`` None is unknown.
 
     ``turn_goal`` is the goal of the last turn, of its run or else the active one when it started:
@@ -56,7 +56,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     inputs: int = 0
 
 
-class Continuation(msgspec.Struct, frozen=True, kw_only=True):
+class Continuation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whose continuation is queued, whose is wanted as soon as the host is idle.
 
     ``warned`` is the goal whose used-up budget has been announced.
@@ -67,14 +67,14 @@ class Continuation(msgspec.Struct, frozen=True, kw_only=True):
     warned: str | None = None
 
 
-class Flush(msgspec.Struct, frozen=True, kw_only=True):
+class Flush(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the history still lacks, and when it was last written (ms; None since load or clear)."""
 
     dirty: bool = False
     written_ms: int | None = None
 
 
-class Steering(msgspec.Struct, frozen=True, kw_only=True):
+class Steering(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One word of a person that no run has taken into account yet: a message, or an edit.
 
     ``word`` is its number among the words about the goal. ``carried_by`` is the run whose prompt
@@ -89,7 +89,7 @@ class Steering(msgspec.Struct, frozen=True, kw_only=True):
     word: int = 0
 
 
-class VerifierResult(msgspec.Struct, frozen=True, kw_only=True):
+class VerifierResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one verifier said of a claim."""
 
     index: int
@@ -98,7 +98,7 @@ class VerifierResult(msgspec.Struct, frozen=True, kw_only=True):
     digest: str = ""
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
+class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A completion claim that waits for its verification.
 
     ``digest`` seals the evidence as it was shown: SHA-256 of its canonical JSON. ``asked``: its
@@ -115,7 +115,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
+class Check(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The run of the goal's ``until`` that is due after a turn; ``asked``: it is under way."""
 
     check_id: str
@@ -137,7 +137,7 @@ SET_ASIDE_BY: Final[dict[SetAsideBy, str]] = {
 """What sets a claim aside, in words."""
 
 
-class SetAside(msgspec.Struct, frozen=True, kw_only=True):
+class SetAside(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The claim that no longer counts, and what set it aside: ``by``, and its words."""
 
     claim_id: str
@@ -146,7 +146,7 @@ class SetAside(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
-class Completion(msgspec.Struct, frozen=True, kw_only=True):
+class Completion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Why a goal counts as complete: the claim, what the verifiers said, who accepted it.
 
     ``unread`` are the messages that no turn had taken into account by then. ``by`` is who accepted
@@ -164,7 +164,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
-class Blocking(msgspec.Struct, frozen=True, kw_only=True):
+class Blocking(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The audit of blocked claims: how many goal turns in a row had one.
 
     ``claimed`` says that the running turn has had its claim.
@@ -175,7 +175,7 @@ class Blocking(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
+class Progress(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the no-progress rules count over consecutive turns.
 
     ``gaps_in`` is the run whose claim was counted last: a turn may claim more than once.
@@ -194,7 +194,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     step: tuple[int, int] | None = None
 
 
-class Wait(msgspec.Struct, frozen=True, kw_only=True):
+class Wait(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the work waits for; ``until_ms`` None waits for the event alone.
 
     ``relative``: the time was asked for as a duration. ``held``: somebody asked for a pause that a
@@ -211,7 +211,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     any: bool = False
 
 
-class Retry(msgspec.Struct, frozen=True, kw_only=True):
+class Retry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The schedule of the retries that the engine does itself.
 
     ``owed``: the next turn is the last one once more, and does not count as another. ``crashes``
@@ -226,7 +226,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     owed: bool = False
 
 
-class Quota(msgspec.Struct, frozen=True, kw_only=True):
+class Quota(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How often in a row the provider has refused because its quota is used up.
 
     ``overdue_since_ms``: since when it refuses although the reset that it names has passed.
@@ -238,7 +238,7 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
     relative: bool = False
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The open run: dispatched, its end not known yet.
 
     ``charged`` holds the latest usage keys, ``notices`` what its prompt carries and the session
@@ -266,7 +266,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     route: Routed | None = None
 
 
-class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+class Ledger(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All usage that was ever reported to the thread, charged or not.
 
     Each row of it is in the journal; these are the sums. ``uncharged`` counts by reason.
@@ -278,7 +278,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     uncharged: dict[str, int] = {}
 
 
-class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One run of a goal, open or over; ``turn`` is the number of the goal's turn, from 1."""
 
     run_id: str
@@ -289,7 +289,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     wind_down: bool = False
 
 
-class Tally(msgspec.Struct, frozen=True, kw_only=True):
+class Tally(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the runs of a goal came to, added up since its beginning, or since ``since_ms``.
 
     ``refused_claims`` failed verification or were rejected by a person. ``ledger_before`` is what
@@ -305,7 +305,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: int | None = None
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
+class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whether work goes on, and the guard that decided it.
 
     A journal also says ``refused`` of what was asked for in vain; the guard is the reply's code.
@@ -318,7 +318,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int = 0
 
 
-class WorkerSession(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerSession(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a goal's worker saved of its own session, as bytes that only the worker understands.
 
     ``argv`` is the program of the route that it was saved on, empty of the thread's own worker.
@@ -329,7 +329,7 @@ class WorkerSession(msgspec.Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...] = ()
 
 
-class QueuedGoal(msgspec.Struct, frozen=True, kw_only=True):
+class QueuedGoal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A goal that a person has in mind for the thread, after those before it.
 
     Its budgets are its own; ``policy`` are settings that come with it. ``by`` is who queued it.
@@ -346,7 +346,7 @@ class QueuedGoal(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
-class Imported(msgspec.Struct, frozen=True, kw_only=True):
+class Imported(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where a goal came from that another program worked on; ``digest`` seals what was read."""
 
     goal_id: str
@@ -355,7 +355,7 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True):
+class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The session of one thread. ``handle`` is the only thing that makes a new one of an old one.
 
     ``first_policy`` is what the thread began with, once that was changed: a replay starts there.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from typing import Final
 
 KEEP_TEXT: Final = 64 * 1024
@@ -45,7 +44,7 @@ class BoundedText:
         """Keep ``keep`` characters of the beginning and as many of the end."""
         self._keep = keep
         self._passed = 0
-        self._tail: deque[str] = deque()
+        self._tail: list[str] = []
         self._tail_size = 0
         self._parts: list[str] = []
         self._parts_size = 0
@@ -72,7 +71,7 @@ class BoundedText:
         self._tail.append(joined)
         self._tail_size += len(joined)
         while self._tail_size - len(self._tail[0]) >= self._keep:
-            gone = len(self._tail.popleft())
+            gone = len(self._tail.pop(0))
             self._tail_size -= gone
             self.left_out += gone
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import os
 import resource
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,13 +25,14 @@ from goalfsm.daemon import logs
 from goalfsm.daemon.config import WorkerConfig
 from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.host.clock import decision_context
+from goalfsm.daemon.host.collector import collect_rarely
 from goalfsm.session import Policy, codec
 from goalfsm.session.effects import SendWork
 from goalfsm.session.events import CompletionRequested, ObjectiveGiven
 from goalfsm.session.state import Session
 from goalfsm.session.thread import handle
 from goalfsm.store.owner import own_identity, uptime_ms
-from goalfsm.store.port import Acquired, Commit
+from goalfsm.store.port import Acquired, Commit, Done, Outcome
 from goalfsm.store.port import Effect as OutboxRow
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers.inprocess import CallableWorker
@@ -258,8 +260,13 @@ def crowd(*, quick: bool, folder: str | None = None) -> Section:
         figure("turns", [crowded.turns], "turns"),
         figure("processor time per turn", [crowded.cpu_s / crowded.turns * 1000], "ms"),
         figure("memory per goal at the end", [crowded.grown_bytes / goals / 1024], "KiB"),
+        figure("of that, SQLite's pages", [crowded.sqlite_bytes / goals / 1024], "KiB"),
         figure("turn end to next dispatch, p50", [statistics.median(gaps)], "ms"),
         figure("turn end to next dispatch, p99", [percentile(gaps, 0.99)], "ms"),
+        figure("a commit with its sync, p50", [statistics.median(crowded.commits)], "ms"),
+        figure("a commit with its sync, p99", [percentile(crowded.commits, 0.99)], "ms"),
+        figure("turns a commit", [crowded.turns / len(crowded.commits)], "turns"),
+        figure("longest pause of the collector", [max(crowded.pauses)], "ms"),
         figure("slowest goal's wait over the median goal's", [slowest], "x"),
         figure("fewest turns of a goal over the median goal's", [fewest], "x"),
     ]
@@ -273,18 +280,24 @@ class Crowded(NamedTuple):
     gaps: list[list[float]]
     cpu_s: float
     grown_bytes: int
+    sqlite_bytes: int
+    commits: list[float]
+    """How many milliseconds each took."""
+    pauses: list[float]
+    """How many milliseconds the collector of garbage took, each time."""
 
 
 def _crowd_alone(path: Path, goals: int, seconds: float) -> Crowded:
     logs.configure(level="error")
+    # As the command line does with a process that is an engine.
+    collect_rarely()
     return asyncio.run(_crowd(path, goals, seconds))
 
 
 async def _crowd(path: Path, goals: int, seconds: float) -> Crowded:
     watch = Stopwatch(1 << 60, pause_s=CROWD_TURN_S)
     store = SqliteStore.open(path)
-    empty = _resident()
-    before = resource.getrusage(resource.RUSAGE_SELF)
+    commits, pauses = _timed(store), _collected()
     try:
         async with Engine(
             store,
@@ -293,19 +306,53 @@ async def _crowd(path: Path, goals: int, seconds: float) -> Crowded:
             max_runs=goals,
             serve=False,
         ) as engine:
+            # What the first goal needs is needed once.
+            await engine.submit("first", ObjectiveGiven(objective="go on"))
+            await asyncio.sleep(CROWD_TURN_S * 1.5)
+            empty, pages = _resident(), apsw.memory_used()
+            before = resource.getrusage(resource.RUSAGE_SELF)
             # Spread over one turn, as goals are that people gave at different times.
             for number in range(goals):
                 await engine.submit(f"t{number}", ObjectiveGiven(objective="go on"))
                 await asyncio.sleep(CROWD_TURN_S / goals)
             await asyncio.sleep(seconds)
             after = resource.getrusage(resource.RUSAGE_SELF)
-            resident = _resident()
+            resident, pages = _resident(), apsw.memory_used() - pages
             await engine.stop(0)
     finally:
         store.close()
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     grown = resident - empty
-    return Crowded(watch.count, list(watch.gaps.values()), cpu, grown)
+    return Crowded(watch.count, list(watch.gaps.values()), cpu, grown, pages, commits, pauses)
+
+
+def _timed(store: SqliteStore) -> list[float]:
+    """Return the times that commits of ``store`` take from now on, in milliseconds."""
+    took: list[float] = []
+    commit = store.commit
+
+    def timed(batch: Sequence[Commit], *, done: Sequence[Done] = ()) -> list[Outcome]:
+        begun = time.perf_counter()
+        outcomes = commit(batch, done=done)
+        took.append((time.perf_counter() - begun) * 1000)
+        return outcomes
+
+    store.commit = timed  # type: ignore[method-assign]
+    return took
+
+
+def _collected() -> list[float]:
+    """Return the times that the collector of garbage takes from now on, in milliseconds."""
+    took, begun = [0.0], [0.0]
+
+    def note(phase: str, _info: dict[str, int]) -> None:
+        if phase == "start":
+            begun[0] = time.perf_counter()
+        else:
+            took.append((time.perf_counter() - begun[0]) * 1000)
+
+    gc.callbacks.append(note)
+    return took
 
 
 def _resident() -> int:

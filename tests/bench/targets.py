@@ -74,8 +74,8 @@ TARGETS: Final = (
         "a whole turn, in process, beside one raw commit: processor time", 4.5, "x", "≤",
         "A whole turn", "a turn of one usage report, processor time",
         "one raw commit, processor time",
-        "two commits, three decisions and a dozen steps of the loop: see *Where the processor "
-        "time of a turn goes*",
+        "a commit of 13 pages where the raw one has 7, three decisions, and what starts and ends a "
+        "run: see *Where the processor time of a turn goes*",
     ),
     Target(
         "a whole turn, in process: journal rows", 4, "rows", "≤", "A whole turn",
@@ -94,11 +94,17 @@ TARGETS: Final = (
         for words in ("status books", "steer books hello", "pause books", "tool get_goal")
     ),
     Target("1,000 active goals: processor time a turn", 0.5, "ms", "≤", "1,000 active",
-           "processor time per turn", why="see *Where the processor time of a turn goes*"),
+           "processor time per turn",
+           why="each turn waits after its dispatch, so its end is a commit of its own or of few: "
+           "see *turns a commit* there, and *Where the processor time of a turn goes*"),
     Target("1,000 active goals: dispatch, p99", 15, "ms", "≤", "1,000 active",
-           "turn end to next dispatch, p99"),
+           "turn end to next dispatch, p99",
+           why="a dispatch waits for the commit under way, for its own and for the collector: see "
+           "their rows there"),
     Target("1,000 active goals: memory a goal", 16, "KiB", "≤", "1,000 active",
-           "memory per goal at the end"),
+           "memory per goal at the end",
+           why="SQLite's pages, which have a row there, and what a running turn holds: its prompt, "
+           "session, task and run"),
     *(
         target
         for words in ("log -n 50", "explain", "report")

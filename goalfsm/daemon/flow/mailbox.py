@@ -7,7 +7,6 @@ the effects handed on, so that nothing is done that a crash could take back.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -71,7 +70,7 @@ class Mailbox:
         self.thread_id = thread_id
         self.revision = 0
         self._session: Session | None = None
-        self._mail: deque[Envelope] = deque()
+        self._mail: list[Envelope] = []  # not a deque: an empty one takes more than a session
         self._chain: list[PendingCommit] = []
         self._queued = False
         """Whether the pump is going to ask for what is to be committed."""
@@ -112,7 +111,7 @@ class Mailbox:
         if self._over is not None:
             envelope.fail(self._over)
         elif first:
-            self._mail.appendleft(envelope)
+            self._mail.insert(0, envelope)
         else:
             self._mail.append(envelope)
         self._stir()
@@ -166,7 +165,7 @@ class Mailbox:
         """Decide what waits, as one chain, up to so many events."""
         revision, events = self.revision, 0
         while self._mail and events < _CHAIN:
-            envelope = self._mail.popleft()
+            envelope = self._mail.pop(0)
             if envelope.future.cancelled():
                 continue
             try:
@@ -174,7 +173,7 @@ class Mailbox:
             except StoreError as error:
                 # A batch that reads the store met trouble: nothing of it has been decided. What
                 # was decided before it is committed first; then it is tried again.
-                self._mail.appendleft(envelope)
+                self._mail.insert(0, envelope)
                 if not self._chain:
                     self._trouble(error)
                 return
@@ -202,8 +201,7 @@ class Mailbox:
     def _trouble(self, error: StoreError) -> None:
         """Keep what is to be kept until the store works again, and tell everybody else."""
         self._troubled = True
-        kept = deque(envelope for envelope in self._mail if not _failed_outside(envelope, error))
-        self._mail = kept
+        self._mail = [one for one in self._mail if not _failed_outside(one, error)]
         self._deciding.aftermath.stuck(self.thread_id, error)
 
     def _decide(self, envelope: Envelope, session: Session, revision: int) -> PendingCommit | None:
@@ -313,7 +311,7 @@ class Mailbox:
                     others = rest[1:]
             case Committed():  # pragma: no cover - what is committed stops nothing
                 return why
-        self._mail.extendleft(pending.envelope for pending in reversed(others))
+        self._mail[:0] = [pending.envelope for pending in others]
         return why
 
     def _reload(self, pending: PendingCommit) -> StoreError | None:

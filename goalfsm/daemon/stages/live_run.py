@@ -134,7 +134,9 @@ class LiveRun:
         self._recording = False
         self._spawned = False
         self._winding_down = run.wind_down
-        self._begun = asyncio.Event()
+        self._lives = False
+        self._sign: asyncio.Event | None = None
+        """The first sign of life, of whoever waits for it."""
         goal = session.goal
         self._objective = "" if goal is None else goal.objective
         self._saved = session.worker_session
@@ -184,12 +186,15 @@ class LiveRun:
         """
         if self._task is None or "steer" not in self._worker.capabilities:
             return False
-        lives = self._begun.is_set()
+        lives = self._lives
         if await self._offer(self._task, message_id, text):
             return True
         if lives:
             return False
-        begun = asyncio.ensure_future(self._begun.wait())
+        sign = self._sign = self._sign or asyncio.Event()
+        if self._lives:
+            sign.set()
+        begun = asyncio.ensure_future(sign.wait())
         try:
             await asyncio.wait({self._task, begun}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -306,7 +311,9 @@ class LiveRun:
         if isinstance(event, w.Spawned):
             self._spawned = True
             self._ports.spawned(self.thread_id, self.run_id, event)
-        self._begun.set()
+        self._lives = True
+        if self._sign is not None:
+            self._sign.set()
 
     async def _take(self, event: w.TurnEvent) -> None:  # noqa: C901, PLR0912 - one case an event
         seen = self._seen
