@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
+from goalfsm.cluster import host
 from goalfsm.cluster.engine import ClusterEngine
 from goalfsm.goal.model import Verifier
 from goalfsm.session import codec
@@ -16,10 +19,12 @@ from goalfsm.session.events import (
     PauseRequested,
     ResumeRequested,
     SteeringReceived,
+    TimerFired,
 )
+from goalfsm.session.events import WaitDeclared as Waiting
 from goalfsm.session.policy import Policy
 from goalfsm.workers.inprocess import CallableWorker
-from goalfsm.workers.protocol import ToolCalled
+from goalfsm.workers.protocol import ToolCalled, WaitDeclared
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -189,6 +194,34 @@ async def test_a_verifier_that_a_node_leaves_when_it_stops_is_run_by_the_next(ds
         session = await asyncio.wait_for(two.settled("a"), BOUND_S)
     assert session.goal is not None
     assert session.goal.status == "complete"
+
+
+async def test_times_are_the_databases_whatever_the_clock_of_a_node_shows(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hour_ns = 3_600 * 10**9
+    wrong = SimpleNamespace(time_ns=lambda: time.time_ns() + hour_ns, time=time.time)
+    monkeypatch.setattr(host, "time", wrong)
+
+    async def turn(work: w.Work) -> AsyncIterator[w.TurnEvent]:
+        arguments = {"status": "complete", "evidence": [{"text": work.run_id}]}
+        claim = ToolCalled(id=1, name="update_goal", arguments=arguments)
+        yield WaitDeclared(for_="timer", seconds=1.5) if work.turn == 1 else claim
+
+    began_ms = time.time_ns() // 1_000_000
+    async with ClusterEngine(dsn, workers=CallableWorker(turn), policy=FREE) as engine:
+        await engine.submit("a", ObjectiveGiven(objective="do it"))
+        session = await asyncio.wait_for(engine.settled("a"), BOUND_S)
+    assert session.goal is not None
+    assert session.goal.status == "complete"
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute("SELECT at_ms, event FROM goalfsm.journal ORDER BY revision")
+        found = [(at_ms, codec.decode_event(event)) for at_ms, event in rows]
+    assert all(began_ms - 1 <= at_ms <= time.time_ns() // 1_000_000 for at_ms, _ in found)
+    (asked,) = [event.until_ms for _, event in found if isinstance(event, Waiting)]
+    (fired,) = [at_ms for at_ms, event in found if isinstance(event, TimerFired)]
+    assert asked is not None
+    assert asked <= fired
 
 
 async def test_a_turn_whose_lease_is_lost_goes_on_at_the_next_node(dsn: str, turns: Turns) -> None:

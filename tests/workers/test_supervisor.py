@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,26 @@ def test_ending_a_run_again_can_only_hasten_it(bench: Any, python: Python) -> No
         assert status is not None
         assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
         assert await supervisor.end("run-1") == ()
+
+    bench.run(main)
+
+
+def test_every_run_ends_at_the_time_that_nobody_puts_off(bench: Any) -> None:
+    """It is kept by the supervisor: a daemon that stands still need not say anything."""
+
+    async def main(supervisor: Supervisor) -> None:
+        now = time.monotonic()
+        supervisor.until(now + 3600.0)
+        first = await spawn(supervisor, "run-1", ["sleep", "3600"], bench.db)
+        second = await spawn(supervisor, "run-2", ["sleep", "3600"], bench.db)
+        assert not first.exited.done()
+        due = time.monotonic() + 0.2
+        supervisor.until(due)
+        for child in (first, second):
+            await child.exited
+            assert time.monotonic() >= due
+            with contextlib.suppress(psutil.NoSuchProcess):
+                assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
 
     bench.run(main)
 
