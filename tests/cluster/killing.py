@@ -170,7 +170,8 @@ class Killing:
 
     def _harm(self, fault: Fault, away: Iterator[float]) -> None:
         node = self.random.choice(self.nodes)
-        self._moments.append(time.time_ns())
+        if fault in {"crash", "wipe"}:
+            self._moments.append(time.time_ns())
         if fault == "kill":
             runs = self._runs_of(node)
             moment = time.time_ns()
@@ -273,8 +274,9 @@ class Killing:
                 begins[row[1]].append(int(row[5]))
         for thread, moment, stopped in self._lost:
             after = min((at for at in begins[thread] if at > moment), default=None)
-            # Where something else broke meanwhile, it says nothing.
-            if after is not None and not any(moment < at < after for at in self._moments):
+            again = [at for other, at, _ in self._lost if other == thread]
+            # Where everybody's database or queue, or the thread's run broke again, it says nothing.
+            if after is not None and not any(moment < at < after for at in self._moments + again):
                 times = self.found.takeovers_of_stopped if stopped else self.found.takeovers
                 times.append((after - moment) / 1e9)
 
