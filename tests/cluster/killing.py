@@ -40,6 +40,12 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TOKENS: Final = 15
+WHOLE_S: Final = 30.0
+"""How long nodes that start may take until the next is killed."""
+_OTHERS: Final = (
+    "SELECT count(DISTINCT name)::int FROM goalfsm.node WHERE name <> %s"
+    " AND seen_ms > extract(epoch FROM clock_timestamp()) * 1000 - 2000"
+)
 STOPPED_S: Final = 5.0
 """For how long a node is stopped: longer than its lease."""
 AWAY_S: Final = (1.0, 5.0, 40.0, 10.0, 20.0)
@@ -173,14 +179,14 @@ class Killing:
         if fault in {"crash", "wipe"}:
             self._moments.append(time.time_ns())
         if fault == "kill":
-            runs = self._runs_of(node)
+            runs = self._runs_of(node) if self._has_others(node) else []
             moment = time.time_ns()
             node.kill(with_supervisor=self.random.random() < 0.25)
             self._lost += [(thread, moment, False) for thread in runs]
             time.sleep(self.random.uniform(0.0, 0.5))
             node.start()
         elif fault == "stop":
-            runs = self._runs_of(node)
+            runs = self._runs_of(node) if self._has_others(node) else []
             moment = time.time_ns()
             node.signal(signal.SIGSTOP)
             self._lost += [(thread, moment, True) for thread in runs]
@@ -193,6 +199,19 @@ class Killing:
         else:
             with psycopg.connect(self.dsn, autocommit=True) as connection:
                 connection.execute("TRUNCATE goalfsm.procrastinate_jobs CASCADE")
+
+    def _has_others(self, node: NodeProcess) -> bool:
+        """Tell whether every other node is there: only then a takeover says how long one takes.
+
+        Mostly that is waited for; now and then nodes die while others are still starting.
+        """
+        deadline = time.monotonic() + (WHOLE_S if self.random.random() < 0.75 else 0.0)
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            while True:
+                row = connection.execute(_OTHERS, (node.name,)).fetchone()
+                if row == (len(self.nodes) - 1,) or time.monotonic() >= deadline:
+                    return row == (len(self.nodes) - 1,)
+                time.sleep(0.1)
 
     def _runs_of(self, node: NodeProcess) -> list[str]:
         with psycopg.connect(self.dsn, autocommit=True) as connection:
