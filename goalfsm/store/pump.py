@@ -12,14 +12,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
-import msgspec
-
 from goalfsm.errors import Busy, Fenced, StoreClosed, StoreError, StoreUnavailable, described
-from goalfsm.store.port import Checkpointer, Commit, Done, Outcome, Store
+from goalfsm.store.log_keeper import CHECKPOINT_FRAMES, LogKeeper, PumpStats
+from goalfsm.store.port import Commit, Done, Outcome, Store
 
 BATCH: Final = 64
 """Most events in one transaction."""
@@ -45,16 +43,6 @@ RETRY_S: Final = 1.0
 LOOK_EVERY: Final = 8
 """How many commits go by between two looks at the length of the log."""
 
-CHECKPOINT_FRAMES: Final = 4_000
-"""Pages (of 4 KiB) that the log holds before it is moved and, with commits held, started over.
-
-Pages that were written again meanwhile are moved once, so a longer log costs less; one of 16 MiB
-still opens in no time."""
-
-
-LEAST_FRAMES: Final = 64
-"""A log of this length fills no disk."""
-
 
 class Source(Protocol):
     """Whoever has something to commit: one thread."""
@@ -78,16 +66,6 @@ _Taken = list[tuple[Source, int]]
 """Sources of a batch, and how many commits of it are theirs."""
 
 
-class PumpStats(msgspec.Struct, kw_only=True):
-    """What a pump has done; the seconds are those that commits were held for the log."""
-
-    events: int = 0
-    batches: int = 0
-    largest: int = 0
-    checkpoints: int = 0
-    held_s: float = 0.0
-
-
 class Pump:
     """Gathers commits and marks of one store; belongs to the running loop."""
 
@@ -105,7 +83,6 @@ class Pump:
         ``background`` False starts none: the store then does its checkpoints inside `commit`.
         """
         self.stats = PumpStats()
-        self.checkpoint_error: StoreError | None = None
         self._store = store
         self._look_every = look_every
         self._loop = asyncio.get_running_loop()
@@ -125,7 +102,12 @@ class Pump:
         self._locked_at: float | None = None
         """Since when another process has held the lock."""
         checkpointer = store.checkpointer() if background else None
-        self._log = _LogKeeper(self, checkpointer, checkpoint_frames)
+        self._log = LogKeeper(self.held, self.stats, checkpointer, checkpoint_frames)
+
+    @property
+    def checkpoint_error(self) -> StoreError | None:
+        """Return what kept the log from being moved the last time, None where nothing did."""
+        return self._log.error
 
     def ready(self, source: Source) -> None:
         """Ask ``source`` for its commits in the next turn of the loop, after those before it.
@@ -322,80 +304,6 @@ class Pump:
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
-
-
-class _LogKeeper:
-    """Keeps the store's log short: moves it beside the commits, then once with commits held."""
-
-    def __init__(self, pump: Pump, checkpointer: Checkpointer | None, frames: int) -> None:
-        self._pump = pump
-        self._checkpointer = checkpointer
-        self._frames = frames
-        self._due = frames
-        self._left = 0
-        """What the last run could not move."""
-        self._look_at = LEAST_FRAMES
-        """From which length on the disk is asked whether it has room for more."""
-        self._running: asyncio.Task[None] | None = None
-        self._executor: ThreadPoolExecutor | None = None
-        if checkpointer is not None:
-            self._executor = ThreadPoolExecutor(1, thread_name_prefix="goalfsm-checkpoint")
-
-    def look(self) -> None:
-        """Start when the log is long enough and nothing is running."""
-        checkpointer = self._checkpointer
-        if checkpointer is None or self._running is not None:
-            return
-        try:
-            frames = checkpointer.backlog()
-        except StoreError as error:
-            # The commits are durable, whatever is wrong with the log's length.
-            self._pump.checkpoint_error = error
-            return
-        if frames >= self._due or (frames >= self._look_at and self._fills(checkpointer, frames)):
-            # While a reader holds the log back, try less and less often.
-            self._due = frames * 2
-            self._running = asyncio.get_running_loop().create_task(self._run(checkpointer, frames))
-
-    def _fills(self, checkpointer: Checkpointer, frames: int) -> bool:
-        """Tell whether the log takes too much of a small disk, which is asked once in a while.
-
-        What a reader holds back is tried less and less often there, too.
-        """
-        self._look_at = frames + LEAST_FRAMES
-        return frames >= max(checkpointer.room(), 2 * self._left)
-
-    async def _run(self, checkpointer: Checkpointer, frames: int) -> None:
-        pump = self._pump
-        loop = asyncio.get_running_loop()
-        try:
-            await loop.run_in_executor(self._executor, checkpointer.run)
-            async with pump.held():
-                begun = loop.time()
-                moved = await loop.run_in_executor(self._executor, checkpointer.run)
-                self._left = 0 if moved else frames
-                self._look_at = LEAST_FRAMES
-                if moved:
-                    self._due = self._frames
-                pump.stats.held_s += loop.time() - begun
-            pump.stats.checkpoints += 1
-            pump.checkpoint_error = None
-        except StoreError as error:
-            # The commits are durable in the log; it grows until a later run succeeds. That comes
-            # soon: a log left to double takes the room that a full disk was given.
-            self._due = frames + self._frames
-            pump.checkpoint_error = error
-        finally:
-            self._running = None
-
-    async def close(self) -> None:
-        """Wait for a run under way, then close the connection on its own thread."""
-        if self._running is not None:
-            await self._running
-        checkpointer, self._checkpointer = self._checkpointer, None
-        if checkpointer is not None and self._executor is not None:
-            await asyncio.get_running_loop().run_in_executor(self._executor, checkpointer.close)
-            self._executor.shutdown(wait=True)
 
 
 def _own(error: Exception) -> StoreError:

@@ -13,8 +13,9 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from goalfsm.daemon.flow import decide, mailbox
-from goalfsm.daemon.stages import live_run
+from goalfsm.daemon.stages import run_control
 from goalfsm.session.thread import GoalThread
+from goalfsm.store.pump import Pump
 from goalfsm.store.sqlite.database import Database
 from tests.bench.harness import Section, figure
 from tests.bench.turns import WARM, played
@@ -26,7 +27,8 @@ _PARTS: Final[tuple[tuple[str, Any, str], ...]] = (
     ("decide: encode", decide, "prepare"),
     ("decide: the batch", mailbox.Mailbox, "_decide"),
     ("what follows a commit", mailbox.Mailbox, "_land"),
-    ("what a worker says", live_run.LiveRun, "_take"),
+    ("what starts a run: its prompt, its task", run_control.RunControl, "_start"),
+    ("the pump", Pump, "_flush"),
 )
 
 
@@ -74,5 +76,5 @@ def section(*, quick: bool) -> Section:
         took = clock.spent[name] / (turns + WARM) / 1000
         rest -= took
         told.figures.append(figure(name, [took], "µs"))
-    told.figures.append(figure("all else: the loop, tasks, prompts", [rest], "µs"))
+    told.figures.append(figure("all else: the loop, the worker, what it says", [rest], "µs"))
     return told
