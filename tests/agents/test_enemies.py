@@ -79,6 +79,20 @@ def stay():
 """
 
 
+ACP: Final = """
+asked = until("initialize")
+def introduce(answer={"protocolVersion": 1}):
+    say({"jsonrpc": "2.0", "id": asked["id"], "result": answer})
+def open():
+    say({"jsonrpc": "2.0", "id": until("session/new")["id"], "result": {"sessionId": "s-1"}})
+    return until("session/prompt")["id"]
+def end(prompt, answer={"stopReason": "end_turn"}):
+    say({"jsonrpc": "2.0", "id": prompt, "result": answer})
+def stay():
+    while hear(): pass
+"""
+
+
 @pytest_asyncio.fixture
 async def supervisor(tmp_path: Path) -> AsyncIterator[Supervisor]:
     started = await Supervisor.start(db=str(tmp_path / "goal.db"))
@@ -96,11 +110,12 @@ def agent(place: Path, supervisor: Supervisor, name: str, talk: str) -> Agent:
     """Return an agent of this name that behaves as ``talk`` has it."""
     folder = place / "programs"
     folder.mkdir(exist_ok=True)
-    opening = {"codex": CODEX, "claude": CLAUDE, "pi": PI}[name].replace("THREAD", '"thread-1"')
+    openings = {"codex": CODEX, "claude": CLAUDE, "pi": PI, "acp": ACP}
+    opening = openings[name].replace("THREAD", '"thread-1"')
     text = PROGRAM.replace("{python}", sys.executable).replace("{talk}", f"{opening}\n{talk}")
     (folder / name).write_text(text)
     (folder / name).chmod(0o755)
-    return Agent(name, str(place), supervisor)
+    return Agent(name, str(place), supervisor, *(["acp"] if name == "acp" else []))
 
 
 async def turn_of(place: Path, supervisor: Supervisor, name: str, talk: str, **given: Any) -> Turn:
@@ -144,6 +159,16 @@ ENDS_BADLY = {
         "pi",
         "say({'type': 'response', 'id': 'prompt', 'success': True, 'data': [3]}); stay()",
         "ended its turn by a message not understood",
+    ),
+    "introduces-itself-in-no-shape": (
+        "acp",
+        "introduce({'protocolVersion': 'tomorrow'}); stay()",
+        "acp ended its turn by a message not understood",
+    ),
+    "stops-in-no-shape": (
+        "acp",
+        "introduce(); end(open(), {'stopReason': 7}); stay()",
+        "acp ended its turn by a message not understood",
     ),
     "says-nothing": ("claude", "begin(); time.sleep(600)", "no output for"),
     "will-not-go": (
@@ -217,6 +242,19 @@ async def test_a_question_in_no_known_shape_is_answered(
     assert turn.exited.ok, turn.events
     heard = (place / "heard").read_text()
     assert (str(answer) if isinstance(answer, dict) else answer) in heard
+
+
+@pytest.mark.asyncio
+async def test_a_permission_in_no_known_shape_is_answered_over_acp(
+    place: Path, supervisor: Supervisor
+) -> None:
+    odd = {"jsonrpc": "2.0", "id": 9, "method": "session/request_permission", "params": {"x": 1}}
+    talk = (
+        f"introduce(); prompt = open(); say({odd!r}); heard = hear();"
+        "end(prompt) if heard['id'] == 9 and 'not understood' in str(heard) else None; stay()"
+    )
+    turn = await turn_of(place, supervisor, "acp", talk, silence_timeout_s=20.0)
+    assert turn.exited.ok, turn.events
 
 
 @pytest.mark.asyncio
