@@ -2,8 +2,11 @@
 
 from goalfsm.cluster.engine import ClusterEngine as ClusterEngine
 from goalfsm.daemon.engine import Engine as Engine
+from goalfsm.daemon.guards.ownership import Owned as Owned
+from goalfsm.errors import Fenced as Fenced
 from goalfsm.errors import GoalError as GoalError
 from goalfsm.errors import Remedy as Remedy
+from goalfsm.errors import StoreError as StoreError
 from goalfsm.goal.compiler import Row as Row
 from goalfsm.goal.machine import STATES as STATES
 from goalfsm.goal.machine import TRANSITIONS as TRANSITIONS

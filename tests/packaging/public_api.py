@@ -15,10 +15,12 @@ from goalfsm import (
     Continue,
     Decision,
     Engine,
+    Fenced,
     Goal,
     GoalError,
     GoalMachine,
     Limits,
+    Owned,
     Plan,
     Policy,
     Rejection,
@@ -27,6 +29,7 @@ from goalfsm import (
     Session,
     Step,
     Stop,
+    StoreError,
     Verifier,
     Wait,
     decide,
@@ -148,6 +151,8 @@ def rules_of_ones_own() -> None:
 def the_rest() -> None:
     """Use the rest: errors with a code and a hint, the machine, the version."""
     error = GoalError("no")
+    refusals: list[GoalError] = [Owned("no"), StoreError("no"), Fenced("no")]
+    assert_type(refusals.pop().hint, str)
     assert_type(error.code, str)
     assert_type(error.hint, str)
     assert_type(error.remedies, tuple[Remedy, ...])
