@@ -266,7 +266,7 @@ def decide_by_chance() -> Patches:
     def context(*asked: Any, **more: Any) -> Any:
         return given(*asked, **more)._replace(jitter=next(drawn) % 97 / 97)
 
-    yield patch.object(thread, "context_of", context)
+    yield patch.object(thread.GoalThread, "_context", staticmethod(context))
 
 
 # Faults in decisions.

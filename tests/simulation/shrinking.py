@@ -34,7 +34,7 @@ def shrink(plan: Plan, rule: str) -> Plan:
             plan = without
     size = max(1, len(plan.items) // 2)
     while size:
-        first = 0
+        first, before = 0, len(plan.items)
         while first < len(plan.items) and tries > 0:
             kept = plan.items[:first] + plan.items[first + size :]
             smaller = replace(plan, items=kept)
@@ -43,7 +43,9 @@ def shrink(plan: Plan, rule: str) -> Plan:
                 plan = smaller
             else:
                 first += size
-        size //= 2
+        # The last pass is made again for as long as it finds something to leave out.
+        if size > 1 or len(plan.items) == before or tries <= 0:
+            size //= 2
     return plan
 
 
