@@ -50,6 +50,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None = None
     code: str | None = None
     headers: dict[str, str] | None = None
+    thread: str = ""
+    """Where it was found, for those of the later sets: a public thread."""
 
     @property
     def blind(self) -> bool:
