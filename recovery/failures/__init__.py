@@ -2,7 +2,7 @@
 
 The table that decides is ``rules.RULES``, rows of data; :func:`classify` has it walked. Texts that
 merely sound like a provider's error (a tool's traceback, a log, prose) are told apart in
-``false_positives``. The table is compiled with the first failure.
+``wording``. The table is compiled with the first failure.
 """
 
 from __future__ import annotations

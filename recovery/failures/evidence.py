@@ -15,8 +15,7 @@ from typing import Final
 
 import msgspec
 
-from recovery.failures.carriers import folded, without_ending
-from recovery.failures.codes import code, codes_in, known, status_in
+from recovery.failures.texts import code, codes_in, folded, known, status_in, without_ending
 from recovery.failures.waits import plain_headers
 
 MAX_TEXT: Final = 8_192
@@ -86,6 +85,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """Evidence as the rules see it: the text in lower case, what was given and what was found."""
 
+    message: str
+    """The head of the text as it was written."""
     text: str
     head: str
     status: int | None
@@ -99,9 +100,11 @@ def read(evidence: Evidence, message: str) -> Reading:
     """
     text = folded(message)
     lower = text.lower()
-    head = folded(_head(message)).lower()
+    head_of = _head(message)
+    head = folded(head_of).lower()
     codes = evidence.given_codes | codes_in(text)
     return Reading(
+        message=head_of,
         text=lower,
         head=head if "{" in head else _ASIDES.sub(" ", head),
         status=evidence.given_status or status_in(head),

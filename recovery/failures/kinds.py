@@ -72,8 +72,8 @@ class Rule(
 ):
     """One reason to call a failure by one kind, as data: it can be stored and read from a file.
 
-    At least one of ``text``, ``ideas``, ``codes`` and ``statuses`` says when the rule holds; what
-    is given must all hold, but for ``codes`` and ``statuses``, of which one is enough.
+    At least one of ``text``, ``ideas``, ``codes``, ``statuses`` and ``weighed`` says when the rule
+    holds; what is given must all hold, but for ``codes`` and ``statuses``, of which one is enough.
 
     ``text`` is a regular expression, searched in the message with its whitespace folded, without
     regard to case. ``ideas`` are regular expressions that must all begin in its first 400
@@ -82,7 +82,8 @@ class Rule(
     ``unless_statuses`` speak against it. ``exceeds`` must be found with a number called ``asked``
     that is above the one called ``most``. ``common`` rules look at the head of the message alone:
     their words turn up in anything. ``sifted`` rules are not asked of texts that do not come from
-    a provider (a log, a test run, prose); a rule of one's own is asked of every text.
+    a provider (a log, a test run, prose); a rule of one's own is asked of every text. ``weighed``
+    rules hold where the words of the message weigh more for their kind than for any other.
 
     ``why`` is the reason in words, ``example`` a message that the rule decides.
     """
@@ -100,6 +101,7 @@ class Rule(
     exceeds: str = ""
     common: bool = False
     sifted: bool = False
+    weighed: bool = False
     example: str = ""
 
 
@@ -127,3 +129,62 @@ def sign(text: str) -> str:
     line = _REQUEST_ID.sub("req_<id>", line)
     line = _ANNOUNCED_ID.sub(r"\1req_<id>", line)
     return _LONG_NUMBER.sub("<n>", line)[:MAX_SIGNATURE]
+
+
+# At most so many words in between: a sentence, not a page.
+NEAR: Final = r"(?:[^\s]{1,40}\s){0,6}?"
+FAR: Final = r"(?:[^\s]{1,40}\s){0,12}?"
+
+
+def coded(  # noqa: PLR0913 - a row of the table, by name
+    kind: Kind, name: str, why: str, names: str, *, unless: str = "", example: str
+) -> Rule:
+    """Return a rule on provider codes and class names, as providers write them, in one text."""
+    return Rule(
+        kind=kind,
+        name=name,
+        why=why,
+        codes=tuple(names.split()),
+        unless=unless,
+        sifted=True,
+        example=example,
+    )
+
+
+def answered(kind: Kind, name: str, why: str, *statuses: int, example: str) -> Rule:
+    """Return a rule on HTTP statuses."""
+    return Rule(kind=kind, name=name, why=why, statuses=statuses, sifted=True, example=example)
+
+
+def says(  # noqa: PLR0913 - a row of the table, by name
+    kind: Kind,
+    name: str,
+    why: str,
+    *text: str,
+    also: str = "",
+    unless: str = "",
+    unless_statuses: tuple[int, ...] = (),
+    exceeds: str = "",
+    common: bool = False,
+    example: str,
+) -> Rule:
+    """Return a rule on the text: any of these regular expressions."""
+    return Rule(
+        kind=kind,
+        name=name,
+        why=why,
+        text="|".join(text),
+        also=also,
+        unless=unless,
+        unless_statuses=unless_statuses,
+        exceeds=exceeds,
+        common=common,
+        sifted=True,
+        example=example,
+    )
+
+
+def weighed(kind: Kind, why: str, *, example: str) -> Rule:
+    """Return the rule on what the words of a text weigh for."""
+    name = f"words_of_{kind}"
+    return Rule(kind=kind, name=name, why=why, weighed=True, sifted=True, example=example)

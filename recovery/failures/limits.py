@@ -1,12 +1,11 @@
-"""Rules on limits: what is allowed in a time, at once, of a plan, or for money."""
+"""Rules on limits: what is allowed in a time, at once, of a plan, for money, or of a context."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from recovery.failures.evidence import CANCELLED
-from recovery.failures.kinds import Rule
-from recovery.failures.rows import coded, says
+from recovery.failures.kinds import Rule, coded, says
 
 _MINUTE: Final = (
     r"per[ _-]?(?:minute|min|second|sec)\b|per(?:minute|second)|_per_(?:minute|second)"
@@ -25,6 +24,13 @@ _HINT: Final = (
 _SPENT: Final = (
     r"insufficient[_ ]quota|credit balance|\blimit: 0\b|out of credits|billing (?:hard|is)"
     r"|not active|purchase more|add credits"
+)
+_OUTPUT_ONLY: Final = (
+    r"\boutput tokens|completion length|max_(?:completion_|output_)?tokens(?!.{0,40}context)"
+    r"|rate.?limit"
+)
+_THROTTLED: Final = (
+    r"rate.?limit(?!s?/|-)|too many requests|throttl|\A(?:\d{3} )?service.unavailable:"
 )
 
 LIMITS: Final[tuple[Rule, ...]] = (
@@ -59,7 +65,7 @@ LIMITS: Final[tuple[Rule, ...]] = (
     ),
     says("rate_limited", "limit_per_minute",
         "a limit per minute or per second passes by itself, even where it is called a quota",
-        rf"(?:quota|limit|exceed|exhaust|too many|throttl)(?s:.){{0,400}}?(?:{_MINUTE})",
+        rf"(?:quota|limit|exceed|exhaust|too many|too large|throttl)(?s:.){{0,400}}?(?:{_MINUTE})",
         rf"(?:{_MINUTE})(?s:.){{0,400}}?(?:quota|limit|exceed|exhaust|too many|throttl)",
         r"online_prediction_\w{1,40}_per_base_model",
         unless=rf"{_LONGER}|{_SPENT}",
@@ -79,7 +85,7 @@ LIMITS: Final[tuple[Rule, ...]] = (
     ),
     says("rate_limited", "concurrency",
         "too many requests at the same time",
-        r"concurren\w{0,8}.{0,40}(?:limit|exceed|reduce|too many|quota)",
+        r"(?:concurren\w{0,8}|parallel requests?).{0,40}(?:limit|exceed|reduce|too many|quota)",
         "(?:limit|exceed|too many|high).{0,40}concurren",
         example="Concurrency limit reached: you already have 4 requests running.",
     ),
@@ -130,7 +136,8 @@ LIMITS: Final[tuple[Rule, ...]] = (
         "purchase (?:more |additional )?credits",
         r"\b(?:add|buy) (?:more )?(?:credits|funds)\b|\btop.?up\b|\brecharge\b"
         "|available balance",
-        r"\u4f59\u989d\u4e0d\u8db3|no (?:more )?credits (?:left|remain|available)",
+        r"\u4f59\u989d\u4e0d\u8db3|\u6b20\u8d39|\u989d\u5ea6\u4e0d\u8db3",
+        "no (?:more )?credits (?:left|remain|available)",
         r"key limit exceeded|extra usage is required|\bout of (?:call volume )?quota\b",
         r"need a (?:\w{1,20} )?subscription|upgrade your (?:plan|subscription) to continue"
         r"|upgrade to (?:plus|pro|max|team)\b|\bcard (?:was )?declined",
@@ -195,5 +202,96 @@ LIMITS: Final[tuple[Rule, ...]] = (
         r"exceeded your (?:\w{1,20} )?token usage",
         unless="invalid (?:value|parameter|argument)|unsupported",
         example="AI_APICallError: Rate limit exceeded",
+    ),
+    says("overflow", "tokens_over_maximum",
+        "so many tokens, and the maximum, which is smaller",
+        r"\btokens?\b ?> ?[\d,]{1,12} (?:maximum|max\b)",
+        r"\bexceeds? .{0,30}\bmax_(?:seq|model|context|position)\w{0,14}\b",
+        r"\btokens of context\b|\bexceeds? (?:the )?(?:model(?:'s)? )?context\b"
+        r"|\bfit (?:the |your )?(?:prompt|input|conversation|messages?) in",
+        r"maximum allowed content length|\btokens? [\d,]{1,12} > (?:context|limit"
+        r"|max)\w{0,10} [\d,]|\bcontext window\b.{0,40}\bis [\d,]{3,12} tokens\b"
+        r"|\btokens\b.{0,40}\bexceeds? (?:the )?max(?:imum)? (?:message|prompt|input)",
+        r"\b(?:sequence|input|prompt|context|token) length.{0,20}\bexceed",
+        unless=_OUTPUT_ONLY,
+        unless_statuses=(402, 429),
+        example='"Sequence length 9000 exceeds maximum 8192"',
+    ),
+    coded("overflow", "overflow_codes",
+        "the provider's own word for a context that is too long",
+        """
+        context_length_exceeded ContextLengthExceeded ContextWindowExceededError
+        context_window_exceeded model_context_window_exceeded exceed_context_size_error
+        context_size_exceeded context_length_error prompt_too_long request_too_large
+        RequestTooLarge RequestEntityTooLarge input_too_long max_context_length_exceeded
+        tokens_limit_reached context_overflow PayloadTooLarge ContextOverflowError
+        LLMContextLengthExceededException input_tokens_exceeded token_limit_exceeded
+        context_limit_exceeded
+        """,
+        unless=_THROTTLED,
+        example="context_length_exceeded: please shorten your prompt",
+    ),
+    says("overflow", "prompt_too_long",
+        "the prompt is longer than the model's context",
+        "(?:prompt|input|message|messages|conversation|request|context"
+        r"|history)\b.{0,40}(?:is|are|was) (?:too long|too large for|longer than"
+        "|larger than the)",
+        "prompt too long|prompt_too_long|request_too_large",
+        "context.?(?:window|length|size).?exceeded|maximum context len|token length too long",
+        r"(?:exceed\w{0,4}|over|beyond|past|larger than|longer than"
+        "|greater than) .{0,60}context[ _-]?(?:window|length|size|limit)",
+        "context[ _-]?(?:window|length|size|limit).{0,40}(?:exceed|overflow|is full|reached|too)",
+        "exceed.{0,20}maximum context|context the overflows|context (?:window )?(?:is )?full",
+        "maximum (?:conversation|chat|thread|session) length|context overflow"
+        "|(?:conversation|prompt|input|message) too long|out of room in",
+        r"context (?:length|window) is (?:only )?[\d,]",
+        "(?:prompt|input|total|requested|message) tokens?.{0,20}exceed",
+        "tokens.{0,40}exceeds? the max",
+        r"(?:maximum|max) (?:prompt|context) length (?:is|of) [\d,]+",
+        r"maximum context length\b.{0,20}(?:[\d,]+|exceed)",
+        r"(?:input )?token count.{0,40}exceed\w{0,3} the (?:max|limit)|input tokens exceed",
+        r"range of input length|(?:prompt|input).{0,20}exceed\w{0,3} max",
+        r"larger than (?:the )?(?:model's )?n_ctx",
+        r"exceed\w{0,3} the maximum (?:number of |allowed )?(?:input )?(?:tokens|length"
+        "|input)",
+        "exceeded model token limit",
+        r"exceed\w{0,3} (?:the )?(?:model'?s? |model )?(?:maximum )?(?:token|input"
+        "|context) limit",
+        "(?:token|prompt|input|context|message"
+        r"|request)[^\n]{0,100}exceeds? the (?:configured )?limit of [\d,]+",
+        r"\Aexceeds the limit of \d+",
+        "(?:payload size|request size|total size|request body|payload).{0,30}exceed",
+        "exceeds? the maximum size|payload too large|request entity too large|content too large",
+        "too large for model with|too many input tokens"
+        r"|tokens \+ `?max_new_tokens`? must be",
+        "maximum (?:allowed )?input length|input length.{0,60}exceed",
+        r"\btokens?\b.{0,30}> [\d,]+ maximum|max input tokens"
+        "|increase the physical batch size",
+        r"string too long\. expected a string with maximum length \d{6,}",
+        r"exceed\w{0,3} (?:its "
+        "|the )?(?:maximum )?(?:allowed )?(?:number of )?tokens allowed",
+        "(?:current length is|your (?:prompt|input|request) (?:has|contains"
+        "|is)).{0,40}(?:while limit|but the (?:limit|max)|exceeding)",
+        "received message larger than max",
+        unless=rf"{_THROTTLED}|max_tokens: \d|maximum allowed number of output tokens"
+        r"|completion tokens\b(?!\)|.{0,200}context)|image|\bpdf\b|pixels|tool name|'user'",
+        unless_statuses=(402,),
+        example='HTTP 413: {"error":"Payload Too Large"}',
+    ),
+    says("overflow", "shorten_it",
+        "the short words for it, when nothing says that the service throttles",
+        "too many (?:prompt |total )?tokens|token limit exceeded",
+        r"exceed\w{0,4} (?:the )?token limit",
+        "(?:please )?(?:reduce|shorten|truncate|decrease) (?:the "
+        "|your )?(?:length of the |length of your )?(?:messages?|prompt|input|context"
+        "|conversation|history)",
+        unless=rf"{_THROTTLED}|image",
+        unless_statuses=(429,),
+        example="Please reduce the length of the messages or completion.",
+    ),
+    says("overflow", "no_body",
+        "some servers answer a context that is too long with no body at all",
+        r"\A\s*4(?:00|13)\s{0,4}(?:status code)?\s{0,4}\(no body\)",
+        example="400 status code (no body)",
     ),
 )  # fmt: skip

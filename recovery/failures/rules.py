@@ -1,103 +1,20 @@
 """What makes a failure of which kind: an ordered table; the first rule that holds decides.
 
 The order is the meaning. What a provider says in particular (a quota, an overflow, a refusal)
-comes before the HTTP status, the status before the words that many errors share. Rules on what
-people and gateways say in words of their own stand in ``wordings``.
+comes before the HTTP status, the status before a client's broad codes. What none of them knows is
+called by what its words weigh for (``wording``): no two services phrase a failure alike.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from recovery.failures.combinations import COMBINATIONS, FALLBACK
-from recovery.failures.kinds import Rule
+from recovery.failures.kinds import Rule, answered, coded, says, weighed
 from recovery.failures.limits import LIMITS
-from recovery.failures.rows import answered, coded, says
-from recovery.failures.wordings import PARTICULAR
 
-_THROTTLED: Final = (
-    r"rate.?limit(?!s?/|-)|too many requests|throttl|\A(?:\d{3} )?service.unavailable:"
-)
 _SERVERS: Final = (408, 409, 429, *range(500, 531))
 
 _REFUSED: Final[tuple[Rule, ...]] = (
-    coded("overflow", "overflow_codes",
-        "the provider's own word for a context that is too long",
-        """
-        context_length_exceeded ContextLengthExceeded ContextWindowExceededError
-        context_window_exceeded model_context_window_exceeded exceed_context_size_error
-        context_size_exceeded context_length_error prompt_too_long request_too_large
-        RequestTooLarge RequestEntityTooLarge input_too_long max_context_length_exceeded
-        tokens_limit_reached context_overflow PayloadTooLarge ContextOverflowError
-        LLMContextLengthExceededException input_tokens_exceeded token_limit_exceeded
-        context_limit_exceeded
-        """,
-        unless=rf"{_THROTTLED}",
-        example="context_length_exceeded: please shorten your prompt",
-    ),
-    says("overflow", "prompt_too_long",
-        "the prompt is longer than the model's context",
-        "(?:prompt|input|message|messages|conversation|request|context"
-        r"|history)\b.{0,40}(?:is|are|was) (?:too long|too large for|longer than"
-        "|larger than the)",
-        "prompt too long|prompt_too_long|request_too_large",
-        "context.?(?:window|length|size).?exceeded",
-        r"(?:exceed\w{0,4}|over|beyond|past|larger than|longer than"
-        "|greater than) .{0,60}context[ _-]?(?:window|length|size|limit)",
-        "context[ _-]?(?:window|length|size|limit).{0,40}(?:exceed|overflow|is full|reached|too)",
-        "exceed.{0,20}maximum context|context the overflows|context (?:window )?(?:is )?full",
-        "maximum (?:conversation|chat|thread|session) length|context overflow"
-        "|(?:conversation|prompt|input|message) too long|out of room in",
-        r"context (?:length|window) is (?:only )?[\d,]",
-        "(?:prompt|input|total|requested|message) tokens?.{0,20}exceed",
-        "tokens.{0,40}exceeds? the max",
-        r"(?:maximum|max) (?:prompt|context) length (?:is|of) [\d,]+",
-        r"maximum context length\b.{0,20}(?:[\d,]+|exceed)",
-        r"(?:input )?token count.{0,40}exceed\w{0,3} the (?:max|limit)|input tokens exceed",
-        r"range of input length|(?:prompt|input).{0,20}exceed\w{0,3} max",
-        r"larger than (?:the )?(?:model's )?n_ctx",
-        r"exceed\w{0,3} the maximum (?:number of |allowed )?(?:input )?(?:tokens|length"
-        "|input)",
-        "exceeded model token limit",
-        r"exceed\w{0,3} (?:the )?(?:model'?s? |model )?(?:maximum )?(?:token|input"
-        "|context) limit",
-        "(?:token|prompt|input|context|message"
-        r"|request)[^\n]{0,100}exceeds? the (?:configured )?limit of [\d,]+",
-        r"\Aexceeds the limit of \d+",
-        "(?:payload size|request size|total size|request body|payload).{0,30}exceed",
-        "exceeds? the maximum size|payload too large|request entity too large|content too large",
-        "too large for model with|too many input tokens"
-        r"|tokens \+ `?max_new_tokens`? must be",
-        "maximum (?:allowed )?input length|input length.{0,60}exceed",
-        r"\btokens?\b.{0,30}> [\d,]+ maximum|max input tokens"
-        "|increase the physical batch size",
-        r"string too long\. expected a string with maximum length \d{6,}",
-        r"exceed\w{0,3} (?:its "
-        "|the )?(?:maximum )?(?:allowed )?(?:number of )?tokens allowed",
-        "(?:current length is|your (?:prompt|input|request) (?:has|contains"
-        "|is)).{0,40}(?:while limit|but the (?:limit|max)|exceeding)",
-        "received message larger than max",
-        unless=rf"{_THROTTLED}|max_tokens: \d|maximum allowed number of output tokens"
-        r"|completion tokens\b(?!\)|.{0,200}context)|image|\bpdf\b|pixels|tool name|'user'",
-        unless_statuses=(402,),
-        example='HTTP 413: {"error":"Payload Too Large"}',
-    ),
-    says("overflow", "shorten_it",
-        "the short words for it, when nothing says that the service throttles",
-        "too many (?:prompt |total )?tokens|token limit exceeded",
-        r"exceed\w{0,4} (?:the )?token limit",
-        "(?:please )?(?:reduce|shorten|truncate|decrease) (?:the "
-        "|your )?(?:length of the |length of your )?(?:messages?|prompt|input|context"
-        "|conversation|history)",
-        unless=rf"{_THROTTLED}|image",
-        unless_statuses=(429,),
-        example="Please reduce the length of the messages or completion.",
-    ),
-    says("overflow", "no_body",
-        "some servers answer a context that is too long with no body at all",
-        r"\A\s*4(?:00|13)\s{0,4}(?:status code)?\s{0,4}\(no body\)",
-        example="400 status code (no body)",
-    ),
     coded("content_refused", "refusal_codes",
         "the provider's own word for content that it will not serve",
         """
@@ -132,7 +49,7 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         "|terms|guidelines|practices)",
         r"prohibited_content|guardrail|considered high risk|\bblock(?:ed)?_?reason"
         "|for safety",
-        "safety reasons|model refused|refused to (?:answer|respond)",
+        r"safety reasons|model refused|refused to (?:answer|respond)|content\b.{0,60}\bis blocked",
         unless="access was terminated|organization (?:policy|has been)|service control policy"
         "|resource.?based policy|identity-based policy|data policy|no endpoints|privacy"
         "|account (?:was|has been|is)|violation of protocol",
@@ -187,7 +104,7 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         "caller does not have|unable to locate credentials|reauthenticat",
         r"please (?:run|log|sign).{0,20}(?:login|in again|in\b)",
         "could not load (?:the )?default credentials|invalid authentication|not logged in",
-        "login (?:is )?required|access was terminated",
+        "login (?:is )?required|access was terminated|config profile|username or password",
         r"account (?:\S{1,60} )?(?:is |has been |was )?(?:\w{1,12} )?(?:deactivated"
         "|suspended|disabled|banned|terminated|not active)",
         "organization has been disabled|country, region",
@@ -380,13 +297,35 @@ _CODES: Final[tuple[Rule, ...]] = (
     ),
 )  # fmt: skip
 
+_WEIGHED: Final[tuple[Rule, ...]] = (
+    weighed("overflow", "its words speak of a conversation that is too long",
+        example="The transcript is 12000 words, which is more than I can hold at once.",
+    ),
+    weighed("transient", "its words speak of a service, or of the way to it, that is in trouble",
+        example="The server is busy. Please try again later.",
+    ),
+    weighed("rate_limited", "its words speak of too much in too short a time",
+        example="Wait 12 seconds before your next call.",
+    ),
+    weighed("quota", "its words speak of an allowance or of money that is used up",
+        example="Your free trial has ended. Subscribe to go on.",
+    ),
+    weighed("auth", "its words speak of a key, an account or an access that is not accepted",
+        example="That key belongs to a deleted project.",
+    ),
+    weighed("invalid_request", "its words speak of a request that cannot be answered",
+        example="This model cannot read images.",
+    ),
+    weighed("content_refused", "its words speak of content that is not wanted",
+        example="The prompt was judged harmful and not processed.",
+    ),
+)  # fmt: skip
+
 RULES: Final[tuple[Rule, ...]] = (
     *LIMITS,
-    *PARTICULAR,
     *_REFUSED,
     *_STATUSES,
     *_CODES,
-    *COMBINATIONS,
-    *FALLBACK,
+    *_WEIGHED,
 )
 """Every rule, in the order in which they decide."""

@@ -2,7 +2,7 @@
 
 A rule is data (:class:`recovery.failures.kinds.Rule`); here it is compiled and asked. The first
 rule that holds decides. What a text alone decided counts only where the text passes the sieve: a
-log, a test run or prose is no provider's error (``false_positives``).
+log, a test run or prose is no provider's error (``wording``).
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from recovery.failures.carriers import folded, undecorated, unwrapped, without_ending
-from recovery.failures.codes import code
-from recovery.failures.combinations import COMBINATIONS, FALLBACK
 from recovery.failures.evidence import (
     MAX_TEXT,
     Evidence,
@@ -28,7 +25,6 @@ from recovery.failures.evidence import (
     plain_text,
     read,
 )
-from recovery.failures.false_positives import FALSE_POSITIVE, sift
 from recovery.failures.kinds import (
     NOTHING_HOLDS,
     OVERFLOW_SIGNATURE,
@@ -42,7 +38,9 @@ from recovery.failures.kinds import (
     sign,
 )
 from recovery.failures.rules import RULES
+from recovery.failures.texts import code, folded, unwrapped, without_ending
 from recovery.failures.waits import Timing, timing
+from recovery.failures.wording import FALSE_POSITIVE, meaning, sift
 
 _OWN: Final = frozenset(RULES)
 _TIMED: Final[frozenset[Kind]] = RETRYABLE | {"quota"}
@@ -54,7 +52,7 @@ _MAX_ANSWER: Final = 2_000
 _SHORT_ANSWER: Final = 300
 _BEGINS: Final = 12
 """How far into a short answer that is nothing but an error the words that decide may begin."""
-_UNSPECIFIC: Final = frozenset(rule.name for rule in (*COMBINATIONS, *FALLBACK))
+_UNSPECIFIC: Final = frozenset(rule.name for rule in RULES if rule.weighed)
 _OPENING: Final = re.compile(
     r"\W{0,8}(?:(?:[\w-]{1,20} ){0,3}(?:api|stream|server|request|connection|execution|internal"
     r"|provider|network|http)[ _]?(?:error|failed|disconnected)\b|(?:[\w.]{1,60})?error\b(?=\W)"
@@ -81,7 +79,7 @@ class _Compiled:
 
     def __init__(self, rule: Rule) -> None:
         """Take ``rule``; raise ValueError for one that says nothing."""
-        if not (rule.text or rule.ideas or rule.codes or rule.statuses):
+        if not (rule.text or rule.ideas or rule.codes or rule.statuses or rule.weighed):
             message = f"rule {rule.name!r} says nothing: give it text, ideas, codes or statuses"
             raise ValueError(message)
         self.rule = rule
@@ -152,6 +150,11 @@ class _Compiled:
             if not named and reading.status not in self.statuses:
                 return None
             found.append(min(named, default=f"HTTP status {reading.status}"))
+        if self.rule.weighed:
+            kind, words = meaning(reading.message) or (None, "")
+            if kind != self.rule.kind:
+                return None
+            found.append(words)
         return " … ".join(found)[:_MAX_WORDS]
 
 
@@ -275,28 +278,28 @@ class Classifier:
 
     def _verdict(self, evidence: Evidence, source: Source) -> _Verdict:
         """Return which rule decides of ``evidence``."""
-        message = unwrapped(evidence.text)
+        message = unwrapped(without_ending(evidence.text))
         if source == "tool":
             found = self._first(evidence, message, sifted=False)
             return found if found.place < len(self._table) else found._replace(why=_NOT_ASKED)
         found = self._first(evidence, message)
-        if source == "provider" or evidence.answered or not self._is_sifted(found):
+        decided = found.place < len(self._table)
+        if source == "provider" or evidence.answered or (decided and not self._is_sifted(found)):
             return found
         if evidence.slip and read(evidence, message).status is None:
             # A wrapper may raise such a class too, but then its text has a server's status.
             return _Verdict(len(self._table), _SLIPPED, false_positive=True)
-        return self._sifted(evidence, found)
+        return self._sifted(evidence, message, found) if decided else found
 
-    def _sifted(self, evidence: Evidence, found: _Verdict) -> _Verdict:
+    def _sifted(self, evidence: Evidence, message: str, found: _Verdict) -> _Verdict:
         """Return what a text comes to that says something only where a provider said it."""
         without = self._first(evidence, "")
         given = evidence.given_status is not None or evidence.given_codes
         if given and found.place == without.place:
             return found
         # The text decided: only now is it worth asking whether it is a provider's at all.
-        bare = without_ending(evidence.text)
-        shows = sift(bare)
-        if shows is None or sift(undecorated(bare)) is None:
+        shows = sift(message, doubtful=self._table[found.place].rule.weighed)
+        if shows is None:
             return found
         if without.place < len(self._table):
             return without

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from recovery.failures import classify
-from recovery.failures.codes import codes_in
 from recovery.failures.evidence import MAX_TEXT, Evidence, bounded, gather, read
+from recovery.failures.texts import codes_in
 
 
 class SomeError(Exception):

@@ -16,9 +16,8 @@ from recovery.failures import (
     classify,
     sign,
 )
-from recovery.failures.carriers import folded, unwrapped
-from recovery.failures.codes import code, codes_in, known, status_in
 from recovery.failures.evidence import MAX_TEXT
+from recovery.failures.texts import code, codes_in, folded, known, status_in, unwrapped
 
 _VOCABULARY = """
 429 503 500 400 502 4290 limit quota exceeded exceed rate context prompt tokens too long per

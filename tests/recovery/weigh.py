@@ -1,9 +1,9 @@
-"""How the weights of the sieve were made: ``python -m tests.recovery.weigh`` writes them anew.
+"""How the weights were made: ``python -m tests.recovery.weigh`` writes them anew.
 
-A logistic regression with an L1 penalty (follow the regularised leader, a rate per feature) learns
-from the labelled messages that are not blind, and from texts that nobody could take for an error
-of a provider, although a rule does: lines of a log that tell of no error, and paragraphs of the
-sources and documents of the packages that are installed. Its weights, in tenths, are
+Logistic regressions with an L2 penalty learn from the labelled messages that are not blind, and
+which texts are false positives also from texts that nobody could take for an error of a provider,
+although a rule does: lines of a log that tell of no error, and paragraphs of the sources and
+documents of the packages that are installed. The weights, in tenths, are
 ``recovery/failures/weights.tsv``. The same packages give the same weights.
 """
 
@@ -15,27 +15,38 @@ import random
 import re
 import sysconfig
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from recovery import classify
-from recovery.failures import false_positives
-from recovery.failures.false_positives import BIAS, features
+from recovery.failures import wording
 from recovery.failures.rules import RULES
+from recovery.failures.table import Classifier
+from recovery.failures.texts import unwrapped
+from recovery.failures.wording import BIAS, KINDS, features
 from tests.recovery.accuracy import messages
 
 _HERE: Final = Path(__file__).parent
 _ERRORS: Final = _HERE / "errors.jsonl"
 _VECTORS: Final = _HERE.parent / "conformance" / "vectors" / "failures.jsonl"
-_WEIGHTS: Final = Path(false_positives.__file__).with_name("weights.tsv")
-_RARE: Final = 3
-_ROUNDS: Final = 40
-_RATE: Final = 0.3
-_PENALTY: Final = 30.0
+_WEIGHTS: Final = Path(wording.__file__).with_name("weights.tsv")
+_RARE: Final = 2
+_ROUNDS: Final = 25
+_STEPS: Final = 40
+_CLOSE: Final = 1e-3
+_LEAST: Final = 1e-9
+_SIFTED: Final = 1.0
+"""What a row may cost among the false positives."""
+_SURE: Final = 4.0
+_FALSE: Final = 0.3
+"""How much a text counts that must be right, and one that is a false positive, among the kinds."""
+_COST: Final = 3.0
+"""What a row may cost among the kinds: the less, the smaller the weights."""
 _TENTHS: Final = 10
+_SLIGHT: Final = 2
 _SEED: Final = 5
-_ORDERS: Final = 5
+_NOTHINGS: Final = 600
 _FILES: Final = 2_500
 _SPOKEN_OF: Final = re.compile(
     r"rate.?limit|quota|time.?out|timed out|429|40[13]|50[0234]|529|overload|context (?:window"
@@ -43,6 +54,9 @@ _SPOKEN_OF: Final = re.compile(
     r"|unavailable|throttl|denied|expired|retry",
     re.IGNORECASE,
 )
+
+
+_TOO_FAST: Final = re.compile(r"rate.?limit|429|too many|quota|throttl", re.IGNORECASE)
 
 
 class Example(NamedTuple):
@@ -90,9 +104,15 @@ def logged(examples: list[Example]) -> Iterator[Example]:
         yield Example(f"{when}ERROR {name}: {text}", false_positive=False, weight=0.7)
 
 
-def found() -> Iterator[Example]:
-    """Yield paragraphs of installed packages that the rules take for an error of a provider."""
+@cache
+def found() -> tuple[Example, ...]:
+    """Return paragraphs of installed packages that a rule takes for an error of a provider.
+
+    The rules that weigh words are not asked: what they say hangs on the weights.
+    """
     chance = random.Random(_SEED)
+    examples = []
+    rules = Classifier(rule for rule in RULES if not rule.weighed)
     for root, pattern in (
         (sysconfig.get_path("purelib"), "**/*.py"),
         (sysconfig.get_path("purelib"), "**/*.md"),
@@ -104,8 +124,9 @@ def found() -> Iterator[Example]:
             about = [text for text in paragraphs if _SPOKEN_OF.search(text)]
             for text in chance.sample(about, min(3, len(about))):
                 said = _some_of(text, chance).strip()
-                if classify(said[:900], source="provider").kind != "unknown":
-                    yield Example(said[:900], false_positive=True, weight=0.7)
+                if rules.classify(said[:900], source="provider").kind != "unknown":
+                    examples.append(Example(said[:900], false_positive=True, weight=0.7))
+    return tuple(examples)
 
 
 def _some_of(text: str, chance: random.Random) -> str:
@@ -118,64 +139,124 @@ def _some_of(text: str, chance: random.Random) -> str:
     return "\n".join(lines[first : first + chance.choice((1, 1, 2, 3))])
 
 
-def learned(examples: list[Example]) -> dict[str, float]:
-    """Return the weight of each feature for a false positive; the bias is one of them.
+def learned(rows: Sequence[tuple[tuple[str, ...], bool, float]]) -> dict[str, float]:
+    """Return what each feature weighs for a row to hold: of features, whether, and its cost.
 
-    Each order of learning gives others: the weights are the mean of several.
+    A logistic regression with an L2 penalty, by coordinate descent in its dual: a row at a time,
+    until all of them have been met often enough. What it comes to does not hang on the order.
     """
-    runs = [_learned(examples, seed) for seed in range(_ORDERS)]
-    names = {name for run in runs for name in run}
-    return {name: sum(run.get(name, 0.0) for run in runs) / _ORDERS for name in names}
-
-
-def _learned(examples: list[Example], seed: int) -> dict[str, float]:
-    read = [features(example.text) for example in examples]
-    often = Counter(name for names in read for name in names)
-    rows = [[BIAS, *sorted(name for name in names if often[name] >= _RARE)] for names in read]
-    share = sum(e.weight for e in examples if e.false_positive) / sum(e.weight for e in examples)
-    leader: dict[str, float] = {}
-    squares: dict[str, float] = {}
+    often = Counter(name for names, _, _ in rows for name in names)
+    kept = [
+        ([BIAS, *(name for name in names if often[name] >= _RARE)], 1.0 if holds else -1.0, cost)
+        for names, holds, cost in rows
+    ]
+    duals = [cost * 0.01 for _, _, cost in kept]
     weights: dict[str, float] = {}
-    order = list(range(len(rows)))
-    chance = random.Random(seed)
+    for (names, sign, _), dual in zip(kept, duals, strict=True):
+        for name in names:
+            weights[name] = weights.get(name, 0.0) + sign * dual
+    order = list(range(len(kept)))
+    chance = random.Random(_SEED)
     for _ in range(_ROUNDS):
         chance.shuffle(order)
         for place in order:
-            example = examples[place]
-            balance = example.weight / (2 * (share if example.false_positive else 1 - share))
-            logit = sum(weights.get(name, 0.0) for name in rows[place])
-            slope = balance * (_sigmoid(logit) - example.false_positive)
-            for name in rows[place]:
-                was = squares.get(name, 0.0)
-                squares[name] = was + slope * slope
-                step = (math.sqrt(squares[name]) - math.sqrt(was)) / _RATE
-                leader[name] = leader.get(name, 0.0) + slope - step * weights.get(name, 0.0)
-                weights[name] = _pulled(leader[name], squares[name], name)
+            names, sign, cost = kept[place]
+            margin = sign * sum(weights[name] for name in names)
+            change = _best(len(names), margin, duals[place], cost) - duals[place]
+            duals[place] += change
+            for name in names:
+                weights[name] += sign * change
     return weights
 
 
-def _pulled(leader: float, squares: float, name: str) -> float:
-    """Return the weight that follows the leader; the penalty keeps what hardly matters at 0."""
-    penalty = _PENALTY if name != BIAS else 0.0
-    if abs(leader) <= penalty:
-        return 0.0
-    return -(leader - math.copysign(penalty, leader)) / ((1 + math.sqrt(squares)) / _RATE)
+def _best(square: int, margin: float, dual: float, cost: float) -> float:
+    """Return the dual variable at which a row costs least: Newton's method in a bracket."""
+    low, high = -margin - square * (cost - dual), -margin + square * dual
+    logit = min(max(math.log(dual / (cost - dual)), low), high)
+    for _ in range(_STEPS):
+        share = _sigmoid(logit)
+        off = square * (cost * share - dual) + margin + logit
+        if abs(off) < _CLOSE:
+            break
+        low, high = (low, logit) if off > 0 else (logit, high)
+        logit -= off / (square * cost * share * (1 - share) + 1)
+        if not low < logit < high:
+            logit = (low + high) / 2
+    return min(max(cost * _sigmoid(logit), cost * _LEAST), cost * (1 - _LEAST))
 
 
 def _sigmoid(logit: float) -> float:
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
 
 
-def main() -> None:
-    """Write the weights, the heaviest first."""
+def false_positives() -> dict[str, float]:
+    """Return what each feature weighs for a false positive; both sides count alike."""
     told = [*labelled(), *certain()]
-    weights = learned([*told, *logged(told), *found()])
-    tenths = {name: round(weight * _TENTHS) for name, weight in weights.items()}
-    lines = sorted(
-        ((value, name) for name, value in tenths.items() if value or name == BIAS),
-        key=lambda line: (-abs(line[0]), line[1]),
+    examples = [*told, *logged(told), *found()]
+    share = sum(e.weight for e in examples if e.false_positive) / sum(e.weight for e in examples)
+    return learned(
+        [
+            (
+                features(unwrapped(each.text)),
+                each.false_positive,
+                _SIFTED * each.weight / (2 * (share if each.false_positive else 1 - share)),
+            )
+            for each in examples
+        ]
     )
-    _WEIGHTS.write_text("".join(f"{value}\t{name}\n" for value, name in lines), "utf-8")
+
+
+def kinds() -> Iterator[tuple[str, str, float]]:
+    """Yield texts, the kind of each and how much it counts; false positives are of none."""
+    for message in messages():
+        if message.status is None and message.code is None and not message.blind:
+            yield message.error, message.kinds[0], _FALSE if message.decoy else 1.0
+    for line in _ERRORS.read_text("utf-8").splitlines():
+        row = json.loads(line)
+        if not {"status", "code"} & row.keys():
+            kind = row["expect"]["kind"]
+            yield row["error"], kind, _FALSE if row["provider"] in {"decoy", "prose"} else 1.0
+    for rule in RULES:
+        yield rule.example, rule.kind, _SURE
+    for line in _VECTORS.read_text("utf-8").splitlines():
+        row = json.loads(line)
+        if row["fn"] == "classify":
+            text, expect = row["error_message"], row["expect"]
+            passing = "rate_limited" if _TOO_FAST.search(text) else "transient"
+            kind = "overflow" if expect["overflow"] else "unknown"
+            yield text, passing if expect["retryable"] else kind, _SURE
+    for example in found():
+        yield example.text, "unknown", _FALSE
+    yield from ((text, "unknown", 1.0) for text in nothing())
+
+
+def nothing() -> Iterator[str]:
+    """Yield one to four words that mean nothing together, out of the paragraphs that were found."""
+    chance = random.Random(_SEED)
+    words = sorted(set(re.findall(r"[A-Za-z]{2,12}", " ".join(each.text for each in found()))))
+    plain = [word for word in words if _SPOKEN_OF.search(word) is None]
+    for _ in range(_NOTHINGS):
+        yield " ".join(chance.choices(plain, k=chance.choice((1, 1, 2, 3, 4))))
+    for number in chance.sample(range(1_000, 10**6), 20):
+        yield f"error code {number}"
+
+
+def main() -> None:
+    """Write the weights, a feature a line: what it weighs in each column, and its name."""
+    told = [(features(unwrapped(text)), kind, cost) for text, kind, cost in kinds()]
+    columns = [
+        false_positives(),
+        *(
+            learned([(names, kind == each, _COST * cost) for names, kind, cost in told])
+            for each in KINDS
+        ),
+    ]
+    lines = []
+    for name in sorted({name for column in columns for name in column}):
+        tenths = [round(column.get(name, 0.0) * _TENTHS) for column in columns]
+        if name == BIAS or max(map(abs, tenths)) >= _SLIGHT:
+            lines.append("\t".join([*map(str, tenths), name]))
+    _WEIGHTS.write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
 if __name__ == "__main__":
