@@ -104,7 +104,8 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         "caller does not have|unable to locate credentials|reauthenticat",
         r"please (?:run|log|sign).{0,20}(?:login|in again|in\b)",
         "could not load (?:the )?default credentials|invalid authentication|not logged in",
-        "login (?:is )?required|access was terminated|config profile|username or password",
+        "login (?:is )?required|access was terminated|config profile|username or password"
+        "|request signature we calculated",
         r"account (?:\S{1,60} )?(?:is |has been |was )?(?:\w{1,12} )?(?:deactivated"
         "|suspended|disabled|banned|terminated|not active)",
         "organization has been disabled|country, region",

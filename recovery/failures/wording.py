@@ -27,10 +27,10 @@ KINDS: Final[tuple[Kind, ...]] = (
 )
 """The kinds that are weighed, in the order of their columns."""
 BIAS: Final = "<bias>"
-_EVEN: Final = 3
-_DOUBTFUL: Final = -1
+_EVEN: Final = -3
+_DOUBTFUL: Final = -6
 """How much must weigh for a false positive; less where only its words say what a text means."""
-_LEAST: Final = -10
+_LEAST: Final = -15
 """How much must weigh for a kind, and for it more than for any other."""
 _OTHERS: Final = re.compile(
     r"when calling the (?!Invoke|Converse|Retrieve|CountTokens|ApplyGuard)\w{1,60} operation"

@@ -22,7 +22,7 @@ from recovery import classify
 from tests.recovery.recorded import rebuilt, recorded
 
 PATH: Final = Path(__file__).parent / "messages.jsonl"
-BLIND: Final = frozenset({"p"})
+BLIND: Final = frozenset({"q"})
 """The sets for which no rule was changed and from which no weight was learned."""
 FIRST: Final = {
     "c": (92.9, 69.6, 89.9),
@@ -36,6 +36,7 @@ FIRST: Final = {
     "l": (98.3, 79.7, 93.9),
     "n": (92.9, 94.1, 95.6),
     "o": (84.6, 85.7, 91.6),
+    "p": (88.4, 69.2, 88.4),
 }
 """What was right at first sight, in percent: kind of real ones, kind of decoys, action."""
 _ACTIONS: Final = {"transient": "retry", "rate_limited": "retry", "overflow": "compact"}
