@@ -28,7 +28,8 @@ _LOG_MORE: Final = re.compile(
 )
 _ENDED: Final = re.compile(r"\s{0,8}[^\s:]{1,200} (?:exited with status|was ended by) \S{1,20}:\s")
 _FRAME: Final = re.compile(
-    r"^\s{1,12}at (?:async )?\S.{0,400}$|^\s{0,12}File \".{1,400}\", line \d+.{0,200}$"
+    r"^\s{0,12}at (?:async )?\S.{0,400}\)\s{0,4}\{?$|^\s{1,12}at (?:async )?\S.{0,400}$"
+    r"|^\s{0,12}File \".{1,400}\", line \d+.{0,200}$"
     r"|^\s{0,40}[~^]{1,200}\s{0,8}$|^Node\.js v\d.{0,40}$|^\s{0,8}\.\.\. \d+ more$"
     r"|^\s{0,12}(?:at )?\S{1,200}\.rs:\d+(?::\d+)?\s{0,8}$|^\s{0,8}(?:Location|Backtrace):\s{0,8}$"
 )

@@ -27,7 +27,7 @@ KINDS: Final[tuple[Kind, ...]] = (
 )
 """The kinds that are weighed, in the order of their columns."""
 BIAS: Final = "<bias>"
-_EVEN: Final = -3
+_EVEN: Final = 0
 _DOUBTFUL: Final = -6
 """How much must weigh for a false positive; less where only its words say what a text means."""
 _LEAST: Final = -15

@@ -22,7 +22,7 @@ from recovery import classify
 from tests.recovery.recorded import rebuilt, recorded
 
 PATH: Final = Path(__file__).parent / "messages.jsonl"
-BLIND: Final = frozenset({"q"})
+BLIND: Final = frozenset({"r"})
 """The sets for which no rule was changed and from which no weight was learned."""
 FIRST: Final = {
     "c": (92.9, 69.6, 89.9),
@@ -37,6 +37,7 @@ FIRST: Final = {
     "n": (92.9, 94.1, 95.6),
     "o": (84.6, 85.7, 91.6),
     "p": (88.4, 69.2, 88.4),
+    "q": (86.4, 95.4, 93.2),
 }
 """What was right at first sight, in percent: kind of real ones, kind of decoys, action."""
 _ACTIONS: Final = {"transient": "retry", "rate_limited": "retry", "overflow": "compact"}
