@@ -8,7 +8,7 @@ export PYTHON
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test quick verify lint types fresh docs man rows coverage floors diagrams picture bench containment simulate crash cluster mutants lock clean
+.PHONY: help setup run test quick verify lint types fresh docs man rows coverage floors diagrams picture bench containment simulate crash soak cluster mutants lock clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -109,6 +109,9 @@ simulate: setup ## Simulate SEEDS seeds of engines, people and crashes on virtua
 
 crash: setup ## Kill a daemon KILLS times and check that nothing is lost
 	$(BIN)/python -m tests.crash.run --kills $(or $(KILLS),200)
+
+soak: setup ## Have one engine do TURNS turns of a program and compare what it holds
+	$(BIN)/python -m tests.crash.soak --turns $(or $(TURNS),20000)
 
 cluster: setup ## Kill nodes, PostgreSQL and the queue KILLS times and check that nothing is lost
 	$(BIN)/python -m tests.cluster.killing --kills $(or $(KILLS),200)

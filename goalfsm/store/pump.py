@@ -15,7 +15,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
-from goalfsm.errors import Busy, Fenced, StoreClosed, StoreError, StoreUnavailable, described
+from goalfsm.errors import (
+    Busy,
+    DiskFull,
+    Fenced,
+    StoreClosed,
+    StoreError,
+    StoreUnavailable,
+    described,
+)
 from goalfsm.store.log_keeper import CHECKPOINT_FRAMES, LogKeeper, PumpStats
 from goalfsm.store.port import Commit, Done, Outcome, Store
 
@@ -294,6 +302,9 @@ class Pump:
             self._marks = marks + self._marks
             # Also those that were put off before have another try with a batch that failed.
             self._put_off = not taken
+            if isinstance(error, DiskFull) and not taken:
+                # Nobody waits for marks, so nobody else makes room: it may be the log that is full.
+                self._store.release_reserve()
             if self._marks and self._linger is None:
                 wait_s = RETRY_S if self._put_off else LINGER_S
                 self._linger = self._loop.call_later(wait_s, self._schedule)

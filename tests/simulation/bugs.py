@@ -13,22 +13,23 @@ from unittest.mock import patch
 from msgspec.structs import replace
 
 from goalfsm.daemon.flow.decide import reopened
+from goalfsm.daemon.flow.holds import HALTED
 from goalfsm.daemon.flow.inbox import InboxRows
 from goalfsm.daemon.flow.mailbox import Mailbox
-from goalfsm.daemon.guards import takeover
+from goalfsm.daemon.guards import ownership, takeover
 from goalfsm.daemon.guards.outage import StoreOutage
 from goalfsm.daemon.guards.quarantine import Quarantine
 from goalfsm.daemon.guards.takeover import Takeover
 from goalfsm.daemon.stages import live_run as live
 from goalfsm.daemon.stages.effects import Effects
 from goalfsm.daemon.stages.process_watch import ProcessWatch
-from goalfsm.errors import Busy, DiskFull, StoreError
+from goalfsm.errors import Busy, DatabaseReplaced, DiskFull, StoreError
 from goalfsm.session import continuation, thread
 from goalfsm.session import events as e
 from goalfsm.session.rules import runs, scheduling, word
 from goalfsm.store import memory
 from goalfsm.store.memory import MemoryStore
-from goalfsm.store.port import Conflict, Done
+from goalfsm.store.port import Conflict, Done, Duplicate
 
 Patches = Iterator[Any]
 
@@ -225,7 +226,7 @@ def leave_orphans() -> Patches:
     yield patch.object(Takeover, "_end_runs", nobody)
 
 
-@_bug("an engine that was fenced leaves its workers running", 60, first=1_200)
+@_bug("an engine that was fenced leaves its workers running", 80, 7, 10)
 def spare_fenced_workers() -> Patches:
     end = live.LiveRun.end
 
@@ -303,7 +304,7 @@ def take_a_failed_read_for_nothing() -> Patches:
     yield patch.object(Takeover, "_end_runs", end)
 
 
-@_bug("what cannot be ended at once is taken for gone", 40, 8, 10)
+@_bug("what cannot be ended at once is taken for gone", 100, 8, 10)
 def believe_a_supervisor_that_stands_still() -> Patches:
     async def gone(_self: Any, _pids: Any) -> None:
         return None
@@ -332,7 +333,59 @@ def drop_what_meets_a_lock() -> Patches:
     yield patch.object(StoreOutage, "met", forgetful)
 
 
-# A bug that this simulation has found.
+# Meetings: worlds that end in 7 have a disk with a size, a file with two names, late repeats.
+
+
+@_bug("a repeat of an old command lifts a halt", 40, 7, 10)
+def repeat_lifts_a_halt() -> Patches:
+    stop = Mailbox._stop
+
+    def _stop(self: Any, why: Any, rest: Any) -> Any:
+        if isinstance(why, Duplicate):
+            self._deciding.aftermath.holds.release(HALTED, self.thread_id)
+        return stop(self, why, rest)
+
+    yield patch.object(Mailbox, "_stop", _stop)
+
+
+@_bug("an engine goes on when the path of its file means another one", 20, 7, 10)
+def serve_a_file_that_was_replaced() -> Patches:
+    met = StoreOutage.met
+
+    def hopeful(self: Any, thread_id: Any, error: Any) -> None:
+        met(self, thread_id, Busy("later") if isinstance(error, DatabaseReplaced) else error)
+
+    yield patch.object(StoreOutage, "met", hopeful)
+    yield patch.object(ownership, "DatabaseReplaced", DiskFull)
+
+
+@_bug("a read that fails between two turns is taken for a fault", 100, 7, 10)
+def take_a_failed_read_for_a_fault() -> Patches:
+    decide = Mailbox._decide
+
+    def _decide(self: Any, envelope: Any, session: Any, revision: int) -> Any:
+        try:
+            return decide(self, envelope, session, revision)
+        except StoreError as error:
+            self._deciding.aftermath.failed(self.thread_id, error, None)
+            envelope.fail(error)
+            return None
+
+    yield patch.object(Mailbox, "_decide", _decide)
+
+
+# Bugs that this simulation has found.
+
+
+@_bug("a thread that cannot be read again while all is tried again is forgotten", 200, 7, 10)
+def forget_who_cannot_be_read() -> Patches:
+    again = Mailbox.again
+
+    def forgetful(self: Any) -> bool:
+        again(self)
+        return bool(self.busy)
+
+    yield patch.object(Mailbox, "again", forgetful)
 
 
 @_bug(

@@ -49,6 +49,10 @@ _QUEUES: Final = 10
 _MACHINES: Final = 10
 """One seed of so many has other programs on the machine, and reads of every kind that fail."""
 
+_MEETINGS: Final = 10
+"""One seed of so many has a disk with a size that is unreadable for a while, a file with two names,
+clients that repeat themselves late, and what breaks breaks more than once in a row."""
+
 
 def draw(seed: int) -> p.Plan:
     """Return the plan of a seed; equal seeds give equal plans."""
@@ -86,6 +90,8 @@ class _Drawing:
                 self._queue(thread)
         if self.seed % _MACHINES == _MACHINES - 2:
             self._machine()
+        if self.seed % _MEETINGS == _MEETINGS - 3:
+            self._meetings()
         return replace(plan, items=tuple(self.items))
 
     def _one(self, *of: T) -> T:
@@ -337,6 +343,32 @@ class _Drawing:
             for _ in range(self._one(0, 1, 2)):
                 nth = self.random.randrange(1, often + 1)
                 self.items.append(p.ReadFault(nth=nth, of=sort))  # type: ignore[arg-type]
+
+    def _meetings(self) -> None:
+        """Have the disk, the file's name and old commands come back at a bad time; see above."""
+        if self._chance(0.5):
+            room, pinned_ms = self._one(20, 40, 100), self._one(0, 300, 12_000)
+            self.items.append(p.SizedDisk(at_ms=self._moment(), room=room, pinned_ms=pinned_ms))
+        for _ in range(self.random.randrange(3)):
+            for_ms = self._one(100, 1_500, 8_000, 30_000)
+            self.items.append(p.Unreadable(at_ms=self._moment(), for_ms=for_ms))
+        for _ in range(self._one(0, 1, 3)):
+            self.items.append(p.ReadFault(nth=self.random.randrange(1, 400), of="each"))
+        for _ in range(self._one(0, 2, 6)):
+            self.items.append(p.ReadFault(nth=self.random.randrange(1, 30), of="workers"))
+        for _ in range(self._one(0, 0, 1, 2)):
+            self.items.append(p.Renamed(at_ms=self._moment(), rival=self._chance(0.5)))
+        for _ in range(self.random.randrange(4)):
+            nth = self.random.randrange(1, 250)
+            self.items += [p.Poison(nth=nth + more) for more in range(self._one(1, 2, 3))]
+        for _ in range(self._one(0, 1, 2)):
+            self._stall()
+        self.items = [self._late(i) if isinstance(i, p.Say) else i for i in self.items]
+
+    def _late(self, said: p.Say) -> p.Say:
+        """Have somebody who was answered long ago ask once more, and once more."""
+        late = sorted(self.random.randrange(self.chaos_ms) for _ in range(self._one(0, 1, 3)))
+        return replace(said, again=(*said.again, *late))
 
     def _stall(self) -> None:
         where = self._one(*_PLACES)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from goalfsm.errors import Busy, DiskFull, OutcomeUnknown, StoreClosed, StoreUnavailable
+from goalfsm.errors import (
+    Busy,
+    DatabaseReplaced,
+    DiskFull,
+    OutcomeUnknown,
+    StoreClosed,
+    StoreUnavailable,
+)
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.port import (
     Acquired,
@@ -26,6 +33,9 @@ if TYPE_CHECKING:
     from tests.simulation.plan import CommitSort, FaultKind, ReadSort
     from tests.simulation.process import Process as SimProcess
 
+_WRITING = frozenset({"put", "end"})
+"""What changes something; all other methods read."""
+
 _ERRORS = {
     "full": DiskFull("no space left on device"),
     "busy": Busy("the database is locked"),
@@ -43,7 +53,10 @@ class FaultyStore(MemoryStore):
         self._world = world
         self.claimed: int | None = None
         """The epoch that this handle claimed last, whatever has become of it."""
+        self._of_a_disk = world.disk
         self.owner: Any = _Ownership(self, self.owner)
+        self.journal: Any = _Part(self, self.journal)
+        self.history: Any = _Part(self, self.history)
         self.inbox: Any = _Inbox(self, self.inbox)
         self.sessions: Any = _Sessions(self, self.sessions)
         self.outbox: Any = _Outbox(self, self.outbox)
@@ -62,7 +75,10 @@ class FaultyStore(MemoryStore):
         if not process.ready:
             process.point("taking_over")
         process.point("commit.before")
-        fault = self._world.fault(self._sorts(batch)) or self.refused()
+        self.look()
+        fault = self._world.fault(self._sorts(batch))
+        if fault is None and (done or any(self._is_new(each) for each in batch)):
+            fault = self.refused()
         if fault is not None:
             process.trace("store fails", fault)
             if fault == "unknown_kept":
@@ -72,11 +88,15 @@ class FaultyStore(MemoryStore):
         process.point("commit.after")
         return outcomes
 
+    def _is_new(self, commit: Commit) -> bool:
+        """Tell whether a commit writes anything: a repeat does not."""
+        return (commit.thread_id, commit.event_id) not in self.disk.event_ids
+
     def _sorts(self, batch: Sequence[Commit]) -> Iterator[CommitSort]:
         yield "any"
         if not batch:
             yield "marks"
-        if any((c.thread_id, c.event_id) in self.disk.event_ids for c in batch):
+        if not all(map(self._is_new, batch)):
             yield "repeat"
         if any(c.inbox_id is not None for c in batch):
             yield "asked"
@@ -99,6 +119,7 @@ class FaultyStore(MemoryStore):
     def write(self) -> None:
         """Refuse a write other than a commit, where the machine takes none."""
         self.touch()
+        self.look()
         refused = self.refused()
         if refused is not None:
             self._process.trace("store fails", refused)
@@ -116,6 +137,22 @@ class FaultyStore(MemoryStore):
         if reads is not None and self._world.read_fault(reads):
             self._process.trace("store fails to read")
             raise StoreUnavailable("input/output error while reading")
+
+    @property
+    def is_renamed(self) -> bool:
+        """Whether the path means another file by now."""
+        return self._of_a_disk is not self._world.disk
+
+    def look(self) -> None:
+        """Refuse to write into a file that nobody else finds any more."""
+        if self.is_renamed:
+            self._process.trace("store finds another file at its path")
+            raise DatabaseReplaced("it was replaced while it was open")
+
+    def verify(self) -> None:
+        """Look at the file, as an engine does now and then."""
+        self.touch(reads="each")
+        self.look()
 
     def reopen(self) -> None:
         """Open the same disk again."""
@@ -141,8 +178,14 @@ class _Part:
         self._inner = inner
 
     def __getattr__(self, name: str) -> Any:
-        self._store.touch()
-        return getattr(self._inner, name)
+        found = getattr(self._inner, name)
+        if not callable(found):
+            self._store.touch()
+        elif name in _WRITING:
+            self._store.write()
+        else:
+            self._store.touch(reads="each")
+        return found
 
 
 class _Read(_Part):
@@ -162,10 +205,14 @@ class _Read(_Part):
 class _Ownership(_Part):
     def acquire(self, identity: Identity, **asked: Any) -> Acquired | Held:
         process = self._store.process
-        self._store.touch()
+        self._store.touch(reads="each")
         process.point("claim.before")
-        if self._store.refused() is not None:
-            # Whoever holds the lock, or filled the disk, is no owner.
+        self._store.look()
+        refused = self._store.refused()
+        if refused == "full":
+            self._store._raise(refused)
+        if refused is not None:
+            # Whoever holds the lock is no owner.
             return Held(owner=self._inner.current(), silent_for_ms=0)
         answer: Acquired | Held = self._inner.acquire(identity, **asked)
         if isinstance(answer, Acquired):
@@ -182,12 +229,22 @@ class _Ownership(_Part):
         self._inner.heartbeat(uptime_ms=uptime_ms)
         process.world.oracle.beat(process)
 
+    def rest(self) -> None:
+        owner = self._inner.current()
+        if owner is not None and owner.resting:
+            self._store.touch(reads="each")
+        else:
+            self._store.write()
+        self._inner.rest()
+
     def release(self) -> None:
         self._store.touch()
+        self._store.look()
         self._inner.release()
         self._store.process.world.oracle.released(self._store.process)
 
     def current(self) -> Owner | None:
+        self._store.touch(reads="each")
         owner: Owner | None = self._inner.current()
         return owner
 

@@ -1,8 +1,10 @@
-"""What other programs do to the machine: they fill its disk, and hold the lock of the store."""
+"""What happens to the machine: its disk is full, or cannot be read, and others hold its locks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
+
+from msgspec.structs import replace
 
 from tests.simulation import plan as p
 
@@ -20,18 +22,41 @@ class Machine:
         self._full = [i for i in items if isinstance(i, p.SmallDisk)]
         self._kept: dict[int, int] = {}
         """How many commits still fit, by the number of the time at which the disk is full."""
+        self._unreadable = [i for i in items if isinstance(i, p.Unreadable)]
+        self._hushed = [i for i in items if isinstance(i, p.Hushed)]
+        self._sized = next((i for i in items if isinstance(i, p.SizedDisk)), None)
+        self._log = 0
+        """How many commits the log holds, where the disk has a size."""
+        self._full_ms: int | None = None
+        """Since when it has had no room."""
 
     def calm_down(self) -> None:
-        """Have everything free from now on."""
-        self._locked, self._full = [], []
+        """Have everything free from now on; a disk keeps its size."""
+        self._locked, self._full, self._unreadable, self._hushed = [], [], [], []
+        if self._sized is not None:
+            self._sized = replace(self._sized, pinned_ms=0)
+
+    def is_unreadable(self, now_ms: int) -> bool:
+        """Tell whether nothing can be read."""
+        return any(_is_during(each, now_ms) for each in self._unreadable)
+
+    def hushed_for(self, now_ms: int) -> int:
+        """Return for how many ms the supervisor does not react, 0 while it does."""
+        ends = [i.at_ms + i.for_ms for i in self._hushed if _is_during(i, now_ms)]
+        return max(ends, default=now_ms) - now_ms
 
     def is_locked(self, now_ms: int) -> bool:
         """Tell whether another program holds the lock."""
         return any(_is_during(each, now_ms) for each in self._locked)
 
     def release(self, now_ms: int) -> bool:
-        """Give back what was set aside; True when there was something."""
+        """Give back what was set aside, and move the log; True when there was something."""
         released = False
+        if self._sized is not None and self._log:
+            since = self._full_ms
+            if since is None or now_ms - since >= self._sized.pinned_ms:
+                self._log, self._full_ms = 0, None
+                released = True
         for number, each in enumerate(self._full):
             if _is_during(each, now_ms) and number not in self._kept:
                 self._kept[number] = each.kept
@@ -47,8 +72,14 @@ class Machine:
                 if not self._kept.get(number):
                     return "full"
                 self._kept[number] -= 1
+        sized = self._sized
+        if sized is not None and now_ms >= sized.at_ms:
+            if self._log >= sized.room:
+                self._full_ms = now_ms if self._full_ms is None else self._full_ms
+                return "full"
+            self._log += 1
         return None
 
 
-def _is_during(item: p.Locked | p.SmallDisk, now_ms: int) -> bool:
+def _is_during(item: p.Locked | p.SmallDisk | p.Unreadable | p.Hushed, now_ms: int) -> bool:
     return item.at_ms <= now_ms < item.at_ms + item.for_ms

@@ -25,8 +25,9 @@ from tests.simulation.session_rules import SessionRules
 if TYPE_CHECKING:
     from tests.simulation.process import Process
 
-FENCED_WITHIN_US: Final = 3_000_000
-"""A deposed engine that runs notices at its next heartbeat, two seconds away at most."""
+FENCED_WITHIN_US: Final = 4_000_000
+"""A deposed engine that runs notices at its next heartbeat, two seconds away at most; a worker that
+does not let itself be ended at once takes a moment more."""
 
 
 class Oracle(SessionRules, EffectRules):
@@ -64,6 +65,12 @@ class Oracle(SessionRules, EffectRules):
         if self._owner is process:
             self._owner = None
 
+    def renamed(self) -> None:
+        """Note that the path means another file: who has the old one open has to notice."""
+        for process in self._world.processes:
+            if process.deposed and process.deposed_at_us is None:
+                process.deposed_at_us = self._world.now_us
+
     def went_on(self, process: Process) -> None:
         """Note that a process goes on: what it did not see, it has to notice from now on."""
         if process.deposed:
@@ -90,7 +97,7 @@ class Oracle(SessionRules, EffectRules):
     ) -> None:
         """Look at what has just become durable, and at what has not."""
         self._world.stats.commits += 1
-        if process.store.claimed != self.epoch:
+        if process.store.claimed != self.epoch or process.store.is_renamed:
             self.fail("a deposed engine commits", f"{process}: {len(batch)} events")
         for commit, outcome in zip(batch, outcomes, strict=True):
             match outcome:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from goalfsm.daemon.engine import Engine
+from goalfsm.daemon.flow.holds import HALTED
 from goalfsm.daemon.stages.callbacks import CallbackCall
 from goalfsm.daemon.stages.verifiers import Answer, Verdict
 from goalfsm.errors import GoalError, StoreError
@@ -39,6 +41,8 @@ class Asked:
         self.stored = False
         """Whether it is in the inbox: then it needs nobody's answer."""
         self.settled = False
+        self.halted_at: int | None = None
+        """At which revision the thread was halted when this was asked for once more."""
 
 
 class People:
@@ -100,10 +104,17 @@ class People:
             task.add_done_callback(lambda done: self._halted(process, asked, done))
             return
         fresh = self._world.oracle.thread(asked.thread).revision == 0
+        self._repeated(engine, asked)
         submitted = engine.submit(asked.thread, asked.event, asked.event_id)
         task = process.loop.create_task(submitted, name=asked.event_id)
         task.add_done_callback(lambda done: self._replied(process, asked, done, fresh=fresh))
         self._world.after(RESEND_MS, lambda: self._again(asked))
+
+    def _repeated(self, engine: Engine, asked: Asked) -> None:
+        """Note how the thread stands that is asked for what is durable already: it stays so."""
+        known = self._world.oracle.thread(asked.thread)
+        halted = asked.event_id in known.events and engine._parts.holds.has(HALTED, asked.thread)
+        asked.halted_at = known.revision if halted else None
 
     def _again(self, asked: Asked) -> None:
         if not asked.settled and not asked.stored:
@@ -120,8 +131,18 @@ class People:
             process.trace("answers", asked.event_id, reply.code)
             asked.settled = asked.settled or reply.code != "suspended"
             self._world.oracle.answered(asked.event_id, asked.thread, reply, fresh=fresh)
+            self._look_at_the_halt(process, asked)
         elif not isinstance(error, StoreError | Poisoned):
             self._world.fail("a command fails", f"{asked.event}: {error!r}")
+
+    def _look_at_the_halt(self, process: Process, asked: Asked) -> None:
+        at, asked.halted_at = asked.halted_at, None
+        engine = process.engine
+        if at is None or engine is None:
+            return
+        known = self._world.oracle.thread(asked.thread)
+        if known.revision == at and not engine._parts.holds.has(HALTED, asked.thread):
+            self._world.fail("a repeat lifts a halt", asked.event_id)
 
     def _halted(self, process: Process, asked: Asked, done: asyncio.Task[Reply]) -> None:
         asked.settled = True

@@ -16,8 +16,8 @@ from goalfsm.session.policy import Policy
 Expectation = Literal["right", "wrong"]
 Route = Literal["socket", "inbox", "halt"]
 FaultKind = Literal["full", "busy", "failing", "unknown_kept", "unknown_lost"]
-ReadSort = Literal["any", "workers", "processes", "transcripts", "threads"]
-"""``any`` are the reads that a thread's own events need."""
+ReadSort = Literal["any", "workers", "processes", "transcripts", "threads", "each"]
+"""``any`` are the reads that a thread's own events need, ``each`` are all that there are."""
 
 CommitSort = Literal["any", "repeat", "asked", "marks"]
 """Every commit; one with a repeat in it; one that somebody waits for; one of marks alone."""
@@ -122,6 +122,35 @@ class SmallDisk(Item, frozen=True, kw_only=True):
     kept: int
 
 
+class SizedDisk(Item, frozen=True, kw_only=True):
+    """From then on the disk has a size: its log takes ``room`` commits, and has to be moved then.
+
+    Other programs read at that moment, and keep the log from being moved for ``pinned_ms``.
+    """
+
+    at_ms: int
+    room: int
+    pinned_ms: int
+
+
+class Unreadable(Item, frozen=True, kw_only=True):
+    """Nothing can be read for a while, whatever it is."""
+
+    at_ms: int
+    for_ms: int
+
+
+class Renamed(Item, frozen=True, kw_only=True):
+    """The path means another file from then on, which is a copy of this moment.
+
+    So one file has two names: that which the engine has open, and that which all others use.
+    ``rival``: somebody starts an engine on it at once.
+    """
+
+    at_ms: int
+    rival: bool = False
+
+
 class Hushed(Item, frozen=True, kw_only=True):
     """The supervisor stands still for a while: what it is told to end goes on meanwhile."""
 
@@ -167,6 +196,9 @@ Any_Item = (
     | ReadFault
     | Locked
     | SmallDisk
+    | SizedDisk
+    | Unreadable
+    | Renamed
     | Hushed
     | Poison
     | Shutdown

@@ -126,12 +126,16 @@ class Process:
 
     @property
     def serves(self) -> bool:
-        """Return whether it answers people."""
-        return self.runs and self.ready and not self.deposed
+        """Return whether it answers people: those who come to its socket, whatever it has open."""
+        return self.runs and self.ready and not self._succeeded
 
     @property
     def deposed(self) -> bool:
         """Return whether another has taken the store over, known to this one or not."""
+        return self._succeeded or (self.store.claimed is not None and self.store.is_renamed)
+
+    @property
+    def _succeeded(self) -> bool:
         return self.store.claimed is not None and self.store.claimed != self.world.oracle.epoch
 
     # What runs in it.

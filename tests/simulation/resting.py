@@ -55,7 +55,8 @@ def _settle(world: World) -> None:
 
 def _unrest(world: World) -> str:
     """Return what does not rest yet, empty when everything does."""
-    if world.serving() is None or len(world.processes) > 1:
+    serving = world.serving()
+    if serving is None or serving.deposed or len(world.processes) > 1:
         return "engines"
     if world.people.unanswered() or world.oracle.unconsumed():
         return "commands"

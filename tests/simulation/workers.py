@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tests.simulation.process import Process
 
 _HANG_S: Final = 10_000.0
+_PATIENCE_S: Final = 10.0
+"""How long a supervisor may be silent before it counts as dead."""
 
 
 class Bug(Exception):
@@ -32,6 +34,8 @@ class SimWorker(CallableWorker):
         can = process.world.plan.workers[thread].can
         self._remote = "probe" in can
         self._calls = 0
+        self._awaited = ""
+        """The run that the supervisor has been asked to start last."""
         super().__init__(
             self._turn,
             steer=self._hear if "steer" in can else None,
@@ -63,6 +67,8 @@ class SimWorker(CallableWorker):
     async def _hear(self, run_id: str, message_id: str, text: str) -> bool:
         self._process.point("worker.steered", message_id)
         child = self._world.children.by_run.get(run_id)
+        if child is None and run_id == self._awaited:
+            return False  # its process is not there yet
         self._world.oracle.steers(self._process, run_id, message_id, text)
         if child is None or not child.alive or child.deaf:
             return False
@@ -102,8 +108,9 @@ class SimWorker(CallableWorker):
         process.point("worker.starts")
         if process.dead:
             return  # what is taken apart of a dead process starts nothing
-        if process.unsupervised and not self._remote:
-            yield w.ErrorReported(message="the supervisor is gone", kind="lost")
+        self._awaited = work.run_id
+        if not self._remote and (why := await self._unsupervised()):
+            yield w.ErrorReported(message=why, kind="lost")
             return
         child = world.children.start(process, work, remote=self._remote)
         leaves_ms = None
@@ -126,6 +133,14 @@ class SimWorker(CallableWorker):
                     world.children.refuse_to_die(child, leaves_ms)
                 elif not child.unkillable:
                     world.children.end(child)
+
+    async def _unsupervised(self) -> str:
+        """Return why the supervisor starts nothing, "" where it does; wait for one that hangs."""
+        silent_s = self._world.hardware.hushed_for(self._world.now_us // 1000) / 1000
+        await asyncio.sleep(min(silent_s, _PATIENCE_S))
+        if silent_s > _PATIENCE_S:
+            return "the supervisor does not answer"
+        return "the supervisor is gone" if self._process.unsupervised else ""
 
     async def _step(  # noqa: C901, PLR0912 - one case a step
         self, child: Child, name: str, value: Any

@@ -298,12 +298,14 @@ class World:
 
     def read_fault(self, sort: ReadSort) -> bool:
         """Tell whether the next read, which is of this sort, fails."""
-        self._reads[sort] += 1
-        fails = (sort, self._reads[sort]) in self._read_faults
+        fails = self.hardware.is_unreadable(self.now_us // 1000)
+        for each in {sort, "each"}:
+            self._reads[each] += 1
+            fails |= (each, self._reads[each]) in self._read_faults
         self.stats.faults += fails
         return fails
 
-    def _schedule(self, item: p.Any_Item) -> None:
+    def _schedule(self, item: p.Any_Item) -> None:  # noqa: C901 - one case a sort
         """Have an item happen at its time; what has none is met on the way."""
         match item:
             case p.Say(at_ms=at_ms):
@@ -322,8 +324,19 @@ class World:
                 self.at(at_ms * 1000, self._rival)
             case p.Jump(at_ms=at_ms, by_ms=by_ms):
                 self.at(at_ms * 1000, lambda: self._jump(by_ms))
+            case p.Renamed(at_ms=at_ms):
+                self.at(at_ms * 1000, lambda: self._rename(item))
             case p.Hushed(at_ms=at_ms, for_ms=for_ms):
                 self.at(at_ms * 1000, lambda: self.children.hush(for_ms))
+
+    def _rename(self, item: p.Renamed) -> None:
+        """Have the path mean a copy: whoever has the file open has another one."""
+        self.trace(None, "the path means another file")
+        self.disk = self.disk.fork()
+        self.front = MemoryStore(self.disk, is_alive=self.is_alive)
+        self.oracle.renamed()
+        if item.rival:
+            self._rival()
 
     def _kill_one(self) -> None:
         for process in self.processes:

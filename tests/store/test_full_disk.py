@@ -12,12 +12,14 @@ from pathlib import Path
 import apsw
 import pytest
 
+from goalfsm.daemon.guards.ownership import acquire
+from goalfsm.daemon.host.platform import LocalPlatform
 from goalfsm.errors import DiskFull, OutcomeUnknown
 from goalfsm.store.port import Committed, Store
 from goalfsm.store.pump import Pump
 from goalfsm.store.sqlite import SqliteStore
 from tests.store.faulty_vfs import Fault, FaultyVfs
-from tests.store.handles import commit, owned
+from tests.store.handles import commit, nobody_lives, owned
 from tests.store.pumping import submit
 
 
@@ -202,3 +204,17 @@ def test_what_a_failed_opening_left_on_a_full_disk_is_read(small_disk: Path) -> 
     reader = SqliteStore.open(copy, read_only=True)
     assert reader.sessions.load("t") == stored
     reader.close()
+
+
+def test_an_owner_killed_on_a_full_disk_is_followed_by_another(small_disk: Path) -> None:
+    """Its log has filled the disk; what was set aside is there to begin with."""
+    path = small_disk / "goals.db"
+    killed = owned(SqliteStore.open(path, is_alive=nobody_lives))
+    killed.checkpointer()  # nobody moves the log
+    _commit_until_full(killed)
+    _fill(small_disk / "filler")
+    store = SqliteStore.open(path, is_alive=nobody_lives)
+    asyncio.run(acquire(store, LocalPlatform(), socket=""))
+    store.owner.confirm()
+    store.close()
+    killed.close()

@@ -147,3 +147,22 @@ def test_a_pump_closes_over_a_store_that_takes_no_marks() -> None:
         assert len(store.failures) == 2
 
     run(main)
+
+
+def test_marks_that_nobody_waits_for_ask_for_room() -> None:
+    """The disk may be full of the log: with no commit to come, nobody else has it moved."""
+
+    async def main() -> None:
+        store = Recorder()
+        asked = []
+        store.release_reserve = lambda: bool(asked.append(store.batches[-1]))  # type: ignore[method-assign]
+        pump = Pump(store)
+        await submit(pump, commit(outbox=(Effect(key="k", kind="K"),)))
+        store.failures = [DiskFull("full")]
+        pump.mark_done("k", at_ms=1)
+        await asyncio.sleep(LINGER_S + RETRY_S * 1.1)
+        assert asked == [[]]
+        assert store.outbox.open() == ()
+        await pump.close()
+
+    run(main)

@@ -117,11 +117,15 @@ class Mailbox:
         self._stir()
         return envelope.future
 
-    def again(self) -> None:
-        """Go on after the store failed: commit what has an unknown outcome, decide the rest."""
+    def again(self) -> bool:
+        """Go on after the store failed: commit what has an unknown outcome, decide the rest.
+
+        Returns whether something is under way, or kept from it by the store.
+        """
         if self._troubled:
             self._troubled = False
             self._stir()
+        return self.busy or self._troubled
 
     def _stir(self) -> None:
         if not self._queued and not self._troubled:

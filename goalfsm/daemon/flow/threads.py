@@ -131,12 +131,12 @@ class Threads:
         return list(self._all)
 
     def again(self, thread_id: str) -> bool:
-        """Have a thread go on after the store failed; return whether it is at work now."""
+        """Have a thread go on after the store failed; return whether it has to say how that went.
+
+        It has when it is at work, or has met the store's failure again.
+        """
         known = self._all.get(thread_id)
-        if known is None:
-            return False
-        known.again()
-        return known.busy
+        return known is not None and known.again()
 
     def abandon(self, error: StoreError) -> None:
         """Fail everything that waits or comes: this engine may not write any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -10,7 +11,7 @@ from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
 from goalfsm.daemon.guards.liveness import Liveness
 from goalfsm.daemon.host.tasks import beats_every
-from goalfsm.errors import Corrupt, DatabaseReplaced, Fenced, GoalError, StoreError
+from goalfsm.errors import Corrupt, DatabaseReplaced, DiskFull, Fenced, GoalError, StoreError
 from goalfsm.store.port import EXPIRY_MS, Acquired, Held
 
 if TYPE_CHECKING:
@@ -90,12 +91,19 @@ async def acquire(
 def _ask(
     store: Store, platform: Platform, socket: str, unanswered_ms: int | None = None
 ) -> Acquired | Held:
-    return store.owner.acquire(
+    claim = partial(
+        store.owner.acquire,
         platform.identity(),
         socket=socket,
         uptime_ms=platform.clock.uptime_ms(),
         unanswered_ms=unanswered_ms,
     )
+    try:
+        return claim()
+    except DiskFull:
+        # An earlier owner may have been killed with the disk full of its log, and its reserve kept.
+        store.release_reserve()
+        return claim()
 
 
 def _worth_waiting(held: Held, passed: float, wait_s: float, *, hangs: bool) -> bool:
@@ -229,6 +237,9 @@ class Heartbeat:
         except StoreError as error:
             # Commits meet the same trouble and deal with it; until then we are only silent.
             self._stop_watching()
+            if isinstance(error, DiskFull):
+                # With nothing to commit nobody else would: it may be the log that fills the disk.
+                self._store.release_reserve()
             if self._trouble != error.code:
                 self._trouble = error.code
                 _log.warning("heartbeat failed", code=error.code, error=error.message)

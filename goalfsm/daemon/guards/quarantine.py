@@ -14,7 +14,7 @@ import structlog
 
 from goalfsm.daemon.flow.decide import FAULT_HINT, failure_of, single
 from goalfsm.daemon.flow.envelopes import Envelope
-from goalfsm.daemon.flow.holds import HALTED, PROCESSES
+from goalfsm.daemon.flow.holds import HALTED, PROCESSES, SHUTDOWN
 from goalfsm.goal.model import ACTIVE
 from goalfsm.session import events as e
 from goalfsm.session.state import FAULT_CODE
@@ -117,6 +117,9 @@ class Quarantine:
                 yield e.RunInterrupted(run_id=run.run_id, turn=run.turn, detail=_WHY, gone=gone)
             elif gone and not session.host.idle:
                 yield e.HostChanged(idle=True)
+            if session.stopping and not self._holds.has(SHUTDOWN):
+                # The word of this engine's start was kept out as well.
+                yield e.EngineStarted(after_crash=True)
 
         self._closing.add(thread_id)
         closed = self._threads.run(thread_id, batch)
