@@ -35,9 +35,16 @@ NOW_MS: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 # What a connection meets is told by whoever uses it.
 logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
-_LOCK: Final = """
-SELECT revision, state, rules_version, wake_at_ms, updated_at_ms, run_id, node_id
-FROM goalfsm.session WHERE thread_id = %s FOR UPDATE"""
+# The row is the newest one also where its lock had to be waited for; what is joined to it is then
+# what stood there before, and so is the revision that comes last: that shows it.
+_LOCK: Final = f"""
+SELECT s.revision, s.state, s.rules_version, s.wake_at_ms, s.updated_at_ms, s.run_id, s.node_id,
+    {NOW_MS}, w.place, w.config, n.seen_ms,
+    (SELECT b.revision FROM goalfsm.session b WHERE b.thread_id = s.thread_id)
+FROM goalfsm.session s
+LEFT JOIN goalfsm.worker w ON w.thread_id = s.thread_id
+LEFT JOIN goalfsm.node n ON n.node_id = s.node_id
+WHERE s.thread_id = %s FOR UPDATE OF s"""
 _LOCK_NEW: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 7))"
 # A statement of its own: what others committed while the lock was waited for is in its snapshot.
 _BESIDE: Final = f"""
@@ -133,7 +140,6 @@ class PostgresTx:
         connection = self.connection
         async with connection.pipeline():
             locked = await connection.execute(_LOCK, (thread_id,), binary=True)
-            beside = await connection.execute(_BESIDE, (thread_id,), binary=True)
             known, still_open = None, None
             if event_ids:
                 known = await connection.execute(_KNOWN, (thread_id, list(event_ids)), binary=True)
@@ -142,8 +148,12 @@ class PostgresTx:
         row = await locked.fetchone()
         if row is None and not is_locked:
             return None
-        now_ms, place, config, seen_ms = _only(await beside.fetchall())
-        revision, state, rules_version, wake_at_ms, last_ms, run_id, node_id = row or _NOTHING
+        *stands, then = row or _NOTHING
+        revision, state, rules_version, wake_at_ms, last_ms, run_id, node_id, *beside = stands
+        if revision != then:
+            found = await connection.execute(_BESIDE, (thread_id,), binary=True)
+            beside = list(_only(await found.fetchall()))
+        now_ms, place, config, seen_ms = beside
         holder = None
         if run_id is not None:
             seen_ms = seen_ms or 0
@@ -233,7 +243,7 @@ def _said(error: Exception) -> str:
     return line(str(error)) or type(error).__name__
 
 
-_NOTHING: Final = (0, None, 0, None, 0, None, None)
+_NOTHING: Final = (0, None, 0, None, 0, None, None, 0, None, None, None, -1)
 
 
 def _only(rows: Rows) -> tuple[Any, ...]:
