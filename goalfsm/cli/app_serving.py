@@ -14,6 +14,7 @@ import click
 from goalfsm import __version__
 from goalfsm.cli import arguments, exits, options, places, turn_worker
 from goalfsm.cli.arguments import HintedError
+from goalfsm.cli.loading import load_logging
 from goalfsm.cli.program_command import ProgramCommand, program_of
 from goalfsm.cli.signals import ending
 from goalfsm.errors import GoalError
@@ -93,6 +94,7 @@ def app_server_command(
     New threads are worked on by the agent or PROGRAM; every other thread of the database that has
     a program is served as well.
     """
+    load_logging()
     from goalfsm.daemon import logs  # noqa: PLC0415  it loads the whole engine
 
     path = places.file(db, "the app-server serves", "goalfsm node serves the threads of a server")

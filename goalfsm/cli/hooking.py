@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from goalfsm.cli import exits, options, places
+from goalfsm.cli.loading import load_logging
 from goalfsm.errors import GoalError, NoDatabase
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def _verify(store: Store, db: Path, thread_id: str) -> None:
     """Have an engine verify what the turn claimed, where that is not a person's to do."""
     import asyncio  # noqa: PLC0415  only for a claim
 
+    load_logging()
     from goalfsm.cli.hosting import engine_on  # noqa: PLC0415  the same
     from goalfsm.daemon import logs  # noqa: PLC0415  the same
     from goalfsm.daemon.remote.hosted import session_of  # noqa: PLC0415  the same

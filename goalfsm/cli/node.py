@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from goalfsm.cli import arguments, exits, options
+from goalfsm.cli.loading import load_logging
 from goalfsm.errors import GoalError
 from goalfsm.store.address import Server
 
@@ -43,6 +44,7 @@ def node_command(
     URL is postgresql://…; by default GOALFSM_DB names it. Leave the password out of it, for
     every program of this user sees the command line: PGPASSFILE or PGPASSWORD gives it.
     """
+    load_logging()
     from goalfsm.daemon import logs  # noqa: PLC0415  it loads the whole engine
 
     logs.configure(json=log_json, level=log_level)

@@ -12,6 +12,7 @@ import click
 
 from goalfsm.cli import asking, describing, exits, options, places, programs, turn_worker
 from goalfsm.cli.arguments import HintedError
+from goalfsm.cli.loading import load_logging
 from goalfsm.cli.program_command import ProgramCommand, program_of
 from goalfsm.cli.signals import ending, interrupting
 from goalfsm.errors import GoalError, NoDatabase
@@ -94,6 +95,7 @@ def _drive(
     as_json: bool,
     log_json: bool,
 ) -> int:
+    load_logging()
     from goalfsm.cli.driving import carry_out  # noqa: PLC0415  it loads the whole engine
     from goalfsm.cli.errand import Errand  # noqa: PLC0415  the same
     from goalfsm.cli.watching import view  # noqa: PLC0415  the same
@@ -110,6 +112,7 @@ def _drive(
 @options.serving
 def daemon_command(db: Address, max_runs: int, grace: float, log_json: bool, log_level: str) -> int:
     """Serve every thread of the database whose worker is known, until it is told to stop."""
+    load_logging()
     import asyncio  # noqa: PLC0415  the options of these commands are read without it
 
     from goalfsm.daemon import logs  # noqa: PLC0415  it loads the whole engine

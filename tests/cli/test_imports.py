@@ -112,6 +112,17 @@ def test_a_command_that_is_no_front_end_loads_none(words: str, cli: Cli) -> None
     assert set(ran.stderr.rpartition("\n")[2].split()) & FRONTS == set()
 
 
+def test_an_engine_without_a_terminal_loads_nothing_to_draw_with() -> None:
+    """Only what is used: no rich for tracebacks that are not drawn, no HTTP without a target."""
+    words = ("run", "balance the ledger", "--max-continuations", "1", "--", "true")
+    ran = subprocess.run(
+        [sys.executable, "-c", LOADED, *words], capture_output=True, text=True, check=False
+    )
+    modules = set(ran.stderr.rpartition("\n")[2].split())
+    assert "structlog" in modules
+    assert modules & {"pygments", "rich", "urllib.request"} == set()
+
+
 def test_the_library_loads_no_front_end() -> None:
     script = "import sys, goalfsm; goalfsm.Engine; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

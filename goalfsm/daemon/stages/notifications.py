@@ -10,7 +10,6 @@ import asyncio
 import inspect
 import shutil
 import sys
-import urllib.request
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
@@ -198,6 +197,8 @@ async def _send(target: Target, note: Note) -> None:
 
 
 def _post(url: str, note: Note) -> None:
+    import urllib.request  # noqa: PLC0415  only where somebody is told so
+
     request = urllib.request.Request(  # noqa: S310  the scheme was checked
         url,
         data=msgspec.json.encode(note),
