@@ -212,7 +212,9 @@ class _Turn:
         except asyncio.CancelledError:
             if not self._cancels and not task.cancelling():
                 self._failure = _exception(RuntimeError("the worker cancelled itself"))
-        except Exception as error:  # noqa: BLE001  whatever it raises, its turn has failed
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001  whatever it raises, its turn has failed
             if not self._cancels:
                 self._failure = _exception(error)
         finally:
