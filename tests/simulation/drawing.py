@@ -90,7 +90,7 @@ class _Drawing:
                 self._queue(thread)
         if self.seed % _MACHINES == _MACHINES - 2:
             self._machine()
-        if self.seed % _MEETINGS == _MEETINGS - 3:
+        if self.seed % _MEETINGS == _MEETINGS - 4:
             self._meetings()
         return replace(plan, items=tuple(self.items))
 
