@@ -25,9 +25,9 @@ from tests.simulation.session_rules import SessionRules
 if TYPE_CHECKING:
     from tests.simulation.process import Process
 
-FENCED_WITHIN_US: Final = 4_000_000
+FENCED_WITHIN_US: Final = 6_000_000
 """A deposed engine that runs notices at its next heartbeat, two seconds away at most; a worker that
-does not let itself be ended at once takes a moment more."""
+does not let itself be ended at once takes a second each time that it resists."""
 
 
 class Oracle(SessionRules, EffectRules):
