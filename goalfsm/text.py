@@ -31,6 +31,11 @@ def visible(text: str) -> str:
     return _UNSEEN.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
+def storable(text: str) -> str:
+    """Return ``text`` with a question mark for each lone surrogate, which has no bytes."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def line(text: str) -> str:
     """Return ``text`` visible and on one line."""
     return " ".join(visible(text).split())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from goalfsm.errors import GoalError
+from goalfsm.text import storable
 from goalfsm.workers.output import KEEP_TEXT, BoundedText
 from goalfsm.workers.protocol import (
     Capability,
@@ -110,6 +111,12 @@ class CallableWorker(RunOnly):
     async def compact(self, work: Work) -> Compaction:
         """Shorten the context with the function given for it."""
         said = False if self._compact is None else await self._compact(work)
+        if not isinstance(said, Compaction | bool):
+            raise GoalError(
+                f"the worker's compact returned {type(said).__name__}",
+                code="worker_invalid",
+                hint="return a Compaction, or whether anything was shortened",
+            )
         return said if isinstance(said, Compaction) else Compaction(changed=said)
 
     async def probe(self, run_id: str) -> Probe:
@@ -211,12 +218,12 @@ class _Turn:
             given = await anext(self._steps, _END)
         except asyncio.CancelledError:
             if not self._cancels and not task.cancelling():
-                self._failure = _exception(RuntimeError("the worker cancelled itself"))
+                self._failure = exception_reported(RuntimeError("the worker cancelled itself"))
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001  whatever it raises, its turn has failed
             if not self._cancels:
-                self._failure = _exception(error)
+                self._failure = exception_reported(error)
         finally:
             self._task = None
             self._disarm()
@@ -289,10 +296,10 @@ def _no_event(given: object) -> ErrorReported:
     )
 
 
-def _exception(error: BaseException) -> ErrorReported:
-    """Return the failure that an exception means; the exception itself says of what kind."""
+def exception_reported(error: BaseException) -> ErrorReported:
+    """Return the failure that an exception of a worker means; it says itself of what kind."""
     if isinstance(error, GoalError):
         message, code = f"{error}. Hint: {error.hint}" if error.hint else f"{error}", error.code
     else:
         message, code = f"{type(error).__name__}: {error}"[:16_000], type(error).__name__
-    return ErrorReported(message=message, kind="exception", code=code, exception=error)
+    return ErrorReported(message=storable(message), kind="exception", code=code, exception=error)

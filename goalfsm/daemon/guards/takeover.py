@@ -15,6 +15,7 @@ from goalfsm.session import events as e
 from goalfsm.session.codec import CodecError
 from goalfsm.session.state import program_of
 from goalfsm.workers import protocol as w
+from goalfsm.workers.checking import checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -212,7 +213,7 @@ class Takeover:
                 return None
             worker = assignment.worker
             probe = await worker.probe(run_id)
-            while probe.state == "running":
+            while checked(probe).state == "running":
                 await worker.abort(run_id)
                 probe = await worker.probe(run_id)
                 if probe.state == "running":

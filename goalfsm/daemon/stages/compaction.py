@@ -11,6 +11,7 @@ from goalfsm.daemon.flow.turn import compaction_ended
 from goalfsm.session.effects import CompactContext
 from goalfsm.session.events import CompactionEnded, CompactionStarted
 from goalfsm.workers import protocol as w
+from goalfsm.workers.checking import checked
 
 if TYPE_CHECKING:
     from goalfsm.daemon.config import Workers
@@ -62,7 +63,7 @@ class Compaction:
                 silence_timeout_s=assignment.silence_timeout_s,
                 session=session.worker_session,
             )
-            return await assignment.worker.compact(work)
+            return checked(await assignment.worker.compact(work))
         except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001  a worker of the embedder's may raise anything

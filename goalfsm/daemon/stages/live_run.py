@@ -22,6 +22,8 @@ from goalfsm.text import duration
 from goalfsm.views.prompts import steering_text, wind_down_text
 from goalfsm.views.tool_answers import respond
 from goalfsm.workers import protocol as w
+from goalfsm.workers.checking import checked_event
+from goalfsm.workers.inprocess import exception_reported
 
 if TYPE_CHECKING:
     from goalfsm.daemon.config import Assignment
@@ -281,8 +283,7 @@ class LiveRun:
                 raise
         except Exception as error:  # noqa: BLE001 - a worker of the embedder's may raise anything
             self._log.exception("worker raised")
-            why = described(error)
-            self._seen.error = w.ErrorReported(message=why, kind="exception")
+            self._seen.error = exception_reported(error)
         if self._ending != "killed":
             await self._record()
             if self._spawned:
@@ -299,7 +300,8 @@ class LiveRun:
     async def _listen(self, work: w.Work) -> None:
         events = self._worker.run(work)
         try:
-            async for event in events:
+            async for said in events:
+                event = checked_event(said)
                 self._note_started(event)
                 await self._take(event)
         finally:
