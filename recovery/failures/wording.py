@@ -32,6 +32,8 @@ _DOUBTFUL: Final = -6
 """How much must weigh for a false positive; less where only its words say what a text means."""
 _LEAST: Final = -15
 """How much must weigh for a kind, and for it more than for any other."""
+_LEAST_ALONE: Final = 0
+"""How much a single word must weigh: ``error`` or ``bad`` by itself means no kind."""
 _OTHERS: Final = re.compile(
     r"when calling the (?!Invoke|Converse|Retrieve|CountTokens|ApplyGuard)\w{1,60} operation"
 )
@@ -40,7 +42,6 @@ _HEAD: Final = 1_600
 _TAIL: Final = 400
 _MOST_TOKENS: Final = 250
 _FEWEST: Final = 3
-_FEWEST_WORDS: Final = 1
 _TOLD: Final = 3
 _CJK: Final = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _TOKEN: Final = re.compile(
@@ -104,7 +105,7 @@ def meaning(text: str) -> tuple[Kind, str] | None:
     named = features(text)
     weights = _weighed(named)[1:]
     most = max(weights)
-    if _words(named) < _FEWEST_WORDS or most <= _LEAST:
+    if most <= (_LEAST if _words(named) > 1 else _LEAST_ALONE):
         return None
     place = weights.index(most)
     return KINDS[place], _heaviest(named, place + 1)

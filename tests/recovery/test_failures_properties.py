@@ -195,6 +195,11 @@ def test_common_words_count_in_the_head_alone() -> None:
     assert classify('{"message":\n' + "\n" * 9 + '"Overloaded"}').kind == "transient"
 
 
+@pytest.mark.parametrize("word", ["bad", "error", "failed", "retry", "", "42"])
+def test_a_single_word_that_any_program_prints_means_no_kind(word: str) -> None:
+    assert classify(word).kind == "unknown"
+
+
 @pytest.mark.parametrize(
     ("message", "window", "expected"),
     [
