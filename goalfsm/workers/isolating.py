@@ -96,6 +96,9 @@ def protected(sealed: Iterable[str]) -> tuple[str, ...]:
     from platformdirs import user_config_path  # noqa: PLC0415 - only where a worker is isolated
 
     own = user_config_path("goalfsm")
+    # What is not there could be put there.
+    with contextlib.suppress(OSError):
+        own.mkdir(mode=0o700, parents=True, exist_ok=True)
     units = own.parent / "systemd"
     wanted = [*sealed, *_SCHEDULES, str(own), str(units)]
     found = (os.path.realpath(path) for path in wanted if os.path.exists(path))  # noqa: PTH110
@@ -136,8 +139,24 @@ def starter(argv: Sequence[str], cwd: str | None, given: Isolation | None) -> li
             hint="store it as the thread's program, or give its worker an isolation",
         )
     check_place(given.hide, cwd)
-    arranged = json.dumps({"hide": given.hide, "bind": given.bind, "readonly": given.readonly})
+    from platformdirs import user_config_path  # noqa: PLC0415 - only where a worker is isolated
+
+    config = os.path.realpath(user_config_path("goalfsm"))
+    arranged = json.dumps(
+        {
+            "hold": _around((*given.hide, config)),
+            "hide": given.hide,
+            "bind": given.bind,
+            "readonly": given.readonly,
+        }
+    )
     return [sys.executable, "-I", "-S", "-c", isolation.PROGRAM, ROOT, arranged, *argv]
+
+
+def _around(paths: Iterable[str]) -> list[str]:
+    """Return the directories that ``paths`` lie in, but for the root; the outer ones first."""
+    found = {str(each) for path in paths for each in Path(path).parents if each != each.parent}
+    return sorted(found)
 
 
 def waits_for_a_process(call: ToolCalled) -> bool:

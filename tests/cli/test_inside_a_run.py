@@ -113,6 +113,30 @@ def test_whatever_way_it_is_started_it_is_the_runs() -> None:
     assert goal["status"] != "complete"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there are no namespaces")
+def test_a_database_that_no_engine_serves_is_asked_by_no_run_either() -> None:
+    """In a namespace the run's own process is the first, and says nothing of the machine."""
+    assert goalfsm("set", "--thread", "o", "--db", "o/other.db", "mine", "--", "true").status == 0
+    ways = [
+        f"unshare -Urpf --mount-proc {WAYS['without its mark']}",
+        "unshare -Urpf --mount-proc prlimit --locks=0:",
+        "unshare -Urpf --mount-proc prlimit --locks=5:5",
+        "unshare -pf --mount-proc prlimit --locks=5:5",
+    ]
+    asks = 'env -i PATH=/usr/bin:/bin "$PY" -m goalfsm.cli complete o --evidence trust'
+    lines = [f"PY={sys.executable}; export PY"]
+    for number, way in enumerate(ways):
+        told = f"asked-{number}.txt"
+        lines.append(f"{way} {asks} --db o/other.db > {told} 2>&1; echo $? >> {told}")
+    bound = ("--max-continuations", "1", "--db", "goals.db", "--thread", "t")
+    goalfsm("run", "do it", *bound, "--", worker(*lines))
+    for number, way in enumerate(ways):
+        said = Path(f"asked-{number}.txt").read_text()
+        assert "no person" in said or "unshare failed" in said, (way, said)
+    goal = json.loads(goalfsm("status", "o", "--db", "o/other.db", "--json").out)["goal"]
+    assert goal["status"] == "active"
+
+
 ESCAPES = """
 import os, resource, signal, subprocess, sys, time
 supervisor = os.getppid()

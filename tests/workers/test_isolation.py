@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from goalfsm.errors import GoalError
+from goalfsm.workers import isolating
 from goalfsm.workers.command import CommandWorker
 from goalfsm.workers.isolating import Isolation
 from goalfsm.workers.protocol import Skipped, TurnEvent, Work
@@ -82,6 +83,25 @@ def test_it_can_change_nothing_of_what_is_hidden_or_protected(
     assert check.read_text() == "exit 1"
 
 
+def test_what_holds_the_hidden_keeps_its_place(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who could rename a parent could put another directory of the same name there."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / "config"))
+    goals = tmp_path / "home" / "p" / "state"
+    (goals / "run").mkdir(parents=True)
+    home = tmp_path / "home"
+    script = (
+        f"mv {goals} {goals}.x; mv {home}/p {home}/p.x; mv {home} {home}.x; "
+        f"mv {home}/config {home}/config.x; touch {home}/config/goalfsm/notify.json; "
+        f"touch {home}/p/beside && ls {home} {home}/p"
+    )
+    protected_now = isolating.protected(())
+    events = isolated(bench, ["sh", "-c", script], goals, readonly=protected_now)
+    assert answer(events).split() == [f"{home}:", "config", "p", f"{home}/p:", "beside", "state"]
+    assert not list((home / "config" / "goalfsm").iterdir())
+
+
 def test_what_it_detaches_ends_with_it(
     bench: Any, python: Python, goals: Path, lifeline: Any
 ) -> None:
@@ -132,7 +152,7 @@ def test_anybody_may_isolate_where_user_namespaces_are_allowed() -> None:
     setpriv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
     if subprocess.run([*setpriv, "unshare", "-Um", "true"], check=False).returncode:
         pytest.skip("only for root, where user namespaces are allowed")
-    nothing = '{"hide": [], "bind": [], "readonly": []}'
+    nothing = '{"hold": [], "hide": [], "bind": [], "readonly": []}'
     starter = ["-I", "-S", "-c", isolation.PROGRAM, ROOT, nothing]
     script = "id -u; grep -c 'CapEff:.0000000000000000' /proc/self/status"
     done = subprocess.run(

@@ -86,8 +86,9 @@ class _Libc:
 def main(argv: list[str]) -> int:
     """Start the program of ``argv[2:]``; the first argument is a JSON object.
 
-    ``hide`` are directories to make empty, and files; ``bind`` pairs of a directory and where it is
-    to be seen all the same; ``readonly`` files and directories that must not be changed.
+    ``hold`` are directories that must keep their place, the outer ones first; ``hide`` directories
+    to make empty, and files; ``bind`` pairs of a directory and where it is to be seen all the same;
+    ``readonly`` files and directories that must not be changed.
     """
     given: dict[str, Any] = json.loads(argv[1])
     libc = _Libc()
@@ -132,6 +133,10 @@ def _enter(libc: _Libc, user: int, group: int) -> None:
 def _arrange(libc: _Libc, given: dict[str, Any]) -> None:
     """Hide what is not to be seen, and protect what must not be changed."""
     libc.mount("none", "/", "none", _PRIVATE_ALL)
+    for path in given["hold"]:
+        # What is a mount cannot be renamed; with its parent, all that is hidden in it could be.
+        with contextlib.suppress(PermissionError):
+            libc.mount(path, path, "none", _BIND | _ALL)
     for kind, path in _mounts():
         if kind in _OF_THE_KERNEL or path == "/sys" or path.startswith("/sys/"):
             _protect(libc, path)
@@ -246,7 +251,7 @@ def is_possible() -> str:
     """Return "" where this machine can isolate a program, else why it cannot."""
     if sys.platform != "linux":
         return "only Linux has the namespaces for it"
-    nothing = json.dumps({"hide": [], "bind": [], "readonly": []})
+    nothing = json.dumps({"hold": [], "hide": [], "bind": [], "readonly": []})
     root = os.path.dirname(os.path.abspath(__file__)).removesuffix("goalfsm/workers/supervisor")  # noqa: PTH100, PTH120
     import subprocess  # noqa: PLC0415 - the program itself starts nothing that way
 

@@ -26,6 +26,8 @@ SUPERVISOR_OF: Final = "GOALFSM_SUPERVISOR"
 
 # RLIMIT_LOCKS: Linux enforces it no more, but keeps it, and hands it to every child.
 _UNUSED_LIMIT: Final = 10
+_FIRST_PIDS: Final = 0xEFFFFFFC
+"""The first pid namespace, as the kernel names it."""
 PART_BITS: Final = 30
 """Bits of each part of a mark: the supervisor's, and the run's."""
 CEILING: Final = 2 << 2 * PART_BITS
@@ -132,10 +134,11 @@ def marked(pid: int) -> int:
 def is_limited(pid: int) -> bool:
     """Tell whether a process may set no more than a run's may: it comes from one, or from us.
 
-    Where all processes of the machine are limited so, that tells nothing.
+    Where all processes of the machine are limited so, that tells nothing; of a namespace's own
+    first process nobody can say that it stands for a machine.
     """
     _, most = _limits(pid)
-    return 0 <= most <= CEILING and _is_free_of_limits()
+    return 0 <= most <= CEILING and (not _sees_whole_machine() or _is_free_of_limits())
 
 
 def _limits(pid: int) -> tuple[int, int]:
@@ -147,6 +150,13 @@ def _limits(pid: int) -> tuple[int, int]:
             now, most = resource.prlimit(pid, _UNUSED_LIMIT)
             return now, most
     return -1, -1
+
+
+def _sees_whole_machine() -> bool:
+    """Return whether this process is in the first pid namespace, whose number never changes."""
+    with contextlib.suppress(OSError):
+        return os.readlink("/proc/self/ns/pid") == f"pid:[{_FIRST_PIDS}]"  # noqa: PTH115
+    return False
 
 
 @functools.cache
