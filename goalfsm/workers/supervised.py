@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MAX_EVENTS_WAITING: Final = 1024
 
 
+_SHORT_OF_ROOM: Final = frozenset({"spawn_unavailable", "supervisor_unavailable"})
+
+
 class SupervisedRun(abc.ABC):
     """One turn of a program under the supervisor, until nothing of its group is left."""
 
@@ -97,7 +100,7 @@ class SupervisedRun(abc.ABC):
             kind="lost" if lost else "spawn",
             source="spawn",
             # Descriptors, processes and memory come back when others let go of them.
-            failure="transient" if error.code == "spawn_unavailable" else None,
+            failure="transient" if error.code in _SHORT_OF_ROOM else None,
             code=error.code,
         )
         return (reported, exited)

@@ -97,8 +97,9 @@ def test_a_claim_that_waits_for_a_person_is_told_once(cli: Cli, received: Receiv
         assert run.end().status == exits.OK
     asked, done = received.notes
     assert (asked["status"], asked["activity"]) == ("active", "waiting on a person")
-    assert asked["hint"].startswith("goalfsm accept")
+    assert asked["hint"].startswith(f"goalfsm accept {asked['thread_id']} --db {asked['db']}")
     assert done["status"] == "complete"
+    assert done["hint"] == f"goalfsm report {done['thread_id']} --db {done['db']}"
     assert asked["key"] != done["key"]
 
 

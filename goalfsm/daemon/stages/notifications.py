@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import shlex
 import shutil
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -157,6 +158,18 @@ class Notifier:
             _log.warning("a notice was not sent", thread_id=asked.thread_id, error=why)
 
 
+_READ: Final = "goalfsm report THREAD"
+
+
+def _addressed(hint: str, thread_id: str, db: str) -> str:
+    """Return a hint that can be pasted anywhere: with the thread's name and the database."""
+    name, place = shlex.quote(thread_id), f" --db {shlex.quote(db)}"
+    hint = hint.replace(" --thread THREAD", f" --thread={name}{place}")
+    # A name that begins with a dash would be taken for an option.
+    word = f"--thread={name}" if thread_id.startswith("-") else name
+    return hint.replace(" THREAD", f" {word}{place}")
+
+
 def note_of(asked: CallbackCall, status: Status, db: str) -> Note | None:
     """Return the notice of a callback; None where who stopped the goal knows, or it goes on."""
     goal = status.goal
@@ -173,7 +186,9 @@ def note_of(asked: CallbackCall, status: Status, db: str) -> Note | None:
         status=goal.status,
         activity=status.activity,
         reason=status.detail,
-        hint=status.hint,
+        hint=_addressed(
+            status.hint or (_READ if goal.status == COMPLETE else ""), asked.thread_id, db
+        ),
         objective=goal.objective,
         db=db,
     )

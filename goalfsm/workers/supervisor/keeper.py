@@ -56,7 +56,11 @@ def _keeper(channel: int, daemon: int, mark: int, patience: float) -> int:
     watch = identity.open_pidfd(supervisor)
     if not identity.LINUX or watch < 0:
         return 0
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        # Without it nobody would end what outlives this process: the daemon starts another one.
+        os._exit(1)
     if pid == 0:
         try:
             signal.set_wakeup_fd(-1)
