@@ -41,6 +41,7 @@ _ENVIRONMENT: Final = (
 )
 
 _UTF8: Final = "use a path and arguments that are UTF-8; mv renames a directory"
+_NO_ROOM: Final = ("failed to map segment from shared object", "Cannot allocate memory")
 _LIMITS: Final = "look at the limits on memory and processes: ulimit -a"
 _BROKEN: Final = frozenset(
     ("codec_invalid", "failed", "no_engine", *(error.code for error in _ENVIRONMENT))
@@ -309,17 +310,27 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output has seen enough; the interpreter must not flush into it again.
         _let_go_of_output()
         return exits.FAILED
-    except (GoalError, OSError, UnicodeEncodeError, MemoryError, RuntimeError) as error:
+    except (
+        GoalError,
+        OSError,
+        UnicodeEncodeError,
+        MemoryError,
+        RuntimeError,
+        ImportError,
+    ) as error:
         return _failed(error) if isinstance(error, GoalError | OSError) else _limited(error)
     return result if isinstance(result, int) else exits.OK
 
 
-def _limited(error: UnicodeEncodeError | MemoryError | RuntimeError) -> int:
+def _limited(error: UnicodeEncodeError | MemoryError | RuntimeError | ImportError) -> int:
     """Say what could not be kept as text, or was not given by the system; raise anything else."""
     if isinstance(error, UnicodeEncodeError):
         given = error.object.encode("utf-8", "backslashreplace").decode()
         return complain(f"this is no UTF-8, so it cannot be kept: {given}", _UTF8)
     if isinstance(error, RuntimeError) and "thread" not in str(error):
+        raise error
+    # A library that finds no room is not missing, though Python reports both alike.
+    if isinstance(error, ImportError) and not str(error).endswith(_NO_ROOM):
         raise error
     what = str(error) or "out of memory"
     return complain(f"the system gives no more: {what}", _LIMITS, exits.FAILED)

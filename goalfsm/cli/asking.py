@@ -171,6 +171,8 @@ def open_file(db: Path) -> Store:
 def no_database(db: Address, error: NoDatabase) -> NoDatabase:
     """Return the error for a database that does not exist; raise where it only is not seen."""
     refuse_isolated()
+    if isinstance(db, Server):
+        return error  # the tables are missing, and it says what makes them
     own = "this directory has no goal yet: " if db == own_database() else ""
     return NoDatabase(
         f"{own}{error.message}",

@@ -193,7 +193,7 @@ LIMITS: Final[tuple[Rule, ...]] = (
         r"(?:reach|exceed|hit|surpass)\w{0,3} (?:\S{1,40} ){0,6}rate.?limits?\b",
         r"rate.?limited?\b.{0,30}exceed|rate.?limit.{0,60}(?:try again|retry|slow down"
         "|wait)",
-        "(?:being|temporarily|been|was|were|are) rate.?limited|too many requests",
+        "(?:being|temporarily|been|was|were|are) rate.?limited|too many requests|limiting requests",
         "throttl(?:ed|ing)|request rate (?:too|increased)|rate exceeded",
         "reached (?:organization|user|project) max (?:rpm|tpm|tpd|concurrency)|slow down",
         r"error code:? 1015\b|capacity exceeded|usage increase rate",

@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import ConnectionClosed
 
-from goalfsm.appserver import server as serving
+from goalfsm.appserver import outgoing
 from goalfsm.appserver.server import Connection, Server
 from goalfsm.appserver.websocket import listening
 from goalfsm.errors import GoalError
@@ -58,7 +58,7 @@ async def all_of(client: ClientConnection) -> None:
 async def test_a_client_that_does_not_read_is_hung_up_on(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "BACKLOG", 50)
+    monkeypatch.setattr(outgoing, "BACKLOG", 50)
     made: list[Connection] = []
     connect = server.connect
     monkeypatch.setattr(server, "connect", lambda peer: made.append(connect(peer)) or made[0])
