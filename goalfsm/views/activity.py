@@ -309,7 +309,10 @@ def remedies(session: Session) -> tuple[Remedy, ...]:
             return (Remedy("queue next"),)
         return (Remedy("set", {"objective": None}),) if goal is None else ()
     if goal.status in {PAUSED, BLOCKED}:
-        return (Remedy("resume"),)
+        # What could not be verified stays a claim: a person may take it as it is.
+        unsure = goal.pause_reason == "verification" and session.claim is not None
+        taken = (Remedy("accept", does="takes the claim"),) if unsure else ()
+        return (*taken, Remedy("resume"))
     if goal.status == LIMITED:
         return (Remedy("budget", {goal.limited_by or "tokens": None}),)
     if session.claim is not None:

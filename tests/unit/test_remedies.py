@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from goalfsm import GoalError, Remedy, Reply
+from goalfsm.goal.model import Verifier
 from goalfsm.testing import (
     MemoryGoals,
     RequestRejected,
@@ -70,3 +71,19 @@ def test_a_program_does_what_the_remedy_says(
     memory_goals.settle("t")
     assert memory_goals.goal("t").status == "complete"
     assert memory_goals.status("t").remedies == ()
+
+
+def test_a_claim_that_could_not_be_verified_can_be_taken_as_it_is(
+    memory_goals: MemoryGoals, scripted_worker: ScriptedWorker
+) -> None:
+    def unsure(_goal: object, _claim: object) -> bool:
+        raise OSError("the check has changed")
+
+    memory_goals.configure(verifiers={"check": unsure})
+    scripted_worker.turn(claims_complete("all of it"))
+    memory_goals.give("t", "Count the stock", verifiers=[Verifier(kind="callable", name="check")])
+    memory_goals.settle("t")
+    assert memory_goals.goal("t").pause_reason == "verification"
+    assert [each.action for each in memory_goals.status("t").remedies] == ["accept", "resume"]
+    memory_goals.accept("t")
+    assert memory_goals.goal("t").status == "complete"
