@@ -126,12 +126,12 @@ def test_a_database_that_no_engine_serves_is_asked_by_no_run_either() -> None:
     asks = 'env -i PATH=/usr/bin:/bin "$PY" -m goalfsm.cli complete o --evidence trust'
     lines = [f"PY={sys.executable}; export PY"]
     for number, way in enumerate(ways):
-        told = f"asked-{number}.txt"
+        told = f"told-{number}.txt"
         lines.append(f"{way} {asks} --db o/other.db > {told} 2>&1; echo $? >> {told}")
     bound = ("--max-continuations", "1", "--db", "goals.db", "--thread", "t")
     goalfsm("run", "do it", *bound, "--", worker(*lines))
     for number, way in enumerate(ways):
-        said = Path(f"asked-{number}.txt").read_text()
+        said = Path(f"told-{number}.txt").read_text()
         assert "no person" in said or "unshare failed" in said, (way, said)
     goal = json.loads(goalfsm("status", "o", "--db", "o/other.db", "--json").out)["goal"]
     assert goal["status"] == "active"

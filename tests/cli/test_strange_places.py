@@ -59,7 +59,7 @@ def test_commands_that_keep_nothing_work_there(cli: Cli, strange: Path) -> None:
 @pytest.mark.parametrize("words", [("run", "do it", "--", "true"), ("daemon",), ("status",)])
 def test_without_memory_it_ends_with_a_line(words: tuple[str, ...]) -> None:
     def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (40_000_000, 40_000_000))
+        resource.setrlimit(resource.RLIMIT_AS, (50_000_000, 50_000_000))
 
     done = subprocess.run(
         [sys.executable, "-m", "goalfsm.cli", *words],
