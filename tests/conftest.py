@@ -102,3 +102,13 @@ def postgres() -> Iterator[PostgresServer]:
 def dsn(postgres: PostgresServer) -> str:
     """Return the address of a new database with our tables in it."""
     return postgres.create()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tests_keep_their_own_servers() -> Iterator[None]:
+    """Keep commands that run in this process from adopting, and ending, what tests have started."""
+    from goalfsm.cli import hosting  # noqa: PLC0415  not before coverage counts
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hosting, "adopt_orphans", lambda: None)
+        yield
