@@ -37,6 +37,8 @@ class Child:
         self.alive = True
         self.unkillable = False
         self.finished = False
+        self.resisted = 0
+        """How often it was to end and did not."""
         self.heard: list[str] = []
         self.deaf = False
         self.answers = 0

@@ -25,9 +25,10 @@ from tests.simulation.session_rules import SessionRules
 if TYPE_CHECKING:
     from tests.simulation.process import Process
 
-FENCED_WITHIN_US: Final = 6_000_000
-"""A deposed engine that runs notices at its next heartbeat, two seconds away at most; a worker that
-does not let itself be ended at once takes a second each time that it resists."""
+FENCED_WITHIN_US: Final = 3_000_000
+"""A deposed engine that runs notices at its next heartbeat, two seconds away at most."""
+RESISTED_US: Final = 1_000_000
+"""How much longer a worker lives each time that it does not let itself be ended."""
 
 
 class Oracle(SessionRules, EffectRules):
@@ -81,9 +82,11 @@ class Oracle(SessionRules, EffectRules):
         world = self._world
         for process in world.processes:
             since = process.deposed_at_us
-            if since is None or not process.runs or world.now_us - since < FENCED_WITHIN_US:
+            if since is None or not process.runs:
                 continue
-            if any(child.engine is process for child in world.children.all):
+            late = world.now_us - since - FENCED_WITHIN_US
+            kept = (child for child in world.children.all if child.engine is process)
+            if late >= 0 and any(late >= child.resisted * RESISTED_US for child in kept):
                 self.fail("a deposed engine keeps its workers", repr(process))
 
     # Commits.

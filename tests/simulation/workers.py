@@ -182,7 +182,7 @@ class SimWorker(CallableWorker):
             case "hang":
                 await asyncio.sleep(_HANG_S)
             case "stubborn":
-                await self._resist(value)
+                await self._resist(child, value)
             case _:
                 raise ValueError(name)
 
@@ -217,7 +217,7 @@ class SimWorker(CallableWorker):
             return w.WaitDeclared(for_=kind, pid=pid, start_time=f"boot/{pid}")
         return w.WaitDeclared(for_=kind, seconds=None if ms is None else ms / 1000, note=kind)
 
-    async def _resist(self, times: int) -> None:
+    async def _resist(self, child: Child, times: int) -> None:
         """Hang, and not let oneself be cancelled at once."""
         while True:
             try:
@@ -226,3 +226,4 @@ class SimWorker(CallableWorker):
                 times -= 1
                 if times < 0 or self._process.dead:
                     raise
+                child.resisted += 1
