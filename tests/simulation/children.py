@@ -71,6 +71,8 @@ class Children:
         self._scripts: dict[str, deque[tuple[Step, ...]]] = {}
         self.all: list[Child] = []
         self.by_run: dict[str, Child] = {}
+        self.unstarted: set[str] = set()
+        """Runs whose worker has asked a supervisor for a process and got none."""
         self._jobs: set[int] = set()
         self._waiting: dict[int, list[tuple[Process, asyncio.Future[None]]]] = {}
 

@@ -109,9 +109,11 @@ class SimWorker(CallableWorker):
         if process.dead:
             return  # what is taken apart of a dead process starts nothing
         self._awaited = work.run_id
+        world.children.unstarted.add(work.run_id)
         if not self._remote and (why := await self._unsupervised()):
             yield w.ErrorReported(message=why, kind="lost")
             return
+        world.children.unstarted.discard(work.run_id)
         child = world.children.start(process, work, remote=self._remote)
         leaves_ms = None
         try:
