@@ -184,7 +184,9 @@ def says(  # noqa: PLR0913 - a row of the table, by name
     )
 
 
-def weighed(kind: Kind, why: str, *, example: str) -> Rule:
+def weighed(kind: Kind, why: str, *, example: str, unless: str = "") -> Rule:
     """Return the rule on what the words of a text weigh for."""
     name = f"words_of_{kind}"
-    return Rule(kind=kind, name=name, why=why, weighed=True, sifted=True, example=example)
+    return Rule(
+        kind=kind, name=name, why=why, weighed=True, sifted=True, unless=unless, example=example
+    )

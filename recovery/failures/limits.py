@@ -199,7 +199,7 @@ LIMITS: Final[tuple[Rule, ...]] = (
         r"error code:? 1015\b|capacity exceeded|usage increase rate",
         "too many tokens.{0,20}(?:wait|rate|for team)|resource (?:has been )?exhausted",
         r"resource_exhausted|some resource has been exhausted|limited to \d+ api calls",
-        r"exceeded your (?:\w{1,20} )?token usage",
+        r"exceeded your (?:\w{1,20} )?token usage|\brate.?limiter\b",
         unless="invalid (?:value|parameter|argument)|unsupported",
         example="AI_APICallError: Rate limit exceeded",
     ),
@@ -242,6 +242,7 @@ LIMITS: Final[tuple[Rule, ...]] = (
         "|greater than) .{0,60}context[ _-]?(?:window|length|size|limit)",
         "context[ _-]?(?:window|length|size|limit).{0,40}(?:exceed|overflow|is full|reached|too)",
         "exceed.{0,20}maximum context|context the overflows|context (?:window )?(?:is )?full",
+        r"prompt.{0,3}\u8d85\u957f",
         "maximum (?:conversation|chat|thread|session) length|context overflow"
         "|(?:conversation|prompt|input|message) too long|out of room in",
         r"context (?:length|window) is (?:only )?[\d,]",

@@ -279,6 +279,7 @@ _CODES: Final[tuple[Rule, ...]] = (
         ENETUNREACH EHOSTUNREACH ENETDOWN ENETRESET EHOSTDOWN EPIPE EAI_AGAIN ENOTFOUND
         ESOCKETTIMEDOUT UND_ERR_SOCKET UND_ERR_CONNECT_TIMEOUT UND_ERR_HEADERS_TIMEOUT
         UND_ERR_ABORTED UND_ERR_BODY_TIMEOUT ERR_STREAM_PREMATURE_CLOSE ERR_HTTP2_STREAM_ERROR
+        ERR_HTTP2_PROTOCOL_ERROR NGHTTP2_ENHANCE_YOUR_CALM
         ERR_SOCKET_CONNECTION_TIMEOUT provider_error upstream_error bad_gateway
         provider_unavailable model_overloaded no_available_provider retryable_error
         overloaded_exception incomplete_generation generation TransientError
@@ -303,6 +304,7 @@ _WEIGHED: Final[tuple[Rule, ...]] = (
         example="The transcript is 12000 words, which is more than I can hold at once.",
     ),
     weighed("transient", "its words speak of a service, or of the way to it, that is in trouble",
+        unless="no (?:messages?|output|result)s? (?:was |were )?(?:returned|produced)",
         example="The server is busy. Please try again later.",
     ),
     weighed("rate_limited", "its words speak of too much in too short a time",

@@ -40,7 +40,7 @@ from recovery.failures.kinds import (
 from recovery.failures.rules import RULES
 from recovery.failures.texts import code, folded, unwrapped, without_ending
 from recovery.failures.waits import Timing, timing
-from recovery.failures.wording import FALSE_POSITIVE, meaning, sift
+from recovery.failures.wording import FALSE_POSITIVE, begins_elsewhere, meaning, sift
 
 _OWN: Final = frozenset(RULES)
 _TIMED: Final[frozenset[Kind]] = RETRYABLE | {"quota"}
@@ -289,7 +289,11 @@ class Classifier:
         if evidence.slip and read(evidence, message).status is None:
             # A wrapper may raise such a class too, but then its text has a server's status.
             return _Verdict(len(self._table), _SLIPPED, false_positive=True)
-        return self._sifted(evidence, message, found) if decided else found
+        if decided:
+            return self._sifted(evidence, message, found)
+        # Nothing failed that is known; some texts still begin as none of a provider's does.
+        shows = begins_elsewhere(message)
+        return found if shows is None else _false_positive(len(self._table), shows)
 
     def _sifted(self, evidence: Evidence, message: str, found: _Verdict) -> _Verdict:
         """Return what a text comes to that says something only where a provider said it."""
@@ -303,8 +307,7 @@ class Classifier:
             return found
         if without.place < len(self._table):
             return without
-        why = Why(row=FALSE_POSITIVE, reason=_SIFTED, words=shows)
-        return _Verdict(len(self._table), why, false_positive=True)
+        return _false_positive(len(self._table), shows)
 
     def _is_sifted(self, found: _Verdict) -> bool:
         """Tell whether a rule decided that is not asked of texts that no provider said."""
@@ -320,6 +323,11 @@ class Classifier:
             if words is not None:
                 return _Verdict(place, Why(row=row.rule.name, reason=row.rule.why, words=words))
         return _Verdict(len(self._table), NOTHING_HOLDS)
+
+
+def _false_positive(place: int, shows: str) -> _Verdict:
+    why = Why(row=FALSE_POSITIVE, reason=_SIFTED, words=shows)
+    return _Verdict(place, why, false_positive=True)
 
 
 def _source(source: Source, *, decided: bool, false_positive: bool) -> Source:

@@ -206,10 +206,16 @@ def code(name: str) -> str:
     return plain
 
 
+_ERRNO: Final = re.compile(r"\s{0,9}(E[A-Z]{4,20})\s{0,9}")
+
+
 def codes_in(text: str) -> frozenset[str]:
     """Return the codes named in ``text`` (in its own case), in the form of :func:`code`."""
     found = {code(token) for token in _CODE_TOKEN.findall(text) if token not in _NOT_CODES}
     for groups in _CODE_VALUE.findall(text):
         # "com.amazon.coral#ThrottlingException:http://…" names its shape between # and :.
         found.add(code("".join(groups).rpartition("#")[2].partition(":")[0]))
+    # The system's own name of an error is one only where nothing stands beside it.
+    if alone := _ERRNO.fullmatch(text):
+        found.add(code(alone[1]))
     return frozenset(found)

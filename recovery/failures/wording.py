@@ -38,6 +38,8 @@ _OTHERS: Final = re.compile(
     r"when calling the (?!Invoke|Converse|Retrieve|CountTokens|ApplyGuard)\w{1,60} operation"
 )
 """An operation of a service that is no model's."""
+_ELSEWHERE: Final = re.compile(r"\s{0,9}(?:@@ -\d|\$ \S|ssh: )")
+"""How a change of a file, a command at a prompt and a login elsewhere begin."""
 _HEAD: Final = 1_600
 _TAIL: Final = 400
 _MOST_TOKENS: Final = 250
@@ -86,14 +88,24 @@ def sift(text: str, *, doubtful: bool = False) -> str | None:
     Of one word or two nobody can tell. ``doubtful`` is a text of which nothing but its words says
     that it is a failure.
     """
-    other = _OTHERS.search(text)
-    if other is not None:
-        return other[0]
+    if (other := begins_elsewhere(text) or _operation(text)) is not None:
+        return other
     named = features(text)
     weight = _weighed(named)[0]
     if _words(named) < _FEWEST or weight <= (_DOUBTFUL if doubtful else _EVEN):
         return None
     return _heaviest(named, 0)
+
+
+def begins_elsewhere(text: str) -> str | None:
+    """Return how ``text`` begins where no provider's error begins so, None of any other."""
+    begun = _ELSEWHERE.match(text)
+    return None if begun is None else begun[0].strip()
+
+
+def _operation(text: str) -> str | None:
+    other = _OTHERS.search(text)
+    return None if other is None else other[0]
 
 
 @lru_cache(maxsize=16)

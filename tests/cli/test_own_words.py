@@ -25,7 +25,7 @@ def goal() -> dict[str, Any]:
 @pytest.mark.parametrize(
     "says",
     [
-        "echo 'Error: invariant broken in step 4' >&2; exit 1",
+        "echo 'Error: No messages returned' >&2; exit 1",
         f"echo '{LIMITED}'; exit 1",
         f"echo '{AS_JSON}'; exit 1",
         "echo 'API Error: getaddrinfo EAI_AGAIN gateway.example.net'; exit 0",
@@ -41,7 +41,7 @@ def test_what_may_pass_is_the_same_turn_once_more(says: str) -> None:
 
 
 def test_a_crash_that_nobody_can_explain_is_tried_again_so_often_and_no_more() -> None:
-    program = worker("echo 'Error: invariant broken in step 4' >&2", "exit 1")
+    program = worker("echo 'Error: No messages returned' >&2", "exit 1")
     result = goalfsm("run", "x", *SOON, "--policy", "crash_retries=2", "--", program)
     assert result.status == exits.ATTENTION, result
     assert turns() == [1, 1, 1]

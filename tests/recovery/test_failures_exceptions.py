@@ -191,7 +191,7 @@ def test_errors_of_other_types(error: object) -> None:
     assert classify(error).kind == expected
 
 
-class Opaque(Exception):
+class Closed(Exception):
     """An exception of which no attribute can be read, not even its class."""
 
     def __getattribute__(self, name: str) -> Any:
@@ -221,9 +221,9 @@ class Shouting(str):
 @pytest.mark.parametrize(
     ("build", "given", "kind", "signature"),
     [
-        (lambda: Opaque("503"), {}, "unknown", "Opaque"),
-        (lambda: Opaque("503"), {"status": 503}, "transient", "Opaque"),
-        (lambda: Opaque("503"), {"status": 503, "code": Sealed()}, "unknown", "Opaque"),
+        (lambda: Closed("503"), {}, "unknown", "Closed"),
+        (lambda: Closed("503"), {"status": 503}, "transient", "Closed"),
+        (lambda: Closed("503"), {"status": 503, "code": Sealed()}, "unknown", "Closed"),
         (Sealed, {"status": 429}, "rate_limited", "Sealed"),
         (lambda: "boom", {"code": Sealed()}, "unknown", "boom"),
         (lambda: Shouting("429 too many requests"), {}, "rate_limited", "429 too many requests"),

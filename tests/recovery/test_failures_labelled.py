@@ -35,24 +35,19 @@ def _given(line: dict[str, Any]) -> dict[str, Any]:
     return {name: line[name] for name in ("status", "code", "headers") if name in line}
 
 
-def test_labelled_errors() -> None:
+@pytest.mark.parametrize("line", LABELLED, ids=[line["id"] for line in LABELLED])
+def test_labelled_error(line: dict[str, Any]) -> None:
     """Of a provider an error has its kind, and its wait and its reset where the label names them.
 
-    A text that no provider said is no failure where the caller knows as much. What a row says in
-    particular is right or wrong for ever; what words weigh for is right nearly always.
+    A text that no provider said is no failure where the caller knows as much.
     """
-    missed = []
-    for line in LABELLED:
-        expect = line["expect"]
-        decoy = line["provider"] in {"decoy", "prose"} and expect["kind"] == "unknown"
-        failure = classify(line["error"], **_given(line), source="tool" if decoy else "provider")
-        if failure.kind != expect["kind"]:
-            missed.append(line["id"])
-            continue
-        for name in ("retry_after", "resets_at"):
-            if name in expect:
-                assert getattr(failure, name) == pytest.approx(expect[name], abs=1e-6), line["id"]
-    assert len(missed) <= len(LABELLED) * 0.005, missed
+    expect = line["expect"]
+    decoy = line["provider"] in {"decoy", "prose"} and expect["kind"] == "unknown"
+    failure = classify(line["error"], **_given(line), source="tool" if decoy else "provider")
+    assert failure.kind == expect["kind"]
+    for name in ("retry_after", "resets_at"):
+        if name in expect:
+            assert getattr(failure, name) == pytest.approx(expect[name], abs=1e-6)
 
 
 def test_hardly_a_labelled_error_is_sifted_and_hardly_a_decoy_passes() -> None:
@@ -62,7 +57,7 @@ def test_hardly_a_labelled_error_is_sifted_and_hardly_a_decoy_passes() -> None:
         right = classify(line["error"], **_given(line)).kind == line["expect"]["kind"]
         (decoys if line["expect"]["kind"] == "unknown" else real).append(right)
     assert sum(real) / len(real) >= 0.99
-    assert sum(decoys) / len(decoys) >= 0.97
+    assert sum(decoys) / len(decoys) >= 0.98
 
 
 def test_labelled_set_covers_every_kind_and_many_decoys() -> None:
@@ -93,6 +88,7 @@ def test_each_rule_decides_its_example(rule: Rule) -> None:
         "KeyError: 'rate_limit_exceeded'",
         "npm ERR! 429 Too Many Requests - GET https://npm.example.com/left-pad",
         "FAILED tests/test_api.py::test_timeout - TimeoutError: timed out",
+        "@@ -429,7 +429,7 @@ class RateLimiter:",
         "Fixed the rate limit exceeded error in the client, and added a test.",
         'raise RateLimitError("too many requests")',
     ],
