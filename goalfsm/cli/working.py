@@ -63,6 +63,8 @@ def run_command(
         if session is None:
             raise asking.unknown_thread(place)
         goal = session.goal
+        # The person's policy says it once for all; without a goal there is nothing to go on from.
+        advance = advance or (goal is not None and session.policy.advance)
         goes_on = bool(advance and session.queue) and (goal is None or goal.status == COMPLETE)
         if goal is None and not goes_on:
             raise asking.no_goal(place, queued=bool(session.queue))

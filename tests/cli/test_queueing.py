@@ -122,6 +122,18 @@ def test_run_advance_goes_through_the_queue_and_says_so(cli: Cli) -> None:
     assert (again.status, "complete" in again.out) == (exits.OK, True)
 
 
+def test_run_goes_on_where_the_policy_came_after_the_first_goal(cli: Cli) -> None:
+    """The list says that the thread goes on by itself: then it does, whoever serves it."""
+    assert goalfsm("run", "the first", "--", worker(COMPLETE)).status == exits.OK
+    goalfsm("queue", "add", "the second")
+    goalfsm("policy", "--set", "advance=true")
+    assert "goes on to the next one by itself" in goalfsm("queue", "list").out
+    done = goalfsm("run")
+    assert (done.status, turns()) == (exits.OK, [1, 1]), done
+    assert json.loads(cli("status", "--json").out)["goal"]["objective"] == "the second"
+    assert queue(cli) == []
+
+
 def test_a_goal_that_is_not_reached_holds_the_queue(cli: Cli) -> None:
     goalfsm("queue", "add", "the next")
     blocked = goalfsm("run", "the first", "--advance", "--", worker(BLOCKED))
