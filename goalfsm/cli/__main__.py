@@ -1,8 +1,6 @@
 """Run the command line as ``python -m goalfsm.cli``."""
 
-import sys
-
-from goalfsm.cli import main
+from goalfsm.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -194,11 +194,11 @@ def _rates(server: PostgresServer, *, quick: bool) -> Section:
         Contender("SQLite daemon", _daemon, "16 threads, in-process worker"),
         Contender("a node on PostgreSQL", lambda n: _node(server, n), "the same"),
     ]
-    workflow = dbos_workflow("bench-cluster", server.create(migrated=False))
-    if workflow is not None:
-        contenders.append(Contender("DBOS on PostgreSQL", workflow, "a step of a workflow"))
     title = f"{TITLE}: a turn of one of many threads, beside the daemon"
-    return compare(title, contenders, count=count, repeat=3 if quick else 7)
+    with dbos_workflow("bench-cluster", server.create(migrated=False)) as workflow:
+        if workflow is not None:
+            contenders.append(Contender("DBOS on PostgreSQL", workflow, "a step of a workflow"))
+        return compare(title, contenders, count=count, repeat=3 if quick else 7)
 
 
 def _daemon(count: int) -> float:

@@ -220,12 +220,14 @@ def _langgraph(folder: str, rows: Payload) -> Callable[[int], float] | None:
     return run
 
 
-def dbos_workflow(name: str, url: str) -> Callable[[int], float] | None:
-    """Return what runs one workflow of so many steps, None where DBOS is not installed."""
+@contextmanager
+def dbos_workflow(name: str, url: str) -> Iterator[Callable[[int], float] | None]:
+    """Hold what runs one workflow of so many steps, None where DBOS is not installed."""
     try:
         from dbos import DBOS
     except ImportError:
-        return None
+        yield None
+        return
     config: Any = {
         "name": name,
         "system_database_url": url,
@@ -249,7 +251,11 @@ def dbos_workflow(name: str, url: str) -> Callable[[int], float] | None:
         work(count)
         return time.perf_counter() - start
 
-    return run
+    try:
+        yield run
+    finally:
+        # There is one a process: the next one would go on with this one's database.
+        DBOS.destroy(destroy_registry=True)
 
 
 def throughput(*, quick: bool, folder: str | None = None) -> list[Section]:
@@ -276,7 +282,7 @@ def throughput(*, quick: bool, folder: str | None = None) -> list[Section]:
             contenders.append(
                 Contender("LangGraph SqliteSaver", langgraph, "put(), WAL, synchronous=FULL")
             )
-        workflow = dbos_workflow("bench", f"sqlite:///{scratch}/dbos.sqlite")
+        workflow = stack.enter_context(dbos_workflow("bench", f"sqlite:///{scratch}/dbos.sqlite"))
         if workflow is not None:
             contenders.append(Contender("DBOS on SQLite", workflow, "a step of a workflow"))
         for contender in contenders[:4]:

@@ -51,6 +51,8 @@ STOPPED_S: Final = 5.0
 AWAY_S: Final = (1.0, 5.0, 40.0, 10.0, 20.0)
 """For how long PostgreSQL is away, one after the other, in the long form."""
 FINISH_S: Final = 120.0
+SLOW_S: Final = 4.0
+"""Which takeovers are told one by one, where somebody looks on."""
 Fault = Literal["kill", "stop", "crash", "wipe"]
 WORKER: Final = """#!/bin/sh
 # One turn: it holds its thread's lock, and writes down what it has seen.
@@ -136,6 +138,7 @@ class Killing:
         self._moments: list[int] = []
         self.verbose = False
         self.begun = time.monotonic()
+        self._epoch = time.time_ns()
 
     def run(
         self, faults: list[Fault], *, pause_s: float, away_s: tuple[float, ...] = (1.0,)
@@ -298,6 +301,9 @@ class Killing:
             if after is not None and not any(moment < at < after for at in self._moments + again):
                 times = self.found.takeovers_of_stopped if stopped else self.found.takeovers
                 times.append((after - moment) / 1e9)
+                if times[-1] > SLOW_S:
+                    at = (moment - self._epoch) / 1e9
+                    self.say(f"{thread} was lost at {at:.1f} s for {times[-1]:.2f} s")
 
     def _check_thread(self, store: PostgresReading, thread: str, written: list[list[str]]) -> None:
         found = self.found
