@@ -216,6 +216,24 @@ def test_where_it_would_see_the_goals_it_is_refused_and_nothing_is_written(cli: 
     assert list(Path().iterdir()) == []
 
 
+def test_a_database_that_was_given_another_name_is_shown_to_no_run(tmp_path: Path) -> None:
+    """By that name it could be read, wherever it is; what was linked before is not opened."""
+    place = tmp_path / "goals"
+    db = ("--db", str(place / "g.db"))
+    bound = ("--max-continuations", "1", "--isolate")
+    goalfsm("set", "t", "do it", *db, *bound, "--", worker("cat other-name > read.txt"))
+    goalfsm("pause", "t", *db)
+    with daemon(*db, "--grace", "0.1s") as serving:
+        os.link(place / "g.db", "other-name")
+        goalfsm("resume", "t", *db)
+        told = goalfsm("run", "--thread", "t", *db)
+        serving.process.send_signal(signal.SIGINT)
+        serving.process.wait()
+    Path("other-name").unlink()
+    assert not Path("read.txt").exists()
+    assert "has 2 names (hard links)" in told.out + told.err + goalfsm("explain", "t", *db).out
+
+
 def test_a_machine_that_cannot_isolate_says_so(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolation, "is_possible", lambda: "no namespaces here")
     refused = cli("run", "do it", "--isolate", "--", "true")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,69 @@ def test_what_holds_the_hidden_keeps_its_place(
     events = isolated(bench, ["sh", "-c", script], goals, readonly=protected_now)
     assert answer(events).split() == [f"{home}:", "config", "p", f"{home}/p:", "beside", "state"]
     assert not list((home / "config" / "goalfsm").iterdir())
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[[Path, str], Path]]:
+    """Return how to mount a file or directory at a second place."""
+    places: list[Path] = []
+
+    def mount(what: Path, name: str) -> Path:
+        place = tmp_path / name
+        place.mkdir() if what.is_dir() else place.touch()
+        done = subprocess.run(
+            ["mount", "--bind", str(what), str(place)], capture_output=True, check=False
+        )
+        if done.returncode:
+            pytest.skip("mounting needs root")
+        places.append(place)
+        return place
+
+    yield mount
+    for place in places:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.mark.parametrize("what", ["itself", "above", "within", "file", "link"])
+def test_a_second_mount_shows_no_more(
+    bench: Any, goals: Path, mounted: Callable[[Path, str], Path], what: str
+) -> None:
+    """A directory above it, it, a part of it, one file; and a link that leads there."""
+    sources = {"above": goals.parent, "within": goals / "run", "file": goals / "goals.db"}
+    place = mounted(sources.get(what, goals), "else where")
+    if what == "link":
+        place = goals.parent / "linked"
+        place.symlink_to(goals / "..", target_is_directory=True)
+    shown = {"above": place / "state", "link": place / "state"}.get(what, place)
+    tries = (
+        f"cat '{shown}' '{shown}/goals.db' '{shown}/socket'; "
+        f"echo x > '{shown}'; echo x > '{shown}/goals.db'; umount '{place}'; ls '{shown}'; exit 0"
+    )
+    listed = {"file": f"{shown}\n", "link": "run\n"}.get(what, "")
+    assert answer(isolated(bench, ["sh", "-c", tries], goals)) == listed
+    assert (goals / "goals.db").read_text() == "secret"
+
+
+def test_it_cannot_work_where_the_goals_are_mounted_again(
+    bench: Any, goals: Path, mounted: Callable[[Path, str], Path]
+) -> None:
+    place = mounted(goals, "again")
+    failed = error(isolated(bench, ["true"], goals, cwd=place / "run"))
+    assert failed.code == "isolation_unavailable"
+    assert f"by another mount ({place / 'run'})" in failed.message
+
+
+def test_what_is_protected_cannot_be_changed_at_a_second_place_either(
+    bench: Any, goals: Path, tmp_path: Path, mounted: Callable[[Path, str], Path]
+) -> None:
+    checks = tmp_path / "checks"
+    checks.mkdir()
+    (checks / "check.sh").write_text("exit 1")
+    place = mounted(checks, "again")
+    script = f"echo 'exit 0' > {place}/check.sh; rm -f {place}/check.sh; cat {place}/check.sh"
+    sealed = (str(checks / "check.sh"),)
+    assert answer(isolated(bench, ["sh", "-c", script], goals, readonly=sealed)) == "exit 1"
+    assert (checks / "check.sh").read_text() == "exit 1"
 
 
 def test_what_it_detaches_ends_with_it(

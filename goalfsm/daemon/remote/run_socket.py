@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -64,6 +65,7 @@ class RunSockets:
     @contextlib.asynccontextmanager
     async def around(self, work: Work) -> AsyncIterator[Isolation]:
         """Listen for one run while it lasts; yield what it sees. Raises GoalError."""
+        self._check_names()
         home = run_directory(self._db)
         listener = Listener(home / SOCKET, partial(self._do, work), partial(self._admit, work))
         try:
@@ -77,6 +79,17 @@ class RunSockets:
         finally:
             await listener.close()
             shutil.rmtree(home, ignore_errors=True)
+
+    def _check_names(self) -> None:
+        """Raise GoalError where the database has a name that would be left to be seen.
+
+        One that it was given since it was opened is in no directory that is known.
+        """
+        if self._db and "://" not in self._db:
+            # A database in memory needs no SQLite.
+            from goalfsm.store.sqlite.safety import refuse_unsafe  # noqa: PLC0415
+
+            refuse_unsafe(Path(self._db))
 
     def _sealed(self, thread_id: str) -> list[str]:
         """Return the files that completion of the thread's goal hangs on."""

@@ -16,7 +16,8 @@ import json
 import os
 import signal
 import sys
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
 
 CANNOT: Final = 125
 """The exit status of a start that the machine does not allow; stderr says why."""
@@ -133,42 +134,125 @@ def _enter(libc: _Libc, user: int, group: int) -> None:
 def _arrange(libc: _Libc, given: dict[str, Any]) -> None:
     """Hide what is not to be seen, and protect what must not be changed."""
     libc.mount("none", "/", "none", _PRIVATE_ALL)
+    mounts = _mounts()
+    hide = [*given["hide"], *_outside(where := os.getcwd(), _elsewhere(given["hide"], mounts))]  # noqa: PTH109
+    readonly = [*given["readonly"], *_elsewhere(given["readonly"], mounts)]
     for path in given["hold"]:
         # What is a mount cannot be renamed; with its parent, all that is hidden in it could be.
         with contextlib.suppress(PermissionError):
             libc.mount(path, path, "none", _BIND | _ALL)
-    for kind, path in _mounts():
+    for kind, path in dict.fromkeys((mount.kind, mount.place) for mount in mounts):
         if kind in _OF_THE_KERNEL or path == "/sys" or path.startswith("/sys/"):
             _protect(libc, path)
         elif kind == "proc" and path != "/proc" and not path.startswith("/proc/"):
             _hide(libc, path)
-    for path in given["readonly"]:
+    for path in readonly:
         libc.mount(path, path, "none", _BIND | _ALL)
         _protect(libc, path)
     kept = {path: os.open(source, os.O_PATH | os.O_CLOEXEC) for source, path in given["bind"]}
-    for path in given["hide"]:
-        _hide(libc, path)
+    for path in hide:
+        # What lies in another one is hidden by now.
+        if os.path.lexists(path):
+            _hide(libc, path)
     for path, fd in kept.items():
         os.makedirs(path, mode=0o700, exist_ok=True)  # noqa: PTH103 - pathlib is slow to import
         libc.mount(f"/proc/self/fd/{fd}", path, "none", _BIND)
         os.close(fd)
         _protect(libc, path)
-    for path in given["hide"]:
+    for path in hide:
         _protect(libc, path)
     _give_devices(libc)
     # Where the program was started is looked up again: it may be hidden now.
-    os.chdir(os.getcwd())  # noqa: PTH109
+    os.chdir(where)
 
 
-def _mounts() -> list[tuple[str, str]]:
-    """Return kind and place of every mount."""
+class _Mount(NamedTuple):
+    """One line of the table of mounts: what of which device is seen where."""
+
+    number: int
+    device: str
+    root: str
+    place: str
+    kind: str
+
+
+def _mounts() -> list[_Mount]:
+    """Return every mount."""
     found = []
     with open("/proc/self/mountinfo", "rb") as file:  # noqa: PTH123
         for line in file:
             before, _, after = line.partition(b" - ")
-            place = before.split()[4].decode("unicode_escape").encode("latin-1")
-            found.append((after.split()[0].decode(), os.fsdecode(place)))
+            number, _, device, *paths = before.split()[:5]
+            root, place = (
+                os.fsdecode(path.decode("unicode_escape").encode("latin-1")) for path in paths
+            )
+            kind = after.split()[0].decode()
+            found.append(_Mount(int(number), device.decode(), root, place, kind))
     return found
+
+
+def _elsewhere(paths: Iterable[str], mounts: list[_Mount]) -> list[str]:
+    """Return where else these files and directories, or parts of them, can be reached.
+
+    A file system that is mounted at two places shows all that it holds at both.
+    """
+    found: dict[str, None] = {}
+    for path in paths:
+        for same, place in _mounted_twice(path, mounts):
+            with contextlib.suppress(OSError):
+                # Another mount may lie over that place.
+                if place != same and os.path.samefile(same, place):  # noqa: PTH121
+                    found[place] = None
+    return list(found)
+
+
+def _mounted_twice(path: str, mounts: list[_Mount]) -> Iterator[tuple[str, str]]:
+    """Yield a path, or what of it is mounted elsewhere, with each place where that may be seen."""
+    number = _mount_of(path)
+    own = next((mount for mount in mounts if mount.number == number), None)
+    if own is None:
+        return
+    inside = _joined(own.root, _rest(path, own.place) or "")
+    for mount in mounts:
+        if mount.device != own.device or mount.number == number:
+            continue
+        if (rest := _rest(inside, mount.root)) is not None:
+            yield path, _joined(mount.place, rest)
+        elif (rest := _rest(mount.root, inside)) is not None:
+            yield _joined(path, rest), mount.place
+
+
+def _outside(where: str, places: list[str]) -> list[str]:
+    """Return these places; raise OSError where the program is to work in one of them."""
+    if any(_rest(where, place) is not None for place in places):
+        raise OSError(errno.EACCES, "the goals are kept where it works, by another mount", where)
+    return places
+
+
+def _mount_of(path: str) -> int:
+    """Return the number of the mount by which a path is reached, -1 where that cannot be told."""
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            with open(f"/proc/self/fdinfo/{fd}", "rb") as file:  # noqa: PTH123
+                for line in file:
+                    if line.startswith(b"mnt_id:"):
+                        return int(line.split()[1])
+        finally:
+            os.close(fd)
+    return -1
+
+
+def _rest(path: str, above: str) -> str | None:
+    """Return what of a path follows a directory, "" for itself; None where it is not in it."""
+    if path == above:
+        return ""
+    start = above.rstrip("/") + "/"
+    return path.removeprefix(start) if path.startswith(start) else None
+
+
+def _joined(above: str, rest: str) -> str:
+    return f"{above.rstrip('/')}/{rest}" if rest else above
 
 
 def _hide(libc: _Libc, path: str) -> None:
