@@ -47,7 +47,7 @@ from goalfsm.daemon.stages.transcripts import Transcripts
 from goalfsm.daemon.stages.verifiers import Verifiers
 from goalfsm.errors import StoreClosed, StoreError
 from goalfsm.session import effects as f
-from goalfsm.session.state import Rules
+from goalfsm.session.state import Rules, Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -225,8 +225,14 @@ class Node:
                 db=self.db,
                 runs_below=self.processes.identities,
                 calls=self.service.call,
+                run_of=self._run_of,
+                run_above=self.processes.run_above,
             )
         )
+
+    def _run_of(self, thread_id: str) -> Run | None:
+        live = self.runs.get(thread_id)
+        return None if live is None else live.run
 
     async def wish(self, jobs: Sequence[Job]) -> None:
         """Enqueue jobs by themselves."""

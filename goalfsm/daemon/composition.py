@@ -46,7 +46,7 @@ from goalfsm.daemon.stages.subscriptions import Subscriptions
 from goalfsm.daemon.stages.transcripts import Transcripts
 from goalfsm.daemon.stages.verifiers import Verifiers
 from goalfsm.daemon.stages.wakeups import Wakeups
-from goalfsm.errors import Fenced, StoreClosed, StoreError
+from goalfsm.errors import Fenced, GoalError, StoreClosed, StoreError
 from goalfsm.session import effects as f
 from goalfsm.session.policy import Policy
 from goalfsm.session.work import queued
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from goalfsm.daemon.stages.callbacks import Callback
     from goalfsm.daemon.stages.verifiers import VerifierFunction
     from goalfsm.goal.machine import GoalMachine
+    from goalfsm.session.state import Run
     from goalfsm.store.port import Owner, Store
 
 _LAST_S: Final = 60.0
@@ -264,6 +265,7 @@ class Composition:
                 held=self._told,
                 exists=self._exists,
                 run_of=self._run_of,
+                run_above=self.processes.run_above,
             )
         )
         self.taken_over = False
@@ -342,9 +344,11 @@ class Composition:
         held, now_ms = self._told(thread_id), self.clock.now_ms()
         return seen_by_engine(self.threads, self.store, thread_id, now_ms, held)
 
-    def _run_of(self, thread_id: str) -> str:
-        run = self.runs.get(thread_id)
-        return "" if run is None else run.run_id
+    def _run_of(self, thread_id: str) -> Run | None:
+        try:
+            return self.threads.session(thread_id).run
+        except GoalError:
+            return None  # nothing is decided for a thread that cannot be read
 
     def _suspended(self) -> str:
         return "" if self.outage.present is None else self.outage.present.code

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -167,6 +167,10 @@ class Processes:
     def first_process(self, run_id: str) -> tuple[int, str] | None:
         """Return pid and start of the process that a run was started with, None of no live run."""
         return None if self._supervisor is None else self._supervisor.first_process(run_id)
+
+    def run_above(self, chain: Iterable[tuple[int, str]]) -> str:
+        """Return the live run that a process belongs to, by it and all above it, "" of none."""
+        return "" if self._supervisor is None else self._supervisor.run_above(chain)
 
     async def close(self) -> None:
         """End every process and the supervisor."""

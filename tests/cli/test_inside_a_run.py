@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.cli.processes import goalfsm
+from tests.cli.processes import daemon, goalfsm
 from tests.cli.workers import COMPLETE, worker
 
 ASKS = (
@@ -212,3 +214,60 @@ def test_what_a_turn_says_through_the_socket_is_bounded_in_bytes() -> None:
     codes = json.loads(Path("codes.json").read_text())
     assert codes == [""] * 8 + ["too_much"] * 4
     assert Path("goals.db").stat().st_size < 16 * 1024 * 1024
+
+
+LENDS = """
+cat > /dev/null
+echo "$GOALFSM_RUN_TOKEN" > token.part; mv token.part token
+until [ -e over ]; do sleep 0.05; done
+"""
+CLAIMS = '"$PY" -m goalfsm.cli tool update_goal --status complete --evidence "not mine"'
+BORROWED = "GOALFSM_THREAD=lends GOALFSM_RUN_TOKEN=$(cat token)"
+WITH_ANOTHERS_TOKEN = {
+    "as it is": f"env {BORROWED}",
+    "by its run's name": f"env {BORROWED} GOALFSM_RUN_ID=$(cat run)",
+    "with an empty environment": f'env -i GOALFSM_DB="$GOALFSM_DB" {BORROWED}',
+    "in a session of its own": f"setsid -w env {BORROWED}",
+    "left behind": f'setsid -f env -i LEFT=1 GOALFSM_DB="$GOALFSM_DB" {BORROWED}',
+}
+LOOKS = """
+import json, sqlite3, time
+while True:
+    row = sqlite3.connect("file:goals.db?mode=ro", uri=True).execute(
+        "SELECT state FROM session WHERE thread_id = 'lends'").fetchone()
+    run = json.loads(row[0]).get("run")
+    if run: break
+    time.sleep(0.05)
+print(run["run_id"])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere what detaches is not adopted")
+def test_another_runs_token_is_refused() -> None:
+    """Without isolation it can be read; who shows it is told by where it comes from."""
+    Path("lends.sh").write_text(LENDS)
+    Path("looks.py").write_text(LOOKS)
+    lines = [f"PY={sys.executable}; export PY", "until [ -e token ]; do sleep 0.05; done"]
+    lines.append('"$PY" looks.py > run')
+    for number, way in enumerate(WITH_ANOTHERS_TOKEN.values()):
+        asks = f"{CLAIMS} > way.txt 2>&1; echo $? >> way.txt; mv way.txt way-{number}.txt"
+        lines += [
+            f"{way} PY=\"$PY\" sh -c '{asks}'",
+            f"until [ -e way-{number}.txt ]; do sleep 0.05; done",
+        ]
+    lines.append("touch over; exec sleep 60")
+    db = ("--db", "goals.db")
+    bound = ("--max-continuations", "1")
+    goalfsm("set", "lends", "do it", *db, *bound, "--", "sh", "lends.sh")
+    goalfsm("set", "takes", "do that", *db, *bound, "--", worker(*lines))
+    with daemon(*db, "--grace", "0.1s") as serving:
+        while not Path("over").exists():
+            time.sleep(0.05)
+        serving.process.send_signal(signal.SIGTERM)
+        serving.process.wait()
+    told = {way: Path(f"way-{n}.txt").read_text() for n, way in enumerate(WITH_ANOTHERS_TOKEN)}
+    for way, said in told.items():
+        assert "another run's" in said, (way, said)
+        assert said.split()[-1] != "0", (way, said)
+    goal = json.loads(goalfsm("status", "lends", *db, "--json").out)["goal"]
+    assert goal["status"] != "complete"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from msgspec.structs import replace
 
 from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.flow.authority import (
@@ -18,6 +19,7 @@ from goalfsm.daemon.flow.authority import (
     admitted,
     is_recordable,
     of_a_row,
+    require_own_run,
     require_person,
     sealed,
     token_digest,
@@ -28,10 +30,12 @@ from goalfsm.errors import GoalError
 from goalfsm.goal.model import Limits
 from goalfsm.session import codec
 from goalfsm.session import events as e
+from goalfsm.session.state import Run
 from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers.supervisor.identity import LINUX
 from goalfsm.workers.supervisor.peers import Peer
+from goalfsm.workers.supervisor.process_tree import PART_BITS, mark_of
 from tests.daemon.scenes import OBJECTIVE, THREAD
 
 PERSON = Peer(pid=7, of_a_run=False, uid=1000, program="sh", terminal="/dev/pts/1")
@@ -121,6 +125,33 @@ def test_a_run_speaks_with_its_token_and_for_its_own_thread() -> None:
     creating = e.ToolCalled(name="goalfsm/create_goal", arguments={"objective": "x"})
     assert refusal(admitted, creating, RUN) == CODE
     assert admitted(creating, PERSON) == creating
+
+
+def test_a_token_is_shown_by_the_run_that_it_is_of() -> None:
+    """Which run it is tells what is above it, else its mark, else its environment."""
+    run, db = (
+        Run(run_id="r1", token=token_digest("secret"), goal_id=None, turn=1, started_ms=0),
+        "/g.db",
+    )
+    claim = e.ToolCalled(name="update_goal", run_token="secret")
+    mark = 1 << 2 * PART_BITS | mark_of(db, "r1")
+    other = 1 << 2 * PART_BITS | mark_of(db, "r2")
+    named = RUN._replace(run_id="r2")
+    allowed: list[tuple[Peer, str]] = [
+        (PERSON, ""),
+        (RUN, ""),
+        (named._replace(mark=other), "r1"),
+        (named._replace(mark=mark), ""),
+    ]
+    for peer, inside in allowed:
+        require_own_run(claim, peer, db, run, inside)
+    for peer, inside in [(RUN, "r2"), (RUN._replace(mark=other), ""), (named, "")]:
+        for event in (claim, e.WaitDeclared(kind="timer", run_token="secret")):
+            assert refusal(require_own_run, event, peer, db, run, inside) == CODE
+        require_own_run(e.ToolCalled(name="get_goal"), peer, db, run, inside)
+        # What the thread itself refuses, as a run that is over.
+        require_own_run(claim, peer, db, None, inside)
+        require_own_run(replace(claim, run_token="older"), peer, db, run, inside)
 
 
 def test_a_row_of_the_inbox_is_a_message_or_a_stop_and_gives_nobody_more() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -191,6 +192,43 @@ def test_who_has_ended_cannot_be_told(door: Door, outside: dict[str, str]) -> No
         found = connected(connection, db="/nowhere")
     assert (found.pid, found.of_a_run) == (process.pid, True)
     assert found.why
+
+
+@LINUX
+@pytest.mark.parametrize("moment", ["before", "during"])
+def test_a_pid_that_was_given_again_is_a_run_s(
+    monkeypatch: pytest.MonkeyPatch, door: Door, outside: dict[str, str], moment: str
+) -> None:
+    """Where the kernel has no handle of who connected: it began at another time by now."""
+    monkeypatch.setattr(peers, "_SO_PEERPIDFD", -1)
+    start_time = identity.start_time
+    given_again = False
+
+    def started(pid: int) -> str:
+        found = start_time(pid)
+        return f"{found}1" if given_again and pid == process.pid else found
+
+    def link(process: Any, *, first: bool) -> Any:
+        nonlocal given_again
+        found = walked(process, first=first)
+        given_again = True
+        # All that is read of it from here on is of another process.
+        return found._replace(started=started(found.pid))
+
+    walked = peers._link
+    monkeypatch.setattr(identity, "start_time", started)
+    with subprocess.Popen(connecting(door), env=outside) as process, door.accept() as connection:
+        began = peers.begun(connection)
+        assert not connected(connection, db="/nowhere", began=began).of_a_run
+        with contextlib.closing(peers.Caller(connection, began)) as caller:
+            assert caller.is_below((process.pid, began))
+            if moment == "during":
+                monkeypatch.setattr(peers, "_link", link)
+            else:
+                given_again = True
+            found = connected(connection, db="/nowhere", began=began)
+            assert (found.pid, found.of_a_run, found.why) == (process.pid, True, "it has ended")
+            assert not caller.is_below((process.pid, started(process.pid)))
 
 
 def test_a_pid_that_nobody_has_is_a_run_s() -> None:

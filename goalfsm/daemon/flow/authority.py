@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from hmac import compare_digest
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -15,10 +16,13 @@ from msgspec.structs import replace
 from goalfsm.errors import GoalError
 from goalfsm.session import events as e
 from goalfsm.session.tools import CREATE_GOAL, canonical
+from goalfsm.workers.supervisor.process_tree import mark_of, run_part, same_database
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from os import PathLike
 
+    from goalfsm.session.state import Run
     from goalfsm.workers.supervisor.peers import Peer
 
 CODE: Final = "origin_not_allowed"
@@ -79,9 +83,42 @@ def admitted(event: e.Event, peer: Peer) -> e.Event:
     return replace(event, by=by, origin="model" if event.origin == "model" else "person")
 
 
+def require_own_run(event: e.Event, peer: Peer, db: str, run: Run | None, inside: str) -> None:
+    """Raise GoalError where ``event`` shows the token of another run than that of ``peer``.
+
+    ``run`` is the open run of the thread of ``db`` it speaks for, ``inside`` the live one whose
+    first process is above the peer, "" where none is. What left that one behind is known by its
+    mark, and only where it has none by what its environment says.
+    """
+    if not isinstance(event, e.ToolCalled | e.WaitDeclared) or not event.run_token or run is None:
+        return
+    if not compare_digest(run.token, token_digest(event.run_token)):
+        return  # the run that it authorised is over, which the thread says itself
+    if inside:
+        own = inside == run.run_id
+    elif peer.mark:
+        own = run_part(peer.mark) == mark_of(same_database(db), run.run_id)
+    else:
+        own = peer.run_id in {"", run.run_id}
+    if not own:
+        raise GoalError(
+            "this token is another run's than the one that asks",
+            code=CODE,
+            hint="a run speaks for itself: GOALFSM_RUN_TOKEN holds its own",
+        )
+
+
 def admitted_here(event: e.Event, db: str | PathLike[str]) -> e.Event:
     """Return ``event`` as this process may say it; see `admitted`."""
     return admitted(event, _this_process(db))
+
+
+def require_own_run_here(
+    event: e.Event, db: str | PathLike[str], run: Callable[[], Run | None]
+) -> None:
+    """Do as `require_own_run` for this process; ``run`` is called where a token is shown."""
+    if isinstance(event, e.ToolCalled | e.WaitDeclared) and event.run_token:
+        require_own_run(event, _this_process(db), os.fspath(db), run(), "")
 
 
 def require_person(db: str | PathLike[str], what: str) -> None:

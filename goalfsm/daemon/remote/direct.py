@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Final, Self
 
-from goalfsm.daemon.flow.authority import admitted_here, is_recordable
+from goalfsm.daemon.flow.authority import admitted_here, is_recordable, require_own_run_here
 from goalfsm.daemon.flow.stops import leave
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.link import POLL_S, Link, NoEngine, again, refused
@@ -75,8 +75,7 @@ def call(
                 raise GoalError(no.message, code=no.code, hint=no.hint)
     reply = ask(db, thread_id, event, event_id, None, deadline)
     with _Opened(db, BUSY_MS, create=False) as opened:
-        stored = opened.to_read().sessions.load(thread_id)
-    session = Session() if stored is None else codec.decode(stored.state)
+        session = _session(opened.to_read(), thread_id)
     return wire.tool_told(respond(reply, session, time.time_ns() // 1_000_000))
 
 
@@ -118,6 +117,7 @@ def _ask(
             from goalfsm.daemon.remote import offline  # noqa: PLC0415
 
             allowed = allowed or admitted_here(event, db)
+            require_own_run_here(event, db, lambda: _session(store, thread_id).run)
             answer = offline.apply(opened.to_write(), thread_id, allowed, event_id, policy)
             if not isinstance(answer, Held):
                 return answer
@@ -171,6 +171,11 @@ class _Opened:
             path, create = self._path, self._create
             self._writes = SqliteStore.open(path, create=create, busy_ms=self._busy_ms)
         return self._writes
+
+
+def _session(store: Store, thread_id: str) -> Session:
+    stored = store.sessions.load(thread_id)
+    return Session() if stored is None else codec.decode(stored.state)
 
 
 def _is_known(store: Store, thread_id: str) -> bool:

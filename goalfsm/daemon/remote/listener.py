@@ -18,7 +18,7 @@ from goalfsm.errors import GoalError, described
 from goalfsm.session.state import FAULT_CODE
 from goalfsm.text import line as one_line
 from goalfsm.workers.supervisor.identity import start_time
-from goalfsm.workers.supervisor.peers import Peer, connected, look_up
+from goalfsm.workers.supervisor.peers import Caller, Peer, begun, connected, look_up
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -51,6 +51,7 @@ class Link:
         self.waiting_since: float | None = since
         """Since when it has owed a request or has not taken a notice; None while it is served."""
         self._peer: Peer | None = None
+        self._began = begun(self.connection)
 
     @property
     def connection(self) -> socket.socket:
@@ -62,9 +63,15 @@ class Link:
         """Return who connected, looked up once; the engine's own process is its embedder's."""
         if self._peer is None:
             own = os.getpid()
-            peer = connected(self.connection, db=db, above={*runs_below, (own, start_time(own))})
+            above = {*runs_below, (own, start_time(own))}
+            peer = connected(self.connection, db=db, above=above, began=self._began)
             self._peer = look_up(own, db=db, above=runs_below) if peer.pid == own else peer
         return self._peer
+
+    def is_below(self, first: tuple[int, str]) -> bool:
+        """Tell whether who connected is ``first``, by pid and start, or descends from it."""
+        with contextlib.closing(Caller(self.connection, self._began)) as caller:
+            return caller.is_below(first)
 
     def say(self, answer: wire.Answer) -> None:
         """Write an answer."""

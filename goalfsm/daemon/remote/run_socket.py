@@ -26,7 +26,6 @@ from goalfsm.daemon.remote.tool_events import event_of_call
 from goalfsm.errors import GoalError, StoreError
 from goalfsm.views.tool_answers import respond
 from goalfsm.workers.isolating import NOTHING_OUTLIVES, Isolation, hidden, kept, protected
-from goalfsm.workers.supervisor.peers import is_below
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -104,7 +103,7 @@ class RunSockets:
 
     def _admit(self, work: Work, link: Link) -> wire.Failed | None:
         first = self._first_process(work.run_id)
-        if first is not None and is_below(link.connection, first):
+        if first is not None and link.is_below(first):
             return None
         _log.warning("somebody else came to a run's own socket", run_id=work.run_id)
         return wire.Failed(code=CODE, message="this socket is a run's own, and you are not of it")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from goalfsm.daemon.flow.authority import admitted
+from goalfsm.daemon.flow.authority import admitted, require_own_run
 from goalfsm.daemon.remote import outage_link, wire
 from goalfsm.daemon.remote.listener import Link, Listener, peer_pid
 from goalfsm.daemon.remote.said import Said
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from goalfsm.daemon.flow.ports import Serving
     from goalfsm.session.events import Event
+    from goalfsm.session.state import Run
     from goalfsm.views.tool_answers import ToolResponse
 
 _log = structlog.get_logger(__name__)
@@ -44,7 +45,8 @@ class Server:
         calls: Callable[[str, Event, str | None], Awaitable[ToolResponse]],
         look: Callable[[str], wire.Seen | None] = lambda _: None,
         held: Callable[[str], str] = lambda _: "",
-        run_of: Callable[[str], str] = lambda _: "",
+        run_of: Callable[[str], Run | None],
+        run_above: Callable[[Collection[tuple[int, str]]], str],
         exists: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """Have ``serving`` answer what comes in at ``place``.
@@ -55,8 +57,9 @@ class Server:
         Who asks is found out here: a process below this one, or below one of ``runs_below`` (pid
         and start), is a run's of ``db``. ``look`` returns what people see of a thread, None where
         that is not known here. ``held`` says what keeps a thread's turns from starting,
-        ``run_of`` which run of a thread is under way, "" where none is, ``exists`` whether there
-        is such a thread: only some commands make one.
+        ``run_of`` which run of a thread is under way, ``run_above`` which one a process belongs
+        to, by it and all above it, "" of none. ``exists`` tells whether there is such a thread:
+        only some commands make one.
         """
         self._serving = serving
         self._place = place
@@ -68,6 +71,7 @@ class Server:
         self._exists = exists
         self._said = Said()
         self._run_of = run_of
+        self._run_above = run_above
         self._listener = Listener(place, self._do)
 
     async def start(self) -> None:
@@ -120,7 +124,10 @@ class Server:
         try:
             allowed = admitted(event, peer)
             if isinstance(event, ToolCalled | WaitDeclared):
-                self._said.add(thread_id, self._run_of(thread_id), len(encode_event(event)))
+                run = self._run_of(thread_id)
+                require_own_run(event, peer, self._db, run, self._run_above(peer.chain))
+                said = len(encode_event(event))
+                self._said.add(thread_id, "" if run is None else run.run_id, said)
         except GoalError as error:
             _log.warning(
                 "what was asked for is not the asker's to ask for",

@@ -247,6 +247,11 @@ class LiveRun:
         if self._task is not None:
             await asyncio.wait({self._task})
 
+    @property
+    def run(self) -> Run:
+        """Return the run as it was dispatched."""
+        return self._run
+
     # The worker's life.
 
     def _work(self, prompt: str) -> w.Work:

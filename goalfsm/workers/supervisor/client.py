@@ -34,7 +34,7 @@ from goalfsm.workers.supervisor.process_tree import (
 from goalfsm.workers.supervisor.spawning import spawn_error
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 _T = TypeVar("_T")
 
@@ -124,6 +124,14 @@ class Supervisor:
         """Return pid and start of the process that a run was started with, None of no live run."""
         child = self._children.get(run_id)
         return None if child is None else (child.pid, child.start_time)
+
+    def run_above(self, chain: Iterable[tuple[int, str]]) -> str:
+        """Return the live run of the first process in ``chain`` that one was started with, or "".
+
+        Processes are named by pid and start.
+        """
+        runs = {(child.pid, child.start_time): child.run_id for child in self._children.values()}
+        return next((runs[each] for each in chain if each in runs), "")
 
     async def spawn(  # noqa: PLR0913 - what a process is made of
         self,

@@ -41,8 +41,9 @@ class Peer(NamedTuple):
 
     ``of_a_run`` is what decides: it may do what the model may, and ``why`` says how that is known.
     ``run_id`` is the run that its environment names, if any. ``program`` is its command line,
-    shortened; ``terminal`` what controls it, "" where nothing does. All that could not be read
-    is empty, and ``uid`` -1.
+    shortened; ``terminal`` what controls it, "" where nothing does. ``chain`` are its pid and start
+    and those of all above it, ``mark`` is the nearest one. All that could not be read is empty, and
+    ``uid`` -1.
     """
 
     pid: int
@@ -53,43 +54,76 @@ class Peer(NamedTuple):
     started: str = ""
     program: str = ""
     terminal: str = ""
+    chain: tuple[tuple[int, str], ...] = ()
+    mark: int = 0
 
 
-def connected(peer: socket.socket, *, db: str, above: Collection[tuple[int, str]] = ()) -> Peer:
+def begun(peer: socket.socket) -> str:
+    """Return when the process began that connected, "" of one that has ended.
+
+    To be read as soon as the connection is there, where the kernel has no handle of who made it: a
+    pid is given again only when its process has ended.
+    """
+    pid, _ = _credentials(peer)
+    return identity.start_time(pid) if pid > 0 else ""
+
+
+class Caller:
+    """The process that connected a Unix socket, held so that no other passes for it."""
+
+    def __init__(self, peer: socket.socket, began: str | None = None) -> None:
+        """Take hold of who connected ``peer``, and `began` then; `close` lets go."""
+        self.pid, self.uid = _credentials(peer)
+        self._watch = _pidfd(peer)
+        self._began = begun(peer) if began is None else began
+
+    def has_ended(self) -> bool:
+        """Tell whether it has ended, or cannot be told from a process that came after it."""
+        if self._watch >= 0:
+            return bool(select.select([self._watch], [], [], 0)[0])
+        return not identity.is_running(self.pid, self._began)
+
+    def look_up(self, *, db: str, above: Collection[tuple[int, str]] = ()) -> Peer:
+        """Return who it is; see `connected`."""
+        if not self.has_ended():
+            found = look_up(self.pid, db=db, above=above)
+            # While it lives, what was read was read of this very process.
+            if not self.has_ended():
+                return found
+        return Peer(pid=self.pid, uid=self.uid, of_a_run=True, why="it has ended")
+
+    def is_below(self, first: tuple[int, str]) -> bool:
+        """Tell whether it is ``first``, by pid and start, or descends from it.
+
+        One that has ended meanwhile is not known to be.
+        """
+        chain = None if self.has_ended() else _chain(self.pid)
+        if chain is None or self.has_ended():
+            return False
+        return first in {(link.pid, link.started) for link in chain}
+
+    def close(self) -> None:
+        """Let go of it."""
+        watch, self._watch = self._watch, -1
+        if watch >= 0:
+            os.close(watch)
+
+
+def connected(
+    peer: socket.socket,
+    *,
+    db: str,
+    above: Collection[tuple[int, str]] = (),
+    began: str | None = None,
+) -> Peer:
     """Return who is at the other end of a Unix socket: the process that connected it.
 
     ``above`` are the processes that runs descend from, by pid and start: the engine, and every
     supervisor that is recorded for ``db``. A process that has ended meanwhile cannot be looked
-    up, and counts as a run's.
+    up, and counts as a run's. ``began`` is what `begun` returned when the connection was made.
     """
-    pid, uid = _credentials(peer)
-    watch = _pidfd(peer, pid)
-    try:
-        found = look_up(pid, db=db, above=above)
-        # While this descriptor says that it lives, what was read was read of this very process.
-        if watch >= 0 and select.select([watch], [], [], 0)[0]:
-            return Peer(pid=pid, uid=uid, of_a_run=True, why="it has ended")
-        return found
-    finally:
-        if watch >= 0:
-            os.close(watch)
-
-
-def is_below(peer: socket.socket, first: tuple[int, str]) -> bool:
-    """Tell whether the process that connected is ``first``, by pid and start, or descends from it.
-
-    One that has ended meanwhile is not known to be.
-    """
-    pid, _ = _credentials(peer)
-    watch = _pidfd(peer, pid)
-    try:
-        chain = _chain(pid)
-        if chain is None or (watch >= 0 and select.select([watch], [], [], 0)[0]):
-            return False
-        return first in {(link.pid, link.started) for link in chain}
-    finally:
-        if watch >= 0:
-            os.close(watch)
+    with contextlib.closing(Caller(peer, began)) as caller:
+        return caller.look_up(db=db, above=above)
 
 
 def look_up(pid: int, *, db: str, above: Collection[tuple[int, str]] = ()) -> Peer:
@@ -140,6 +174,8 @@ def _judged(chain: list[_Link], db: str, above: frozenset[tuple[int, str]]) -> P
         started=peer.started,
         program=peer.program,
         terminal=peer.terminal,
+        chain=tuple((link.pid, link.started) for link in chain),
+        mark=next((link.mark for link in chain if link.mark), 0),
     )
 
 
@@ -193,10 +229,10 @@ def _credentials(peer: socket.socket) -> tuple[int, int]:
     return 0, -1
 
 
-def _pidfd(peer: socket.socket, pid: int) -> int:
-    """Return a descriptor of that very process: the kernel's own, else by its number."""
+def _pidfd(peer: socket.socket) -> int:
+    """Return the kernel's own handle of that very process, -1 where there is none."""
     if identity.LINUX:
         with contextlib.suppress(OSError, struct.error):
             (fd,) = struct.unpack("i", peer.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD, 4))
             return int(fd)
-    return identity.open_pidfd(pid) if pid > 0 else -1
+    return -1
