@@ -8,7 +8,8 @@ export PYTHON
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test quick verify lint types fresh docs man rows coverage floors diagrams picture bench containment simulate crash soak cluster mutants lock clean
+.NOTPARALLEL:
+.PHONY: help setup run test shared alone quick verify lint types fresh docs man rows coverage floors diagrams picture bench containment simulate crash soak cluster mutants lock clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -25,8 +26,12 @@ run: setup ## Drive this project's own release check, through a kill -9, to comp
 ALONE := tests/bench tests/crash tests/cluster/test_kills.py
 EACH := -n auto --dist worksteal
 
-test: setup ## Run the tests; those that need Node, Graphviz or root may skip
+test: shared alone ## Run the tests; those that need Node, Graphviz or root may skip
+
+shared: setup
 	$(BIN)/python -m pytest $(EACH) $(PYTEST) $(ALONE:%=--ignore=%)
+
+alone: setup
 	$(BIN)/python -m pytest $(PYTEST) $(ALONE)
 
 quick: setup ## Run what decides and what carries it out, in about a minute

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from goalfsm.daemon import logs
-from tests.bench import agents, cluster, durable, engines, parts, pure, traces, turns, waits
+from tests.bench import agents, cluster, durable, engines, parts, pure, suite, traces, turns, waits
 from tests.bench.harness import Section, machine, markdown
 from tests.bench.targets import judged
 
@@ -46,6 +46,7 @@ def sections(*, quick: bool) -> dict[str, Callable[[], list[Section]]]:
         "commands": lambda: [waits.commands(quick=quick)],
         "journal": lambda: [waits.journal(quick=quick)],
         "idle": lambda: [waits.idle(quick=quick)],
+        "suite": lambda: [] if quick else [suite.section()],
         "agents": lambda: [agents.pauses(quick=quick)],
         "cluster": lambda: cluster.section(quick=quick),
     }

@@ -89,7 +89,8 @@ TARGETS: Final = (
         Target(
             f"`goalfsm {words}`, from a second terminal", 60, "ms", "≤", "A command from",
             f"goalfsm {words}",
-            why="modules are what it takes: `python -X importtime -m goalfsm.cli status`",
+            why="modules are what it takes, most of them the libraries' own, which have a row "
+            "there: `python -X importtime -m goalfsm.cli status`",
         )
         for words in ("status books", "steer books hello", "pause books", "tool get_goal")
     ),
@@ -135,6 +136,14 @@ TARGETS: Final = (
     Target(
         "on PostgreSQL: turns a second beside the daemon", 0.4, "x", "≥",
         "More than one machine: a turn", "SQLite daemon", "a node on PostgreSQL", _SHARED,
+    ),
+    *(
+        Target(
+            f"`{name}`", bound, "s", "≤", "The project's own tests", name,
+            why="real agents, terminals, kills and databases are started by the hundred: see the "
+            "folders there",
+        )
+        for name, bound in (("make test", 150), ("make quick", 70))
     ),
     Target("an idle daemon: bytes written", 0, "bytes", "≤", "A daemon that idles",
            "bytes written"),

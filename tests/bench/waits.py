@@ -25,6 +25,8 @@ from tests.bench.harness import Section, figure, times
 
 _GOALFSM = [sys.executable, "-m", "goalfsm.cli"]
 _PASS = "python -c 'pass'"
+_LIBRARIES = "import click, msgspec, platformdirs, socket"
+"""What any such command would load: what reads its words, its data and its place, and asks."""
 
 
 class Ran(NamedTuple):
@@ -85,16 +87,18 @@ def commands(*, quick: bool) -> Section:
         db = Path(scratch) / "goals.db"
         _run(*_GOALFSM, "set", "books", "balance the ledger", "--db", str(db), "--", "sleep", "600")
         asked = ["status books", "steer books hello", "tool get_goal --thread books", "pause books"]
-        ran: dict[str, list[Ran]] = {name: [] for name in (_PASS, *asked)}
+        ran: dict[str, list[Ran]] = {name: [] for name in (_PASS, _LIBRARIES, *asked)}
         with _daemon(db):
             for _ in range(repeat):
                 ran[_PASS].append(_run(sys.executable, "-c", "pass"))
+                ran[_LIBRARIES].append(_run(sys.executable, "-c", _LIBRARIES))
                 for words in asked:
                     ran[words].append(_run(*_GOALFSM, *words.split(), "--db", str(db)))
     least = figure(_PASS, [each.wall_ms for each in ran[_PASS]], "ms")
     section.figures.append(least)
-    for words in asked:
-        name = f"goalfsm {words.replace(' --thread books', '')}"
+    for words in (_LIBRARIES, *asked):
+        ours = words != _LIBRARIES
+        name = f"goalfsm {words.replace(' --thread books', '')}" if ours else words
         took = figure(name, [each.wall_ms for each in ran[words]], "ms")
         cpu = sorted(each.cpu_ms for each in ran[words])[repeat // 2]
         note = f"{cpu:.0f} ms of processor time"
