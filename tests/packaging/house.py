@@ -21,7 +21,9 @@ def layers(contract: str) -> list[list[str]]:
     loaded: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = loaded["tool"]["importlinter"]["contracts"]
     (found,) = (one for one in contracts if one["id"] == contract)
-    return [[part.strip() for part in layer.split(":")] for layer in found["layers"]]
+    layers = [[part.strip() for part in layer.split(":")] for layer in found["layers"]]
+    # How Python starts a package is no room of the house.
+    return [layer for layer in layers if layer != ["__main__"]]
 
 
 def stages() -> list[str]:
