@@ -37,15 +37,21 @@ html_copy_source = False
 man_pages = [("docs/commands", "goalfsm", "drive agents to objectives", author, 1)]
 
 _MERMAID = re.compile(r"^```mermaid\n.*?^```\n", re.MULTILINE | re.DOTALL)
+_PAGE = re.compile(r"\[([^\]]+)\]\(([\w-]+\.md)\)")
 
 
-def _with_pictures(_: Sphinx, name: str, source: list[str]) -> None:
-    """Show the pages of the machines with the picture that they link, which needs no script."""
+def _as_shown(app: Sphinx, name: str, source: list[str]) -> None:
+    """Show the pages of the machines with the picture that they link, which needs no script.
+
+    A manual page has no links: there a page is named by its file.
+    """
     folder, _, page = name.rpartition("/")
     if folder == "diagrams" and page != "README":
         source[0] = _MERMAID.sub(f"![]({page}.svg)\n", source[0])
+    if app.builder.name == "man":
+        source[0] = _PAGE.sub(rf"\1 ({folder}/\2)", source[0])
 
 
 def setup(app: Sphinx) -> None:
     """Register what this project's pages need."""
-    app.connect("source-read", _with_pictures)
+    app.connect("source-read", _as_shown)

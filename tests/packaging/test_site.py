@@ -62,6 +62,9 @@ def test_the_manual_page_tells_of_every_command(tmp_path: Path) -> None:
     page = (built("man", tmp_path) / "goalfsm.1").read_text("utf-8")
     assert page.splitlines()[-1].startswith(".\\")
     assert re.search(r'^\.TH "GOALFSM" "?1"?', page, re.MULTILINE)
+    first = page.partition(".SH NAME")[2].partition(".SH GOALFSM")[0]
+    assert "The command line (docs/command\\-line.md) explains" in first
+    assert "<>" not in page
     for name in COMMANDS:
         # troff shows a bare hyphen as one only where it is escaped.
         heading = re.escape(name).replace("\\-", r"\\?-")
