@@ -111,7 +111,8 @@ def objective_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--inline",
             is_flag=True,
-            help="Take budgets from the objective's end: budget: 200k, 2h, $5, 20 turns.",
+            help="Take budgets from the objective's end, in single quotes where one is in $: "
+            "'Fix it. budget: 200k, 2h, $5, 20 turns'.",
         ),
         click.option(
             "--on-complete",

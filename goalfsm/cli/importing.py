@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from goalfsm.store.address import Address
 
 TOOLS: Final = ("codex", "pi", "claude")
+_NAMED: Final = 5
+"""How many goals a refusal names."""
 _HERE: Final[dict[Standing, dict[str, Any]]] = {
     "active": {"note": "it was being worked on where it came from"},
     "paused": {},
@@ -48,6 +50,12 @@ class _Bound(NamedTuple):
 @click.argument("tool", type=click.Choice(TOOLS))
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Say what would be brought here, and bring nothing.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Of several goals those whose names, as --dry-run shows them, begin so; repeatable.",
+)
 @click.option("--thread", metavar="NAME", help="The thread that a single goal becomes.")
 @click.option(
     "--db",
@@ -56,7 +64,13 @@ class _Bound(NamedTuple):
 )
 @options.JSON
 def import_command(
-    tool: str, path: Path | None, dry_run: bool, thread: str | None, db: str | None, as_json: bool
+    tool: str,
+    path: Path | None,
+    dry_run: bool,
+    only: tuple[str, ...],
+    thread: str | None,
+    db: str | None,
+    as_json: bool,
 ) -> int:
     """Bring goals of another program here: from a file, a folder, or the program's home.
 
@@ -65,10 +79,11 @@ def import_command(
     read = importlib.import_module(f"goalfsm.importers.{tool}").read
     # All is read before anything is written.
     found: list[Foreign | GoalError] = read(path)
-    goals = [one for one in found if isinstance(one, Foreign)]
+    goals = _chosen([one for one in found if isinstance(one, Foreign)], only)
     if thread is not None and len(goals) != 1:
         raise HintedError(
-            f"{len(goals)} goals, and one thread is named", "leave --thread out, or name one file"
+            f"{len(goals)} goals, and one thread is named",
+            "--only NAME chooses one, --dry-run shows their names; or leave --thread out",
         )
     failed = 0
     for one in found:
@@ -89,6 +104,15 @@ def import_command(
     return exits.FAILED if failed else exits.OK
 
 
+def _chosen(goals: list[Foreign], only: tuple[str, ...]) -> list[Foreign]:
+    """Return the goals whose names begin with one of ``only``; raise where one begins none."""
+    for name in only:
+        if not any(goal.name.startswith(name) for goal in goals):
+            there = ", ".join(line(goal.name) for goal in goals[:_NAMED]) or "no goal at all"
+            raise HintedError(f"no goal's name begins with {line(name)}", f"there is {there}")
+    return [goal for goal in goals if not only or goal.name.startswith(only)]
+
+
 def _brought(
     goals: list[Foreign], thread: str | None, db: str | None, *, dry_run: bool
 ) -> Iterable[dict[str, Any]]:
@@ -97,7 +121,7 @@ def _brought(
         bound = _Bound(goal, _database(goal, db), places.check_thread(thread or goal.name))
         try:
             code, message, hint = _trial(bound) if dry_run else _send(bound)
-            ok = True
+            ok, hint = True, hint or _takes_up(bound, code)
         except GoalError as error:
             ok, code, message, hint = False, error.code, error.message, error.hint
         yield {
@@ -111,7 +135,6 @@ def _brought(
             "tokens": goal.tokens,
             "seconds": goal.seconds,
             "cwd": goal.cwd,
-            "limited": goal.status == "budget_limited",
             "message": message,
             "hint": hint,
         }
@@ -176,16 +199,22 @@ def _stored(bound: _Bound) -> Session | None:
         store.close()
 
 
+def _takes_up(bound: _Bound, code: str) -> str:
+    """Return the command that takes a goal up that has just come; "" where there is none."""
+    goal = bound.goal
+    if code != "imported" or goal.status == "complete":
+        return ""
+    where = f"cd {shlex.quote(goal.cwd)} && " if goal.cwd else ""
+    thread, db = shlex.quote(bound.thread_id), shlex.quote(places.named(bound.db))
+    limited = goal.status == "budget_limited"
+    raises = f"goalfsm budget {thread} --tokens N --db {db}, then " if limited else ""
+    agent = goal.source.partition(":")[0]
+    return f"{raises}{where}goalfsm run --thread {thread} --db {db} --agent {agent}"
+
+
 def _told(row: dict[str, Any]) -> str:
     """Return what became of one goal, and the command that takes it up."""
     used = f"{row['tokens']:,} tokens, {row['seconds']} s"
     text = f"{row['thread_id']}: {row['message']} ({row['status']} there, {used}): "
     text += short(row["objective"])
-    hint = row["hint"]
-    if row["code"] == "imported" and row["status"] != "complete":
-        agent = row["source"].partition(":")[0]
-        where = f"cd {shlex.quote(row['cwd'])} && " if row["cwd"] else ""
-        thread, db = shlex.quote(row["thread_id"]), shlex.quote(row["db"])
-        raises = f"goalfsm budget {thread} --tokens N --db {db}, then " if row["limited"] else ""
-        hint = f"{raises}{where}goalfsm run --thread {thread} --db {db} --agent {agent}"
-    return f"{text}\nHint: {hint}" if hint else text
+    return f"{text}\nHint: {row['hint']}" if row["hint"] else text

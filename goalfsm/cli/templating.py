@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from goalfsm.templates.template import Filled
 
 FLAGS: Final = ("-t", "--template")
+_LIMITS: Final = {
+    "tokens": "--tokens",
+    "seconds": "--time",
+    "cost": "--cost",
+    "continuations": "--max-continuations",
+}
 _SKELETON: Final = """\
 +++
 description = "…"
@@ -56,11 +62,25 @@ def expand(command: click.Command, args: Sequence[str]) -> tuple[list[str], tupl
     taken = {at for at, word in words if "=" in word}
     filled = filled_of(name, inputs)
     budgets = {}
-    if "--inline" in (*rest, *filled.options):
+    options = [*filled.options]
+    if "--inline" in (*rest, *options):
         budgets = {at: word for at, word in words if word.lower().startswith("budget:")}
+        options = _beside(options, " ".join(budgets.values()))
     kept = [word for at, word in enumerate(rest) if at not in taken | budgets.keys()]
     objective = " ".join((filled.objective, *budgets.values()))
-    return [*filled.options, *kept, objective], filled.program
+    return [*options, *kept, objective], filled.program
+
+
+def _beside(options: list[str], budgets: str) -> list[str]:
+    """Return a template's options without the budgets that the command line names in words."""
+    from goalfsm.goal.amounts import inline_budget  # noqa: PLC0415  only where there are some
+
+    _, limits = inline_budget(budgets)
+    for name, flag in _LIMITS.items():
+        if getattr(limits, name) is not None and flag in options:
+            at = options.index(flag)
+            options = [*options[:at], *options[at + 2 :]]
+    return options
 
 
 def filled_of(name: str, inputs: dict[str, str]) -> Filled:

@@ -107,8 +107,13 @@ def _inline_part(part: str) -> tuple[str, int]:
         return "tokens", count(number, "token budget")
     if _COUNT.fullmatch(part) and not part.endswith("m"):
         return "tokens", count(part, "token budget")
+    if not part:
+        raise AmountInvalid(
+            "'' is no budget: a part is empty",
+            hint="in double quotes a shell takes $5 away: single ones keep 'budget: 2h, $5'",
+        )
     # A small m may be minutes or millions; who reads it as the other spends too much or too little.
-    if _COUNT.fullmatch(part) or not _DURATION.fullmatch(part) or not part:
+    if _COUNT.fullmatch(part) or not _DURATION.fullmatch(part):
         raise AmountInvalid(
             f"{part!r} is no budget",
             hint="end with budget: 15k (tokens), 5M, 300s, 2h, $2.50 or 20 turns",

@@ -52,7 +52,7 @@ class _Asking(NamedTuple):
 
 async def set_anew(app: App[Any], directory: Path, thread_id: str) -> Wanted | None:
     """Ask for a thread's goal; None where it is given up. Raises `GoalError`."""
-    thread = Field("thread", "Thread", value=thread_id)
+    thread = Field("thread", "Thread", "a name; empty: this directory's own", thread_id)
     return await _asked(app, directory, _Asking("New goal", "goalfsm set …", (thread,), _WORKED_ON))
 
 

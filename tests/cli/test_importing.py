@@ -144,6 +144,21 @@ def test_one_thread_is_not_for_several_goals(cli: Cli, tmp_path: Path) -> None:
     assert not Path("g.db").exists()
 
 
+def test_one_of_several_goals_is_chosen_by_its_name(cli: Cli, tmp_path: Path) -> None:
+    home = str(codex_home(tmp_path / "codex"))
+    shown = rows(cli("import", "codex", home, "--dry-run", "--json").out)
+    named = next(row["thread_id"] for row in shown if row["objective"] == "Port the parser")
+    refused = cli("import", "codex", home, "--only", "parser", "--db", "g.db")
+    assert (refused.status, "begins with parser" in refused.err) == (exits.USAGE, True)
+    assert shown[0]["thread_id"] in refused.err
+    assert not Path("g.db").exists()
+    chosen = ("--only", named[:-1], "--thread", "port", "--db", "g.db", "--json")
+    (brought,) = rows(cli("import", "codex", home, *chosen).out)
+    assert list(threads(cli, "--db", "g.db")) == ["Port the parser"]
+    where = f"cd {brought['cwd']} && " if brought["cwd"] else ""
+    assert brought["hint"] == f"{where}goalfsm run --thread port --db g.db --agent codex"
+
+
 def test_a_bad_session_in_a_home_is_named_and_the_others_come(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

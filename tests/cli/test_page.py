@@ -48,6 +48,18 @@ def test_every_option_of_run_is_on_the_page(option: str) -> None:
     assert option in PAGE
 
 
+def test_what_shows_something_says_it_to_programs_too() -> None:
+    section = PAGE.partition("## See what is going on")[2].partition("\n## ")[0]
+    assert (
+        "All of these but `ui`, `chip` and `pr` take `--json` (`diagram`: `--format json`)"
+        in section
+    )
+    shown = set(re.findall(r"^\| `goalfsm ([a-z-]+)\b", section, re.MULTILINE))
+    assert shown == {entry.name for entry in SECTIONS[2].entries}
+    without = {name for name in shown if "--json" not in options(name)}
+    assert without == {"ui", "chip", "pr", "diagram"}
+
+
 def test_every_exit_status_is_on_the_page() -> None:
     listed = {int(number) for number in re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)}
     defined = {value for value in vars(exits).values() if isinstance(value, int)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from goalfsm.cli import exits
 from tests.cli.processes import goalfsm
 from tests.cli.workers import prompt, worker
@@ -25,6 +27,12 @@ def test_what_turns_said_is_shown_and_told_to_the_next_turn() -> None:
     one = goalfsm("logs", "--turn", "1").out
     assert "of 1" in one
     assert "of 2" not in one
+    rows = [json.loads(row) for row in goalfsm("logs", "--json").out.splitlines()]
+    assert [row["turn"] for row in rows] == [1, 2]
+    assert "\x1b[31mred\x1b[0m of 2\n" in rows[1]["answer"]
+    assert rows[0]["stderr"].strip() == "trouble 1"
+    assert rows[0]["answer_bytes"] == len(rows[0]["answer"])
+    assert json.loads(goalfsm("logs", "--json", "--turn", "1").out) == rows[0]
     refused = goalfsm("logs", "--turn", "9")
     assert "nothing is kept of turn 9" in refused.err
     assert "<last_answer>" not in prompt(1)

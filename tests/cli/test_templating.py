@@ -47,6 +47,7 @@ def test_a_goal_is_given_a_budget_in_words_where_that_is_asked_for(cli: Cli) -> 
     [
         (("Fix it budget: lots", "--inline"), "'lots' is no budget"),
         (("Fix it budget: 2k", "--inline", "--tokens", "3k"), "two budgets of tokens"),
+        (("Fix it budget: 2h, , 20 turns", "--inline"), "in double quotes a shell takes $5"),
         (("budget: 2k", "--inline"), "objective is empty"),
     ],
 )
@@ -68,9 +69,12 @@ def test_a_run_takes_a_budget_from_its_objective() -> None:
 
 
 def test_a_template_takes_a_budget_in_words(cli: Cli) -> None:
-    """Behind its inputs, or at the end of its own text where it says inline."""
-    made = cli("set", "a", "-t", "fix-issue", "issue=12", "check=true", "--inline", "budget: 15k")
-    assert "two budgets of tokens" in made.err
+    """Behind its inputs, in place of its own, or at the end of its text where it says inline."""
+    fix = ("-t", "fix-issue", "issue=12", "check=true", "--inline", "budget: 200k, 2h")
+    assert "two budgets of tokens" in cli("set", "c", *fix, "--tokens", "3k").err
+    assert cli("set", "c", *fix).status == exits.OK
+    limits = json.loads(cli("status", "c", "--json").out)["goal"]
+    assert (limits["token_budget"], limits["time_budget_seconds"]) == (200_000, 7_200)
     Path(".goalfsm/templates").mkdir(parents=True)
     Path(".goalfsm/templates/write.md").write_text("Write it.\n- [ ] it is written\n")
     assert cli("set", "a", "-t", "write", "--inline", "budget: 15k").status == exits.OK
