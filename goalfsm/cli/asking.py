@@ -44,8 +44,9 @@ def ask(place: Place, event: Event) -> None:
     with reading(place) as store:
         driver = driver_of(store, place.thread_id)
         stored = store.sessions.load(place.thread_id)
-    if not driver.alive and stored is not None and unattended(session_of(stored), driver):
-        command = speak(takes_up(driver), place)
+    session = None if stored is None else session_of(stored)
+    if not driver.alive and session is not None and unattended(session, driver):
+        command = speak(takes_up(driver, session), place)
         told_how = f"; {command} takes it up" if command else ""
         # It is done; where nobody can be told this, that is no failure.
         with contextlib.suppress(OSError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from goalfsm.cli import asking, exits, places
 from goalfsm.cli.places import speak
 from goalfsm.daemon.flow.notices import Happened, Settled, StatusChanged
+from goalfsm.daemon.host.records import written
 from goalfsm.daemon.remote.narrating import event_of
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, PAUSED
 from goalfsm.session.events import (
@@ -18,7 +19,8 @@ from goalfsm.session.events import (
 )
 from goalfsm.session.tools import CREATE_GOAL
 from goalfsm.session.work import asks_to_go_on
-from goalfsm.text import line, short
+from goalfsm.store.address import Server
+from goalfsm.text import line, short, visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -217,6 +219,7 @@ class Errand:
             why = "" if reply is None else f"the queue is left as it is: {reply.message}"
             self._advance = False
             return Over(exits.OK, status, why)
+        self._tell_record(self._last)
         left = f", {len(status.queue)} more" if status.queue else ""
         self.view.say(f"going on to the next goal of the queue{left}: {line(goal.objective)}")
         self._goal_id = goal.goal_id
@@ -232,10 +235,19 @@ class Errand:
                 self.view.say(f"no turn has read this message: {short(text)}")
             for text in last.waiting_messages if ours else ():
                 self.view.say(f"this message is kept for the next turn: {short(text)}")
+        self._tell_record(last)
         if over.status is not None:
             self.view.close(over.status, speak(over.status.hint, self.place))
         if over.said:
             self.view.say(over.said)
+
+    def _tell_record(self, status: Status | None) -> None:
+        """Say where the record of a goal was written, if it was."""
+        db = self.place.db
+        goal = None if status is None else status.goal
+        path = written("" if isinstance(db, Server) else str(db), self.place.thread_id, goal)
+        if path:
+            self.view.say(f"its record is written: {visible(path)}")
 
     def _is_ours(self, status: Status) -> bool:
         return status.goal is not None and status.goal.goal_id == self._goal_id

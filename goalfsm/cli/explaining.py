@@ -10,6 +10,7 @@ import click
 from goalfsm.cli import arguments, asking, options
 from goalfsm.cli.output import json_text, now_ms, print_json
 from goalfsm.cli.places import speak
+from goalfsm.daemon.host.records import written
 from goalfsm.daemon.remote.narrating import is_quiet, told
 from goalfsm.daemon.remote.reading import asked_driver, decisions_of, events_of
 from goalfsm.errors import GoalError
@@ -123,6 +124,7 @@ def report_command(place: Place, since: int | None, pr: bool, as_json: bool) -> 
         raise arguments.HintedError("--pr is a text of its own", "leave --json and --since out")
     with asking.reading(place) as store:
         session = asking.require_thread(store, place)
+        kept = written(str(getattr(store, "path", None) or ""), place.thread_id, session.goal)
         if session.goal is None:
             raise GoalError(
                 "the thread has no goal to report on",
@@ -133,6 +135,9 @@ def report_command(place: Place, since: int | None, pr: bool, as_json: bool) -> 
         if since is not None:
             night = _since(since, events_of(store, place.thread_id, since_ms=since))
     found = record(session, now_ms(), thread_id=place.thread_id)
+    if kept:
+        # Not in the record itself, which is the same wherever it is kept.
+        click.echo(f"goalfsm: the record that was written is {visible(kept)}", err=True)
     if as_json:
         click.echo(json_of(found) if night is None else json_text({"record": found, **night}))
         return

@@ -130,7 +130,7 @@ def _said_by(owner: Owner) -> str | None:
     if not owner.socket:
         return None
     try:
-        client.held(owner.socket, "", timeout_s=_ANSWER_S)
+        client.ping(owner.socket, "", timeout_s=_ANSWER_S)
     except NoEngine:
         return None
     why = suspended_by(outage_link.shown(owner.socket))

@@ -45,7 +45,8 @@ def watch_command(place: Place, as_json: bool) -> int:
                 if goal is None:
                     return exits.ATTENTION
                 return exits.of_goal(goal.status, goal.pause_reason)
-            said = f"{status.activity}: {speak('goalfsm run --thread THREAD', place)} takes it up"
+            takes_up = speak(status.hint, place)
+            said = f"{status.activity}: {takes_up} takes it up" if takes_up else status.activity
             if said != told:
                 told = said
                 shown.say(said)

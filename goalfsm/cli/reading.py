@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -35,9 +34,6 @@ def status_command(place: Place, as_json: bool) -> None:
         print_json(seen.status)
         return
     asking.show(seen.lines, seen.hint, place)
-    if seen.lacks_program:
-        again = shlex.join(("goalfsm", "set", *place.options()))
-        click.echo(f"Hint: no program is stored for it: {again} -- PROGRAM ARGS")
 
 
 @click.command("list")

@@ -30,13 +30,14 @@ from goalfsm.daemon.config import Processes, Workers
 from goalfsm.daemon.flow.holds import SHUTDOWN, Holds
 from goalfsm.daemon.host.clock import Clock, IdSource
 from goalfsm.daemon.host.platform import LocalPlatform
+from goalfsm.daemon.host.records import reports_folder
 from goalfsm.daemon.host.tasks import Tasks
 from goalfsm.daemon.remote.run_socket import RunSockets
 from goalfsm.daemon.remote.server import Server
 from goalfsm.daemon.remote.socket_path import NODE
 from goalfsm.daemon.stages.callbacks import Callbacks
 from goalfsm.daemon.stages.compaction import Compaction
-from goalfsm.daemon.stages.completion import NextGoals, Reports, reports_folder
+from goalfsm.daemon.stages.completion import NextGoals, Reports
 from goalfsm.daemon.stages.decision_log import DecisionLog
 from goalfsm.daemon.stages.effects import Effects
 from goalfsm.daemon.stages.live_run import LiveRuns, RunPorts

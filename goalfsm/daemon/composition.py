@@ -26,6 +26,7 @@ from goalfsm.daemon.guards.takeover import Takeover
 from goalfsm.daemon.guards.upkeep import Upkeep, watch_of
 from goalfsm.daemon.host.clock import Clock, IdSource
 from goalfsm.daemon.host.platform import Platform
+from goalfsm.daemon.host.records import reports_folder
 from goalfsm.daemon.host.tasks import Tasks
 from goalfsm.daemon.remote import outage_link
 from goalfsm.daemon.remote.run_socket import RunSockets
@@ -34,7 +35,7 @@ from goalfsm.daemon.remote.server import Server
 from goalfsm.daemon.service import Service
 from goalfsm.daemon.stages.callbacks import Callbacks
 from goalfsm.daemon.stages.compaction import Compaction
-from goalfsm.daemon.stages.completion import NextGoals, Reports, reports_folder
+from goalfsm.daemon.stages.completion import NextGoals, Reports
 from goalfsm.daemon.stages.decision_log import DecisionLog
 from goalfsm.daemon.stages.effects import Effects
 from goalfsm.daemon.stages.live_run import LiveRun, LiveRuns, RunPorts
@@ -94,6 +95,7 @@ class Composition:
         """Make the parts; nothing is read or started. The store is owned already."""
         self.store = store
         self.platform = platform
+        self._brings_workers = options.workers is not None
         self.over = asyncio.Event()
         self.error: StoreError | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -266,6 +268,7 @@ class Composition:
                 exists=self._exists,
                 run_of=self._run_of,
                 run_above=self.processes.run_above,
+                brings_workers=self._brings_workers,
             )
         )
         self.taken_over = False
@@ -342,7 +345,14 @@ class Composition:
         if not self.taken_over:
             return None
         held, now_ms = self._told(thread_id), self.clock.now_ms()
-        return seen_by_engine(self.threads, self.store, thread_id, now_ms, held)
+        return seen_by_engine(
+            self.threads,
+            self.store,
+            thread_id,
+            now_ms,
+            held,
+            brings_workers=self._brings_workers,
+        )
 
     def _run_of(self, thread_id: str) -> Run | None:
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 import msgspec
 
 from goalfsm.daemon.remote.reading import asked_driver, decisions_of, many
+from goalfsm.daemon.remote.seeing import seen_status
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.session import codec
 from goalfsm.store.opening import open_to_read
@@ -128,12 +129,12 @@ class Database:
             return Look(None)
         try:
             stored, driver = store.sessions.load(thread_id), asked_driver(store, thread_id)
+            if stored is None:
+                return Look(None)
+            session = codec.decode(stored.state)
+            status = seen_status(session, self.now_ms(), thread_id, driver, store)
         finally:
             store.close()
-        if stored is None:
-            return Look(None)
-        session = codec.decode(stored.state)
-        status = project(session, self.now_ms(), thread_id=thread_id, driver=driver)
         if not driver.alive:
             return Look(status)
         return Look(status, "answers" if driver.answers else "silent")

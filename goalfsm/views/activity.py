@@ -67,6 +67,13 @@ _SUSPENDED: Final = {
 }
 
 
+_NO_PROGRAM: Final = Activity(
+    kind="unattended",
+    text="waits: no program",
+    detail="who does its turns was never said",
+)
+
+
 _WHY_PAUSED: Final = {
     "user": "somebody asked for it",
     "interrupt": "the running turn was interrupted",
@@ -112,11 +119,13 @@ def standing(session: Session, driver: Driver | None, held: str = "") -> tuple[A
     now, advice = activity(session), hint(session)
     if driver is None:
         return _driven(session, held, now) if held else now, advice
+    if _lacks_program(session, driver):
+        return (_NO_PROGRAM if _is_going(session) else now), takes_up(driver, session)
     if driver.works:
         return _driven(session, held or driver.held, now), advice
     left = unattended(session, driver) or _left_paused(session, now)
     if left is not None:
-        return left, takes_up(driver)
+        return left, takes_up(driver, session)
     return now, TAKES_NEXT if advances(session) else advice
 
 
@@ -180,13 +189,33 @@ def _in_a_line(now: Activity) -> str:
     return f"{now.text}: {now.detail}" if now.detail else now.text
 
 
-def takes_up(driver: Driver | None) -> str:
+def _lacks_program(session: Session, driver: Driver) -> bool:
+    """Tell whether a goal waits for who does its turns: none is stored, and none was done yet.
+
+    Once there was a turn, somebody does without a stored program.
+    """
+    goal = session.goal
+    unfinished = goal is not None and goal.status in {ACTIVE, PAUSED, BLOCKED}
+    begun = session.run is not None or (goal is not None and goal.continuations > 0)
+    return driver.lacks_program and unfinished and not begun
+
+
+def takes_up(driver: Driver | None, session: Session) -> str:
     """Return the command that takes up what nobody works on; empty where a node does by itself."""
     if driver is None or driver.nodes is None:
-        return _TAKES_UP
+        lacks = driver is not None and _lacks_program(session, driver)
+        return f"{_TAKES_UP} {_program(session)}" if lacks else _TAKES_UP
     if not driver.place:
         return _STORES
     return "" if driver.nodes else _SERVES.format(driver.place)
+
+
+def _program(session: Session) -> str:
+    """Return the words that name a program: the agent that a goal was brought here from."""
+    brought, goal = session.imported, session.goal
+    if brought is None or goal is None or brought.goal_id != goal.goal_id:
+        return "-- PROGRAM ARGS"
+    return f"--agent {brought.source.partition(':')[0]}"
 
 
 def unserved(driver: Driver) -> str:

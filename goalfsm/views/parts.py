@@ -101,7 +101,8 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
     living node where processes are whose end the thread waits for.
 
     ``answers`` False: it is there, and does not answer. ``held`` says what it keeps turns of the
-    thread from starting for; "" where nothing is known of that.
+    thread from starting for; "" where nothing is known of that. ``lacks_program``: no program is
+    stored for the thread, and no embedder's worker is known that would do without.
     """
 
     pid: int | None = None
@@ -116,6 +117,7 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
     unwatched: tuple[str, ...] = ()
     answers: bool = True
     held: str = ""
+    lacks_program: bool = False
 
     @property
     def works(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from goalfsm.text import awaited, line, short
+from goalfsm.text import awaited, line, short, visible
 from goalfsm.views.activity import unserved
 from goalfsm.views.explain import moment
 
@@ -34,6 +34,8 @@ def open_rows(status: Status) -> Iterator[tuple[str, str]]:
         )
     for name in status.toothless:
         yield "budget", f"of {name} can never be used up: the worker reports no such use"
+    if status.record:
+        yield "record", visible(status.record)
     if status.attention is not None:
         yield "attention", short(status.attention.reason)
 

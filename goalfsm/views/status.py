@@ -69,6 +69,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     use. ``set_aside`` says which claim came to nothing, and why. ``left_unread`` is what a
     person had said and no turn had taken into account when the goal was completed. ``queue`` are
     the goals that come after this one; ``advances``: the thread goes on to them by itself.
+    ``record`` is the file with the record of a complete goal, "" where none is known of.
     """
 
     thread_id: str
@@ -100,6 +101,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage
     uncharged: dict[str, int]
     shutting_down: bool
+    record: str = ""
 
     @property
     def waiting_messages(self) -> tuple[str, ...]:

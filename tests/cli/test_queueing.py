@@ -189,6 +189,14 @@ def test_each_goal_of_a_queue_leaves_its_record(cli: Cli, form: str, head: str) 
     assert len(written) == 2
     assert all(text.startswith(head) for text in written)
     assert sum("the first" in text for text in written) == 1 or form == "report"
-    shown = cli("report", *(["--pr"] if form == "pr" else []), "--db", "data/g.db").out
-    assert shown.startswith(head)
-    assert "`done`" in shown
+    shown = cli("report", *(["--pr"] if form == "pr" else []), "--db", "data/g.db")
+    assert shown.out.startswith(head)
+    assert "`done`" in shown.out
+    # Where it is written is said by the run, of each goal, by the status and beside the report.
+    for path in Path("data/reports").iterdir():
+        assert f"its record is written: {path.absolute()}" in done.out
+    status = json.loads(cli("status", "--json", "--db", "data/g.db").out)
+    last = Path(status["record"])
+    assert last.read_text() in {*written}
+    assert f"record      {last}\n" in cli("status", "--db", "data/g.db").out
+    assert str(last) in shown.err

@@ -9,6 +9,7 @@ import pytest
 
 from goalfsm.cli import exits
 from goalfsm.store.sqlite import SqliteStore
+from tests.cli.processes import daemon, goalfsm
 from tests.cli.terminal import Cli
 
 STATUS = {"thread_id", "goal", "activity", "last_decision", "run", "attention"}
@@ -55,10 +56,21 @@ def test_status_in_words(cli: Cli) -> None:
 def test_status_says_that_no_program_is_stored_for_a_goal(cli: Cli) -> None:
     assert "no program" not in cli("status").out
     cli("set", "alone", "another")
-    missing = "Hint: no program is stored for it: goalfsm set --thread alone -- PROGRAM ARGS"
+    for words in (("status", "alone"), ("list",), ("chip", "alone"), ("explain", "alone")):
+        assert "waits: no program" in cli(*words).out, words
+    missing = "Hint: goalfsm run --thread alone -- PROGRAM ARGS"
     assert missing in cli("status", "alone").out
     cli("pause", "alone")
-    assert missing not in cli("status", "alone").out
+    paused = cli("status", "alone").out
+    assert ("paused (user)" in paused, missing in paused) == (True, True)
+    cli("resume", "alone")
+    with daemon():
+        # It serves the database, and has nobody for this thread.
+        for words in (("status", "alone"), ("list",), ("chip", "alone"), ("explain", "alone")):
+            assert "waits: no program" in goalfsm(*words).out, words
+        assert "continuing" not in goalfsm("list").out
+        goalfsm("set", "--thread", "alone", "--", "sleep", "60")
+        assert "no program" not in goalfsm("status", "alone").out
 
 
 def test_a_thread_is_named_by_argument_or_option(cli: Cli) -> None:

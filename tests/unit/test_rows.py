@@ -150,3 +150,8 @@ def test_a_process_on_a_host_without_a_node_is_told() -> None:
         "unwatched",
         "a process on h2, where no node is: nobody sees its end",
     )
+
+
+def test_the_file_with_the_record_is_named() -> None:
+    status = replace(project(Session(), NOW_MS), record="/r/t-g.md")
+    assert ("record", "/r/t-g.md") in list(open_rows(status))

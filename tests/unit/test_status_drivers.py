@@ -9,6 +9,7 @@ from goalfsm.goal.accounting import Clock
 from goalfsm.goal.model import Usage
 from goalfsm.session import Session
 from goalfsm.session.state import (
+    Imported,
     Ledger,
     Progress,
     SetAside,
@@ -108,6 +109,39 @@ def test_what_no_node_drives_says_why(driver: Driver, detail: str, hint: str) ->
     told = project(active(run=RUN), NOW_MS, driver=driver)
     assert (told.activity_kind, told.detail, told.hint) == ("unattended", detail, hint)
     assert explain(active(run=RUN), driver=driver).hint == hint
+
+
+NEW = with_goal(continuations=0)
+BROUGHT = Imported(goal_id="g", source="codex:01a2/359f", digest="d", at_ms=1)
+
+
+@pytest.mark.parametrize("driver", [Driver(), GONE, Driver(pid=41, alive=True)])
+def test_a_goal_that_nobody_was_named_for_is_not_said_to_go_on(driver: Driver) -> None:
+    lacking = replace(driver, lacks_program=True)
+    told = project(NEW, NOW_MS, driver=lacking)
+    assert (told.activity_kind, told.activity) == ("unattended", "waits: no program")
+    assert told.hint == "goalfsm run --thread THREAD -- PROGRAM ARGS"
+    assert told.remedies == ()
+    brought = replace(with_goal(NEW, status="paused", pause_reason="user"), imported=BROUGHT)
+    told = project(brought, NOW_MS, driver=lacking)
+    assert told.activity == "paused (user)"
+    assert told.hint == "goalfsm run --thread THREAD --agent codex"
+    other = replace(brought, imported=replace(BROUGHT, goal_id="before"))
+    assert project(other, NOW_MS, driver=lacking).hint.endswith("-- PROGRAM ARGS")
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        with_goal(continuations=1),
+        with_goal(active(run=RUN), continuations=0),
+        with_goal(continuations=0, status="complete"),
+        Session(),
+    ],
+)
+def test_somebody_does_without_a_stored_program_or_nobody_has_to(session: Session) -> None:
+    driver = Driver(pid=41, alive=True, lacks_program=True)
+    assert "no program" not in project(session, NOW_MS, driver=driver).activity
 
 
 def test_thread_that_nodes_would_take_is_attended() -> None:

@@ -27,8 +27,8 @@ __all__ = [
     "call_own",
     "follow",
     "from_engine",
-    "held",
     "look",
+    "ping",
     "request",
     "serving",
     "status",
@@ -151,15 +151,15 @@ def status(db: str | Path, thread_id: str, *, timeout_s: float = TIMEOUT_S) -> S
     raise refused(answer)
 
 
-def held(place: str, thread_id: str, *, timeout_s: float = TIMEOUT_S) -> str:
-    """Return what the engine at a socket keeps turns of the thread from starting for.
+def ping(place: str, thread_id: str, *, timeout_s: float = TIMEOUT_S) -> wire.Pong:
+    """Return what the engine at a socket says of the thread's turns.
 
-    "" where nothing does. Raises `NoEngine` where it does not answer.
+    Raises `NoEngine` where it does not answer.
     """
     with Link(place, time.monotonic() + timeout_s) as link:
         answer = link.ask(wire.Ping(thread_id=thread_id))
     if isinstance(answer, wire.Pong):
-        return answer.held
+        return answer
     raise refused(answer)
 
 

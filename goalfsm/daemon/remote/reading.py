@@ -20,6 +20,7 @@ from goalfsm.views.parts import Driver
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from goalfsm.daemon.remote.wire import Pong
     from goalfsm.session.events import Event
     from goalfsm.session.state import Decision
     from goalfsm.store.reading import Reading
@@ -32,9 +33,16 @@ _DECISION_BYTES: Final = 32 * 1024 * 1024
 def driver_of(store: Reading, thread_id: str) -> Driver:
     """Return who works on the thread: a file's owner, a turn's host, or the nodes of a server."""
     who = store.drivers.of(thread_id)
-    if who is None:
-        return _of_host(store, thread_id)
-    return _of_nodes(who) if isinstance(who, Driving) else _of_owner(who)
+    if isinstance(who, Driving):
+        return _of_nodes(who)
+    driver = _of_host(store, thread_id) if who is None else _of_owner(who)
+    # One that is there may have workers of its own; it has to be asked.
+    return driver if driver.alive else with_program(store, thread_id, driver)
+
+
+def with_program(store: Reading, thread_id: str, driver: Driver) -> Driver:
+    """Return ``driver`` with whether a program is stored for the thread."""
+    return msgspec.structs.replace(driver, lacks_program=store.workers.get(thread_id) is None)
 
 
 def _of_host(store: Reading, thread_id: str) -> Driver:
@@ -99,15 +107,23 @@ def asked_driver(store: Reading, thread_id: str, *, deadline: float | None = Non
     if not driver.alive or not isinstance(owner, Owner) or not owner.socket:
         # Without a socket it is a command, which has the database for a moment.
         return driver
+    said = _said_by(owner, thread_id, deadline)
+    if said is None:
+        return msgspec.structs.replace(driver, answers=False)
+    driver = msgspec.structs.replace(driver, held=said.held)
+    return driver if said.brings_workers else with_program(store, thread_id, driver)
+
+
+def _said_by(owner: Owner, thread_id: str, deadline: float | None = None) -> Pong | None:
+    """Return what a file's owner answers, None where it does not."""
     from goalfsm.daemon.remote import client  # noqa: PLC0415  only for an engine that is there
     from goalfsm.daemon.remote.link import ANSWER_S, NoEngine  # noqa: PLC0415  the same
 
     try:
         left = ANSWER_S if deadline is None else deadline - time.monotonic()
-        held = client.held(owner.socket, thread_id, timeout_s=left)
+        return client.ping(owner.socket, thread_id, timeout_s=left)
     except NoEngine:
-        return msgspec.structs.replace(driver, answers=False)
-    return msgspec.structs.replace(driver, held=held)
+        return None
 
 
 def own_driver(now_ms: int, held: str) -> Driver:
@@ -124,20 +140,31 @@ def many(store: Reading, thread_ids: Collection[str]) -> Iterator[tuple[Stored, 
 
     What it keeps turns of single threads from starting for is not asked.
     """
-    asked: dict[Identity, Driver] = {}
+    asked: dict[Identity, tuple[Driver, bool]] = {}
     drivers = store.drivers.many(thread_ids)
     for stored in store.sessions.many(thread_ids):
-        who = drivers.get(stored.thread_id)
+        thread_id = stored.thread_id
+        who = drivers.get(thread_id)
         if isinstance(who, Driving):
             yield stored, _of_nodes(who)
         elif who is None:
-            yield stored, _of_host(store, stored.thread_id)
+            yield stored, driver_of(store, thread_id)
         else:
             if who.identity not in asked:
-                answers = asked_driver(store, stored.thread_id).answers
-                found = msgspec.structs.replace(_of_owner(who), answers=answers)
-                asked[who.identity] = found
-            yield stored, asked[who.identity]
+                asked[who.identity] = _asked_owner(who)
+            driver, needs_programs = asked[who.identity]
+            yield stored, with_program(store, thread_id, driver) if needs_programs else driver
+
+
+def _asked_owner(owner: Owner) -> tuple[Driver, bool]:
+    """Return a file's owner, and whether a thread needs a stored program, as far as is known."""
+    driver = _of_owner(owner)
+    if not driver.alive or not owner.socket:
+        return driver, not driver.alive
+    said = _said_by(owner, "")
+    if said is None:
+        return msgspec.structs.replace(driver, answers=False), False
+    return driver, not said.brings_workers
 
 
 def _started_ms(identity: Identity, booted_ms: int) -> int | None:

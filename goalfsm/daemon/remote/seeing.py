@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from goalfsm.daemon.host.records import written
 from goalfsm.daemon.remote import wire
-from goalfsm.daemon.remote.reading import asked_driver, own_driver
-from goalfsm.goal.model import ACTIVE
+from goalfsm.daemon.remote.reading import asked_driver, own_driver, with_program
 from goalfsm.session import codec
 from goalfsm.views.chip import chip
 from goalfsm.views.lines import status_lines
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from goalfsm.store.port import Store
     from goalfsm.store.reading import Reading
     from goalfsm.views.parts import Driver
+    from goalfsm.views.status import Status
 
 
 def seen_in(store: Reading, thread_id: str, *, deadline: float) -> wire.Seen | None:
@@ -35,7 +38,7 @@ def seen_in(store: Reading, thread_id: str, *, deadline: float) -> wire.Seen | N
 
 
 def seen_by_engine(
-    threads: Threads, store: Store, thread_id: str, now_ms: int, held: str
+    threads: Threads, store: Store, thread_id: str, now_ms: int, held: str, *, brings_workers: bool
 ) -> wire.Seen | None:
     """Return what people see of a thread of this process's engine; None where there is none.
 
@@ -46,20 +49,29 @@ def seen_by_engine(
         session, revision = threads.stored(thread_id)
         if not revision:
             return None
-    return _seen(session, now_ms, thread_id, own_driver(now_ms, held), store)
+    driver = own_driver(now_ms, held)
+    if not brings_workers:
+        driver = with_program(store, thread_id, driver)
+    return _seen(session, now_ms, thread_id, driver, store)
 
 
 def _seen(
     session: Session, now_ms: int, thread_id: str, driver: Driver, store: Reading
 ) -> wire.Seen:
-    status = project(session, now_ms, thread_id=thread_id, driver=driver)
+    status = seen_status(session, now_ms, thread_id, driver, store)
     goal = status.goal
-    # Once it was worked on, an embedder's engine may do that without a stored program.
-    waits = goal is not None and goal.status == ACTIVE and not goal.continuations
     return wire.Seen(
         lines=tuple(status_lines(status)),
         hint=status.hint,
         chip=None if goal is None else chip(status, now_ms),
-        lacks_program=waits and store.workers.get(thread_id) is None,
         status=wire.raw(status),
     )
+
+
+def seen_status(
+    session: Session, now_ms: int, thread_id: str, driver: Driver, store: Reading
+) -> Status:
+    """Return how a thread of ``store`` stands, with the file that its goal's record is in."""
+    status = project(session, now_ms, thread_id=thread_id, driver=driver)
+    record = written(str(getattr(store, "path", None) or ""), thread_id, status.goal)
+    return msgspec.structs.replace(status, record=record) if record else status

@@ -48,6 +48,7 @@ class Server:
         run_of: Callable[[str], Run | None],
         run_above: Callable[[Collection[tuple[int, str]]], str],
         exists: Callable[[str], bool] = lambda _: True,
+        brings_workers: bool = False,
     ) -> None:
         """Have ``serving`` answer what comes in at ``place``.
 
@@ -59,7 +60,7 @@ class Server:
         that is not known here. ``held`` says what keeps a thread's turns from starting,
         ``run_of`` which run of a thread is under way, ``run_above`` which one a process belongs
         to, by it and all above it, "" of none. ``exists`` tells whether there is such a thread:
-        only some commands make one.
+        only some commands make one. ``brings_workers``: turns may be done without a stored program.
         """
         self._serving = serving
         self._place = place
@@ -69,6 +70,7 @@ class Server:
         self._look = look
         self._held = held
         self._exists = exists
+        self._brings_workers = brings_workers
         self._said = Said()
         self._run_of = run_of
         self._run_above = run_above
@@ -110,7 +112,8 @@ class Server:
             case wire.Follow():
                 await self._follow(request, link)
             case wire.Ping(thread_id=thread_id):
-                link.say(wire.Pong(held=self._held(thread_id)))
+                held = self._held(thread_id)
+                link.say(wire.Pong(held=held, brings_workers=self._brings_workers))
             case wire.CallTool(thread_id=thread_id, name=name):
                 asked = event_of_call(name, request.arguments, request.run_token or None)
                 allowed = self._admitted(thread_id, asked, link)

@@ -113,14 +113,13 @@ class Told(_Answer, frozen=True, kw_only=True, tag="status"):
 class Seen(_Answer, frozen=True, kw_only=True, tag="seen"):
     """How the thread stands, for those who know no session: in lines, and on one as a `Chip`.
 
-    ``hint`` speaks of THREAD. ``chip`` is None where there is no goal. ``lacks_program``: nobody
-    has worked on the goal, and no program is stored for it. ``status`` is the whole `Status`.
+    ``hint`` speaks of THREAD. ``chip`` is None where there is no goal. ``status`` is the whole
+    `Status`.
     """
 
     lines: tuple[str, ...]
     hint: str
     chip: tuple[str, str] | None
-    lacks_program: bool
     status: msgspec.Raw
 
 
@@ -131,9 +130,13 @@ class Noticed(_Answer, frozen=True, kw_only=True, tag="notice"):
 
 
 class Pong(_Answer, frozen=True, kw_only=True, tag="pong"):
-    """The engine is there; ``held`` is in words why no turn starts, "" where one may."""
+    """The engine is there; ``held`` is in words why no turn starts, "" where one may.
+
+    ``brings_workers``: it may do turns of threads that no program is stored for.
+    """
 
     held: str = ""
+    brings_workers: bool = False
 
 
 class ToolTold(_Answer, frozen=True, kw_only=True, tag="tool"):

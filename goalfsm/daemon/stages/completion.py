@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import structlog
 
+from goalfsm.daemon.host.records import file_name
 from goalfsm.errors import GoalError
 from goalfsm.session.effects import TakeNextGoal, WriteReport
 from goalfsm.session.events import NextGoalRequested
@@ -18,11 +18,6 @@ from goalfsm.views.report import markdown, pull_request, record
 if TYPE_CHECKING:
     from goalfsm.daemon.flow.ports import Report, Task
     from goalfsm.session.state import Session
-
-FOLDER: Final = "reports"
-"""Where the records are, beside the database."""
-_UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]+")
-_MOST: Final = 80
 
 _log = structlog.get_logger(__name__)
 
@@ -73,21 +68,6 @@ class Reports:
             refused = NotWritten(f"{path} could not be written: {error.strerror or error}")
             self._report(task.thread_id, refused.code, refused.message, refused.hint)
             raise refused from error
-
-
-def reports_folder(db: str) -> Path:
-    """Return where records are written: beside the file ``db``, else in the user's state folder."""
-    if db:
-        return Path(db).parent / FOLDER
-    from platformdirs import user_state_path  # noqa: PLC0415  most engines have a file
-
-    return user_state_path("goalfsm", appauthor=False) / FOLDER
-
-
-def file_name(thread_id: str, goal_id: str) -> str:
-    """Return the name of a goal's record: no part of it leads out of its folder."""
-    words = (_UNSAFE.sub("-", word).strip(".-")[:_MOST] for word in (thread_id, goal_id))
-    return "-".join(word for word in words if word) + ".md"
 
 
 def _write(path: Path, text: str) -> None:
