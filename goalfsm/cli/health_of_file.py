@@ -22,6 +22,7 @@ from goalfsm.daemon.flow.replay import undecidable
 from goalfsm.errors import GoalError
 from goalfsm.store.owner import is_alive, uptime_ms
 from goalfsm.store.port import EXPIRY_MS
+from goalfsm.store.sqlite.locks import holder_of_write_lock
 from goalfsm.views.activity import suspended_by
 
 if TYPE_CHECKING:
@@ -101,7 +102,9 @@ def _faults(store: Store) -> Iterator[Finding]:
 def _owner(store: Store) -> Finding:
     owner = store.owner.current()
     if owner is None:
-        return Finding(check="owner", ok=True, found="nobody serves this database")
+        return _locked(store) or Finding(
+            check="owner", ok=True, found="nobody serves this database"
+        )
     who = f"process {owner.identity.pid}, epoch {owner.epoch}"
     if not is_alive(owner.identity):
         return Finding(
@@ -119,6 +122,27 @@ def _owner(store: Store) -> Finding:
         found=f"{who}, alive but does not answer; heard of {silent / 1000:.0f} s ago",
         hint="goalfsm run or goalfsm daemon takes over; "
         f"if it was stopped, kill -CONT {owner.identity.pid} wakes it",
+    )
+
+
+def _locked(store: Store) -> Finding | None:
+    """Return which process keeps others from writing, though it serves nobody; None of none."""
+    path = getattr(store, "path", None)
+    pid = holder_of_write_lock(path) if isinstance(path, Path) else None
+    if pid is None:
+        return None
+    import psutil  # noqa: PLC0415  few databases are locked
+
+    try:
+        stopped = psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        stopped = False
+    return Finding(
+        check="owner",
+        ok=not stopped,
+        found=f"nobody serves this database; process {pid} holds its lock"
+        + (", and is stopped" if stopped else ""),
+        hint=f"kill -CONT {pid} wakes it, kill {pid} ends it" if stopped else "",
     )
 
 

@@ -64,10 +64,10 @@ class ClusterService:
         return respond(reply, session, self._clock.now_ms())
 
     async def follow(
-        self, thread_id: str, *, successor: int | None = None
+        self, thread_id: str, *, after_revision: int | None = None, successor: int | None = None
     ) -> AsyncGenerator[Notice, None]:
         """Yield what happens to the thread from now on: first where it stands."""
-        del successor
+        del after_revision, successor  # who follows a thread on a server reads the database
         self.check_open()
         follower = self._subscriptions.follow(thread_id)
         try:

@@ -171,6 +171,7 @@ class Composition:
             store.journal,
             over=self.over,
             ended_by=lambda: self.error,
+            said=self.runs.said,
             suspended=self._suspended,
         )
         self.rows = InboxRows(store.inbox, self.service.take_row, report, db=db)

@@ -207,6 +207,7 @@ class Engine:
     ) -> AsyncGenerator[Notice, None]:
         """Yield what happens to the thread from now on: first where it stands; `Ended` is last.
 
+        The end of what the running turn has said so far comes second (``again`` of an `Output`).
         With ``after_revision`` the events committed after that revision come first, each once:
         what somebody missed who had heard of everything up to it; 0 for all there are.
         """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from goalfsm.daemon.flow.holds import Holds
-    from goalfsm.daemon.flow.notices import Notice
+    from goalfsm.daemon.flow.notices import Notice, Output
     from goalfsm.daemon.flow.threads import Threads
     from goalfsm.daemon.host.clock import Clock, IdSource
     from goalfsm.daemon.stages.quiescence import Quiescence
@@ -62,10 +62,12 @@ class Service:
         *,
         over: asyncio.Event,
         ended_by: Callable[[], StoreError | None],
+        said: Callable[[str], Output | None],
         suspended: Callable[[], str] = str,
     ) -> None:
         """Refuse everything once ``over`` is set, with what ``ended_by`` says.
 
+        ``said`` returns what a thread's running turn has said so far.
         ``suspended`` returns the code of what keeps the store from committing, "" of nothing.
         """
         self._suspended = suspended
@@ -78,6 +80,7 @@ class Service:
         self._journal = journal
         self._over = over
         self._ended_by = ended_by
+        self._said = said
         self._stops = 0
 
     async def submit(self, thread_id: str, event: e.Event, event_id: str | None = None) -> Reply:
@@ -174,12 +177,14 @@ class Service:
     ) -> AsyncGenerator[Notice, None]:
         """Yield what happens to the thread from now on: first where it stands; `Ended` is last.
 
-        With ``after_revision`` the events that were committed after that one come before that.
+        What the running turn has said so far is the second. With ``after_revision`` the events that
+        were committed after that one come before both.
         ``successor`` is the pid of a process that goes on with the thread when this engine ends.
         """
         self.check_open()
         # Before the journal is read, so that no event falls between what it holds and what follows.
         follower = self._subscriptions.follow(thread_id, successor=successor)
+        said = self._said(thread_id)
         try:
             told = after_revision
             if told is not None:
@@ -190,6 +195,8 @@ class Service:
                     yield notice_of(row)
                     told = row.revision
             yield StatusChanged(thread_id=thread_id, status=self.status(thread_id))
+            if said is not None:
+                yield said
             async for notice in follower:
                 if told is None or not isinstance(notice, Happened) or notice.revision > told:
                     yield notice

@@ -1,21 +1,28 @@
-"""Follow an engine from a thread of the process, and come back to it after it was gone."""
+"""Follow an engine from a thread of the process, and come back to it after it was gone.
+
+Whoever comes back is told what was missed: the events since, what turns have said that are over by
+then, and what the running one has said so far. What was heard before is not told again.
+"""
 
 from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.daemon.flow.notices import Ended
+import msgspec
+
+from goalfsm.daemon.flow.notices import Ended, Happened, Output, StatusChanged
 from goalfsm.errors import GoalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from goalfsm.daemon.flow.notices import Notice
     from goalfsm.ui.source import Source
 
 AGAIN_S: Final = 1.0
 """How long nobody is asked after an engine was gone."""
+_ENDS: Final = frozenset({"RunFinished", "RunInterrupted"})
 
 
 class Follower:
@@ -25,6 +32,10 @@ class Follower:
         """Prepare; ``tell`` gets the thread's name and each notice, in another thread."""
         self._source, self._thread_id, self._tell = source, thread_id, tell
         self._stopped = threading.Event()
+        self._told: int | None = None
+        """The revision of the newest event that was told, or was there when it began."""
+        self._heard = ("", 0)
+        """The run that was heard last, and how many bytes of what it has said."""
         # It waits for the engine as long as it takes, so the process must not wait for it.
         self._worker = threading.Thread(target=self._run, name="follower", daemon=True)
 
@@ -39,7 +50,9 @@ class Follower:
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                for notice in self._source.follow(self._thread_id):
+                if self._told is None:
+                    self._told = self._source.revision(self._thread_id)
+                for notice in self._news(self._source.follow(self._thread_id, self._told)):
                     if self._stopped.is_set():
                         return
                     self._tell(self._thread_id, notice)
@@ -49,3 +62,52 @@ class Follower:
                 # No engine, or one that died in the middle: what is stored is shown meanwhile.
                 pass
             self._stopped.wait(AGAIN_S)
+
+    def _news(self, notices: Iterator[Notice]) -> Iterator[Notice]:
+        """Yield what is new of an engine's notices, with what was said while nobody listened."""
+        missed = True
+        for notice in notices:
+            if isinstance(notice, StatusChanged):
+                missed = False
+            elif isinstance(notice, Happened):
+                if missed and notice.event["type"] in _ENDS:
+                    yield from self._said(notice.event["run_id"])
+                self._told = notice.revision
+            elif isinstance(notice, Output):
+                yield from self._unheard(notice)
+                continue
+            yield notice
+
+    def _said(self, run_id: str) -> Iterator[Notice]:
+        """Yield what is kept of a run that has ended while nobody listened."""
+        kept = self._source.said(self._thread_id, run_id)
+        if kept is not None and kept.answer:
+            text = kept.answer.decode("utf-8", "ignore")
+            left_out = kept.answer_bytes - len(text.encode())
+            yield from self._unheard(
+                Output(
+                    thread_id=self._thread_id,
+                    run_id=run_id,
+                    text=text,
+                    again=True,
+                    left_out=left_out,
+                )
+            )
+
+    def _unheard(self, said: Output) -> Iterator[Notice]:
+        """Yield what was not heard of a run's words; count them as heard."""
+        run_id, heard = self._heard
+        heard = heard if run_id == said.run_id else 0
+        data = said.text.encode()
+        if said.again:
+            known = min(max(0, heard - said.left_out), len(data))
+            heard, data = said.left_out + len(data), data[known:]
+            left_out = max(0, said.left_out - (self._heard[1] if run_id == said.run_id else 0))
+            said = msgspec.structs.replace(
+                said, text=data.decode("utf-8", "ignore"), left_out=left_out
+            )
+        else:
+            heard += len(data)
+        self._heard = (said.run_id, heard)
+        if data:
+            yield said

@@ -212,7 +212,7 @@ class GoalScreen(Screen[None]):
     def show(self, look: Look, now_ms: int, hint: str) -> None:
         """Show how the thread stands."""
         self.look, self._now_ms = look, now_ms
-        self.query_one("#hint", Static).update(Text(hint, style="italic", no_wrap=True))
+        self.query_one("#hint", Static).update(Text(hint, style="italic", overflow="fold"))
         self._draw()
 
     def _draw(self) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from goalfsm.session.state import Reply
     from goalfsm.store.address import Address
     from goalfsm.store.reading import Reading
+    from goalfsm.store.rows import Transcript
     from goalfsm.views.status import Status
 
 Link = Literal["nobody", "answers", "silent"]
@@ -73,8 +74,19 @@ class Source(Protocol):
         """Return the goal's record as Markdown; raise GoalError where there is no goal."""
         ...
 
-    def follow(self, thread_id: str) -> Iterator[Notice]:
-        """Yield what an engine tells about the thread; raise GoalError where there is none."""
+    def revision(self, thread_id: str) -> int:
+        """Return the number of the thread's newest event, 0 where there is none."""
+        ...
+
+    def said(self, thread_id: str, run_id: str) -> Transcript | None:
+        """Return what a run that is over has said, None where nothing is kept of it."""
+        ...
+
+    def follow(self, thread_id: str, after: int) -> Iterator[Notice]:
+        """Yield what an engine tells of the thread since revision ``after``.
+
+        Raises GoalError where there is no engine.
+        """
         ...
 
     def send(self, thread_id: str, event: Event) -> Reply:
@@ -161,9 +173,26 @@ class Database:
                 raise GoalError("the thread has no goal to report on", code="no_goal")
         return markdown(record(session, self.now_ms(), thread_id=thread_id))
 
-    def follow(self, thread_id: str) -> Iterator[Notice]:
-        """Yield what an engine tells about the thread; raise GoalError where there is none."""
-        return self._remote.follow(thread_id)
+    def revision(self, thread_id: str) -> int:
+        """Return the number of the thread's newest event, 0 where there is none."""
+        store = self._open()
+        if store is None:
+            return 0
+        try:
+            stored = store.sessions.load(thread_id)
+            return 0 if stored is None else stored.revision
+        finally:
+            store.close()
+
+    def said(self, thread_id: str, run_id: str) -> Transcript | None:
+        """Return what a run that is over has said, None where nothing is kept of it."""
+        del thread_id
+        with _Opened(self._open()) as store:
+            return store.transcripts.of_run(run_id)
+
+    def follow(self, thread_id: str, after: int) -> Iterator[Notice]:
+        """Yield what an engine tells of the thread since revision ``after``."""
+        return self._remote.follow(thread_id, after_revision=after)
 
     def send(self, thread_id: str, event: Event) -> Reply:
         """Have an event decided; raise GoalError where nothing was written."""
@@ -274,10 +303,20 @@ class Everywhere:
         place, own = self.place_of(thread_id)
         return self._of(place).report(own)
 
-    def follow(self, thread_id: str) -> Iterator[Notice]:
-        """Yield what an engine tells about the thread; raise GoalError where there is none."""
+    def revision(self, thread_id: str) -> int:
+        """Return the number of the thread's newest event, 0 where there is none."""
         place, own = self.place_of(thread_id)
-        return self._of(place).follow(own)
+        return self._of(place).revision(own)
+
+    def said(self, thread_id: str, run_id: str) -> Transcript | None:
+        """Return what a run that is over has said, None where nothing is kept of it."""
+        place, own = self.place_of(thread_id)
+        return self._of(place).said(own, run_id)
+
+    def follow(self, thread_id: str, after: int) -> Iterator[Notice]:
+        """Yield what an engine tells of the thread since revision ``after``."""
+        place, own = self.place_of(thread_id)
+        return self._of(place).follow(own, after)
 
     def send(self, thread_id: str, event: Event) -> Reply:
         """Have an event decided; raise GoalError where nothing was written."""

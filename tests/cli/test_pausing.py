@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,6 +138,40 @@ def test_a_command_that_finds_the_database_free_takes_an_earlier_stop_first() ->
     rows = goalfsm("log", "t", "--db", "g.db", "--json").out
     assert rows.index("PauseRequested") < rows.index("ResumeRequested")
     assert _status("g.db") == "active"
+
+
+STOPPED = """
+import os, signal, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def test_a_message_is_kept_while_a_stopped_process_holds_the_lock() -> None:
+    """It is told so, and opens the next turn; the process that is in the way is named."""
+    reads = ("sh", "-c", "cat > prompt.txt")
+    goalfsm("set", "t", "x", "--db", "g.db", "--max-continuations", "1", "--", *reads)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", STOPPED, "g.db"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "locked\n"
+        os.waitid(os.P_PID, holder.pid, os.WSTOPPED)
+        done = goalfsm("steer", "t", "mind the gap", "--db", "g.db")
+        assert (done.status, "it is kept" in done.out) == (0, True), done
+        unknown = goalfsm("steer", "nobody", "mind the gap", "--db", "g.db")
+        assert "there is no thread nobody" in unknown.err
+        examined = goalfsm("doctor", "--db", "g.db")
+        assert f"process {holder.pid} holds its lock, and is stopped" in examined.out
+        assert examined.status == 1
+    finally:
+        holder.kill()
+        holder.communicate()
+    goalfsm("run", "--thread", "t", "--db", "g.db")
+    assert "mind the gap" in Path("prompt.txt").read_text()
 
 
 def test_other_commands_fail_under_a_lock_and_write_nothing() -> None:

@@ -7,6 +7,7 @@ import json
 import time
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from goalfsm.cli.live import LiveView
@@ -81,6 +82,26 @@ def test_another_attempt_at_a_turn_is_told_as_such() -> None:
     attempt = n.StatusChanged(thread_id="t", status=status(RUN))
     told = lines(n.StatusChanged(thread_id="t", status=status()), *(2 * [dispatched, attempt]))
     assert told == ["turn 3 starts", "turn 3 starts again"]
+
+
+def test_turns_that_nobody_followed_are_told_in_their_order() -> None:
+    """Between two looks at how the thread stands a turn may have begun and ended."""
+    fourth = replace(RUN, run_id="r-4", turn=4)
+    told = lines(
+        n.StatusChanged(thread_id="t", status=status()),
+        happened(e.RunDispatched(run_id="r-3", token="x", turn=3)),
+        happened(e.RunFinished(run_id="r-3", turn=3)),
+        happened(e.RunDispatched(run_id="r-4", token="x", turn=4)),
+        n.StatusChanged(thread_id="t", status=status(fourth)),
+        n.Output(thread_id="t", run_id="r-4", text="so far\n", again=True, left_out=1_234),
+    )
+    assert told == [
+        "turn 3 starts",
+        "turn 3 finished",
+        "turn 4 starts",
+        "(1,234 bytes before this are left out)",
+        "  | so far",
+    ]
 
 
 def test_a_refusal_is_shown_with_its_reason() -> None:

@@ -91,6 +91,47 @@ def test_a_follower_sees_everything_in_order() -> None:
     play(scene)
 
 
+@pytest.mark.parametrize("size", [10, 20_000])
+def test_who_comes_in_the_middle_of_a_turn_is_told_what_it_has_said(size: int) -> None:
+    """Its end, without the run's secret, and how much came before; then what follows."""
+
+    async def scene(goals: MemoryGoals) -> None:
+        told, go = asyncio.Event(), asyncio.Event()
+
+        async def turn(work: w.Work) -> Any:
+            yield "ö" * size
+            yield f"my token is {work.run_token}\n"
+            told.set()
+            await go.wait()
+            yield "and more\n"
+            yield COMPLETE
+
+        async with goals.process(worker(turn)) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await told.wait()
+            following = engine.follow(THREAD)
+            assert isinstance(await anext(following), StatusChanged)
+            said = await anext(following)
+            assert isinstance(said, Output)
+            assert said.again
+            assert said.text.endswith("ömy token is [token]\n")
+            whole = said.left_out + 2 * said.text.count("ö")
+            assert (whole, said.left_out > 0) == (2 * size, size > 10)
+            go.set()
+            later = [notice async for notice in _until_settled(following)]
+            texts = [notice for notice in later if isinstance(notice, Output)]
+            assert [(one.text, one.again) for one in texts] == [("and more\n", False)]
+
+    play(scene)
+
+
+async def _until_settled(following: Any) -> Any:
+    async for notice in following:
+        yield notice
+        if isinstance(notice, Settled):
+            return
+
+
 def test_a_goal_that_waits_and_is_then_stopped_settles_twice() -> None:
     async def scene(goals: MemoryGoals) -> None:
         async def turn(_: w.Work) -> Any:

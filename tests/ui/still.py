@@ -10,6 +10,7 @@ from goalfsm.daemon.flow.notices import Notice, Output
 from goalfsm.errors import GoalError
 from goalfsm.session.events import Event
 from goalfsm.session.state import Reply
+from goalfsm.store.rows import Transcript
 from goalfsm.ui.app import GoalsApp, Surroundings
 from goalfsm.ui.source import Look
 from goalfsm.views.explain import explain
@@ -36,6 +37,7 @@ class Still:
     def __init__(self, states: dict[str, State], told: Sequence[Notice] = ()) -> None:
         self.states = states
         self.told = list(told)
+        self.kept: dict[str, Transcript] = {}
         self.sent: list[tuple[str, Event]] = []
         self.reply = Reply(ok=True, code="recorded", message="it is recorded")
 
@@ -69,7 +71,13 @@ class Still:
             raise GoalError("the thread has no goal to report on", code="no_goal")
         return markdown(record(session, NOW_MS, thread_id=thread_id))
 
-    def follow(self, _thread_id: str) -> Iterator[Notice]:
+    def revision(self, _thread_id: str) -> int:
+        return 0
+
+    def said(self, _thread_id: str, run_id: str) -> Transcript | None:
+        return self.kept.get(run_id)
+
+    def follow(self, _thread_id: str, _after: int) -> Iterator[Notice]:
         told, self.told = self.told, []
         yield from told
         raise NO_ENGINE

@@ -15,6 +15,7 @@ from textual.widgets import DataTable, Input, OptionList
 from goalfsm.goal.model import Criterion, Limits
 from goalfsm.session import events as e
 from goalfsm.session.state import QueuedGoal, Reply
+from goalfsm.ui.app import GoalsApp, Surroundings
 from goalfsm.ui.forms import Choice, Form, Page
 from goalfsm.ui.screens import GoalScreen, GoalsScreen
 from goalfsm.views.status import Status
@@ -361,3 +362,26 @@ def test_a_wrong_budget_is_told_and_nothing_is_sent(typed: str) -> None:
 
     play(source, steps)
     assert source.sent == []
+
+
+def test_a_command_that_is_longer_than_the_window_is_wide_is_shown_whole() -> None:
+    """As with ``--everywhere``, where the database is named."""
+    where = f"billing --db /home/somebody/{'deep/' * 20}goals.db"
+
+    def speak(hint: str, _thread_id: str) -> str:
+        return hint.replace("THREAD", where)
+
+    source = Still({THREAD: STATES["nobody_drives"]})
+    app = GoalsApp(source, Surroundings(Path("/"), speak, Given()), THREAD)
+
+    async def run() -> None:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await drawn(pilot)
+            hint = app.screen.query_one("#hint")
+            rows = [hint.render_line(row) for row in range(hint.size.height)]
+            shown = "".join(part.text for row in rows for part in row)
+            wanted = speak("goalfsm run --thread THREAD", "")
+            assert shown.replace(" ", "") == wanted.replace(" ", "")
+            assert hint.region.bottom <= 24
+
+    asyncio.run(run())

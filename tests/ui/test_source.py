@@ -43,7 +43,7 @@ def test_what_is_asked_without_an_engine_is_decided(paths: list[Path]) -> None:
     assert "paused" in "\n".join(source.why("books"))
     assert "balance ledger one" in source.report("books")
     with pytest.raises(GoalError, match="no engine"):
-        next(iter(source.follow("books")))
+        next(iter(source.follow("books", 0)))
 
 
 def test_threads_of_one_name_are_told_apart_everywhere(paths: list[Path]) -> None:
@@ -86,7 +86,7 @@ def test_a_server_is_shown_as_a_file_is(dsn: str, tmp_path: Path) -> None:
     assert (look.status is not None, look.link) == (True, "nobody")
     assert "continuing" in source.why("t")[0]
     assert "do it" in source.report("t")
-    with contextlib.closing(source.follow("t")) as notices:
+    with contextlib.closing(source.follow("t", source.revision("t"))) as notices:
         first = next(notices)
         assert isinstance(first, StatusChanged)
         assert source.send("t", e.PauseRequested()).ok

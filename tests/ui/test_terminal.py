@@ -18,8 +18,8 @@ from tests.cli.processes import daemon, goalfsm
 
 TMUX = shutil.which("tmux")
 PATIENCE_S = 60.0
-WORK = "while sleep 1; do echo reading the ledger; done"
-"""What a turn said before somebody followed it is not told again."""
+WORK = "echo reading the ledger; exec sleep 600"
+"""It is said before the interface has come back to the engine."""
 
 pytestmark = [
     pytest.mark.skipif(TMUX is None, reason="needs tmux"),

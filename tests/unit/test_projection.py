@@ -173,6 +173,7 @@ def test_projection_has_what_every_surface_needs() -> None:
         "usage": {"input_tokens": 40, "output_tokens": 0, "cached_tokens": 0, "cost": 0},
         "uncharged": {"stale_run": 10},
         "shutting_down": True,
+        "record": "",
     }
     assert msgspec.json.decode(encoded, type=Status) == project(session, NOW_MS, thread_id="main")
 

@@ -152,6 +152,14 @@ def is_recordable(event: e.Event) -> bool:
     return isinstance(event, (*_STOPS_AND_WORDS, e.ToolCalled, e.WaitDeclared))
 
 
+def may_be_kept(event: e.Event) -> bool:
+    """Tell whether ``event`` is a person's word or stop, which is kept where nothing is written.
+
+    What it is worth is found out when it is decided: it changes nothing that was promised.
+    """
+    return isinstance(event, (*_STOPS_AND_WORDS, e.ClearRequested))
+
+
 def of_a_row(event: e.Event) -> e.Event:
     """Return what a row of the inbox may say, whoever wrote it; see `is_recordable`.
 

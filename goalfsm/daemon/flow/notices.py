@@ -31,10 +31,15 @@ class StatusChanged(_Notice, frozen=True, kw_only=True, tag="status"):
 
 
 class Output(_Notice, frozen=True, kw_only=True, tag="output"):
-    """The running turn said ``text``."""
+    """The running turn said ``text``.
+
+    ``again``: it had said so before this follower came, and ``left_out`` bytes before that.
+    """
 
     run_id: str
     text: str
+    again: bool = False
+    left_out: int = 0
 
 
 class Problem(_Notice, frozen=True, kw_only=True, tag="problem"):

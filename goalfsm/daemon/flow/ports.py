@@ -175,8 +175,13 @@ class Serving(Protocol):
         """Decide an event from outside; return the reply when both are durable."""
         ...
 
-    def follow(self, thread_id: str, *, successor: int | None = None) -> AsyncGenerator[Any, None]:
-        """Yield what happens to the thread from now on, for a process that may go on with it."""
+    def follow(
+        self, thread_id: str, *, after_revision: int | None = None, successor: int | None = None
+    ) -> AsyncGenerator[Any, None]:
+        """Yield what happens to the thread, for a process that may go on with it.
+
+        From now on, or what was committed after a revision too.
+        """
         ...
 
     def status(self, thread_id: str) -> Status | Awaitable[Status]:

@@ -1,7 +1,8 @@
-"""Stops that no database could take: kept in files of their own until somebody writes it again.
+"""Stops and words that no database could take: kept in files until somebody writes it again.
 
-A pause cannot fail. Where the disk is full or read-only, or another process holds the lock, and no
-engine answers, it is left here; whoever owns the database next takes it before it starts a turn.
+A pause cannot fail, and a message is not lost. Where the disk is full or read-only, or another
+process holds the lock, and no engine answers, they are left here; whoever owns the database next
+takes them before it starts a turn.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from goalfsm.store.port import Inbox
 
-_MAX_BYTES: Final = 64 * 1024
+_MAX_BYTES: Final = 128 * 1024
+"""More than the longest message takes here."""
 _MOST: Final = 1_000
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}\.json")
 
@@ -37,7 +39,7 @@ class _Left(msgspec.Struct, frozen=True):
 
 
 def leave(db: str, thread_id: str, event_id: str, *, at_ms: int, event: bytes) -> None:
-    """Keep a stop for whoever owns ``db`` next; raise `CannotWrite` where no disk takes it."""
+    """Keep an event for whoever owns ``db`` next; raise `CannotWrite` where no disk takes it."""
     data = msgspec.json.encode(_Left(thread_id, at_ms, event))
     failure: OSError | None = None
     for place in places(db):
@@ -55,7 +57,7 @@ def leave(db: str, thread_id: str, event_id: str, *, at_ms: int, event: bytes) -
             failure = error
         else:
             return
-    msg = f"this stop can be written nowhere: {failure.strerror if failure else 'no directory'}"
+    msg = f"this can be written nowhere: {failure.strerror if failure else 'no directory'}"
     raise CannotWrite(msg, hint="Make room on the disk of your state folder, or of TMPDIR.")
 
 

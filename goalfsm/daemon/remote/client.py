@@ -164,11 +164,17 @@ def ping(place: str, thread_id: str, *, timeout_s: float = TIMEOUT_S) -> wire.Po
 
 
 def follow(
-    db: str | Path, thread_id: str, *, succeeds: bool = False, timeout_s: float = TIMEOUT_S
+    db: str | Path,
+    thread_id: str,
+    *,
+    succeeds: bool = False,
+    after_revision: int | None = None,
+    timeout_s: float = TIMEOUT_S,
 ) -> Generator[Notice, None, None]:
     """Yield what happens to a thread, as the engine tells it; ends after `Ended`.
 
-    Who ``succeeds`` is ready to go on with the thread when that engine ends.
+    Who ``succeeds`` is ready to go on with the thread when that engine ends. With
+    ``after_revision`` what was committed after that one comes first.
 
     Raises `NoEngine` when there is none, or when it ends without a word. Closing the iterator
     stops following.
@@ -176,7 +182,9 @@ def follow(
     from goalfsm.daemon.flow.notices import Ended  # noqa: PLC0415  only for who follows
 
     with Link(_living(db).socket, time.monotonic() + timeout_s) as link:
-        answer = link.ask(wire.Follow(thread_id=thread_id, succeeds=succeeds))
+        answer = link.ask(
+            wire.Follow(thread_id=thread_id, succeeds=succeeds, after_revision=after_revision)
+        )
         link.wait_forever()
         while isinstance(answer, wire.Noticed):
             notice = link.read(wire.notice_told, answer)

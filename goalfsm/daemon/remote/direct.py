@@ -7,7 +7,12 @@ import time
 from pathlib import Path
 from typing import Final, Self
 
-from goalfsm.daemon.flow.authority import admitted_here, is_recordable, require_own_run_here
+from goalfsm.daemon.flow.authority import (
+    admitted_here,
+    is_recordable,
+    may_be_kept,
+    require_own_run_here,
+)
 from goalfsm.daemon.flow.stops import leave
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.link import POLL_S, Link, NoEngine, again, refused
@@ -28,7 +33,7 @@ from goalfsm.store.owner import is_alive
 from goalfsm.store.port import BUSY_MS, Held, Owner, Store
 
 _STOP_BUSY_MS: Final = 100
-"""How long a stop waits for another process's lock before it is kept elsewhere."""
+"""How long a word or a stop waits for another process's lock before it is kept elsewhere."""
 _RECORDED_S: Final = 2.5
 
 
@@ -45,21 +50,20 @@ def ask(
     deadline: float,
 ) -> Reply:
     """Have an event decided; see `goalfsm.daemon.remote.client.request`."""
-    if not isinstance(event, PauseRequested | ClearRequested):
+    if not may_be_kept(event):
         return _ask(db, thread_id, event, event_id, policy, deadline, BUSY_MS)
     try:
         return _ask(db, thread_id, event, event_id, policy, deadline, _STOP_BUSY_MS)
     except (Busy, CannotWrite, DiskFull, StoreUnavailable) as error:
         allowed = admitted_here(event, db)
         at_ms = time.time_ns() // 1_000_000
-        stop = codec.encode_event(allowed)
-        leave(os.fspath(db), thread_id, event_id, at_ms=at_ms, event=stop)
-        return Reply(
-            ok=True,
-            code="suspended",
-            message=f"no turn follows; the database cannot be written now ({error.message}), "
-            "and whoever writes it next records this first",
-        )
+        kept = codec.encode_event(allowed)
+        leave(os.fspath(db), thread_id, event_id, at_ms=at_ms, event=kept)
+        why = f"the database cannot be written now ({error.message}), and whoever writes it next"
+        if isinstance(event, PauseRequested | ClearRequested):
+            told = f"no turn follows; {why} records this first"
+            return Reply(ok=True, code="suspended", message=told)
+        return Reply(ok=True, code="recorded", message=f"it is kept; {why} decides it first")
 
 
 def call(

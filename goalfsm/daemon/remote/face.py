@@ -34,10 +34,13 @@ class Remote(Protocol):
         """Return how the thread stands, as those who drive it say; raise `NoEngine`."""
         ...
 
-    def follow(self, thread_id: str) -> Generator[Notice, None, None]:
+    def follow(
+        self, thread_id: str, *, after_revision: int | None = None
+    ) -> Generator[Notice, None, None]:
         """Yield what happens to a thread; closing the iterator stops following.
 
-        Raises `NoEngine` where nobody drives it.
+        With ``after_revision`` what was committed after that one comes first. Raises `NoEngine`
+        where nobody drives it.
         """
         ...
 
@@ -63,6 +66,8 @@ class RemoteEngine:
         """Return how the thread stands, from the engine; raise `NoEngine`."""
         return client.status(self._db, thread_id, timeout_s=timeout_s)
 
-    def follow(self, thread_id: str) -> Generator[Notice, None, None]:
+    def follow(
+        self, thread_id: str, *, after_revision: int | None = None
+    ) -> Generator[Notice, None, None]:
         """Yield what happens to a thread, as the engine tells it; ends after `Ended`."""
-        return client.follow(self._db, thread_id)
+        return client.follow(self._db, thread_id, after_revision=after_revision)

@@ -128,9 +128,9 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
             by = "" if event.route is None else f", by {short(event.route.text)}"
             return f"{_run(event.run_id, turn or event.turn)} starts{last}{by}"
         case events.RunFinished():
-            return f"{_run(event.run_id, turn or event.turn)} {_outcome(event)}"
+            return f"{_run(event.run_id, event.turn or turn)} {_outcome(event)}"
         case events.RunInterrupted():
-            return f"{_run(event.run_id, turn or event.turn)} interrupted{_because(event.detail)}"
+            return f"{_run(event.run_id, event.turn or turn)} interrupted{_because(event.detail)}"
         case events.WindDownDelivered():
             return f"{_run(event.run_id, turn)} was told to wind down"
         case events.ClockAdjusted():
@@ -259,6 +259,11 @@ def _host(event: events.HostChanged) -> str:
     return f"host: {', '.join(parts) or 'nothing new'}"
 
 
+def _left_out(said: notices.Output) -> list[str]:
+    """Return a line that says how much of what a turn has said is not told."""
+    return [f"({said.left_out:,} bytes before this are left out)"] if said.left_out else []
+
+
 def _usage(event: events.UsageReported) -> str:
     usage = event.usage
     text = f"used {usage.input_tokens:,} + {usage.output_tokens:,} tokens"
@@ -285,7 +290,7 @@ class Narrator:
             case notices.StatusChanged() | notices.Settled():
                 return self._place(notice.status)
             case notices.Output():
-                return self._output(notice.text)
+                return [*_left_out(notice), *self._output(notice.text)]
             case notices.Problem():
                 hint = f" ({notice.hint})" if notice.hint else ""
                 return [f"{visible(notice.message)}{hint}"]
@@ -301,19 +306,25 @@ class Narrator:
 
     def _place(self, status: Status) -> list[str]:
         """Take note of the turn; only the status knows which one a run is an attempt at."""
-        before = self._turn
+        turn = self._turn
         if status.goal is not None:
-            self._turn = status.goal.continuations if status.run is None else status.run.turn
+            turn = status.goal.continuations if status.run is None else status.run.turn
+        return self._begins(turn)
+
+    def _begins(self, turn: int) -> list[str]:
+        """Tell of the run that was dispatched last, which is an attempt at ``turn``."""
+        before, self._turn = self._turn, turn
         started, self._starting = self._starting, None
-        if started is None:
-            return []
-        again = " again" if self._turn == before else ""
-        return [told(started, self._turn) + again]
+        again = " again" if turn == before else ""
+        return [] if started is None else [told(started, turn) + again]
 
     def _happened(self, notice: notices.Happened) -> list[str]:
         event = event_of(notice.event)
         lines: list[str] = []
         if isinstance(event, events.RunFinished | events.RunInterrupted):
+            if self._starting is not None:
+                # It began while nobody was told how the thread stands.
+                lines += self._begins(event.turn or self._turn)
             lines += self._rest()
         gives = isinstance(event, events.ObjectiveGiven | events.NextGoalRequested)
         if gives and notice.reply and notice.reply.ok:

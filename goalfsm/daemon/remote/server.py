@@ -155,7 +155,9 @@ class Server:
 
     async def _tell(self, request: wire.Follow, link: Link) -> None:
         pid = peer_pid(link.writer) if request.succeeds else None
-        notices = self._serving.follow(request.thread_id, successor=pid)
+        notices = self._serving.follow(
+            request.thread_id, after_revision=request.after_revision, successor=pid
+        )
         async with contextlib.aclosing(notices):
             async for notice in notices:
                 link.say(wire.Noticed(notice=wire.raw(notice)))

@@ -61,11 +61,13 @@ class Look(_Request, frozen=True, kw_only=True, tag="look"):
 class Follow(_Request, frozen=True, kw_only=True, tag="follow"):
     """Tell everything that happens to a thread from now on: `Noticed` until the engine ends.
 
-    Who ``succeeds`` goes on with the thread then; its running turn is not cut short.
+    With ``after_revision`` also what was committed after that one. Who ``succeeds`` goes on with
+    the thread then; its running turn is not cut short.
     """
 
     thread_id: str
     succeeds: bool = False
+    after_revision: int | None = None
 
 
 class Ping(_Request, frozen=True, kw_only=True, tag="ping"):

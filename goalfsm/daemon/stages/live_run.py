@@ -40,6 +40,8 @@ Ending = Literal["interrupted", "killed"]
 _ROOM: Final = 128
 """How many of a run's events may wait to be committed before the worker has to wait."""
 _SHOWN: Final = 500
+_AGAIN: Final = 16 * 1024
+"""How many bytes of what a turn has said are told to who follows it later."""
 _INSIST_S: Final = 1.0
 _TOOLS: Final = {
     tool.name: w.Tool(name=tool.name, description=tool.description, parameters=tool.parameters)
@@ -89,6 +91,11 @@ class LiveRuns:
     def get(self, thread_id: str) -> LiveRun | None:
         """Return the thread's run."""
         return self._live.get(thread_id)
+
+    def said(self, thread_id: str) -> Output | None:
+        """Return what the thread's run has said so far, None where there is nothing."""
+        run = self._live.get(thread_id)
+        return None if run is None else run.so_far()
 
     def has(self, thread_id: str) -> bool:
         """Tell whether a worker of the thread is running."""
@@ -367,6 +374,22 @@ class LiveRun:
         """Wait for a commit only when too many wait already: then the worker has to wait too."""
         if self._ports.inbox.waiting(self.thread_id) > _ROOM:
             await _quietly(reply)
+
+    def so_far(self) -> Output | None:
+        """Return the end of what the turn has said until now; None where it has said nothing."""
+        said = self._seen.said
+        kept = said.kept()[-_AGAIN:]
+        if not kept:
+            return None
+        # The first bytes may be the end of a character.
+        text = kept.decode("utf-8", "ignore")
+        return Output(
+            thread_id=self.thread_id,
+            run_id=self.run_id,
+            text=self._seen.clean(text),
+            again=True,
+            left_out=said.total - len(text.encode()),
+        )
 
     def _show(self, text: str) -> None:
         subscriptions, thread_id = self._ports.subscriptions, self.thread_id
