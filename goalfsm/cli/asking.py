@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 import uuid
 from typing import TYPE_CHECKING
@@ -216,12 +217,33 @@ def unknown_thread(place: Place) -> GoalError:
             code="unknown_thread",
             hint="goalfsm list shows the threads; --db names another database",
         )
+    if others := _names(place.db):
+        there = f"thread {others[0]}" if len(others) == 1 else f"{len(others)} threads"
+        return GoalError(
+            f"this directory's own thread has no goal; its database has {there}",
+            code="unknown_thread",
+            hint="goalfsm list shows what there is; name it: goalfsm status THREAD".replace(
+                "THREAD", shlex.quote(others[0]) if len(others) == 1 else "THREAD"
+            ),
+        )
     return GoalError(
         "this directory has no goal yet",
         code="unknown_thread",
         hint='goalfsm run "OBJECTIVE" -- PROGRAM starts one; '
         "--thread and --db name one that is elsewhere",
     )
+
+
+def _names(db: Address) -> list[str]:
+    """Return the threads of a database; one that cannot be read has none."""
+    try:
+        store = open_to_read(db)
+    except GoalError:
+        return []
+    try:
+        return [row.thread_id for row in store.sessions.threads()]
+    finally:
+        store.close()
 
 
 def no_goal(place: Place, *, queued: bool = False) -> GoalError:

@@ -294,11 +294,12 @@ def sealed_lines(wanted: ObjectiveGiven) -> list[str]:
     """Return in words what is sealed of each command that completion hangs on."""
     commands = [one for one in wanted.verifiers if one.kind == "command"]
     commands += [] if wanted.until is None else [wanted.until]
-    return [
+    told = (
         f"sealed for {one.name}: {', '.join(each.path for each in one.sealed)}"
         for one in commands
         if one.sealed
-    ]
+    )
+    return list(dict.fromkeys(told))
 
 
 def refuse_goal_options(given: dict[str, Any]) -> None:

@@ -180,12 +180,15 @@ def unattended(session: Session, driver: Driver | None) -> Activity | None:
         return None
     gone = _gone(driver)
     cut_off = f"turn {session.run.turn} was running" if session.run is not None else ""
-    was = cut_off or ("" if goal.status == LIMITED else _in_a_line(_active(session, goal)))
+    was = cut_off or ("" if goal.status == LIMITED else _left_at(_active(session, goal)))
     detail = ", ".join(part for part in (gone, was) if part)
     return Activity(kind="unattended", text="nobody works on this", detail=detail)
 
 
-def _in_a_line(now: Activity) -> str:
+def _left_at(now: Activity) -> str:
+    """Return in words what would be done next: nothing goes on by itself."""
+    if now.kind == "continuing":
+        return "the next turn is due"
     return f"{now.text}: {now.detail}" if now.detail else now.text
 
 

@@ -49,7 +49,13 @@ def test_status_as_json_has_what_programs_rely_on(cli: Cli) -> None:
 
 def test_status_in_words(cli: Cli) -> None:
     out = cli("status").out
-    for words in ("continuing", "ship it", "0 of 20,000 used", "criterion 1 it is out", "decided"):
+    for words in (
+        "the next turn is due",
+        "ship it",
+        "0 of 20,000 used",
+        "criterion 1 it is out",
+        "decided",
+    ):
         assert words in out
 
 
@@ -71,6 +77,17 @@ def test_status_says_that_no_program_is_stored_for_a_goal(cli: Cli) -> None:
         assert "continuing" not in goalfsm("list").out
         goalfsm("set", "--thread", "alone", "--", "sleep", "60")
         assert "no program" not in goalfsm("status", "alone").out
+
+
+def test_a_directory_whose_goals_are_of_other_threads_says_so(cli: Cli) -> None:
+    cli("set", "mine", "another", "--db", "g.db")
+    refused = cli("status", "--db", "g.db")
+    assert "this directory's own thread has no goal; its database has thread mine" in refused.err
+    assert "goalfsm status mine" in refused.err
+    cli("set", "yours", "a third", "--db", "g.db")
+    refused = cli("report", "--db", "g.db")
+    assert "its database has 2 threads" in refused.err
+    assert "goalfsm list" in refused.err
 
 
 def test_a_thread_is_named_by_argument_or_option(cli: Cli) -> None:

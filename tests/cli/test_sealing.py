@@ -75,3 +75,10 @@ def test_what_cannot_be_sealed_is_refused(cli: Cli) -> None:
     assert lonely.status == exits.USAGE
     assert "no verifier" in lonely.err
     assert not Path("goals.db").exists()
+
+
+def test_what_checks_twice_is_named_once(cli: Cli) -> None:
+    Path("notes.txt").touch()
+    check = "grep -q x notes.txt"
+    told = cli("set", "books", "do it", "--verify", check, "--until", check).out
+    assert told.count(f"sealed for {check}: ") == 1

@@ -104,6 +104,12 @@ def test_turns_that_nobody_followed_are_told_in_their_order() -> None:
     ]
 
 
+def test_that_a_worker_keeps_its_session_is_bookkeeping() -> None:
+    assert lines(happened(e.SessionSaved(run_token="t", data=b"session"))) == []
+    forgot = lines(happened(e.SessionSaved(run_token="t", data=None)))
+    assert forgot == ["the worker forgot its session"]
+
+
 def test_a_refusal_is_shown_with_its_reason() -> None:
     (row,) = lines(happened(e.ResumeRequested(), reply=Reply(ok=False, message="it is complete")))
     assert row == "resume asked for (refused: it is complete)"

@@ -100,6 +100,25 @@ def committed() -> list[Path]:
     return [path for path in ROOT.rglob("*") if path.is_file() and not hidden & set(path.parts)]
 
 
+INSTALLS = re.compile(r"pip install ['\"]?([^\s'\"`]+)")
+EXTRAS = set(PYPROJECT["project"]["optional-dependencies"])
+
+
+@pytest.mark.parametrize(
+    "page", sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]), ids=lambda page: page.name
+)
+def test_every_line_that_installs_goalfsm_is_for_a_checkout(page: Path) -> None:
+    """No index has it: only what is installed already can be given more by its name."""
+    text = page.read_text("utf-8")
+    for named in INSTALLS.findall(text):
+        place, _, extras = named.partition("[")
+        if place in {".", "path/to/the/checkout"}:
+            assert set(extras.rstrip("]").split(",")) - {""} <= EXTRAS, named
+        elif place == "goalfsm":
+            assert page.name == "README.md"
+            assert "to what is installed" in text
+
+
 def test_no_file_names_a_registry_or_a_place_on_one_machine() -> None:
     found = [
         f"{path.relative_to(ROOT)}: {word}"

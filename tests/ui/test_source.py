@@ -84,7 +84,7 @@ def test_a_server_is_shown_as_a_file_is(dsn: str, tmp_path: Path) -> None:
     assert listed.detail.startswith("no program is stored")
     look = source.look("t")
     assert (look.status is not None, look.link) == (True, "nobody")
-    assert "continuing" in source.why("t")[0]
+    assert "the next turn is due" in source.why("t")[0]
     assert "do it" in source.report("t")
     with contextlib.closing(source.follow("t", source.revision("t"))) as notices:
         first = next(notices)

@@ -56,7 +56,7 @@ def test_a_dead_engine_shows_no_running_turn_and_no_ticking_clock() -> None:
 @pytest.mark.parametrize(
     ("session", "detail"),
     [
-        (active(), "process 41 has ended, continuing"),
+        (active(), "process 41 has ended, the next turn is due"),
         (active(waits=(Wait(kind="event"),)), "process 41 has ended, waiting on an event"),
         (
             active(waits=(Wait(kind="person", note="which colour?"),)),

@@ -178,6 +178,8 @@ def is_quiet(event: events.Event) -> bool:
             return event.message.stop_reason != "error"
         case events.EngineStarted():
             return not event.after_crash
+        case events.SessionSaved():
+            return event.data is not None
         case _:
             return False
 

@@ -133,9 +133,8 @@ def _usage(record: CompletionRecord) -> Iterator[str]:
     yield ""
     reported = f"{usage.input_tokens:,} input, {usage.output_tokens:,} output"
     yield f"Reported by the workers: {reported}, {usage.cached_tokens:,} cached tokens."
-    counts = (
-        f"{record.runs:,} runs: {record.finished:,} finished, {record.interrupted:,} interrupted"
-    )
+    runs = "1 run" if record.runs == 1 else f"{record.runs:,} runs"
+    counts = f"{runs}: {record.finished:,} finished, {record.interrupted:,} interrupted"
     if record.counted_since_ms is not None:
         counts = f"Since {moment(record.counted_since_ms)}, when counting began: {counts}"
     yield f"{counts}; claims that failed verification or were rejected: {record.refused_claims:,}."
