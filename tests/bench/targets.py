@@ -135,7 +135,9 @@ TARGETS: Final = (
     ),
     Target(
         "on PostgreSQL: turns a second beside the daemon", 0.4, "x", "≥",
-        "More than one machine: a turn", "SQLite daemon", "a node on PostgreSQL", _SHARED,
+        "More than one machine: a turn", "SQLite daemon", "a node on PostgreSQL",
+        "a file's turn is a function call where a server's is two round trips and two processes' "
+        "work: see the processor times of a turn, of the node, of PostgreSQL and on a file",
     ),
     *(
         Target(
@@ -147,6 +149,8 @@ TARGETS: Final = (
     ),
     Target("an idle daemon: bytes written", 0, "bytes", "≤", "A daemon that idles",
            "bytes written"),
+    Target("an idle daemon: wake-ups a minute", 1, "", "≤", "A daemon that idles",
+           "wake-ups a minute"),
     Target("an idle daemon: processor time a minute", 1, "ms", "≤", "A daemon that idles",
            "processor time a minute"),
     Target(

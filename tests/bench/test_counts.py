@@ -7,7 +7,7 @@ import json
 import sys
 import tracemalloc
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from goalfsm.store.sqlite import SqliteStore
 from goalfsm.testing.clock import GoalClock
 from goalfsm.testing.simulated import SimulatedSystem
 from goalfsm.workers.inprocess import CallableWorker
-from goalfsm.workers.protocol import Work
+from goalfsm.workers.protocol import TurnEvent, UsageReported, Work
 from tests.bench.durable import commit_of, opened, payload
 from tests.bench.pure import PAUSED, recorded
 from tests.store.faulty_vfs import FaultyVfs
@@ -40,6 +40,8 @@ CEILINGS = Path(__file__).with_name("ceilings.json")
 MARGIN = 1.1
 SYNCS_A_TURN = 1.1
 STATEMENTS_A_TURN = 12
+ROWS_A_TURN = 3
+CALLS_A_TURN = 1_700
 Figures = dict[str, dict[str, float]]
 
 
@@ -134,18 +136,19 @@ def test_sixty_four_threads_share_one_sync_and_few_statements(tmp_path: Path) ->
 
 
 def test_a_turn_costs_few_syncs_and_statements(tmp_path: Path) -> None:
-    """From one dispatch to the next, with an engine that has one thread."""
+    """From one dispatch to the next, with one usage report, with an engine that has one thread."""
     clock, disk = GoalClock(), Disk()
     system = SimulatedSystem(clock)
     system.boot()
     store = Quiet.open(tmp_path / "goals.db", vfs=disk.vfs.name)
     turns = 0
 
-    async def turn(_work: Work) -> str:
+    async def turn(_work: Work) -> AsyncIterator[TurnEvent | str]:
         nonlocal turns
         turns += 1
         await asyncio.sleep(1 if turns in {5, 25} else 0)
-        return f"answer {turns}"
+        yield UsageReported(input_tokens=1)
+        yield f"answer {turns}"
 
     policy = Policy(no_progress=0, max_continuations=0)
     engine = Engine(
@@ -154,13 +157,22 @@ def test_a_turn_costs_few_syncs_and_statements(tmp_path: Path) -> None:
     clock.run(engine.__aenter__())
     clock.run(engine.submit("one", ObjectiveGiven(objective="go on")))
     clock.run_until(lambda: turns == 5)
+    before = newest(store)
     with disk.counting(store):
-        clock.run_until(lambda: turns == 25)
+        calls = calls_of(lambda: clock.run_until(lambda: turns == 25))
+    rows = newest(store) - before
     clock.run(engine.stop(0))
     store.close()
     clock.close()
     assert disk.syncs <= 20 * SYNCS_A_TURN
     assert disk.statements.total() <= 20 * STATEMENTS_A_TURN, disk.statements.most_common(9)
+    assert rows <= 20 * ROWS_A_TURN
+    assert calls <= 20 * CALLS_A_TURN
+
+
+def newest(store: SqliteStore) -> int:
+    """Return the revision of the one thread."""
+    return store.journal.read("one", limit=1, newest=True)[0].revision
 
 
 class Quiet(SqliteStore):
