@@ -1,15 +1,18 @@
 """How four things go through the house, and what a turn costs: python -m tests.bench.traces.
 
 Counted are calls of functions of ours, the files that they are in, and how often the way comes back
-to a file that it had left before. Beside them: journal rows and processor time of a turn.
+to a file that it had left before. Beside them: journal rows and processor time of a turn. With
+``--files`` the files of each way are listed, each with the functions of it that are called.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +62,7 @@ class Tracer:
 
     def __init__(self) -> None:
         self._files: list[str] = []
-        self._calls = 0
+        self._calls: Counter[tuple[str, str]] = Counter()
 
     def on(self) -> None:
         sys.setprofile(self._profile)
@@ -82,13 +85,20 @@ class Tracer:
         for file in self._files:
             returns += file in seen
             seen.add(file)
-        return Way(self._calls, len(seen), returns)
+        return Way(self._calls.total(), len(seen), returns)
+
+    def lines(self) -> Iterator[str]:
+        """Yield each file of the way, in its order, and what is called in there, how often."""
+        for file in dict.fromkeys(self._files):
+            called = {name: n for (of, name), n in self._calls.items() if of == file}
+            named = ", ".join(f"{name} {n}" if n > 1 else name for name, n in called.items())
+            yield f"{sum(called.values()):5}  {_short(file)}: {named}"
 
     def _profile(self, frame: FrameType, event: str, _: Any) -> None:
         file = frame.f_code.co_filename
         if event != "call" or frame.f_code.co_name == "<module>" or not file.startswith(_OURS):
             return
-        self._calls += 1
+        self._calls[file, frame.f_code.co_qualname] += 1
         if not self._files or self._files[-1] != file:
             self._files.append(file)
 
@@ -127,12 +137,17 @@ class Stage:
         await self.began.wait()
 
 
+def _short(file: str) -> str:
+    root = next(root for root in _OURS if file.startswith(root))
+    return file.removeprefix(str(Path(root).parent) + "/")
+
+
 async def _settle() -> None:
     for _ in range(30):
         await asyncio.sleep(0)
 
 
-async def _ways(path: Path) -> dict[str, Way]:
+async def _ways(path: Path) -> dict[str, Tracer]:
     store, stage, ways = SqliteStore.open(path), Stage(), {}
     worker = CallableWorker(stage.turn, steer=stage.steer)
     engine = Engine(store, workers=worker, policy=ENDLESS, serve=False)
@@ -147,18 +162,18 @@ async def _ways(path: Path) -> dict[str, Way]:
         with tracer.following():
             await engine.submit("t", SteeringReceived(message_id="m", text="faster"))
             await _settle()
-        ways["a steer"] = tracer.way
+        ways["a steer"] = tracer
         tracer = Tracer()
         with tracer.following():
             stage.usage.set()
             await _settle()
-        ways["a usage line"] = tracer.way
+        ways["a usage line"] = tracer
         stage.tracer = Tracer()
         stage.began.clear()
         stage.tracer.on()
         stage.end.set()
         await stage.began.wait()
-        ways["a turn's end to the next dispatch"] = stage.tracer.way
+        ways["a turn's end to the next dispatch"] = stage.tracer
         await engine.stop(0)
     stage = Stage()
     stage.tracer = Tracer()
@@ -167,7 +182,7 @@ async def _ways(path: Path) -> dict[str, Way]:
     stage.tracer.on()
     async with engine:
         await stage.began.wait()
-        ways["a resume, to its first dispatch"] = stage.tracer.way
+        ways["a resume, to its first dispatch"] = stage.tracer
         await engine.stop(0)
     store.close()
     return ways
@@ -202,7 +217,8 @@ def section() -> Section:
     """Return what was counted, beside what it was before a turn became two events."""
     told = Section("The way through the house, and what a turn costs")
     with tempfile.TemporaryDirectory() as folder:
-        for what, way in asyncio.run(_ways(Path(folder) / "ways.db")).items():
+        for what, tracer in asyncio.run(_ways(Path(folder) / "ways.db")).items():
+            way = tracer.way
             note = f"{way.files} files, {way.returns} returns; before: {_BEFORE[what]}"
             told.figures.append(figure(what, [float(way.calls)], "calls", note=note))
         costs = [asyncio.run(_cost(Path(folder) / f"{number}.db")) for number in range(_ROUNDS)]
@@ -219,8 +235,15 @@ def section() -> Section:
 
 
 def main() -> None:
-    """Print what was counted."""
-    print(markdown(section()))
+    """Print what was counted, or the files of each way."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", action="store_true", help="list the files of each way")
+    if not parser.parse_args().files:
+        print(markdown(section()))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for what, tracer in asyncio.run(_ways(Path(folder) / "ways.db")).items():
+            print(f"{what}: {tracer.way}", *tracer.lines(), "", sep="\n")
 
 
 if __name__ == "__main__":
