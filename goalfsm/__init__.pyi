@@ -40,7 +40,7 @@ from goalfsm.session.thread import GoalThread as GoalThread
 from goalfsm.session.thread import Ready as Ready
 from goalfsm.session.thread import ReplayError as ReplayError
 from goalfsm.session.thread import handle as handle
-from goalfsm.session.wake import next_wake as next_wake
+from goalfsm.session.work import next_wake as next_wake
 from goalfsm.views.status import project as project
 from goalfsm.workers.agents.spec import AgentSpec as AgentSpec
 from goalfsm.workers.agents.worker import AgentWorker as AgentWorker

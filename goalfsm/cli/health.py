@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from goalfsm.daemon.flow.decide import NEED_ENGINE
 from goalfsm.daemon.flow.replay import replay, stopped_by_faults
 from goalfsm.errors import GoalError
 from goalfsm.session import codec
-from goalfsm.session.work import queued
+from goalfsm.session.work import NEED_ENGINE, queued
 from goalfsm.views.explain import moment
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ def log_command(place: Place, limit: int, everything: bool, as_json: bool) -> No
 
     With --json every event is shown, one object a line.
     """
-    from goalfsm.daemon.flow.decide import notice_of  # noqa: PLC0415  only for programs
+    from goalfsm.daemon.flow.notices import notice_of  # noqa: PLC0415  only for programs
 
     with asking.reading(place) as store:
         if not store.journal.read(place.thread_id, limit=1):

@@ -14,8 +14,7 @@ from goalfsm.cli.output import now_ms
 from goalfsm.cli.places import speak
 from goalfsm.cli.signals import ending
 from goalfsm.daemon.flow.authority import admitted_here
-from goalfsm.daemon.flow.decide import notice_of
-from goalfsm.daemon.flow.notices import Ended, StatusChanged
+from goalfsm.daemon.flow.notices import Ended, StatusChanged, notice_of
 from goalfsm.errors import DatabaseReplaced, GoalError, NoDatabase, StoreError
 from goalfsm.session.events import PauseRequested
 from goalfsm.store.sqlite import SqliteStore

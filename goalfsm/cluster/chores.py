@@ -12,17 +12,15 @@ from goalfsm.cluster.jobs import Job, timer_job
 from goalfsm.daemon.flow.decide import failure_of, reopened
 from goalfsm.errors import GoalError, StoreError
 from goalfsm.session.events import TimerFired
-from goalfsm.session.wake import next_wake
-from goalfsm.session.work import is_wanted
+from goalfsm.session.work import is_wanted, next_wake
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from goalfsm.cluster.threads import ClusterThreads
-    from goalfsm.daemon.flow.ports import Landed, Outcome, Performer, Said, Task
+    from goalfsm.daemon.flow.ports import Events, Landed, Outcome, Performer, Task
     from goalfsm.session.effects import Effect
     from goalfsm.session.state import Session
-    from goalfsm.session.thread import Ready
     from goalfsm.store.rows import OpenEffect
 
 REPEAT_MS: Final = 1_000
@@ -131,7 +129,7 @@ class Chores:
         thread_id = job.thread_id
         fired = False
 
-        def batch(session: Session) -> Generator[Said, Ready, None]:
+        def batch(session: Session) -> Events:
             nonlocal fired
             loaded = self._threads.loaded(thread_id)
             at_ms = next_wake(session)

@@ -29,9 +29,8 @@ from goalfsm.cluster.postgres_tx import (
 from goalfsm.cluster.procrastinate_jobs import ProcrastinateJobs
 from goalfsm.cluster.with_program import WithProgram
 from goalfsm.daemon.config import decode_config
-from goalfsm.daemon.flow.authority import admitted_here, sealed
-from goalfsm.daemon.flow.decide import single
-from goalfsm.daemon.flow.envelopes import Envelope
+from goalfsm.daemon.flow.authority import admitted_here
+from goalfsm.daemon.flow.decide import Envelope, sealed
 from goalfsm.daemon.flow.notices import Notice, Problem
 from goalfsm.daemon.host.clock import IdSource
 from goalfsm.daemon.remote.reading import driver_of
@@ -222,7 +221,7 @@ class ClusterClient:
             loaded, _ = await decider.look(thread_id)
             if loaded.revision == 0:
                 return _unknown(thread_id)
-        envelope = Envelope(single(sealed(event)), event_id=event_id, outside=True)
+        envelope = Envelope(sealed(event), event_id=event_id, outside=True)
         attempt = Attempt(thread_id, [envelope])
         deadline = time.monotonic() + PATIENCE_S
         while True:

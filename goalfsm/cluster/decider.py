@@ -13,18 +13,16 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from goalfsm.cluster.jobs import ANY, is_over, jobs_of, place_of, waits_for_turn
 from goalfsm.cluster.tx import Writes
-from goalfsm.daemon.flow.decide import ACCEPTED, Asking, decide_batch, decode_reply
-from goalfsm.daemon.host.zones import zone
-from goalfsm.errors import GoalError, StoreError
+from goalfsm.daemon.flow.decide import ACCEPTED, UndecidableError, decide_batch, decode_reply
+from goalfsm.errors import GoalError
 from goalfsm.session import codec
 from goalfsm.session.effects import TOLD
 from goalfsm.session.state import RULES_VERSION, Reply, Session
-from goalfsm.session.thread import GoalThread
 from goalfsm.store.limits import too_large
 
 if TYPE_CHECKING:
     from goalfsm.cluster.tx import Loaded, Program, Transactions, Tx
-    from goalfsm.daemon.flow.envelopes import Envelope
+    from goalfsm.daemon.flow.decide import Envelope
     from goalfsm.daemon.flow.ports import Decided, Undecided
     from goalfsm.daemon.host.clock import IdSource
     from goalfsm.session.policy import Policy
@@ -194,22 +192,19 @@ class Decider:
                 # Somebody else has done that effect, and said so.
                 answers.append((envelope, ACCEPTED))
                 continue
-            asking = Asking(envelope.event_id, outside=envelope.outside, from_inbox=False)
-            thread = GoalThread(session, thread_id=thread_id, rules=self._rules, zones=zone)
             try:
-                decided, refused = decide_batch(
-                    thread,
+                decided, reply = decide_batch(
+                    session,
                     revision,
-                    envelope.batch,
-                    asking,
+                    envelope,
                     thread_id=thread_id,
+                    rules=self._rules,
                     next_id=self._ids.event_id,
                     now_ms=lambda: loaded.now_ms,
                 )
-            except StoreError:
-                raise
-            except Exception as error:  # noqa: BLE001  whoever sent it is told; others go on
-                failures.append(Failure(envelope, error, asking.undecided()))
+            except UndecidableError as fault:
+                # Whoever sent it is told; others go on.
+                failures.append(Failure(envelope, fault.error, fault.undecided))
                 continue
             reason = next(filter(None, (too_large(each.commit) for each in decided)), None)
             if reason is not None:
@@ -219,8 +214,7 @@ class Decider:
             if decided:
                 session, wake_at = decided[-1].ready.state, decided[-1].ready.wake_at
                 revision += len(decided)
-            last = decided[-1].ready.reply if decided else refused
-            answers.append((envelope, last or ACCEPTED))
+            answers.append((envelope, reply))
         return Decision(
             before=before,
             session=session,

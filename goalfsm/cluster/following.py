@@ -9,8 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.cluster.jobs import is_at_rest
-from goalfsm.daemon.flow.decide import notice_of
-from goalfsm.daemon.flow.notices import Notice, Output, Settled, StatusChanged
+from goalfsm.daemon.flow.notices import Notice, Output, Settled, StatusChanged, notice_of
 from goalfsm.daemon.remote.reading import driver_of
 from goalfsm.session import codec
 from goalfsm.session.events import RunFinished, RunInterrupted

@@ -14,8 +14,7 @@ import msgspec
 
 from goalfsm.goal.model import ACTIVE
 from goalfsm.session import effects as f
-from goalfsm.session.wake import next_wake
-from goalfsm.session.work import can_begin, queued
+from goalfsm.session.work import can_begin, next_wake, queued
 
 if TYPE_CHECKING:
     from goalfsm.daemon.flow.ports import Task

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from goalfsm.daemon.flow.authority import sealed
-from goalfsm.daemon.flow.decide import single
-from goalfsm.daemon.flow.envelopes import Envelope
+from goalfsm.daemon.flow.decide import Envelope, sealed
 from goalfsm.daemon.flow.notices import StatusChanged
 from goalfsm.errors import StoreClosed
 from goalfsm.views.status import project
@@ -52,9 +50,7 @@ class ClusterService:
         `StoreError` where the database cannot be reached.
         """
         self.check_open()
-        envelope = Envelope(
-            single(sealed(event)), event_id=event_id or self._ids.new_id(), outside=True
-        )
+        envelope = Envelope(sealed(event), event_id=event_id or self._ids.new_id(), outside=True)
         return await asyncio.shield(self._threads.take(thread_id, envelope))
 
     async def call(self, thread_id: str, event: Event, event_id: str | None = None) -> ToolResponse:

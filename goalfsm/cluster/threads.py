@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from goalfsm.cluster.decider import Attempt, Decider, Decision
-from goalfsm.daemon.flow.decide import failure_of, single
-from goalfsm.daemon.flow.envelopes import Envelope
+from goalfsm.daemon.flow.decide import Envelope, failure_of
 from goalfsm.daemon.flow.ports import Landed
 from goalfsm.errors import GoalError, OutcomeUnknown, StoreClosed, StoreError
 
@@ -69,7 +68,7 @@ class ClusterThreads:
         self, thread_id: str, event: Event, *, done: tuple[str, ...] = (), event_id: str = ""
     ) -> asyncio.Future[Reply]:
         """Decide one event of the node's own, which reports ``done``; it is always kept."""
-        return self.take(thread_id, Envelope(single(event, done), event_id=event_id, done=done))
+        return self.take(thread_id, Envelope(event, event_id=event_id, done=done))
 
     def run(self, thread_id: str, batch: EventBatch) -> asyncio.Future[Reply]:
         """Decide and commit the events of ``batch`` as one piece; they are always kept."""
@@ -237,7 +236,7 @@ class ClusterThreads:
 
     def fault(self, thread_id: str, event: Event, done: tuple[str, ...] = ()) -> None:
         """Record a fault before anything else is decided: the goal waits for a person then."""
-        self.take(thread_id, Envelope(single(event, done), done=done), first=True)
+        self.take(thread_id, Envelope(event, done=done), first=True)
 
     # What is remembered.
 

@@ -17,18 +17,17 @@ from goalfsm.session.state import program_of
 from goalfsm.session.work import can_begin, queued, route
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Generator
+    from collections.abc import Awaitable, Callable, Collection
 
     from goalfsm.cluster.jobs import Job
     from goalfsm.cluster.threads import ClusterThreads
     from goalfsm.cluster.tx import Holder
     from goalfsm.daemon.config import Assignment, Workers
     from goalfsm.daemon.flow.holds import Holds
-    from goalfsm.daemon.flow.ports import Landed, Report, Said
+    from goalfsm.daemon.flow.ports import Events, Landed, Report
     from goalfsm.daemon.stages.live_run import LiveRuns
     from goalfsm.daemon.stages.run_control import Dispatches
     from goalfsm.session.state import Session
-    from goalfsm.session.thread import Ready
 
 IN_A_ROW: Final = 16
 """How many turns of a thread follow one another without a look at who else waits."""
@@ -102,9 +101,7 @@ class Turns:
             self.under_way -= 1
             self._in_a_row.pop(thread_id, None)
 
-    def follow_on(
-        self, thread_id: str, assignment: Assignment, session: Session
-    ) -> Generator[Said, Ready, None]:
+    def follow_on(self, thread_id: str, assignment: Assignment, session: Session) -> Events:
         """Yield the dispatch of the turn that waits in ``session``, which the last one has left.
 
         So the end and the next beginning are one commit: so many in a row, and only while nobody
@@ -146,7 +143,7 @@ class Turns:
             )
             await self._end_orphans(loaded.holder.node_id, run.run_id)
 
-        def batch(session: Session) -> Generator[Said, Ready, None]:
+        def batch(session: Session) -> Events:
             now = self._threads.loaded(thread_id)
             holder = None if now is None else now.holder
             if not self._is_due(thread_id, session, holder):
@@ -178,7 +175,7 @@ class Turns:
         if session is None or session.run is None or not self._alive():
             return
 
-        def batch(session: Session) -> Generator[Said, Ready, None]:
+        def batch(session: Session) -> Events:
             now = self._threads.loaded(thread_id)
             holder = None if now is None else now.holder
             mine = holder is not None and holder.node_id == self._node_id()

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.daemon.flow.authority import sealed
-from goalfsm.daemon.flow.decide import FAULT_HINT, notice_of, single
-from goalfsm.daemon.flow.envelopes import Envelope
+from goalfsm.daemon.flow.decide import FAULT_HINT, Envelope, sealed
 from goalfsm.daemon.flow.holds import HALTED, STOP
-from goalfsm.daemon.flow.notices import Happened, StatusChanged
+from goalfsm.daemon.flow.notices import Happened, StatusChanged, notice_of
 from goalfsm.errors import StoreClosed, StoreError
 from goalfsm.session import events as e
 from goalfsm.session.codec import CodecError
@@ -93,9 +91,7 @@ class Service:
         """
         self.check_open()
         stop = _is_stop(event)
-        envelope = Envelope(
-            single(sealed(event)), event_id=event_id or self._ids.new_id(), outside=True
-        )
+        envelope = Envelope(sealed(event), event_id=event_id or self._ids.new_id(), outside=True)
         told = self._take(thread_id, envelope, stop=stop)
         try:
             return await (self._stopped(told) if stop else asyncio.shield(told))
@@ -141,7 +137,7 @@ class Service:
             failed = not done.cancelled() and isinstance(done.exception(), StoreError)
             if failed and not self._over.is_set():
                 again = Envelope(
-                    envelope.batch, event_id=envelope.event_id, outside=True, kept=True
+                    envelope.asked, event_id=envelope.event_id, outside=True, kept=True
                 )
                 self._threads.take(thread_id, again).add_done_callback(recorded)
             else:

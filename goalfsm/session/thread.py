@@ -30,8 +30,7 @@ from goalfsm.session.state import (
     Step,
     Zones,
 )
-from goalfsm.session.wake import next_wake
-from goalfsm.session.work import queued
+from goalfsm.session.work import next_wake, queued
 
 __all__ = [
     "DerivedIds",

@@ -1,17 +1,23 @@
-"""What of a thread is under way, and which turn waits to be begun."""
+"""What of a thread is under way, which turn waits to be begun, and when to look by itself."""
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Final, Literal, NamedTuple
 
-from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED
+from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, PAUSED, STATUSES
 from goalfsm.session.budgets import Spent, progress
 from goalfsm.session.effects import Effect, RunUntil, RunVerifier, TakeNextGoal, WatchProcess
 from goalfsm.session.routes import Budget, Routed, choose
-from goalfsm.session.state import Session
+from goalfsm.session.state import Session, Wait
+from goalfsm.text import awaited
 
 GO_ON_QUESTION: Final = "the engine was restarted; somebody has to say that the work goes on"
 """What a thread waits for whose policy says that a start of the engine has to be asked about."""
+_UNTIL: Final = attrgetter("until_ms")
+_MOVING: Final = "*"
+NEED_ENGINE: Final = frozenset({ACTIVE, *(f"{status}{_MOVING}" for status in ("none", *STATUSES))})
+"""The labels of threads that an engine has to look at when it starts."""
 
 
 class Queued(NamedTuple):
@@ -143,3 +149,75 @@ def under_way(session: Session) -> bool:
         or session.check is not None
         or session.wind_down in {"owed", "running"}
     )
+
+
+def label(session: Session) -> str:
+    """Return the text by which the thread is listed: its status, marked while work is under way.
+
+    Only marked and active threads need an engine's attention when it starts.
+    """
+    status = "none" if session.goal is None else session.goal.status
+    return status + _MOVING if under_way(session) else status
+
+
+# When it has to be looked at by itself.
+
+
+def next_wake(session: Session) -> int | None:
+    """Return when (unix ms) a ``TimerFired`` is due; None when nothing happens by itself."""
+    goal = session.goal
+    if goal is None:
+        return None
+    if goal.status != ACTIVE:
+        resumes = goal.resume_at_ms if goal.status == PAUSED else None
+        return min((at for at in (resumes, overrun_ends(session)) if at is not None), default=None)
+    first = session.retry.at_ms
+    for at_ms in (_time_budget_ends(session), *map(_UNTIL, session.waits)):
+        if at_ms is not None and (first is None or at_ms < first):
+            first = at_ms
+    return first
+
+
+def _time_budget_ends(session: Session) -> int | None:
+    goal, clock = session.goal, session.clock
+    if goal is None or goal.time_budget_seconds is None:
+        return None
+    if clock.last_ms is None or clock.goal_id != goal.goal_id:
+        return None
+    left = goal.time_budget_seconds - goal.active_seconds
+    if left <= 0:
+        return None
+    return clock.last_ms + left * 1000 - clock.remainder_ms
+
+
+def overrun_ends(session: Session) -> int | None:
+    """Return when (unix ms) the run of a goal that has stopped is ended; None where none is."""
+    goal, run = session.goal, session.run
+    if goal is None or goal.status == ACTIVE or run is None or run.ending is not None:
+        return None
+    return run.ends_ms if run.goal_id == goal.goal_id else None
+
+
+def waiting_on(waits: tuple[Wait, ...]) -> str | None:
+    """Return in words what the work waits for; None when for nothing."""
+    if not waits:
+        return None
+    if len(waits) == 1:
+        only = waits[0]
+        return only.note or f"waiting on {awaited(only.kind, only.pid)}"
+    named = [awaited(wait.kind, wait.pid) + (" (any)" if wait.any else "") for wait in waits]
+    return f"waiting on {', '.join(named)}"
+
+
+def waits_end(waits: tuple[Wait, ...]) -> int | None:
+    """Return when (unix ms) work goes on by itself at the latest; None when that is not known.
+
+    All waits have to be over, or the first that ends the others.
+    """
+    if not waits:
+        return None
+    first = min((w.until_ms for w in waits if w.any and w.until_ms is not None), default=None)
+    ends = [wait.until_ms for wait in waits]
+    last = None if None in ends else max(end for end in ends if end is not None)
+    known = [end for end in (first, last) if end is not None]
+    return min(known, default=None)

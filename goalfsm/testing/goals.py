@@ -20,7 +20,7 @@ from goalfsm.session import events as e
 from goalfsm.session.effects import RunUntil, RunVerifier
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply, Session
-from goalfsm.session.wake import next_wake
+from goalfsm.session.work import next_wake
 from goalfsm.store.memory import MemoryDisk, MemoryStore
 from goalfsm.store.port import JournalRow, Store
 from goalfsm.testing.asking import Asking

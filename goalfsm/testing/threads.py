@@ -18,7 +18,7 @@ from goalfsm.session.entries import Entry
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import OUR_RULES, Context, Reply, Rules, Run, Session, Zones
 from goalfsm.session.thread import GoalThread, Ready
-from goalfsm.session.wake import next_wake
+from goalfsm.session.work import next_wake
 from goalfsm.testing.invariants import check
 from goalfsm.testing.loop import START_MS
 from goalfsm.testing.times import Duration, seconds_of

@@ -8,8 +8,7 @@ import msgspec
 
 from goalfsm.errors import Remedy, told
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, Goal
-from goalfsm.session.wake import waits_end
-from goalfsm.session.work import advances, awaits_person
+from goalfsm.session.work import advances, awaits_person, waits_end
 from goalfsm.text import awaited, line
 from goalfsm.views.parts import (
     Driver,

@@ -17,8 +17,7 @@ from goalfsm.cluster import turns
 from goalfsm.cluster.decider import Attempt
 from goalfsm.cluster.engine import ClusterEngine
 from goalfsm.daemon.engine import Engine
-from goalfsm.daemon.flow.decide import single
-from goalfsm.daemon.flow.envelopes import Envelope
+from goalfsm.daemon.flow.decide import Envelope
 from goalfsm.session.events import (
     ObjectiveGiven,
     PauseRequested,
@@ -72,7 +71,7 @@ async def _commands(server: PostgresServer, found: Section, count: int) -> None:
         for number in range(count):
             start = time.perf_counter()
             event = ResumeRequested() if number % 2 else PauseRequested()
-            envelope = Envelope(single(event), event_id=f"m{number}", outside=True)
+            envelope = Envelope(event, event_id=f"m{number}", outside=True)
             await engine._node.decider.decide(Attempt("one", [envelope]))
             times.append((time.perf_counter() - start) * 1000)
     _pair(found, "a command", times, 0.99)

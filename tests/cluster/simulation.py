@@ -23,8 +23,7 @@ from goalfsm.cluster.node import Node
 from goalfsm.cluster.options import Options, Reached
 from goalfsm.cluster.tx import Program
 from goalfsm.daemon import logs
-from goalfsm.daemon.flow.decide import single
-from goalfsm.daemon.flow.envelopes import Envelope
+from goalfsm.daemon.flow.decide import Envelope
 from goalfsm.daemon.host.clock import IdSource
 from goalfsm.daemon.host.zones import zone
 from goalfsm.errors import OutcomeUnknown, StoreError, StoreUnavailable
@@ -368,7 +367,7 @@ class World:
                 await found[0].service.submit(thread, event, event_id)
                 return
         for _ in range(2):
-            envelope = Envelope(single(event), event_id=event_id, outside=True)
+            envelope = Envelope(event, event_id=event_id, outside=True)
             await decider.decide(Attempt(thread, [envelope]))
 
     # The whole, and what has to hold.

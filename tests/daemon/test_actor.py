@@ -129,7 +129,7 @@ def test_what_another_wrote_behind_our_back_is_reloaded() -> None:
             mailbox = inside(engine).threads._all[THREAD]
             stale = mailbox.session, mailbox.revision
             await engine.submit(THREAD, e.EditRequested(objective="another"))
-            mailbox._session, mailbox.revision = stale
+            mailbox.session, mailbox.revision = stale
             reply = await engine.submit(THREAD, e.PauseRequested())
             assert reply.ok
             goal = engine.session(THREAD).goal

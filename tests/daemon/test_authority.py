@@ -21,9 +21,8 @@ from goalfsm.daemon.flow.authority import (
     of_a_row,
     require_own_run,
     require_person,
-    sealed,
-    token_digest,
 )
+from goalfsm.daemon.flow.decide import sealed, token_digest
 from goalfsm.daemon.remote.client import request, serving
 from goalfsm.daemon.remote.link import NoEngine
 from goalfsm.errors import GoalError

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from goalfsm.daemon.flow.authority import token_digest
+from goalfsm.daemon.flow.decide import token_digest
 from goalfsm.daemon.remote import client, wire
 from goalfsm.daemon.remote.run_socket import RunSockets
 from goalfsm.daemon.remote.socket_path import SOCKET

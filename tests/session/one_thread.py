@@ -12,8 +12,7 @@ from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.state import RULES_VERSION
 from goalfsm.session.thread import GoalThread
-from goalfsm.session.wake import next_wake
-from goalfsm.session.work import can_begin, queued
+from goalfsm.session.work import can_begin, next_wake, queued
 from goalfsm.testing.invariants import check
 from goalfsm.testing.loop import START_MS
 from goalfsm.views.prompts import render_turn

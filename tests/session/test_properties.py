@@ -17,7 +17,7 @@ from goalfsm.session import Context, Policy, Session, Step, codec
 from goalfsm.session import events as e
 from goalfsm.session.entries import SetEntry
 from goalfsm.session.thread import handle
-from goalfsm.session.wake import next_wake
+from goalfsm.session.work import next_wake
 from goalfsm.testing.invariants import check
 from recovery.stale_work import IDLE
 from tests.conformance import adapter_session

@@ -17,7 +17,7 @@ from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.state import Claim
 from goalfsm.session.thread import GoalThread
-from goalfsm.session.wake import next_wake
+from goalfsm.session.work import next_wake
 from goalfsm.views.status import project
 from tests.session.one_thread import OneThread
 from tests.session.strategies import ERRORS, policies, tries, verifiers

@@ -10,7 +10,7 @@ from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.entries import SetEntry
-from goalfsm.session.wake import next_wake
+from goalfsm.session.work import next_wake
 from goalfsm.testing.threads import CheckedThread
 from tests.session.hosts import started
 

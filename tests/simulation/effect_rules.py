@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.daemon.flow.authority import token_digest
+from goalfsm.daemon.flow.decide import token_digest
 from goalfsm.daemon.stages.callbacks import CallbackCall
 from goalfsm.goal.model import Goal
 from goalfsm.session import effects as f

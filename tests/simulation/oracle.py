@@ -15,7 +15,7 @@ from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.state import Reply, Session, Step
 from goalfsm.session.thread import Ready, handle
-from goalfsm.session.wake import next_wake
+from goalfsm.session.work import next_wake
 from goalfsm.store.port import EXPIRY_MS, Commit, Committed, Conflict, Done, Duplicate, Outcome
 from goalfsm.testing import invariants
 from tests.simulation.effect_rules import EffectRules

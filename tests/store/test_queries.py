@@ -10,7 +10,7 @@ from typing import Any, Final
 import apsw
 import pytest
 
-from goalfsm.daemon.flow.decide import NEED_ENGINE
+from goalfsm.session.work import NEED_ENGINE
 from goalfsm.store.port import Effect
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.store.sqlite.migrations import MIGRATIONS

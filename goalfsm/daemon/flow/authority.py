@@ -6,13 +6,13 @@ declared waits, and nothing that only an engine can know.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from goalfsm.daemon.flow.decide import token_digest
 from goalfsm.errors import GoalError
 from goalfsm.session import events as e
 from goalfsm.session.tools import CREATE_GOAL, canonical
@@ -28,13 +28,6 @@ if TYPE_CHECKING:
 CODE: Final = "origin_not_allowed"
 """The code of a refusal of what somebody else would have to say."""
 _OF_A_RUN: Final = frozenset({"update_goal", "wait"})
-_WITH_TOKEN: Final = (
-    e.ToolCalled,
-    e.WaitDeclared,
-    e.UsageReported,
-    e.SessionSaved,
-    e.SteeringAcknowledged,
-)
 _STOPS_AND_WORDS: Final = (
     e.PauseRequested,
     e.SteeringReceived,
@@ -43,18 +36,6 @@ _STOPS_AND_WORDS: Final = (
     e.BlockRequested,
     e.ClaimRejected,
 )
-
-
-def token_digest(token: str) -> str:
-    """Return what a run's token is kept as: whoever reads it cannot act as the run."""
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def sealed(event: e.Event) -> e.Event:
-    """Return an event from outside with its run's token as the digest that is kept."""
-    if isinstance(event, _WITH_TOKEN) and event.run_token:
-        return replace(event, run_token=token_digest(event.run_token))
-    return event
 
 
 def admitted(event: e.Event, peer: Peer) -> e.Event:

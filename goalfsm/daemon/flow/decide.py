@@ -1,28 +1,31 @@
-"""What one decision becomes in the store: the commit, the keys of its effects, a label."""
+"""Deciding what was sent to a thread, and what a decision becomes in the store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+import asyncio
+import hashlib
+from typing import TYPE_CHECKING, Final, cast
 
-import msgspec
+from msgspec.structs import replace
 
-from goalfsm.daemon.flow.ports import Decided, Task, Undecided, WithDone
-from goalfsm.errors import described
-from goalfsm.goal.model import ACTIVE, STATUSES
+from goalfsm.daemon.flow.notices import public
+from goalfsm.daemon.flow.ports import Decided, Task, Undecided
+from goalfsm.daemon.host.zones import zone
+from goalfsm.errors import StoreError, described
 from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.session.effects import TOLD, AppendEntry, SendWork
 from goalfsm.session.state import RULES_VERSION, Decision, Reply, Session
-from goalfsm.session.work import under_way
+from goalfsm.session.thread import GoalThread
+from goalfsm.session.work import label
 from goalfsm.store import port
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Iterator
 
-    from goalfsm.daemon.flow.notices import Happened
-    from goalfsm.daemon.flow.ports import EventBatch, Said
-    from goalfsm.session.thread import GoalThread, Ready
+    from goalfsm.daemon.flow.ports import EventBatch
+    from goalfsm.session.state import Rules
+    from goalfsm.session.thread import Ready
 
 ACCEPTED: Final = Reply(ok=True)
 """The reply to an event that nobody refuses."""
@@ -36,81 +39,170 @@ _LOOKED_UP: Final = (
     e.DecisionFailed,
 )
 """What a journal can be asked for by kind: commands, and what is rare and matters for long."""
-_SECRETS: Final = ("token", "run_token")
-_MOVING: Final = "*"
-NEED_ENGINE: Final = frozenset({ACTIVE, *(f"{status}{_MOVING}" for status in ("none", *STATUSES))})
-"""The labels of threads that an engine has to look at when it starts."""
+_WITH_TOKEN: Final = (
+    e.ToolCalled,
+    e.WaitDeclared,
+    e.UsageReported,
+    e.SessionSaved,
+    e.SteeringAcknowledged,
+)
 
 
-def single(event: e.Event, done: tuple[str, ...] = ()) -> EventBatch:
-    """Return the batch of one event, which reports ``done``."""
+class Envelope:
+    """One entry of a mailbox; ``future`` gets the reply when it is durable."""
 
-    def batch(_: Session) -> Generator[Said, Ready, None]:
-        yield WithDone(event, done) if done else event
+    __slots__ = ("asked", "done", "event_id", "from_inbox", "future", "kept", "named", "outside")
 
-    return batch
+    def __init__(
+        self,
+        asked: e.Event | EventBatch,
+        *,
+        event_id: str = "",
+        outside: bool = False,
+        from_inbox: bool = False,
+        kept: bool = False,
+        done: tuple[str, ...] = (),
+    ) -> None:
+        """Have ``asked`` decided: an event, or events that are committed as one piece.
 
-
-class Asking:
-    """What is being decided, for whoever has to say what could not be."""
-
-    __slots__ = ("event", "event_id", "from_inbox", "outside")
-
-    def __init__(self, event_id: str, *, outside: bool, from_inbox: bool) -> None:
-        """Begin with no event; the first one gets ``event_id``."""
-        self.event: e.Event | None = None
+        The first gets ``event_id``, and reports the effects ``done``, by their keys, in its commit.
+        ``outside``: it is from another process or an API call. ``from_inbox``: a row of the inbox
+        waits to be consumed with it. ``kept``: a store that fails does not end the wait; what the
+        engine itself has to say is always kept.
+        """
+        self.asked = asked
+        self.future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.event_id = event_id
+        self.named = bool(event_id)
+        """Whether its sender has given it an id, by which it may come a second time."""
         self.outside = outside
+        self.kept = kept or not outside
         self.from_inbox = from_inbox
+        self.done = done
 
-    def undecided(self) -> Undecided:
-        """Return the event as one that could not be decided, with where it came from."""
-        return Undecided(self.event, self.event_id, self.outside, self.from_inbox)
+    def answer(self, reply: Reply) -> None:
+        """Give the sender the reply."""
+        if not self.future.done():
+            self.future.set_result(reply)
+
+    def fail(self, error: Exception) -> None:
+        """Give the sender the error in place of a reply."""
+        if not self.future.done():
+            self.future.set_exception(error)
+            # Whoever does not wait for the reply does not want to hear of it either.
+            self.future.exception()
+
+
+class PendingCommit:
+    """What an envelope became in a chain of commits; the first ``landed`` of them are durable."""
+
+    __slots__ = ("decided", "envelope", "landed", "reply")
+
+    def __init__(self, envelope: Envelope, decided: list[Decided], reply: Reply) -> None:
+        """Note the commits of an envelope's events, none where it was refused, and the reply."""
+        self.envelope = envelope
+        self.decided = decided
+        self.landed = 0
+        self.reply = reply
+
+    def land(
+        self, results: Iterator[port.Outcome | StoreError], *, again: bool
+    ) -> port.Outcome | StoreError | None:
+        """Count what is durable; return what stopped that, None when all of it is.
+
+        ``again``: these very commits were tried before, and may be there already.
+        """
+        while self.landed < len(self.decided):
+            result = next(results)
+            if not isinstance(result, port.Committed):
+                # A repeat of this very commit, after an outcome that was unknown, finds itself; a
+                # repeat of an event that was sent twice finds an earlier revision.
+                revision = self.decided[self.landed].commit.expected_revision + 1
+                itself = isinstance(result, port.Duplicate) and result.revision == revision
+                if not (again and itself):
+                    return result
+            self.landed += 1
+        return None
+
+
+class UndecidableError(Exception):
+    """An event met a fault: ``undecided`` is the event, ``error`` what was raised."""
+
+    def __init__(self, undecided: Undecided, error: Exception) -> None:
+        """Say which event could not be decided, and why."""
+        super().__init__(undecided, error)
+        self.undecided = undecided
+        self.error = error
+
+
+def token_digest(token: str) -> str:
+    """Return what a run's token is kept as: whoever reads it cannot act as the run."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def sealed(event: e.Event) -> e.Event:
+    """Return an event from outside with its run's token as the digest that is kept."""
+    if isinstance(event, _WITH_TOKEN) and event.run_token:
+        return replace(event, run_token=token_digest(event.run_token))
+    return event
 
 
 def decide_batch(
-    thread: GoalThread,
+    session: Session,
     revision: int,
-    batch: EventBatch,
-    asking: Asking,
+    envelope: Envelope,
     *,
     thread_id: str,
+    rules: Rules,
     next_id: Callable[[], str],
     now_ms: Callable[[], int],
-) -> tuple[list[Decided], Reply | None]:
-    """Decide the events of ``batch`` on ``thread``, which stands at ``revision``.
+) -> tuple[list[Decided], Reply]:
+    """Decide what ``envelope`` asks for on ``session``, which stands at ``revision``.
 
-    Returns what to commit as one piece; or nothing and the refusal of what would have begun the
-    thread. Raises whatever the batch or a rule raises: then nothing of it is to be committed.
+    Returns what to commit as one piece, and the reply: nothing where what would have begun the
+    thread is refused. Raises `UndecidableError` for a fault, and the `StoreError` of a batch that
+    reads the store: then nothing of it is to be committed.
     """
+    thread = GoalThread(session, thread_id=thread_id, rules=rules, zones=zone)
     every: list[Decided] = []
-    said_by = batch(thread.session)
-    said = next(said_by, None)
-    while said is not None:
-        asking.event, done = said if isinstance(said, WithDone) else (said, ())
-        asking.event_id = (not every and asking.event_id) or next_id()
-        at_ms = now_ms()
-        ready = thread.step(asking.event, id=asking.event_id, at_ms=at_ms)
-        refused = ready.reply is not None and not ready.reply.ok
-        if refused and revision == 0 and not asking.from_inbox:
-            # A thread begins with something that was accepted.
-            return [], ready.reply
-        decided = prepare(
-            thread_id,
-            revision,
-            ready,
-            event_id=asking.event_id,
-            at_ms=at_ms,
-            outside=asking.outside,
-            done=done,
-        )
-        every.append(decided)
-        revision += 1
-        try:
-            said = said_by.send(ready)
-        except StopIteration:
-            said = None
-    return every, None
+    event: e.Event | None = None
+    named = event_id = envelope.event_id
+    done, reply = envelope.done, ACCEPTED
+    try:
+        asked = envelope.asked
+        batch = asked(session) if callable(asked) else None
+        event = next(batch, None) if batch is not None else cast("e.Event", asked)
+        while event is not None:
+            event_id, at_ms = named or next_id(), now_ms()
+            ready = thread.step(event, id=event_id, at_ms=at_ms)
+            reply = ready.reply or ACCEPTED
+            if not reply.ok and revision == 0 and not envelope.from_inbox:
+                # A thread begins with something that was accepted.
+                return [], reply
+            every.append(
+                prepare(
+                    thread_id,
+                    revision,
+                    ready,
+                    event_id=event_id,
+                    at_ms=at_ms,
+                    outside=envelope.outside,
+                    done=done,
+                )
+            )
+            if batch is None:
+                break
+            named, done, revision = "", (), revision + 1
+            try:
+                event = batch.send(ready)
+            except StopIteration:
+                event = None
+    except StoreError:
+        raise
+    except Exception as error:
+        undecided = Undecided(event, event_id, envelope.outside, envelope.from_inbox)
+        raise UndecidableError(undecided, error) from error
+    return every, reply
 
 
 def prepare(
@@ -128,16 +220,21 @@ def prepare(
     ``outside``: the event came from another process or an API call, so its reply is kept for
     the case that it is sent again. ``done`` are keys of effects that this event reports as done.
     """
-    session, event = ready.state, ready.event
-    state = ready.snapshot()
+    event = ready.event
+    state = codec.encode(ready.state)
     outbox: list[Task] = []
+    orders: list[port.Effect] = []
     history: list[bytes] = []
     for index, effect in enumerate(ready.effects):
         if isinstance(effect, AppendEntry):
             history.append(codec.encode_entry(effect.entry))
         elif not isinstance(effect, SendWork):
             # A turn that waits to be begun is begun by the scheduler, see `session.work`.
-            outbox.append(Task(thread_id, key_of(thread_id, revision + 1, index), effect))
+            key = key_of(thread_id, revision + 1, index)
+            outbox.append(Task(thread_id, key, effect))
+            if not isinstance(effect, TOLD):
+                kind, payload = type(effect).__name__, codec.encode_effect(effect)
+                orders.append(port.Effect(key=key, kind=kind, payload=payload))
     commit = port.Commit(
         thread_id=thread_id,
         expected_revision=revision,
@@ -149,12 +246,8 @@ def prepare(
         digest=codec.digest(state),
         rules_version=RULES_VERSION,
         wake_at_ms=ready.wake_at,
-        status=label(session),
-        outbox=tuple(
-            port.Effect(key=key, kind=type(effect).__name__, payload=codec.encode_effect(effect))
-            for _, key, effect in outbox
-            if not isinstance(effect, TOLD)
-        ),
+        status=label(ready.state),
+        outbox=tuple(orders),
         outbox_done=done,
         history=tuple(history),
         inbox_id=event_id if outside else None,
@@ -187,27 +280,6 @@ def _decided(ready: Ready, at_ms: int) -> bytes | None:
     return codec.encode_decision(refused)
 
 
-def public(event: e.Event) -> dict[str, Any]:
-    """Return an event's fields without those that authorise anybody to act as a run."""
-    fields: dict[str, Any] = msgspec.to_builtins(event)
-    for name in _SECRETS:
-        fields.pop(name, None)
-    return fields
-
-
-def notice_of(row: port.JournalRow) -> Happened:
-    """Return the notice of an event that was committed some time ago; nobody kept its reply."""
-    from goalfsm.daemon.flow.notices import Happened  # noqa: PLC0415  only for who looks on
-
-    return Happened(
-        thread_id=row.thread_id,
-        revision=row.revision,
-        at_ms=row.at_ms,
-        event=public(codec.decode_event(row.event)),
-        decision=None if row.decision is None else codec.decode_decision(row.decision),
-    )
-
-
 def failure_of(undecided: Undecided | None, error: Exception) -> e.DecisionFailed:
     """Return a fault as an event: what could not be decided, without secrets, and why.
 
@@ -232,22 +304,3 @@ def reopened(row: port.OpenEffect) -> Task:
 def decode_reply(reply: bytes | None) -> Reply:
     """Return a stored reply; where none was kept the event was accepted."""
     return ACCEPTED if reply is None else codec.decode_reply(reply)
-
-
-def label(session: Session) -> str:
-    """Return the text by which the thread is listed: its status, marked while work is under way.
-
-    Only marked and active threads need an engine's attention when it starts.
-    """
-    status = "none" if session.goal is None else session.goal.status
-    return status + _MOVING if under_way(session) else status
-
-
-def status_of(listed: str) -> str:
-    """Return the goal's status from a label of a listing, ``none`` without a goal."""
-    return listed.removesuffix(_MOVING)
-
-
-def needs_engine(listed: str) -> bool:
-    """Tell from its label whether a thread has to be looked at when an engine starts."""
-    return listed in NEED_ENGINE

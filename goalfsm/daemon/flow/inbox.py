@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from goalfsm.daemon.flow.authority import of_a_row, sealed
-from goalfsm.daemon.flow.decide import single
-from goalfsm.daemon.flow.envelopes import Envelope
+from goalfsm.daemon.flow.authority import of_a_row
+from goalfsm.daemon.flow.decide import Envelope, sealed
 from goalfsm.daemon.flow.stops import move_into
 from goalfsm.errors import GoalError
 from goalfsm.session import codec
@@ -65,9 +64,7 @@ class InboxRows:
             message = f"inbox row {row.inbox_id}: {error.message}"
             self._report(row.thread_id, error.code, message, error.hint)
             return
-        envelope = Envelope(
-            single(event), event_id=row.inbox_id, outside=True, from_inbox=True, kept=True
-        )
+        envelope = Envelope(event, event_id=row.inbox_id, outside=True, from_inbox=True, kept=True)
         envelope.future.add_done_callback(lambda done: _note(row, done))
         self._decide(row.thread_id, envelope, event)
 

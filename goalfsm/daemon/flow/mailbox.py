@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from goalfsm.daemon.flow.decide import Asking, decide_batch, decode_reply
-from goalfsm.daemon.flow.envelopes import Envelope, PendingCommit
+from goalfsm.daemon.flow.decide import (
+    Envelope,
+    PendingCommit,
+    UndecidableError,
+    decide_batch,
+    decode_reply,
+)
 from goalfsm.daemon.flow.ports import Landed
-from goalfsm.daemon.host.zones import zone
 from goalfsm.errors import GoalError, OutcomeUnknown, StoreError, StoreUnavailable
 from goalfsm.session.state import Reply
-from goalfsm.session.thread import GoalThread
 from goalfsm.store.port import Committed, Conflict, Duplicate, Invalid
 
 if TYPE_CHECKING:
@@ -57,10 +60,10 @@ class Mailbox:
         "_mail",
         "_over",
         "_queued",
-        "_session",
         "_troubled",
         "_unknown",
         "revision",
+        "session",
         "thread_id",
     )
 
@@ -69,7 +72,8 @@ class Mailbox:
         self._deciding = deciding
         self.thread_id = thread_id
         self.revision = 0
-        self._session: Session | None = None
+        self.session: Session | None = None
+        """The committed session, None while it has not been read."""
         self._mail: list[Envelope] = []  # not a deque: an empty one takes more than a session
         self._chain: list[PendingCommit] = []
         self._queued = False
@@ -84,14 +88,9 @@ class Mailbox:
 
         Raises `StoreError` where it cannot be read now, `CodecError` where it never can.
         """
-        if self._session is None:
-            self._session, self.revision = self._deciding.load(self.thread_id)
-        return self._session
-
-    @property
-    def session(self) -> Session | None:
-        """Return the committed session, None while it could not be read."""
-        return self._session
+        if self.session is None:
+            self.session, self.revision = self._deciding.load(self.thread_id)
+        return self.session
 
     @property
     def busy(self) -> bool:
@@ -146,9 +145,9 @@ class Mailbox:
         """Decide what has come, as one chain, and return what is to be committed of it."""
         while not self._troubled:
             if self._chain:
-                rest = [p.decided[p.landed :] if p.landed else p.decided for p in self._chain]
-                if commits := [decided.commit for each in rest for decided in each]:
-                    return commits
+                waiting = [each.commit for p in self._chain for each in p.decided[p.landed :]]
+                if waiting:
+                    return waiting
                 self._land([])
             elif self._mail and (session := self._read()) is not None:
                 self._decide_all(session)
@@ -214,26 +213,22 @@ class Mailbox:
         Raises the `StoreError` of a batch that reads the store.
         """
         deciding = self._deciding
-        outside, from_inbox = envelope.outside, envelope.from_inbox
-        asking = Asking(envelope.event_id, outside=outside, from_inbox=from_inbox)
-        thread = GoalThread(session, thread_id=self.thread_id, rules=deciding.rules, zones=zone)
         try:
-            every, refusal = decide_batch(
-                thread,
+            every, reply = decide_batch(
+                session,
                 revision,
-                envelope.batch,
-                asking,
+                envelope,
                 thread_id=self.thread_id,
+                rules=deciding.rules,
                 next_id=deciding.ids.event_id,
                 now_ms=deciding.clock.now_ms,
             )
-        except StoreError:
-            raise
-        except Exception as error:  # noqa: BLE001  whoever sent it is told; others go on
-            deciding.aftermath.failed(self.thread_id, error, asking.undecided())
-            envelope.fail(error)
+        except UndecidableError as fault:
+            # Whoever sent it is told; others go on.
+            deciding.aftermath.failed(self.thread_id, fault.error, fault.undecided)
+            envelope.fail(fault.error)
             return None
-        return PendingCommit(envelope, every, refusal)
+        return PendingCommit(envelope, every, reply)
 
     def settled(self, result: Sequence[Outcome] | StoreError) -> None:
         """Install what became durable, and go on."""
@@ -255,9 +250,9 @@ class Mailbox:
             if stopped is not None:
                 break
             answered.append(pending)
-        before = self._session
+        before = self.session
         if landed:
-            self._session = landed[-1].ready.state
+            self.session = landed[-1].ready.state
             self.revision += len(landed)
         rest = chain[len(answered) :]
         if stopped is not None:
@@ -266,17 +261,16 @@ class Mailbox:
             self._unknown = False
         if landed and before is not None:
             self._conflicts = 0
-            self._landed(before, landed)
+            done: tuple[str, ...] = ()
+            for each in landed:
+                done += each.commit.outbox_done
+            after = landed[-1].ready.state
+            decided = tuple(landed)
+            self._deciding.aftermath.landed(Landed(self.thread_id, before, after, decided, done))
         for pending in answered:
             pending.envelope.answer(pending.reply)
         if isinstance(stopped, StoreError):
             self._deciding.aftermath.stuck(self.thread_id, stopped)
-
-    def _landed(self, before: Session, decided: list[Decided]) -> None:
-        done = tuple(key for each in decided for key in each.commit.outbox_done)
-        session = decided[-1].ready.state
-        landed = Landed(self.thread_id, before, session, tuple(decided), done)
-        self._deciding.aftermath.landed(landed)
 
     def _stop(  # noqa: C901  one case an outcome
         self, why: Outcome | StoreError, rest: list[PendingCommit]
@@ -321,7 +315,7 @@ class Mailbox:
     def _reload(self, pending: PendingCommit) -> StoreError | None:
         """Go on from what is stored: somebody wrote the thread behind this engine's back."""
         try:
-            self._session, self.revision = self._deciding.load(self.thread_id)
+            self.session, self.revision = self._deciding.load(self.thread_id)
         except StoreError as error:
             return error
         self._conflicts = _PATIENCE + 1 if pending.landed else self._conflicts + 1

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
+from goalfsm.session import codec
 from goalfsm.session.state import Decision, Reply
 from goalfsm.views.status import Status
+
+if TYPE_CHECKING:
+    from goalfsm.session.events import Event
+    from goalfsm.store import port
+
+_SECRETS: Final = ("token", "run_token")
 
 
 class _Notice(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -74,3 +81,22 @@ class Ended(_Notice, frozen=True, kw_only=True, tag="ended"):
 
 
 Notice = Happened | StatusChanged | Output | Problem | Missed | Settled | Ended
+
+
+def public(event: Event) -> dict[str, Any]:
+    """Return an event's fields without those that authorise anybody to act as a run."""
+    fields: dict[str, Any] = msgspec.to_builtins(event)
+    for name in _SECRETS:
+        fields.pop(name, None)
+    return fields
+
+
+def notice_of(row: port.JournalRow) -> Happened:
+    """Return the notice of an event that was committed some time ago; nobody kept its reply."""
+    return Happened(
+        thread_id=row.thread_id,
+        revision=row.revision,
+        at_ms=row.at_ms,
+        event=public(codec.decode_event(row.event)),
+        decision=None if row.decision is None else codec.decode_decision(row.decision),
+    )

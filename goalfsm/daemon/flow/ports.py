@@ -63,19 +63,10 @@ class Undecided(NamedTuple):
         return self.outside and not self.from_inbox and not stops
 
 
-class WithDone(NamedTuple):
-    """An event that reports effects, by their keys, as done in the very commit that holds it."""
-
-    event: e.Event
-    done: tuple[str, ...]
-
-
-Said = e.Event | WithDone
-EventBatch = Callable[["Session"], Generator[Said, "Ready", None]]
-"""Yields events that are committed as one piece, and is sent what was decided about each.
-
-It gets the session that the first one is decided on; where nothing is to say it yields nothing.
-"""
+Events = Generator[e.Event, "Ready", None]
+"""Events that are committed as one piece; what was decided about each is sent back."""
+EventBatch = Callable[["Session"], Events]
+"""Gets the session that the first of its events is decided on; there may be nothing to say."""
 Report = Callable[[str, str, str, str], None]
 """Tells a thread's followers and the log of a problem: thread, code, message, hint."""
 

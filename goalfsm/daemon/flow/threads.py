@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from goalfsm.daemon.flow.decide import single
-from goalfsm.daemon.flow.envelopes import Envelope
+from goalfsm.daemon.flow.decide import Envelope
 from goalfsm.daemon.flow.mailbox import Deciding, Mailbox
 from goalfsm.errors import StoreError, described
 from goalfsm.session import codec
@@ -64,11 +63,11 @@ class Threads:
         self, thread_id: str, event: Event, *, done: tuple[str, ...] = (), event_id: str = ""
     ) -> asyncio.Future[Reply]:
         """Decide one event of the engine's own, which reports ``done``; it is always kept."""
-        return self.take(thread_id, Envelope(single(event, done), event_id=event_id))
+        return self._mailbox(thread_id).take(Envelope(event, event_id=event_id, done=done))
 
     def run(self, thread_id: str, batch: EventBatch) -> asyncio.Future[Reply]:
         """Decide and commit the events of ``batch`` as one piece; they are always kept."""
-        return self.take(thread_id, Envelope(batch))
+        return self._mailbox(thread_id).take(Envelope(batch))
 
     def take(
         self, thread_id: str, envelope: Envelope, *, first: bool = False

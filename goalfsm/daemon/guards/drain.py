@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from goalfsm.daemon.flow.decide import label, needs_engine
 from goalfsm.daemon.flow.holds import SHUTDOWN
 from goalfsm.session import events as e
+from goalfsm.session.work import NEED_ENGINE, label
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -101,7 +101,7 @@ class Drain:
                 continue
             session = self._threads.readable(thread_id)
             stored = self._threads.is_stored(thread_id)
-            if session is not None and stored and needs_engine(label(session)):
+            if session is not None and stored and label(session) in NEED_ENGINE:
                 told.append(self._threads.send(thread_id, e.ShutdownStarted()))
         return told
 

@@ -12,23 +12,21 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from goalfsm.daemon.flow.decide import FAULT_HINT, failure_of, single
-from goalfsm.daemon.flow.envelopes import Envelope
+from goalfsm.daemon.flow.decide import FAULT_HINT, Envelope, failure_of
 from goalfsm.daemon.flow.holds import HALTED, PROCESSES, SHUTDOWN
 from goalfsm.goal.model import ACTIVE
 from goalfsm.session import events as e
 from goalfsm.session.state import FAULT_CODE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from goalfsm.daemon.flow.holds import Holds
-    from goalfsm.daemon.flow.ports import Landed, Report, Said, Undecided
+    from goalfsm.daemon.flow.ports import Events, Landed, Report, Undecided
     from goalfsm.daemon.flow.threads import Threads
     from goalfsm.daemon.stages.effects import Effects
     from goalfsm.daemon.stages.live_run import LiveRuns
     from goalfsm.session.state import Session
-    from goalfsm.session.thread import Ready
 
 FIRST_RETRY_S: Final = 1.0
 RETRIES: Final = 3
@@ -108,7 +106,7 @@ class Quarantine:
     def close_run(self, thread_id: str) -> None:
         """End a run that is open and that no worker of this engine will tell of."""
 
-        def batch(session: Session) -> Generator[Said, Ready, None]:
+        def batch(session: Session) -> Events:
             if self._runs.has(thread_id):
                 return
             gone = not self._holds.has(PROCESSES, thread_id)
@@ -146,9 +144,7 @@ class Quarantine:
     def _record(self, thread_id: str, failed: e.DecisionFailed, of: Undecided | None) -> None:
         row = of is not None and of.from_inbox
         event_id = of.event_id if of is not None and row else ""
-        envelope = Envelope(
-            single(failed), event_id=event_id, outside=row, from_inbox=row, kept=True
-        )
+        envelope = Envelope(failed, event_id=event_id, outside=row, from_inbox=row, kept=True)
         self._threads.take(thread_id, envelope, first=True)
 
     def _later(self, thread_id: str, what: Callable[[], None]) -> None:

@@ -7,23 +7,24 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from goalfsm.daemon.flow.decide import NEED_ENGINE, reopened
+from goalfsm.daemon.flow.decide import reopened
 from goalfsm.daemon.flow.holds import HALTED, PROCESSES
 from goalfsm.daemon.flow.turn import finished, usage_id, usages
 from goalfsm.errors import GoalError, StoreError
 from goalfsm.session import events as e
 from goalfsm.session.codec import CodecError
 from goalfsm.session.state import program_of
+from goalfsm.session.work import NEED_ENGINE
 from goalfsm.workers import protocol as w
 from goalfsm.workers.checking import checked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from goalfsm.daemon.config import Processes, Workers
     from goalfsm.daemon.flow.holds import Holds
     from goalfsm.daemon.flow.inbox import InboxRows
-    from goalfsm.daemon.flow.ports import EventBatch, Said, Spawn
+    from goalfsm.daemon.flow.ports import EventBatch, Events, Spawn
     from goalfsm.daemon.flow.threads import Threads
     from goalfsm.daemon.flow.turn import Zone
     from goalfsm.daemon.guards.ownership import Heartbeat
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from goalfsm.daemon.stages.process_watch import ProcessWatch
     from goalfsm.daemon.stages.wakeups import Wakeups
     from goalfsm.session.state import Reply, Run, Session
-    from goalfsm.session.thread import Ready
     from goalfsm.store.port import OpenEffect, Store
 
 PAGE: Final = 1_000
@@ -176,7 +176,7 @@ class Takeover:
             await self._threads.send(thread_id, e.EngineLost(seen_ms=seen_ms))
         ending = None if run is None else await self._ending_of(thread_id, run, probe)
 
-        def batch(session: Session) -> Generator[Said, Ready, None]:
+        def batch(session: Session) -> Events:
             if session.run is not None and ending is not None:
                 yield from ending(session)
             yield e.EngineStarted(after_crash=after_crash)
@@ -250,7 +250,7 @@ class Takeover:
 
 
 def _interrupted(run: Run) -> EventBatch:
-    def batch(_: Session) -> Generator[Said, Ready, None]:
+    def batch(_: Session) -> Events:
         why = "the engine stopped while it was running"
         yield e.RunInterrupted(run_id=run.run_id, turn=run.turn, detail=why)
 
@@ -260,7 +260,7 @@ def _interrupted(run: Run) -> EventBatch:
 def _result(run: Run, reported: tuple[w.TurnEvent, ...], zone: Zone) -> EventBatch:
     """Return the end of a run that finished while no engine was there."""
 
-    def batch(_: Session) -> Generator[Said, Ready, None]:
+    def batch(_: Session) -> Events:
         yield finished(run, reported, zone)
 
     return batch

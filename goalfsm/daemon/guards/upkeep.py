@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from goalfsm.daemon.flow import stops
-from goalfsm.daemon.flow.decide import single
-from goalfsm.daemon.flow.envelopes import Envelope
+from goalfsm.daemon.flow.decide import Envelope
 from goalfsm.daemon.host.watch import Place
 from goalfsm.session import events as e
 
@@ -76,7 +75,7 @@ class Upkeep:
         for thread_id in sorted({*self._threads.ids(), *self._wakeups.threads()}):
             session = self._threads.readable(thread_id)
             if session is not None and _is_timed(session):
-                self._threads.take(thread_id, Envelope(single(adjusted)), first=True)
+                self._threads.take(thread_id, Envelope(adjusted), first=True)
         self._wakeups.again()
 
     def _prune(self) -> None:

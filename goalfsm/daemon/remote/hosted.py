@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from goalfsm.daemon.flow.authority import token_digest
+from goalfsm.daemon.flow.decide import token_digest
 from goalfsm.daemon.flow.turn import finished
 from goalfsm.daemon.host.clock import SystemClock, SystemEntropy
 from goalfsm.daemon.remote import offline
@@ -17,8 +17,7 @@ from goalfsm.errors import GoalError
 from goalfsm.session import codec
 from goalfsm.session.events import EngineStarted, Event, RunDispatched, RunInterrupted, TimerFired
 from goalfsm.session.state import Session
-from goalfsm.session.wake import next_wake
-from goalfsm.session.work import can_begin, queued
+from goalfsm.session.work import can_begin, next_wake, queued
 from goalfsm.store.port import Held
 from goalfsm.views.prompts import render_turn
 from goalfsm.workers.protocol import Exited, Text

@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.daemon.flow.authority import of_a_row, sealed
-from goalfsm.daemon.flow.decide import ACCEPTED, NEED_ENGINE, decode_reply, failure_of, prepare
+from goalfsm.daemon.flow.authority import of_a_row
+from goalfsm.daemon.flow.decide import ACCEPTED, decode_reply, failure_of, prepare, sealed
 from goalfsm.daemon.flow.ports import Undecided
 from goalfsm.daemon.flow.stops import move_into
 from goalfsm.daemon.host.clock import SystemClock, SystemEntropy
@@ -24,6 +24,7 @@ from goalfsm.session.events import EngineLost, EngineStarted, RunDispatched
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply
 from goalfsm.session.thread import GoalThread
+from goalfsm.session.work import NEED_ENGINE
 from goalfsm.store.owner import last_seen_ms, own_identity
 from goalfsm.store.port import Committed, Conflict, Duplicate, Held, Invalid
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
-from goalfsm.daemon.flow.authority import CODE, sealed
+from goalfsm.daemon.flow.authority import CODE
+from goalfsm.daemon.flow.decide import sealed
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.listener import Link, Listener
 from goalfsm.daemon.remote.said import Said

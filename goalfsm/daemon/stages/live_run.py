@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import msgspec
@@ -28,11 +28,10 @@ from goalfsm.workers.inprocess import exception_reported
 if TYPE_CHECKING:
     from goalfsm.daemon.config import Assignment
     from goalfsm.daemon.flow.holds import Holds
-    from goalfsm.daemon.flow.ports import EventBatch, Inbox, Report, Said, Sessions, Spawn
+    from goalfsm.daemon.flow.ports import EventBatch, Events, Inbox, Report, Sessions, Spawn
     from goalfsm.daemon.host.clock import Clock
     from goalfsm.daemon.stages.subscriptions import Subscriptions
     from goalfsm.session.state import Reply, Run, Session
-    from goalfsm.session.thread import Ready
 
 Ending = Literal["interrupted", "killed"]
 """Why a run is ended early: the thread is needed; we may not write any more."""
@@ -67,7 +66,7 @@ class RunPorts(NamedTuple):
     """Tells whether the store is still this engine's. Raises `StoreError` where nobody knows."""
     stuck: Callable[[StoreError], None]
     """Is told of a store that cannot be read or written."""
-    follow_on: Callable[[str, Assignment, Session], Generator[Said, Ready, None]]
+    follow_on: Callable[[str, Assignment, Session], Events]
     """Yields the dispatch of the turn that the run's end leaves queued."""
     gone: Callable[[Iterable[int]], Awaitable[None]]
     """Returns when all of these processes have ended."""
@@ -232,7 +231,7 @@ class LiveRun:
         if not await self.steer(f"wind-down-{goal_id}", text):
             return
 
-        def batch(session: Session) -> Generator[Said, Ready, None]:
+        def batch(session: Session) -> Events:
             # A turn that has ended meanwhile may not have seen it: then it gets one of its own.
             if session.run is not None and session.run.run_id == self.run_id:
                 yield e.WindDownDelivered(run_id=self.run_id)
@@ -484,7 +483,7 @@ class LiveRun:
         is_interrupted, run, seen, ports = self._interrupted(), self._run, self._seen, self._ports
         gone = not ports.holds.has(PROCESSES, self.thread_id)
 
-        def batch(session: Session) -> Generator[Said, Ready, None]:
+        def batch(session: Session) -> Events:
             if session.run is None or session.run.run_id != run.run_id:
                 return
             if is_interrupted:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from goalfsm.daemon.flow.authority import token_digest
-from goalfsm.daemon.flow.decide import revision_of
+from goalfsm.daemon.flow.decide import revision_of, token_digest
 from goalfsm.daemon.flow.turn import dispatched
 from goalfsm.daemon.host.platform import recorded_identity
 from goalfsm.daemon.stages.live_run import LiveRun
@@ -17,14 +16,13 @@ from goalfsm.store.port import Process
 from goalfsm.views.prompts import render_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Callable
 
     from goalfsm.daemon.config import Assignment
-    from goalfsm.daemon.flow.ports import Outbox, Said, Task
+    from goalfsm.daemon.flow.ports import Events, Outbox, Task
     from goalfsm.daemon.host.clock import Clock, IdSource
     from goalfsm.daemon.stages.live_run import LiveRuns, RunPorts
     from goalfsm.session.state import Session
-    from goalfsm.session.thread import Ready
     from goalfsm.session.work import Queued
     from goalfsm.store.port import Processes
     from goalfsm.workers.protocol import Spawned
@@ -135,7 +133,7 @@ class RunControl:
             live.end("interrupted", reason)
             return
 
-        def batch(session: Session) -> Generator[Said, Ready, None]:
+        def batch(session: Session) -> Events:
             if session.run is not None and session.run.run_id == run_id:
                 yield e.RunInterrupted(run_id=run_id, turn=session.run.turn, detail=reason)
 

@@ -9,16 +9,15 @@ from goalfsm.session.state import program_of
 from goalfsm.session.work import can_begin, queued, route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from goalfsm.daemon.config import Assignment, Workers
     from goalfsm.daemon.flow.holds import Holds
-    from goalfsm.daemon.flow.ports import Landed, Report, Said, Spawn
+    from goalfsm.daemon.flow.ports import Events, Landed, Report, Spawn
     from goalfsm.daemon.flow.threads import Threads
     from goalfsm.daemon.stages.live_run import LiveRuns
     from goalfsm.daemon.stages.run_control import Dispatches
     from goalfsm.session.state import Session
-    from goalfsm.session.thread import Ready
 
 MAX_RUNS: Final = 8
 """How many runs go on at once unless the embedder says otherwise."""
@@ -160,9 +159,7 @@ class Scheduler:
                 del self._unserved[thread_id]
                 self.consider(thread_id)
 
-    def follow_on(
-        self, thread_id: str, assignment: Assignment, session: Session
-    ) -> Generator[Said, Ready, None]:
+    def follow_on(self, thread_id: str, assignment: Assignment, session: Session) -> Events:
         """Yield the dispatch of the turn that waits in ``session``, which the last one has left.
 
         So the end and the next beginning are one commit. Only where nobody else waits for the
@@ -218,7 +215,7 @@ class Scheduler:
         if assignment is None:
             return
 
-        def batch(session: Session) -> Generator[Said, Ready, None]:
+        def batch(session: Session) -> Events:
             same = queued(session) == work and program_of(route(session)) == argv
             if same and can_begin(session) and not self._holds.stops(thread_id):
                 yield self._dispatches.intend(thread_id, assignment, work, session)

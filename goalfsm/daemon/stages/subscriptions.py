@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
-from goalfsm.daemon.flow.decide import public
 from goalfsm.daemon.flow.notices import (
     Ended,
     Happened,
@@ -19,6 +18,7 @@ from goalfsm.daemon.flow.notices import (
     Problem,
     Settled,
     StatusChanged,
+    public,
 )
 from goalfsm.views.activity import suspended_by
 from goalfsm.views.status import Status, project

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal, used_up
 from goalfsm.session.rules.change import end_run, overrun_ends
 from goalfsm.session.state import Change, Context, Session
-from goalfsm.session.wake import overrun_ends as due
+from goalfsm.session.work import overrun_ends as due
 
 
 def bounded(after: Session, goal: Goal, ctx: Context) -> Session:

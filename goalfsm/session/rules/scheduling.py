@@ -12,8 +12,7 @@ from goalfsm.session.effects import SendWork
 from goalfsm.session.events import HostChanged
 from goalfsm.session.rules.change import CIRCLE, announce_limit, charge, extend, request, restate
 from goalfsm.session.state import Change, Context, Continuation, Decision, Session
-from goalfsm.session.wake import waiting_on, waits_end
-from goalfsm.session.work import awaits_person
+from goalfsm.session.work import awaits_person, waiting_on, waits_end
 from recovery import machine as recovery
 from recovery.stale_work import AbortingTurn
 

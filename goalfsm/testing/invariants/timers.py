@@ -6,7 +6,7 @@ from typing import Final
 
 from goalfsm.goal.model import ACTIVE, PAUSED
 from goalfsm.session import events as e
-from goalfsm.session.wake import next_wake
+from goalfsm.session.work import next_wake
 from goalfsm.testing.invariants.invariant import Chapter, Transition, hold
 
 TIMERS: Final = Chapter()
