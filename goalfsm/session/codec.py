@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -12,9 +13,6 @@ from goalfsm.session.effects import Effect
 from goalfsm.session.entries import Entry
 from goalfsm.session.events import Event
 from goalfsm.session.state import Decision, Reply, Session, Wait
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class CodecError(GoalError):
@@ -59,16 +57,21 @@ _ONE_WAIT: Final = b'"wait":{'
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
 _waiting: Final = _Decoder[_Waiting](_Waiting, "session")
 _session: Final = _Decoder[Session](Session, "session")
-_event: Final = _Decoder[Event](Event, "event")
-_effect: Final = _Decoder[Effect](Effect, "effect")
-_entry: Final = _Decoder[Entry](Entry, "history entry")
-_decision: Final = _Decoder[Decision](Decision, "decision")
-_reply: Final = _Decoder[Reply](Reply, "reply")
 
+# Each of these returns a value as JSON; equal values give equal bytes.
+encode: Final[Callable[[Session], bytes]] = _encoder.encode
+encode_event: Final[Callable[[Event], bytes]] = _encoder.encode
+encode_effect: Final[Callable[[Effect], bytes]] = _encoder.encode
+encode_entry: Final[Callable[[Entry], bytes]] = _encoder.encode
+encode_decision: Final[Callable[[Decision], bytes]] = _encoder.encode
+encode_reply: Final[Callable[[Reply], bytes]] = _encoder.encode
 
-def encode(session: Session) -> bytes:
-    """Return the snapshot of ``session``; equal sessions give equal bytes."""
-    return _encoder.encode(session)
+# Each of these returns the value; it raises `CodecError` for an unknown or malformed one.
+decode_event: Final = _Decoder[Event](Event, "event")
+decode_effect: Final = _Decoder[Effect](Effect, "effect")
+decode_entry: Final = _Decoder[Entry](Entry, "history entry")
+decode_decision: Final = _Decoder[Decision](Decision, "decision")
+decode_reply: Final = _Decoder[Reply](Reply, "reply")
 
 
 def decode(data: bytes) -> Session:
@@ -84,53 +87,3 @@ def decode(data: bytes) -> Session:
 def digest(state: bytes) -> bytes:
     """Return what identifies a snapshot: the first 16 bytes of its SHA-256."""
     return sha256(state).digest()[:16]
-
-
-def encode_event(event: Event) -> bytes:
-    """Return ``event`` as JSON, tagged by its type."""
-    return _encoder.encode(event)
-
-
-def decode_event(data: bytes) -> Event:
-    """Return the event; raises ``CodecError`` for an unknown or malformed one."""
-    return _event(data)
-
-
-def encode_effect(effect: Effect) -> bytes:
-    """Return ``effect`` as JSON, tagged by its type."""
-    return _encoder.encode(effect)
-
-
-def decode_effect(data: bytes) -> Effect:
-    """Return the effect; raises ``CodecError`` for an unknown or malformed one."""
-    return _effect(data)
-
-
-def encode_entry(entry: Entry) -> bytes:
-    """Return a history entry as JSON."""
-    return _encoder.encode(entry)
-
-
-def decode_entry(data: bytes) -> Entry:
-    """Return the history entry; raises ``CodecError`` for anything else."""
-    return _entry(data)
-
-
-def encode_decision(decision: Decision) -> bytes:
-    """Return ``decision`` as JSON."""
-    return _encoder.encode(decision)
-
-
-def decode_decision(data: bytes) -> Decision:
-    """Return the decision; raises ``CodecError`` for anything else."""
-    return _decision(data)
-
-
-def encode_reply(reply: Reply) -> bytes:
-    """Return ``reply`` as JSON."""
-    return _encoder.encode(reply)
-
-
-def decode_reply(data: bytes) -> Reply:
-    """Return the reply; raises ``CodecError`` for anything else."""
-    return _reply(data)

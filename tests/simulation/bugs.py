@@ -26,7 +26,7 @@ from goalfsm.daemon.stages.process_watch import ProcessWatch
 from goalfsm.errors import Busy, DatabaseReplaced, DiskFull, StoreError
 from goalfsm.session import continuation, thread
 from goalfsm.session import events as e
-from goalfsm.session.rules import runs, scheduling, word
+from goalfsm.session.rules import runs, scheduling, steering
 from goalfsm.store import memory
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.port import Conflict, Done, Duplicate
@@ -242,9 +242,9 @@ def spare_fenced_workers() -> Patches:
 
 @_bug("steering that an interrupted turn carried is dropped", 80)
 def lose_steering() -> Patches:
-    settled = word.settled
+    settled = steering.settled
     yield patch.object(
-        word, "settled", lambda session, run_id, **_: settled(session, run_id, taken=True)
+        steering, "settled", lambda session, run_id, **_: settled(session, run_id, taken=True)
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from goalfsm.errors import Remedy
 from goalfsm.goal import accounting
 from goalfsm.goal.accounting import Clock, apply_usage, elapsed, tokens_of
 from goalfsm.goal.machine import CALLBACK_PREFIX, FORGET
@@ -36,6 +37,7 @@ from goalfsm.session.state import (
     Ledger,
     Progress,
     Quota,
+    Reply,
     Retry,
     Session,
     Wait,
@@ -385,3 +387,10 @@ def extend(first: Change, second: Change) -> Change:
     reply = second.reply if second.reply is not None else first.reply
     decide = first.decide or second.decide
     return Change(second.session, first.effects + second.effects, reply, decide, second.skipped)
+
+
+def refuse(change: Change, code: str, message: str, hint: str | Remedy) -> Change:
+    """Return ``change`` with a refusal in words as its reply; ``hint`` may be a remedy."""
+    remedies = (hint,) if isinstance(hint, Remedy) else ()
+    reply = Reply(ok=False, code=code, message=message, hint=str(hint), remedies=remedies)
+    return change._replace(reply=reply)

@@ -15,12 +15,13 @@ from goalfsm.goal.rejection import Rejection, advice
 from goalfsm.goal.transition import Fire, mark
 from goalfsm.session.effects import Effect, RunVerifier
 from goalfsm.session.events import ClaimAccepted, ClaimRejected, VerificationFinished
-from goalfsm.session.rules import word
+from goalfsm.session.rules import steering
 from goalfsm.session.rules.change import (
     charge,
     explained,
     extend,
     notify,
+    refuse,
     request,
     restate,
     resume,
@@ -70,7 +71,7 @@ def claim_complete(
     session = change.session
     goal = session.goal
     if goal is None:
-        return _refuse(change, "no_goal", "there is no goal to complete", "create one first")
+        return refuse(change, "no_goal", "there is no goal to complete", "create one first")
     if goal.status == COMPLETE:
         return change._replace(reply=Reply(ok=True, code="already_complete", message="it is"))
     if refused := _inadmissible(session, read) or _too_early(session):
@@ -78,7 +79,7 @@ def claim_complete(
     if session.policy.evidence_required and (missing := _missing(goal, evidence)):
         change = change._replace(session=_counted(session, missing, _run_id(session)))
         hint = "give evidence that shows it as it is today, criterion by criterion"
-        return _refuse(change, "evidence_missing", missing, hint)
+        return refuse(change, "evidence_missing", missing, hint)
     claim = Claim(
         claim_id=ctx.ids("claim") if goal.verifiers else "",
         goal_id=goal.goal_id,
@@ -109,7 +110,7 @@ def _inadmissible(session: Session, read: int | None) -> tuple[Session, Reply] |
             hint="end the turn",
         )
         return session, reply
-    refused = word.refusal(session, read)
+    refused = steering.refusal(session, read)
     return None if refused is None else (_claimed(refused[0]), refused[1])
 
 
@@ -156,7 +157,7 @@ def void(session: Session, ctx: Context, by: SetAsideBy = "failed_run") -> Sessi
     """Return the session without the claim of a run that failed, unless it is being verified."""
     if session.claim is None or session.claim.asked:
         return session
-    return word.set_aside(session, by, ctx)
+    return steering.set_aside(session, by, ctx)
 
 
 def _run_id(session: Session) -> str | None:
@@ -183,12 +184,6 @@ def _counted(session: Session, gaps: str, run_id: str | None) -> Session:
     return replace(session, progress=progress)
 
 
-def _refuse(change: Change, code: str, message: str, hint: str | Remedy) -> Change:
-    remedies = (hint,) if isinstance(hint, Remedy) else ()
-    reply = Reply(ok=False, code=code, message=message, hint=str(hint), remedies=remedies)
-    return change._replace(reply=reply)
-
-
 def _missing(goal: Goal, evidence: tuple[Evidence, ...]) -> str:
     if not goal.criteria:
         return "" if evidence else "a completion claim needs evidence"
@@ -212,7 +207,7 @@ def _accept(session: Session, claim: Claim, ctx: Context, *, by: str) -> Change:
         if by == "engine":
             session = _counted(session, f"{why}: {marked.code}", claim.run_id)
         hint = advice(marked) if by == "person" else marked.hint
-        return _refuse(Change(session), marked.code, why, hint)
+        return refuse(Change(session), marked.code, why, hint)
     goal = explained(marked[0])
     change = store_goal(session, goal, "command" if by == "person" else "tool", ctx)
     if goal.status != COMPLETE:  # an embedder's row leads elsewhere first
@@ -228,7 +223,7 @@ def _accept(session: Session, claim: Claim, ctx: Context, *, by: str) -> Change:
         digest=claim.digest,
         run_id=claim.run_id,
         accepted_by="person" if by == "person" else "engine",
-        unread=word.left_unread(session, claimed=True),
+        unread=steering.left_unread(session, claimed=True),
         at_ms=ctx.now_ms,
     )
     done = replace(
@@ -242,7 +237,7 @@ def _accept(session: Session, claim: Claim, ctx: Context, *, by: str) -> Change:
     )
     reply = Reply(ok=True, code="marked", message="the goal is complete")
     if by == "person":
-        reply = word.with_unread(reply, record.unread)
+        reply = steering.with_unread(reply, record.unread)
     return change._replace(session=done, reply=reply)
 
 
@@ -258,14 +253,14 @@ def claim_blocked(
     goal = session.goal
     planned = None if goal is None else mark(goal, "blocked", seconds(session, ctx), ctx.machine)
     if goal is None:
-        return _refuse(change, "no_goal", "there is no goal to block", "create one first")
+        return refuse(change, "no_goal", "there is no goal to block", "create one first")
     if planned is None or isinstance(planned, Rejection):
         rejected = planned.code if planned is not None else "no_goal"
         hint = "" if planned is None else planned.hint
         if goal.status == ACTIVE:  # an embedder's guard is against it, turn after turn
             counted = _counted(session, f"the goal cannot be blocked: {rejected}", _run_id(session))
             change = change._replace(session=counted)
-        return _refuse(change, rejected, f"the goal is {goal.status}", hint)
+        return refuse(change, rejected, f"the goal is {goal.status}", hint)
     marked, code = planned
     if goal.status == BLOCKED:
         return change._replace(reply=Reply(ok=True, code=code, message="it is"))
@@ -315,7 +310,7 @@ def verified(session: Session, event: VerificationFinished, ctx: Context) -> Cha
         return Change(session, (), Reply(ok=True, code="recorded"))
     checks = goal.verifiers
     if not 0 <= event.index < len(checks) or checks[event.index].kind == "person":
-        return _refuse(
+        return refuse(
             Change(session),
             "verifier_unknown",
             f"the goal has no verifier {event.index} that the engine runs",
@@ -393,24 +388,24 @@ def _another(session: Session, expected: str | None, verb: str) -> Change | None
     if claim is not None and expected in {None, claim.claim_id}:
         return None
     if claim is not None:
-        return _refuse(
+        return refuse(
             Change(session),
             "claim_changed",
             f"the open claim is another one by now: {claim.claim_id}",
             Remedy("status", does="shows it as it is; then answer it"),
         )
     if aside is not None:
-        return _refuse(
+        return refuse(
             Change(session),
             "no_claim",
-            f"there is no claim to {verb}: {word.why_set_aside(aside)}",
+            f"there is no claim to {verb}: {steering.why_set_aside(aside)}",
             "the work goes on with that; the next claim follows, and can be answered then",
         )
     hint = {
         "accept": Remedy("complete", does="completes the goal without one"),
         "reject": Remedy("steer", {"text": None}, "tells the work what is wrong"),
     }[verb]
-    return _refuse(Change(session), "no_claim", f"there is no claim to {verb}", hint)
+    return refuse(Change(session), "no_claim", f"there is no claim to {verb}", hint)
 
 
 def accepted(session: Session, event: ClaimAccepted, ctx: Context) -> Change:

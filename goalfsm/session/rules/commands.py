@@ -13,13 +13,11 @@ from goalfsm.session.events import (
     BlockRequested,
     ClearRequested,
     CompletionRequested,
-    Expecting,
-    ObjectiveGiven,
     PauseRequested,
     ResumeRequested,
     TriggerFired,
 )
-from goalfsm.session.rules import word
+from goalfsm.session.rules import steering
 from goalfsm.session.rules.change import (
     RESUMED,
     charge,
@@ -44,38 +42,6 @@ from goalfsm.session.state import (
     Wait,
 )
 from recovery import machine as recovery
-
-
-def inadmissible(session: Session, event: Expecting) -> Reply | None:
-    """Return the refusal of a command that is not the asker's to give, or comes too late.
-
-    A model may give a thread without an unfinished goal one, and nothing else; what it claims
-    comes as a tool call. None lets the command through.
-    """
-    if event.origin == "model" and not isinstance(event, ObjectiveGiven):
-        return Reply(
-            ok=False,
-            code="origin_not_allowed",
-            message="this is not the model's to ask for",
-            hint="a person does it, or the model claims complete or blocked",
-        )
-    goal = session.goal
-    goal_id, revision = event.expected_goal_id, event.expected_revision
-    if goal_id is not None and (goal is None or goal.goal_id != goal_id):
-        return Reply(
-            ok=False,
-            code="goal_changed",
-            message="the thread's goal is another one by now",
-            remedies=(Remedy("status", does="shows it as it is; then ask again"),),
-        )
-    if revision is not None and (goal is None or goal.revision != revision):
-        return Reply(
-            ok=False,
-            code="revision_changed",
-            message="the goal was changed meanwhile",
-            remedies=(Remedy("status", does="shows it as it is; then ask again"),),
-        )
-    return None
 
 
 def pause(session: Session, event: PauseRequested, ctx: Context) -> Change:
@@ -185,7 +151,7 @@ def clear(session: Session, event: ClearRequested, ctx: Context) -> Change:
     if isinstance(cleared, Rejection):
         return Change(session, (), refused(cleared))
     reply = Reply(ok=True, code="cleared", message="the goal is cleared")
-    return cleared._replace(reply=word.with_unread(reply, word.left_unread(session)))
+    return cleared._replace(reply=steering.with_unread(reply, steering.left_unread(session)))
 
 
 def complete(session: Session, event: CompletionRequested, ctx: Context) -> Change:
@@ -198,13 +164,13 @@ def complete(session: Session, event: CompletionRequested, ctx: Context) -> Chan
         evidence=event.evidence,
         accepted_by="person",
         by=event.by,
-        unread=word.left_unread(session),
+        unread=steering.left_unread(session),
         at_ms=ctx.now_ms,
     )
     done = replace(
         change.session, completion=record, claim=None, set_aside=None, waits=(), steering=()
     )
-    return change._replace(session=done, reply=word.with_unread(change.reply, record.unread))
+    return change._replace(session=done, reply=steering.with_unread(change.reply, record.unread))
 
 
 def block(session: Session, event: BlockRequested, ctx: Context) -> Change:
@@ -215,7 +181,7 @@ def block(session: Session, event: BlockRequested, ctx: Context) -> Change:
     )
     if change.reply is None or not change.reply.ok or change.reply.code != "marked":
         return change
-    aside = word.set_aside(change.session, "block", ctx, event.reason)
+    aside = steering.set_aside(change.session, "block", ctx, event.reason)
     if aside is not change.session:
         message = f"{change.reply.message}; the open completion claim is set aside"
         change = change._replace(reply=replace(change.reply, message=message))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from goalfsm.errors import Remedy
 from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal
 from goalfsm.session import events as e
+from goalfsm.session.effects import AskPerson, Effect
 from goalfsm.session.rules import (
-    asking,
     claims,
     commands,
     decision_failed,
@@ -16,7 +17,6 @@ from goalfsm.session.rules import (
     importing,
     lifecycle,
     objective,
-    overrun,
     queue,
     runs,
     scheduling,
@@ -27,6 +27,7 @@ from goalfsm.session.rules import (
 )
 from goalfsm.session.rules.change import announce_limit, extend
 from goalfsm.session.state import Change, Context, Reply, Run, RunRecord, Session, Step, Tally
+from goalfsm.session.work import asked_of_person
 
 _DECIDES = frozenset(
     (
@@ -59,6 +60,7 @@ _HOSTS = (
     e.ContextRequested,
     e.TurnEnded,
     e.AgentEnded,
+    e.HostChanged,
 )
 """What a host tells of its own runs."""
 _RUN_IS_OURS = Reply(
@@ -75,13 +77,12 @@ def handle(session: Session, event: e.Event, ctx: Context) -> Step:
     Pure and total: no clock, no I/O, no exception for any well-formed event. What is refused
     leaves the goal as it was and says why in the reply.
     """
-    refusal = commands.inadmissible(session, event) if isinstance(event, e.Expecting) else None
-    if refusal is None and session.run is not None and _of_a_host(event):
-        refusal = _RUN_IS_OURS
+    refusal = _refused(session, event)
     if refusal is not None:
         return Step(session, (), refusal)
     change = _react(session, event, ctx)
-    if _crossed(session.goal, change.session.goal):
+    was = session.goal
+    if change.session.goal is not was and _crossed(was, change.session.goal):
         change = extend(change, announce_limit(change.session, ctx))
     if change.session.check is not None:
         change = extend(change, until.ask(change.session))
@@ -89,20 +90,67 @@ def handle(session: Session, event: e.Event, ctx: Context) -> Step:
         interrupted = isinstance(event, e.RunInterrupted)
         scheduled = scheduling.schedule(change.session, ctx, interrupted=interrupted)
         change = extend(change, scheduled)
-    after = _counted(session, change.session)
-    was, goal = session.goal, after.goal
+    after = change.session
+    if after.claim is not session.claim:
+        after = _counted(session, after)
+    goal = after.goal
     if goal and was and (goal.status == ACTIVE) != (was.status == ACTIVE):
-        after = overrun.bounded(after, goal, ctx)
+        after = runs.bounded(after, goal, ctx)
     # The tally and the queue hang on these three alone.
     if goal is not was or after.run is not session.run or after.claim is not session.claim:
         after = _tallied(session, after, event, ctx.now_ms)
     decided = after.decision if after.decision is not session.decision else None
     effects = change.effects
     if after.claim is not None or after.waits:
-        effects += asking.due(session, after)
+        effects += _asked(session, after)
     if goal and goal.status == COMPLETE:
         effects += queue.due(session, after)
     return Step(after, effects, change.reply, decided)
+
+
+def _refused(session: Session, event: e.Event) -> Reply | None:
+    """Return the refusal of what is not the sender's to say, or comes too late; None lets it by.
+
+    A model may give a thread without an unfinished goal one, and nothing else; what it claims
+    comes as a tool call.
+    """
+    if not isinstance(event, e.Expecting):
+        theirs = session.run is not None and isinstance(event, _HOSTS)
+        if theirs and not (isinstance(event, e.HostChanged) and event.idle is None):
+            return _RUN_IS_OURS
+        return None
+    if event.origin == "model" and not isinstance(event, e.ObjectiveGiven):
+        return Reply(
+            ok=False,
+            code="origin_not_allowed",
+            message="this is not the model's to ask for",
+            hint="a person does it, or the model claims complete or blocked",
+        )
+    goal = session.goal
+    goal_id, revision = event.expected_goal_id, event.expected_revision
+    if goal_id is not None and (goal is None or goal.goal_id != goal_id):
+        return Reply(
+            ok=False,
+            code="goal_changed",
+            message="the thread's goal is another one by now",
+            remedies=(Remedy("status", does="shows it as it is; then ask again"),),
+        )
+    if revision is not None and (goal is None or goal.revision != revision):
+        return Reply(
+            ok=False,
+            code="revision_changed",
+            message="the goal was changed meanwhile",
+            remedies=(Remedy("status", does="shows it as it is; then ask again"),),
+        )
+    return None
+
+
+def _asked(before: Session, after: Session) -> tuple[Effect, ...]:
+    """Return what tells people, once for each question, that work waits for one of them."""
+    asked = asked_of_person(after)
+    if asked is None or asked == asked_of_person(before):
+        return ()
+    return (AskPerson(goal_id=asked.goal_id, about=asked.about),)
 
 
 def _decides(before: Session, event: e.Event, change: Change) -> bool:
@@ -112,8 +160,9 @@ def _decides(before: Session, event: e.Event, change: Change) -> bool:
     if not refused and (change.decide or type(event) in _DECIDES):
         return True
     # What a decision stopped has been decided: the guard that did it is what is told.
+    was, goal = before.goal, change.session.goal
     decided = change.session.decision is not before.decision
-    return not decided and _stopped(before.goal, change.session.goal)
+    return not decided and goal is not was and _stopped(was, goal)
 
 
 def _counted(before: Session, after: Session) -> Session:
@@ -135,12 +184,6 @@ def _crossed(before: Goal | None, after: Goal | None) -> bool:
     return before.status == ACTIVE and after.status == LIMITED
 
 
-def _of_a_host(event: e.Event) -> bool:
-    if isinstance(event, e.HostChanged):
-        return event.idle is not None
-    return isinstance(event, _HOSTS)
-
-
 def _stopped(before: Goal | None, after: Goal | None) -> bool:
     """Tell whether the goal left its status for one in which nothing is sent; that is said too."""
     if before is None or after is None:
@@ -153,26 +196,20 @@ def _stopped(before: Goal | None, after: Goal | None) -> bool:
 
 def _tallied(before: Session, after: Session, event: e.Event, at_ms: int) -> Session:
     """Return ``after`` with what ``event`` adds; a new goal begins at nothing."""
-    if after.goal is not before.goal and _goal_id(after) != _goal_id(before):
-        begun = None if after.goal is None else Tally(ledger_before=after.ledger.reported)
+    was, goal = before.goal, after.goal
+    if goal is not was and (goal is None or was is None or goal.goal_id != was.goal_id):
+        begun = None if goal is None else Tally(ledger_before=after.ledger.reported)
         return replace(after, tally=begun)
-    if after.run is not before.run and _run_id(after) != _run_id(before):
-        if after.run is None:
-            return _tally_ended(before, after, event, at_ms)
-        return _tally_dispatched(after, after.run, at_ms)
+    old, run = before.run, after.run
+    if old is not None and run is None:
+        return _tally_ended(old, after, event, at_ms)
+    if run is not None and (old is None or run.run_id != old.run_id):
+        return _tally_dispatched(after, run, at_ms)
     refuses = isinstance(event, e.VerificationFinished | e.ClaimRejected)
     if refuses and before.claim is not None and after.claim is None and after.completion is None:
         tally = _tally_so_far(after, at_ms)
         return replace(after, tally=replace(tally, refused_claims=tally.refused_claims + 1))
     return after
-
-
-def _goal_id(session: Session) -> str | None:
-    return None if session.goal is None else session.goal.goal_id
-
-
-def _run_id(session: Session) -> str | None:
-    return None if session.run is None else session.run.run_id
 
 
 def _tally_dispatched(session: Session, run: Run, at_ms: int) -> Session:
@@ -181,10 +218,10 @@ def _tally_dispatched(session: Session, run: Run, at_ms: int) -> Session:
     return replace(session, tally=replace(tally, runs=tally.runs + 1, last_run=record))
 
 
-def _tally_ended(before: Session, after: Session, event: e.Event, at_ms: int) -> Session:
+def _tally_ended(run: Run, after: Session, event: e.Event, at_ms: int) -> Session:
     tally = after.tally
     last = None if tally is None else tally.last_run
-    if tally is None or last is None or last.run_id != _run_id(before):
+    if tally is None or last is None or last.run_id != run.run_id:
         return after
     if isinstance(event, e.RunFinished):
         last = replace(last, ended_ms=at_ms, outcome=event.outcome)
@@ -205,10 +242,7 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
     match event:
         # What every turn says comes first.
         case e.UsageReported():
-            used = runs.usage_reported(session, event, ctx)
-            if used.reply is not None and not used.reply.ok:
-                return used  # of a run that is over: it ends nothing
-            return extend(used, overrun.spent_after_completion(used.session))
+            return runs.usage_reported(session, event, ctx)
         case e.RunDispatched():
             return host_events.run_dispatched(session, event, ctx)
         case e.RunFinished():
@@ -265,7 +299,7 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
             return waits.process_ended(session, event, ctx)
         case e.TimerFired():
             fired = waits.timer_fired(session, ctx)
-            return extend(fired, overrun.fallen_due(fired.session, ctx))
+            return extend(fired, runs.fallen_due(fired.session, ctx))
         case e.VerificationFinished():
             return claims.verified(session, event, ctx)
         case e.UntilChecked():

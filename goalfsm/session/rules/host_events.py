@@ -33,11 +33,9 @@ from goalfsm.session.rules import (
     recovering,
     runs,
     scheduling,
-    stale,
     steering,
     turns,
     until,
-    word,
 )
 from goalfsm.session.rules.change import end_run, extend
 from goalfsm.session.state import Change, Context, Decision, Reply, Run, Session
@@ -57,13 +55,13 @@ def input_received(session: Session, event: InputReceived, ctx: Context) -> Chan
             return Change(session)
         host = replace(session.host, inputs=session.host.inputs + 1)
         waits = session.waits if session.held else ()
-        session = replace(word.raised(session), host=host, model_goals=0, waits=waits)
+        session = replace(steering.raised(session), host=host, model_goals=0, waits=waits)
         if session.policy.unread_claims == "refuse":
-            session = word.set_aside(session, "message", ctx)
-        return recovering.user_input(stale.screen(session, stale.USER_INPUT, ctx).session, ctx)
-    if stale.is_stale(session, work):
+            session = steering.set_aside(session, "message", ctx)
+        return recovering.user_input(turns.screen(session, turns.USER_INPUT, ctx).session, ctx)
+    if turns.is_stale(session, work):
         return Change(session, (), HANDLED, skipped=True)
-    return stale.screen(session, stale.CONTINUATION_ARRIVED, ctx)
+    return turns.screen(session, turns.CONTINUATION_ARRIVED, ctx)
 
 
 def agent_starting(session: Session, event: AgentStarting, ctx: Context) -> Change:
@@ -81,14 +79,14 @@ def agent_starting(session: Session, event: AgentStarting, ctx: Context) -> Chan
     if event.work is None and session.continuation.queued is not None:
         # A person's run came first: what was queued is asked for again when that is over.
         session = replace(session, continuation=replace(session.continuation, queued=None))
-    if event.work is not None and stale.is_stale(session, event.work):
+    if event.work is not None and turns.is_stale(session, event.work):
         return before._replace(session=session)
-    return extend(before, stale.screen(session, stale.AGENT_STARTS, ctx))
+    return extend(before, turns.screen(session, turns.AGENT_STARTS, ctx))
 
 
 def turn_started(session: Session, event: TurnStarted, ctx: Context) -> Change:
     """Start the clock; what was queued is being worked off now, or never will be."""
-    session = stale.screen(session, stale.TURN_START, ctx).session
+    session = turns.screen(session, turns.TURN_START, ctx).session
     if session.continuation.queued is not None:
         session = replace(session, continuation=replace(session.continuation, queued=None))
     return turns.started(session, event, ctx)
@@ -102,10 +100,12 @@ def message_started(session: Session, event: MessageStarted, ctx: Context) -> Ch
     work = message.work
     if message.role == "user" and session.host.inputs:
         session = replace(session, host=replace(session.host, inputs=0))
-    if work is not None and session.run is None and not stale.is_stale(session, work):
-        session = word.carried(session, word.HOST_RUN)  # the prompt was made from the session
-    change = stale.entered(session, work, ctx)
-    if work is not None and stale.is_stale(session, work):
+    if work is not None and session.run is None and not turns.is_stale(session, work):
+        session = steering.carried(
+            session, steering.HOST_RUN
+        )  # the prompt was made from the session
+    change = turns.entered(session, work, ctx)
+    if work is not None and turns.is_stale(session, work):
         return change
     if work is not None and work.kind == "command_resume":
         change = extend(change, recovering.reset(change.session, ctx))
@@ -114,19 +114,19 @@ def message_started(session: Session, event: MessageStarted, ctx: Context) -> Ch
 
 def context_requested(session: Session, ctx: Context) -> Change:
     """Abort stale work at the last moment."""
-    return stale.screen(session, ContextAbort(turn_index=session.host.turn_index), ctx)
+    return turns.screen(session, ContextAbort(turn_index=session.host.turn_index), ctx)
 
 
 def tool_finished(session: Session, ctx: Context) -> Change:
     """Charge the time that the tool took."""
-    change = stale.screen(session, stale.TOOL_END, ctx)
+    change = turns.screen(session, turns.TOOL_END, ctx)
     return change if change.skipped else turns.tool_finished(change.session, ctx)
 
 
 def turn_ended(session: Session, event: TurnEnded, ctx: Context) -> Change:
     """Charge the turn, then see what its end says: success, an interruption, an overflow."""
     message = event.message
-    change = stale.screen(session, TurnEnd(turn_index=event.turn_index), ctx)
+    change = turns.screen(session, TurnEnd(turn_index=event.turn_index), ctx)
     if change.skipped:
         return change._replace(session=turns.unused(change.session, message.usage))
     change = turns.ended(change.session, event, ctx)
@@ -151,7 +151,7 @@ def agent_ended(session: Session, event: AgentEnded, ctx: Context, *, gone: bool
 
     What it claimed is verified once nothing of the run is left: when it is ``gone``.
     """
-    change = stale.screen_agent_end(session, event, ctx)
+    change = turns.screen_agent_end(session, event, ctx)
     if change.skipped:
         return change
     change = turns.agent_ended(change.session, event, ctx)
@@ -185,7 +185,7 @@ def _over(session: Session, ctx: Context, *, well: bool, gone: bool) -> Change:
     """Let go of the run that has ended: what it was told, and what it claimed."""
     if session.host.in_run:
         session = replace(session, host=replace(session.host, in_run=False))
-    session = word.settled(session, word.HOST_RUN, taken=well)
+    session = steering.settled(session, steering.HOST_RUN, taken=well)
     if not well:
         session = claims.void(session, ctx)
     return claims.ask(session, over=True) if gone else Change(session)
@@ -203,14 +203,14 @@ def _not_ours(session: Session, last: Message) -> bool:
 
 def compaction_started(session: Session, ctx: Context) -> Change:
     """Write usage down before the context changes."""
-    change = stale.screen(session, stale.BEFORE_COMPACT, ctx)
+    change = turns.screen(session, turns.BEFORE_COMPACT, ctx)
     return change if change.skipped else turns.written(change.session, ctx)
 
 
 def compaction_ended(session: Session, event: CompactionEnded, ctx: Context) -> Change:
     """Go on with the shorter context."""
     used = runs.compaction_used(session, event, ctx)
-    change = extend(used, stale.screen(used.session, stale.COMPACT, ctx))
+    change = extend(used, turns.screen(used.session, turns.COMPACT, ctx))
     if change.skipped:
         return change
     change = extend(change, turns.written(change.session, ctx))
@@ -219,7 +219,7 @@ def compaction_ended(session: Session, event: CompactionEnded, ctx: Context) -> 
 
 def shutdown_started(session: Session, ctx: Context) -> Change:
     """Let the thread go."""
-    return lifecycle.stopping(stale.screen(session, stale.SHUTDOWN, ctx).session, ctx)
+    return lifecycle.stopping(turns.screen(session, turns.SHUTDOWN, ctx).session, ctx)
 
 
 def run_dispatched(session: Session, event: RunDispatched, ctx: Context) -> Change:
@@ -233,7 +233,7 @@ def run_dispatched(session: Session, event: RunDispatched, ctx: Context) -> Chan
         return Change(session, (), _OTHER_ROUTE)
     work = None if waits.wind_down else GoalWork(kind="continuation", goal_id=waits.goal_id)
     change = agent_starting(session, AgentStarting(work=work), ctx)
-    session = word.carried(runs.dispatched(change.session, event, ctx), event.run_id)
+    session = steering.carried(runs.dispatched(change.session, event, ctx), event.run_id)
     index = (session.host.turn_index or 0) + 1
     change = extend(change, turn_started(session, TurnStarted(turn_index=index), ctx))
     message = Message(role="custom", work=work)
@@ -262,7 +262,7 @@ def run_finished(session: Session, event: RunFinished, ctx: Context) -> Change:
     index = session.host.turn_index or 0
     change = turn_ended(session, TurnEnded(turn_index=index, message=message), ctx)
     session, taken = runs.finished(change.session, event), event.outcome == "finished"
-    session = word.settled(session, event.run_id, taken=taken)
+    session = steering.settled(session, event.run_id, taken=taken)
     if not taken and session.claim is not None and session.claim.run_id == event.run_id:
         session = claims.void(session, ctx)
     change = extend(change, Change(session))
@@ -294,7 +294,7 @@ def run_interrupted(session: Session, event: RunInterrupted, ctx: Context) -> Ch
     if session.run is None or session.run.run_id != event.run_id:
         return Change(session)
     change = runs.interrupted(session, event, ctx)
-    settled = word.settled(change.session, event.run_id, taken=False)
+    settled = steering.settled(change.session, event.run_id, taken=False)
     return _idle(change._replace(session=settled), gone=event.gone)
 
 

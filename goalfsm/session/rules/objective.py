@@ -27,7 +27,7 @@ from goalfsm.goal.transition import Fire
 from goalfsm.goal.validation import check_budget, check_objective, check_text, create
 from goalfsm.session.budgets import max_continuations
 from goalfsm.session.events import BudgetChanged, EditRequested, ObjectiveGiven, PolicyChanged
-from goalfsm.session.rules import word
+from goalfsm.session.rules import steering
 from goalfsm.session.rules.change import (
     RESUMED,
     announce_limit,
@@ -87,7 +87,7 @@ def give(session: Session, event: ObjectiveGiven, ctx: Context) -> Change:
         goal = replace(goal, status=PAUSED, pause_reason="user")
     change = store_goal(session, goal, SOURCES[event.origin], ctx)
     reply = Reply(ok=True, code="created", message=f"goal {goal.goal_id} is {goal.status}")
-    reply = word.with_unread(reply, word.left_unread(session))
+    reply = steering.with_unread(reply, steering.left_unread(session))
     return change._replace(session=replace(change.session, grant=left), reply=reply)
 
 
@@ -199,7 +199,7 @@ def edit(session: Session, event: EditRequested, ctx: Context) -> Change:
     if "until" in edited:
         after = replace(after, until_late=False)
     claimed = after.claim
-    after = word.set_aside(after, "edit" if is_word else "verifiers", ctx)
+    after = steering.set_aside(after, "edit" if is_word else "verifiers", ctx)
     what = " and ".join(_EDITED[name] for name in edited)
     message = f"the {what} {'is' if edited.keys() in _SINGULAR else 'are'} updated"
     if claimed is not None:
@@ -255,7 +255,7 @@ def _told(session: Session, ctx: Context) -> Change:
     The next prompt shows the goal as it is: an edit that comes between runs needs no message.
     """
     goal = session.goal
-    if goal is None or word.reader(session) is None:
+    if goal is None or steering.reader(session) is None:
         return Change(session)
     numbered = "".join(f"\n{at}. {one.text}" for at, one in enumerate(goal.criteria, 1))
     text = f"The objective was changed. It is now:\n{goal.objective}"
@@ -266,7 +266,7 @@ def _told(session: Session, ctx: Context) -> Change:
     )
     kept = tuple(one for one in session.steering if one.kind != "edit")
     session = replace(session, steering=(*kept, said))
-    return word.handed(session, said)
+    return steering.handed(session, said)
 
 
 def change_policy(session: Session, event: PolicyChanged, _ctx: Context) -> Change:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from goalfsm.goal.accounting import counted, stopped
-from goalfsm.goal.model import ACTIVE, Goal, Usage
+from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal, Usage, used_up
 from goalfsm.session import prompt_notices as notices
 from goalfsm.session.budgets import answer_digest, answer_shape
 from goalfsm.session.effects import StartRun
@@ -24,6 +24,8 @@ from goalfsm.session.rules.change import (
     charge,
     charge_late,
     charge_usage,
+    end_run,
+    extend,
     notify,
     overrun_ends,
 )
@@ -38,6 +40,7 @@ from goalfsm.session.state import (
     WorkerSession,
     program_of,
 )
+from goalfsm.session.work import overrun_ends as due
 
 KEYS_KEPT = 128
 """How many usage keys a run remembers; the journal refuses repeats of all of them."""
@@ -138,9 +141,13 @@ def usage_reported(session: Session, event: UsageReported, ctx: Context) -> Chan
     if stale is not None or run is None or goal is None or goal.goal_id != run.goal_id:
         return Change(book(session, usage, unless="stale_run"), (), stale)
     if event.key in run.charged:
-        return Change(session, (), Reply(ok=True, code="charged_before"))
-    session = replace(session, run=replace(run, charged=(*run.charged, event.key)[-KEYS_KEPT:]))
-    return _used(session, goal, usage, ctx)
+        change = Change(session, (), Reply(ok=True, code="charged_before"))
+    else:
+        charged = (*run.charged, event.key)[-KEYS_KEPT:]
+        change = _used(replace(session, run=replace(run, charged=charged)), goal, usage, ctx)
+    if goal.status != COMPLETE:
+        return change
+    return extend(change, _spent_after_completion(change.session))
 
 
 def compaction_used(session: Session, event: CompactionEnded, ctx: Context) -> Change:
@@ -277,3 +284,43 @@ def wind_down_delivered(session: Session, event: WindDownDelivered, ctx: Context
         return session
     run = replace(run, wind_down=True, ends_ms=overrun_ends(session, ctx))
     return replace(session, run=run, wind_down="running")
+
+
+# What is over is ended: the turn of a goal that has stopped.
+
+
+def bounded(after: Session, goal: Goal, ctx: Context) -> Session:
+    """Return ``after`` with what the ``goal`` that was left or taken up means for the turn.
+
+    A goal that is not worked on any more waits for nothing, and its turn has so long to end. One
+    that is taken up again goes on with the turn that it has.
+    """
+    run = after.run
+    mine = run is not None and run.goal_id == goal.goal_id
+    if goal.status == ACTIVE:
+        if run is not None and mine and run.ends_ms is not None:
+            after = replace(after, run=replace(run, ends_ms=None))
+        return after
+    if run is None or not mine or run.ends_ms is not None:
+        return after
+    return replace(after, run=replace(run, ends_ms=overrun_ends(after, ctx)))
+
+
+def fallen_due(session: Session, ctx: Context) -> Change:
+    """End a turn that goes on although its goal stopped long enough ago."""
+    goal, ends_ms = session.goal, due(session)
+    if goal is None or ends_ms is None or ends_ms > ctx.now_ms:
+        return Change(session)
+    over = f"the {goal.limited_by} budget is used up" if goal.status == LIMITED else ""
+    return end_run(session, f"{over or f'the goal is {goal.status}'}, and the turn went on")
+
+
+def _spent_after_completion(session: Session) -> Change:
+    """End at once a turn that uses a budget up although its goal is complete."""
+    goal = session.goal
+    if goal is None or goal.status != COMPLETE or not session.policy.end_overrun:
+        return Change(session)
+    limit = used_up(goal)
+    if limit is None:
+        return Change(session)
+    return end_run(session, f"the goal is complete, and the turn used the {limit} budget up")

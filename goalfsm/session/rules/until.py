@@ -9,7 +9,7 @@ from goalfsm.goal.rejection import Rejection
 from goalfsm.goal.transition import Fire
 from goalfsm.session.effects import RunUntil
 from goalfsm.session.events import UntilChecked
-from goalfsm.session.rules import claims, turns, word
+from goalfsm.session.rules import claims, steering, turns
 from goalfsm.session.rules.change import charge, extend, request, restate
 from goalfsm.session.state import Change, Check, Context, Reply, Session
 
@@ -51,7 +51,7 @@ def checked(session: Session, event: UntilChecked, ctx: Context) -> Change:
         return Change(session, (), reply)
     session = replace(session, check=None)
     if event.outcome == "passed":
-        unread = bool(word.unread(session)) or session.host.inputs > 0
+        unread = bool(steering.unread(session)) or session.host.inputs > 0
         if unread and session.policy.unread_claims == "refuse":
             return Change(session, (), _UNREAD)
         # What the command said is the evidence for every criterion.
