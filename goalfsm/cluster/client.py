@@ -30,12 +30,13 @@ from goalfsm.cluster.procrastinate_jobs import ProcrastinateJobs
 from goalfsm.cluster.with_program import WithProgram
 from goalfsm.daemon.config import decode_config
 from goalfsm.daemon.flow.authority import admitted_here
-from goalfsm.daemon.flow.decide import Envelope, sealed
+from goalfsm.daemon.flow.decide import Envelope
 from goalfsm.daemon.flow.notices import Notice, Problem
 from goalfsm.daemon.host.clock import IdSource
 from goalfsm.daemon.remote.reading import driver_of
 from goalfsm.errors import OutcomeUnknown, StoreUnavailable
 from goalfsm.session import codec
+from goalfsm.session.codec import sealed
 from goalfsm.session.events import (
     GIVING,
     Expecting,

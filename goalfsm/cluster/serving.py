@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from goalfsm.daemon.flow.decide import Envelope, sealed
+from goalfsm.daemon.flow.decide import Envelope
 from goalfsm.daemon.flow.notices import StatusChanged
 from goalfsm.errors import StoreClosed
+from goalfsm.session.codec import sealed
 from goalfsm.views.status import project
 from goalfsm.views.tool_answers import respond
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.daemon.flow.decide import FAULT_HINT, Envelope, sealed
+from goalfsm.daemon.flow.decide import FAULT_HINT, Envelope
 from goalfsm.daemon.flow.holds import HALTED, STOP
 from goalfsm.daemon.flow.notices import Happened, StatusChanged, notice_of
 from goalfsm.errors import StoreClosed, StoreError
 from goalfsm.session import events as e
-from goalfsm.session.codec import CodecError
+from goalfsm.session.codec import CodecError, sealed
 from goalfsm.session.state import Reply
 from goalfsm.views.activity import suspended_by
 from goalfsm.views.status import project

@@ -11,7 +11,14 @@ import msgspec
 from goalfsm.errors import GoalError
 from goalfsm.session.effects import Effect
 from goalfsm.session.entries import Entry
-from goalfsm.session.events import Event
+from goalfsm.session.events import (
+    Event,
+    SessionSaved,
+    SteeringAcknowledged,
+    ToolCalled,
+    UsageReported,
+    WaitDeclared,
+)
 from goalfsm.session.state import Decision, Reply, Session, Wait
 
 
@@ -52,6 +59,13 @@ class _Decoder(Generic[_T]):
             raise CodecError(message) from error
 
 
+_WITH_TOKEN: Final = (
+    ToolCalled,
+    WaitDeclared,
+    UsageReported,
+    SessionSaved,
+    SteeringAcknowledged,
+)
 _ONE_WAIT: Final = b'"wait":{'
 """In a snapshot that has one; inside a text its quotes would be escaped."""
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
@@ -87,3 +101,15 @@ def decode(data: bytes) -> Session:
 def digest(state: bytes) -> bytes:
     """Return what identifies a snapshot: the first 16 bytes of its SHA-256."""
     return sha256(state).digest()[:16]
+
+
+def token_digest(token: str) -> str:
+    """Return what a run's token is kept as: whoever reads it cannot act as the run."""
+    return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def sealed(event: Event) -> Event:
+    """Return an event from outside with its run's token as the digest that is kept."""
+    if isinstance(event, _WITH_TOKEN) and event.run_token:
+        return msgspec.structs.replace(event, run_token=token_digest(event.run_token))
+    return event

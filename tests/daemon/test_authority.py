@@ -22,13 +22,13 @@ from goalfsm.daemon.flow.authority import (
     require_own_run,
     require_person,
 )
-from goalfsm.daemon.flow.decide import sealed, token_digest
 from goalfsm.daemon.remote.client import request, serving
 from goalfsm.daemon.remote.link import NoEngine
 from goalfsm.errors import GoalError
 from goalfsm.goal.model import Limits
 from goalfsm.session import codec
 from goalfsm.session import events as e
+from goalfsm.session.codec import sealed, token_digest
 from goalfsm.session.state import Run
 from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.sqlite import SqliteStore

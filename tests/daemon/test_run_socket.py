@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from goalfsm.daemon.flow.decide import token_digest
 from goalfsm.daemon.remote import client, wire
 from goalfsm.daemon.remote.run_socket import RunSockets
 from goalfsm.daemon.remote.socket_path import SOCKET
 from goalfsm.errors import GoalError
+from goalfsm.session.codec import token_digest
 from goalfsm.session.events import ToolCalled, WaitDeclared
 from goalfsm.session.state import Reply, Session
 from goalfsm.workers.isolating import Isolation

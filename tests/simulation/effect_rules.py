@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.daemon.flow.decide import token_digest
 from goalfsm.daemon.stages.callbacks import CallbackCall
 from goalfsm.goal.model import Goal
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
+from goalfsm.session.codec import token_digest
 from goalfsm.session.state import Claim
 from goalfsm.workers import protocol as w
 from tests.simulation.records import Open, Records

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from goalfsm.daemon.flow.decide import token_digest
 from goalfsm.errors import GoalError
 from goalfsm.session import events as e
+from goalfsm.session.codec import token_digest
 from goalfsm.session.tools import CREATE_GOAL, canonical
 from goalfsm.workers.supervisor.process_tree import mark_of, run_part, same_database
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import TYPE_CHECKING, Final, cast
-
-from msgspec.structs import replace
 
 from goalfsm.daemon.flow.notices import public
 from goalfsm.daemon.flow.ports import Decided, Task, Undecided
@@ -39,13 +36,6 @@ _LOOKED_UP: Final = (
     e.DecisionFailed,
 )
 """What a journal can be asked for by kind: commands, and what is rare and matters for long."""
-_WITH_TOKEN: Final = (
-    e.ToolCalled,
-    e.WaitDeclared,
-    e.UsageReported,
-    e.SessionSaved,
-    e.SteeringAcknowledged,
-)
 
 
 class Envelope:
@@ -133,18 +123,6 @@ class UndecidableError(Exception):
         super().__init__(undecided, error)
         self.undecided = undecided
         self.error = error
-
-
-def token_digest(token: str) -> str:
-    """Return what a run's token is kept as: whoever reads it cannot act as the run."""
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def sealed(event: e.Event) -> e.Event:
-    """Return an event from outside with its run's token as the digest that is kept."""
-    if isinstance(event, _WITH_TOKEN) and event.run_token:
-        return replace(event, run_token=token_digest(event.run_token))
-    return event
 
 
 def decide_batch(

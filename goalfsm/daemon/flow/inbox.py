@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from goalfsm.daemon.flow.authority import of_a_row
-from goalfsm.daemon.flow.decide import Envelope, sealed
+from goalfsm.daemon.flow.decide import Envelope
 from goalfsm.daemon.flow.stops import move_into
 from goalfsm.errors import GoalError
 from goalfsm.session import codec
+from goalfsm.session.codec import sealed
 
 if TYPE_CHECKING:
     import asyncio

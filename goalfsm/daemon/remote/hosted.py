@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from goalfsm.daemon.flow.decide import token_digest
 from goalfsm.daemon.flow.turn import finished
 from goalfsm.daemon.host.clock import SystemClock, SystemEntropy
 from goalfsm.daemon.remote import offline
 from goalfsm.daemon.remote.hosted_turn import HostedTurn, forget, note
 from goalfsm.errors import GoalError
 from goalfsm.session import codec
+from goalfsm.session.codec import token_digest
 from goalfsm.session.events import EngineStarted, Event, RunDispatched, RunInterrupted, TimerFired
 from goalfsm.session.state import Session
 from goalfsm.session.work import can_begin, next_wake, queued

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.daemon.flow.authority import of_a_row
-from goalfsm.daemon.flow.decide import ACCEPTED, decode_reply, failure_of, prepare, sealed
+from goalfsm.daemon.flow.decide import ACCEPTED, decode_reply, failure_of, prepare
 from goalfsm.daemon.flow.ports import Undecided
 from goalfsm.daemon.flow.stops import move_into
 from goalfsm.daemon.host.clock import SystemClock, SystemEntropy
@@ -19,6 +19,7 @@ from goalfsm.daemon.host.zones import zone
 from goalfsm.daemon.remote.hosted_turn import noted
 from goalfsm.errors import GoalError, OutcomeUnknown, StoreUnavailable
 from goalfsm.session import codec
+from goalfsm.session.codec import sealed
 from goalfsm.session.effects import StartRun
 from goalfsm.session.events import EngineLost, EngineStarted, RunDispatched
 from goalfsm.session.policy import Policy

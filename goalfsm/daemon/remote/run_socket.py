@@ -13,7 +13,6 @@ import msgspec
 import structlog
 
 from goalfsm.daemon.flow.authority import CODE
-from goalfsm.daemon.flow.decide import sealed
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.listener import Link, Listener
 from goalfsm.daemon.remote.said import Said
@@ -25,6 +24,7 @@ from goalfsm.daemon.remote.socket_path import (
 )
 from goalfsm.daemon.remote.tool_events import event_of_call
 from goalfsm.errors import GoalError, StoreError
+from goalfsm.session.codec import sealed
 from goalfsm.views.tool_answers import respond
 from goalfsm.workers.isolating import NOTHING_OUTLIVES, Isolation, hidden, kept, protected
 

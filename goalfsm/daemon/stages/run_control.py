@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from goalfsm.daemon.flow.decide import revision_of, token_digest
+from goalfsm.daemon.flow.decide import revision_of
 from goalfsm.daemon.flow.turn import dispatched
 from goalfsm.daemon.host.platform import recorded_identity
 from goalfsm.daemon.stages.live_run import LiveRun
 from goalfsm.errors import StoreError
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
+from goalfsm.session.codec import token_digest
 from goalfsm.session.work import route
 from goalfsm.store.port import Process
 from goalfsm.views.prompts import render_turn
