@@ -282,12 +282,14 @@ class Composition:
             self.outage.past(landed.thread_id)
         for stage in self.stages:
             stage.committed(landed)
-        self.heartbeat.stir()
+        if self.heartbeat.resting:
+            self.heartbeat.stir()
 
     def stuck(self, thread_id: str | None, error: StoreError) -> None:
         """Deal with a store that cannot read or commit."""
         self.outage.met(thread_id, error)
-        self.heartbeat.stir()
+        if self.heartbeat.resting:
+            self.heartbeat.stir()
 
     def failed(self, thread_id: str, error: Exception, undecided: Undecided | None = None) -> None:
         """Deal with a fault."""

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from goalfsm.daemon.engine import Engine
-from goalfsm.daemon.guards.liveness import answers
-from goalfsm.daemon.guards.ownership import Owned, acquire
+from goalfsm.daemon.guards.ownership import Owned, acquire, answers
 from goalfsm.daemon.host.platform import LocalPlatform
 from goalfsm.store.memory import MemoryDisk, MemoryStore
 from goalfsm.store.owner import own_identity, uptime_ms
@@ -35,7 +34,7 @@ async def _hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("goalfsm.daemon.guards.ownership._RETRY_S", 0.0)
-    monkeypatch.setattr("goalfsm.daemon.guards.liveness.answers.__defaults__", (0.02,))
+    monkeypatch.setattr("goalfsm.daemon.guards.ownership.answers.__defaults__", (0.02,))
     monkeypatch.setattr("goalfsm.store.memory_ports.EXPIRY_MS", 50)
 
 
@@ -63,7 +62,7 @@ def test_an_idle_owner_that_answers_is_left_alone(
 
     async def main() -> None:
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-        monkeypatch.setattr("goalfsm.daemon.guards.liveness.answers.__defaults__", (5.0,))
+        monkeypatch.setattr("goalfsm.daemon.guards.ownership.answers.__defaults__", (5.0,))
         store = SqliteStore.open(tmp_path / "goals.db")
         async with Engine(store, workers={}):
             owner: Any = store.owner.current()

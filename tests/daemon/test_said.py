@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from goalfsm.daemon.flow.notices import Missed, Output, Problem
-from goalfsm.daemon.remote.said import MAX_SAID, Said
+from goalfsm.daemon.remote.run_socket import MAX_SAID, Said
 from goalfsm.daemon.stages.subscriptions import WAITING_BYTES, Follower
 from goalfsm.errors import GoalError
 
@@ -25,7 +25,7 @@ def test_a_turn_may_say_so_much_and_the_next_one_starts_afresh() -> None:
 
 
 def test_only_so_many_threads_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("goalfsm.daemon.remote.said._MOST", 2)
+    monkeypatch.setattr("goalfsm.daemon.remote.run_socket._MOST", 2)
     said = Said()
     for thread in ("a", "b", "c"):
         said.add(thread, "run", MAX_SAID)

@@ -14,7 +14,7 @@ from goalfsm.session import Session
 from goalfsm.session import prompt_notices as notices
 from goalfsm.session.state import Blocking, Run, Steering
 from goalfsm.views.prompts import last_answer, render_turn, steering_text, wind_down_text
-from goalfsm.views.prompts.template import TEMPLATES
+from goalfsm.views.prompts.turn import TEMPLATES
 
 FOLDER = Path(__file__).parent / "golden"
 NOW_MS = 1_800_000_125_000

@@ -7,7 +7,7 @@ from importlib import resources
 import pytest
 
 from goalfsm.session.prompt_notices import KINDS
-from goalfsm.views.prompts.template import TEMPLATES, TemplateError, compiled, fill, load
+from goalfsm.views.prompts.turn import TEMPLATES, TemplateError, compiled, fill, load
 from tests.prompts.golden import FOLDER, sample
 
 PLACES = [(name, place) for name, places in TEMPLATES.items() for place in sorted(places)]

@@ -22,8 +22,14 @@ from goalfsm.goal.machine import (
 )
 from goalfsm.goal.model import Goal
 from goalfsm.session import Session
-from goalfsm.views.prompts.template import TemplateError, compiled, fill
-from goalfsm.views.prompts.turn import NothingToDo, render_turn, wind_down_text
+from goalfsm.views.prompts.turn import (
+    NothingToDo,
+    TemplateError,
+    compiled,
+    fill,
+    render_turn,
+    wind_down_text,
+)
 
 NAMES = "active, paused, blocked, complete, budgetLimited"
 

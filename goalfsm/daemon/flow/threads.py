@@ -10,6 +10,7 @@ import structlog
 from goalfsm.daemon.flow.decide import Envelope
 from goalfsm.daemon.flow.mailbox import Deciding, Mailbox
 from goalfsm.errors import StoreError, described
+from goalfsm.goal.machine import default_machine
 from goalfsm.session import codec
 from goalfsm.session.state import Rules, Session
 
@@ -51,7 +52,9 @@ class Threads:
         self._policy = policy
         self._aftermath = aftermath
         self._report = report
-        self._deciding = Deciding(clock, ids, Rules(machine), pump, self.stored, aftermath)
+        self._deciding = Deciding(
+            clock, ids, Rules(machine or default_machine()), pump, self.stored, aftermath
+        )
         self._all: dict[str, Mailbox] = {}
         self._quiet: OrderedDict[str, None] = OrderedDict()
         self._unreadable: set[str] = set()

@@ -72,12 +72,8 @@ class StoreOutage:
         self._failed = False
         self.retrying = False
         """Whether threads try again: each that has an answer then says so by `past`."""
-        self._error: StoreError | None = None
-
-    @property
-    def present(self) -> StoreError | None:
-        """Return what keeps the store from committing, None while nothing does."""
-        return self._error
+        self.present: StoreError | None = None
+        """What keeps the store from committing, None while nothing does."""
 
     def met(self, thread_id: str | None, error: StoreError) -> None:
         """Deal with a failure; what the thread has to say waits until it is over."""
@@ -105,14 +101,14 @@ class StoreOutage:
             self._answered.set()
 
     def _suspend(self, error: StoreError) -> None:
-        if self._error is None:
+        if self.present is None:
             self._holds.add(OUTAGE)
             _log.error("the store cannot commit", code=error.code, error=error.message)
             told = f"suspended, no turn starts: {suspended_by(error.code)} ({error.message})"
             self._subscriptions.problem(error.code, told, error.hint)
             if isinstance(error, DiskFull) and self._store.release_reserve():
                 _log.warning("the space kept for a full disk was released")
-        known, self._error = self._error, error
+        known, self.present = self.present, error
         if known is None or known.code != error.code:
             self._show(error.code)
             self._restate()
@@ -126,7 +122,7 @@ class StoreOutage:
         retrying = AsyncRetrying(wait=waits, retry=retry_if_result(lambda over: not over))
         await asyncio.sleep(FIRST_RETRY_S)
         await retrying(self._try)
-        self.retrying, self._error = False, None
+        self.retrying, self.present = False, None
         _log.info("the store commits again")
         self._show("")
         self._subscriptions.problem("recovered", "the database can be written again: work goes on")
@@ -143,7 +139,7 @@ class StoreOutage:
     async def _try(self) -> bool:
         """Have everything that waits tried again; tell whether nothing failed."""
         self._failed = False
-        if isinstance(self._error, DiskFull):
+        if isinstance(self.present, DiskFull):
             # What could not be moved before may be by now.
             self._store.release_reserve()
         try:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
-from goalfsm.daemon.guards.liveness import Liveness
 from goalfsm.daemon.host.tasks import beats_every
+from goalfsm.daemon.remote import wire
 from goalfsm.errors import Corrupt, DatabaseReplaced, DiskFull, Fenced, GoalError, StoreError
 from goalfsm.store.port import EXPIRY_MS, Acquired, Held
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from goalfsm.daemon.host.platform import Platform
     from goalfsm.daemon.host.watch import Watch
-    from goalfsm.store.port import Store
+    from goalfsm.store.port import Owner, Store
 
 HEARTBEAT_S: Final = 2.0
 LOOK_S: Final = 60.0
@@ -29,6 +31,8 @@ _SETTLE_S: Final = 0.02
 STALLED_MS: Final = 5_000
 """Silence beyond two heartbeats: the owner hangs, so it is worth waiting for its expiry."""
 
+ANSWER_S: Final = 1.0
+"""How long an owner that is well may take to answer."""
 _RETRY_S: Final = 0.25
 _LOCKED_S: Final = 5.0
 
@@ -130,6 +134,45 @@ def _pid(held: Held) -> int | None:
     return None if held.owner is None else held.owner.identity.pid
 
 
+class Liveness:
+    """How long an owner has been asked in vain."""
+
+    def __init__(self, uptime_ms: Callable[[], int]) -> None:
+        """Measure by ``uptime_ms``, which all processes of this boot share."""
+        self._uptime_ms = uptime_ms
+        self._silent: tuple[int, int] | None = None
+        """The epoch that does not answer, and since when it was asked."""
+
+    async def unanswered_ms(self, owner: Owner) -> int | None:
+        """Ask, and return for how long it did not answer; None for one that has no socket."""
+        if not owner.socket:
+            return None
+        asked_ms = self._uptime_ms()
+        if await answers(owner.socket):
+            self._silent = None
+            return 0
+        if self._silent is None or self._silent[0] != owner.epoch:
+            self._silent = owner.epoch, asked_ms
+        return max(1, self._uptime_ms() - self._silent[1])
+
+
+async def answers(place: str, within_s: float = ANSWER_S) -> bool:
+    """Tell whether an engine answers at ``place``; one that takes over answers as well."""
+    try:
+        async with asyncio.timeout(within_s):
+            reader, writer = await asyncio.open_unix_connection(place)
+            try:
+                writer.write(wire.encode(wire.Ping()))
+                line = await reader.readline()
+            finally:
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+        return isinstance(wire.decode_answer(line), wire.Pong)
+    except (OSError, TimeoutError, ValueError, msgspec.MsgspecError):
+        return False
+
+
 class Heartbeat:
     """Says every two seconds that this engine lives, while that is owed; has it look around.
 
@@ -164,8 +207,8 @@ class Heartbeat:
         self._looked_at = 0.0
         self._trouble = ""
         """The code of what keeps it from being said, as the log has been told."""
-        self._told = False
-        """Whether changes are told, so that the next look is a minute away."""
+        self.resting = False
+        """Whether it is told of changes, and looks by itself a minute from now: see `stir`."""
 
     def start(self) -> None:
         """Beat from now on."""
@@ -190,7 +233,7 @@ class Heartbeat:
 
     def stir(self) -> None:
         """Beat again, if something is under way by now: our own writes are no news then."""
-        if self._told and self._is_busy():
+        if self._is_busy():
             self._stop_watching()
             self._arm()
 
@@ -227,7 +270,7 @@ class Heartbeat:
             else:
                 self._rest()
                 # Before the look: what changes from now on is told.
-                self._told = self._watch is not None and self._watch.start(self._changed)
+                self.resting = self._watch is not None and self._watch.start(self._changed)
             self._store.verify()
             self._look()
             self._trouble = ""
@@ -243,7 +286,7 @@ class Heartbeat:
             if self._trouble != error.code:
                 self._trouble = error.code
                 _log.warning("heartbeat failed", code=error.code, error=error.message)
-        if self._told:
+        if self.resting:
             self._disarm()
             self._handle = loop.call_later(LOOK_S, self._look_once_more)
 
@@ -256,7 +299,7 @@ class Heartbeat:
             self._handle = loop.call_at(soon, self._look_once_more)
 
     def _stop_watching(self) -> None:
-        self._told = False
+        self.resting = False
         if self._watch is not None:
             self._watch.stop()
 

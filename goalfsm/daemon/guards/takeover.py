@@ -16,7 +16,7 @@ from goalfsm.session.codec import CodecError
 from goalfsm.session.state import program_of
 from goalfsm.session.work import NEED_ENGINE
 from goalfsm.workers import protocol as w
-from goalfsm.workers.checking import checked
+from goalfsm.workers.inprocess import checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable

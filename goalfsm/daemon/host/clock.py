@@ -106,7 +106,7 @@ class Clock:
 
     def now_ms(self) -> int:
         """Return the time in unix milliseconds; it goes back only by `adopt`."""
-        now = self._loop_ms() + self._offset_ms
+        now = int(self._loop.time() * 1000) + self._offset_ms
         self._latest_ms = max(self._latest_ms, now)
         return self._latest_ms
 

@@ -12,7 +12,7 @@ import structlog
 from goalfsm.daemon.flow.authority import admitted, require_own_run
 from goalfsm.daemon.remote import outage_link, wire
 from goalfsm.daemon.remote.listener import Link, Listener, peer_pid
-from goalfsm.daemon.remote.said import Said
+from goalfsm.daemon.remote.run_socket import Said
 from goalfsm.daemon.remote.socket_path import remove_stale
 from goalfsm.daemon.remote.tool_events import event_of_call
 from goalfsm.errors import GoalError

@@ -11,7 +11,7 @@ from goalfsm.daemon.flow.turn import compaction_ended
 from goalfsm.session.effects import CompactContext
 from goalfsm.session.events import CompactionEnded, CompactionStarted
 from goalfsm.workers import protocol as w
-from goalfsm.workers.checking import checked
+from goalfsm.workers.inprocess import checked
 
 if TYPE_CHECKING:
     from goalfsm.daemon.config import Workers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -24,6 +25,7 @@ _ENTERED: Final = {
     COMPLETE: "goal completed",
 }
 
+_STANDING: Final = attrgetter("goal_id", "status", "pause_reason", "limited_by")
 _log = structlog.get_logger(__name__)
 
 
@@ -42,11 +44,7 @@ class DecisionLog:
 
 def _is_told(before: Goal | None, ready: Ready) -> bool:
     refused = ready.reply is not None and not ready.reply.ok
-    return (
-        refused
-        or isinstance(ready.event, e.ToolCalled)
-        or _standing(before) != _standing(ready.state.goal)
-    )
+    return refused or isinstance(ready.event, e.ToolCalled) or not _stands(before, ready.state.goal)
 
 
 def _tell(thread_id: str, before: Session, ready: Ready) -> None:
@@ -63,7 +61,7 @@ def _tell(thread_id: str, before: Session, ready: Ready) -> None:
         if old.status != COMPLETE:
             log.bind(goal_id=old.goal_id).info("goal replaced", was=old.status, by=new.goal_id)
         old = None
-    if new is None or _standing(old) == _standing(new) or (old is None and new.status == ACTIVE):
+    if new is None or _stands(old, new) or (old is None and new.status == ACTIVE):
         return
     log.bind(goal_id=new.goal_id).info(
         _ENTERED[new.status],
@@ -72,11 +70,11 @@ def _tell(thread_id: str, before: Session, ready: Ready) -> None:
     )
 
 
-def _standing(goal: Goal | None) -> tuple[Any, ...]:
-    """Return what of a goal a line is written for when it changes."""
-    if goal is None:
-        return ()
-    return goal.goal_id, goal.status, goal.pause_reason, goal.limited_by
+def _stands(before: Goal | None, after: Goal | None) -> bool:
+    """Tell whether nothing of a goal has changed that a line is written for."""
+    if before is None or after is None:
+        return before is after
+    return bool(_STANDING(before) == _STANDING(after))
 
 
 def _place(before: Session, after: Session) -> dict[str, Any]:

@@ -63,7 +63,9 @@ class Effects:
         thread_id = landed.thread_id
         for key in landed.done:
             self._forget(thread_id, key)
-        tasks = [task for decided in landed.decided for task in decided.outbox]
+        tasks: list[Task] = []
+        for decided in landed.decided:
+            tasks += decided.outbox
         for task in tasks:
             if not isinstance(task.effect, TOLD):
                 self._open.setdefault(thread_id, {})[task.key] = task

@@ -22,8 +22,7 @@ from goalfsm.text import duration
 from goalfsm.views.prompts import steering_text, wind_down_text
 from goalfsm.views.tool_answers import respond
 from goalfsm.workers import protocol as w
-from goalfsm.workers.checking import checked_event
-from goalfsm.workers.inprocess import exception_reported
+from goalfsm.workers.inprocess import checked_event, exception_reported
 
 if TYPE_CHECKING:
     from goalfsm.daemon.config import Assignment

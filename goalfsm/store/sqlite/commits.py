@@ -266,7 +266,19 @@ class Commits:
 
     def commit(self, batch: Sequence[Commit], done: Sequence[Done]) -> list[Outcome]:
         """Write these events; see `goalfsm.store.port.Store.commit`."""
-        outcomes = self._commit(batch, done)
+        marks = [(mark.at_ms, mark.key) for mark in done] if done else []
+        write, epoch = self._database.write, self._database.epoch
+        try:
+            if len(batch) == 1 and weight(batch[0]) <= MAX_COMMIT_BYTES:
+                answered = batch[0].inbox_id is not None
+                work = partial(_insert_one, batch[0], marks, epoch)
+                outcomes: list[Outcome] = [write(work, answered=answered)]
+            else:
+                rows = Batch(batch, marks, epoch)
+                write(rows.insert, answered=bool(rows.consumed))
+                outcomes = rows.outcomes
+        except LostError:
+            outcomes = write(lambda cursor: self._one_by_one(cursor, batch, marks))
         if self._inline is not None:
             self._inline.after_commit()
         return outcomes
@@ -279,19 +291,6 @@ class Commits:
     def cut_log(self) -> None:
         """Move the whole log and give its space back. Raises `Busy` and ``apsw.Error``."""
         cut(self._database.connection(), self._database)
-
-    def _commit(self, batch: Sequence[Commit], done: Sequence[Done]) -> list[Outcome]:
-        marks = [(mark.at_ms, mark.key) for mark in done] if done else []
-        write, epoch = self._database.write, self._database.epoch
-        try:
-            if len(batch) == 1 and weight(batch[0]) <= MAX_COMMIT_BYTES:
-                answered = batch[0].inbox_id is not None
-                return [write(partial(_insert_one, batch[0], marks, epoch), answered=answered)]
-            rows = Batch(batch, marks, epoch)
-            write(rows.insert, answered=bool(rows.consumed))
-        except LostError:
-            return write(lambda cursor: self._one_by_one(cursor, batch, marks))
-        return rows.outcomes
 
     def _one_by_one(
         self, cursor: apsw.Cursor, batch: Sequence[Commit], marks: Rows

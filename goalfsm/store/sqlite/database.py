@@ -120,7 +120,8 @@ class Database:
         The read ends here: nothing pins a snapshot.
         """
         try:
-            return fetched(self.connection().execute(sql, bindings), max_bytes)
+            cursor = self.connection().execute(sql, bindings)
+            return cursor.fetchall() if max_bytes is None else fetched(cursor, max_bytes)
         except apsw.Error as error:
             raise translated(error, "reading") from error
 
