@@ -13,11 +13,11 @@ from recovery.failures.table import Classifier as Classifier
 from recovery.failures.table import load_rules as load_rules
 from recovery.machine import PHASE_TRANSITIONS as PHASE_TRANSITIONS
 from recovery.machine import PHASES as PHASES
+from recovery.obligations import IDLE as IDLE
 from recovery.retry import GiveUp as GiveUp
 from recovery.retry import Retry as Retry
 from recovery.retry import RetryPolicy as RetryPolicy
 from recovery.retry import next_attempt as next_attempt
-from recovery.stale_work import IDLE as IDLE
 from recovery.stale_work import LIFECYCLE as LIFECYCLE
 from recovery.stale_work import Plan as Plan
 from recovery.stale_work import Reduction as Reduction

@@ -37,13 +37,14 @@ from goalfsm.daemon.remote.reading import driver_of
 from goalfsm.errors import OutcomeUnknown, StoreUnavailable
 from goalfsm.session import codec
 from goalfsm.session.codec import sealed
+from goalfsm.session.context import Rules
 from goalfsm.session.events import (
     GIVING,
     Expecting,
     ToolCalled,
 )
 from goalfsm.session.policy import Policy
-from goalfsm.session.state import Reply, Rules, Session
+from goalfsm.session.state import Reply, Session
 from goalfsm.store.postgres import open_store
 from goalfsm.views.status import project
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from goalfsm.daemon.flow.decide import Envelope
     from goalfsm.daemon.flow.ports import Decided, Undecided
     from goalfsm.daemon.host.clock import IdSource
+    from goalfsm.session.context import Rules
     from goalfsm.session.policy import Policy
-    from goalfsm.session.state import Rules
     from goalfsm.store.rows import Transcript
 
 

@@ -48,7 +48,8 @@ from goalfsm.daemon.stages.transcripts import Transcripts
 from goalfsm.daemon.stages.verifiers import Verifiers
 from goalfsm.errors import StoreClosed, StoreError
 from goalfsm.session import effects as f
-from goalfsm.session.state import Rules, Run
+from goalfsm.session.context import Rules
+from goalfsm.session.state import Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

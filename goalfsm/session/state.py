@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import tzinfo
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal
 
 import msgspec
 
 from goalfsm.goal.accounting import STOPPED_CLOCK, Clock
-from goalfsm.goal.model import Criterion, Evidence, Goal, Limits, Usage, Verifier
-from goalfsm.session.continuation import GUARDS, Guard
-from goalfsm.session.effects import Effect
+from goalfsm.goal.model import Criterion, Evidence, Goal, Limits, Verifier
 from goalfsm.session.events import By, Setting
 from goalfsm.session.policy import Policy
 from goalfsm.session.reply import Reply as Reply  # noqa: PLC0414  a value of the session too
 from goalfsm.session.routes import Routed
-from recovery.machine import TABLE as PHASES
-from recovery.machine import Table as Phases
-from recovery.stale_work import IDLE as STALE_IDLE
-from recovery.stale_work import TABLE as LIFECYCLE
-from recovery.stale_work import State as StaleState
-from recovery.stale_work import Table as Lifecycle
+from goalfsm.session.tally import Ledger, Tally
+from recovery.obligations import IDLE as STALE_IDLE
+from recovery.obligations import State as StaleState
 from recovery.state import CALM, RecoveryState
-
-if TYPE_CHECKING:
-    from goalfsm.goal.machine import GoalMachine
 
 FAULT_CODE: Final = "internal_error"
 """The code of the reply to an event that could not be decided."""
 
 BY_A_FAULT: Final = "could not be decided"
 """What every reason says by which a fault stopped a thread."""
-
-RunOutcome = Literal["open", "finished", "failed", "aborted", "timed_out", "interrupted"]
 
 RULES_VERSION: Final = 6
 """Raised whenever ``handle`` decides differently: replay compares rows of the same version."""
@@ -266,45 +255,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     route: Routed | None = None
 
 
-class Ledger(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """All usage that was ever reported to the thread, charged or not.
-
-    Each row of it is in the journal; these are the sums. ``uncharged`` counts by reason.
-    """
-
-    reported: Usage = Usage()
-    charged_tokens: int = 0
-    charged_cost: int = 0
-    uncharged: dict[str, int] = {}
-
-
-class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One run of a goal, open or over; ``turn`` is the number of the goal's turn, from 1."""
-
-    run_id: str
-    turn: int
-    started_ms: int
-    ended_ms: int | None = None
-    outcome: RunOutcome = "open"
-    wind_down: bool = False
-
-
-class Tally(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the runs of a goal came to, added up since its beginning, or since ``since_ms``.
-
-    ``refused_claims`` failed verification or were rejected by a person. ``ledger_before`` is what
-    the thread's ledger held when the counting began.
-    """
-
-    runs: int = 0
-    finished: int = 0
-    interrupted: int = 0
-    refused_claims: int = 0
-    last_run: RunRecord | None = None
-    ledger_before: Usage = Usage()
-    since_ms: int | None = None
-
-
 class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whether work goes on, and the guard that decided it.
 
@@ -441,87 +391,3 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def program_of(route: Routed | None) -> tuple[str, ...]:
     """Return the program of a route; empty where the thread's own worker does the turn."""
     return () if route is None else route.argv
-
-
-class Ids(Protocol):
-    """Where new ids come from; given, so that the same inputs give the same session."""
-
-    def __call__(self, kind: Literal["goal", "claim"]) -> str:
-        """Return a new id of ``kind``."""
-        ...
-
-
-class Zones(Protocol):
-    """Where time zones come from; given, because they are read from files."""
-
-    def __call__(self, name: str) -> tzinfo | None:
-        """Return the zone of that name; None when it is not known."""
-        ...
-
-
-class Rules(NamedTuple):
-    """The rules that decisions are taken by, one for each machine; by default they are ours.
-
-    ``machine`` moves goals (None: the default one), ``phases`` recovery, ``lifecycle`` stale work,
-    and the first of the ``guards`` that holds decides whether work goes on.
-    """
-
-    machine: GoalMachine | None = None
-    phases: Phases = PHASES
-    lifecycle: Lifecycle = LIFECYCLE
-    guards: tuple[Guard, ...] = GUARDS
-
-
-OUR_RULES: Final = Rules()
-
-
-class Context(NamedTuple):
-    """What the world gives to one decision: the time (unix ms), ids, jitter in [0, 1), the rules.
-
-    ``zones`` reads the time zones in what providers say of resets; without it such times are not
-    understood.
-    """
-
-    now_ms: int
-    ids: Ids
-    jitter: float = 0.0
-    zones: Zones | None = None
-    rules: Rules = OUR_RULES
-
-    @property
-    def now(self) -> int:
-        """Return the time in unix seconds."""
-        return self.now_ms // 1000
-
-    @property
-    def machine(self) -> GoalMachine:
-        """Return the goal machine that decides."""
-        if self.rules.machine is not None:
-            return self.rules.machine
-        # Only who decides compiles it: whoever looks at a session loads less.
-        from goalfsm.goal.machine import default_machine  # noqa: PLC0415
-
-        return default_machine()
-
-
-class Change(NamedTuple):
-    """What one concern made of an event: the session after it, effects in order, a reply.
-
-    ``decide``: work may go on, the decision is to be taken. ``skipped``: the event was owed by
-    stale work, nobody else reads it.
-    """
-
-    session: Session
-    effects: tuple[Effect, ...] = ()
-    reply: Reply | None = None
-    decide: bool = False
-    skipped: bool = False
-
-
-class Step(NamedTuple):
-    """What ``handle`` returns."""
-
-    session: Session
-    effects: tuple[Effect, ...] = ()
-    reply: Reply | None = None
-    decision: Decision | None = None

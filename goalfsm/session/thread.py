@@ -15,21 +15,12 @@ from typing import Final, Literal, NamedTuple, Protocol
 from goalfsm.errors import GoalError
 from goalfsm.session import codec
 from goalfsm.session.budgets import answer_digest, answer_shape, answer_step
+from goalfsm.session.context import OUR_RULES, Context, Rules, Step, Zones
 from goalfsm.session.effects import Effect
 from goalfsm.session.events import Event, Message, Outcome, RunDispatched, RunFinished
 from goalfsm.session.policy import Policy
 from goalfsm.session.rules.handle import handle
-from goalfsm.session.state import (
-    OUR_RULES,
-    RULES_VERSION,
-    Context,
-    Decision,
-    Reply,
-    Rules,
-    Session,
-    Step,
-    Zones,
-)
+from goalfsm.session.state import RULES_VERSION, Decision, Reply, Session
 from goalfsm.session.work import next_wake, queued
 
 __all__ = [

@@ -10,7 +10,7 @@ from goalfsm.daemon.host.zones import zone
 from goalfsm.goal.model import Usage
 from goalfsm.session import codec
 from goalfsm.session import events as e
-from goalfsm.session.state import Rules
+from goalfsm.session.context import Rules
 from goalfsm.session.thread import GoalThread, ReplayError
 from goalfsm.store.port import JournalRow
 from goalfsm.testing import invariants

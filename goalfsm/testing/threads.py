@@ -14,9 +14,10 @@ from goalfsm.goal.model import Goal, Limits, Usage
 from goalfsm.session import codec
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
+from goalfsm.session.context import OUR_RULES, Context, Rules, Zones
 from goalfsm.session.entries import Entry
 from goalfsm.session.policy import Policy
-from goalfsm.session.state import OUR_RULES, Context, Reply, Rules, Run, Session, Zones
+from goalfsm.session.state import Reply, Run, Session
 from goalfsm.session.thread import GoalThread, Ready
 from goalfsm.session.work import next_wake
 from goalfsm.testing.invariants import check

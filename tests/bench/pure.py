@@ -22,7 +22,7 @@ from goalfsm.session.events import ObjectiveGiven
 from goalfsm.session.state import Session
 from goalfsm.session.thread import handle
 from recovery import machine as recovery
-from recovery import stale_work
+from recovery import obligations, stale_work
 from recovery.state import CALM, Fault
 from tests.bench.harness import Contender, Section, compare, figure, loop
 
@@ -282,9 +282,9 @@ def events(*, quick: bool) -> Section:
 
 def reducers(*, quick: bool) -> Section:
     """One event of the stale-work reducer and one operation of the recovery machine."""
-    observing = stale_work.reduce(stale_work.IDLE, stale_work.RunnableWorkStarted()).state
+    observing = stale_work.reduce(obligations.IDLE, obligations.RunnableWorkStarted()).state
     fault = Fault(signature="Overloaded", retryable=True)
-    start = stale_work.TurnStart()
+    start = obligations.TurnStart()
     return compare(
         "One stale-work event, one recovery event",
         [

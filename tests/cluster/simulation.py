@@ -30,8 +30,8 @@ from goalfsm.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from goalfsm.goal.model import ACTIVE, Verifier
 from goalfsm.session import codec
 from goalfsm.session import events as e
+from goalfsm.session.context import Rules
 from goalfsm.session.policy import Policy
-from goalfsm.session.state import Rules
 from goalfsm.session.thread import GoalThread
 from goalfsm.testing.invariants import check
 from goalfsm.testing.loop import run

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from recovery import failures, machine, stale_work
+from recovery import failures, machine, obligations, stale_work
 from recovery.state import CALM, Fault, RecoveryState
 
-_EVENT: Any = msgspec.json.Decoder(stale_work.Event)
+_EVENT: Any = msgspec.json.Decoder(obligations.Event)
 
 
 def _classified(message: str) -> Fault:
@@ -87,7 +87,7 @@ def recovery_machine(line: dict[str, Any]) -> tuple[list[Any], list[Any]]:
 
 def stale(line: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     """Run the events of one line."""
-    state: stale_work.State = stale_work.IDLE
+    state: obligations.State = obligations.IDLE
     got = []
     for step in line["steps"]:
         event = _EVENT.decode(msgspec.json.encode(step["event"]))

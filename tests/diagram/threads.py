@@ -12,7 +12,8 @@ from goalfsm.diagram.ours.thread import of_thread
 from goalfsm.goal.machine import GoalMachine
 from goalfsm.goal.model import Limits, Usage
 from goalfsm.session import events as e
-from goalfsm.session.state import RULES_VERSION, Rules, Session
+from goalfsm.session.context import Rules
+from goalfsm.session.state import RULES_VERSION, Session
 from goalfsm.session.thread import GoalThread
 from goalfsm.store.memory import MemoryDisk, MemoryStore
 from goalfsm.store.port import Identity

@@ -9,33 +9,31 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from recovery.obligations import Cleanup, PendingAgentEnd
-from recovery.stale_work import (
+from recovery.obligations import (
     IDLE,
     AbortingTurn,
     AgentEnd,
     AwaitingTerminalCleanup,
     BeforeAgentStartClearAbort,
+    Cleanup,
     ContextAbort,
     Event,
     ExtensionContinuationClearAbort,
     Idle,
     ObservingTurn,
-    Plan,
-    Reduction,
+    PendingAgentEnd,
     RunnableWorkStarted,
     SessionBeforeCompact,
     SessionCompact,
     SessionShutdown,
     StaleWorkStarted,
     State,
-    Table,
     ToolExecutionEnd,
     TurnEnd,
     TurnStart,
     UserInputClearAbort,
-    reduce,
 )
+from recovery.stale_work import Plan, Reduction, Table, reduce
 from tests.recovery.stale_work_values import run_of
 
 if TYPE_CHECKING:

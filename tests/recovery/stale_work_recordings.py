@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from recovery.stale_work import IDLE, Event, Reduction, State, Table, reduce
+from recovery.obligations import IDLE, Event, State
+from recovery.stale_work import Reduction, Table, reduce
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from recovery.obligations import PendingAgentEnd, RunMessage
-from recovery.stale_work import (
+from recovery.obligations import (
     IDLE,
-    PASS,
     AgentEnd,
     BeforeAgentStartClearAbort,
     ContextAbort,
     Event,
     ExtensionContinuationClearAbort,
     ObservingTurn,
-    Plan,
-    Reduction,
+    PendingAgentEnd,
+    RunMessage,
     RunnableWorkStarted,
     StaleWorkStarted,
     State,
-    Table,
     TurnEnd,
     TurnStart,
     UserInputClearAbort,
-    reduce,
 )
+from recovery.stale_work import PASS, Plan, Reduction, Table, reduce
 from tests.recovery.stale_work_values import (
     ASK_ABORT,
     CLEAR_REFRESH,

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from recovery.obligations import Cleanup, GoalWork, PendingAgentEnd, RunMessage
-from recovery.stale_work import AbortingTurn, AgentEnd, AwaitingTerminalCleanup, EffectName, Plan
+from recovery.obligations import (
+    AbortingTurn,
+    AgentEnd,
+    AwaitingTerminalCleanup,
+    Cleanup,
+    GoalWork,
+    PendingAgentEnd,
+    RunMessage,
+)
+from recovery.stale_work import EffectName, Plan
 
 CLEAR_REFRESH: Final[tuple[EffectName, ...]] = ("clear_accounting", "refresh_ui")
 ASK_ABORT: Final[tuple[EffectName, ...]] = ("clear_accounting", "abort", "refresh_ui")

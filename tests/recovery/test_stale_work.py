@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from recovery.stale_work import LIFECYCLE, STATES, TABLE, Event, Row, State, compile_lifecycle
+from recovery.obligations import Event, State
+from recovery.stale_work import LIFECYCLE, STATES, TABLE, Row, compile_lifecycle
 from tests.recovery.noticing import judge
 from tests.recovery.stale_work_exploring import GOALS, INVARIANTS, TURNS, explore
 from tests.recovery.stale_work_recordings import VECTORS, recorded, replay

@@ -10,24 +10,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recovery.obligations import MAX_TRACKED, Cleanup, GoalWork, PendingAgentEnd, RunMessage
-from recovery.stale_work import (
+from recovery.obligations import (
     IDLE,
-    LIFECYCLE,
+    MAX_TRACKED,
     AbortingTurn,
     AgentEnd,
     AwaitingTerminalCleanup,
+    Cleanup,
     ContextAbort,
     Event,
+    GoalWork,
     ObservingTurn,
+    PendingAgentEnd,
+    RunMessage,
     SessionShutdown,
     StaleWorkStarted,
     State,
     TurnEnd,
     TurnStart,
-    compile_lifecycle,
-    reduce,
 )
+from recovery.stale_work import LIFECYCLE, compile_lifecycle, reduce
 
 GOAL_IDS = st.sampled_from(["a", "b", "c", "goal-4", ""])
 TURNS = st.integers(min_value=0, max_value=4)

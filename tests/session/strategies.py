@@ -24,9 +24,9 @@ from goalfsm.goal.model import (
 )
 from goalfsm.session import Context, Policy
 from goalfsm.session import events as e
+from goalfsm.session.context import Rules
 from goalfsm.session.entries import ClearEntry, SetEntry, UserStartEntry
 from goalfsm.session.routes import Routed
-from goalfsm.session.state import Rules
 from goalfsm.testing.loop import START_MS
 
 EXPLORE: Final = "GOALFSM_EXPLORE" in os.environ

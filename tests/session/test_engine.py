@@ -12,7 +12,7 @@ from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.testing.threads import CheckedThread
-from recovery.stale_work import IDLE
+from recovery.obligations import IDLE
 from tests.session.hosts import stale_work, started
 
 # Start and stop.

@@ -16,7 +16,7 @@ from goalfsm.session.rules.history import load
 from goalfsm.session.state import Continuation, Flush
 from goalfsm.testing.loop import START_MS
 from goalfsm.testing.threads import CheckedThread
-from recovery.stale_work import IDLE, ObservingTurn
+from recovery.obligations import IDLE, ObservingTurn
 from tests.session.hosts import started
 
 PERSON = Verifier(kind="person")

@@ -19,7 +19,7 @@ from goalfsm.session.entries import SetEntry
 from goalfsm.session.thread import handle
 from goalfsm.session.work import next_wake
 from goalfsm.testing.invariants import check
-from recovery.stale_work import IDLE
+from recovery.obligations import IDLE
 from tests.conformance import adapter_session
 from tests.conftest import VECTORS
 from tests.session.strategies import (

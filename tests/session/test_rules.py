@@ -8,9 +8,9 @@ import pytest
 
 from goalfsm import GoalThread, Rules, Stop, default_machine, events
 from goalfsm.goal.compiler import Row
+from goalfsm.session.context import LIFECYCLE, PHASES
 from goalfsm.session.continuation import GUARDS, Guard
 from goalfsm.session.policy import Policy
-from goalfsm.session.state import LIFECYCLE, PHASES
 from recovery import LIFECYCLE as LIFECYCLE_ROWS
 from recovery import PHASE_TRANSITIONS
 from recovery.machine import compile_phases

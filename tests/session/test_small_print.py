@@ -10,12 +10,13 @@ from goalfsm.goal.model import Limits
 from goalfsm.session import Policy, Session
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
+from goalfsm.session.context import Change
 from goalfsm.session.entries import SetEntry
 from goalfsm.session.rules.change import extend
 from goalfsm.session.rules.steering import MAX_WAITING
-from goalfsm.session.state import Change, Steering
+from goalfsm.session.state import Steering
 from goalfsm.testing.threads import CheckedThread
-from recovery.stale_work import AbortingTurn, AwaitingTerminalCleanup
+from recovery.obligations import AbortingTurn, AwaitingTerminalCleanup
 from tests.session.hosts import started
 from tests.session.refusing import at_work
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from goalfsm.goal.model import Usage, Verifier
 from goalfsm.session import events as e
-from goalfsm.session.state import RunRecord, Tally
+from goalfsm.session.tally import RunRecord, Tally
 from goalfsm.testing.loop import START_MS
 from goalfsm.testing.threads import CheckedThread
 from goalfsm.views.report import record

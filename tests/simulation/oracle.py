@@ -13,7 +13,8 @@ from goalfsm.daemon.host.clock import decision_context
 from goalfsm.session import codec
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from goalfsm.session.state import Reply, Session, Step
+from goalfsm.session.context import Step
+from goalfsm.session.state import Reply, Session
 from goalfsm.session.thread import Ready, handle
 from goalfsm.session.work import next_wake
 from goalfsm.store.port import EXPIRY_MS, Commit, Committed, Conflict, Done, Duplicate, Outcome

@@ -5,7 +5,8 @@ from __future__ import annotations
 from goalfsm.goal.accounting import tokens_of
 from goalfsm.goal.model import ACTIVE, LIMITED, Usage
 from goalfsm.session import events as e
-from goalfsm.session.state import Session, Step
+from goalfsm.session.context import Step
+from goalfsm.session.state import Session
 from goalfsm.workers import protocol as w
 from tests.simulation.records import Records, Thread, short
 

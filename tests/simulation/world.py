@@ -26,7 +26,8 @@ from tests.simulation.stats import Stats
 from tests.simulation.surroundings import surroundings
 
 if TYPE_CHECKING:
-    from goalfsm.session.state import Context, Session, Step
+    from goalfsm.session.context import Context, Step
+    from goalfsm.session.state import Session
     from goalfsm.store.port import Identity
     from tests.simulation.plan import CommitSort, FaultKind, Plan, ReadSort
 

@@ -27,7 +27,7 @@ from goalfsm.session.continuation import GUARDS, Situation, decide
 from goalfsm.testing import MachineCoverage, MemoryGoals, ScriptedWorker, claims_complete
 from goalfsm.testing.coverage import write_table
 from recovery import machine as recovery
-from recovery import stale_work
+from recovery import obligations, stale_work
 from recovery.state import CALM
 from tests.testing.firing import NOW, fired, goal
 from tests.testing.machines import Lamp
@@ -146,8 +146,8 @@ def test_rows_of_the_recovery_machine(machine_coverage: MachineCoverage) -> None
 
 
 def test_rows_of_the_stale_work_reducer(machine_coverage: MachineCoverage) -> None:
-    state = stale_work.reduce(stale_work.IDLE, stale_work.StaleWorkStarted(goal_id="old")).state
-    reduction = stale_work.reduce(state, stale_work.ContextAbort(turn_index=1))
+    state = stale_work.reduce(obligations.IDLE, obligations.StaleWorkStarted(goal_id="old")).state
+    reduction = stale_work.reduce(state, obligations.ContextAbort(turn_index=1))
     assert reduction.plan is not None
     assert "abort" in reduction.plan.effects
     assert fired(machine_coverage, "stale-work") == [
@@ -160,8 +160,8 @@ def test_tables_of_a_tests_own_do_not_count(machine_coverage: MachineCoverage) -
     table = recovery.compile_phases(recovery.PHASE_TRANSITIONS)
     recovery.begin_overflow(CALM, table=table)
     lifecycle = stale_work.compile_lifecycle(stale_work.LIFECYCLE)
-    event = stale_work.StaleWorkStarted(goal_id="old")
-    stale_work.reduce(stale_work.IDLE, event, table=lifecycle)
+    event = obligations.StaleWorkStarted(goal_id="old")
+    stale_work.reduce(obligations.IDLE, event, table=lifecycle)
     assert fired(machine_coverage, "recovery") == []
     assert fired(machine_coverage, "stale-work") == []
 
@@ -169,18 +169,18 @@ def test_tables_of_a_tests_own_do_not_count(machine_coverage: MachineCoverage) -
 def test_reductions_are_the_same_while_somebody_watches() -> None:
     def walk(seed: int) -> list[Any]:
         draw = random.Random(seed)
-        state: Any = stale_work.IDLE
+        state: Any = obligations.IDLE
         seen = []
         for _ in range(60):
             turn = draw.choice([None, 1, 2])
             event = draw.choice(
                 [
-                    stale_work.RunnableWorkStarted(),
-                    stale_work.StaleWorkStarted(goal_id=draw.choice("ab")),
-                    stale_work.ContextAbort(turn_index=turn),
-                    stale_work.TurnStart(),
-                    stale_work.TurnEnd(turn_index=turn),
-                    stale_work.UserInputClearAbort(),
+                    obligations.RunnableWorkStarted(),
+                    obligations.StaleWorkStarted(goal_id=draw.choice("ab")),
+                    obligations.ContextAbort(turn_index=turn),
+                    obligations.TurnStart(),
+                    obligations.TurnEnd(turn_index=turn),
+                    obligations.UserInputClearAbort(),
                 ]
             )
             reduction = stale_work.reduce(state, event)

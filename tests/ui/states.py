@@ -22,7 +22,6 @@ from goalfsm.session.state import (
     Claim,
     Decision,
     Host,
-    Ledger,
     QueuedGoal,
     Retry,
     Run,
@@ -30,6 +29,7 @@ from goalfsm.session.state import (
     VerifierResult,
     Wait,
 )
+from goalfsm.session.tally import Ledger
 from goalfsm.ui.source import Link
 from goalfsm.views.parts import Driver
 from recovery.state import Attention, RecoveryState

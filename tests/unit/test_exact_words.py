@@ -22,7 +22,7 @@ from goalfsm.goal.transition import (
 from goalfsm.goal.validation import check_text
 from goalfsm.session import Reply, Session
 from goalfsm.session.state import Blocking, Claim, Retry, Run, VerifierResult
-from goalfsm.session.tools import ClaimComplete, parse
+from goalfsm.session.tool_requests import ClaimComplete, parse
 from goalfsm.text import compact_tokens
 from goalfsm.views.explain import explain
 from goalfsm.views.parts import next_attempt, open_claim, open_run

@@ -13,13 +13,13 @@ from goalfsm.session.budgets import Spent, budget_lines, max_continuations, mone
 from goalfsm.session.state import (
     Blocking,
     Decision,
-    Ledger,
     QueuedGoal,
     Retry,
     Steering,
     VerifierResult,
     Wait,
 )
+from goalfsm.session.tally import Ledger
 from goalfsm.views.status import Status, project, summary
 from tests.unit.sessions import (
     CLAIM,

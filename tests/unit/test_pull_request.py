@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from goalfsm.goal.model import Criterion, Evidence
 from goalfsm.session import Session
-from goalfsm.session.state import Tally
+from goalfsm.session.tally import Tally
 from goalfsm.views.report import pull_request, record, title
 from tests.unit.reports import COMPLETION, DONE, GOAL, NOW_MS
 

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from goalfsm.goal.model import Criterion, Evidence, Goal, Usage, Verifier
 from goalfsm.session import Session
 from goalfsm.session.events import By
-from goalfsm.session.state import Ledger, RunRecord, Tally, VerifierResult
+from goalfsm.session.state import VerifierResult
+from goalfsm.session.tally import Ledger, RunRecord, Tally
 from goalfsm.views.report import CompletionRecord, markdown, record
 from tests.unit.reports import COMPLETION, DONE, GOAL, NOW_MS, ms
 

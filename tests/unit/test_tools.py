@@ -15,17 +15,16 @@ from goalfsm.goal.model import (
     Evidence,
 )
 from goalfsm.goal.rejection import Rejection
-from goalfsm.session.tools import (
-    TOOLS,
+from goalfsm.session.tool_requests import (
     ClaimBlocked,
     ClaimComplete,
     CreateGoal,
     DeclareWait,
     GetGoal,
     ToolRequest,
-    canonical,
     parse,
 )
+from goalfsm.session.tools import TOOLS, canonical
 
 NOW_MS = 1_800_000_000_000
 NAMES = [tool.name for tool in TOOLS]

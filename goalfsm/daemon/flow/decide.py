@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from goalfsm.daemon.flow.ports import EventBatch
-    from goalfsm.session.state import Rules
+    from goalfsm.session.context import Rules
     from goalfsm.session.thread import Ready
 
 ACCEPTED: Final = Reply(ok=True)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from goalfsm.daemon.flow.ports import Aftermath, Decided
     from goalfsm.daemon.host.clock import Clock, IdSource
-    from goalfsm.session.state import Rules, Session
+    from goalfsm.session.context import Rules
+    from goalfsm.session.state import Session
     from goalfsm.store.port import Commit, Outcome
     from goalfsm.store.pump import Pump
 

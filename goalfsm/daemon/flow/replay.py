@@ -12,7 +12,8 @@ from goalfsm.daemon.host.zones import zone
 from goalfsm.errors import StoreError, described
 from goalfsm.goal.model import PAUSED
 from goalfsm.session import codec
-from goalfsm.session.state import BY_A_FAULT, Rules
+from goalfsm.session.context import Rules
+from goalfsm.session.state import BY_A_FAULT
 from goalfsm.session.thread import GoalThread, ReplayError
 from goalfsm.session.work import is_over
 

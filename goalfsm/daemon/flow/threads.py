@@ -12,7 +12,8 @@ from goalfsm.daemon.flow.mailbox import Deciding, Mailbox
 from goalfsm.errors import StoreError, described
 from goalfsm.goal.machine import default_machine
 from goalfsm.session import codec
-from goalfsm.session.state import Rules, Session
+from goalfsm.session.context import Rules
+from goalfsm.session.state import Session
 
 if TYPE_CHECKING:
     import asyncio

@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from goalfsm.daemon.host.zones import local_name, zone
-from goalfsm.session.state import Context, Rules
+from goalfsm.session.context import Context, Rules
 from goalfsm.session.thread import context_of
 from goalfsm.store.owner import uptime_ms
 

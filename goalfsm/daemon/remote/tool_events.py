@@ -9,7 +9,8 @@ from typing import Any
 from goalfsm.errors import GoalError
 from goalfsm.goal.rejection import Rejection
 from goalfsm.session.events import ToolCalled, WaitDeclared
-from goalfsm.session.tools import DeclareWait, canonical, parse
+from goalfsm.session.tool_requests import DeclareWait, parse
+from goalfsm.session.tools import canonical
 from goalfsm.workers.supervisor.identity import start_time
 
 

@@ -13,7 +13,8 @@ from goalfsm.diagram.model import Frame, Message, Participant, Remark, Step
 from goalfsm.diagram.model import Sequence as Drawn
 from goalfsm.goal.model import Usage
 from goalfsm.session import events as e
-from goalfsm.session.state import Context, Session
+from goalfsm.session.context import Context
+from goalfsm.session.state import Session
 from goalfsm.session.thread import handle
 
 PERSON: Final = "person"

@@ -24,8 +24,9 @@ from goalfsm.goal.compiler import Compiled
 from goalfsm.goal.machine import GoalMachine, default_machine
 from goalfsm.goal.model import ABSENT, ACTIVE, LIMITED, Goal
 from goalfsm.session import codec
+from goalfsm.session.context import Rules
 from goalfsm.session.continuation import OTHERWISE
-from goalfsm.session.state import Rules, Session
+from goalfsm.session.state import Session
 from goalfsm.session.thread import GoalThread, ReplayError
 from recovery import stale_work
 

@@ -26,15 +26,13 @@ from goalfsm.goal.transition import (
 )
 from goalfsm.session import prompt_notices as notices
 from goalfsm.session.budgets import max_continuations
+from goalfsm.session.context import Change, Context
 from goalfsm.session.effects import AppendEntry, Effect, EndRun, RunCallback, SendWork
 from goalfsm.session.entries import ClearEntry, SetEntry
 from goalfsm.session.state import (
     Blocking,
-    Change,
-    Context,
     Continuation,
     Flush,
-    Ledger,
     Progress,
     Quota,
     Reply,
@@ -42,6 +40,7 @@ from goalfsm.session.state import (
     Session,
     Wait,
 )
+from goalfsm.session.tally import Ledger
 from recovery import machine as recovery
 
 CIRCLE: Final = 6

@@ -13,6 +13,7 @@ from goalfsm.errors import Remedy
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, PAUSED, Evidence, Goal
 from goalfsm.goal.rejection import Rejection, advice
 from goalfsm.goal.transition import Fire, mark
+from goalfsm.session.context import Change, Context
 from goalfsm.session.effects import Effect, RunVerifier
 from goalfsm.session.events import ClaimAccepted, ClaimRejected, VerificationFinished
 from goalfsm.session.rules import steering
@@ -30,10 +31,8 @@ from goalfsm.session.rules.change import (
 )
 from goalfsm.session.state import (
     Blocking,
-    Change,
     Claim,
     Completion,
-    Context,
     Reply,
     Session,
     SetAsideBy,

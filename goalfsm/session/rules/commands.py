@@ -9,6 +9,7 @@ from goalfsm.goal.machine import TRIGGERS
 from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED, Goal
 from goalfsm.goal.rejection import Rejection, no_row
 from goalfsm.goal.transition import Clear, Fire
+from goalfsm.session.context import Change, Context
 from goalfsm.session.events import (
     BlockRequested,
     ClearRequested,
@@ -30,17 +31,7 @@ from goalfsm.session.rules.change import (
     store_goal,
 )
 from goalfsm.session.rules.status_change import SOURCES, afresh, change_status, refused
-from goalfsm.session.state import (
-    Change,
-    Completion,
-    Context,
-    Continuation,
-    Quota,
-    Reply,
-    Retry,
-    Session,
-    Wait,
-)
+from goalfsm.session.state import Completion, Continuation, Quota, Reply, Retry, Session, Wait
 from recovery import machine as recovery
 
 

@@ -7,18 +7,10 @@ from msgspec.structs import replace
 from goalfsm.errors import Remedy
 from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED
 from goalfsm.goal.transition import RecoveryPause
+from goalfsm.session.context import Change, Context
 from goalfsm.session.events import DecisionFailed, EngineStarted
 from goalfsm.session.rules.change import request, restate, seconds, store_goal
-from goalfsm.session.state import (
-    BY_A_FAULT,
-    FAULT_CODE,
-    Change,
-    Context,
-    Continuation,
-    Reply,
-    Session,
-    Wait,
-)
+from goalfsm.session.state import BY_A_FAULT, FAULT_CODE, Continuation, Reply, Session, Wait
 
 
 def failed(session: Session, event: DecisionFailed, ctx: Context) -> Change:

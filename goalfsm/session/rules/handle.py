@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from goalfsm.errors import Remedy
 from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal
 from goalfsm.session import events as e
+from goalfsm.session.context import Change, Context, Step
 from goalfsm.session.effects import AskPerson, Effect
 from goalfsm.session.rules import (
     claims,
@@ -26,7 +27,8 @@ from goalfsm.session.rules import (
     waits,
 )
 from goalfsm.session.rules.change import announce_limit, extend
-from goalfsm.session.state import Change, Context, Reply, Run, RunRecord, Session, Step, Tally
+from goalfsm.session.state import Reply, Run, Session
+from goalfsm.session.tally import RunRecord, Tally
 from goalfsm.session.work import asked_of_person
 
 _DECIDES = frozenset(

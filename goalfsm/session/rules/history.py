@@ -9,13 +9,14 @@ from msgspec.structs import replace
 from goalfsm.goal.accounting import STOPPED_CLOCK
 from goalfsm.goal.model import ACTIVE, PAUSED, Goal
 from goalfsm.goal.rejection import Rejection
+from goalfsm.session.context import Change, Context
 from goalfsm.session.effects import Effect
 from goalfsm.session.entries import ClearEntry, Entry, SetEntry, UserStartEntry
 from goalfsm.session.events import SessionStarted, TreeChanged
 from goalfsm.session.rules.change import NOTHING_YET, forget, resume, start_clock, succeeded_by
-from goalfsm.session.state import Change, Context, Continuation, Flush, Session
+from goalfsm.session.state import Continuation, Flush, Session
 from recovery import machine as recovery
-from recovery.stale_work import IDLE
+from recovery.obligations import IDLE
 
 
 class Past(NamedTuple):

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from goalfsm.errors import Remedy
 from goalfsm.goal.accounting import stopped
 from goalfsm.goal.model import ACTIVE
+from goalfsm.session.context import Change, Context
 from goalfsm.session.events import (
     AgentEnded,
     AgentStarting,
@@ -38,9 +39,9 @@ from goalfsm.session.rules import (
     until,
 )
 from goalfsm.session.rules.change import end_run, extend
-from goalfsm.session.state import Change, Context, Decision, Reply, Run, Session
+from goalfsm.session.state import Decision, Reply, Run, Session
 from goalfsm.session.work import queued, route
-from recovery.stale_work import ContextAbort, TurnEnd
+from recovery.obligations import ContextAbort, TurnEnd
 
 HANDLED = Reply(ok=True, code="handled", message="stale work is swallowed")
 ROUTE = "route"

@@ -10,11 +10,12 @@ from goalfsm.errors import Remedy
 from goalfsm.goal.model import BLOCKED, LIMITED, MAX_COUNT, PAUSED, Goal, used_up
 from goalfsm.goal.rejection import Rejection
 from goalfsm.goal.validation import create
+from goalfsm.session.context import Change, Context
 from goalfsm.session.events import GoalImported, ObjectiveGiven
 from goalfsm.session.rules import objective
 from goalfsm.session.rules.change import store_goal
 from goalfsm.session.rules.status_change import SOURCES, refused
-from goalfsm.session.state import Change, Context, Imported, Reply, Session
+from goalfsm.session.state import Imported, Reply, Session
 
 
 def bring(session: Session, event: GoalImported, ctx: Context) -> Change:

@@ -8,12 +8,13 @@ from goalfsm.goal import accounting
 from goalfsm.goal.model import ACTIVE, PAUSED
 from goalfsm.goal.rejection import Rejection
 from goalfsm.goal.transition import Fire, RecoveryShutdownPause
+from goalfsm.session.context import Change, Context
 from goalfsm.session.events import EngineLost, EngineStarted
 from goalfsm.session.rules.change import charge, extend, flush, request, restate, resume
-from goalfsm.session.state import Change, Context, Continuation, Host, Session, Wait
+from goalfsm.session.state import Continuation, Host, Session, Wait
 from goalfsm.session.work import GO_ON_QUESTION
 from recovery import machine as recovery
-from recovery.stale_work import IDLE
+from recovery.obligations import IDLE
 
 
 def started(session: Session, _event: EngineStarted, ctx: Context) -> Change:

@@ -26,6 +26,7 @@ from goalfsm.goal.rejection import Rejection, no_row
 from goalfsm.goal.transition import Fire
 from goalfsm.goal.validation import check_budget, check_objective, check_text, create
 from goalfsm.session.budgets import max_continuations
+from goalfsm.session.context import Change, Context
 from goalfsm.session.events import BudgetChanged, EditRequested, ObjectiveGiven, PolicyChanged
 from goalfsm.session.rules import steering
 from goalfsm.session.rules.change import (
@@ -40,7 +41,7 @@ from goalfsm.session.rules.change import (
     store_goal,
 )
 from goalfsm.session.rules.status_change import SOURCES, afresh, change_status, refused
-from goalfsm.session.state import Blocking, Change, Context, Progress, Reply, Session, Steering
+from goalfsm.session.state import Blocking, Progress, Reply, Session, Steering
 
 _LIMIT_FIELDS = {
     "tokens": "token_budget",

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from goalfsm.errors import Remedy
 from goalfsm.goal.model import COMPLETE, MAX_ITEMS
+from goalfsm.session.context import Change, Context
 from goalfsm.session.effects import Effect, TakeNextGoal, WriteReport
 from goalfsm.session.events import (
     GoalQueued,
@@ -17,7 +18,7 @@ from goalfsm.session.events import (
     QueueMoved,
 )
 from goalfsm.session.rules import objective
-from goalfsm.session.state import Change, Context, QueuedGoal, Reply, Session
+from goalfsm.session.state import QueuedGoal, Reply, Session
 from goalfsm.session.work import advances, is_over
 from goalfsm.text import short
 

@@ -12,12 +12,13 @@ from msgspec.structs import replace
 from goalfsm.goal.model import ACTIVE
 from goalfsm.goal.rejection import Rejection
 from goalfsm.goal.transition import Fire, RecoveryPause
+from goalfsm.session.context import Change, Context
 from goalfsm.session.effects import AppendEntry, CompactContext
 from goalfsm.session.entries import UserStartEntry
 from goalfsm.session.events import CompactionEnded, Message
 from goalfsm.session.policy import Policy
 from goalfsm.session.rules.change import notify, request, restate
-from goalfsm.session.state import Change, Context, Quota, Retry, Session
+from goalfsm.session.state import Quota, Retry, Session
 from recovery import failures
 from recovery import machine as recovery
 from recovery.failures import Failure, assistant_overflow, classifier

@@ -8,6 +8,7 @@ from goalfsm.goal.accounting import counted, stopped
 from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal, Usage, used_up
 from goalfsm.session import prompt_notices as notices
 from goalfsm.session.budgets import answer_digest, answer_shape
+from goalfsm.session.context import Change, Context
 from goalfsm.session.effects import StartRun
 from goalfsm.session.events import (
     CompactionEnded,
@@ -29,17 +30,7 @@ from goalfsm.session.rules.change import (
     notify,
     overrun_ends,
 )
-from goalfsm.session.state import (
-    Blocking,
-    Change,
-    Context,
-    Progress,
-    Reply,
-    Run,
-    Session,
-    WorkerSession,
-    program_of,
-)
+from goalfsm.session.state import Blocking, Progress, Reply, Run, Session, WorkerSession, program_of
 from goalfsm.session.work import overrun_ends as due
 
 KEYS_KEPT = 128

@@ -7,14 +7,15 @@ from msgspec.structs import replace
 from goalfsm.goal.model import ACTIVE, Goal, Limit, used_up
 from goalfsm.goal.rejection import Rejection
 from goalfsm.goal.transition import Fire
+from goalfsm.session.context import Change, Context
 from goalfsm.session.continuation import Continue, Situation, Stop, Verdict, Wait, decide
 from goalfsm.session.effects import SendWork
 from goalfsm.session.events import HostChanged
 from goalfsm.session.rules.change import CIRCLE, announce_limit, charge, extend, request, restate
-from goalfsm.session.state import Change, Context, Continuation, Decision, Session
+from goalfsm.session.state import Continuation, Decision, Session
 from goalfsm.session.work import awaits_person, waiting_on, waits_end
 from recovery import machine as recovery
-from recovery.stale_work import AbortingTurn
+from recovery.obligations import AbortingTurn
 
 
 def situation(session: Session, *, interrupted: bool = False) -> Situation:

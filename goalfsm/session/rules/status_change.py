@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from goalfsm.goal.model import Origin, Source, Status
 from goalfsm.goal.rejection import Rejection, advice, remedies
 from goalfsm.goal.transition import mark
+from goalfsm.session.context import Change, Context
 from goalfsm.session.prompt_notices import NoticeKind
 from goalfsm.session.rules.change import charge, explained, extend, notify, seconds, store_goal
-from goalfsm.session.state import Blocking, Change, Context, Progress, Reply, Session
+from goalfsm.session.state import Blocking, Progress, Reply, Session
 
 SOURCES: dict[Origin, Source] = {"person": "command", "model": "tool", "system": "runtime"}
 """How the history names who asked."""

@@ -6,11 +6,13 @@ from msgspec.structs import replace
 
 from goalfsm.goal.model import Limits
 from goalfsm.goal.rejection import Rejection
-from goalfsm.session import tools
+from goalfsm.session import tool_requests as tools
+from goalfsm.session.context import Change, Context
 from goalfsm.session.events import ObjectiveGiven, ToolCalled, WaitDeclared
 from goalfsm.session.rules import claims, objective, waits
 from goalfsm.session.rules.status_change import refused
-from goalfsm.session.state import Change, Context, Reply, Session
+from goalfsm.session.state import Reply, Session
+from goalfsm.session.tools import READ
 
 
 def called(session: Session, event: ToolCalled, ctx: Context) -> Change:
@@ -29,7 +31,7 @@ def _called(session: Session, event: ToolCalled, ctx: Context) -> Change:
         case Rejection():
             return Change(session, (), refused(asked))
         case tools.GetGoal():
-            return Change(session, (), Reply(ok=True, code=tools.READ))
+            return Change(session, (), Reply(ok=True, code=READ))
         case tools.CreateGoal(objective=text, token_budget=budget, criteria=criteria):
             given = ObjectiveGiven(
                 objective=text,

@@ -11,6 +11,7 @@ from goalfsm.goal.accounting import counted, stopped
 from goalfsm.goal.model import ACTIVE, Usage
 from goalfsm.goal.rejection import Rejection
 from goalfsm.goal.transition import AbortPause
+from goalfsm.session.context import Change, Context
 from goalfsm.session.effects import AbortRun, Effect
 from goalfsm.session.events import AgentEnded, GoalWork, Message, TurnEnded, TurnStarted
 from goalfsm.session.rules.change import (
@@ -24,20 +25,20 @@ from goalfsm.session.rules.change import (
     restate,
     start_clock,
 )
-from goalfsm.session.state import Change, Context, Session
-from recovery import stale_work
+from goalfsm.session.state import Session
+from recovery import obligations, stale_work
 from recovery.obligations import GoalWork as OwedWork
 from recovery.obligations import RunMessage
 
-_RUNNABLE = stale_work.RunnableWorkStarted()
-TURN_START = stale_work.TurnStart()
-TOOL_END = stale_work.ToolExecutionEnd()
-BEFORE_COMPACT = stale_work.SessionBeforeCompact()
-COMPACT = stale_work.SessionCompact()
-SHUTDOWN = stale_work.SessionShutdown()
-USER_INPUT = stale_work.UserInputClearAbort()
-AGENT_STARTS = stale_work.BeforeAgentStartClearAbort()
-CONTINUATION_ARRIVED = stale_work.ExtensionContinuationClearAbort()
+_RUNNABLE = obligations.RunnableWorkStarted()
+TURN_START = obligations.TurnStart()
+TOOL_END = obligations.ToolExecutionEnd()
+BEFORE_COMPACT = obligations.SessionBeforeCompact()
+COMPACT = obligations.SessionCompact()
+SHUTDOWN = obligations.SessionShutdown()
+USER_INPUT = obligations.UserInputClearAbort()
+AGENT_STARTS = obligations.BeforeAgentStartClearAbort()
+CONTINUATION_ARRIVED = obligations.ExtensionContinuationClearAbort()
 
 
 def started(session: Session, event: TurnStarted, ctx: Context) -> Change:
@@ -156,7 +157,7 @@ def is_stale(session: Session, work: GoalWork) -> bool:
     return goal is None or goal.status != ACTIVE or goal.goal_id != work.goal_id
 
 
-def screen(session: Session, event: stale_work.Event, ctx: Context) -> Change:
+def screen(session: Session, event: obligations.Event, ctx: Context) -> Change:
     """Run the reducer over ``event`` and carry its plan out."""
     reduced = stale_work.reduce(session.stale, event, table=ctx.rules.lifecycle)
     state, plan = reduced.state, reduced.plan
@@ -176,10 +177,10 @@ def screen_agent_end(session: Session, event: AgentEnded, ctx: Context) -> Chang
     The end of an aborted run that had only work of goals that are given up is nobody's: it may
     come once more, or after the history was loaded, when no end is owed any more.
     """
-    if session.stale == stale_work.IDLE:
+    if session.stale == obligations.IDLE:
         return Change(session, skipped=_is_nobodys(session, event.messages))
     messages = tuple(_run_message(message) for message in event.messages)
-    return screen(session, stale_work.AgentEnd(messages=messages), ctx)
+    return screen(session, obligations.AgentEnd(messages=messages), ctx)
 
 
 def _is_nobodys(session: Session, messages: tuple[Message, ...]) -> bool:
@@ -200,5 +201,5 @@ def _run_message(message: Message) -> RunMessage:
 def entered(session: Session, work: GoalWork | None, ctx: Context) -> Change:
     """Note that work entered the turn that is being prepared."""
     if work is not None and is_stale(session, work):
-        return screen(session, stale_work.StaleWorkStarted(goal_id=work.goal_id), ctx)
+        return screen(session, obligations.StaleWorkStarted(goal_id=work.goal_id), ctx)
     return screen(session, _RUNNABLE, ctx)

@@ -7,11 +7,12 @@ from msgspec.structs import replace
 from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Evidence
 from goalfsm.goal.rejection import Rejection
 from goalfsm.goal.transition import Fire
+from goalfsm.session.context import Change, Context
 from goalfsm.session.effects import RunUntil
 from goalfsm.session.events import UntilChecked
 from goalfsm.session.rules import claims, steering, turns
 from goalfsm.session.rules.change import charge, extend, request, restate
-from goalfsm.session.state import Change, Check, Context, Reply, Session
+from goalfsm.session.state import Check, Reply, Session
 
 
 def due(session: Session, ctx: Context) -> Session:

@@ -8,11 +8,12 @@ from msgspec.structs import replace
 
 from goalfsm.goal.model import ACTIVE, PAUSED, Goal
 from goalfsm.goal.rejection import Rejection
+from goalfsm.session.context import Change, Context
 from goalfsm.session.effects import Effect, WatchProcess
 from goalfsm.session.events import ClockAdjusted, ProcessEnded, WaitDeclared, WakeRequested
 from goalfsm.session.prompt_notices import parse
 from goalfsm.session.rules.change import charge, extend, notify, resume
-from goalfsm.session.state import Change, Context, Progress, Reply, Retry, Session, Wait
+from goalfsm.session.state import Progress, Reply, Retry, Session, Wait
 from recovery import machine as recovery
 
 MAX_WAITS: Final = 16

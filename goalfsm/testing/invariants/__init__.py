@@ -14,7 +14,8 @@ from __future__ import annotations
 from typing import Final
 
 from goalfsm.session import events as e
-from goalfsm.session.state import Session, Step
+from goalfsm.session.context import Step
+from goalfsm.session.state import Session
 from goalfsm.testing.invariants.charges import CHARGES
 from goalfsm.testing.invariants.goals import GOALS
 from goalfsm.testing.invariants.invariant import Transition

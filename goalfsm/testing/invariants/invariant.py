@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 from goalfsm.goal.model import Goal
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from goalfsm.session.state import Session, Step
+from goalfsm.session.context import Step
+from goalfsm.session.state import Session
 
 
 class Transition(NamedTuple):

@@ -8,7 +8,7 @@ from goalfsm.goal.model import ACTIVE, LIMITED, used_up
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.testing.invariants.invariant import LOADS, Chapter, Transition, hold
-from recovery.stale_work import IDLE, AbortingTurn, ObservingTurn
+from recovery.obligations import IDLE, AbortingTurn, ObservingTurn
 
 REQUESTS: Final = Chapter()
 

@@ -16,7 +16,7 @@ from goalfsm.goal.accounting import live
 from goalfsm.goal.model import Evidence, Goal, Status, Usage, Verifier
 from goalfsm.session.budgets import Progress, progress
 from goalfsm.session.events import By
-from goalfsm.session.state import RunRecord, Tally
+from goalfsm.session.tally import RunRecord, Tally
 
 if TYPE_CHECKING:
     from goalfsm.session.state import Claim, Completion, Session, VerifierResult
