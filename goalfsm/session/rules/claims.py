@@ -1,4 +1,4 @@
-"""What the model claims, complete or blocked; evidence, verification, acceptance are separate."""
+"""What the model claims, complete or blocked, and what is asked for when its run is over."""
 
 from __future__ import annotations
 
@@ -9,34 +9,28 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from goalfsm.errors import Remedy
-from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, PAUSED, Evidence, Goal
+from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, Evidence, Goal
 from goalfsm.goal.rejection import Rejection, advice
-from goalfsm.goal.transition import Fire, mark
+from goalfsm.goal.transition import mark
 from goalfsm.session.context import Change, Context
-from goalfsm.session.effects import Effect, RunVerifier
-from goalfsm.session.events import ClaimAccepted, ClaimRejected, VerificationFinished
+from goalfsm.session.effects import Effect, RunUntil, RunVerifier
 from goalfsm.session.rules import steering
 from goalfsm.session.rules.change import (
     charge,
     explained,
     extend,
-    notify,
     refuse,
-    request,
-    restate,
-    resume,
     seconds,
     store_goal,
 )
 from goalfsm.session.state import (
     Blocking,
+    Check,
     Claim,
     Completion,
     Reply,
     Session,
     SetAsideBy,
-    VerifierResult,
 )
 
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
@@ -76,7 +70,7 @@ def claim_complete(
     if refused := _inadmissible(session, read) or _too_early(session):
         return change._replace(session=refused[0], reply=refused[1])
     if session.policy.evidence_required and (missing := _missing(goal, evidence)):
-        change = change._replace(session=_counted(session, missing, _run_id(session)))
+        change = change._replace(session=counted(session, missing, _run_id(session)))
         hint = "give evidence that shows it as it is today, criterion by criterion"
         return refuse(change, "evidence_missing", missing, hint)
     claim = Claim(
@@ -88,7 +82,7 @@ def claim_complete(
         at_ms=ctx.now_ms,
     )
     if not goal.verifiers:
-        return extend(change, _accept(session, claim, ctx, by="engine"))
+        return extend(change, accept(session, claim, ctx, by="engine"))
     session = replace(_claimed(session), claim=claim, set_aside=None)
     reply = Reply(
         ok=True,
@@ -152,6 +146,35 @@ def ask(session: Session, *, over: bool = False) -> Change:
     return Change(replace(session, claim=replace(claim, asked=True)), effects)
 
 
+def due_check(session: Session, ctx: Context) -> Session:
+    """Have the goal's command run, now that a run of the goal has ended well.
+
+    What the run itself has claimed is verified instead.
+    """
+    goal = session.goal
+    if goal is None or goal.until is None or session.claim is not None:
+        return session
+    if goal.status == COMPLETE:
+        return session
+    check = Check(check_id=ctx.ids("claim"), goal_id=goal.goal_id)
+    return replace(session, check=check)
+
+
+def ask_check(session: Session) -> Change:
+    """Ask for the command once nothing of the run is left, and nothing else comes first.
+
+    What the work waits for comes first, and so does whoever has stopped the goal.
+    """
+    check, goal = session.check, session.goal
+    if check is None or check.asked or goal is None:
+        return Change(session)
+    free = session.run is None and session.host.idle and not session.stopping
+    if not free or session.waits or goal.status not in {ACTIVE, LIMITED}:
+        return Change(session)
+    asked = replace(session, check=replace(check, asked=True))
+    return Change(asked, (RunUntil(check_id=check.check_id),))
+
+
 def void(session: Session, ctx: Context, by: SetAsideBy = "failed_run") -> Session:
     """Return the session without the claim of a run that failed, unless it is being verified."""
     if session.claim is None or session.claim.asked:
@@ -170,7 +193,7 @@ def _claimed(session: Session) -> Session:
     return replace(session, run=replace(session.run, claimed=True))
 
 
-def _counted(session: Session, gaps: str, run_id: str | None) -> Session:
+def counted(session: Session, gaps: str, run_id: str | None) -> Session:
     """Count a claim that came to nothing, once a turn; the same gaps again are no progress."""
     essence = " ".join(_VARYING.sub("_", gaps).split())
     digest = sha256(essence.encode()).hexdigest()[:16]
@@ -198,13 +221,14 @@ def _missing(goal: Goal, evidence: tuple[Evidence, ...]) -> str:
     return f"no evidence for criterion {listed}"
 
 
-def _accept(session: Session, claim: Claim, ctx: Context, *, by: str) -> Change:
+def accept(session: Session, claim: Claim, ctx: Context, *, by: str) -> Change:
+    """Complete the goal by ``claim``, on the word of ``by``: the engine or a person."""
     assert session.goal is not None  # noqa: S101  a claim belongs to a goal
     marked = mark(session.goal, "complete", seconds(session, ctx), ctx.machine)
     if isinstance(marked, Rejection):
         why = "the goal cannot be completed"
         if by == "engine":
-            session = _counted(session, f"{why}: {marked.code}", claim.run_id)
+            session = counted(session, f"{why}: {marked.code}", claim.run_id)
         hint = advice(marked) if by == "person" else marked.hint
         return refuse(Change(session), marked.code, why, hint)
     goal = explained(marked[0])
@@ -213,7 +237,7 @@ def _accept(session: Session, claim: Claim, ctx: Context, *, by: str) -> Change:
         reply = Reply(ok=True, code="marked", message=f"the goal is {goal.status}")
         after = replace(change.session, claim=None)
         if goal.status == ACTIVE:
-            after = _counted(after, "the claim changes nothing", claim.run_id)
+            after = counted(after, "the claim changes nothing", claim.run_id)
         return change._replace(session=after, reply=reply)
     record = Completion(
         goal_id=goal.goal_id,
@@ -257,8 +281,8 @@ def claim_blocked(
         rejected = planned.code if planned is not None else "no_goal"
         hint = "" if planned is None else planned.hint
         if goal.status == ACTIVE:  # an embedder's guard is against it, turn after turn
-            counted = _counted(session, f"the goal cannot be blocked: {rejected}", _run_id(session))
-            change = change._replace(session=counted)
+            why = f"the goal cannot be blocked: {rejected}"
+            change = change._replace(session=counted(session, why, _run_id(session)))
         return refuse(change, rejected, f"the goal is {goal.status}", hint)
     marked, code = planned
     if goal.status == BLOCKED:
@@ -279,7 +303,7 @@ def claim_blocked(
         )
         return extend(change, Change(session, (), reply))
     if marked.status == ACTIVE:
-        session = _counted(session, "the claim changes nothing", _run_id(session))
+        session = counted(session, "the claim changes nothing", _run_id(session))
     stored = store_goal(
         session, explained(marked, note=reason or None, blocked_by="model"), "tool", ctx
     )
@@ -297,142 +321,3 @@ def turn_over(session: Session, *, counts: bool) -> Session:
         return session
     kept = blocking.claimed or not counts
     return replace(session, blocking=replace(blocking, claimed=False) if kept else Blocking())
-
-
-def verified(session: Session, event: VerificationFinished, ctx: Context) -> Change:
-    """Note one verifier's outcome; the last one settles the claim."""
-    claim, goal = session.claim, session.goal
-    if claim is None or goal is None or claim.claim_id != event.claim_id:
-        reply = Reply(ok=False, code="stale_claim", message="that claim is settled already")
-        return Change(session, (), reply)
-    if any(known.index == event.index for known in claim.results):
-        return Change(session, (), Reply(ok=True, code="recorded"))
-    checks = goal.verifiers
-    if not 0 <= event.index < len(checks) or checks[event.index].kind == "person":
-        return refuse(
-            Change(session),
-            "verifier_unknown",
-            f"the goal has no verifier {event.index} that the engine runs",
-            "answer for a verifier that RunVerifier named; a person accepts or rejects",
-        )
-    result = VerifierResult(
-        index=event.index, outcome=event.outcome, detail=event.detail, digest=event.digest
-    )
-    claim = replace(claim, results=(*claim.results, result))
-    return _settle(replace(session, claim=claim), claim, goal, ctx)
-
-
-def _settle(session: Session, claim: Claim, goal: Goal, ctx: Context) -> Change:
-    outcomes = {result.outcome for result in claim.results}
-    automatic = sum(verifier.kind != "person" for verifier in goal.verifiers)
-    if len(claim.results) < automatic:
-        return Change(session, (), Reply(ok=True, code="recorded"))
-    if "failed" in outcomes:
-        return _failed(session, claim)
-    if "unverifiable" in outcomes:
-        return _unverifiable(session, claim, ctx)
-    if automatic < len(goal.verifiers):
-        reply = Reply(ok=True, code="waiting", message="a person has to accept the claim")
-        return Change(session, (), reply)
-    accepted = _accept(session, claim, ctx, by="engine")
-    if accepted.reply is None or accepted.reply.ok:
-        return accepted
-    # An embedder's guard is against it: left open, the claim would be verified for ever.
-    why = f"{accepted.reply.message}: {accepted.reply.hint or accepted.reply.code}"
-    refused = replace(accepted.session, claim=None)
-    refused = notify(refused, "verification_failed", why)
-    return accepted._replace(session=refused, reply=Reply(ok=True, code="failed", message=why))
-
-
-def _details(claim: Claim, outcome: str) -> str:
-    return "\n".join(
-        f"verifier {result.index + 1}: {result.detail or outcome}"
-        for result in claim.results
-        if result.outcome == outcome
-    )
-
-
-def _failed(session: Session, claim: Claim) -> Change:
-    """Give the gaps back to the model; the same gaps again are no progress."""
-    gaps = _details(claim, "failed")
-    return Change(
-        _rejected(session, "verification_failed", gaps), (), Reply(ok=True, code="failed")
-    )
-
-
-def _rejected(session: Session, kind: str, gaps: str) -> Session:
-    run_id = None if session.claim is None else session.claim.run_id
-    session = replace(_counted(session, gaps, run_id), claim=None)
-    return notify(session, "rejected" if kind == "rejected" else "verification_failed", gaps)
-
-
-def _unverifiable(session: Session, claim: Claim, ctx: Context) -> Change:
-    """Pause: no turn of the model can make a verifier able to tell."""
-    why = _details(claim, "unverifiable")
-    session = notify(session, "unverifiable", why)
-    if session.goal is None or session.goal.status != ACTIVE:
-        return Change(session, (), Reply(ok=True, code="unverifiable", message=why))
-    change = charge(session, ctx)
-    reply = Reply(ok=True, code="unverifiable", message=why)
-    paused = request(change.session, Fire("pause", "runtime"), ctx)
-    if isinstance(paused, Rejection):  # the time of the claim used the last budget up
-        return change._replace(reply=reply)
-    explained = restate(paused, pause_reason="verification", note=why)
-    return extend(change, explained._replace(reply=reply))
-
-
-def _another(session: Session, expected: str | None, verb: str) -> Change | None:
-    """Return the refusal of an answer to a claim that is not open, or not the one that is meant."""
-    claim, aside = session.claim, session.set_aside
-    if claim is not None and expected in {None, claim.claim_id}:
-        return None
-    if claim is not None:
-        return refuse(
-            Change(session),
-            "claim_changed",
-            f"the open claim is another one by now: {claim.claim_id}",
-            Remedy("status", does="shows it as it is; then answer it"),
-        )
-    if aside is not None:
-        return refuse(
-            Change(session),
-            "no_claim",
-            f"there is no claim to {verb}: {steering.why_set_aside(aside)}",
-            "the work goes on with that; the next claim follows, and can be answered then",
-        )
-    hint = {
-        "accept": Remedy("complete", does="completes the goal without one"),
-        "reject": Remedy("steer", {"text": None}, "tells the work what is wrong"),
-    }[verb]
-    return refuse(Change(session), "no_claim", f"there is no claim to {verb}", hint)
-
-
-def accepted(session: Session, event: ClaimAccepted, ctx: Context) -> Change:
-    """Complete the goal on a person's word about the open claim."""
-    refused = _another(session, event.expected_claim, "accept")
-    if refused is not None or session.claim is None:
-        return refused or Change(session)
-    change = charge(session, ctx)
-    done = _accept(change.session, session.claim, ctx, by="person")
-    record = done.session.completion
-    if event.by is not None and record is not None:
-        record = replace(record, by=event.by)
-        done = done._replace(session=replace(done.session, completion=record))
-    return extend(change, done)
-
-
-def rejected(session: Session, event: ClaimRejected, ctx: Context) -> Change:
-    """Give a person's feedback to the model; a goal that was paused for it goes on."""
-    refused = _another(session, event.expected_claim, "reject")
-    if refused is not None or session.goal is None:
-        return refused or Change(session)
-    goal = session.goal
-    feedback = event.feedback.strip() or "a person rejected the claim without saying why"
-    session = _rejected(session, "rejected", feedback)
-    reply = Reply(ok=True, code="rejected", message="the feedback goes to the next turn")
-    if goal.status != PAUSED or goal.pause_reason != "verification":
-        return Change(session, (), reply)
-    resumed = resume(session, ctx)
-    if isinstance(resumed, Rejection):
-        return Change(session, (), reply)
-    return resumed._replace(reply=reply)

@@ -23,7 +23,7 @@ from goalfsm.session.rules import (
     scheduling,
     steering,
     tool_calls,
-    until,
+    verification,
     waits,
 )
 from goalfsm.session.rules.change import announce_limit, extend
@@ -87,7 +87,7 @@ def handle(session: Session, event: e.Event, ctx: Context) -> Step:
     if change.session.goal is not was and _crossed(was, change.session.goal):
         change = extend(change, announce_limit(change.session, ctx))
     if change.session.check is not None:
-        change = extend(change, until.ask(change.session))
+        change = extend(change, claims.ask_check(change.session))
     if _decides(session, event, change):
         interrupted = isinstance(event, e.RunInterrupted)
         scheduled = scheduling.schedule(change.session, ctx, interrupted=interrupted)
@@ -284,9 +284,9 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
         case e.TriggerFired():
             return commands.fire(session, event, ctx)
         case e.ClaimAccepted():
-            return claims.accepted(session, event, ctx)
+            return verification.accepted(session, event, ctx)
         case e.ClaimRejected():
-            return claims.rejected(session, event, ctx)
+            return verification.rejected(session, event, ctx)
         case e.SteeringReceived():
             return steering.received(session, event, ctx)
         case e.SteeringDropped():
@@ -303,9 +303,9 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
             fired = waits.timer_fired(session, ctx)
             return extend(fired, runs.fallen_due(fired.session, ctx))
         case e.VerificationFinished():
-            return claims.verified(session, event, ctx)
+            return verification.verified(session, event, ctx)
         case e.UntilChecked():
-            return until.checked(session, event, ctx)
+            return verification.until_checked(session, event, ctx)
         case e.InputReceived():
             return host_events.input_received(session, event, ctx)
         case e.AgentStarting():

@@ -36,7 +36,6 @@ from goalfsm.session.rules import (
     scheduling,
     steering,
     turns,
-    until,
 )
 from goalfsm.session.rules.change import end_run, extend
 from goalfsm.session.state import Decision, Reply, Run, Session
@@ -169,7 +168,7 @@ def agent_ended(session: Session, event: AgentEnded, ctx: Context, *, gone: bool
     change = change._replace(session=session)
     if last is None or (failed_turn and _not_ours(session, last)):
         if not failed_turn:
-            change = change._replace(session=until.due(session, ctx))
+            change = change._replace(session=_due_check(session, ctx))
         return change._replace(decide=True)
     if last.stop_reason == "error":
         # The host's own retry follows by itself; where the engine retries, say what it waits for.
@@ -179,7 +178,7 @@ def agent_ended(session: Session, event: AgentEnded, ctx: Context, *, gone: bool
         return extend(change, turns.aborted(session, ctx))
     if noted or recovering.overflowed(session, last):
         return extend(change, recovering.silent_overflow(session, ctx))
-    return change._replace(session=until.due(session, ctx), decide=True)
+    return change._replace(session=_due_check(session, ctx), decide=True)
 
 
 def _over(session: Session, ctx: Context, *, well: bool, gone: bool) -> Change:
@@ -190,6 +189,11 @@ def _over(session: Session, ctx: Context, *, well: bool, gone: bool) -> Change:
     if not well:
         session = claims.void(session, ctx)
     return claims.ask(session, over=True) if gone else Change(session)
+
+
+def _due_check(session: Session, ctx: Context) -> Session:
+    """Have the command that completes the goal run, where the turn was the goal's own."""
+    return session if turns.superseded(session) else claims.due_check(session, ctx)
 
 
 def _not_ours(session: Session, last: Message) -> bool:
