@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from goalfsm.cluster.threads import ClusterThreads
     from goalfsm.daemon.flow.ports import Landed, Stage, Undecided
     from goalfsm.daemon.stages.effects import Effects
-    from goalfsm.daemon.stages.live_run import LiveRun, LiveRuns
+    from goalfsm.daemon.stages.live_run import LiveRuns
     from goalfsm.daemon.stages.subscriptions import Subscriptions
     from goalfsm.errors import StoreError
     from goalfsm.store.rows import OpenEffect
@@ -62,7 +62,7 @@ class NodeAftermath:
     def landed(self, landed: Landed) -> None:
         """Have every stage follow what is durable; jobs are done by whoever gets them."""
         # What is to be done to a run is done by the node that has it, and by no other.
-        kinds = (*RUN_EFFECTS, *LOCAL) if self._runs.has(landed.thread_id) else LOCAL
+        kinds = (*RUN_EFFECTS, *LOCAL) if landed.thread_id in self._runs else LOCAL
         here = tuple(
             each._replace(outbox=tuple(t for t in each.outbox if isinstance(t.effect, kinds)))
             for each in landed.decided
@@ -92,23 +92,23 @@ class NodeAftermath:
     def is_needed(self, thread_id: str) -> bool:
         """Tell whether a quiet thread has something going on here."""
         return (
-            self._runs.has(thread_id)
+            thread_id in self._runs
             or self._chores.has(thread_id)
             or self._subscriptions.has(thread_id)
         )
 
-    def run_over(self, run: LiveRun) -> None:
+    def run_over(self, thread_id: str, run_id: str) -> None:
         """Forget a run whose end is recorded."""
-        self._runs.remove(run)
-        if not self._runs.has(run.thread_id):
-            self._mailed.pop(run.thread_id, None)
+        self._runs.remove(thread_id, run_id)
+        if thread_id not in self._runs:
+            self._mailed.pop(thread_id, None)
 
     # What others have decided.
 
     def going_on(self) -> set[str]:
         """Return the threads of which something goes on here, or is followed."""
         return {
-            *(run.thread_id for run in self._runs.all()),
+            *(run.thread_id for run in list(self._runs.values())),
             *self._chores.threads(),
             *self._subscriptions.threads(),
         }
@@ -116,10 +116,10 @@ class NodeAftermath:
     async def look(self, thread_id: str) -> None:
         """Follow what others have decided about a thread: end, steer or wind its run down."""
         await self._threads.refresh(thread_id)
-        if not self._runs.has(thread_id):
+        if thread_id not in self._runs:
             return
         mailed = self._mailed.setdefault(thread_id, set())
         for row in await self._mail(thread_id):
-            if row.key not in mailed and self._runs.has(thread_id):
+            if row.key not in mailed and thread_id in self._runs:
                 mailed.add(row.key)
                 self._effects.take_over(reopened(row))

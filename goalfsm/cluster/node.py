@@ -40,9 +40,10 @@ from goalfsm.daemon.stages.compaction import Compaction
 from goalfsm.daemon.stages.completion import NextGoals, Reports
 from goalfsm.daemon.stages.decision_log import DecisionLog
 from goalfsm.daemon.stages.effects import Effects
-from goalfsm.daemon.stages.live_run import LiveRuns, RunPorts
+from goalfsm.daemon.stages.live_run import LiveRuns
 from goalfsm.daemon.stages.process_watch import ProcessWatch
 from goalfsm.daemon.stages.run_control import Dispatches, RunControl
+from goalfsm.daemon.stages.run_ports import RunPorts
 from goalfsm.daemon.stages.subscriptions import Subscriptions
 from goalfsm.daemon.stages.transcripts import Transcripts
 from goalfsm.daemon.stages.verifiers import Verifiers
@@ -284,13 +285,13 @@ class Node:
     async def finish(self, grace_s: float) -> None:
         """Give running turns ``grace_s`` seconds, then end and record them; let everything go."""
         self.duty.take_no_more()
-        runs = [asyncio.ensure_future(run.wait()) for run in self.runs.all()]
+        runs = [asyncio.ensure_future(run.wait()) for run in list(self.runs.values())]
         if runs:
             _log.info("waiting for running turns", runs=len(runs), grace_s=grace_s)
             await asyncio.wait(runs, timeout=grace_s)
         self.end_runs()
         self.chores.end_all()
-        ending = [asyncio.ensure_future(run.wait()) for run in self.runs.all()]
+        ending = [asyncio.ensure_future(run.wait()) for run in list(self.runs.values())]
         if ending:
             await asyncio.wait(ending, timeout=RECORDED_S)
         await self.duty.end()
@@ -309,7 +310,7 @@ class Node:
 
     def end_runs(self) -> None:
         """End the turns that run, at once; their threads go on elsewhere."""
-        for run in self.runs.all():
+        for run in list(self.runs.values()):
             run.end("interrupted", "the node shut down")
 
     async def crash(self) -> None:
@@ -325,7 +326,7 @@ class Node:
 
     def _drop_all(self) -> None:
         """End everything unreported: others may have taken it over."""
-        for run in self.runs.all():
+        for run in list(self.runs.values()):
             run.end("killed")
         self.chores.end_all()
 

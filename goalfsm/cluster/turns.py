@@ -89,7 +89,7 @@ class Turns:
     async def do(self, job: Job) -> None:
         """Do a turn job; return when no turn of the thread runs here any more."""
         thread_id = job.thread_id
-        if self._runs.has(thread_id):
+        if thread_id in self._runs:
             return
         self.under_way += 1
         try:
@@ -167,7 +167,7 @@ class Turns:
                 yield self._dispatches.intend(thread_id, assignment, work, session)
 
         await self._threads.run(thread_id, batch)
-        return self._runs.has(thread_id)
+        return thread_id in self._runs
 
     async def _settle(self, thread_id: str) -> None:
         """Close a run that was opened here and whose worker could not be started."""
@@ -179,7 +179,7 @@ class Turns:
             now = self._threads.loaded(thread_id)
             holder = None if now is None else now.holder
             mine = holder is not None and holder.node_id == self._node_id()
-            if session.run is not None and mine and not self._runs.has(thread_id):
+            if session.run is not None and mine and thread_id not in self._runs:
                 yield e.RunInterrupted(run_id=session.run.run_id, detail=NOT_STARTED)
 
         await self._threads.run(thread_id, batch)
@@ -197,7 +197,7 @@ class Turns:
         """Tell whether nobody has the thread's open run: its node is gone, or never started it."""
         if holder is None or not holder.alive:
             return True
-        return holder.node_id == self._node_id() and not self._runs.has(thread_id)
+        return holder.node_id == self._node_id() and thread_id not in self._runs
 
     async def _assignment(self, thread_id: str, argv: tuple[str, ...]) -> Assignment | None:
         try:

@@ -38,10 +38,11 @@ from goalfsm.daemon.stages.compaction import Compaction
 from goalfsm.daemon.stages.completion import NextGoals, Reports
 from goalfsm.daemon.stages.decision_log import DecisionLog
 from goalfsm.daemon.stages.effects import Effects
-from goalfsm.daemon.stages.live_run import LiveRun, LiveRuns, RunPorts
+from goalfsm.daemon.stages.live_run import LiveRuns
 from goalfsm.daemon.stages.process_watch import ProcessWatch
 from goalfsm.daemon.stages.quiescence import Quiescence
 from goalfsm.daemon.stages.run_control import Dispatches, RunControl, RunRecords
+from goalfsm.daemon.stages.run_ports import RunPorts
 from goalfsm.daemon.stages.scheduler import Scheduler
 from goalfsm.daemon.stages.subscriptions import Subscriptions
 from goalfsm.daemon.stages.transcripts import Transcripts
@@ -309,7 +310,7 @@ class Composition:
             (session is not None and queued(session) is not None)
             or self.effects.any_open(thread_id)
             or self.holds.of(thread_id)
-            or self.runs.has(thread_id)
+            or thread_id in self.runs
             or self.subscriptions.has(thread_id)
             or self.quiescence.is_watched(thread_id)
         )
@@ -370,10 +371,10 @@ class Composition:
         if not self.over.is_set():
             self.pump.mark_done(key, at_ms=self.clock.now_ms())
 
-    def _run_over(self, run: LiveRun) -> None:
-        self.runs.remove(run)
-        self.quarantine.run_over(run.thread_id)
-        self._consider(run.thread_id)
+    def _run_over(self, thread_id: str, run_id: str) -> None:
+        self.runs.remove(thread_id, run_id)
+        self.quarantine.run_over(thread_id)
+        self._consider(thread_id)
 
     def _look_around(self) -> None:
         # Not before every thread was taken over: what is said to a thread while its last run
@@ -388,7 +389,7 @@ class Composition:
         """Tell whether a sign of life is owed: something is open that a successor would settle."""
         return bool(
             not self.taken_over
-            or self.runs.all()
+            or list(self.runs.values())
             or self.effects.any_open()
             or self.outage.present is not None
         )
@@ -518,7 +519,7 @@ class Composition:
         self.holds.add(OVER)
         self.heartbeat.stop()
         self.wakeups.close()
-        for run in self.runs.all():
+        for run in list(self.runs.values()):
             run.end("killed")
         self.threads.abandon(error)
         self.quiescence.fail(error)
@@ -533,7 +534,7 @@ class Composition:
 
     async def _close_parts(self) -> None:
         await self.tasks.cancel(RECORDED_S)
-        gone = [asyncio.ensure_future(run.wait()) for run in self.runs.all()]
+        gone = [asyncio.ensure_future(run.wait()) for run in list(self.runs.values())]
         if gone:
             await asyncio.wait(gone, timeout=RECORDED_S)
         with contextlib.suppress(StoreError):

@@ -189,7 +189,7 @@ def test_a_prompt_that_cannot_be_made_starts_no_worker(monkeypatch: pytest.Monke
                 session = await engine.settled(THREAD)
                 assert session.goal is not None
                 assert (session.goal.status, session.run) == ("paused", None)
-                assert inside(engine).runs.all() == []
+                assert not inside(engine).runs
             await engine.submit(THREAD, e.ResumeRequested())
             session = await engine.settled(THREAD)
             assert session.goal is not None

@@ -56,7 +56,7 @@ def test_a_stop_that_meets_a_fault_stops_all_the_same(
                 assert (reply.ok, reply.code) == (True, "suspended")
                 await asyncio.sleep(300)
             assert len(goals.events(THREAD, e.RunDispatched)) == 1
-            assert not inside(engine).runs.has(THREAD)
+            assert THREAD not in inside(engine).runs
             session = engine.session(THREAD)
             assert session.goal is not None
             assert session.goal.status == "paused"

@@ -59,7 +59,7 @@ def test_an_engine_with_a_run_says_that_it_lives(stores: Callable[[MemoryGoals],
                 assert owner is not None
                 assert not owner.resting
                 assert goals.clock.uptime_ms() - owner.uptime_ms < 5_000
-            assert inside(engine).runs.has(THREAD)
+            assert THREAD in inside(engine).runs
             await engine.settled(THREAD)
             await asyncio.sleep(5)
             assert store.owner.current().resting

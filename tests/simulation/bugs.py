@@ -193,11 +193,9 @@ def charge_again_after_a_crash() -> Patches:
 def start_twice() -> Patches:
     start = live.LiveRun.start
 
-    def start_both(self: Any, prompt: str) -> None:
-        start(self, prompt)
-        session = self._ports.sessions.session(self.thread_id)
-        again = live.LiveRun(self._ports, self.thread_id, session, self._run, self._limits)
-        start(again, prompt)
+    def start_both(self: Any) -> None:
+        start(self)
+        start(live.LiveRun(self._ports, self._run, self._work, self._assignment))
 
     yield patch.object(live.LiveRun, "start", start_both)
 

@@ -7,22 +7,31 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec.structs import replace
 
+from goalfsm.daemon.flow.decide import revision_of
 from goalfsm.errors import REFUSED_STATUS
 from goalfsm.goal.model import Usage
 from goalfsm.session import events as e
 from goalfsm.session.budgets import answer_digest, answer_shape, answer_step
+from goalfsm.session.tools import TOOLS, offered
 from goalfsm.store.port import MAX_ANSWER_BYTES
 from goalfsm.workers import protocol as w
 from goalfsm.workers.output import Tail
 from recovery import classify, only_error
 
 if TYPE_CHECKING:
+    from goalfsm.daemon.config import Assignment
+    from goalfsm.daemon.flow.ports import Task
     from goalfsm.session.routes import Routed
-    from goalfsm.session.state import Run
+    from goalfsm.session.state import Run, Session
     from goalfsm.session.work import Queued
 
 KEEP_ANSWER: Final = 256 * 1024
 KEEP_ERROR: Final = 4_000
+
+_TOOLS: Final = {
+    tool.name: w.Tool(name=tool.name, description=tool.description, parameters=tool.parameters)
+    for tool in TOOLS
+}
 
 Zone = Callable[[], str | None]
 """Names a time zone; asked only of a turn that failed, for it is read from files."""
@@ -54,6 +63,31 @@ def dispatched(
         can_steer="steer" in can,
         can_compact="compact" in can,
         route=route,
+    )
+
+
+def work_of(
+    session: Session, run: Run, prompt: str, given: Assignment, task: Task, *, db: str
+) -> w.Work:
+    """Return what the worker of ``run`` is asked for; ``given`` are its token and its limits.
+
+    The revision of ``task``, which starts the run, tells it from every other one of the thread.
+    """
+    return w.Work(
+        db=db,
+        thread_id=task.thread_id,
+        goal_id=run.goal_id or "",
+        run_id=run.run_id,
+        run_token=given.token,
+        turn=run.turn,
+        objective="" if session.goal is None else session.goal.objective,
+        prompt=prompt,
+        kind="wind_down" if run.wind_down else "continuation",
+        turn_timeout_s=given.turn_timeout_s,
+        silence_timeout_s=given.silence_timeout_s,
+        session=session.worker_session,
+        tools=tuple([_TOOLS[tool.name] for tool in offered(session)]),
+        fence=revision_of(task.key),
     )
 
 
@@ -152,6 +186,31 @@ class Gathered:
                 cost=event.cost,
             ),
         )
+
+    def wait(self, run: Run, event: w.WaitDeclared, now_ms: int) -> e.WaitDeclared:
+        """Return the wait that the turn has declared at ``now_ms``."""
+        until_ms = None
+        if event.seconds is not None:
+            until_ms = now_ms + int(event.seconds * 1000)
+        elif event.until is not None:
+            until_ms = int(event.until * 1000)
+        return e.WaitDeclared(
+            kind=event.for_,
+            until_ms=until_ms,
+            pid=event.pid,
+            note=self.clean(event.note),
+            run_token=run.token,
+            relative=event.seconds is not None,
+            started=event.start_time or "",
+        )
+
+    @property
+    def lost(self) -> bool:
+        """Return whether nobody knows how the turn went: then it is not the worker's failure."""
+        exited, error = self.exited, self.error
+        if exited is None:
+            return error is None or error.kind == "lost"
+        return exited.aborted or (error is not None and error.kind == "lost")
 
     def next_call(self) -> None:
         """Another model call begins: what failed before was not the end of it."""

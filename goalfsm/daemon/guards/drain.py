@@ -54,7 +54,7 @@ class Drain:
     def followed(self) -> list[LiveRun]:
         """Return the turns that run, of threads with which another process goes on."""
         threads = self._subscriptions.followed()
-        return [run for run in self._runs.all() if run.thread_id in threads]
+        return [run for run in list(self._runs.values()) if run.thread_id in threads]
 
     async def finish_followed(self) -> None:
         """Begin no turn; return when no turn runs any more that a successor follows."""
@@ -74,18 +74,18 @@ class Drain:
         """Begin no turn; give those that run ``grace_s`` seconds, then end and record them."""
         self._holds.add(SHUTDOWN)
         told = self._tell()
-        runs = self._runs.all()
+        runs = list(self._runs.values())
         if runs:
             _log.info("waiting for running turns", runs=len(runs), grace_s=grace_s)
         await self._all([asyncio.ensure_future(run.wait()) for run in runs], grace_s)
         self.end_runs()
-        ending = [asyncio.ensure_future(run.wait()) for run in self._runs.all()]
+        ending = [asyncio.ensure_future(run.wait()) for run in list(self._runs.values())]
         await self._all(ending, RECORDED_S)
         await self._all(told, RECORDED_S)
 
     def end_runs(self) -> None:
         """End the turns that run, at once."""
-        for run in self._runs.all():
+        for run in list(self._runs.values()):
             run.end("interrupted", "the engine shut down")
 
     def _tell(self) -> list[asyncio.Future[Reply]]:

@@ -107,7 +107,7 @@ class Quarantine:
         """End a run that is open and that no worker of this engine will tell of."""
 
         def batch(session: Session) -> Events:
-            if self._runs.has(thread_id):
+            if thread_id in self._runs:
                 return
             gone = not self._holds.has(PROCESSES, thread_id)
             run = session.run

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 import structlog
@@ -17,7 +17,6 @@ from goalfsm.errors import GoalError, StoreError, described
 from goalfsm.goal.model import LIMITED
 from goalfsm.session import events as e
 from goalfsm.session.state import FAULT_CODE
-from goalfsm.session.tools import TOOLS, offered
 from goalfsm.text import duration
 from goalfsm.views.prompts import steering_text, wind_down_text
 from goalfsm.views.tool_answers import respond
@@ -26,10 +25,8 @@ from goalfsm.workers.inprocess import checked_event, exception_reported
 
 if TYPE_CHECKING:
     from goalfsm.daemon.config import Assignment
-    from goalfsm.daemon.flow.holds import Holds
-    from goalfsm.daemon.flow.ports import EventBatch, Events, Inbox, Report, Sessions, Spawn
-    from goalfsm.daemon.host.clock import Clock
-    from goalfsm.daemon.stages.subscriptions import Subscriptions
+    from goalfsm.daemon.flow.ports import EventBatch, Events
+    from goalfsm.daemon.stages.run_ports import RunPorts
     from goalfsm.session.state import Reply, Run, Session
 
 Ending = Literal["interrupted", "killed"]
@@ -41,99 +38,22 @@ _SHOWN: Final = 500
 _AGAIN: Final = 16 * 1024
 """How many bytes of what a turn has said are told to who follows it later."""
 _INSIST_S: Final = 1.0
-_TOOLS: Final = {
-    tool.name: w.Tool(name=tool.name, description=tool.description, parameters=tool.parameters)
-    for tool in TOOLS
-}
 
 _log = structlog.get_logger(__name__)
-
-
-class RunPorts(NamedTuple):
-    """What every run of an engine reports to, and asks."""
-
-    db: str
-    """The path of the store's file, empty where it has none."""
-    inbox: Inbox
-    sessions: Sessions
-    clock: Clock
-    holds: Holds
-    subscriptions: Subscriptions
-    spawn: Spawn
-    report: Report
-    confirm: Callable[[], bool]
-    """Tells whether the store is still this engine's. Raises `StoreError` where nobody knows."""
-    stuck: Callable[[StoreError], None]
-    """Is told of a store that cannot be read or written."""
-    follow_on: Callable[[str, Assignment, Session], Events]
-    """Yields the dispatch of the turn that the run's end leaves queued."""
-    gone: Callable[[Iterable[int]], Awaitable[None]]
-    """Returns when all of these processes have ended."""
-    spawned: Callable[[str, str, w.Spawned], None]
-    """Is told the thread and the run of a process that has started."""
-    recorded: Callable[[str], None]
-    """Is told of a run with processes whose end is recorded, and of which nothing is left."""
-    said: Callable[[str, Run, Gathered], None]
-    """Is told the thread and the run of what a worker has said, at its end."""
-    over: Callable[[LiveRun], None]
-    """Is told of a run whose worker is gone and whose end is recorded."""
-
-
-class LiveRuns:
-    """The runs whose workers this engine has started and that are not over, by thread."""
-
-    def __init__(self) -> None:
-        """Start without runs."""
-        self._live: dict[str, LiveRun] = {}
-
-    def get(self, thread_id: str) -> LiveRun | None:
-        """Return the thread's run."""
-        return self._live.get(thread_id)
-
-    def said(self, thread_id: str) -> Output | None:
-        """Return what the thread's run has said so far, None where there is nothing."""
-        run = self._live.get(thread_id)
-        return None if run is None else run.so_far()
-
-    def has(self, thread_id: str) -> bool:
-        """Tell whether a worker of the thread is running."""
-        return thread_id in self._live
-
-    def all(self) -> list[LiveRun]:
-        """Return every run."""
-        return list(self._live.values())
-
-    def add(self, run: LiveRun) -> None:
-        """Take note of a run whose worker is about to start."""
-        self._live[run.thread_id] = run
-
-    def remove(self, run: LiveRun) -> None:
-        """Forget a run that is over; another one of its thread stays."""
-        if self._live.get(run.thread_id) is run:
-            del self._live[run.thread_id]
 
 
 class LiveRun:
     """A run whose worker this engine has started."""
 
-    def __init__(
-        self,
-        ports: RunPorts,
-        thread_id: str,
-        session: Session,
-        run: Run,
-        assignment: Assignment,
-        *,
-        fence: int = 0,
-    ) -> None:
-        """Prepare the ``run`` of ``session``, dispatched as ``fence``; `start` starts it."""
+    def __init__(self, ports: RunPorts, run: Run, work: w.Work, assignment: Assignment) -> None:
+        """Prepare ``run``, in which the worker of ``assignment`` does ``work``; see `start`."""
         self.run_id = run.run_id
-        self.thread_id = thread_id
+        self.thread_id = thread_id = work.thread_id
+        self._work = work
         self._ports = ports
         self._run = run
         self._worker = assignment.worker
-        self._limits = assignment
-        self._fence = fence
+        self._assignment = assignment
         self._seen = Gathered(assignment.token)
         self._task: asyncio.Task[None] | None = None
         self._ending: Ending | None = None
@@ -144,18 +64,14 @@ class LiveRun:
         self._lives = False
         self._sign: asyncio.Event | None = None
         """The first sign of life, of whoever waits for it."""
-        goal = session.goal
-        self._objective = "" if goal is None else goal.objective
-        self._saved = session.worker_session
-        self._tools = tuple(_TOOLS[tool.name] for tool in offered(session))
         self._log = _log.bind(
             thread_id=thread_id, goal_id=run.goal_id, run_id=run.run_id, turn=run.turn
         )
 
-    def start(self, prompt: str) -> None:
+    def start(self) -> None:
         """Start the worker: from here on the open run says that there may be something to end."""
         self._log.info("run started", wind_down=self._run.wind_down)
-        driving = self._drive(self._work(prompt))
+        driving = self._drive()
         self._task = asyncio.get_running_loop().create_task(driving)
         self._task.add_done_callback(self._over)
 
@@ -259,35 +175,16 @@ class LiveRun:
 
     # The worker's life.
 
-    def _work(self, prompt: str) -> w.Work:
-        run = self._run
-        return w.Work(
-            db=self._ports.db,
-            thread_id=self.thread_id,
-            goal_id=run.goal_id or "",
-            run_id=run.run_id,
-            run_token=self._limits.token,
-            turn=run.turn,
-            objective=self._objective,
-            prompt=prompt,
-            kind="wind_down" if run.wind_down else "continuation",
-            turn_timeout_s=self._limits.turn_timeout_s,
-            silence_timeout_s=self._limits.silence_timeout_s,
-            session=self._saved,
-            tools=self._tools,
-            fence=self._fence,
-        )
-
     async def _abort(self, task: asyncio.Task[None]) -> None:
         can = "abort" in self._worker.capabilities
         if not can or not await self._worker.abort(self.run_id):
             # Closing the worker's iterator ends the run as well.
             task.cancel()
 
-    async def _drive(self, work: w.Work) -> None:
+    async def _drive(self) -> None:
         try:
             if self._is_ours():
-                await self._listen(work)
+                await self._listen()
         except asyncio.CancelledError:
             if self._ending is None:
                 raise
@@ -307,8 +204,8 @@ class LiveRun:
             self._ports.stuck(error)
             return False
 
-    async def _listen(self, work: w.Work) -> None:
-        events = self._worker.run(work)
+    async def _listen(self) -> None:
+        events = self._worker.run(self._work)
         try:
             async for said in events:
                 event = checked_event(said)
@@ -352,7 +249,7 @@ class LiveRun:
             case w.ErrorReported():
                 seen.error = event
             case w.WaitDeclared():
-                await self._wait(event)
+                await self._send(seen.wait(self._run, event, self._ports.clock.now_ms()))
             case w.SteeringAcknowledged(id=message_id):
                 token = self._run.token
                 await self._send(e.SteeringAcknowledged(message_id=message_id, run_token=token))
@@ -418,23 +315,6 @@ class LiveRun:
         result = {"text": response.text, "data": msgspec.to_builtins(response.data)}
         return w.ToolResult(ok=True, result=result, code=reply.code)
 
-    async def _wait(self, event: w.WaitDeclared) -> None:
-        until_ms = None
-        if event.seconds is not None:
-            until_ms = self._ports.clock.now_ms() + int(event.seconds * 1000)
-        elif event.until is not None:
-            until_ms = int(event.until * 1000)
-        declared = e.WaitDeclared(
-            kind=event.for_,
-            until_ms=until_ms,
-            pid=event.pid,
-            note=self._seen.clean(event.note),
-            run_token=self._run.token,
-            relative=event.seconds is not None,
-            started=event.start_time or "",
-        )
-        await self._send(declared)
-
     def _skipped(self, reason: str, excerpt: str, count: int) -> None:
         shown = self._seen.clean(excerpt)
         self._log.warning("output skipped", reason=reason, excerpt=shown, count=count)
@@ -479,7 +359,8 @@ class LiveRun:
 
     def _end_batch(self) -> EventBatch:
         """Return the end as an event, and the next dispatch when nothing of the run is left."""
-        is_interrupted, run, seen, ports = self._interrupted(), self._run, self._seen, self._ports
+        run, seen, ports = self._run, self._seen, self._ports
+        is_interrupted = self._ending == "interrupted" or seen.lost
         gone = not ports.holds.has(PROCESSES, self.thread_id)
 
         def batch(session: Session) -> Events:
@@ -496,18 +377,9 @@ class LiveRun:
             else:
                 ready = yield ended(session.run, seen, zone=ports.clock.zone, gone=gone)
             if gone:
-                yield from ports.follow_on(self.thread_id, self._limits, ready.state)
+                yield from ports.follow_on(self.thread_id, self._assignment, ready.state)
 
         return batch
-
-    def _interrupted(self) -> bool:
-        """Tell whether nobody knows how the turn went: then it is not the worker's failure."""
-        exited, error = self._seen.exited, self._seen.error
-        if self._ending == "interrupted" or (exited is None and error is None):
-            return True
-        if exited is not None and exited.aborted:
-            return True
-        return error is not None and error.kind == "lost"
 
     def _why(self) -> str:
         error = self._seen.error
@@ -523,7 +395,22 @@ class LiveRun:
             answer_length=self._seen.answer_length,
             error=None if failure is None else self._seen.clean(failure.message)[:_SHOWN],
         )
-        self._ports.over(self)
+        self._ports.over(self.thread_id, self.run_id)
+
+
+class LiveRuns(dict[str, LiveRun]):
+    """The runs whose workers this engine has started and that are not over, by thread."""
+
+    def said(self, thread_id: str) -> Output | None:
+        """Return what the thread's run has said so far, None where there is nothing."""
+        run = self.get(thread_id)
+        return None if run is None else run.so_far()
+
+    def remove(self, thread_id: str, run_id: str) -> None:
+        """Forget a run that is over; another one of its thread stays."""
+        live = self.get(thread_id)
+        if live is not None and live.run_id == run_id:
+            del self[thread_id]
 
 
 async def _quietly(reply: asyncio.Future[Reply]) -> None:

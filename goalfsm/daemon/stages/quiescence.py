@@ -53,7 +53,7 @@ class Quiescence:
         if (
             self._sessions.busy(thread_id)
             or session.run is not None
-            or self._runs.has(thread_id)
+            or thread_id in self._runs
             or self._effects.any_open(thread_id)
         ):
             return False

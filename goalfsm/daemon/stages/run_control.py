@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from goalfsm.daemon.flow.decide import revision_of
-from goalfsm.daemon.flow.turn import dispatched
+from goalfsm.daemon.flow.turn import dispatched, work_of
 from goalfsm.daemon.host.platform import recorded_identity
 from goalfsm.daemon.stages.live_run import LiveRun
 from goalfsm.errors import StoreError
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
     from goalfsm.daemon.config import Assignment
     from goalfsm.daemon.flow.ports import Events, Outbox, Task
     from goalfsm.daemon.host.clock import Clock, IdSource
-    from goalfsm.daemon.stages.live_run import LiveRuns, RunPorts
+    from goalfsm.daemon.stages.live_run import LiveRuns
+    from goalfsm.daemon.stages.run_ports import RunPorts
     from goalfsm.session.state import Session
     from goalfsm.session.work import Queued
     from goalfsm.store.port import Processes
@@ -123,10 +123,9 @@ class RunControl:
             # The open run says what there is to settle; nothing of it will be started.
             self._outbox.done(task)
             raise
-        fence = revision_of(task.key)
-        live = LiveRun(self._ports, thread_id, session, run, assignment, fence=fence)
-        self._runs.add(live)
-        live.start(prompt)
+        work = work_of(session, run, prompt, assignment, task, db=self._ports.db)
+        live = self._runs[thread_id] = LiveRun(self._ports, run, work, assignment)
+        live.start()
 
     def _end(self, thread_id: str, run_id: str, reason: str) -> None:
         live = self._runs.get(thread_id)

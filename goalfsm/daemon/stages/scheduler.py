@@ -134,7 +134,7 @@ class Scheduler:
         A place that is not needed any more is given back.
         """
         session = self._threads.known(thread_id)
-        needed = (session is not None and session.run is not None) or self._runs.has(thread_id)
+        needed = (session is not None and session.run is not None) or thread_id in self._runs
         if thread_id not in self._dispatching and not needed:
             self.slots.release(thread_id)
         if session is not None and self._may(thread_id, session):
