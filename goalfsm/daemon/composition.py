@@ -7,18 +7,17 @@ in `performers` who does which effect.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
 from goalfsm.daemon.config import Processes, Workers, WorkerSource
-from goalfsm.daemon.flow.holds import OVER, STARTING, Holds
+from goalfsm.daemon.flow.holds import STARTING, Holds
 from goalfsm.daemon.flow.inbox import InboxRows
 from goalfsm.daemon.flow.replay import as_completed
 from goalfsm.daemon.flow.threads import Threads
-from goalfsm.daemon.guards.drain import RECORDED_S, Drain
+from goalfsm.daemon.guards.drain import Drain
 from goalfsm.daemon.guards.outage import StoreOutage
 from goalfsm.daemon.guards.ownership import Heartbeat
 from goalfsm.daemon.guards.quarantine import Quarantine
@@ -30,7 +29,7 @@ from goalfsm.daemon.host.records import reports_folder
 from goalfsm.daemon.host.tasks import Tasks
 from goalfsm.daemon.remote import outage_link
 from goalfsm.daemon.remote.run_socket import RunSockets
-from goalfsm.daemon.remote.seeing import seen_by_engine
+from goalfsm.daemon.remote.seeing import EngineView
 from goalfsm.daemon.remote.server import Server
 from goalfsm.daemon.service import Service
 from goalfsm.daemon.stages.callbacks import Callbacks
@@ -48,28 +47,21 @@ from goalfsm.daemon.stages.subscriptions import Subscriptions
 from goalfsm.daemon.stages.transcripts import Transcripts
 from goalfsm.daemon.stages.verifiers import Verifiers
 from goalfsm.daemon.stages.wakeups import Wakeups
-from goalfsm.errors import Fenced, GoalError, StoreClosed, StoreError
+from goalfsm.errors import StoreError
 from goalfsm.session import effects as f
 from goalfsm.session.policy import Policy
 from goalfsm.session.work import queued
-from goalfsm.store.owner import last_seen_ms
 from goalfsm.store.pump import Pump
-from goalfsm.views.activity import suspended_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from goalfsm.daemon.flow.ports import Landed, Performer, Stage, Undecided
-    from goalfsm.daemon.remote.wire import Seen
     from goalfsm.daemon.stages.callbacks import Callback
     from goalfsm.daemon.stages.verifiers import VerifierFunction
     from goalfsm.goal.machine import GoalMachine
-    from goalfsm.session.state import Run
     from goalfsm.store.port import Owner, Store
-
-_LAST_S: Final = 60.0
-"""How long stopping may take beyond the grace; after it what still runs is killed."""
 
 _log = structlog.get_logger(__name__)
 
@@ -91,48 +83,55 @@ class Composition:
     """Every part of a running engine, each made with what it needs, and who follows whom."""
 
     def __init__(
-        self, store: Store, platform: Platform, options: Options, *, db: str, socket: Path | None
+        self,
+        store: Store,
+        platform: Platform,
+        options: Options,
+        *,
+        db: str,
+        socket: Path | None,
+        give_up: Callable[[StoreError], None],
+        ended_by: Callable[[], StoreError | None],
     ) -> None:
-        """Make the parts; nothing is read or started. The store is owned already."""
+        """Make the parts; nothing is read or started. The store is owned already.
+
+        ``give_up`` ends the engine where the store is another's or cannot be trusted; ``ended_by``
+        returns what has.
+        """
         self.store = store
         self.platform = platform
-        self._brings_workers = options.workers is not None
         self.over = asyncio.Event()
-        self.error: StoreError | None = None
-        self._closing: asyncio.Task[None] | None = None
         self.tasks = Tasks(self.over)
         spawn = self.tasks.spawn
-        self.clock = Clock(platform.clock)
+        clock = self.clock = Clock(platform.clock)
         self.ids = IdSource(platform.entropy)
         self.pump = Pump(store)
         self.processes = Processes(db)
-        self.subscriptions = Subscriptions(self.clock, self._suspended)
-        report = self.subscriptions.report
-        self.threads = Threads(
+        subscriptions = self.subscriptions = Subscriptions(clock, self._suspended)
+        report = subscriptions.report
+        threads = self.threads = Threads(
             store,
             self.pump,
-            self.clock,
+            clock,
             self.ids,
             policy=options.policy,
             machine=options.machine,
             aftermath=self,
             report=report,
         )
-        sockets = RunSockets(
-            self.threads, self.threads, self.clock, self.processes.first_process, db=db
-        )
+        sockets = RunSockets(threads, threads, clock, self.processes.first_process, db=db)
         self.workers = Workers(options.workers, store.workers, self.processes, sockets.around)
-        self.holds = Holds(self._held)
-        self.runs = LiveRuns()
-        self.wakeups = Wakeups(self.clock, self.threads)
+        holds = self.holds = Holds(self._held)
+        runs = self.runs = LiveRuns()
+        wakeups = self.wakeups = Wakeups(clock, threads)
         self.effects = Effects(
-            self.threads, spawn, self.holds, mark=self._mark, changed=self._look, failed=self.failed
+            threads, spawn, holds, mark=self._mark, changed=self._rested, failed=self.failed
         )
         dispatches = Dispatches(self.ids)
         self.scheduler = Scheduler(
-            self.threads,
-            self.holds,
-            self.runs,
+            threads,
+            holds,
+            runs,
             self.workers,
             dispatches,
             spawn,
@@ -142,61 +141,63 @@ class Composition:
             max_runs=options.max_runs,
         )
         self.quiescence = Quiescence(
-            self.threads, self.effects, self.runs, self.scheduler, self.wakeups, self.subscriptions
+            threads, self.effects, runs, self.scheduler, wakeups, subscriptions
         )
         self.outage = StoreOutage(
             store,
-            self.threads,
-            self.holds,
-            self.subscriptions,
+            threads,
+            holds,
+            subscriptions,
             spawn,
-            self.give_up,
+            give_up,
             partial(outage_link.show, "" if socket is None else str(socket)),
         )
         self.quarantine = Quarantine(
-            self.threads,
-            self.holds,
-            self.runs,
-            self.effects,
-            report,
-            over=self.over,
-            on_fault=options.on_fault,
+            threads, holds, runs, self.effects, report, over=self.over, on_fault=options.on_fault
         )
         self.service = Service(
-            self.threads,
-            self.holds,
-            self.subscriptions,
+            threads,
+            holds,
+            subscriptions,
             self.quiescence,
-            self.clock,
+            clock,
             self.ids,
             store.journal,
             over=self.over,
-            ended_by=lambda: self.error,
-            said=self.runs.said,
+            ended_by=ended_by,
+            said=runs.said,
             suspended=self._suspended,
         )
         self.rows = InboxRows(store.inbox, self.service.take_row, report, db=db)
         self.upkeep = Upkeep(
-            store, self.pump, self.clock, self.threads, self.rows, self.wakeups, self.scheduler
+            store,
+            self.pump,
+            clock,
+            threads,
+            self.rows,
+            wakeups,
+            self.scheduler,
+            self.outage,
+            lambda: self.taken_over,
         )
         self.heartbeat = Heartbeat(
             store,
             platform,
-            failed=self.give_up,
-            look=self._look_around,
+            failed=give_up,
+            look=self.upkeep.look,
             is_busy=self._is_busy,
             watch=watch_of(db, platform),
         )
-        self.watch = ProcessWatch(self.runs, platform.wait_gone)
-        records = RunRecords(store.processes, self.clock, lambda error: self.stuck(None, error))
-        transcripts = Transcripts(store.transcripts, self.clock)
+        self.watch = ProcessWatch(runs, platform.wait_gone)
+        records = RunRecords(store.processes, clock, lambda error: self.stuck(None, error))
+        transcripts = Transcripts(store.transcripts, clock)
         ports = RunPorts(
             db=db,
-            inbox=self.threads,
-            sessions=self.threads,
-            clock=self.clock,
-            holds=self.holds,
-            subscriptions=self.subscriptions,
+            inbox=threads,
+            sessions=threads,
+            clock=clock,
+            holds=holds,
+            subscriptions=subscriptions,
             spawn=spawn,
             report=report,
             confirm=self.heartbeat.confirm,
@@ -210,7 +211,7 @@ class Composition:
         )
         run_control = RunControl(
             ports,
-            self.runs,
+            runs,
             self.effects,
             dispatches.take,
             transcripts.last_words,
@@ -219,16 +220,16 @@ class Composition:
         # The order is the contract: when the next turn is considered, everything else knows of
         # what has landed, and only then is the thread asked whether it has come to rest.
         self.stages: tuple[Stage, ...] = (
-            self.wakeups,
+            wakeups,
             DecisionLog(),
-            self.subscriptions,
+            subscriptions,
             self.effects,
             self.quarantine,
             self.scheduler,
             self.quiescence,
         )
         verifiers = Verifiers(
-            self.threads.session, self.processes, options.verifiers, most=options.max_runs
+            threads.session, self.processes, options.verifiers, most=options.max_runs
         )
         callbacks = Callbacks(options.callbacks)
         self.effects.perform_by(
@@ -238,7 +239,7 @@ class Composition:
                 f.DeliverSteering: run_control,
                 f.RunVerifier: verifiers,
                 f.RunUntil: verifiers,
-                f.CompactContext: Compaction(self.threads, self.workers, db=db),
+                f.CompactContext: Compaction(threads, self.workers, db=db),
                 f.WatchProcess: self.watch,
                 f.RunCallback: callbacks,
                 f.AskPerson: callbacks,
@@ -253,8 +254,10 @@ class Composition:
                 **options.performers,
             }
         )
-        self.drain = Drain(
-            self.threads, self.holds, self.runs, self.wakeups, self.subscriptions, self.over
+        self.drain = Drain(threads, holds, runs, wakeups, subscriptions, self.over)
+        brings_workers = options.workers is not None
+        view = EngineView(
+            threads, store, holds, clock, self._suspended, lambda: self.taken_over, brings_workers
         )
         self.server = (
             None
@@ -265,12 +268,12 @@ class Composition:
                 db=db,
                 runs_below=self.processes.identities,
                 calls=self.service.call,
-                look=self._seen,
-                held=self._told,
-                exists=self._exists,
-                run_of=self._run_of,
+                look=view.seen,
+                held=view.told,
+                exists=view.exists,
+                run_of=view.run_of,
                 run_above=self.processes.run_above,
-                brings_workers=self._brings_workers,
+                brings_workers=brings_workers,
             )
         )
         self.taken_over = False
@@ -315,15 +318,6 @@ class Composition:
             or self.quiescence.is_watched(thread_id)
         )
 
-    def _exists(self, thread_id: str) -> bool:
-        """Tell whether there is such a thread, also one that is given its goal in the inbox."""
-        try:
-            if self.store.sessions.load(thread_id) is not None:
-                return True
-            return any(row.thread_id == thread_id for row in self.store.inbox.pending())
-        except StoreError:
-            return True  # a stop has to be taken, whatever cannot be read
-
     def _held(self, thread_id: str | None, held: bool) -> None:  # noqa: FBT001  as `Holds` says it
         if thread_id is None:
             if not held:
@@ -337,32 +331,8 @@ class Composition:
         self.scheduler.consider(thread_id)
         self.quiescence.look(thread_id)
 
-    def _look(self, thread_id: str) -> None:
+    def _rested(self, thread_id: str) -> None:
         self.quiescence.look(thread_id)
-
-    def _told(self, thread_id: str) -> str:
-        """Return in words what keeps turns of the thread from starting."""
-        return suspended_by(self._suspended()) or self.holds.told(thread_id)
-
-    def _seen(self, thread_id: str) -> Seen | None:
-        """Return what people see of a thread; None where there is none, or before the takeover."""
-        if not self.taken_over:
-            return None
-        held, now_ms = self._told(thread_id), self.clock.now_ms()
-        return seen_by_engine(
-            self.threads,
-            self.store,
-            thread_id,
-            now_ms,
-            held,
-            brings_workers=self._brings_workers,
-        )
-
-    def _run_of(self, thread_id: str) -> Run | None:
-        try:
-            return self.threads.session(thread_id).run
-        except GoalError:
-            return None  # nothing is decided for a thread that cannot be read
 
     def _suspended(self) -> str:
         return "" if self.outage.present is None else self.outage.present.code
@@ -375,15 +345,6 @@ class Composition:
         self.runs.remove(thread_id, run_id)
         self.quarantine.run_over(thread_id)
         self._consider(thread_id)
-
-    def _look_around(self) -> None:
-        # Not before every thread was taken over: what is said to a thread while its last run
-        # still goes on somewhere would be decided as if that was over.
-        if self.taken_over:
-            self.upkeep.look()
-        if self.outage.present is None:
-            # For the last words of the next time, once there is room again.
-            self.store.restore_reserve()
 
     def _is_busy(self) -> bool:
         """Tell whether a sign of life is owed: something is open that a successor would settle."""
@@ -423,9 +384,7 @@ class Composition:
             spawn=self.tasks.spawn,
             considered=self._consider,
         )
-        seen_ms = None if previous is None else self._seen_ms(previous)
-        settling = takeover.reconcile(after_crash=previous is not None, seen_ms=seen_ms)
-        going_on = asyncio.ensure_future(settling)
+        going_on = asyncio.ensure_future(takeover.reconcile(previous))
         over = asyncio.ensure_future(self.over.wait())
         try:
             await asyncio.wait({going_on, over}, return_when=asyncio.FIRST_COMPLETED)
@@ -440,103 +399,3 @@ class Composition:
         self.holds.release(STARTING)
         if self.server is not None:
             self.server.ready()
-
-    def _seen_ms(self, previous: Owner) -> int | None:
-        return last_seen_ms(
-            previous,
-            boot=self.platform.identity().boot_id,
-            wall_ms=self.clock.now_ms(),
-            uptime_ms=self.clock.uptime_ms(),
-        )
-
-    def give_up(self, error: StoreError) -> None:
-        """End at once, without another write: the store is another's, or cannot be trusted."""
-        if self.over.is_set():
-            return
-        fenced = isinstance(error, Fenced)
-        _log.error(
-            "another engine has taken over" if fenced else "the store failed for good",
-            code=error.code,
-            error=error.message,
-        )
-        self.error = error
-        self._end(error)
-        self.subscriptions.end("fenced" if fenced else "failed", error.message)
-        self._closing = asyncio.get_running_loop().create_task(self._close())
-
-    async def hand_over(self, grace_s: float, thread_id: str) -> None:
-        """Stop, when the turns have ended that a successor follows; see `Engine.hand_over`."""
-        own = asyncio.get_running_loop().call_later(grace_s, self.end_turn, thread_id)
-        try:
-            await self.drain.finish_followed()
-        finally:
-            own.cancel()
-        await self.stop(grace_s)
-
-    def end_turn(self, thread_id: str) -> None:
-        """End the thread's running turn, if there is one, as a stop does."""
-        run = self.runs.get(thread_id)
-        if run is not None:
-            run.end("interrupted", "the engine shut down")
-
-    async def stop(self, grace_s: float) -> None:
-        """Stop in order; what does not end within its bound is killed."""
-        try:
-            async with asyncio.timeout(grace_s + _LAST_S):
-                await self._stop(grace_s)
-        except TimeoutError:
-            _log.error("stopping took too long; what still runs is killed")
-            self.processes.kill()
-            if not self.over.is_set():
-                self._end(StoreClosed("the engine did not stop in time"))
-            self.subscriptions.end("stopped")
-            with contextlib.suppress(TimeoutError):
-                # What was waited for is dead by now; nothing of ours is left open.
-                await asyncio.wait_for(self._close(), RECORDED_S)
-
-    async def closed(self) -> None:
-        """Return when an engine that has given up has closed everything."""
-        if self._closing is not None:
-            await asyncio.shield(self._closing)
-
-    async def _stop(self, grace_s: float) -> None:
-        await self.drain.finish(grace_s)
-        if self.over.is_set():
-            return
-        _log.info("engine stopped")
-        stopped = StoreClosed("the engine has stopped", hint="Start it again.")
-        with contextlib.suppress(StoreError, TimeoutError):
-            await asyncio.wait_for(self.pump.drain(), RECORDED_S)
-        self._end(stopped)
-        await self._close_parts()
-        with contextlib.suppress(StoreError):
-            self.store.owner.release()
-        self.subscriptions.end("stopped")
-        await self._hang_up()
-
-    def _end(self, error: StoreError) -> None:
-        self.over.set()
-        self.holds.add(OVER)
-        self.heartbeat.stop()
-        self.wakeups.close()
-        for run in list(self.runs.values()):
-            run.end("killed")
-        self.threads.abandon(error)
-        self.quiescence.fail(error)
-
-    async def _close(self) -> None:
-        await self._hang_up()
-        await self._close_parts()
-
-    async def _hang_up(self) -> None:
-        if self.server is not None:
-            await self.server.close()
-
-    async def _close_parts(self) -> None:
-        await self.tasks.cancel(RECORDED_S)
-        gone = [asyncio.ensure_future(run.wait()) for run in list(self.runs.values())]
-        if gone:
-            await asyncio.wait(gone, timeout=RECORDED_S)
-        with contextlib.suppress(StoreError):
-            await self.pump.close()
-        await self.processes.close()

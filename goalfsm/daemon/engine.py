@@ -6,25 +6,27 @@ What an embedder may call is here; how an engine is composed is in `goalfsm.daem
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
 from goalfsm.daemon.composition import Composition, Options
 from goalfsm.daemon.config import WorkerSource
+from goalfsm.daemon.flow.holds import OVER
+from goalfsm.daemon.guards.drain import RECORDED_S
 from goalfsm.daemon.guards.ownership import acquire
 from goalfsm.daemon.host.platform import LocalPlatform, Platform, simulated
 from goalfsm.daemon.logs import be_quiet
 from goalfsm.daemon.remote.socket_path import socket_for
 from goalfsm.daemon.signals import GRACE_S
 from goalfsm.daemon.stages.scheduler import MAX_RUNS
-from goalfsm.errors import StoreClosed
+from goalfsm.errors import Fenced, StoreClosed, StoreError
 from goalfsm.session import effects as f
 from goalfsm.session.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
-    from pathlib import Path
     from types import TracebackType
 
     from goalfsm.daemon.flow.notices import Notice
@@ -99,6 +101,8 @@ class Engine:
         self._serve = serve
         self._made: Composition | None = None
         self._stopping: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._error: StoreError | None = None
 
     async def __aenter__(self) -> Self:
         """Own the store, take over what is in it, and begin to work.
@@ -112,7 +116,15 @@ class Engine:
         socket = socket_for(self._db) if serve else None
         address = "" if socket is None else str(socket)
         claimed = await acquire(self._store, platform, socket=address, wait_s=self._wait_s)
-        parts = self._made = self._compose(platform, socket)
+        parts = self._made = Composition(
+            self._store,
+            platform,
+            self._options,
+            db=self._db,
+            socket=socket,
+            give_up=self._give_up,
+            ended_by=lambda: self._error,
+        )
         supervised = self._options.workers is None
         try:
             await parts.begin(supervised=supervised, previous=claimed.previous)
@@ -141,7 +153,8 @@ class Engine:
         self.stop_soon(grace_s)
         if self._stopping is not None:
             await asyncio.shield(self._stopping)
-        await self._parts.closed()
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
 
     def stop_soon(self, grace_s: float = GRACE_S) -> None:
         """Begin to stop; see `stop`."""
@@ -153,7 +166,7 @@ class Engine:
                 asyncio.get_running_loop().call_later(grace_s, parts.drain.end_runs)
             return
         if not parts.over.is_set():
-            self._stopping = asyncio.get_running_loop().create_task(parts.stop(grace_s))
+            self._stopping = asyncio.get_running_loop().create_task(self._stop(grace_s))
 
     def followed(self) -> bool:
         """Tell whether a turn runs that another process follows and would go on with."""
@@ -169,20 +182,22 @@ class Engine:
         """
         parts = self._parts
         if self._stopping is None and not parts.over.is_set():
-            handing = parts.hand_over(grace_s, thread_id)
+            handing = self._hand_over(grace_s, thread_id)
             self._stopping = asyncio.get_running_loop().create_task(handing)
 
     def end_turn(self, thread_id: str) -> None:
         """End the thread's running turn at once, where the engine is stopping anyhow."""
-        self._parts.end_turn(thread_id)
+        run = self._parts.runs.get(thread_id)
+        if run is not None:
+            run.end("interrupted", "the engine shut down")
 
     async def wait(self) -> None:
         """Return when the engine has stopped; raise what ended it when that was a failure."""
-        parts = self._parts
-        await parts.over.wait()
-        await parts.closed()
-        if parts.error is not None:
-            raise parts.error
+        await self._parts.over.wait()
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+        if self._error is not None:
+            raise self._error
 
     async def submit(self, thread_id: str, event: Event, event_id: str | None = None) -> Reply:
         """Decide an event from outside; return the reply when both are durable.
@@ -231,11 +246,98 @@ class Engine:
         """Return the thread as every surface shows it. Raises a `StoreError` as `session` does."""
         return self._parts.service.status(thread_id)
 
-    def _compose(self, platform: Platform, socket: Path | None) -> Composition:
-        return Composition(self._store, platform, self._options, db=self._db, socket=socket)
-
     @property
     def _parts(self) -> Composition:
         if self._made is None:
             raise StoreClosed("the engine has not been entered", hint="Use it by `async with`.")
         return self._made
+
+    # Its end.
+
+    def _give_up(self, error: StoreError) -> None:
+        """End at once, without another write: the store is another's, or cannot be trusted."""
+        parts = self._parts
+        if parts.over.is_set():
+            return
+        fenced = isinstance(error, Fenced)
+        _log.error(
+            "another engine has taken over" if fenced else "the store failed for good",
+            code=error.code,
+            error=error.message,
+        )
+        self._error = error
+        self._end(error)
+        parts.subscriptions.end("fenced" if fenced else "failed", error.message)
+        self._closing = asyncio.get_running_loop().create_task(self._close())
+
+    async def _hand_over(self, grace_s: float, thread_id: str) -> None:
+        """Stop, when the turns have ended that a successor follows; see `Engine.hand_over`."""
+        parts = self._parts
+        own = asyncio.get_running_loop().call_later(grace_s, self.end_turn, thread_id)
+        try:
+            await parts.drain.finish_followed()
+        finally:
+            own.cancel()
+        await self._stop(grace_s)
+
+    async def _stop(self, grace_s: float) -> None:
+        """Stop in order; what does not end within its bound is killed."""
+        parts = self._parts
+        try:
+            async with asyncio.timeout(grace_s + _LAST_S):
+                await self._stop_parts(grace_s)
+        except TimeoutError:
+            _log.error("stopping took too long; what still runs is killed")
+            parts.processes.kill()
+            if not parts.over.is_set():
+                self._end(StoreClosed("the engine did not stop in time"))
+            parts.subscriptions.end("stopped")
+            with contextlib.suppress(TimeoutError):
+                # What was waited for is dead by now; nothing of ours is left open.
+                await asyncio.wait_for(self._close(), RECORDED_S)
+
+    async def _stop_parts(self, grace_s: float) -> None:
+        parts = self._parts
+        await parts.drain.finish(grace_s)
+        if parts.over.is_set():
+            return
+        _log.info("engine stopped")
+        stopped = StoreClosed("the engine has stopped", hint="Start it again.")
+        with contextlib.suppress(StoreError, TimeoutError):
+            await asyncio.wait_for(parts.pump.drain(), RECORDED_S)
+        self._end(stopped)
+        await self._close_parts()
+        with contextlib.suppress(StoreError):
+            parts.store.owner.release()
+        parts.subscriptions.end("stopped")
+        await self._hang_up()
+
+    def _end(self, error: StoreError) -> None:
+        parts = self._parts
+        parts.over.set()
+        parts.holds.add(OVER)
+        parts.heartbeat.stop()
+        parts.wakeups.close()
+        for run in list(parts.runs.values()):
+            run.end("killed")
+        parts.threads.abandon(error)
+        parts.quiescence.fail(error)
+
+    async def _close(self) -> None:
+        await self._hang_up()
+        await self._close_parts()
+
+    async def _hang_up(self) -> None:
+        parts = self._parts
+        if parts.server is not None:
+            await parts.server.close()
+
+    async def _close_parts(self) -> None:
+        parts = self._parts
+        await parts.tasks.cancel(RECORDED_S)
+        gone = [asyncio.ensure_future(run.wait()) for run in list(parts.runs.values())]
+        if gone:
+            await asyncio.wait(gone, timeout=RECORDED_S)
+        with contextlib.suppress(StoreError):
+            await parts.pump.close()
+        await parts.processes.close()

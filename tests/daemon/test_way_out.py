@@ -15,7 +15,7 @@ import msgspec
 import psutil
 import pytest
 
-from goalfsm.daemon import composition
+from goalfsm.daemon import engine as engine_module
 from goalfsm.daemon.config import WorkerConfig
 from goalfsm.daemon.engine import Engine
 from goalfsm.session import events as e
@@ -83,7 +83,7 @@ async def test_one_bound_for_all_of_it_ends_in_sigkill(
     """Where nobody asks, and what is waited for never comes."""
     monkeypatch.setattr(client, "STOPPED_PINGS", 10**9)
     monkeypatch.setattr(client, "SILENT_PINGS", 10**9)
-    monkeypatch.setattr(composition, "_LAST_S", 0.3)
+    monkeypatch.setattr(engine_module, "_LAST_S", 0.3)
     async with _running(tmp_path) as (engine, supervisor, below):
         os.kill(supervisor, signal.SIGSTOP)
         await asyncio.wait_for(engine.stop(0.1), 30)

@@ -15,6 +15,7 @@ from goalfsm.session import events as e
 from goalfsm.session.codec import CodecError
 from goalfsm.session.state import program_of
 from goalfsm.session.work import NEED_ENGINE
+from goalfsm.store.owner import last_seen_ms
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import checked
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from goalfsm.daemon.stages.process_watch import ProcessWatch
     from goalfsm.daemon.stages.wakeups import Wakeups
     from goalfsm.session.state import Reply, Run, Session
-    from goalfsm.store.port import OpenEffect, Store
+    from goalfsm.store.port import OpenEffect, Owner, Store
 
 PAGE: Final = 1_000
 _EVER: Final = 2**62
@@ -87,12 +88,20 @@ class Takeover:
         self._spawn = spawn
         self._considered = considered
 
-    async def reconcile(self, *, after_crash: bool, seen_ms: int | None) -> None:
+    async def reconcile(self, previous: Owner | None) -> None:
         """Settle every run that is open, then do what was left undone.
 
-        ``seen_ms`` is when the earlier engine was last seen, in unix milliseconds, None where
-        nobody can tell. Nothing is dispatched before every process of its runs is gone.
+        ``previous`` is the engine that has not let go of the store, None where the last one has.
+        Nothing is dispatched before every process of its runs is gone.
         """
+        after_crash, seen_ms = previous is not None, None
+        if previous is not None:
+            seen_ms = last_seen_ms(
+                previous,
+                boot=self._platform.identity().boot_id,
+                wall_ms=self._clock.now_ms(),
+                uptime_ms=self._clock.uptime_ms(),
+            )
         # Before anything of ours is committed: what we commit from here on is done as it lands.
         undone = self._undone()
         found = {

@@ -14,8 +14,11 @@ from goalfsm.daemon.host.watch import Place
 from goalfsm.session import events as e
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from goalfsm.daemon.flow.inbox import InboxRows
     from goalfsm.daemon.flow.threads import Threads
+    from goalfsm.daemon.guards.outage import StoreOutage
     from goalfsm.daemon.host.clock import Clock
     from goalfsm.daemon.host.platform import Platform
     from goalfsm.daemon.host.watch import Watch
@@ -44,8 +47,10 @@ class Upkeep:
         rows: InboxRows,
         wakeups: Wakeups,
         scheduler: Scheduler,
+        outage: StoreOutage,
+        ready: Callable[[], bool],
     ) -> None:
-        """Look at each of these."""
+        """Look at each of these; at threads not before ``ready()`` says that all are taken over."""
         self._store = store
         self._pump = pump
         self._clock = clock
@@ -53,6 +58,8 @@ class Upkeep:
         self._rows = rows
         self._wakeups = wakeups
         self._scheduler = scheduler
+        self._outage = outage
+        self._ready = ready
         self._prune_at_ms = 0
         self._log_grows = False
 
@@ -61,6 +68,15 @@ class Upkeep:
 
         Raises `StoreError` where the store cannot be read.
         """
+        # Not before every thread was taken over: what is said to a thread while its last run
+        # still goes on somewhere would be decided as if that was over.
+        if self._ready():
+            self._look()
+        if self._outage.present is None:
+            # For the last words of the next time, once there is room again.
+            self._store.restore_reserve()
+
+    def _look(self) -> None:
         step_ms = self._clock.step_ms()
         if step_ms:
             self._adopt(step_ms)

@@ -10,14 +10,20 @@ import msgspec
 from goalfsm.daemon.host.records import written
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.reading import asked_driver, own_driver, with_program
+from goalfsm.errors import GoalError, StoreError
 from goalfsm.session import codec
+from goalfsm.views.activity import suspended_by
 from goalfsm.views.chip import chip
 from goalfsm.views.lines import status_lines
 from goalfsm.views.status import project
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from goalfsm.daemon.flow.holds import Holds
     from goalfsm.daemon.flow.threads import Threads
-    from goalfsm.session.state import Session
+    from goalfsm.daemon.host.clock import Clock
+    from goalfsm.session.state import Run, Session
     from goalfsm.store.port import Store
     from goalfsm.store.reading import Reading
     from goalfsm.views.parts import Driver
@@ -37,22 +43,65 @@ def seen_in(store: Reading, thread_id: str, *, deadline: float) -> wire.Seen | N
     return _seen(session, now_ms, thread_id, driver, store)
 
 
-def seen_by_engine(
-    threads: Threads, store: Store, thread_id: str, now_ms: int, held: str, *, brings_workers: bool
-) -> wire.Seen | None:
-    """Return what people see of a thread of this process's engine; None where there is none.
+class EngineView:
+    """What others see of this process's engine."""
 
-    ``held`` says what keeps turns of the thread from starting.
-    """
-    session = threads.known(thread_id) if threads.is_stored(thread_id) else None
-    if session is None:
-        session, revision = threads.stored(thread_id)
-        if not revision:
+    def __init__(
+        self,
+        threads: Threads,
+        store: Store,
+        holds: Holds,
+        clock: Clock,
+        suspended: Callable[[], str],
+        ready: Callable[[], bool],
+        brings_workers: bool,  # noqa: FBT001  whether no program need be stored for a thread
+    ) -> None:
+        """Look at these; at no thread before ``ready()``: an earlier engine's runs may go on.
+
+        ``suspended()`` is the code of what keeps the store from committing, "" of nothing.
+        """
+        self._brings_workers = brings_workers
+        self._threads = threads
+        self._store = store
+        self._holds = holds
+        self._clock = clock
+        self._suspended = suspended
+        self._ready = ready
+
+    def told(self, thread_id: str) -> str:
+        """Return in words what keeps turns of the thread from starting."""
+        return suspended_by(self._suspended()) or self._holds.told(thread_id)
+
+    def seen(self, thread_id: str) -> wire.Seen | None:
+        """Return what people see of a thread; None where there is none, or before the takeover."""
+        if not self._ready():
             return None
-    driver = own_driver(now_ms, held)
-    if not brings_workers:
-        driver = with_program(store, thread_id, driver)
-    return _seen(session, now_ms, thread_id, driver, store)
+        known, now_ms = self._threads.is_stored(thread_id), self._clock.now_ms()
+        session = self._threads.known(thread_id) if known else None
+        if session is None:
+            session, revision = self._threads.stored(thread_id)
+            if not revision:
+                return None
+        driver = own_driver(now_ms, self.told(thread_id))
+        if not self._brings_workers:
+            driver = with_program(self._store, thread_id, driver)
+        return _seen(session, now_ms, thread_id, driver, self._store)
+
+    def exists(self, thread_id: str) -> bool:
+        """Tell whether there is such a thread, also one that is given its goal in the inbox."""
+        try:
+            if self._store.sessions.load(thread_id) is not None:
+                return True
+            return any(row.thread_id == thread_id for row in self._store.inbox.pending())
+        except StoreError:
+            return True  # a stop has to be taken, whatever cannot be read
+
+    def run_of(self, thread_id: str) -> Run | None:
+        """Return the thread's open run; None of one that cannot be read: nothing follows."""
+        try:
+            return self._threads.session(thread_id).run
+        except GoalError:
+            return None
 
 
 def _seen(
