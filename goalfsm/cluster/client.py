@@ -34,6 +34,7 @@ from goalfsm.daemon.flow.decide import Envelope
 from goalfsm.daemon.flow.notices import Notice, Problem
 from goalfsm.daemon.host.clock import IdSource
 from goalfsm.daemon.remote.reading import driver_of
+from goalfsm.daemon.remote.wire import unknown
 from goalfsm.errors import OutcomeUnknown, StoreUnavailable
 from goalfsm.session import codec
 from goalfsm.session.codec import sealed
@@ -222,7 +223,7 @@ class ClusterClient:
         if not isinstance(event, (*GIVING, ToolCalled)):
             loaded, _ = await decider.look(thread_id)
             if loaded.revision == 0:
-                return _unknown(thread_id)
+                return unknown(thread_id)
         envelope = Envelope(sealed(event), event_id=event_id, outside=True)
         attempt = Attempt(thread_id, [envelope])
         deadline = time.monotonic() + PATIENCE_S
@@ -255,12 +256,3 @@ class ClusterClient:
 def _place_of(config: bytes) -> str:
     """Return where a program's turns run."""
     return decode_config(config).place or ANY
-
-
-def _unknown(thread_id: str) -> Reply:
-    return Reply(
-        ok=False,
-        code="unknown_thread",
-        message=f"there is no thread {thread_id}",
-        hint="goalfsm list shows the threads",
-    )

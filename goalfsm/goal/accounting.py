@@ -74,7 +74,9 @@ def apply_usage(  # noqa: PLR0913  the charge is what it is
         return Charge(goal=goal)
     if goal.status != ACTIVE and not (account_limited and goal.status == LIMITED):
         return Charge(goal=goal)
-    more_tokens, more_seconds, more_cost = whole(tokens), whole(seconds), whole(cost)
+    more_tokens = whole(tokens) if tokens else 0
+    more_seconds = whole(seconds) if seconds else 0
+    more_cost = whole(cost) if cost else 0
     if not (more_tokens or more_seconds or more_cost):
         return Charge(goal=goal)
     charged = msgspec.structs.replace(

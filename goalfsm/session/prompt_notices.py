@@ -11,41 +11,18 @@ from typing import Final, Literal, NamedTuple, TypeGuard, get_args
 from goalfsm.text import shortened
 
 NoticeKind = Literal[
-    "interrupted",
-    "turn_failed",
-    "resumed",
-    "objective_updated",
-    "budget_raised",
-    "verification_failed",
-    "unverifiable",
-    "rejected",
-    "set_aside",
-    "woken",
-    "compacted",
+    "interrupted",  # the run before was cut off by a crash; its work may be half done
+    "turn_failed",  # the run before ended with an error; detail: which
+    "resumed",  # a paused or blocked goal was taken up again
+    "objective_updated",  # a person reworded the objective
+    "budget_raised",  # a person gave more budget to a goal that had used its own up
+    "verification_failed",  # a verifier refused the completion claim; detail: what it said
+    "unverifiable",  # a verifier could not tell whether the goal is complete; detail: why
+    "rejected",  # a person rejected the completion claim; detail: the feedback
+    "set_aside",  # a completion claim no longer counts; detail: what a person said or changed
+    "woken",  # what the work waited for has happened; detail: what that was
+    "compacted",  # the context was compacted; what was said before may be gone
 ]
-
-INTERRUPTED: Final = "interrupted"
-"""The run before was cut off by a crash; its work may be half done."""
-TURN_FAILED: Final = "turn_failed"
-"""The run before ended with an error; detail: which."""
-RESUMED: Final = "resumed"
-"""A paused or blocked goal was taken up again."""
-OBJECTIVE_UPDATED: Final = "objective_updated"
-"""A person reworded the objective."""
-BUDGET_RAISED: Final = "budget_raised"
-"""A person gave more budget to a goal that had used its own up."""
-VERIFICATION_FAILED: Final = "verification_failed"
-"""A verifier refused the completion claim; detail: what it said."""
-UNVERIFIABLE: Final = "unverifiable"
-"""A verifier could not tell whether the goal is complete; detail: why."""
-REJECTED: Final = "rejected"
-"""A person rejected the completion claim; detail: the feedback."""
-SET_ASIDE: Final = "set_aside"
-"""A completion claim no longer counts; detail: what a person said or changed meanwhile."""
-WOKEN: Final = "woken"
-"""What the work waited for has happened; detail: what that was."""
-COMPACTED: Final = "compacted"
-"""The context was compacted; what was said before may be gone."""
 
 KINDS: Final[tuple[NoticeKind, ...]] = get_args(NoticeKind)
 MAX_DETAIL_LENGTH: Final = 8_000

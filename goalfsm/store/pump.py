@@ -209,7 +209,11 @@ class Pump:
         taken: _Taken = []
         batch: Sequence[Commit] = ()
         while ready:
-            commits = self._asked(ready[0])
+            try:
+                commits = ready[0].commits()
+            except Exception as error:  # noqa: BLE001 - a defect in one keeps nothing from the others
+                self._defect("what is to be committed cannot be told", error)
+                commits = ()
             if batch and len(batch) + len(commits) > BATCH:
                 break
             source = ready.popleft()
@@ -261,13 +265,6 @@ class Pump:
                 first += count
         if stats.batches % self._look_every == 0:
             self._log.look()
-
-    def _asked(self, source: Source) -> Sequence[Commit]:
-        try:
-            return source.commits()
-        except Exception as error:  # noqa: BLE001 - a defect in one keeps nothing from the others
-            self._defect("what is to be committed cannot be told", error)
-            return ()
 
     def _tell(self, source: Source, result: Sequence[Outcome] | StoreError) -> None:
         try:

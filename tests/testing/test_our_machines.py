@@ -13,7 +13,7 @@ from goalfsm.goal.transition import Clear, Fire, Plan, RuntimeAccounting, Set, p
 from goalfsm.session.continuation import Situation, decide
 from goalfsm.testing import MachineCoverage, Path, Step, for_each_path
 from recovery import machine as recovery
-from recovery import stale_work as se
+from recovery import obligations as se
 from recovery.obligations import GoalWork, RunMessage
 from recovery.stale_work import reduce
 from recovery.state import CALM, RecoveryState

@@ -150,7 +150,7 @@ class Mailbox:
                 if waiting:
                     return waiting
                 self._land([])
-            elif self._mail and (session := self._read()) is not None:
+            elif self._mail and (session := self.session or self._read()) is not None:
                 self._decide_all(session)
             else:
                 break

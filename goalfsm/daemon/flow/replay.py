@@ -54,7 +54,7 @@ def replay(store: Reading, thread_id: str, machine: GoalMachine | None = None) -
         return Replay()
     began_with = codec.decode(stored.state).began_with
     rows = GoalThread.replay(
-        _journal(store, thread_id),
+        journal_of(store, thread_id),
         began_with,
         thread_id=thread_id,
         rules=Rules(machine),
@@ -84,7 +84,7 @@ def as_completed(
     if stored is None:
         return None
     rows = GoalThread.replay(
-        _journal(store, thread_id),
+        journal_of(store, thread_id),
         codec.decode(stored.state).began_with,
         thread_id=thread_id,
         rules=Rules(machine),
@@ -99,7 +99,7 @@ def as_completed(
     return found
 
 
-def _journal(store: Reading, thread_id: str) -> Iterator[JournalRow]:
+def journal_of(store: Reading, thread_id: str) -> Iterator[JournalRow]:
     """Yield the thread's journal, oldest row first."""
     revision = 0
     while rows := store.journal.read(thread_id, after=revision, limit=_PAGE):

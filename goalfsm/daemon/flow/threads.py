@@ -85,7 +85,9 @@ class Threads:
         Raises `StoreError` where it cannot be read now, `CodecError` where it never can.
         """
         known = self._all.get(thread_id)
-        return self.stored(thread_id)[0] if known is None else known.load()
+        if known is None:
+            return self.stored(thread_id)[0]
+        return known.session or known.load()
 
     def known(self, thread_id: str) -> Session | None:
         """Return the committed session of a thread in memory, None of any other."""

@@ -100,6 +100,8 @@ class Clock:
     def __init__(self, source: TimeSource | None = None) -> None:
         """Take the time from ``source``, by default from the machine."""
         self._source: TimeSource = source or SystemClock()
+        self.uptime_ms = self._source.uptime_ms
+        """Returns milliseconds of a clock that all processes of this boot share."""
         self._loop = asyncio.get_running_loop()
         self._offset_ms = self._source.wall_ms() - self._loop_ms()
         self._latest_ms = 0
@@ -109,10 +111,6 @@ class Clock:
         now = int(self._loop.time() * 1000) + self._offset_ms
         self._latest_ms = max(self._latest_ms, now)
         return self._latest_ms
-
-    def uptime_ms(self) -> int:
-        """Return milliseconds of a clock that all processes of this boot share."""
-        return self._source.uptime_ms()
 
     def zone(self) -> str | None:
         """Return the name of the time zone that people here mean by a time of day, if known."""
@@ -143,17 +141,13 @@ class IdSource:
 
     def __init__(self, entropy: Entropy | None = None) -> None:
         """Draw from ``entropy``, by default from the machine."""
-        self._entropy: Entropy = entropy or SystemEntropy()
-        self._prefix = self._entropy.new_id()
+        drawn: Entropy = entropy or SystemEntropy()
+        self.new_id = drawn.new_id
+        """Returns a new id: of a run, of an event from outside that came without one."""
+        self.token = drawn.token
+        """Returns a new secret."""
+        self._prefix = drawn.new_id()
         self._events = 0
-
-    def new_id(self) -> str:
-        """Return a new id: of a run, of an event from outside that came without one."""
-        return self._entropy.new_id()
-
-    def token(self) -> str:
-        """Return a new secret."""
-        return self._entropy.token()
 
     def event_id(self) -> str:
         """Return the id of an event that the engine itself makes."""

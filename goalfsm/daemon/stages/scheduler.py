@@ -52,23 +52,10 @@ class Slots:
         self._taken.discard(thread_id)
         self._give()
 
-    def has(self, thread_id: str) -> bool:
-        """Tell whether the thread has a place."""
-        return thread_id in self._taken
-
-    def asks(self, thread_id: str) -> bool:
-        """Tell whether the thread queues for a place."""
-        return thread_id in self._asked
-
     @property
     def waiting(self) -> int:
         """Return how many threads queue for a place."""
         return len(self._asked)
-
-    @property
-    def taken(self) -> int:
-        """Return how many places are taken."""
-        return len(self._taken)
 
     def _give(self) -> None:
         # A grant may release or ask again; the loop then goes on here, not inside it.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from goalfsm.daemon.flow.replay import journal_of
 from goalfsm.daemon.host.zones import zone
 from goalfsm.diagram.model import Diagram, DiagramError
 from goalfsm.diagram.ours.machines import named, of_goal_machine
@@ -33,7 +34,6 @@ from recovery import stale_work
 if TYPE_CHECKING:
     from goalfsm.diagram.ours.table_rows import TableRow
     from goalfsm.store.reading import Reading
-    from goalfsm.store.rows import JournalRow
 
 SHOWN: Final = ("goal", "recovery", "stale-work", "continuation", "run")
 """The machines of ours that a thread is in."""
@@ -86,7 +86,7 @@ def _stale_state(session: Session) -> str:
 def _run(store: Reading, thread_id: str, session: Session) -> Diagram:
     """Return a run's life with the way of the thread's runs, and where the last one is."""
     path = RunPath()
-    for row in _journal(store, thread_id):
+    for row in journal_of(store, thread_id):
         path.take(codec.decode_event(row.event), row.epoch)
     run = session.run
     if run is not None:
@@ -98,13 +98,6 @@ def _run(store: Reading, thread_id: str, session: Session) -> Diagram:
     return msgspec.structs.replace(walked, highlight=() if path.at == NOWHERE else (path.at,))
 
 
-def _journal(store: Reading, thread_id: str) -> Iterator[JournalRow]:
-    revision = 0
-    while rows := store.journal.read(thread_id, after=revision, limit=_PAGE):
-        yield from rows
-        revision = rows[-1].revision
-
-
 def _decisions(store: Reading, thread_id: str) -> Diagram:
     """Return the decision order with the ways that decisions took, the last one's end marked."""
     drawn = _now("continuation")
@@ -112,7 +105,7 @@ def _decisions(store: Reading, thread_id: str) -> Diagram:
     follows = {edge.source: edge.dest for edge in drawn.edges if edge.trigger == "no"}
     outcomes = {edge.source: edge.dest for edge in drawn.edges if edge.trigger == "yes"}
     steps: list[Step] = []
-    for row in _journal(store, thread_id):
+    for row in journal_of(store, thread_id):
         if row.decision is None:
             continue
         decision = codec.decode_decision(row.decision)
@@ -174,7 +167,7 @@ def _replayed(
     ``show`` is what draws the place alone: the advice where the journal cannot be decided again.
     """
     replayed = GoalThread.replay(
-        _journal(store, thread_id),
+        journal_of(store, thread_id),
         last.began_with,
         thread_id=thread_id,
         rules=Rules(machine),

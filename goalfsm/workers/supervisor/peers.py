@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 MAX_PROGRAM: Final = 200
 _TRIES: Final = 5
 _SO_PEERPIDFD: Final = 77
-_PTS_MAJORS: Final = range(136, 144)
-_CONSOLE_MAJOR: Final = 4
 
 
 class Peer(NamedTuple):
