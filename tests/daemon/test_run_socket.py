@@ -122,7 +122,7 @@ async def test_a_call_that_makes_no_sense_is_refused_with_what_to_do() -> None:
 async def test_a_turn_that_says_too_much_is_refused_and_nothing_more_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("goalfsm.daemon.remote.said.MAX_SAID", 1_000)
+    monkeypatch.setattr("goalfsm.daemon.remote.run_socket.MAX_SAID", 1_000)
     sent = Sent()
     given = {"status": "blocked", "reason": "x" * 600}
     call = json.dumps({"op": "tool", "name": "update_goal", "arguments": given}).encode()
