@@ -10,8 +10,6 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-import structlog
-
 from goalfsm.daemon.config import Processes, Workers, WorkerSource
 from goalfsm.daemon.flow.holds import STARTING, Holds
 from goalfsm.daemon.flow.inbox import InboxRows
@@ -62,8 +60,6 @@ if TYPE_CHECKING:
     from goalfsm.daemon.stages.verifiers import VerifierFunction
     from goalfsm.goal.machine import GoalMachine
     from goalfsm.store.port import Owner, Store
-
-_log = structlog.get_logger(__name__)
 
 
 class Options(NamedTuple):

@@ -303,7 +303,7 @@ def test_what_is_left_for_a_resting_engine_is_taken(
 
 async def _resting(engine: Engine, store: Any) -> None:
     """Return when the engine of a store has come to rest and is told of changes."""
-    if inside(engine).heartbeat._told:
+    if inside(engine).heartbeat.resting:
         return
     told = asyncio.Event()
     rest = store.owner.rest

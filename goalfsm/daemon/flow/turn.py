@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from msgspec.structs import replace
 
 from goalfsm.daemon.flow.decide import revision_of
+from goalfsm.daemon.flow.notices import Output
 from goalfsm.errors import REFUSED_STATUS
 from goalfsm.goal.model import Usage
 from goalfsm.session import events as e
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 KEEP_ANSWER: Final = 256 * 1024
 KEEP_ERROR: Final = 4_000
+_AGAIN: Final = 16 * 1024
+"""How many bytes of what a turn has said are told to who follows it later."""
 
 _TOOLS: Final = {
     tool.name: w.Tool(name=tool.name, description=tool.description, parameters=tool.parameters)
@@ -211,6 +214,16 @@ class Gathered:
         if exited is None:
             return error is None or error.kind == "lost"
         return exited.aborted or (error is not None and error.kind == "lost")
+
+    def so_far(self, thread_id: str, run_id: str) -> Output | None:
+        """Return the end of what the turn has said until now; None where it has said nothing."""
+        kept = self.said.kept()[-_AGAIN:]
+        if not kept:
+            return None
+        # The first bytes may be the end of a character.
+        text = kept.decode("utf-8", "ignore")
+        left_out, shown = self.said.total - len(text.encode()), self.clean(text)
+        return Output(thread_id=thread_id, run_id=run_id, text=shown, again=True, left_out=left_out)
 
     def next_call(self) -> None:
         """Another model call begins: what failed before was not the end of it."""

@@ -35,8 +35,6 @@ Ending = Literal["interrupted", "killed"]
 _ROOM: Final = 128
 """How many of a run's events may wait to be committed before the worker has to wait."""
 _SHOWN: Final = 500
-_AGAIN: Final = 16 * 1024
-"""How many bytes of what a turn has said are told to who follows it later."""
 _INSIST_S: Final = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -54,7 +52,7 @@ class LiveRun:
         self._run = run
         self._worker = assignment.worker
         self._assignment = assignment
-        self._seen = Gathered(assignment.token)
+        self.gathered = Gathered(assignment.token)
         self._task: asyncio.Task[None] | None = None
         self._ending: Ending | None = None
         self._detail = ""
@@ -80,10 +78,8 @@ class LiveRun:
 
         A second call changes nothing, except that ``killed`` wins: then nothing is recorded.
         """
-        if self._task is None or self._task.done():
-            return
-        if self._recording and how != "killed":
-            return  # its worker is gone, and how it went is being recorded
+        if self._task is None or self._task.done() or (self._recording and how != "killed"):
+            return  # its worker is gone, and how it went is or is being recorded
         first = self._ending is None
         if first or how == "killed":
             self._ending, self._detail = how, detail
@@ -176,8 +172,8 @@ class LiveRun:
     # The worker's life.
 
     async def _abort(self, task: asyncio.Task[None]) -> None:
-        can = "abort" in self._worker.capabilities
-        if not can or not await self._worker.abort(self.run_id):
+        worker = self._worker
+        if "abort" not in worker.capabilities or not await worker.abort(self.run_id):
             # Closing the worker's iterator ends the run as well.
             task.cancel()
 
@@ -190,7 +186,7 @@ class LiveRun:
                 raise
         except Exception as error:  # noqa: BLE001 - a worker of the embedder's may raise anything
             self._log.exception("worker raised")
-            self._seen.error = exception_reported(error)
+            self.gathered.error = exception_reported(error)
         if self._ending != "killed":
             await self._record()
             if self._spawned:
@@ -225,7 +221,7 @@ class LiveRun:
             self._sign.set()
 
     async def _take(self, event: w.TurnEvent) -> None:  # noqa: C901, PLR0912 - one case an event
-        seen = self._seen
+        seen = self.gathered
         match event:
             case w.Spawned(pid=pid):
                 self._log.debug("worker spawned", pid=pid)
@@ -270,26 +266,10 @@ class LiveRun:
         if self._ports.inbox.waiting(self.thread_id) > _ROOM:
             await _quietly(reply)
 
-    def so_far(self) -> Output | None:
-        """Return the end of what the turn has said until now; None where it has said nothing."""
-        said = self._seen.said
-        kept = said.kept()[-_AGAIN:]
-        if not kept:
-            return None
-        # The first bytes may be the end of a character.
-        text = kept.decode("utf-8", "ignore")
-        return Output(
-            thread_id=self.thread_id,
-            run_id=self.run_id,
-            text=self._seen.clean(text),
-            again=True,
-            left_out=said.total - len(text.encode()),
-        )
-
     def _show(self, text: str) -> None:
         subscriptions, thread_id = self._ports.subscriptions, self.thread_id
         if subscriptions.has(thread_id):
-            shown = self._seen.clean(text)
+            shown = self.gathered.clean(text)
             said = Output(thread_id=thread_id, run_id=self.run_id, text=shown)
             subscriptions.give(said, len(shown))
 
@@ -316,15 +296,15 @@ class LiveRun:
         return w.ToolResult(ok=True, result=result, code=reply.code)
 
     def _skipped(self, reason: str, excerpt: str, count: int) -> None:
-        shown = self._seen.clean(excerpt)
+        shown = self.gathered.clean(excerpt)
         self._log.warning("output skipped", reason=reason, excerpt=shown, count=count)
-        message = reason if count == 1 else f"{reason} ({count:,} times)"
-        message += f": {shown}" if shown else ""
+        times = "" if count == 1 else f" ({count:,} times)"
+        message = f"{reason}{times}" + (f": {shown}" if shown else "")
         self._ports.report(self.thread_id, "output_skipped", message, "")
 
     def _retrying(self, event: w.RetryReported) -> None:
         """Say that the worker itself tries again: its silence may take minutes."""
-        shown = self._seen.clean(event.message)[:_SHOWN]
+        shown = self.gathered.clean(event.message)[:_SHOWN]
         self._log.info("worker retries", message=shown, seconds=event.seconds)
         when = f" in {duration(event.seconds)}" if event.seconds else ""
         which = "" if event.attempt is None else f" (try {event.attempt:,})"
@@ -336,8 +316,8 @@ class LiveRun:
     async def _record(self) -> None:
         """Commit what the end means; let the thread go on once nothing of the run is left."""
         self._recording = True
-        self._ports.said(self.thread_id, self._run, self._seen)
-        exited, ports, thread_id = self._seen.exited, self._ports, self.thread_id
+        self._ports.said(self.thread_id, self._run, self.gathered)
+        exited, ports, thread_id = self.gathered.exited, self._ports, self.thread_id
         left = () if exited is None else exited.left
         if left:
             ports.holds.add(PROCESSES, thread_id)
@@ -359,7 +339,7 @@ class LiveRun:
 
     def _end_batch(self) -> EventBatch:
         """Return the end as an event, and the next dispatch when nothing of the run is left."""
-        run, seen, ports = self._run, self._seen, self._ports
+        run, seen, ports = self._run, self.gathered, self._ports
         is_interrupted = self._ending == "interrupted" or seen.lost
         gone = not ports.holds.has(PROCESSES, self.thread_id)
 
@@ -382,18 +362,18 @@ class LiveRun:
         return batch
 
     def _why(self) -> str:
-        error = self._seen.error
-        return self._seen.clean(self._detail or ("" if error is None else error.message))
+        error = self.gathered.error
+        return self.gathered.clean(self._detail or ("" if error is None else error.message))
 
     def _over(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("run failed", exc_info=error)
-        failure = self._seen.error
+        failure = self.gathered.error
         self._log.info(
             "run ended",
-            outcome=self._ending or outcome_of(self._seen),
-            answer_length=self._seen.answer_length,
-            error=None if failure is None else self._seen.clean(failure.message)[:_SHOWN],
+            outcome=self._ending or outcome_of(self.gathered),
+            answer_length=self.gathered.answer_length,
+            error=None if failure is None else self.gathered.clean(failure.message)[:_SHOWN],
         )
         self._ports.over(self.thread_id, self.run_id)
 
@@ -404,7 +384,7 @@ class LiveRuns(dict[str, LiveRun]):
     def said(self, thread_id: str) -> Output | None:
         """Return what the thread's run has said so far, None where there is nothing."""
         run = self.get(thread_id)
-        return None if run is None else run.so_far()
+        return None if run is None else run.gathered.so_far(thread_id, run.run_id)
 
     def remove(self, thread_id: str, run_id: str) -> None:
         """Forget a run that is over; another one of its thread stays."""
