@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_S: Final = 0.45
 """How long a stop waits for a store that does not commit; twice that is less than a second."""
+_STOPS: Final = (e.PauseRequested, e.ClearRequested)
 _SUSPENDED: Final = Reply(
     ok=True,
     code="suspended",
@@ -90,7 +91,7 @@ class Service:
         rule of the embedder's raised.
         """
         self.check_open()
-        stop = _is_stop(event)
+        stop = isinstance(event, _STOPS)
         envelope = Envelope(sealed(event), event_id=event_id or self._ids.new_id(), outside=True)
         told = self._take(thread_id, envelope, stop=stop)
         try:
@@ -122,7 +123,7 @@ class Service:
 
     def take_row(self, thread_id: str, envelope: Envelope, event: e.Event) -> None:
         """Have ``event``, which was left in the inbox, decided by ``envelope``."""
-        self._take(thread_id, envelope, stop=_is_stop(event))
+        self._take(thread_id, envelope, stop=isinstance(event, _STOPS))
 
     def _take(self, thread_id: str, envelope: Envelope, *, stop: bool) -> asyncio.Future[Reply]:
         """Have an envelope from outside decided; no turn starts before a ``stop`` is recorded."""
@@ -227,7 +228,3 @@ class Service:
         if self._over.is_set():
             stopped = StoreClosed("the engine has stopped", hint="Start it again.")
             raise self._ended_by() or stopped
-
-
-def _is_stop(event: e.Event) -> bool:
-    return isinstance(event, e.PauseRequested | e.ClearRequested)

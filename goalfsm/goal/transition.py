@@ -204,7 +204,8 @@ def plan_set(machine: GoalMachine, goal: Goal | None, request: Set, _now: int) -
     """Return how a goal that was decided already is stored: nothing can refuse it."""
     next_goal, source = request.next_goal, request.source
     if goal is None or goal.goal_id != next_goal.goal_id:
-        _stored(machine, goal, "create" if goal is None else "replace", next_goal)
+        if OBSERVERS:
+            _stored(machine, goal, "create" if goal is None else "replace", next_goal)
         return Plan("set", next_goal, source, FORGET, (), "", "set")
     # Who pauses a goal by a command, or takes a stopped one up, has looked: recovery is over.
     taken_up = goal.status in _STOPPED and next_goal.status == ACTIVE
@@ -224,7 +225,8 @@ def _plan_accounting(
     if code is not None:
         return rejected(code, "account", goal, guard)
     assert goal is not None  # noqa: S101  without one there is a fault
-    _stored(machine, goal, "account", next_goal)
+    if OBSERVERS:
+        _stored(machine, goal, "account", next_goal)
     entered = machine.on_enter.get(next_goal.status, ())
     # Another status is told at once, usage alone by a later entry.
     persist: Persist = "set" if goal.status != next_goal.status else "defer"
@@ -233,8 +235,6 @@ def _plan_accounting(
 
 def _stored(machine: GoalMachine, before: Goal | None, trigger: str, after: Goal) -> None:
     """Tell of the row by which a goal that was decided elsewhere got where a plan stores it."""
-    if not OBSERVERS:
-        return
     status = ABSENT if before is None else before.status
     for row in machine.table.get((status, trigger), ()):
         if row.dest == after.status:

@@ -58,11 +58,11 @@ class Mailbox:
         "_chain",
         "_conflicts",
         "_deciding",
-        "_mail",
         "_over",
         "_queued",
         "_troubled",
         "_unknown",
+        "mail",
         "revision",
         "session",
         "thread_id",
@@ -75,7 +75,7 @@ class Mailbox:
         self.revision = 0
         self.session: Session | None = None
         """The committed session, None while it has not been read."""
-        self._mail: list[Envelope] = []  # not a deque: an empty one takes more than a session
+        self.mail: list[Envelope] = []  # not a deque: an empty one takes more than a session
         self._chain: list[PendingCommit] = []
         self._queued = False
         """Whether the pump is going to ask for what is to be committed."""
@@ -96,12 +96,7 @@ class Mailbox:
     @property
     def busy(self) -> bool:
         """Return whether something is being decided or made durable."""
-        return bool(self._chain or self._mail)
-
-    @property
-    def waiting(self) -> int:
-        """Return how many envelopes wait to be decided."""
-        return len(self._mail)
+        return bool(self._chain or self.mail)
 
     def take(self, envelope: Envelope, *, first: bool = False) -> asyncio.Future[Reply]:
         """Decide ``envelope`` after all that came before, or ``first``; return its future.
@@ -111,9 +106,9 @@ class Mailbox:
         if self._over is not None:
             envelope.fail(self._over)
         elif first:
-            self._mail.insert(0, envelope)
+            self.mail.insert(0, envelope)
         else:
-            self._mail.append(envelope)
+            self.mail.append(envelope)
         self._stir()
         return envelope.future
 
@@ -136,9 +131,9 @@ class Mailbox:
         """Fail everything that waits or comes: this engine may not write any more."""
         self._troubled = True
         self._over = error
-        waiting = [pending.envelope for pending in self._chain] + list(self._mail)
+        waiting = [pending.envelope for pending in self._chain] + list(self.mail)
         self._chain = []
-        self._mail.clear()
+        self.mail.clear()
         for envelope in waiting:
             envelope.fail(error)
 
@@ -150,7 +145,7 @@ class Mailbox:
                 if waiting:
                     return waiting
                 self._land([])
-            elif self._mail and (session := self.session or self._read()) is not None:
+            elif self.mail and (session := self.session or self._read()) is not None:
                 self._decide_all(session)
             else:
                 break
@@ -160,7 +155,7 @@ class Mailbox:
     def _rest(self) -> None:
         """Say that nothing is left to decide, or ask to be asked again."""
         self._queued = False
-        if self._mail:
+        if self.mail:
             self._stir()
         elif not self._troubled:
             self._deciding.aftermath.quiet(self.thread_id)
@@ -168,8 +163,8 @@ class Mailbox:
     def _decide_all(self, session: Session) -> None:
         """Decide what waits, as one chain, up to so many events."""
         revision, events = self.revision, 0
-        while self._mail and events < _CHAIN:
-            envelope = self._mail.pop(0)
+        while self.mail and events < _CHAIN:
+            envelope = self.mail.pop(0)
             if envelope.future.cancelled():
                 continue
             try:
@@ -177,7 +172,7 @@ class Mailbox:
             except StoreError as error:
                 # A batch that reads the store met trouble: nothing of it has been decided. What
                 # was decided before it is committed first; then it is tried again.
-                self._mail.insert(0, envelope)
+                self.mail.insert(0, envelope)
                 if not self._chain:
                     self._trouble(error)
                 return
@@ -196,8 +191,8 @@ class Mailbox:
         except StoreError as error:
             self._trouble(error)
         except GoalError as error:
-            waiting = list(self._mail)
-            self._mail.clear()
+            waiting = list(self.mail)
+            self.mail.clear()
             for envelope in waiting:
                 envelope.fail(error)
         return None
@@ -205,7 +200,7 @@ class Mailbox:
     def _trouble(self, error: StoreError) -> None:
         """Keep what is to be kept until the store works again, and tell everybody else."""
         self._troubled = True
-        self._mail = [one for one in self._mail if not _failed_outside(one, error)]
+        self.mail = [one for one in self.mail if not _failed_outside(one, error)]
         self._deciding.aftermath.stuck(self.thread_id, error)
 
     def _decide(self, envelope: Envelope, session: Session, revision: int) -> PendingCommit | None:
@@ -310,7 +305,7 @@ class Mailbox:
                     others = rest[1:]
             case Committed():  # pragma: no cover - what is committed stops nothing
                 return why
-        self._mail[:0] = [pending.envelope for pending in others]
+        self.mail[:0] = [pending.envelope for pending in others]
         return why
 
     def _reload(self, pending: PendingCommit) -> StoreError | None:

@@ -68,7 +68,7 @@ class Quarantine:
     def committed(self, landed: Landed) -> None:
         """Go on with a thread that a person has taken up again: do what was left undone."""
         thread_id = landed.thread_id
-        if self._holds.has(HALTED, thread_id) and _is_taken_up(landed):
+        if _is_taken_up(landed) and self._holds.has(HALTED, thread_id):
             self._tried.pop(thread_id, None)
             self.close_run(thread_id)
             self._effects.again(thread_id)
@@ -169,8 +169,9 @@ def _is_taken_up(landed: Landed) -> bool:
         # A goal that is active and held is refused a resume: the person has spoken all the same.
         accepted = accepted or (isinstance(event, e.ResumeRequested) and _is_active(after))
         if accepted and isinstance(event, e.Expecting) and event.origin == "person":
-            begins = _is_active(after) and not _is_active(before)
-            if isinstance(event, _GOES_ON) or (begins and not isinstance(event, _STOPS)):
+            if isinstance(event, _GOES_ON):
+                return True
+            if _is_active(after) and not _is_active(before) and not isinstance(event, _STOPS):
                 return True
         before = after
     return False

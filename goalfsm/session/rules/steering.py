@@ -51,8 +51,8 @@ def received(session: Session, event: SteeringReceived, ctx: Context) -> Change:
         return refuse(Change(session), text.code, text.message, text.hint)
     if any(known.message_id == event.message_id for known in session.steering):
         return Change(session, (), Reply(ok=True, code="recorded", message="it is queued already"))
-    messages = [kept for kept in session.steering if kept.kind == "message"]
-    waiting = sum(len(kept.text) for kept in messages)
+    messages = [kept.text for kept in session.steering if kept.kind == "message"]
+    waiting = sum(map(len, messages))
     if len(messages) >= session.policy.steering_limit or waiting + len(text) > MAX_WAITING:
         return refuse(
             Change(session),
