@@ -11,15 +11,13 @@ from goalfsm.daemon.host.clock import Entropy, SystemClock, SystemEntropy, TimeS
 from goalfsm.daemon.host.watch import Place, Watch, watch_files
 from goalfsm.store.owner import (
     end_stalled,
-    identity_of,
-    is_alive,
+    machine,
     own_identity,
 )
 from goalfsm.store.port import Held, Identity, Process
 from goalfsm.workers.supervisor.identity import (
     parts_of,
     pid_namespace,
-    start_time,
     text_of,
     wait_gone,
 )
@@ -27,19 +25,18 @@ from goalfsm.workers.supervisor.orphans import Orphans, RecordedRun, end_orphans
 
 
 def recorded_identity(pid: int, started: str) -> Identity:
-    """Return the identity of a process that a worker spawned, as a store keeps it."""
-    living = identity_of(pid)
-    if living is not None and start_time(pid) == started:
-        return living
-    # It has gone already; its session may still have members, found by what it was.
+    """Return the identity of a process that a worker spawned, as a store keeps it.
+
+    It may have gone already; its session may still have members, found by what it was.
+    """
     boot, start = parts_of(started)
-    return Identity(pid=pid, start_time=start, boot_id=boot, namespace=pid_namespace())
+    return Identity(
+        pid=pid, start_time=start, boot_id=boot, namespace=pid_namespace(), machine=machine()
+    )
 
 
 def started_text(identity: Identity) -> str:
     """Return what tells the process from later ones, in the words of a worker."""
-    if is_alive(identity):
-        return start_time(identity.pid)
     return text_of(identity.boot_id, identity.start_time)
 
 
