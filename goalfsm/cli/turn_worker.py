@@ -81,7 +81,7 @@ def worker(
             raise GoalError(
                 "no program is known for this thread",
                 code="program_missing",
-                hint="say who does the work: goalfsm run --agent NAME, or -- PROGRAM ARGS",
+                hint="say who does the work: add --agent NAME, or at the end -- PROGRAM ARGS",
             )
         return None
     config = WorkerConfig(

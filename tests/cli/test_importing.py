@@ -156,7 +156,7 @@ def test_one_of_several_goals_is_chosen_by_its_name(cli: Cli, tmp_path: Path) ->
     (brought,) = rows(cli("import", "codex", home, *chosen).out)
     assert list(threads(cli, "--db", "g.db")) == ["Port the parser"]
     where = f"cd {brought['cwd']} && " if brought["cwd"] else ""
-    assert brought["hint"] == f"{where}goalfsm run --thread port --db g.db --agent codex"
+    assert brought["hint"] == f"{where}goalfsm run --thread port --db {brought['db']} --agent codex"
 
 
 def test_a_bad_session_in_a_home_is_named_and_the_others_come(

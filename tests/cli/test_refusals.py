@@ -181,9 +181,13 @@ def test_a_thread_whose_goal_was_given_up_is_no_unknown_one(cli: Cli) -> None:
 
 
 def test_a_hint_names_the_thread_and_the_database_as_they_have_to_be_typed(cli: Cli) -> None:
-    cli("set", "it", "--thread", "-x y", "--db", "a b.db")
-    cli("pause", "--thread=-x y", "--db", "a b.db")
-    hint = cli("status", "--thread=-x y", "--db", "a b.db").out.splitlines()[-1]
+    place = ("--thread=-x y", "--db", str(Path("a b.db").absolute()))
+    cli("set", "it", *place)
+    hint = cli("status", *place).out.splitlines()[-1]
+    assert shlex.split(hint) == ["Hint:", "goalfsm", "run", *place, "--", "PROGRAM", "ARGS"]
+    cli("set", *place, *TRUE)
+    cli("pause", *place)
+    hint = cli("status", *place).out.splitlines()[-1]
     _, *words = shlex.split(hint.removeprefix("Hint: "))
     assert cli(*words).out == "the goal is active\n"
 

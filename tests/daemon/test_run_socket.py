@@ -101,7 +101,7 @@ async def test_it_answers_for_the_goals_tools_alone() -> None:
         refused = await _raw(_place(isolation), *asked)
         (pong,) = await _raw(_place(isolation), b'{"op":"ping"}')
     assert [each["code"] for each in refused] == ["origin_not_allowed"] * 3
-    assert pong == {"answer": "pong", "held": ""}
+    assert pong == {"answer": "pong", "held": "", "brings_workers": False}
     assert sent.events == []
 
 

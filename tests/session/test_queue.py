@@ -121,14 +121,17 @@ def test_the_model_has_no_say_in_it(event: e.Event) -> None:
 def test_without_advance_a_complete_goal_is_the_end() -> None:
     thread = started()
     queued(thread, "next")
-    assert "--advance" in thread.reply.hint
+    takes = "goalfsm run --advance --thread THREAD"
+    assert thread.reply.hint == f"{takes} goes on to it when the goal before it is complete"
     thread.dispatch()
     thread.claim_complete()
     thread.end()
     assert (thread.status, thread.asked(f.TakeNextGoal)) == ("complete", [])
     advance(thread, thread.goal.goal_id)
     assert (thread.reply.ok, thread.reply.code) == (False, "not_advancing")
-    assert order(thread) == ["next"]
+    queued(thread, "last")
+    assert thread.reply.hint == f"{takes} begins with the first"
+    assert order(thread) == ["next", "last"]
 
 
 def test_with_advance_the_next_is_asked_for_when_the_run_is_over() -> None:

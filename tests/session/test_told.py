@@ -64,7 +64,7 @@ def test_the_reply_says_what_will_really_happen_to_a_message() -> None:
     last.do(say())
     assert last.reply.message == (
         "the running turn cannot be told; "
-        "it is kept for when goalfsm budget THREAD gives more than 1 turns"
+        "it is kept for when goalfsm budget gives more turns than 1"
     )
     limited = running(limits=Limits(tokens=10))
     limited.use(10)

@@ -47,8 +47,12 @@ def add(session: Session, event: GoalQueued, ctx: Context) -> Change:
     message = f"queued as {queued.queue_id}, in place {place} of {len(queue)}"
     reply = Reply(ok=True, code="queued", message=message)
     if not session.policy.advance:
-        hint = "goalfsm run --advance goes on to it when the goal before it is complete"
-        reply = replace(reply, hint=hint)
+        goal = session.goal
+        free = goal is None or goal.status == COMPLETE
+        how = (
+            "begins with the first" if free else "goes on to it when the goal before it is complete"
+        )
+        reply = replace(reply, hint=f"goalfsm run --advance --thread THREAD {how}")
     return Change(replace(session, queue=queue, queue_count=count), (), reply)
 
 

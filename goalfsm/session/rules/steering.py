@@ -96,10 +96,10 @@ def _later(session: Session, goal: Goal) -> str:
         # No turn follows by itself, and nobody should wait for one.
         return f"it is kept for when the goal, which is {goal.status}, goes on"
     if session.held:
-        return "it is kept for when goalfsm wake THREAD takes the work up again"
+        return "it is kept for when goalfsm wake takes the work up again"
     most = max_continuations(goal, session.policy)
     if most is not None and session.next_turn > most:
-        return f"it is kept for when goalfsm budget THREAD gives more than {most} turns"
+        return f"it is kept for when goalfsm budget gives more turns than {most}"
     if session.stopping:
         return "the first turn after the engine's next start takes it into account"
     return "the next turn takes it into account"

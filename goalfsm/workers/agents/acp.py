@@ -15,7 +15,6 @@ from acp.meta import AGENT_METHODS, CLIENT_METHODS, PROTOCOL_VERSION
 
 from goalfsm.workers.agents.dialect import Dialect, Launch, Task
 from goalfsm.workers.agents.goaltools import SERVER
-from goalfsm.workers.agents.jsonrpc import Caller
 from goalfsm.workers.agents.quirks import DEFAULT, quirk_of
 from goalfsm.workers.agents.usage import NOTHING, Totals, count
 from goalfsm.workers.protocol import Skipped, ToolEnded, ToolResult
@@ -37,11 +36,10 @@ class Acp(Dialect):
     """One prompt of a session."""
 
     name = "acp"
+    rpc_version = "2.0"
 
     def __init__(self, task: Task) -> None:
-        """Begin; see `Dialect`."""
         super().__init__(task)
-        self._rpc = Caller(version="2.0")
         self._quirk = DEFAULT
         self._session = ""
         self._prompting = False
@@ -74,11 +72,6 @@ class Acp(Dialect):
     def is_decisive(self, message: Mapping[str, Any]) -> bool:
         """Tell whether it is an answer: each is to what the turn needs."""
         return "method" not in message
-
-    def refuse(self, message: Mapping[str, Any]) -> None:
-        """Refuse a request of the agent's."""
-        if "id" in message and "method" in message:
-            self.write(self._rpc.refuse(message["id"], "not understood"))
 
     def steer(self, message_id: str, text: str) -> bool:
         """Refuse: nothing would say that the message was read."""

@@ -48,7 +48,6 @@ class Claude(Dialect):
     ends = frozenset({"result"})
 
     def __init__(self, task: Task) -> None:
-        """Begin; see `Dialect`."""
         super().__init__(task)
         self._session = self.fresh_id() if self.saved is None else self.saved.id
         self._begun = False

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from goalfsm.workers.agents.dialect import Dialect, Launch, Task, has_option
 from goalfsm.workers.agents.goaltools import answer_text
-from goalfsm.workers.agents.jsonrpc import Caller
 from goalfsm.workers.agents.usage import NOTHING, Meter, Totals, including_cache
 from goalfsm.workers.protocol import RetryReported, ToolEnded, ToolResult
 from recovery import Kind
@@ -60,9 +59,7 @@ class Codex(Dialect):
     ends = frozenset({"turn/completed"})
 
     def __init__(self, task: Task) -> None:
-        """Begin; see `Dialect`."""
         super().__init__(task)
-        self._rpc = Caller()
         self._meter = Meter(NOTHING if self.saved is None else self.saved.charged)
         self._thread = ""
         self._turn = ""
@@ -97,11 +94,6 @@ class Codex(Dialect):
         """Tell whether it ends the turn, or answers what the turn needed."""
         method = message.get("method")
         return not self._turn if method is None else method in self.ends
-
-    def refuse(self, message: Mapping[str, Any]) -> None:
-        """Refuse a request of the agent's."""
-        if "id" in message and "method" in message:
-            self.write(self._rpc.refuse(message["id"], "not understood"))
 
     def steer(self, message_id: str, text: str) -> bool:
         """Send the message into the turn; it is taken when it comes back as an item."""

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
+from goalfsm.workers.agents.jsonrpc import Caller
 from goalfsm.workers.agents.usage import NOTHING, Totals
 from goalfsm.workers.output import excerpt
 from goalfsm.workers.protocol import (
@@ -87,6 +88,7 @@ class Dialect(abc.ABC):
     """One turn with one agent; the methods are called in the order in which things happen."""
 
     name: ClassVar[str]
+    rpc_version: ClassVar[str | None] = None
     ends: ClassVar[frozenset[str]] = frozenset()
     """Types of messages behind which the turn is over: one that cannot be read ends it too."""
 
@@ -102,6 +104,7 @@ class Dialect(abc.ABC):
         self.changed = False
         """Whether the context was shortened."""
         self.saved = None if task.lost else self._read(task.work.session)
+        self._rpc = Caller(version=self.rpc_version)
         self._events: list[TurnEvent] = []
         self._lines: list[bytes] = []
         self._said = False
@@ -135,8 +138,10 @@ class Dialect(abc.ABC):
         """Tell whether nothing would follow a message, were it not understood."""
         return message.get("type") in self.ends
 
-    def refuse(self, message: Mapping[str, Any]) -> None:  # noqa: B027 - not all are asked
+    def refuse(self, message: Mapping[str, Any]) -> None:
         """Answer a request that was not understood, where it is one: whoever asked waits."""
+        if "id" in message and "method" in message:
+            self.write(self._rpc.refuse(message["id"], "not understood"))
 
     def ended(self, messages: str) -> None:  # noqa: B027 - most agents say all on stdout
         """Take note that the process has ended; ``messages`` is the end of its stderr."""

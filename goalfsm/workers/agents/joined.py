@@ -98,7 +98,6 @@ class JoinedCodex(Codex):
     """
 
     def __init__(self, task: Task, link: Link) -> None:
-        """Begin; see `Dialect`."""
         super().__init__(task)
         self._link = link
         self._rpc = Caller(prefix=f"{task.work.run_id}/")

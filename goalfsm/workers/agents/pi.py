@@ -31,7 +31,6 @@ class Pi(Dialect):
     ends = frozenset({"agent_settled", "response"})
 
     def __init__(self, task: Task) -> None:
-        """Begin; see `Dialect`."""
         super().__init__(task)
         self._session = self.fresh_id() if self.saved is None else self.saved.id
         self._steers: list[tuple[str, str]] = []

@@ -6,7 +6,7 @@ from a cache is never part of ``input_tokens`` here. Costs are millionths of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -23,31 +23,19 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost: int = 0
 
     def __add__(self, other: Totals) -> Totals:
-        return Totals(
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            cached_tokens=self.cached_tokens + other.cached_tokens,
-            cost=self.cost + other.cost,
-        )
+        return self._with(other, int.__add__)
 
     def beyond(self, other: Totals) -> Totals:
         """Return how much more this is than ``other``, field by field, never less than 0."""
-        return Totals(
-            input_tokens=max(0, self.input_tokens - other.input_tokens),
-            output_tokens=max(0, self.output_tokens - other.output_tokens),
-            cached_tokens=max(0, self.cached_tokens - other.cached_tokens),
-            cost=max(0, self.cost - other.cost),
-        )
+        return self._with(other, lambda mine, theirs: max(0, mine - theirs))
 
-    def reported(self, key: str = "") -> UsageReported:
+    def reported(self) -> UsageReported:
         """Return the event that charges this usage."""
-        return UsageReported(
-            key=key,
-            input_tokens=self.input_tokens,
-            output_tokens=self.output_tokens,
-            cached_tokens=self.cached_tokens,
-            cost=self.cost,
-        )
+        return UsageReported(**msgspec.structs.asdict(self))
+
+    def _with(self, other: Totals, of: Callable[[int, int], int]) -> Totals:
+        names = self.__struct_fields__
+        return Totals(**{name: of(getattr(self, name), getattr(other, name)) for name in names})
 
 
 NOTHING = Totals()
