@@ -20,10 +20,12 @@ from goalfsm.session.effects import Effect
 from goalfsm.session.events import Event, Message, Outcome, RunDispatched, RunFinished
 from goalfsm.session.policy import Policy
 from goalfsm.session.rules.handle import handle
+from goalfsm.session.rules.runs import KEYS_KEPT
 from goalfsm.session.state import RULES_VERSION, Decision, Reply, Session
 from goalfsm.session.work import next_wake, queued
 
 __all__ = [
+    "KEYS_KEPT",
     "DerivedIds",
     "GoalThread",
     "Ready",

@@ -70,7 +70,10 @@ def test_a_picture_of_a_kind_that_there_is_not_is_refused(cli: Cli) -> None:
 
 def test_a_png_is_written_to_a_file_and_into_a_pipe(cli: Cli) -> None:
     pytest.importorskip("resvg_py", reason="resvg-py is not installed")
-    assert cli("diagram", "goal", "-o", "drawn.png").status == exits.OK
+    done = cli("diagram", "goal", "-o", "drawn.png")
+    if "no font" in done.err:
+        pytest.skip(done.err)
+    assert done.status == exits.OK
     assert Path("drawn.png").read_bytes().startswith(b"\x89PNG")
 
 

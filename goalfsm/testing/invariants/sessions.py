@@ -6,7 +6,7 @@ from typing import Final
 
 from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, PAUSED
 from goalfsm.session import prompt_notices as notices
-from goalfsm.session.rules.runs import KEYS_KEPT
+from goalfsm.session.thread import KEYS_KEPT
 from goalfsm.testing.invariants.invariant import LOADS, Chapter, Transition, hold
 
 SESSIONS: Final = Chapter()
