@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from goalfsm.store.port import Store
     from goalfsm.store.reading import Reading
     from goalfsm.store.rows import Stored
+    from goalfsm.views.report import CompletionRecord
 
 
 def ask(place: Place, event: Event) -> None:
@@ -200,6 +201,25 @@ def require_thread(store: Reading, place: Place) -> Session:
     if stored is None:
         raise unknown_thread(place)
     return session_of(stored)
+
+
+def record_of(store: Reading, place: Place) -> tuple[Session, CompletionRecord]:
+    """Return the session and the record of its goal, with the hint as it is for the place.
+
+    Raises GoalError where there is no goal.
+    """
+    import msgspec  # noqa: PLC0415  only where a record is asked for
+
+    from goalfsm.daemon.remote.reading import asked_driver  # noqa: PLC0415  as above
+    from goalfsm.views.report import record  # noqa: PLC0415  as above
+
+    session = require_thread(store, place)
+    if session.goal is None:
+        raise no_goal(place)
+    driver = asked_driver(store, place.thread_id)
+    at_ms = time.time_ns() // 1_000_000
+    made = record(session, at_ms, thread_id=place.thread_id, driver=driver)
+    return session, msgspec.structs.replace(made, hint=speak(made.hint, place))
 
 
 def session_of(stored: Stored) -> Session:

@@ -11,9 +11,8 @@ from goalfsm.cli import arguments, asking, options
 from goalfsm.cli.output import json_text, now_ms, print_json
 from goalfsm.cli.places import speak
 from goalfsm.daemon.host.records import written
-from goalfsm.daemon.remote.narrating import is_quiet, told
+from goalfsm.daemon.remote.narrating import is_quiet, told, why
 from goalfsm.daemon.remote.reading import asked_driver, decisions_of, events_of
-from goalfsm.errors import GoalError
 from goalfsm.session.budgets import money
 from goalfsm.session.events import (
     RunDispatched,
@@ -27,13 +26,14 @@ from goalfsm.text import short, visible
 from goalfsm.views.explain import explain, moment
 from goalfsm.views.prompts import contents, render_turn
 from goalfsm.views.report import as_json as json_of
-from goalfsm.views.report import code, gather, markdown, pull_request, record
+from goalfsm.views.report import code, gather, markdown, pull_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from goalfsm.cli.places import Place
     from goalfsm.session.events import Event
+    from goalfsm.session.state import Decision
     from goalfsm.views.report import Facts
 
 
@@ -99,8 +99,8 @@ def context_command(place: Place, as_json: bool) -> None:
         )
         return
     click.echo(f"turn {turn}{', which runs' if runs else ''}: {size:,} bytes")
-    for name, why, most in parts:
-        click.echo(f"  {name:<11} {most:>7,} bytes  {short(why)}")
+    for name, reason, most in parts:
+        click.echo(f"  {name:<11} {most:>7,} bytes  {short(reason)}")
     click.echo("")
     click.echo(visible(prompt).rstrip("\n"))
 
@@ -123,18 +123,11 @@ def report_command(place: Place, since: int | None, pr: bool, as_json: bool) -> 
     if pr and (as_json or since is not None):
         raise arguments.HintedError("--pr is a text of its own", "leave --json and --since out")
     with asking.reading(place) as store:
-        session = asking.require_thread(store, place)
+        session, found = asking.record_of(store, place)
         kept = written(str(getattr(store, "path", None) or ""), place.thread_id, session.goal)
-        if session.goal is None:
-            raise GoalError(
-                "the thread has no goal to report on",
-                code="no_goal",
-                hint="goalfsm log shows what happened to it",
-            )
         night = None
         if since is not None:
             night = _since(since, events_of(store, place.thread_id, since_ms=since))
-    found = record(session, now_ms(), thread_id=place.thread_id)
     if kept:
         # Not in the record itself, which is the same wherever it is kept.
         click.echo(f"goalfsm: the record that was written is {visible(kept)}", err=True)
@@ -147,20 +140,24 @@ def report_command(place: Place, since: int | None, pr: bool, as_json: bool) -> 
             click.echo(row)
 
 
-def _since(since: int, rows: Iterator[tuple[int, Event]]) -> dict[str, Any]:
+def _since(since: int, rows: Iterator[tuple[int, Event, Decision | None]]) -> dict[str, Any]:
     """Return what happened from ``since`` (unix ms) on: counts, and the last that is worth a line.
 
     ``left_out`` is how much that was worth one came before.
     """
     notable: deque[dict[str, Any]] = deque(maxlen=_LINES)
-    seen = 0
+    seen, stopped = 0, ""
 
     def passed() -> Iterator[Event]:
-        nonlocal seen
-        for at_ms, event in rows:
-            if _is_notable(event):
-                seen += 1
-                notable.append({"at_ms": at_ms, "what": told(event)})
+        nonlocal seen, stopped
+        for at_ms, event, made in rows:
+            what = [told(event)] if _is_notable(event) else []
+            if made is not None:
+                before, stopped = stopped, why(made) if made.decision == "stop" else ""
+                # A turn that ended well may be the one after which nothing goes on.
+                what += [stopped] if stopped not in {"", before} else []
+            seen += len(what)
+            notable.extend({"at_ms": at_ms, "what": words} for words in what)
             yield event
 
     facts = gather(passed())

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from goalfsm.cli import asking, exits, options
-from goalfsm.cli.output import now_ms
 from goalfsm.errors import GoalError
 from goalfsm.text import line
-from goalfsm.views.report import pull_request, record, title
+from goalfsm.views.report import pull_request, title
 
 if TYPE_CHECKING:
     from goalfsm.cli.places import Place
@@ -27,10 +26,7 @@ _SHOWN: Final = 500
 def pr_command(place: Place, create: bool) -> int:
     """Print the goal's record as the text of a pull request, or open a draft with it."""
     with asking.reading(place) as store:
-        session = asking.require_thread(store, place)
-    if session.goal is None:
-        raise asking.no_goal(place)
-    made = record(session, now_ms(), thread_id=place.thread_id)
+        _, made = asking.record_of(store, place)
     text = pull_request(made)
     if not create:
         click.echo(text.rstrip("\n"))

@@ -41,7 +41,7 @@ def status_command(place: Place, as_json: bool) -> None:
 @click.option("--everywhere", is_flag=True, help="Every goal of yours, by database.")
 @options.JSON
 def list_command(db: Address, everywhere: bool, as_json: bool) -> None:
-    """List the threads of the database, one a line.
+    """List the threads of the database, one a line; below it the command that takes one on.
 
     With --everywhere those of every database that you gave a goal in.
     """
@@ -54,7 +54,7 @@ def list_command(db: Address, everywhere: bool, as_json: bool) -> None:
         return
     if not rows:
         click.echo(f"no threads in {db}")
-    _show(rows)
+    _show(rows, db)
 
 
 def _list_everywhere(db: Address, *, as_json: bool) -> None:
@@ -69,7 +69,7 @@ def _list_everywhere(db: Address, *, as_json: bool) -> None:
             print_json({"db": str(place), "threads": rows})
         elif rows:
             click.echo(f"{place}:")
-            _show(rows)
+            _show(rows, place)
 
 
 def _threads_of(db: Address) -> list[Status]:
@@ -88,9 +88,13 @@ def _threads_of(db: Address) -> list[Status]:
         store.close()
 
 
-def _show(rows: list[Status]) -> None:
+def _show(rows: list[Status], db: Address) -> None:
     from goalfsm.views.status import summary  # noqa: PLC0415  as above
 
+    elsewhere = db != places.database(None)
     width = min(_WIDTH, max((len(row.thread_id) for row in rows), default=0))
     for row in rows:
         click.echo(f"{row.thread_id:<{width}}  {summary(row)}")
+        place = places.Place(db, row.thread_id, given=True, db_given=elsewhere)
+        if row.goal is not None and row.hint:
+            click.echo(f"{'':<{width}}  {places.speak(row.hint, place)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
+from msgspec.structs import replace
 from rich.markdown import Markdown
 from rich.text import Text
 from textual.app import App
@@ -21,6 +22,7 @@ from goalfsm.ui.queue import QueueScreen
 from goalfsm.ui.screens import GoalScreen, GoalsScreen
 from goalfsm.ui.source import Look, Source
 from goalfsm.views.actions import Action, Name, actions
+from goalfsm.views.report import CompletionRecord, markdown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -231,8 +233,9 @@ class GoalsApp(App[None]):
         except (GoalError, OSError) as error:
             self._complain(error)
             return
-        if isinstance(found, str):
-            self.push_screen(Page(title, Markdown(found)))
+        if isinstance(found, CompletionRecord):
+            said = replace(found, hint=self._around.speak(found.hint, thread_id))
+            self.push_screen(Page(title, Markdown(markdown(said))))
             return
         words = "\n".join(self._around.speak(row, thread_id) for row in found)
         self.push_screen(Page(title, Text(visible(words))))

@@ -15,7 +15,7 @@ from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.session import codec
 from goalfsm.store.opening import open_to_read
 from goalfsm.views.explain import explain
-from goalfsm.views.report import markdown, record
+from goalfsm.views.report import CompletionRecord, record
 from goalfsm.views.status import project
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ class Source(Protocol):
         """Return why the thread last went on, waited or stopped, in lines."""
         ...
 
-    def report(self, thread_id: str) -> str:
-        """Return the goal's record as Markdown; raise GoalError where there is no goal."""
+    def report(self, thread_id: str) -> CompletionRecord:
+        """Return the goal's record; raise GoalError where there is no goal."""
         ...
 
     def revision(self, thread_id: str) -> int:
@@ -164,14 +164,15 @@ class Database:
             driver = asked_driver(store, thread_id)
             return explain(session, decisions, of_newest=bound, driver=driver).words
 
-    def report(self, thread_id: str) -> str:
-        """Return the goal's record as Markdown; raise GoalError where there is no goal."""
+    def report(self, thread_id: str) -> CompletionRecord:
+        """Return the goal's record; raise GoalError where there is no goal."""
         with _Opened(self._open()) as store:
             stored = store.sessions.load(thread_id)
             session = None if stored is None else codec.decode(stored.state)
             if session is None or session.goal is None:
                 raise GoalError("the thread has no goal to report on", code="no_goal")
-        return markdown(record(session, self.now_ms(), thread_id=thread_id))
+            driver = asked_driver(store, thread_id)
+        return record(session, self.now_ms(), thread_id=thread_id, driver=driver)
 
     def revision(self, thread_id: str) -> int:
         """Return the number of the thread's newest event, 0 where there is none."""
@@ -298,8 +299,8 @@ class Everywhere:
         place, own = self.place_of(thread_id)
         return self._of(place).why(own)
 
-    def report(self, thread_id: str) -> str:
-        """Return the goal's record as Markdown; raise GoalError where there is no goal."""
+    def report(self, thread_id: str) -> CompletionRecord:
+        """Return the goal's record; raise GoalError where there is no goal."""
         place, own = self.place_of(thread_id)
         return self._of(place).report(own)
 

@@ -51,7 +51,7 @@ class Chip(NamedTuple):
 
 
 def chip(status: Status, now_ms: int) -> Chip:
-    """Return what goes on at ``now_ms``, how long that lasts, and the use of the fullest budget.
+    """Return what goes on at ``now_ms``, until when or what takes it on, and the fullest budget.
 
     The fullest budget is the one of whose limit most is used.
     """
@@ -62,10 +62,17 @@ def chip(status: Status, now_ms: int) -> Chip:
             words.append("suspended")
     if status.until_ms is not None and status.until_ms > now_ms:
         words.append(f"{duration((status.until_ms - now_ms) / 1000)} to go")
+    elif status.goal is not None and status.hint:
+        words.append(_command(status.hint))
     if status.activity_kind != "complete" and (used := _fullest(status)):
         words.append(used)
     kind = status.activity_kind
     return Chip(f"{MARKS[kind]} {' · '.join(words)}", COLOURS[kind])
+
+
+def _command(hint: str) -> str:
+    """Return the first command of a hint alone: a chip is shown where its thread is known."""
+    return " ".join(hint.split()[:2])
 
 
 def _fullest(status: Status) -> str:

@@ -39,7 +39,7 @@ def test_one_line_of_a_goal(cli: Cli, form: str) -> None:
     cli("pause")
     shown = cli("chip", "--format", form)
     assert shown.status == exits.OK
-    assert "‖ paused (user) · 0 % of tokens" in shown.out
+    assert "‖ paused (user) · goalfsm resume · 0 % of tokens" in shown.out
     assert shown.out.count("\n") == 1
 
 

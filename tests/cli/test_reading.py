@@ -100,10 +100,14 @@ def test_a_thread_is_named_by_argument_or_option(cli: Cli) -> None:
 
 def test_list_shows_every_thread(cli: Cli) -> None:
     cli("set", "mine", "another")
-    out = cli("list").out.splitlines()
-    assert len(out) == 2
+    cli("pause", "mine")
+    cli("clear")
+    mine, todo, other = cli("list").out.splitlines()
+    assert mine.startswith("mine           paused (user): somebody asked for it · ")
+    assert todo.split("  ")[-1] == " goalfsm run --thread mine -- PROGRAM ARGS"
+    assert "no goal" in other
     rows = json.loads(cli("list", "--json").out)
-    assert {row["goal"]["objective"] for row in rows} == {"ship it", "another"}
+    assert [row["goal"] and row["goal"]["objective"] for row in rows] == ["another", None]
 
 
 def test_list_of_nothing_is_no_error(cli: Cli) -> None:
@@ -114,7 +118,7 @@ def test_list_of_nothing_is_no_error(cli: Cli) -> None:
 
 def test_a_long_name_widens_its_own_line_only(cli: Cli) -> None:
     cli("set", "l" * 200, "another")
-    mine, other = sorted(cli("list").out.splitlines(), key=len)
+    mine, other = sorted((row for row in cli("list").out.splitlines() if row[0] != " "), key=len)
     assert len(mine.split("  ")[0]) <= 40
     assert other.startswith("l" * 200 + "  ")
 

@@ -109,6 +109,11 @@ def test_a_report_tells_what_happened_since(cli: Cli) -> None:
     cli("steer", "mind the gap")
     assert "## Since" not in cli("report").out
     assert "steering: mind the gap" in cli("report", "--since", "1h").out
+    cli("pause")
+    cli("steer", "and the other one")
+    paused = cli("report", "--since", "1h").out
+    assert paused.count("`stop: ") == 1
+    assert "steering: and the other one" in paused
     later = cli("report", "--since", "2100-01-01", "--json")
     assert json.loads(later.out)["happened"] == []
     assert cli("report", "--since", "yesterday").status == exits.USAGE
@@ -135,7 +140,9 @@ def test_all_goals_are_listed_wherever_they_are(cli: Cli) -> None:
     assert listed.status == exits.OK
     assert "there.db:" in listed.out
     assert "far" in listed.out
-    assert len(listed.out.splitlines()) == 4
+    assert len([row for row in listed.out.splitlines() if row[0] != " "]) == 4
+    there = Path("there.db").resolve()
+    assert f"   goalfsm run --thread far --db {there} -- PROGRAM ARGS\n" in listed.out
     Path("there.db").unlink()
     assert "there.db" not in cli("list", "--everywhere", "--json").out
 

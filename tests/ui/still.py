@@ -14,7 +14,7 @@ from goalfsm.store.rows import Transcript
 from goalfsm.ui.app import GoalsApp, Surroundings
 from goalfsm.ui.source import Look
 from goalfsm.views.explain import explain
-from goalfsm.views.report import markdown, record
+from goalfsm.views.report import CompletionRecord, record
 from goalfsm.views.status import Status, project
 from tests.ui.states import NOW_MS, STATES, State
 
@@ -65,11 +65,11 @@ class Still:
         state = self.states[thread_id]
         return () if state.session is None else explain(state.session, driver=state.driver).words
 
-    def report(self, thread_id: str) -> str:
-        session = self.states[thread_id].session
+    def report(self, thread_id: str) -> CompletionRecord:
+        session, driver, _ = self.states[thread_id]
         if session is None or session.goal is None:
             raise GoalError("the thread has no goal to report on", code="no_goal")
-        return markdown(record(session, NOW_MS, thread_id=thread_id))
+        return record(session, NOW_MS, thread_id=thread_id, driver=driver)
 
     def revision(self, _thread_id: str) -> int:
         return 0

@@ -41,7 +41,7 @@ def test_what_is_asked_without_an_engine_is_decided(paths: list[Path]) -> None:
     assert seen.status is not None
     assert (seen.status.activity, seen.link) == ("paused (user)", "nobody")
     assert "paused" in "\n".join(source.why("books"))
-    assert "balance ledger one" in source.report("books")
+    assert "balance ledger one" in source.report("books").objective
     with pytest.raises(GoalError, match="no engine"):
         next(iter(source.follow("books", 0)))
 
@@ -58,7 +58,7 @@ def test_threads_of_one_name_are_told_apart_everywhere(paths: list[Path]) -> Non
     seen = source.look("books in two").status
     assert seen is not None
     assert seen.thread_id == "books in two"
-    assert "balance ledger two" in source.report("books in two")
+    assert "balance ledger two" in source.report("books in two").objective
 
 
 def test_a_database_that_cannot_be_read_is_told_beside_the_others(
@@ -85,7 +85,7 @@ def test_a_server_is_shown_as_a_file_is(dsn: str, tmp_path: Path) -> None:
     look = source.look("t")
     assert (look.status is not None, look.link) == (True, "nobody")
     assert "the next turn is due" in source.why("t")[0]
-    assert "do it" in source.report("t")
+    assert "do it" in source.report("t").objective
     with contextlib.closing(source.follow("t", source.revision("t"))) as notices:
         first = next(notices)
         assert isinstance(first, StatusChanged)

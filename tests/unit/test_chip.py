@@ -45,18 +45,23 @@ def test_what_the_chip_says(session: Session, text: str, colour: str) -> None:
 
 def test_a_wait_that_is_over_says_no_time() -> None:
     status = project(active(waits=(TIMER,)), NOW_MS)
-    assert "to go" not in chip(status, NOW_MS + 150_000).text
+    shown = chip(status, NOW_MS + 150_000).text
+    assert shown == "… waiting on a timer · goalfsm wake · 0 % of turns"
 
 
 def test_nobody_works() -> None:
     status = project(active(run=RUN), NOW_MS, driver=Driver(pid=7))
-    assert chip(status, NOW_MS) == Chip("! nobody works on this · 0 % of turns", "red")
+    assert chip(status, NOW_MS) == Chip(
+        "! nobody works on this · goalfsm run · 0 % of turns", "red"
+    )
 
 
 def test_what_people_and_models_write_is_not_in_it() -> None:
     said = "#[fg=red]#(rm)\n"
     session = with_goal(status="blocked", note=said, objective=said)
-    assert chip(project(session, NOW_MS), NOW_MS).text == "■ blocked · 0 % of turns"
+    assert (
+        chip(project(session, NOW_MS), NOW_MS).text == "■ blocked · goalfsm resume · 0 % of turns"
+    )
 
 
 def test_every_activity_has_a_sign_and_a_colour() -> None:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from goalfsm.goal.model import Criterion, Evidence
 from goalfsm.session import Session
+from goalfsm.session.state import Steering
 from goalfsm.session.tally import Tally
 from goalfsm.views.report import pull_request, record, title
 from tests.unit.reports import COMPLETION, DONE, GOAL, NOW_MS
@@ -59,7 +60,8 @@ def test_an_unfinished_goal_says_that_it_is_not_complete() -> None:
     goal = replace(GOAL, status="paused", pause_reason="user", cost_used=0, continuations=1)
     told = text(Session(goal=goal))
     assert "## What shows it so far\n\n- [ ] `tests pass`\n" in told
-    assert "- **Not complete**: the goal is paused." in told
+    assert "the goal is paused (user).\n  - Why: `somebody asked for it`\n" in told
+    assert "  - To do: `goalfsm resume THREAD`\n" in told
     assert "1 turn, 1m 35s of work, 750 tokens." in told
     assert "From the objective" not in told
     assert "- `make test`: not run" in told
@@ -78,6 +80,15 @@ def test_what_was_not_heard_is_still_open() -> None:
         "- Said, and taken into account by no turn: `use the other branch`\n"
     ) in told
     assert "Turns that were cut off: 2; claims that were refused: 1." in told
+
+
+@pytest.mark.parametrize("unread", [(), ("use the other branch",)])
+def test_why_an_unfinished_goal_stopped_is_said_once(unread: tuple[str, ...]) -> None:
+    goal = replace(GOAL, status="blocked", note="there is no key")
+    left = tuple(Steering(message_id="m", text=said, at_ms=NOW_MS) for said in unread)
+    told = text(Session(goal=goal, steering=left))
+    assert told.count("there is no key") == 1
+    assert ("## Still open" in told) == bool(unread)
 
 
 def test_what_was_not_heard_is_open_without_a_note_too() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from goalfsm.session import Session
 from goalfsm.session.events import By
 from goalfsm.session.state import VerifierResult
 from goalfsm.session.tally import Ledger, RunRecord, Tally
+from goalfsm.views.parts import Driver
 from goalfsm.views.report import CompletionRecord, markdown, record
 from tests.unit.reports import COMPLETION, DONE, GOAL, NOW_MS, ms
 
@@ -114,7 +116,9 @@ def test_bare_record_as_markdown() -> None:
     goal = Goal(goal_id="g", objective="o", status="paused", created_at=0, updated_at=0)
     run = RunRecord(run_id="r1", turn=1, started_ms=0)
     text = markdown(record(Session(goal=goal, tally=Tally(last_run=run)), NOW_MS))
-    assert text.startswith("# Goal record\n\n- Thread: (empty)\n- Goal: `g`\n- Status: paused\n")
+    assert text.startswith(
+        "# Goal record\n\n- Thread: (empty)\n- Goal: `g`\n- Status: paused (user)\n"
+    )
     assert re.findall("^## .*", text, flags=re.MULTILINE) == [
         "## Objective",
         "## Usage",
@@ -122,6 +126,42 @@ def test_bare_record_as_markdown() -> None:
     ]
     assert "`r1`, turn 1: open.\nStarted 1970-01-01 00:00:00 UTC, not ended.\n" in text
     assert "Completed" not in text
+
+
+@pytest.mark.parametrize(
+    ("fields", "driver", "told"),
+    [
+        (
+            {"status": "blocked", "note": "no key"},
+            None,
+            "blocked\n- Why: `no key`\n- To do: `goalfsm resume THREAD`\n- Given",
+        ),
+        (
+            {"status": "budgetLimited", "limited_by": "cost", "note": "look at it"},
+            None,
+            (
+                "budgetLimited, limited by cost\n- Why: `the cost budget is used up`\n- To do: "
+                "`goalfsm budget THREAD --cost AMOUNT`\n- Given"
+            ),
+        ),
+        ({"status": "active"}, None, "active, continuing\n- Given"),
+        (
+            {"status": "active"},
+            Driver(pid=7),
+            (
+                "active, nobody works on this\n- Why: `process 7 has ended, the next turn is due`\n"
+                "- To do: `goalfsm run --thread THREAD`\n- Given"
+            ),
+        ),
+    ],
+)
+def test_an_unfinished_goal_says_why_and_what_to_do(
+    fields: dict[str, Any], driver: Driver | None, told: str
+) -> None:
+    session = Session(goal=replace(GOAL, **fields))
+    text = markdown(record(session, NOW_MS, driver=driver))
+    assert f"- Status: {told}" in text
+    assert ("- Note: `look at it`" in text) == ("limited_by" in fields)
 
 
 def test_completion_that_the_engine_accepted() -> None:

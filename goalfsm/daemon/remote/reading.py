@@ -181,9 +181,12 @@ def newest(store: Reading, thread_id: str) -> Iterator[JournalRow]:
         before = page[-1].revision
 
 
-def events_of(store: Reading, thread_id: str, *, since_ms: int) -> Iterator[tuple[int, Event]]:
-    """Yield the events of a thread since a time (unix ms), with that of their commit, oldest first.
+def events_of(
+    store: Reading, thread_id: str, *, since_ms: int
+) -> Iterator[tuple[int, Event, Decision | None]]:
+    """Yield the events of a thread since a time (unix ms), oldest first.
 
+    Each comes with the time of its commit, and with what was decided then, None for nothing new.
     What was refused changed nothing and is left out; usage is kept in the ledger all the same.
     """
     after = store.journal.revision_before(thread_id, since_ms)
@@ -191,14 +194,17 @@ def events_of(store: Reading, thread_id: str, *, since_ms: int) -> Iterator[tupl
         for row in page:
             if row.at_ms < since_ms:
                 continue
-            event = codec.decode_event(row.event)
-            if isinstance(event, UsageReported) or not _is_refused(row):
-                yield row.at_ms, event
+            event, made = codec.decode_event(row.event), _made(row)
+            refused = made is not None and made.decision == "refused"
+            if isinstance(event, UsageReported) or not refused:
+                yield row.at_ms, event, None if refused else made
         after = page[-1].revision
 
 
-def _is_refused(row: JournalRow) -> bool:
-    return row.decision is not None and codec.decode_decision(row.decision).decision == "refused"
+def _made(row: JournalRow) -> Decision | None:
+    """Return what a commit decided; None where it kept to what was decided before."""
+    made = None if row.decision is None else codec.decode_decision(row.decision)
+    return made if made is not None and made.at_ms in {0, row.at_ms} else None
 
 
 def decisions_of(store: Reading, thread_id: str, events: int) -> tuple[list[Decision], int]:
@@ -212,10 +218,9 @@ def decisions_of(store: Reading, thread_id: str, events: int) -> tuple[list[Deci
         if seen == events:
             break
         seen, left = seen + 1, left - len(row.event)
-        if row.decision is not None:
-            decision = codec.decode_decision(row.decision)
-            if decision.at_ms == row.at_ms:
-                found.append(decision)
+        decision = _made(row)
+        if decision is not None and decision.at_ms:
+            found.append(decision)
         if left <= 0:
             break
     return found, seen

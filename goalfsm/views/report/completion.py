@@ -17,9 +17,11 @@ from goalfsm.goal.model import Evidence, Goal, Status, Usage, Verifier
 from goalfsm.session.budgets import Progress, progress
 from goalfsm.session.events import By
 from goalfsm.session.tally import RunRecord, Tally
+from goalfsm.views.activity import standing
 
 if TYPE_CHECKING:
     from goalfsm.session.state import Claim, Completion, Session, VerifierResult
+    from goalfsm.views.parts import Driver
 
 Outcome = Literal["passed", "failed", "unverifiable", "not_run"]
 
@@ -50,7 +52,8 @@ class CompletionRecord(msgspec.Struct, frozen=True, kw_only=True):
     is that of the open claim, if there is one. ``evidence`` speaks for the whole goal. ``unread``
     are a person's messages that no turn took into account. ``by`` is who accepted it, where known.
     ``counted_since_ms``: the goal is of an earlier version, and its runs are counted from then on.
-    ``queued`` are the objectives of the goals that come after it.
+    ``queued`` are the objectives of the goals that come after it. ``activity``, ``reason`` and
+    ``hint`` are what a status says of it: what goes on, why, and the command that takes it on.
     """
 
     thread_id: str
@@ -76,6 +79,9 @@ class CompletionRecord(msgspec.Struct, frozen=True, kw_only=True):
     by: By | None = None
     note: str | None = None
     queued: tuple[str, ...] = ()
+    activity: str = ""
+    reason: str = ""
+    hint: str = ""
 
 
 class NoRecord(GoalError):
@@ -85,8 +91,13 @@ class NoRecord(GoalError):
     hint = "Give the thread an objective first."
 
 
-def record(session: Session, now_ms: int, *, thread_id: str = "") -> CompletionRecord:
-    """Return the record of the session's goal at ``now_ms`` (unix ms). Raises NoRecord."""
+def record(
+    session: Session, now_ms: int, *, thread_id: str = "", driver: Driver | None = None
+) -> CompletionRecord:
+    """Return the record of the session's goal at ``now_ms`` (unix ms). Raises NoRecord.
+
+    ``driver`` says which process works on the thread; without it one is taken to.
+    """
     goal = live(session.goal, session.clock, now_ms)
     if goal is None:
         raise NoRecord("the thread has no goal")
@@ -96,6 +107,7 @@ def record(session: Session, now_ms: int, *, thread_id: str = "") -> CompletionR
     tally = session.tally or Tally(ledger_before=session.ledger.reported, since_ms=now_ms)
     shown = session.claim if accepted is None else accepted
     evidence = () if shown is None else shown.evidence
+    now, advice = standing(session, driver)
     numbers = range(1, len(goal.criteria) + 1)
     return CompletionRecord(
         thread_id=thread_id,
@@ -126,6 +138,9 @@ def record(session: Session, now_ms: int, *, thread_id: str = "") -> CompletionR
         by=None if accepted is None else accepted.by,
         note=goal.note,
         queued=tuple(one.objective for one in session.queue),
+        activity=now.text,
+        reason=now.detail,
+        hint=advice,
     )
 
 

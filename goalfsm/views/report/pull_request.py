@@ -12,7 +12,7 @@ from goalfsm.goal.model import COMPLETE
 from goalfsm.session.budgets import money
 from goalfsm.text import duration, line
 from goalfsm.views.report.completion import CompletionRecord
-from goalfsm.views.report.rendering import accepted_by, code, fenced, item
+from goalfsm.views.report.rendering import accepted_by, code, fenced, item, stands, where_it_stopped
 
 _TITLE: Final = 72
 """Most characters of a title: a host shows no more of it in a list."""
@@ -61,18 +61,20 @@ def _verification(record: CompletionRecord) -> Iterator[str]:
     if record.status == COMPLETE:
         yield f"- Completion was accepted by {accepted_by(record)}."
     else:
-        yield f"- **Not complete**: the goal is {record.status}."
+        yield f"- **Not complete**: the goal is {stands(record)}."
+        yield from where_it_stopped(record, "  - ")
     if record.evidence_digest:
         yield f"- SHA-256 of the evidence: {code(record.evidence_digest)}"
 
 
 def _open(record: CompletionRecord) -> Iterator[str]:
     """Yield what a reviewer has to know of what was said and not heard."""
-    if not record.unread and not record.note:
+    said = record.status != COMPLETE and record.note == record.reason
+    if not record.unread and (said or not record.note):
         return
     yield "## Still open"
     yield ""
-    if record.note:
+    if record.note and not said:
         yield from item("- ", record.note)
     for text in record.unread:
         yield from item("- Said, and taken into account by no turn: ", text)

@@ -47,16 +47,33 @@ def _head(record: CompletionRecord) -> tuple[str, ...]:
     lines = ["# Completion record" if done else "# Goal record", ""]
     lines.append(f"- Thread: {code(record.thread_id)}")
     lines.append(f"- Goal: {code(record.goal_id)}")
-    lines.append(f"- Status: {record.status}")
+    lines.append(f"- Status: {stands(record)}")
+    lines += where_it_stopped(record, "- ")
     lines.append(f"- Given: {moment(record.created_at * 1000)}")
     if record.completed_at is not None:
         at = moment(record.completed_at * 1000)
         lines.append(f"- Completed: {at}, accepted by {accepted_by(record)}")
-    if record.note:
+    if record.note and (done or record.note != record.reason):
         lines += item("- Note: ", record.note)
     for text in record.unread:
         lines += item("- Said, and taken into account by no turn: ", text)
     return tuple(lines)
+
+
+def stands(record: CompletionRecord) -> str:
+    """Return the goal's status, and what goes on where that is more."""
+    now = record.activity
+    return now if now.startswith(record.status) else f"{record.status}, {now}"
+
+
+def where_it_stopped(record: CompletionRecord, lead: str) -> Iterator[str]:
+    """Yield why an unfinished goal is where it is, and the command that takes it on."""
+    if record.status == COMPLETE:
+        return
+    if record.reason:
+        yield from item(f"{lead}Why: ", record.reason)
+    if record.hint:
+        yield f"{lead}To do: {code(record.hint)}"
 
 
 def accepted_by(record: CompletionRecord) -> str:
