@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from goalfsm.appserver import outgoing
+from goalfsm.goal.model import PauseReason
 from goalfsm.session import events as e
 from goalfsm.testing import MemoryGoals, hangs, says, takes, takes_steering, waits
 from tests.appserver.playing import CALL, Client, serving
@@ -228,3 +229,32 @@ def test_a_client_that_does_not_read_is_hung_up_on(
         return [await out.next()]
 
     assert goals.clock.run(playing()) == [None]
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        ("user", "paused"),
+        ("interrupt", "paused"),
+        ("shutdown", "paused"),
+        ("recovery", "blocked"),
+        ("no_progress", "blocked"),
+        ("verification", "blocked"),
+        ("usage_limit", "usageLimited"),
+    ],
+)
+def test_what_paused_a_goal_is_one_of_the_six_statuses(
+    goals: MemoryGoals, reason: PauseReason, shown: str
+) -> None:
+    goals.worker.turn(hangs())
+
+    async def scene(client: Client, thread_id: str) -> None:
+        await client.ask("thread/goal/set", threadId=thread_id, objective="Write")
+        await goals.engine.submit(thread_id, e.PauseRequested(reason=reason))
+        told = client.told.said
+        await client.until(lambda: told("thread/goal/updated")[-1]["goal"]["status"] == shown)
+        found = await client.ask("thread/goal/get", threadId=thread_id)
+        assert found["result"]["goal"]["status"] == shown
+        assert goals.goal(thread_id).pause_reason == reason
+
+    act(goals, scene)

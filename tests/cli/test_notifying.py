@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from goalfsm.cli import exits
 from tests.cli.conftest import Cli
-from tests.cli.processes import goalfsm, terminal
+from tests.cli.processes import daemon, goal, goalfsm, terminal
 from tests.cli.workers import COMPLETE, worker
 
 BOUND_S = 60.0
@@ -27,6 +28,8 @@ class Received:
         self.keys: list[str | None] = []
         self.answers: list[int] = []
         self.came = threading.Event()
+        self.instead: list[Callable[[], None]] = []
+        """What is done in place of an answer."""
         received = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -34,6 +37,9 @@ class Received:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 received.notes.append(json.loads(body))
                 received.keys.append(self.headers["Idempotency-Key"])
+                if received.instead:
+                    received.instead.pop()()
+                    return
                 self.send_response(received.answers.pop(0) if received.answers else 204)
                 self.end_headers()
                 received.came.set()
@@ -77,6 +83,21 @@ def test_a_receiver_that_is_away_is_asked_again_with_the_same_key(
     assert goalfsm("run", "write it", "--", worker(COMPLETE)).status == exits.OK
     assert len(received.keys) == 2
     assert len(set(received.keys)) == 1
+
+
+def test_a_notice_that_a_kill_left_open_is_sent_by_the_next_engine(
+    cli: Cli, received: Received
+) -> None:
+    cli("notify", "add", "webhook", received.url)
+    with terminal("run", "write it", "--", worker(COMPLETE)) as run:
+        received.instead.append(run.process.kill)
+        assert run.end().status == -signal.SIGKILL
+    assert goal()["status"] == "complete"
+    with daemon():
+        assert received.came.wait(BOUND_S)
+    first, again = received.notes
+    assert first == again
+    assert received.keys == [first["key"]] * 2
 
 
 def test_who_pauses_is_not_told_of_it(cli: Cli, received: Received) -> None:
