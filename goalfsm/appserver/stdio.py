@@ -86,7 +86,8 @@ async def _stdout() -> _Sink:
 
 def _waitable(descriptor: int) -> bool:
     mode = os.fstat(descriptor).st_mode
-    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)
+    # Of the devices a terminal alone: /dev/null is one too, and no loop can wait for it.
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor)
 
 
 class _File:

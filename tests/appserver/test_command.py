@@ -122,6 +122,14 @@ def test_a_file_of_requests_is_answered_to_its_end(tmp_path: Path) -> None:
     assert second["error"]["message"] == f"thread not found: {unknown['threadId']}"
 
 
+def test_a_stdin_at_its_end_ends_it_at_once(tmp_path: Path) -> None:
+    """A device that no loop can wait for, as every scheduler gives its jobs."""
+    done = subprocess.run(
+        argv(tmp_path), stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == (b"", b"")
+
+
 def test_without_a_program_there_is_no_new_thread(tmp_path: Path) -> None:
     asked = lines(HELLO, {"id": 2, "method": "thread/start", "params": {}})
     done = subprocess.run(

@@ -10,7 +10,7 @@ import pytest
 from goalfsm.cli import exits
 from tests.cli.conftest import Cli
 from tests.cli.processes import goalfsm
-from tests.cli.workers import COMPLETE, worker
+from tests.cli.workers import COMPLETE, turns, worker
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +29,36 @@ def test_a_goal_is_run_from_a_template() -> None:
     assert goal["objective"] == "Write the report."
     assert goal["token_budget"] == 7_000
     assert [one["text"] for one in goal["criteria"]] == ["the report is written"]
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "criteria"),
+    [
+        ("fix-issue", ["issue=the gate sticks"], 3),
+        ("refactor", ["what=the gate, one board less"], 3),
+        ("add-feature", ["feature=a bell"], 4),
+        ("make-green", [], 0),
+        ("upgrade-dependency", ["dependency=hinge"], 3),
+    ],
+)
+def test_what_comes_along_leads_to_a_goal_whose_own_check_passed(
+    name: str, inputs: list[str], criteria: int
+) -> None:
+    """The first turn claims what its check refuses; the second one does the work."""
+    Path("Makefile").write_text("test:\n\ttest -e mended\n")
+    shown = "".join(f" --criterion {number}" for number in range(1, criteria + 1))
+    done = worker(
+        "[ $GOALFSM_TURN = 1 ] || touch mended",
+        f"goalfsm tool update_goal --status complete --evidence seen{shown} >&2",
+    )
+    run = goalfsm("run", "-t", name, *inputs, "--", done)
+    assert run.status == exits.OK, run
+    record = json.loads(goalfsm("report", "--json").out)
+    assert (record["status"], record["accepted_by"], turns()) == ("complete", "engine", [1, 2])
+    assert [one["evidence"] for one in record["criteria"]] == [["seen"]] * criteria
+    assert [(one["what"], one["outcome"]) for one in record["verifiers"]] == [
+        ("make test", "passed")
+    ]
 
 
 def test_a_goal_is_given_a_budget_in_words_where_that_is_asked_for(cli: Cli) -> None:
