@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -166,12 +167,19 @@ def _open_work(store: Store, now_ms: int) -> Finding:
     owner = store.owner.current()
     served = owner is not None and is_alive(owner.identity)
     due = len(store.sessions.due(now_ms))
-    turns = sum(1 for _ in waiting_turns(store))
-    found = f"{counted(turns, 'turn')} to begin, {counted(facts.open_effects, 'effect')} to do"
+    threads = tuple(waiting_turns(store))
+    turns = len(threads)
+    lacking = [thread for thread in threads if store.workers.get(thread) is None]
+    found = f"{counted(turns, 'turn')} to begin"
+    found += f" ({len(lacking):,} without a stored program)" if lacking else ""
+    found += f", {counted(facts.open_effects, 'effect')} to do"
     found += f", {counted(facts.pending_inbox, 'event')} in the inbox"
     found += f", {counted(due, 'timer')} due" if due else ""
     waiting = turns + facts.open_effects + facts.pending_inbox + due
     hint = "goalfsm run or goalfsm daemon goes on with it" if waiting and not served else ""
+    if hint and len(lacking) == waiting:
+        named = shlex.quote(lacking[0])
+        hint = f"goalfsm run --thread {named} --agent NAME, or -- PROGRAM ARGS, says who does it"
     return Finding(check="open work", ok=True, found=found, hint=hint)
 
 

@@ -86,6 +86,13 @@ def test_one_thing_is_told_as_one(cli: Cli) -> None:
     out = cli("doctor", *DB).out
     assert "2 threads replay to their state" in out
     assert "2 turns to begin, 0 effects to do, 0 events in the inbox" in out
+    cli("set", "third", "too", *DB)
+    out = cli("doctor", *DB).out
+    assert "3 turns to begin (1 without a stored program), 0 effects to do" in out
+    assert "goalfsm daemon goes on with it" in out
+    cli("set", "alone", "too", "--db", "alone.db")
+    out = cli("doctor", "--db", "alone.db").out
+    assert "Hint: goalfsm run --thread alone --agent NAME, or -- PROGRAM ARGS" in out
 
 
 @pytest.mark.parametrize(
