@@ -27,6 +27,7 @@ from goalfsm.session.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
+    from pathlib import Path
     from types import TracebackType
 
     from goalfsm.daemon.flow.notices import Notice
@@ -116,15 +117,7 @@ class Engine:
         socket = socket_for(self._db) if serve else None
         address = "" if socket is None else str(socket)
         claimed = await acquire(self._store, platform, socket=address, wait_s=self._wait_s)
-        parts = self._made = Composition(
-            self._store,
-            platform,
-            self._options,
-            db=self._db,
-            socket=socket,
-            give_up=self._give_up,
-            ended_by=lambda: self._error,
-        )
+        parts = self._made = self._compose(platform, socket)
         supervised = self._options.workers is None
         try:
             await parts.begin(supervised=supervised, previous=claimed.previous)
@@ -245,6 +238,18 @@ class Engine:
     def status(self, thread_id: str) -> Status:
         """Return the thread as every surface shows it. Raises a `StoreError` as `session` does."""
         return self._parts.service.status(thread_id)
+
+    def _compose(self, platform: Platform, socket: Path | None) -> Composition:
+        # A method of its own: a simulation stands before and after each effect by it.
+        return Composition(
+            self._store,
+            platform,
+            self._options,
+            db=self._db,
+            socket=socket,
+            give_up=self._give_up,
+            ended_by=lambda: self._error,
+        )
 
     @property
     def _parts(self) -> Composition:
