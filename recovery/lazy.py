@@ -6,9 +6,13 @@ type checkers look for them: one line ``from HOME import NAME as NAME`` for each
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+
+# A command that is interrupted before it has begun shows where: what takes time comes later.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 def exports(

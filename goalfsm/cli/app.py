@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import itertools
 import os
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from goalfsm.cli import exits
+from goalfsm.cli import LIMITS, exits, is_missing
 from goalfsm.cli.signals import leaving
 from goalfsm.errors import (
     Busy,
@@ -41,8 +42,9 @@ _ENVIRONMENT: Final = (
 )
 
 _UTF8: Final = "use a path and arguments that are UTF-8; mv renames a directory"
-_NO_ROOM: Final = ("failed to map segment from shared object", "Cannot allocate memory")
-_LIMITS: Final = "look at the limits on memory and processes: ulimit -a"
+_SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
+_LEAST_FILES: Final = 32
+"""So many open files a command may need; where there are fewer, SQLite gives other reasons."""
 _BROKEN: Final = frozenset(
     ("codec_invalid", "failed", "no_engine", *(error.code for error in _ENVIRONMENT))
 )
@@ -292,6 +294,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; errors are told in a line, with a hint."""
     _open_streams()
     try:
+        _require_files()
         with leaving():
             result = app.main(
                 None if arguments is None else list(arguments),
@@ -316,24 +319,26 @@ def run(arguments: Sequence[str] | None = None) -> int:
         UnicodeEncodeError,
         MemoryError,
         RuntimeError,
+        SystemError,
         ImportError,
     ) as error:
         return _failed(error) if isinstance(error, GoalError | OSError) else _limited(error)
     return result if isinstance(result, int) else exits.OK
 
 
-def _limited(error: UnicodeEncodeError | MemoryError | RuntimeError | ImportError) -> int:
+def _limited(
+    error: UnicodeEncodeError | MemoryError | RuntimeError | SystemError | ImportError,
+) -> int:
     """Say what could not be kept as text, or was not given by the system; raise anything else."""
     if isinstance(error, UnicodeEncodeError):
         given = error.object.encode("utf-8", "backslashreplace").decode()
         return complain(f"this is no UTF-8, so it cannot be kept: {given}", _UTF8)
     if isinstance(error, RuntimeError) and "thread" not in str(error):
         raise error
-    # A library that finds no room is not missing, though Python reports both alike.
-    if isinstance(error, ImportError) and not str(error).endswith(_NO_ROOM):
+    if is_missing(error):
         raise error
     what = str(error) or "out of memory"
-    return complain(f"the system gives no more: {what}", _LIMITS, exits.FAILED)
+    return complain(f"the system gives no more: {what}", LIMITS, exits.FAILED)
 
 
 def _failed(error: GoalError | OSError) -> int:
@@ -341,9 +346,19 @@ def _failed(error: GoalError | OSError) -> int:
     if isinstance(error, OSError):
         _let_go_of_output()
         where = f"{error.filename}: " if error.filename else "the output could not be written: "
-        return complain(f"{where}{error.strerror or error}", _SPACE, exits.FAILED)
+        hint = LIMITS if error.errno in _SCARCE else _SPACE
+        return complain(f"{where}{error.strerror or error}", hint, exits.FAILED)
     broken = isinstance(error, _ENVIRONMENT) or error.code in _BROKEN
     return complain(error.message, error.hint, exits.FAILED if broken else exits.USAGE)
+
+
+def _require_files() -> None:
+    """Raise MemoryError where too few files may be open at once."""
+    import resource  # noqa: PLC0415  not there on every system
+
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= files < _LEAST_FILES:
+        raise MemoryError(f"{files} open files at most, and {_LEAST_FILES} are needed")
 
 
 def _open_streams() -> None:

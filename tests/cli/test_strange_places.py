@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import subprocess
@@ -57,9 +58,20 @@ def test_commands_that_keep_nothing_work_there(cli: Cli, strange: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit means something else")
 @pytest.mark.parametrize("words", [("run", "do it", "--", "true"), ("daemon",), ("status",)])
-def test_without_memory_it_ends_with_a_line(words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("what", "most"),
+    [
+        (resource.RLIMIT_AS, 40_000_000),
+        (resource.RLIMIT_AS, 50_000_000),
+        (resource.RLIMIT_NOFILE, 8),
+        (resource.RLIMIT_NOFILE, 20),
+    ],
+)
+def test_where_the_system_gives_no_more_it_ends_with_a_line(
+    words: tuple[str, ...], what: int, most: int
+) -> None:
     def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (50_000_000, 50_000_000))
+        resource.setrlimit(what, (most, most))
 
     done = subprocess.run(
         [sys.executable, "-m", "goalfsm.cli", *words],
@@ -71,5 +83,40 @@ def test_without_memory_it_ends_with_a_line(words: tuple[str, ...]) -> None:
     )
     assert done.returncode != 0
     assert "Traceback" not in done.stderr, done.stderr
-    assert "Hint: " in done.stderr
-    assert len([row for row in done.stderr.splitlines() if row.startswith("goalfsm: ")]) == 1
+    # The log of an engine that had begun is before it.
+    told, hint = done.stderr.splitlines()[-2:]
+    assert done.stderr.count("goalfsm: ") == 1
+    needs_little = words == ("status",) and what == resource.RLIMIT_AS
+    assert needs_little or told.startswith("goalfsm: the system gives no more: ")
+    assert hint.startswith("Hint: ")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.EMFILE, "Too many open files"),
+        ImportError("libc.so: failed to map segment from shared object"),
+        SystemError("returned NULL without setting an exception"),
+    ],
+)
+def test_the_program_itself_that_finds_no_room_says_so(
+    error: Exception, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Finder:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "goalfsm.cli.app":
+                raise error
+
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    monkeypatch.delitem(sys.modules, "goalfsm.cli.app", raising=False)
+    done = cli("status")
+    assert done.status == 1
+    assert done.told_shortly
+    assert "the system gives no more: " in done.err
+
+
+def test_a_module_that_is_missing_is_a_fault(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "goalfsm.cli.app", None)
+    with pytest.raises(ImportError):
+        cli("status")
