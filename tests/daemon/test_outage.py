@@ -145,6 +145,35 @@ def test_a_pause_that_cannot_be_recorded_still_stops() -> None:
     play(scene)
 
 
+def test_a_disk_with_room_for_the_least_alone_is_left_in_peace_for_longer_and_longer() -> None:
+    """What fits whenever it is tried again is not the next turn: seconds lie between two tries."""
+
+    async def scene(goals: MemoryGoals) -> None:
+        store, failed = Failing(goals), 0
+
+        def every_second() -> StoreError | None:
+            nonlocal failed
+            failed += 1
+            return DiskFull("no room") if failed % 2 else None
+
+        turns = worker(steps([0.1, "a"]))
+        async with goals.process(turns, store=store) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            endless = {"no_progress": 0, "max_continuations": 0}
+            await engine.submit(THREAD, e.PolicyChanged(changes=endless))
+            store.failing = every_second
+            await asyncio.sleep(120)
+            tried, store.failing = failed, lambda: None
+            await asyncio.sleep(6)
+            assert inside(engine).outage.present is None
+            done = len(goals.events(THREAD, e.RunFinished))
+            await asyncio.sleep(1)
+            assert len(goals.events(THREAD, e.RunFinished)) > done
+        assert 20 < tried < 120
+
+    play(scene)
+
+
 def test_halt_keeps_a_goal_from_running_even_where_the_pause_is_refused() -> None:
     async def scene(goals: MemoryGoals) -> None:
         async with goals.process(worker(steps(["a", COMPLETE]))) as engine:

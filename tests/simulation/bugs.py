@@ -276,7 +276,7 @@ def drop_what_meets_a_fault() -> Patches:
     yield patch.object(Quarantine, "met", lambda _self, _thread_id, _error, _undecided: None)
 
 
-@_bug("an open run stays open when its end meets a fault", 60, first=800)
+@_bug("an open run stays open when its end meets a fault", 20)
 def leave_the_run_open() -> Patches:
     async def record(self: Any) -> None:
         with suppress(Exception):

@@ -53,6 +53,9 @@ _MEETINGS: Final = 10
 """One seed of so many has a disk with a size that is unreadable for a while, a file with two names,
 clients that repeat themselves late, and what breaks breaks more than once in a row."""
 
+_ENDS: Final = 10
+"""One seed of so many has faults that meet the ends of runs, one and two in a row."""
+
 
 def draw(seed: int) -> p.Plan:
     """Return the plan of a seed; equal seeds give equal plans."""
@@ -90,6 +93,8 @@ class _Drawing:
                 self._queue(thread)
         if self.seed % _MACHINES == _MACHINES - 2:
             self._machine()
+        if self.seed % _ENDS == _ENDS - 6:
+            self._ends()
         if self.seed % _MEETINGS == _MEETINGS - 4:
             self._meetings()
         return replace(plan, items=tuple(self.items))
@@ -343,6 +348,12 @@ class _Drawing:
             for _ in range(self._one(0, 1, 2)):
                 nth = self.random.randrange(1, often + 1)
                 self.items.append(p.ReadFault(nth=nth, of=sort))  # type: ignore[arg-type]
+
+    def _ends(self) -> None:
+        """Have the decisions raise by which runs end."""
+        for _ in range(self._one(1, 2, 3)):
+            nth = self.random.randrange(1, 12)
+            self.items += [p.Poison(nth=nth + more, of="end") for more in range(self._one(1, 2))]
 
     def _meetings(self) -> None:
         """Have the disk, the file's name and old commands come back at a bad time; see above."""

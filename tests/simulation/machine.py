@@ -40,6 +40,11 @@ class Machine:
         """Tell whether nothing can be read."""
         return any(_is_during(each, now_ms) for each in self._unreadable)
 
+    def is_in_the_way(self, now_ms: int) -> bool:
+        """Tell whether a disk or a lock keeps an engine from going on."""
+        of_a_while = (*self._locked, *self._full, *self._unreadable, *self._hushed)
+        return any(_is_during(each, now_ms) for each in of_a_while)
+
     def hushed_for(self, now_ms: int) -> int:
         """Return for how many ms the supervisor does not react, 0 while it does."""
         ends = [i.at_ms + i.for_ms for i in self._hushed if _is_during(i, now_ms)]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.daemon.flow.decide import decode_reply, prepare
+from goalfsm.daemon.flow.holds import PROCESSES
 from goalfsm.daemon.host.clock import decision_context
 from goalfsm.session import codec
 from goalfsm.session import effects as f
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 FENCED_WITHIN_US: Final = 3_000_000
 """A deposed engine that runs notices at its next heartbeat, two seconds away at most."""
+CLOSED_WITHIN_US: Final = 20_000_000
+"""An engine that is well ends a run that nobody does: a fault that meets its end takes seconds."""
 RESISTED_US: Final = 1_000_000
 """How much longer a worker lives each time that it does not let itself be ended."""
 
@@ -89,6 +92,39 @@ class Oracle(SessionRules, EffectRules):
             kept = (child for child in world.children.all if child.engine is process)
             if late >= 0 and any(late >= child.resisted * RESISTED_US for child in kept):
                 self.fail("a deposed engine keeps its workers", repr(process))
+
+        self._open_runs()
+
+    def _open_runs(self) -> None:
+        """Look for runs that stay open under one engine, though nothing of them is there."""
+        world, process = self._world, self._world.serving()
+        for thread_id, known in self._threads.items():
+            run = known.session.run
+            watched = None if run is None or process is None else (run.run_id, process.pid)
+            if watched is None or process is None or self._is_done(process, thread_id, watched[0]):
+                self._abandoned.pop(thread_id, None)
+                continue
+            before, since = self._abandoned.setdefault(thread_id, (watched, world.now_us))
+            if before != watched:
+                self._abandoned[thread_id] = (watched, world.now_us)
+            elif world.now_us - since > CLOSED_WITHIN_US:
+                self.fail("a run stays open that nobody does", f"{watched[0]} of {thread_id}")
+
+    def _is_done(self, process: Process, thread_id: str, run_id: str) -> bool:
+        """Tell whether somebody does a run, or the engine is kept from ending it."""
+        engine = process.engine
+        if engine is None or process.stalled or self._world.hardware.is_in_the_way(self._now_ms()):
+            return True
+        parts = engine._parts
+        return (
+            any(child.run_id == run_id for child in self._world.children.all)
+            or parts.outage.present is not None
+            or parts.holds.has(PROCESSES, thread_id)
+            or parts.runs.has(thread_id)
+        )
+
+    def _now_ms(self) -> int:
+        return self._world.now_us // 1000
 
     # Commits.
 

@@ -21,6 +21,8 @@ ReadSort = Literal["any", "workers", "processes", "transcripts", "threads", "eac
 
 CommitSort = Literal["any", "repeat", "asked", "marks"]
 """Every commit; one with a repeat in it; one that somebody waits for; one of marks alone."""
+DecisionSort = Literal["any", "end"]
+"""Every decision; that of a run's end, however it came."""
 GhostCall = Literal["complete", "blocked", "create", "usage", "wait", "acknowledge"]
 Step = tuple[str, Any]
 """One thing that a turn does, and with what: see ``tests.simulation.turns``."""
@@ -159,9 +161,10 @@ class Hushed(Item, frozen=True, kw_only=True):
 
 
 class Poison(Item, frozen=True, kw_only=True):
-    """The ``nth`` decision of an engine raises: a fault of the program, or of a rule."""
+    """The ``nth`` decision of this sort raises: a fault of the program, or of a rule."""
 
     nth: int
+    of: DecisionSort = "any"
 
 
 class Shutdown(Item, frozen=True, kw_only=True):

@@ -56,6 +56,8 @@ class Records:
         self.epoch = 0
         self._owner: Process | None = None
         self._beat_ms = 0
+        self._abandoned: dict[str, tuple[tuple[str, int], int]] = {}
+        """Open runs that nobody does, by thread: which, in which process, since when."""
         self._inbox: dict[str, str] = {}
         self._consumed: dict[str, tuple[str, int]] = {}
         self._replies: dict[str, Reply] = {}

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from goalfsm.session.context import Context, Step
     from goalfsm.session.state import Session
     from goalfsm.store.port import Identity
-    from tests.simulation.plan import CommitSort, FaultKind, Plan, ReadSort
+    from tests.simulation.plan import CommitSort, DecisionSort, FaultKind, Plan, ReadSort
 
 START_MS: Final = 1_800_000_000_000
 UPTIME_MS: Final = 5_000_000
@@ -84,8 +84,8 @@ class World:
             if isinstance(i, p.Fault)
             for n in range(i.times)
         }
-        self._poisons = {i.nth for i in plan.items if isinstance(i, p.Poison)}
-        self._decided = 0
+        self._poisons = {(i.of, i.nth) for i in plan.items if isinstance(i, p.Poison)}
+        self._decided: Counter[DecisionSort] = Counter()
         self.poisoned_usage: set[str] = set()
         """Keys of usage that met a fault: the journal has it, the ledger has not."""
         self._read_faults = {(i.of, i.nth) for i in plan.items if isinstance(i, p.ReadFault)}
@@ -150,15 +150,23 @@ class World:
 
     def decide(self, session: Session, event: e.Event, context: Context) -> Step:
         """Decide as the engine does, but for the faults that are planned."""
-        self._decided += 1
-        if self._decided in self._poisons:
-            self._poisons.discard(self._decided)
+        if self._is_poisoned(event):
             self.stats.poisoned += 1
             self.trace(None, "a fault meets", type(event).__name__)
             if isinstance(event, e.UsageReported):
                 self.poisoned_usage.add(event.key)
             raise Poisoned(type(event).__name__)
         return handle(session, event, context)
+
+    def _is_poisoned(self, event: e.Event) -> bool:
+        """Tell whether this decision is to raise."""
+        sorts: list[DecisionSort] = ["any"]
+        if isinstance(event, e.RunFinished | e.RunInterrupted):
+            sorts.append("end")
+        self._decided.update(sorts)
+        met = {(sort, self._decided[sort]) for sort in sorts} & self._poisons
+        self._poisons -= met
+        return bool(met)
 
     def _calm_down(self) -> None:
         """Nothing breaks from now on."""

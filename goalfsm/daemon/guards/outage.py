@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 FIRST_RETRY_S: Final = 0.05
 LONGEST_RETRY_S: Final = 5.0
+"""How long it waits between two tries at most; a disk that is full again sooner was full all along.
+"""
+
+_MOST_RELAPSES: Final = 10
+"""From so many on the wait is the longest one in any case."""
 
 _log = structlog.get_logger(__name__)
 
@@ -74,6 +79,10 @@ class StoreOutage:
         """Whether threads try again: each that has an answer then says so by `past`."""
         self.present: StoreError | None = None
         """What keeps the store from committing, None while nothing does."""
+        self._over_at: float | None = None
+        """When the last outage ended, in the loop's time."""
+        self._relapses = 0
+        """How often the disk was full again at once: what fits then is less than a turn takes."""
 
     def met(self, thread_id: str | None, error: StoreError) -> None:
         """Deal with a failure; what the thread has to say waits until it is over."""
@@ -103,6 +112,7 @@ class StoreOutage:
     def _suspend(self, error: StoreError) -> None:
         if self.present is None:
             self._holds.add(OUTAGE)
+            self._note_relapse(error)
             _log.error("the store cannot commit", code=error.code, error=error.message)
             told = f"suspended, no turn starts: {suspended_by(error.code)} ({error.message})"
             self._subscriptions.problem(error.code, told, error.hint)
@@ -116,13 +126,22 @@ class StoreOutage:
             self.retrying = True
             self._spawn(self._retry(), "store outage")
 
+    def _note_relapse(self, error: StoreError) -> None:
+        """Wait longer for a disk that has room for the least of what there is to write, only."""
+        since, now = self._over_at, asyncio.get_running_loop().time()
+        again = since is not None and now - since < LONGEST_RETRY_S
+        relapsed = again and isinstance(error, DiskFull)
+        self._relapses = min(self._relapses + 1, _MOST_RELAPSES) if relapsed else 0
+
     async def _retry(self) -> None:
         """Try until every thread has said what it had to say, waiting longer each time."""
-        waits = wait_exponential(FIRST_RETRY_S, max=LONGEST_RETRY_S)
+        first = min(FIRST_RETRY_S * 2**self._relapses, LONGEST_RETRY_S)
+        waits = wait_exponential(first, max=LONGEST_RETRY_S)
         retrying = AsyncRetrying(wait=waits, retry=retry_if_result(lambda over: not over))
-        await asyncio.sleep(FIRST_RETRY_S)
+        await asyncio.sleep(first)
         await retrying(self._try)
         self.retrying, self.present = False, None
+        self._over_at = asyncio.get_running_loop().time()
         _log.info("the store commits again")
         self._show("")
         self._subscriptions.problem("recovered", "the database can be written again: work goes on")

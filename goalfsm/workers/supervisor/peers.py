@@ -70,7 +70,7 @@ class Caller:
     """The process that connected a Unix socket, held so that no other passes for it."""
 
     def __init__(self, peer: socket.socket, began: str | None = None) -> None:
-        """Take hold of who connected ``peer``, and `began` then; `close` lets go."""
+        """Take a handle of who connected ``peer`` and ``began`` then; `close` it."""
         self.pid, self.uid = _credentials(peer)
         self._watch = _pidfd(peer)
         self._began = begun(peer) if began is None else began
@@ -101,7 +101,7 @@ class Caller:
         return first in {(link.pid, link.started) for link in chain}
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the handle of the process."""
         watch, self._watch = self._watch, -1
         if watch >= 0:
             os.close(watch)
