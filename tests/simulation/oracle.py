@@ -120,7 +120,7 @@ class Oracle(SessionRules, EffectRules):
             any(child.run_id == run_id for child in self._world.children.all)
             or parts.outage.present is not None
             or parts.holds.has(PROCESSES, thread_id)
-            or parts.runs.has(thread_id)
+            or thread_id in parts.runs
         )
 
     def _now_ms(self) -> int:

@@ -26,6 +26,7 @@ from goalfsm.workers.supervisor.process_tree import (
     SUPERVISOR_OF,
     children,
     descendants,
+    is_limited,
     mark_of,
     marked,
     run_part,
@@ -183,12 +184,13 @@ class _Search:
         """Return what lives of the runs."""
         found: dict[int, psutil.Process] = {}
         spared = self._own_descendants() | {self.me}
-        sessions = self._sessions()
+        sessions, doubtful = self._sessions(), self._sessions(other_boot=True)
         marks = {mark_of(self.db, run_id) for run_id in self.run_ids}
         for process, environment in _environments():
             if (
                 self._named(environment, process.pid in spared)
                 or _session(process.pid) in sessions
+                or (_session(process.pid) in doubtful and self._hides(process.pid, environment))
                 or run_part(marked(process.pid)) in marks
             ):
                 found[process.pid] = process
@@ -203,20 +205,28 @@ class _Search:
         verifier = bool(self.db) and run.startswith(VERIFY_PREFIX) and not spared
         return run in self.run_ids or verifier
 
-    def _sessions(self) -> frozenset[int]:
+    @staticmethod
+    def _hides(pid: int, environment: dict[str, str]) -> bool:
+        """Tell whether a process comes from some run, and says of none that it is its own."""
+        return is_limited(pid) and not marked(pid) and RUN_ID not in environment
+
+    def _sessions(self, *, other_boot: bool = False) -> frozenset[int]:
         """Return the recorded sessions that can still be the recorded ones.
 
         While a session has members, no new process gets its number. So a process with that
         number and another start time means that the session is gone.
+
+        Those of another boot are gone in truth, unless it was told a false one: of them a process
+        must come from a run besides.
         """
-        boot = identity.boot_id()
-        return frozenset(
-            run.pid
-            for run in self.recorded
-            if run.run_id in self.run_ids
-            and identity.parts_of(run.start_time)[0] == boot
-            and identity.start_time(run.pid) in ("", run.start_time)
-        )
+        boot, found = identity.boot_id(), set()
+        for run in self.recorded:
+            recorded, start = identity.parts_of(run.start_time)
+            if run.run_id in self.run_ids and (recorded != boot) is other_boot:
+                now = identity.start_time(run.pid)
+                if not now or identity.parts_of(now)[1] == start:
+                    found.add(run.pid)
+        return frozenset(found)
 
     def _own_supervisor(self) -> set[int]:
         """Return our own supervisor and its keeper, which is a child of it."""
