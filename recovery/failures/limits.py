@@ -136,8 +136,10 @@ LIMITS: Final[tuple[Rule, ...]] = (
         "purchase (?:more |additional )?credits",
         r"\b(?:add|buy) (?:more )?(?:credits|funds)\b|\btop.?up\b|\brecharge\b"
         "|available balance",
-        r"\u4f59\u989d\u4e0d\u8db3|\u6b20\u8d39|\u989d\u5ea6\u4e0d\u8db3",
-        "no (?:more )?credits (?:left|remain|available)",
+        r"\u4f59\u989d\u4e0d\u8db3|\u6b20\u8d39|\u5269\u4f59\u989d\u5ea6"
+        r"|\u989d\u5ea6.{0,4}(?:\u4e0d\u8db3|\u5931\u8d25|\u7528\u5b8c|\u7528\u5c3d|\u8017\u5c3d)",
+        "no (?:more )?credits (?:left|remain|available)"
+        r"|(?:not|n't) have (?:any|enough) (?:\w{1,20} )?(?:credits|balance|funds)",
         r"key limit exceeded|extra usage is required|\bout of (?:call volume )?quota\b",
         r"need a (?:\w{1,20} )?subscription|upgrade your (?:plan|subscription) to continue"
         r"|upgrade to (?:plus|pro|max|team)\b|\bcard (?:was )?declined",
@@ -163,7 +165,8 @@ LIMITS: Final[tuple[Rule, ...]] = (
         "|messages)",
         r"out of (?:premium|free) requests|free allocation|free tier .{0,30}\bexhausted",
         "(?:limit|quota) (?:will )?(?:be )?resets? (?:at|on|in|after)|regain access",
-        r"\blimit reached\W{1,6}resets\b|\breached for this (?:month|week|day)\b",
+        r"\blimit reached\W{1,6}resets\b|\breached for this (?:month|week|day)\b"
+        r"|\u4f7f\u7528\u4e0a\u9650",
         r"exhausted your (?:\w{1,20} ){0,2}(?:quota|capacity|limit|credits)",
         unless="context|rate limit(?! per day)|concurren|requests? per|tokens? per|prompt is"
         "|rate_limit_exceeded|input (?:token|length)|max(?:imum)? tokens|limit_requests"

@@ -195,6 +195,13 @@ _STATUSES: Final[tuple[Rule, ...]] = (
         """,
         example="An error occurred (ModelNotReadyException) when calling the InvokeModel operation",
     ),
+    says("transient", "overloaded",
+        "the service says that it is overloaded, whatever status it chose for that",
+        r"\b(?:servers?|service|model|engine|system) (?:is|are) (?:\w{1,20} )?"
+        "(?:overloaded|at capacity|under (?:high|heavy) load)",
+        unless_statuses=(429,),
+        example="API error (400): Our servers are currently overloaded.",
+    ),
     answered("quota", "status_402",
         "payment required",
         402,

@@ -90,7 +90,7 @@ def _bare(line: str) -> str:
 
 def folded(text: str) -> str:
     """Return ``text`` on one line, as it was before somebody wrapped, quoted or indented it."""
-    plain = _UNICODE.sub(lambda match: chr(int(match[1], 16)), text)
+    plain = _UNICODE.sub(lambda match: chr(int(match[1], 16)), text).replace("\u2019", "'")
     return _ESCAPED.sub("", _SPACE.sub(" ", plain)).strip()
 
 
@@ -138,7 +138,7 @@ _UNIT_AFTER: Final = re.compile(
     r"|requests? (?:processed|completed|served|made|per|in|sent|succeeded|failed))\b"
 )
 _START_BEFORE: Final = re.compile(
-    r"\W{0,4}(?:[\w .'()\[\]/-]{0,40}?(?:error|failed|failure|exception)\W{1,4})?"
+    r"\W{0,4}(?:[\w .:'()\[\]/-]{0,40}?(?:error|failed|failure|exception)\W{1,4})?"
 )
 _START_AFTER: Final = re.compile(r"\s*$|\s*[:,.;>)\]}{<(\"'\[|\u2013\u2014-]|\s+[a-z]")
 

@@ -5,6 +5,9 @@ timeouts. And no two services phrase a failure alike, but all use the same few w
 taken apart into its words and marks, one by one and in pairs, and each of these weighs for or
 against a false positive and for or against each kind. The weights are learned from labelled texts
 and stand in ``weights.tsv``, in tenths of a logit: a column for false positives, then one a kind.
+
+Most labelled texts are English. Of another language, the words that failures are told with count as
+the English ones. Who wrote a text shows in its shape too, and in the programs that it names.
 """
 
 from __future__ import annotations
@@ -30,9 +33,9 @@ BIAS: Final = "<bias>"
 _EVEN: Final = 0
 _DOUBTFUL: Final = -6
 """How much must weigh for a false positive; less where only its words say what a text means."""
-_LEAST: Final = -15
+_LEAST: Final = -20
 """How much must weigh for a kind, and for it more than for any other."""
-_LEAST_ALONE: Final = 0
+_LEAST_ALONE: Final = 10
 """How much a single word must weigh: ``error`` or ``bad`` by itself means no kind."""
 _OTHERS: Final = re.compile(
     r"when calling the (?!Invoke|Converse|Retrieve|CountTokens|ApplyGuard)\w{1,60} operation"
@@ -59,27 +62,241 @@ _TOKEN: Final = re.compile(
     r"|(?P<indent>\n[^\S\n]{1,200})|(?P<line>\n)|(?P<mark>[^\w\s])"
 )
 _VERBATIM: Final = frozenset({"word", "sign", "mark"})
+_STEM: Final = 5
+ABROAD: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "error": r"fehler|erreur|errore\b|erro\b|ошибк|错误|錯誤|エラー|오류",
+        "failed": (
+            r"fehlgeschlagen|échou|échec|fallid|falló"
+            r"|falhou|fallit|失败|失敗|실패|не удалось"
+        ),
+        "server": r"serveur|servidor|сервер|服务器|伺服器|サーバー?|서버",
+        "service": r"dienst\b|servicio|serviço|servizio|сервис|服务|服務|サービス|서비스",
+        "request": (
+            r"anfrage|requête|demande\b|solicitud|petición|solicitação|requisição|richiest"
+            r"|запрос|请求|請求|リクエスト|요청"
+        ),
+        "overloaded": (
+            r"überlast|surcharg|sobrecarg|sovraccaric|перегруж|过载|饱和|繁忙|负载|已满|過負荷"
+            r"|混雑|과부하|혼잡"
+        ),
+        "unavailable": (
+            r"nicht verfügbar|indisponible|no (?:está )?disponible|indisponível|non disponibil"
+            r"|недоступ|不可用|利用できません|사용할 수 없"
+        ),
+        "timeout": (
+            r"zeitüberschreitung|délai|tiempo de espera|tempo (?:limite|esgotado)|время ожидания"
+            r"|タイムアウト|超时|逾時|시간 초과"
+        ),
+        "later": (
+            r"später|más tarde|plus tard|mais tarde|più tardi|позже|しばらく|後で|稍后|稍後"
+            r"|나중에"
+        ),
+        "again": (
+            r"erneut|nuevamente|réessay|reint[eé]nt|inténtelo|inténtalo|de nouveau|de nuevo"
+            r"|novamente|riprova|повтор|もう一度|再試行|再度|重试|重試|再试|다시"
+        ),
+        "wait": (
+            r"warte|veuillez attendre|attendre|espere?\b|aguard|attend(?:i|ere)|等待|お待ち|기다"
+            r"|подожд"
+        ),
+        "connection": (
+            r"verbindung|connexion|conexión|conexão|connessione|соединени|подключ|连接|連線|接続"
+            r"|연결"
+        ),
+        "network": r"netzwerk|réseau|\bred\b|\brede\b|сет[ьи]\b|网络|網路|ネットワーク|네트워크",
+        "limit": r"grenze|limite|límite|лимит|限制|上限|限流|制限|제한",
+        "rate": (
+            r"taux|fréquence|velocidad|frecuencia|häufig|частот|频率|频繁|速率|并发|レート|頻度"
+            r"|빈도"
+        ),
+        "exceeded": (
+            r"überschr[ei]|dépass|excedi|excedeu|superad|ultrapass|превы[шс]|超出|超过|超過|超え"
+            r"|達しました|达到|초과"
+        ),
+        "quota": r"kontingent|cuota|\bcota\b|квот|配额|額度|额度|クォータ|할당",
+        "balance": r"guthaben|solde\b|saldo|баланс|余额|餘額|残高|잔액",
+        "credits": r"crédit|积分|資源包|资源包|クレジット|크레딧|кредит",
+        "insufficient": r"unzureichend|insuffisan|insuficien|недостаточно|不足|부족",
+        "recharge": r"auflad|rechargez|recargu?|ricaric|пополн|充值|チャージ|충전",
+        "subscription": (
+            r"abonnement|suscripción|assinatura|abbonament|подписк|订阅|訂閱|套餐|サブスク|구독"
+        ),
+        "exhausted": (
+            r"aufgebraucht|erschöpft|épuis|agotad|esgotad|esaurit|исчерп|用完|用尽|耗尽|使い果た"
+            r"|소진"
+        ),
+        "key": r"schlüssel|\bclé|\bclave|\bchave|chiave|ключ|密钥|密鑰|キー|키\b",
+        "token": r"jeton|токен|令牌|トークン|토큰",
+        "invalid": (
+            r"ungültig|invalid[eo]\b|inválid|non valid|недействительн|неверн|无效|無效|不正|無効"
+            r"|正しくな|잘못|유효하지"
+        ),
+        "expired": (
+            r"abgelaufen|expirée?\b|caducad|vencid|expirad|scadut"
+            r"|истек|过期|失效|期限切れ|만료"
+        ),
+        "authentication": (
+            r"authentifizierung|authentification|autentica|аутентификац|авториз|认证|授权|認証"
+            r"|인증"
+        ),
+        "permission": r"berechtig|autorisation|permiso|permissão|разрешени|权限|権限|권한",
+        "login": r"anmeld|connectez-vous|inici[ae]r? sesión|войд|登录|登入|ログイン|로그인",
+        "region": r"standort|emplacement|ubicación|регион|地区|区域|地域|지역",
+        "model": r"modell|modèle|modelo|модел|模型|モデル|모델",
+        "context": r"kontext|contexte|contexto|контекст|上下文|コンテキスト|컨텍스트",
+        "length": r"länge|longueur|longitud|comprimento|lunghezza|длин|长度|長さ|길이",
+        "too long": (
+            r"zu lang|trop long|demasiado larg|muito long|troppo lung|слишком длин|太长|过长"
+            r"|長すぎ|너무 길"
+        ),
+        "reduce": r"reduzier|rédui|reducir|reduzca|减少|缩短|減らし|줄여|сократ",
+        "content": (
+            r"inhalt|contenu|contenido|conteúdo|contenuto|содержани"
+            r"|内容|內容|コンテンツ|콘텐츠"
+        ),
+        "blocked": r"blockiert|bloqué|bloquead|bloccat|заблокир|拦截|屏蔽|ブロック|차단",
+        "safety": (
+            r"sicherheit|sécurité|seguridad|segurança|sicurezza"
+            r"|безопасност|安全|セーフティ|안전"
+        ),
+        "sensitive": r"sensib[el]|敏感|违规|センシティブ|민감",
+        "parameter": r"paramètre|parámetro|parâmetro|параметр|参数|パラメータ|매개변수",
+        "supported": (
+            r"unterstütz|prend pas en charge|pris en charge|soporta|admite|支持|サポート|対応"
+            r"|지원"
+        ),
+        "sorry": (
+            r"entschuldig|tut uns leid|désolé|lo sentimos|desculp|spiacent|抱歉|申し訳|죄송"
+            r"|извините"
+        ),
+        "please": r"\bbitte|veuillez|por favor|per favore|请|請|ください|주세요|пожалуйста",
+    }
+)
+"""How other languages begin the words that failures are told with, by the English word."""
+
+
+def _names(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_MODELS: Final = _names(
+    """
+    aider aiplatform anthropic ark baichuan bedrock bigmodel cerebras chatcompletion chatgpt
+    claude cline codex cohere completion completions continue copilot cursor dashscope databricks
+    deepseek doubao embeddings ernie fireworks gemini gemma generativelanguage glm goose gpt grok
+    groq haiku huggingface hunyuan hyperbolic inference kimi langchain litellm llama llm lmstudio
+    minimax mistral mixtral model models moonshot nim novita nvidia ollama openai opencode
+    openrouter opus perplexity prompt qwen replicate roo sambanova siliconflow sonnet together
+    vertex vllm volcengine windsurf xai yi zhipu
+    """
+)
+"""Names of providers, of models and of agents, and words that stand beside these."""
+_PROGRAMS: Final = _names(
+    """
+    actions aiohttp airflow anaconda ansible apache apk apt archive artifact artifacts az azurerm
+    bigquery bitbucket blob branch brew bundler cargo cart cassandra celery checkout circleci
+    cloudflare cloudformation codecov commit composer conda crates cron curl cypress debian deploy
+    deployment discord dnf dns docker dockerhub dpkg drive dynamodb ec2 elasticsearch es eslint
+    firebase firestore fly ftp gcloud gem geocoding gh git github gitlab glab gmail go gradle
+    gsutil gunicorn hadoop haproxy helm heroku homebrew hubspot imap invoice jenkins jest jira
+    journal junit kafka kerberos kubectl kubelet lambda ldap login mailgun manifest maps mariadb
+    maven merge mocha mongo mongodb mypy mysql netlify nginx notion npm npmjs nuget order orders
+    packagist pip playstore playwright pnpm pod podman pods poetry postgres postgresql psycopg
+    pull push pypi pytest pythonhosted rabbitmq redis registry repository route53 rspec rsync
+    rubygems runner rustup s3 salesforce selenium sendgrid sftp sheets shopify slack smtp snap
+    sonar spark sqlite ssh stripe systemd telegram tenant terraform travis tsc tweepy twilio
+    ubuntu uv uvicorn vagrant vercel vite vitest webhook webpack wget workflow wrangler yarn
+    yarnpkg yum zendesk
+    """
+)
+"""Names of other programs and services, and words for what these handle."""
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+_MOST_NAMED: Final = 3
+_SHAPES: Final = (
+    ("<clock>", re.compile(r"\d{1,2}:\d\d:\d\d")),
+    ("<brace>", re.compile(r"\{")),
+    (
+        "<answer>",
+        re.compile(r"[{,]\s*\\*[\"'](?:error|type|message|code|status|detail)\\*[\"']\s*:"),
+    ),
+    ("<change>", re.compile(r"^[+-]", re.MULTILINE)),
+    ("<statement>", re.compile(r"[;{]\s*$", re.MULTILINE)),
+    ("<call>", re.compile(r"\w\(.*\)")),
+    ("<method>", re.compile(r"\w\.\w+\(")),
+)
+"""What stands in some texts and not in others: a time, JSON of an answer, a change, code."""
+_FIRST: Final = re.compile(r"\W*([\w.()]+)(:?)")
+_LINES: Final = (1, 2, 5, 12)
 
 
 def features(text: str) -> tuple[str, ...]:
-    """Return what ``text`` is made of, each once: its tokens, and neighbours joined by a space.
+    """Return what ``text`` is made of, each once: tokens, beginnings, neighbours joined by a space.
 
     What differs in every text is folded: an address, a file, a number, a name of code. The start,
     the end and the lines are marks like others, so that a pair can be ``? <end>`` or ``<line> -``.
-    Of a script without spaces, each sign is a token. Of a long text, the first 1,600 characters
-    and the last 400 are looked at, and 250 tokens.
+    A long word is there by its beginning too (``token~``). Of a script without spaces, each sign
+    is a token. Of a long text, the first 1,600 characters and the last 400 are looked at, and 250
+    tokens.
     """
-    plain = text.strip()
+    plain = text.strip().replace("\u2019", "'")
     if len(plain) > _HEAD + _TAIL:
         plain = f"{plain[:_HEAD]}\n{plain[-_TAIL:]}"
+    if not plain.isascii():
+        plain = _abroad().sub(_in_english, plain)
     tokens = ["<start>"]
+    stems = []
     for match in _TOKEN.finditer(plain):
         kind = match.lastgroup or ""
-        tokens.append(match[0].lower() if kind in _VERBATIM else f"<{kind}>")
+        token = match[0].lower() if kind in _VERBATIM else f"<{kind}>"
+        tokens.append(token)
+        if kind == "word" and len(token) > _STEM:
+            stems.append(f"{token[:_STEM]}~")
         if len(tokens) > _MOST_TOKENS:
             break
     tokens.append("<end>")
-    return tuple(dict.fromkeys((*tokens, *map(" ".join, pairwise(tokens)))))
+    return tuple(dict.fromkeys((*tokens, *stems, *map(" ".join, pairwise(tokens)))))
+
+
+@cache
+def _abroad() -> re.Pattern[str]:
+    words = (f"(?P<w{place}>{begins})" for place, begins in enumerate(ABROAD.values()))
+    return re.compile("|".join(words), re.IGNORECASE)
+
+
+def _in_english(word: re.Match[str]) -> str:
+    return f" {tuple(ABROAD)[int((word.lastgroup or 'w0')[1:])]} "
+
+
+def shape(text: str) -> tuple[str, ...]:
+    """Return marks of who may have written ``text``: what it looks like and whom it names."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    first = lines[0].strip() if lines else ""
+    word = _FIRST.match(first)
+    named = {name.lower() for name in _NAME.findall(text[: _HEAD + _TAIL])}
+    return (
+        f"<lines {sum(len(lines) > most for most in _LINES)}>",
+        f"<size {min(len(text).bit_length(), 11)}>",
+        f"<ends {'a' if first[-1:].isalnum() else first[-1:]}>",
+        f"<begins {_look(first[:1])}>",
+        *([] if word is None else [f"<first {_look(word[1])}{word[2]}>"]),
+        f"<models {min(len(named & _MODELS), _MOST_NAMED)}>",
+        f"<programs {min(len(named & _PROGRAMS), _MOST_NAMED)}>",
+        *(mark for mark, looks in _SHAPES if looks.search(text)),
+    )
+
+
+def _look(word: str) -> str:
+    """Return how ``word`` is written; a mark stands for itself."""
+    if not word[:1].isalpha():
+        return "0" if word[:1].isalnum() else word[:1]
+    if "." in word:
+        return "a.a"
+    if word.isupper() and len(word) > 1:
+        return "AA"
+    if word.islower():
+        return "a"
+    return "aA" if word[1:].lower() != word[1:] else "A"
 
 
 def sift(text: str, *, doubtful: bool = False) -> str | None:
@@ -91,10 +308,11 @@ def sift(text: str, *, doubtful: bool = False) -> str | None:
     if (other := begins_elsewhere(text) or _operation(text)) is not None:
         return other
     named = features(text)
-    weight = _weighed(named)[0]
-    if _words(named) < _FEWEST or weight <= (_DOUBTFUL if doubtful else _EVEN):
+    if _words(named) < _FEWEST:
         return None
-    return _heaviest(named, 0)
+    named = (*named, *shape(text))
+    weight = _weighed(named)[0]
+    return None if weight <= (_DOUBTFUL if doubtful else _EVEN) else _heaviest(named, 0)
 
 
 def begins_elsewhere(text: str) -> str | None:
@@ -115,36 +333,36 @@ def meaning(text: str) -> tuple[Kind, str] | None:
     None where they hardly weigh for any.
     """
     named = features(text)
-    weights = _weighed(named)[1:]
-    most = max(weights)
+    sums = _weighed(named)[1:]
+    most = max(sums)
     if most <= (_LEAST if _words(named) > 1 else _LEAST_ALONE):
         return None
-    place = weights.index(most)
+    place = sums.index(most)
     return KINDS[place], _heaviest(named, place + 1)
 
 
 def _words(named: tuple[str, ...]) -> int:
     """Return how many tokens there are beside the start and the end."""
-    return sum(" " not in name for name in named) - 2
+    return sum(" " not in name and name[-1] != "~" for name in named) - 2
 
 
 def _weighed(named: tuple[str, ...]) -> tuple[int, ...]:
     """Return the sum of each column over ``named``."""
-    weights = _weights()
-    rows = [weights[BIAS], *(weights[name] for name in named if name in weights)]
+    known = weights()
+    rows = [known[BIAS], *(known[name] for name in named if name in known)]
     return tuple(map(sum, zip(*rows, strict=True)))
 
 
 def _heaviest(named: tuple[str, ...], column: int) -> str:
     """Return the names that weigh most in ``column``."""
-    weights = _weights()
-    found = {name: weights[name][column] for name in named if name in weights}
+    known = weights()
+    found = {name: known[name][column] for name in named if name in known}
     return " … ".join(sorted(found, key=lambda name: -found[name])[:_TOLD])
 
 
 @cache
-def _weights() -> Mapping[str, tuple[int, ...]]:
+def weights() -> Mapping[str, tuple[int, ...]]:
     """Return how much each feature weighs, a number a column."""
     lines = files(__package__).joinpath("weights.tsv").read_text("utf-8").splitlines()
     rows = (line.split("\t") for line in lines)
-    return MappingProxyType({name: tuple(map(int, weights)) for *weights, name in rows})
+    return MappingProxyType({name: tuple(map(int, tenths)) for *tenths, name in rows})

@@ -22,7 +22,7 @@ from recovery import classify
 from tests.recovery.recorded import rebuilt, recorded
 
 PATH: Final = Path(__file__).parent / "messages.jsonl"
-BLIND: Final = frozenset({"r"})
+BLIND: Final = frozenset({"u"})
 """The sets for which no rule was changed and from which no weight was learned."""
 FIRST: Final = {
     "c": (92.9, 69.6, 89.9),
@@ -39,6 +39,8 @@ FIRST: Final = {
     "p": (88.4, 69.2, 88.4),
     "q": (86.4, 95.4, 93.2),
     "r": (90.0, 86.0, 94.0),
+    "s": (94.2, 85.0, 94.9),
+    "t": (84.7, 87.5, 92.9),
 }
 """What was right at first sight, in percent: kind of real ones, kind of decoys, action."""
 _ACTIONS: Final = {"transient": "retry", "rate_limited": "retry", "overflow": "compact"}
@@ -58,9 +60,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """Where it was found, for those of the later sets: a public thread."""
 
     @property
+    def set(self) -> str:
+        """Return the set that it belongs to."""
+        return self.id.partition("-")[0]
+
+    @property
     def blind(self) -> bool:
         """Tell whether no rule was ever changed for it."""
-        return self.id.partition("-")[0] in BLIND
+        return self.set in BLIND
 
 
 class Judged(NamedTuple):
@@ -135,7 +142,7 @@ def sets() -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, first in FIRST.items():
-        found = [judged(each) for each in messages() if each.id.partition("-")[0] == name]
+        found = [judged(each) for each in messages() if each.set == name]
         real = [each.right_kind for each in found if not each.decoy]
         decoys = [each.right_kind for each in found if each.decoy]
         now = (_percent(real), _percent(decoys), _percent([each.right_action for each in found]))
@@ -145,6 +152,15 @@ def sets() -> str:
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
+
+
+def figures(asked: Iterable[Message]) -> str:
+    """Return in one line how many are right: kind of real ones, kind of decoys, action."""
+    found = [judged(message) for message in asked]
+    real = _share(each.right_kind for each in found if not each.decoy)
+    decoys = _share(each.right_kind for each in found if each.decoy)
+    action = _share(each.right_action for each in found)
+    return f"kind, real {real}; kind, decoys {decoys}; action {action}"
 
 
 def _percent(right: list[bool]) -> float:

@@ -13,7 +13,7 @@ from recovery.failures import Failure, assistant_overflow, classifier, classify,
 from recovery.failures.kinds import Rule
 from recovery.failures.rules import RULES
 from recovery.failures.table import Classifier
-from recovery.failures.wording import FALSE_POSITIVE, features, sift
+from recovery.failures.wording import FALSE_POSITIVE, features, shape, sift
 
 _HERE = Path(__file__).parent
 _VECTORS = _HERE.parent / "conformance" / "vectors" / "failures.jsonl"
@@ -110,6 +110,50 @@ def test_of_a_text_the_words_and_their_neighbours_are_looked_at() -> None:
         *("<indent> <url>", "<url> <error>", "<error> <snake>", "<snake> <camel>"),
         *("<camel> <number>", "<number> ?", "? <end>"),
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Le serveur est surchargé, réessayez plus tard.", {"server", "overloaded", "again"}),
+        ("Das Kontingent ist erschöpft, bitte später erneut.", {"quota", "exhausted", "later"}),
+        ("Su clave no es válida: autenticación requerida", {"key", "authentication"}),
+        ("当前并发过高 请稍后再试", {"rate", "please", "later", "again"}),
+        (
+            "リクエストが多すぎます。しばらくお待ちください。",
+            {"request", "later", "wait", "please"},
+        ),
+    ],
+)
+def test_of_another_language_the_words_of_failures_count_as_english(
+    text: str, words: set[str]
+) -> None:
+    assert words <= set(features(text))
+
+
+def test_a_long_word_is_there_by_its_beginning_too() -> None:
+    assert {"overloading", "overl~"} <= set(features("overloading"))
+    assert not [name for name in features("short words") if name.endswith("~")]
+    assert features("You\u2019ve lost") == features("You've lost")
+
+
+@pytest.mark.parametrize(
+    ("text", "marks"),
+    [
+        ("", {"<lines 0>", "<size 0>", "<ends >", "<begins >"}),
+        ('API Error: 529 {"type":"error"}', {"<first AA>", "<brace>", "<answer>", "<ends }>"}),
+        ("a.b.C: gone", {"<begins a>", "<first a.a:>", "<ends a>"}),
+        ("RateLimited", {"<begins A>", "<first aA>"}),
+        ("Sorry, no", {"<first A>"}),
+        ("429 it is", {"<begins 0>", "<first 0>"}),
+        ("- gone", {"<begins ->", "<first a>"}),
+        ("npm and git and curl and ssh, for claude", {"<programs 3>", "<models 1>"}),
+        ("x 10:00:01\n+f(1);\na.b()\n\n-", {"<clock>", "<change>", "<statement>", "<call>"}),
+        ("x\ny\nz\na.b()", {"<lines 2>", "<method>"}),
+    ],
+)
+def test_the_shape_of_a_text_is_told_in_marks(text: str, marks: set[str]) -> None:
+    assert marks <= set(shape(text))
 
 
 def test_of_a_long_text_its_beginning_and_its_end_are_looked_at() -> None:

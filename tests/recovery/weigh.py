@@ -1,5 +1,8 @@
 """How the weights were made: ``python -m tests.recovery.weigh`` writes them anew.
 
+``--without r s t`` writes nothing: it learns once for each of these sets without that set, and says
+how often the messages of the set are told apart then. What stands in both is left out of learning.
+
 Logistic regressions with an L2 penalty learn from the labelled messages that are not blind, and
 which texts are false positives also from texts that nobody could take for an error of a provider,
 although a rule does: lines of a log that tell of no error, and paragraphs of the sources and
@@ -9,13 +12,15 @@ documents of the packages that are installed. The weights, in tenths, are
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import random
 import re
+import sys
 import sysconfig
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -24,8 +29,8 @@ from recovery.failures import wording
 from recovery.failures.rules import RULES
 from recovery.failures.table import Classifier
 from recovery.failures.texts import unwrapped
-from recovery.failures.wording import BIAS, KINDS, features
-from tests.recovery.accuracy import messages
+from recovery.failures.wording import ABROAD, BIAS, KINDS, features, shape
+from tests.recovery.accuracy import figures, messages
 
 _HERE: Final = Path(__file__).parent
 _ERRORS: Final = _HERE / "errors.jsonl"
@@ -43,6 +48,8 @@ _FALSE: Final = 0.3
 """How much a text counts that must be right, and one that is a false positive, among the kinds."""
 _COST: Final = 3.0
 """What a row may cost among the kinds: the less, the smaller the weights."""
+_TOLD: Final = 0.5
+"""How much a text's words count once more that every language has a word for."""
 _TENTHS: Final = 10
 _SLIGHT: Final = 2
 _SEED: Final = 5
@@ -57,6 +64,15 @@ _SPOKEN_OF: Final = re.compile(
 
 
 _TOO_FAST: Final = re.compile(r"rate.?limit|429|too many|quota|throttl", re.IGNORECASE)
+_COMMON: Final = frozenset(" ".join(ABROAD).split()) | frozenset(
+    (
+        *("reached", "used", "many", "requests", "limits", "exceeds", "tokens", "models"),
+        *("connections", "parameters", "available", "overload", "try", "retry", "timed"),
+        *("errors", "refused", "supports", "maximum", "large"),
+    )
+)
+"""Words that failures are told with in any language, as ``wording.features`` gives them."""
+_NOT_LETTERS: Final = re.compile(r"[\W\d_]+")
 
 
 class Example(NamedTuple):
@@ -73,7 +89,7 @@ def labelled() -> Iterator[Example]:
         plain = message.status is None and message.code is None
         if plain and not message.blind and message.decoy is (message.kinds[0] == "unknown"):
             # Whole threads were read for the later sets: what stands in them is nearest to life.
-            yield Example(message.error, message.decoy, 4.0 if message.thread else 2.0)
+            yield Example(message.error, message.decoy, 8.0 if message.thread else 2.0)
     for line in _ERRORS.read_text("utf-8").splitlines():
         row = json.loads(line)
         decoy = row["expect"]["kind"] == "unknown"
@@ -140,34 +156,39 @@ def _some_of(text: str, chance: random.Random) -> str:
     return "\n".join(lines[first : first + chance.choice((1, 1, 2, 3))])
 
 
-def learned(rows: Sequence[tuple[tuple[str, ...], bool, float]]) -> dict[str, float]:
-    """Return what each feature weighs for a row to hold: of features, whether, and its cost.
+Row = tuple[tuple[str, ...], bool, float]
+"""Features, whether what is learned holds for them, and what it costs to be wrong there."""
+
+
+def learned(rows: Sequence[Row]) -> dict[str, float]:
+    """Return what each feature weighs for a row to hold.
 
     A logistic regression with an L2 penalty, by coordinate descent in its dual: a row at a time,
     until all of them have been met often enough. What it comes to does not hang on the order.
     """
     often = Counter(name for names, _, _ in rows for name in names)
+    places = {name: at + 1 for at, name in enumerate(n for n in often if often[n] >= _RARE)}
     kept = [
-        ([BIAS, *(name for name in names if often[name] >= _RARE)], 1.0 if holds else -1.0, cost)
+        ([0, *(places[name] for name in names if name in places)], 1.0 if holds else -1.0, cost)
         for names, holds, cost in rows
     ]
     duals = [cost * 0.01 for _, _, cost in kept]
-    weights: dict[str, float] = {}
+    weights = [0.0] * (len(places) + 1)
     for (names, sign, _), dual in zip(kept, duals, strict=True):
         for name in names:
-            weights[name] = weights.get(name, 0.0) + sign * dual
+            weights[name] += sign * dual
     order = list(range(len(kept)))
     chance = random.Random(_SEED)
     for _ in range(_ROUNDS):
         chance.shuffle(order)
         for place in order:
             names, sign, cost = kept[place]
-            margin = sign * sum(weights[name] for name in names)
+            margin = sign * sum(map(weights.__getitem__, names))
             change = _best(len(names), margin, duals[place], cost) - duals[place]
             duals[place] += change
             for name in names:
                 weights[name] += sign * change
-    return weights
+    return {BIAS: weights[0], **{name: weights[place] for name, place in places.items()}}
 
 
 def _best(square: int, margin: float, dual: float, cost: float) -> float:
@@ -190,21 +211,24 @@ def _sigmoid(logit: float) -> float:
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
 
 
-def false_positives() -> dict[str, float]:
+def false_positives(without: frozenset[str]) -> dict[str, float]:
     """Return what each feature weighs for a false positive; both sides count alike."""
     told = [*labelled(), *certain()]
-    examples = [*told, *logged(told), *found()]
+    examples = [
+        each for each in (*told, *logged(told), *found()) if folded(each.text) not in without
+    ]
     share = sum(e.weight for e in examples if e.false_positive) / sum(e.weight for e in examples)
-    return learned(
-        [
-            (
-                features(unwrapped(each.text)),
-                each.false_positive,
-                _SIFTED * each.weight / (2 * (share if each.false_positive else 1 - share)),
-            )
-            for each in examples
-        ]
-    )
+    rows = []
+    for text, false_positive, weight in examples:
+        plain = unwrapped(text)
+        cost = _SIFTED * weight / (2 * (share if false_positive else 1 - share))
+        rows.append(((*features(plain), *shape(plain)), false_positive, cost))
+    return learned(rows)
+
+
+def folded(text: str) -> str:
+    """Return the letters of ``text``: what is left of two texts that say the same."""
+    return _NOT_LETTERS.sub(" ", text.lower()).strip()
 
 
 def kinds() -> Iterator[tuple[str, str, float]]:
@@ -242,22 +266,64 @@ def nothing() -> Iterator[str]:
         yield f"error code {number}"
 
 
-def main() -> None:
-    """Write the weights, a feature a line: what it weighs in each column, and its name."""
-    told = [(features(unwrapped(text)), kind, cost) for text, kind, cost in kinds()]
+def told_in_short(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what is left of a text's features for a reader who knows the common words alone.
+
+    So much is known of a text in another language; without such rows a failure told in it would
+    always be too short to mean one.
+    """
+    known = [name for name in names if name in _COMMON]
+    return ("<start>", "<end>", *known) if len(known) > 1 else ()
+
+
+def weighed(without: frozenset[str] = frozenset()) -> dict[str, tuple[int, ...]]:
+    """Return what each feature weighs in each column, in tenths; learn nothing from ``without``."""
+    told = [
+        (features(unwrapped(text)), kind, cost)
+        for text, kind, cost in kinds()
+        if folded(text) not in without
+    ]
+    for names, kind, cost in tuple(told):
+        if short := told_in_short(names):
+            told.append((short, kind, cost * _TOLD))
     columns = [
-        false_positives(),
+        false_positives(without),
         *(
             learned([(names, kind == each, _COST * cost) for names, kind, cost in told])
             for each in KINDS
         ),
     ]
-    lines = []
+    rows = {}
     for name in sorted({name for column in columns for name in column}):
-        tenths = [round(column.get(name, 0.0) * _TENTHS) for column in columns]
+        tenths = tuple(round(column.get(name, 0.0) * _TENTHS) for column in columns)
         if name == BIAS or max(map(abs, tenths)) >= _SLIGHT:
-            lines.append("\t".join([*map(str, tenths), name]))
-    _WEIGHTS.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+            rows[name] = tenths
+    return rows
+
+
+def left_out(name: str) -> str:
+    """Return the figures of a set for which weights are learned without it."""
+    asked = [message for message in messages() if message.set == name]
+    use(weighed(frozenset(folded(message.error) for message in asked)))
+    return f"{name}: {figures(asked)}"
+
+
+def use(weights: Mapping[str, tuple[int, ...]]) -> None:
+    """Have this process weigh words by ``weights``."""
+    wording.meaning.cache_clear()
+    wording.weights = lambda: weights  # type: ignore[assignment]
+
+
+def main() -> None:
+    """Write the weights, a feature a line: what it weighs in each column, and its name."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--without", nargs="+", metavar="SET", default=())
+    sets = parser.parse_args().without
+    for name in sets:
+        sys.stdout.write(f"{left_out(name)}\n")
+    if not sets:
+        rows = ("\t".join([*map(str, tenths), name]) for name, tenths in weighed().items())
+        _WEIGHTS.write_text("".join(f"{row}\n" for row in rows), "utf-8")
 
 
 if __name__ == "__main__":
