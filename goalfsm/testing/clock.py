@@ -7,6 +7,8 @@ time-machine has frozen the time, that is the wall clock: it moves with the loop
 
 from __future__ import annotations
 
+import atexit
+import weakref
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -56,6 +58,7 @@ class GoalClock:
         self.machine = SimulatedSystem(self)
         """What a `goalfsm.Engine` entered on the loop runs on, each as a process of its own."""
         self.loop.make_platform = self.machine.process  # type: ignore[method-assign]
+        _OPEN.add(self)
 
     # What it shows.
 
@@ -186,6 +189,18 @@ class GoalClock:
         error = context.get("exception")
         what = str(context.get("message", ""))
         self._failed.append(f"{what}: {error!r}" if error is not None else what)
+
+
+_OPEN: Final[weakref.WeakSet[GoalClock]] = weakref.WeakSet()
+
+
+def _close_open() -> None:
+    """Close the clocks of a script that ends, while what their tasks need is still there."""
+    for clock in tuple(_OPEN):
+        clock.close()
+
+
+atexit.register(_close_open)
 
 
 def _seconds_in(units: dict[str, float]) -> float:

@@ -30,8 +30,8 @@ KINDS: Final[tuple[Kind, ...]] = (
 )
 """The kinds that are weighed, in the order of their columns."""
 BIAS: Final = "<bias>"
-_EVEN: Final = 0
-_DOUBTFUL: Final = -6
+_EVEN: Final = 6
+_DOUBTFUL: Final = 0
 """How much must weigh for a false positive; less where only its words say what a text means."""
 _LEAST: Final = -20
 """How much must weigh for a kind, and for it more than for any other."""
