@@ -12,12 +12,13 @@ REFUSED_STATUS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What can be done about something, for programs; a hint is the same in words.
+    """What can be done about something, for programs; a hint says it in words, and maybe more.
 
     ``action`` is the name of the command that does it (``budget``, ``resume``, ``queue next``).
     ``arguments`` are what it takes beside the thread, by name (``tokens``, ``time``, ``cost``,
-    ``continuations``, ``objective``, ``text``, ``id``, ``feedback``); None is for the caller to
-    choose. ``does`` says in words what comes of it.
+    ``continuations``, ``objective``, ``text``, ``id``, ``feedback``, ``file``); None is for the
+    caller to choose. ``does`` says in words what comes of it. Some commands are about the database
+    and take no thread: ``doctor``, ``daemon``, ``backup``, ``node``, ``list``.
     """
 
     action: str
@@ -25,8 +26,10 @@ class Remedy:
     does: str = ""
 
     def __str__(self) -> str:
-        """Return the command line and what comes of it; THREAD stands for the thread's name."""
-        words = ["goalfsm", self.action, "THREAD"]
+        """Return the command line and what comes of it; THREAD stands for a thread's name."""
+        words = ["goalfsm", self.action]
+        if self.action not in _OF_NO_THREAD:
+            words.append("THREAD")
         for name, value in self.arguments.items():
             if name not in _BY_PLACE:
                 words.append(f"--{_OPTIONS.get(name, name)}")
@@ -34,7 +37,8 @@ class Remedy:
         return " ".join((*words, self.does) if self.does else words)
 
 
-_BY_PLACE: Final = frozenset({"objective", "text", "id"})
+_OF_NO_THREAD: Final = frozenset({"backup", "daemon", "doctor", "list", "node"})
+_BY_PLACE: Final = frozenset({"objective", "text", "id", "file"})
 _OPTIONS: Final = {"continuations": "max-continuations"}
 _CHOSEN: Final = {
     "tokens": "N",
@@ -43,6 +47,9 @@ _CHOSEN: Final = {
     "cost": "AMOUNT",
     "feedback": "TEXT",
 }
+
+
+NAMES_OWNER: Final = Remedy("doctor", does="names the owner")
 
 
 def told(remedies: tuple[Remedy, ...]) -> str:
@@ -73,7 +80,6 @@ class GoalError(Exception):
             self.code = code
         if hint or remedies:
             self.hint = hint or told(remedies)
-        if remedies:
             self.remedies = remedies
 
     @property
@@ -150,6 +156,7 @@ class OlderDatabase(StoreError):
 
     code = "older_database"
     hint = "Stop the running daemon, then let the new version migrate it: goalfsm daemon."
+    remedies = (Remedy("daemon", does="migrates it"),)
 
 
 class Busy(StoreError):
@@ -157,6 +164,7 @@ class Busy(StoreError):
 
     code = "busy"
     hint = "Try again; `goalfsm doctor` names the owner."
+    remedies = (NAMES_OWNER,)
 
 
 class Corrupt(StoreError):
@@ -164,6 +172,7 @@ class Corrupt(StoreError):
 
     code = "corrupt"
     hint = "Stop the daemon, run `goalfsm doctor`, and restore a backup."
+    remedies = (Remedy("doctor", does="says what is wrong"),)
 
 
 class DiskFull(StoreError):
@@ -178,6 +187,7 @@ class DatabaseReplaced(StoreError):
 
     code = "database_replaced"
     hint = "Put the file back, or stop the daemon and start goalfsm daemon on the new one."
+    remedies = (Remedy("daemon", does="serves the new one"),)
 
 
 class OutcomeUnknown(StoreError):
@@ -185,6 +195,7 @@ class OutcomeUnknown(StoreError):
 
     code = "outcome_unknown"
     hint = "Reopen the store and look for the event by its id; goalfsm log shows the newest."
+    remedies = (Remedy("log", does="shows the newest events"),)
 
 
 class Fenced(StoreError):
@@ -194,6 +205,7 @@ class Fenced(StoreError):
     hint = (
         "Another daemon has taken over, goalfsm doctor names it; end this one's workers and stop."
     )
+    remedies = (NAMES_OWNER,)
 
 
 class TooLarge(StoreError):

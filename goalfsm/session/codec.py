@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from goalfsm.errors import GoalError
+from goalfsm.errors import GoalError, Remedy
 from goalfsm.session.effects import Effect
 from goalfsm.session.entries import Entry
 from goalfsm.session.events import (
@@ -27,6 +27,7 @@ class CodecError(GoalError):
 
     code = "codec_invalid"
     hint = "run: goalfsm doctor"
+    remedies = (Remedy("doctor", does="says what is wrong"),)
 
 
 class _Waiting(msgspec.Struct, frozen=True):

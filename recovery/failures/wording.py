@@ -30,7 +30,7 @@ KINDS: Final[tuple[Kind, ...]] = (
 )
 """The kinds that are weighed, in the order of their columns."""
 BIAS: Final = "<bias>"
-_EVEN: Final = 6
+_EVEN: Final = 4
 _DOUBTFUL: Final = 0
 """How much must weigh for a false positive; less where only its words say what a text means."""
 _LEAST: Final = -20
@@ -365,4 +365,6 @@ def weights() -> Mapping[str, tuple[int, ...]]:
     """Return how much each feature weighs, a number a column."""
     lines = files(__package__).joinpath("weights.tsv").read_text("utf-8").splitlines()
     rows = (line.split("\t") for line in lines)
-    return MappingProxyType({name: tuple(map(int, tenths)) for *tenths, name in rows})
+    return MappingProxyType(
+        {name: tuple(int(each or 0) for each in tenths) for *tenths, name in rows}
+    )

@@ -22,6 +22,7 @@ import sysconfig
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from operator import ge
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -51,7 +52,8 @@ _COST: Final = 3.0
 _TOLD: Final = 0.5
 """How much a text's words count once more that every language has a word for."""
 _TENTHS: Final = 10
-_SLIGHT: Final = 2
+_SLIGHT: Final = (1, 2)
+"""Below how much a feature is left out: for a false positive, and for any kind."""
 _SEED: Final = 5
 _NOTHINGS: Final = 600
 _FILES: Final = 2_500
@@ -213,10 +215,8 @@ def _sigmoid(logit: float) -> float:
 
 def false_positives(without: frozenset[str]) -> dict[str, float]:
     """Return what each feature weighs for a false positive; both sides count alike."""
-    told = [*labelled(), *certain()]
-    examples = [
-        each for each in (*told, *logged(told), *found()) if folded(each.text) not in without
-    ]
+    told = [each for each in (*labelled(), *certain()) if folded(each.text) not in without]
+    examples = [*told, *logged(told), *found()]
     share = sum(e.weight for e in examples if e.false_positive) / sum(e.weight for e in examples)
     rows = []
     for text, false_positive, weight in examples:
@@ -296,7 +296,8 @@ def weighed(without: frozenset[str] = frozenset()) -> dict[str, tuple[int, ...]]
     rows = {}
     for name in sorted({name for column in columns for name in column}):
         tenths = tuple(round(column.get(name, 0.0) * _TENTHS) for column in columns)
-        if name == BIAS or max(map(abs, tenths)) >= _SLIGHT:
+        most = abs(tenths[0]), max(map(abs, tenths[1:]))
+        if name == BIAS or any(map(ge, most, _SLIGHT)):
             rows[name] = tenths
     return rows
 
@@ -322,7 +323,10 @@ def main() -> None:
     for name in sets:
         sys.stdout.write(f"{left_out(name)}\n")
     if not sets:
-        rows = ("\t".join([*map(str, tenths), name]) for name, tenths in weighed().items())
+        rows = (
+            "\t".join([*(str(each or "") for each in tenths), name])
+            for name, tenths in weighed().items()
+        )
         _WEIGHTS.write_text("".join(f"{row}\n" for row in rows), "utf-8")
 
 

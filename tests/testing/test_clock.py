@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -191,3 +193,32 @@ def test_a_ticking_freezegun_is_refused(clock: GoalClock) -> None:
     ):
         clock.advance("1m")
     assert "tick=True" in caught.value.hint
+
+
+LEFT_OPEN = """
+import asyncio
+from goalfsm.testing import GoalClock, MemoryGoals, ScriptedWorker, takes
+
+async def tidies_up():
+    try:
+        await asyncio.sleep(1000)
+    finally:
+        await asyncio.sleep(0)
+        print("tidied up")
+
+clock = GoalClock()
+worker = ScriptedWorker(clock)
+worker.turn(takes("1h"))
+goals = MemoryGoals(clock, worker)
+goals.give("t", "Count the stock")
+task = clock.loop.create_task(tidies_up())
+clock.advance("5m")
+"""
+
+
+def test_a_script_that_leaves_its_clock_open_ends_in_order() -> None:
+    """What still runs is cancelled, as by `close`, and nothing is told of a loop that is gone."""
+    ended = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", LEFT_OPEN], capture_output=True, text=True, check=True
+    )
+    assert (ended.stdout, ended.stderr) == ("tidied up\n", "")

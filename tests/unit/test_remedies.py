@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
 import pytest
 
-from goalfsm import GoalError, Remedy, Reply
+from goalfsm import GoalError, Remedy, Reply, errors
+from goalfsm.cli.app import app
+from goalfsm.daemon.guards.ownership import Owned
+from goalfsm.daemon.remote.link import NoEngine
 from goalfsm.goal.model import Verifier
+from goalfsm.session.codec import CodecError
 from goalfsm.testing import (
     MemoryGoals,
     RequestRejected,
@@ -37,6 +42,7 @@ from goalfsm.testing import (
             "goalfsm budget THREAD --tokens 5000 --time DURATION",
         ),
         (Remedy("budget", {"continuations": None}), "goalfsm budget THREAD --max-continuations N"),
+        (Remedy("doctor", does="names the owner"), "goalfsm doctor names the owner"),
     ],
 )
 def test_a_remedy_is_a_command_in_words(remedy: Remedy, told: str) -> None:
@@ -51,6 +57,46 @@ def test_what_is_refused_carries_its_remedies_and_says_them() -> None:
     error = GoalError("it is complete", remedies=both)
     assert (error.hint, error.remedies) == (said, both)
     assert GoalError("no").remedies == ()
+
+
+@pytest.mark.parametrize(
+    ("error", "actions"),
+    [
+        (errors.Busy, ["doctor"]),
+        (errors.Corrupt, ["doctor"]),
+        (errors.DatabaseReplaced, ["daemon"]),
+        (errors.DiskFull, []),
+        (errors.Fenced, ["doctor"]),
+        (errors.OlderDatabase, ["daemon"]),
+        (errors.OutcomeUnknown, ["log"]),
+        (CodecError, ["doctor"]),
+        (NoEngine, ["daemon"]),
+        (Owned, ["doctor"]),
+    ],
+)
+def test_what_the_store_refuses_names_the_command_that_its_hint_speaks_of(
+    error: type[GoalError], actions: list[str]
+) -> None:
+    raised = error("it does not go")
+    assert [each.action for each in raised.remedies] == actions
+    assert all(f"goalfsm {action}" in raised.hint for action in actions)
+
+
+def test_a_hint_of_its_own_takes_the_place_of_the_remedies_of_its_class() -> None:
+    assert errors.Fenced("no owner", hint="Claim it first.").remedies == ()
+    own = (Remedy("backup", {"file": None}, "makes a copy"),)
+    told = errors.Corrupt("no", remedies=own)
+    assert (told.remedies, told.hint) == (own, "goalfsm backup FILE makes a copy")
+
+
+@pytest.mark.parametrize(
+    "action", ["backup", "budget", "daemon", "doctor", "list", "log", "node", "resume", "status"]
+)
+def test_a_remedy_names_a_thread_where_its_command_takes_one(action: str) -> None:
+    command = app.get_command(click.Context(app), action)
+    assert command is not None
+    takes = {each.name for each in command.params if isinstance(each, click.Argument)}
+    assert ("THREAD" in str(Remedy(action))) is ("thread" in takes or "thread_id" in takes)
 
 
 def test_a_program_does_what_the_remedy_says(

@@ -13,7 +13,15 @@ from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
 from goalfsm.daemon.host.tasks import beats_every
 from goalfsm.daemon.remote import wire
-from goalfsm.errors import Corrupt, DatabaseReplaced, DiskFull, Fenced, GoalError, StoreError
+from goalfsm.errors import (
+    NAMES_OWNER,
+    Corrupt,
+    DatabaseReplaced,
+    DiskFull,
+    Fenced,
+    GoalError,
+    StoreError,
+)
 from goalfsm.store.port import EXPIRY_MS, Acquired, Held
 
 if TYPE_CHECKING:
@@ -44,6 +52,7 @@ class Owned(GoalError):
 
     code = "owned"
     hint = "goalfsm doctor names it: talk to it with the same commands, or stop it first."
+    remedies = (NAMES_OWNER,)
 
 
 async def acquire(
@@ -126,6 +135,7 @@ def _owned(held: Held) -> Owned:
         return Owned(
             "another process is using the database",
             hint="Try again in a moment; goalfsm doctor names the owner.",
+            remedies=(NAMES_OWNER,),
         )
     return Owned(f"process {pid} serves this database already")
 

@@ -16,7 +16,15 @@ from goalfsm.daemon.flow.authority import (
 from goalfsm.daemon.flow.stops import leave
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.link import POLL_S, Link, NoEngine, again, refused
-from goalfsm.errors import Busy, CannotWrite, DiskFull, GoalError, NoDatabase, StoreUnavailable
+from goalfsm.errors import (
+    NAMES_OWNER,
+    Busy,
+    CannotWrite,
+    DiskFull,
+    GoalError,
+    NoDatabase,
+    StoreUnavailable,
+)
 from goalfsm.session import codec
 from goalfsm.session.events import (
     GIVING,
@@ -131,6 +139,7 @@ def _ask(
                 raise StoreUnavailable(
                     "the database stays locked",
                     hint="Try again in a moment; goalfsm doctor names the owner.",
+                    remedies=(NAMES_OWNER,),
                 )
             raise _Leaving
 

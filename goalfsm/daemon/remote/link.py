@@ -10,7 +10,7 @@ from typing import Final, Self, TypeVar
 import msgspec
 
 from goalfsm.daemon.remote import wire
-from goalfsm.errors import GoalError
+from goalfsm.errors import GoalError, Remedy
 
 TIMEOUT_S: Final = 5.0
 """How long an engine may take to answer before it counts as silent."""
@@ -32,6 +32,7 @@ class NoEngine(GoalError):
 
     code = "no_engine"
     hint = "Start one: goalfsm daemon, or goalfsm run."
+    remedies = (Remedy("daemon", does="starts one"),)
 
 
 def again(doing: Callable[[], _T], retried: tuple[type[Exception], ...]) -> _T:

@@ -175,7 +175,7 @@ def unknown(thread_id: str) -> Reply:
         ok=False,
         code="unknown_thread",
         message=f"there is no thread {thread_id}",
-        hint="goalfsm list shows the threads",
+        remedies=(Remedy("list", does="shows the threads"),),
     )
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 from psycopg import errors
 
-from goalfsm.errors import Busy, Corrupt, NoDatabase, StoreError, StoreUnavailable
+from goalfsm.errors import Busy, Corrupt, NoDatabase, Remedy, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     from goalfsm.store.address import Server
 
+MAKES_TABLES: Final = Remedy("node", does="makes the tables, or takes them further")
 _SECRETS: Final = "PGPASSWORD, a password file or the URL gives the password"
 _SERVER: Final = "see that PostgreSQL runs there and lets this machine in, then try again"
 
@@ -61,6 +62,7 @@ def no_tables(server: Server) -> NoDatabase:
     return NoDatabase(
         f"there are no goals on {server} yet",
         hint=f"goalfsm node {server.named()} makes the tables, and so does the first goal",
+        remedies=(MAKES_TABLES,),
     )
 
 

@@ -8,7 +8,7 @@ import psycopg
 
 from goalfsm.errors import NewerDatabase, OlderDatabase, StoreClosed
 from goalfsm.store.address import Server
-from goalfsm.store.postgres.failures import no_tables, translated, unreachable
+from goalfsm.store.postgres.failures import MAKES_TABLES, no_tables, translated, unreachable
 from goalfsm.store.postgres.schema import NEWEST, version_of
 
 Row = tuple[Any, ...]
@@ -53,7 +53,9 @@ class Link:
         told = f"{self.server} has version {found} of the tables, this program knows {NEWEST}"
         if found > NEWEST:
             return NewerDatabase(told, hint="Upgrade goalfsm; the database was left as it is.")
-        return OlderDatabase(told, hint="goalfsm node of this version takes them further.")
+        return OlderDatabase(
+            told, hint="goalfsm node of this version takes them further.", remedies=(MAKES_TABLES,)
+        )
 
     def __enter__(self) -> Self:
         """Return the link."""

@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from goalfsm.errors import UnsafeDatabase
+from goalfsm.errors import Remedy, UnsafeDatabase
 
 BESIDE: Final = ("", "-wal", "-shm", "-journal")
 """What the files that SQLite keeps of one database are called, after its own name."""
@@ -51,7 +51,11 @@ def _check_file(path: Path, user: int) -> None:
         _refuse(path, f"may be written by others ({stat.S_IMODE(found.st_mode):o})")
     if found.st_nlink > 1:
         msg = f"{path} has {found.st_nlink} names (hard links), and each would have its own log"
-        raise UnsafeDatabase(msg, hint="Remove the other names; goalfsm backup makes a copy.")
+        raise UnsafeDatabase(
+            msg,
+            hint="Remove the other names; goalfsm backup makes a copy.",
+            remedies=(Remedy("backup", {"file": None}, "makes a copy"),),
+        )
 
 
 def _refuse(path: Path, why: str) -> None:
