@@ -15,9 +15,6 @@ from goalfsm.testing.files import GoalFile as GoalFile
 from goalfsm.testing.goals import MemoryGoals as MemoryGoals
 from goalfsm.testing.journal import assert_journal as assert_journal
 from goalfsm.testing.journal import journal_lines as journal_lines
-from goalfsm.testing.loop import Deadlock as Deadlock
-from goalfsm.testing.loop import LoopRunning as LoopRunning
-from goalfsm.testing.loop import Stalled as Stalled
 from goalfsm.testing.loop import VirtualLoop as VirtualLoop
 from goalfsm.testing.loop import run as run
 from goalfsm.testing.paths import Path as Path
@@ -44,3 +41,6 @@ from goalfsm.testing.turns import takes_steering as takes_steering
 from goalfsm.testing.turns import uses as uses
 from goalfsm.testing.turns import uses_tool as uses_tool
 from goalfsm.testing.turns import waits as waits
+from goalfsm.testing.waiting import Deadlock as Deadlock
+from goalfsm.testing.waiting import LoopRunning as LoopRunning
+from goalfsm.testing.waiting import Stalled as Stalled

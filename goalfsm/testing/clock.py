@@ -122,7 +122,7 @@ class GoalClock:
     def run(self, awaitable: Awaitable[_T], *, within: Duration | None = DAY_S) -> _T:
         """Return the result of ``awaitable``, run on the loop; time passes when it has to.
 
-        Raises `goalfsm.testing.loop.Deadlock` when nothing could ever finish it, and ``Stalled``
+        Raises `goalfsm.testing.Deadlock` when nothing could ever finish it, and ``Stalled``
         when it is not finished ``within`` that much virtual time.
         """
         return self.loop.run(awaitable, within=None if within is None else seconds_of(within))

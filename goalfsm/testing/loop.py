@@ -22,12 +22,22 @@ import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from functools import partial
-from typing import Any, Final, NoReturn, TypeVar, TypeVarTuple
+from typing import Any, Final, TypeVar, TypeVarTuple
 
-from goalfsm.errors import GoalError
 from goalfsm.testing.simulated import SimulatedSystem
 from goalfsm.testing.times import LONGEST_S
-from goalfsm.testing.waiting import describe_died, describe_ready, describe_tasks
+from goalfsm.testing.waiting import (
+    OUTSIDE,
+    Deadlock,
+    LoopRunning,
+    OutsideWorld,
+    Spinning,
+    Stalled,
+    describe_died,
+    describe_ready,
+    describe_tasks,
+    refuse,
+)
 
 DAY_S: Final = 86_400.0
 START_MS: Final = 1_767_225_600_000
@@ -37,78 +47,8 @@ SPINS: Final = 100_000
 
 _US: Final = 1_000_000
 _INSIST: Final = 100
-_OUTSIDE: Final = (
-    "add_reader",
-    "add_signal_handler",
-    "add_writer",
-    "connect_accepted_socket",
-    "connect_read_pipe",
-    "connect_write_pipe",
-    "create_connection",
-    "create_datagram_endpoint",
-    "create_server",
-    "create_unix_connection",
-    "create_unix_server",
-    "getaddrinfo",
-    "getnameinfo",
-    "sendfile",
-    "sock_accept",
-    "sock_connect",
-    "sock_recv",
-    "sock_recv_into",
-    "sock_recvfrom",
-    "sock_recvfrom_into",
-    "sock_sendall",
-    "sock_sendfile",
-    "sock_sendto",
-    "start_tls",
-    "subprocess_exec",
-    "subprocess_shell",
-)
-
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
-
-
-class VirtualTimeError(GoalError):
-    """Virtual time cannot go on: the test, or what it tests, would hang."""
-
-    code = "virtual_time"
-
-
-class Deadlock(VirtualTimeError):
-    """Nothing is ready and no timer is set, but somebody waits."""
-
-    code = "deadlock"
-    hint = "set what it waits for, or give the wait a timeout"
-
-
-class Stalled(VirtualTimeError):
-    """What was waited for did not happen within the virtual time that it was given."""
-
-    code = "stalled"
-    hint = "give it more time with within=, or look at what it waits for"
-
-
-class Spinning(VirtualTimeError):
-    """Callbacks follow one another without end, and no time passes."""
-
-    code = "spinning"
-    hint = "let the loop that polls sleep for a while"
-
-
-class LoopRunning(VirtualTimeError, RuntimeError):
-    """Another event loop runs in this thread already, so that this one cannot."""
-
-    code = "loop_running"
-    hint = "write the test as a plain function, and hand its coroutine to goal_clock.run()"
-
-
-class OutsideWorld(VirtualTimeError, NotImplementedError):
-    """Something asked for the outside world: a socket, a process, a signal, another thread."""
-
-    code = "outside_world"
-    hint = "give the code under test a stand-in, or run it on a real loop"
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -142,8 +82,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         # What asyncio's loop asks for: a selector, and how exact its clock is.
         self._selector = self
         self._clock_resolution = 1 / _US
-        for name in _OUTSIDE:
-            setattr(self, name, partial(_refuse, name))
+        for name in OUTSIDE:
+            setattr(self, name, partial(refuse, name))
 
     def time(self) -> float:
         """Return the virtual time in seconds since the loop was made."""
@@ -449,7 +389,3 @@ def _period_us(handle: asyncio.TimerHandle) -> int | None:
 
 def _microseconds(seconds: float) -> int:
     return round(seconds * _US)
-
-
-def _refuse(name: str, *_args: object, **_options: object) -> NoReturn:
-    raise OutsideWorld(f"the virtual loop has no {name}: nothing outside exists here")

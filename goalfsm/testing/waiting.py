@@ -1,4 +1,4 @@
-"""Who waits, for what and where: what an error about a loop that cannot go on says."""
+"""The errors about a loop that cannot go on, and what they say: who waits, for what and where."""
 
 from __future__ import annotations
 
@@ -7,10 +7,82 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import CodeType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
+
+from goalfsm.errors import GoalError
 
 MOST: Final = 20
 """Most lines of one description."""
+OUTSIDE: Final = (
+    "add_reader",
+    "add_signal_handler",
+    "add_writer",
+    "connect_accepted_socket",
+    "connect_read_pipe",
+    "connect_write_pipe",
+    "create_connection",
+    "create_datagram_endpoint",
+    "create_server",
+    "create_unix_connection",
+    "create_unix_server",
+    "getaddrinfo",
+    "getnameinfo",
+    "sendfile",
+    "sock_accept",
+    "sock_connect",
+    "sock_recv",
+    "sock_recv_into",
+    "sock_recvfrom",
+    "sock_recvfrom_into",
+    "sock_sendall",
+    "sock_sendfile",
+    "sock_sendto",
+    "start_tls",
+    "subprocess_exec",
+    "subprocess_shell",
+)
+"""What of an event loop reaches the outside world."""
+
+
+class VirtualTimeError(GoalError):
+    """Virtual time cannot go on: the test, or what it tests, would hang."""
+
+    code = "virtual_time"
+
+
+class Deadlock(VirtualTimeError):
+    """Nothing is ready and no timer is set, but somebody waits."""
+
+    code = "deadlock"
+    hint = "set what it waits for, or give the wait a timeout"
+
+
+class Stalled(VirtualTimeError):
+    """What was waited for did not happen within the virtual time that it was given."""
+
+    code = "stalled"
+    hint = "give it more time with within=, or look at what it waits for"
+
+
+class Spinning(VirtualTimeError):
+    """Callbacks follow one another without end, and no time passes."""
+
+    code = "spinning"
+    hint = "let the loop that polls sleep for a while"
+
+
+class LoopRunning(VirtualTimeError, RuntimeError):
+    """Another event loop runs in this thread already, so that this one cannot."""
+
+    code = "loop_running"
+    hint = "write the test as a plain function, and hand its coroutine to goal_clock.run()"
+
+
+class OutsideWorld(VirtualTimeError, NotImplementedError):
+    """Something asked for the outside world: a socket, a process, a signal, another thread."""
+
+    code = "outside_world"
+    hint = "give the code under test a stand-in, or run it on a real loop"
 
 
 def describe_tasks(loop: asyncio.AbstractEventLoop) -> str:
@@ -86,3 +158,8 @@ def _callback(handle: Any) -> str:
     if isinstance(task, asyncio.Task):
         return _describe(task).strip()
     return getattr(callback, "__qualname__", None) or repr(callback)
+
+
+def refuse(name: str, *_args: object, **_options: object) -> NoReturn:
+    """Raise `OutsideWorld`: it stands in for the method ``name`` of a loop."""
+    raise OutsideWorld(f"the virtual loop has no {name}: nothing outside exists here")

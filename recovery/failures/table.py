@@ -17,14 +17,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from recovery.failures.evidence import (
-    MAX_TEXT,
-    Evidence,
-    Reading,
-    gather,
-    plain_text,
-    read,
-)
+from recovery.failures.evidence import MAX_TEXT, Evidence, Reading, gather, plain_text, read
 from recovery.failures.kinds import (
     NOTHING_HOLDS,
     OVERFLOW_SIGNATURE,
@@ -237,16 +230,11 @@ class Classifier:
             kind = self._table[verdict.place].rule.kind if decided else "unknown"
         when = Timing()
         if kind in _TIMED:
-            when = timing(
-                folded("\n".join(unwrapped(piece.text) for piece in pieces)),
-                {
-                    name: value
-                    for piece in reversed(pieces)
-                    for name, value in piece.headers.items()
-                },
-                now=_moment(now),
-                zones=zones,
-            )
+            text = folded("\n".join(unwrapped(piece.text) for piece in pieces))
+            told: dict[str, str] = {}
+            for piece in reversed(pieces):
+                told.update(piece.headers)
+            when = timing(text, told, now=_moment(now), zones=zones)
         return Failure(
             kind=kind,
             retryable=kind in RETRYABLE,

@@ -10,8 +10,9 @@ from goalfsm.daemon.engine import Engine
 from goalfsm.errors import GoalError
 from goalfsm.store.port import Identity
 from goalfsm.store.port import Process as Recorded
-from goalfsm.testing.loop import VirtualLoop, VirtualTimeError
+from goalfsm.testing.loop import VirtualLoop
 from goalfsm.testing.simulated import SimulatedSystem
+from goalfsm.testing.waiting import VirtualTimeError
 from goalfsm.workers.supervisor.orphans import Orphans
 from tests.simulation.endings import Died, Violation
 from tests.simulation.faulty import FaultyStore

@@ -16,8 +16,8 @@ from freezegun import freeze_time
 
 from goalfsm.errors import GoalError
 from goalfsm.testing.clock import Crashed, GoalClock, Unhandled
-from goalfsm.testing.loop import Deadlock, Stalled
 from goalfsm.testing.times import TimeInvalid
+from goalfsm.testing.waiting import Deadlock, Stalled
 
 
 @pytest.fixture

@@ -11,14 +11,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from goalfsm.testing.loop import (
-    Deadlock,
-    OutsideWorld,
-    Spinning,
-    Stalled,
-    VirtualLoop,
-    run,
-)
+from goalfsm.testing.loop import VirtualLoop, run
+from goalfsm.testing.waiting import Deadlock, OutsideWorld, Spinning, Stalled
 
 
 @pytest.fixture
