@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -268,11 +268,7 @@ class _Picture:
         """Draw what a fan's branches share: from its hub to its trunks, or back from them."""
         fan, box = self.fans[hub], layout.frames[f"{FAN} {hub}"]
         x, y = route.points[0 if back else -1]
-        page_path = self._path(route)
-        if back:
-            page.edge(page_path, "edge")
-        else:
-            page.stem(page_path)
+        self._branch(page, self._path(route), headed=back)
         for way in fan.trunks(back=back, entry=(x - box.x, y - box.y)):
             page.stem(bent(rounded([(box.x + px, box.y + py) for px, py in way])))
 
@@ -280,11 +276,8 @@ class _Picture:
         """Draw the leaves of a fan with their branches."""
         for branch in fan.branches:
             points = [(box.x + x, box.y + y) for x, y in branch.points]
-            path = curve(points, across=True)
-            if branch.joint is branch.leaf.to:
-                page.edge(path, "edge")
-            else:
-                page.stem(path)
+            headed = branch.joint is branch.leaf.to
+            self._branch(page, curve(points, across=True), headed=headed)
         for leaf, frame in fan.leaves:
             moved = frame._replace(x=box.x + frame.x, y=box.y + frame.y)
             self._state(page, moved, self.leaves[leaf.name])
@@ -293,6 +286,13 @@ class _Picture:
             if lines := self._label_of(branch.joint):
                 x, y = branch.label
                 _label(page, (box.x + x, box.y + y), lines, f"edge {inner}")
+
+    @staticmethod
+    def _branch(page: Page, path: str, *, headed: bool) -> None:
+        if headed:
+            page.edge(path, "edge")
+        else:
+            page.stem(path)
 
     def _layout(self) -> Layout:
         boxes = [Box(name, DOT, DOT, parent) for name, _, parent in self.starts]
@@ -326,12 +326,9 @@ class _Picture:
         return curve(route.points, across=self.across, loop=route.loop)
 
     def _classes(self, node: Node) -> str:
-        classes = ["node", node.kind]
-        if node.name in self.diagram.finals:
-            classes.append("final")
-        if node.name in self.diagram.highlight:
-            classes.append("now")
-        return " ".join(classes)
+        final = "final" if node.name in self.diagram.finals else ""
+        now = "now" if node.name in self.diagram.highlight else ""
+        return " ".join(filter(None, ("node", node.kind, final, now)))
 
     def _group(self, page: Page, frame: Frame, shown: _Shown, middle: float) -> None:
         page.box(frame, f"{self._classes(shown.node)} group", RADIUS + 3)
@@ -390,11 +387,9 @@ def _edge_class(joint: Joint) -> str:
 
 
 def _description(diagram: Diagram) -> str:
-    texts: Mapping[str, str] = {node.name: node.text for node in diagram.states}
-    return "; ".join(
-        f"{texts[edge.source]} to {texts[edge.dest]}: {edge.trigger or 'always'}"
-        for edge in diagram.edges
-    )
+    texts = {node.name: node.text for node in diagram.states}
+    ways = ((texts[edge.source], texts[edge.dest], edge.trigger) for edge in diagram.edges)
+    return "; ".join(f"{source} to {dest}: {why or 'always'}" for source, dest, why in ways)
 
 
 def _label(page: Page, centre: tuple[float, float], lines: Sequence[Line], classes: str) -> None:
