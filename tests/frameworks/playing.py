@@ -14,6 +14,7 @@ from goalfsm.workers.turn import TurnWorker
 from tests.work import make_work
 
 THREAD = "thread-1"
+PAGE = (Path(__file__).parents[2] / "docs" / "frameworks.md").read_text("utf-8")
 EVIDENCE = {"status": "complete", "evidence": ["report.md holds the figures"]}
 
 

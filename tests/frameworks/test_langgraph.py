@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -15,7 +17,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 
 from goalfsm.workers.frameworks.langgraph import LangGraph
-from tests.frameworks.playing import EVIDENCE, achieve, charged, status, work_with
+from tests.frameworks.playing import EVIDENCE, PAGE, achieve, charged, status, work_with
 
 USAGE = {
     "input_tokens": 100,
@@ -35,6 +37,12 @@ class Scripted(BaseChatModel):
     @property
     def _llm_type(self) -> str:
         return "scripted"
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Self:
+        """Keep which tools the model is offered."""
+        del kwargs
+        self.bound.update(tool.name for tool in tools)
+        return self
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         del args, kwargs
@@ -92,6 +100,21 @@ def test_a_graph_completes_a_goal_and_is_charged_what_its_model_counted(tmp_path
     assert status(session) == "complete"
     assert {"get_goal", "update_goal"} <= model.bound
     assert charged(session) == 2 * (60 + 20)
+
+
+def test_an_agent_of_langchain_completes_a_goal_with_its_own_tools_beside_the_goals(
+    tmp_path: Path,
+) -> None:
+    """The factory is the line that the page gives."""
+    assert "LangGraph(lambda tools: create_agent(model, [*mine, *tools]))" in PAGE
+    model, mine = Scripted(answers=[calls("look"), claims(), says("Done.")]), [look]
+    worker = LangGraph(lambda tools: create_agent(model, [*mine, *tools]))
+    session = achieve(tmp_path, worker)
+    assert status(session) == "complete"
+    assert {"look", "get_goal", "update_goal"} <= model.bound
+    sent = [m for m in model.requests[-1] if isinstance(m, ToolMessage)]
+    assert [m.name for m in sent] == ["look", "update_goal"]
+    assert charged(session) == 3 * (60 + 20)
 
 
 def test_the_turns_of_a_goal_share_one_thread_on_disk(tmp_path: Path) -> None:

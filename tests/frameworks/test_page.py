@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.frameworks.playing import PAGE
 from tests.providers.script import calls, says
 from tests.providers.server import Provider
 
-PAGE = (Path(__file__).parents[2] / "docs" / "frameworks.md").read_text("utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
