@@ -21,6 +21,18 @@ _UNITS: Final = (
     (10**6, "M"),
     (10**3, "K"),
 )
+_SPEAKER: Final = re.compile(r"--agent (\w+) speaks with that program")
+
+
+def spoken_by(agent: str) -> str:
+    """Return what to say of a program whose output only ``agent`` understands."""
+    return f"--agent {agent} speaks with that program"
+
+
+def speaker(text: str) -> str:
+    """Return the agent that `spoken_by` has named in ``text``, empty where there is none."""
+    named = _SPEAKER.search(text)
+    return "" if named is None else named[1]
 
 
 def visible(text: str) -> str:

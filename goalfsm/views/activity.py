@@ -9,7 +9,7 @@ import msgspec
 from goalfsm.errors import Remedy, told
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, Goal
 from goalfsm.session.work import advances, awaits_person, waits_end
-from goalfsm.text import awaited, line
+from goalfsm.text import awaited, line, speaker
 from goalfsm.views.parts import (
     Driver,
 )
@@ -329,6 +329,8 @@ def hint(session: Session) -> str:
     goal = session.goal
     if session.queue and (goal is None or goal.status == COMPLETE):
         return TAKES_NEXT if goal is None or not session.policy.advance else ""
+    if agent := _understood_by(session):
+        return f"{_TAKES_UP} --agent {agent}"
     return told(remedies(session))
 
 
@@ -343,13 +345,23 @@ def remedies(session: Session) -> tuple[Remedy, ...]:
         # What could not be verified stays a claim: a person may take it as it is.
         unsure = goal.pause_reason == "verification" and session.claim is not None
         taken = (Remedy("accept", does="takes the claim"),) if unsure else ()
-        return (*taken, Remedy("resume"))
+        # A program whose output nobody understands would only write it again.
+        goes_on = () if _understood_by(session) else (Remedy("resume"),)
+        return (*taken, *goes_on)
     if goal.status == LIMITED:
         return (Remedy("budget", {goal.limited_by or "tokens": None}),)
     if session.claim is not None:
         asks = _asks_person(goal, session.claim)
         return (Remedy("accept"), Remedy("reject")) if asks else ()
     return (Remedy("wake"),) if session.waits else ()
+
+
+def _understood_by(session: Session) -> str:
+    """Return the agent that understands the program whose output has paused the goal."""
+    goal, attention = session.goal, session.recovery.attention
+    if goal is None or goal.status not in {PAUSED, BLOCKED} or attention is None:
+        return ""
+    return speaker(attention.reason) if attention.kind == "paused" else ""
 
 
 def _asks_person(goal: Goal, claim: Claim) -> bool:

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from goalfsm.text import spoken_by
 from goalfsm.workers.line_shapes import MAX_LINE, parse_line, states_something
 from goalfsm.workers.output import KEEP_TEXT, BoundedText, Tail
 from goalfsm.workers.protocol import Skipped, Text, ToolCalled, TurnEvent, UsageReported
@@ -236,7 +237,7 @@ def other_format(tongue: Tongue) -> str:
     """Return what to say of output that is in another program's format."""
     return (
         f"this looks like the output of {tongue.name}, of which nothing is read here; "
-        f"--agent {tongue.agent} speaks with that program"
+        f"{spoken_by(tongue.agent)}"
     )
 
 

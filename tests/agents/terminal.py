@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,3 +68,22 @@ class Terminal:
         """Return what was charged."""
         found = self.status()["usage"]
         return Usage(found["input_tokens"], found["output_tokens"], found["cached_tokens"])
+
+
+@contextlib.contextmanager
+def ended(terminal: Terminal, process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Yield a process, and kill it if it still runs at the end."""
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            terminal.end(process)
+
+
+def wait_for(path: Path) -> None:
+    """Return when the file is there."""
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

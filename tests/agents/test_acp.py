@@ -15,8 +15,16 @@ from goalfsm.workers import protocol as w
 from goalfsm.workers.agents.acp import Acp
 from goalfsm.workers.agents.dialect import Task
 from tests.agents import homes
-from tests.agents.terminal import DONE, Terminal
-from tests.providers.script import UNAUTHORIZED, Usage, calls, says
+from tests.agents.family import SLEEPS, family, leave
+from tests.agents.terminal import DONE, Terminal, ended, wait_for
+from tests.providers.script import (
+    UNAUTHORIZED,
+    Reply,
+    Usage,
+    calls,
+    rate_limited,
+    says,
+)
 from tests.providers.server import Provider
 from tests.work import make_work
 
@@ -220,3 +228,43 @@ def test_a_key_that_opencode_is_refused_with_pauses_the_goal(
     said = opencode.end(process)
     assert process.returncode == exits.ATTENTION, said
     assert opencode.status()["goal"]["status"] == "paused"
+
+
+def waiting(command: str) -> Reply:
+    """Return an answer that runs a command with OpenCode's own tool."""
+    return calls("bash", command=command, description="Waits")
+
+
+def test_opencode_overcomes_a_rate_limit_and_reads_a_message_in_its_next_turn(
+    opencode: Terminal, provider: Provider, place: Path
+) -> None:
+    slow = waiting("touch begun; while [ ! -e go ]; do sleep 0.02; done")
+    provider.rewrite([rate_limited(1), slow, says("Ok."), DONE, says("Done.")])
+    with ended(opencode, opencode.goal("Plant a tree")) as process:
+        wait_for(place / "begun")
+        opencode.end(opencode.start("steer", "Use the green door."))
+        (place / "go").touch()
+        said = opencode.end(process)
+    assert process.returncode == exits.OK, said
+    told = [request.text.count("Use the green door.") for request in provider.requests]
+    assert opencode.status()["goal"]["continuations"] == 2
+    assert told == [0, 0, 0, 1, 1]
+
+
+def test_opencode_goes_on_in_its_session_after_a_daemon_that_is_killed(
+    opencode: Terminal, provider: Provider, place: Path
+) -> None:
+    with ended(opencode, opencode.daemon()) as daemon:
+        provider.rewrite([says("I know the apple."), waiting(SLEEPS)])
+        opencode.set("Plant a tree")
+        wait_for(place / "begun")
+        everything = family(daemon.pid)
+        daemon.kill()
+        leave(everything)
+        opencode.end(daemon)
+    provider.rewrite([DONE, says("Done.")])
+    process = opencode.start("run")
+    said = opencode.end(process)
+    assert process.returncode == exits.OK, said
+    assert "I know the apple." in provider.requests[-1].text
+    assert "could not be found" not in provider.requests[-1].text

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from goalfsm.cli import exits
+from goalfsm.goal.model import LIMITED
 from tests.agents import homes
-from tests.agents.terminal import DONE, Terminal
+from tests.agents.family import SLEEPS, family, leave
+from tests.agents.terminal import DONE, Terminal, ended, wait_for
 from tests.agents.tools import ARGS, shell
 from tests.providers.script import (
     OVERFLOW,
@@ -33,27 +33,6 @@ def terminal(name: str, place: Path) -> Terminal:
     if not homes.installed(name):
         pytest.skip(f"{name} is not installed: sh .ci/tools")
     return Terminal(name, place, *ARGS[name])
-
-
-@contextlib.contextmanager
-def marked() -> Iterator[str]:
-    """Yield a command that takes long, and kill what is left of it."""
-    command = f"sleep 6{time.monotonic_ns() % 10**9 / 10**9:.9f}"
-    try:
-        yield command
-    finally:
-        for process in running(command):
-            process.kill()
-
-
-def running(command: str) -> list[psutil.Process]:
-    """Return the processes of a command."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        words = " ".join(process.info["cmdline"] or ())
-        if command in words and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process)
-    return found
 
 
 def test_a_refused_claim_goes_on_and_an_accepted_one_ends(
@@ -79,7 +58,12 @@ def test_a_wait_starts_no_turn_before_it_is_over(terminal: Terminal, provider: P
     assert terminal.used() == provider.charged
 
 
-def test_a_used_up_quota_pauses_until_its_reset(terminal: Terminal, provider: Provider) -> None:
+def test_a_used_up_quota_pauses_until_its_reset(
+    terminal: Terminal, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Claude Code says the reset of a subscription, which a key has none of."""
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    monkeypatch.setenv("CLAUDE_CODE_OAUTH_TOKEN", "token-of-a-test")
     resets = (int(time.time()) // 60 + 90) * 60
     provider.rewrite([quota_used_up(resets)])
     process = terminal.goal("Plant a tree")
@@ -87,6 +71,7 @@ def test_a_used_up_quota_pauses_until_its_reset(terminal: Terminal, provider: Pr
     assert process.returncode == exits.GOAL_LIMITED, said
     goal = terminal.status()["goal"]
     assert (goal["status"], goal["pause_reason"]) == ("paused", "usage_limit")
+    assert goal["resume_at_ms"] == resets * 1000
 
 
 def test_a_rejected_key_pauses_with_attention(terminal: Terminal, provider: Provider) -> None:
@@ -138,21 +123,46 @@ def test_a_message_from_another_terminal_reaches_the_running_turn(
     assert provider.requests[-1].text.count("Use the green door.") == 1
 
 
+def test_a_budget_crossed_in_a_turn_has_that_turn_wind_the_work_down(
+    terminal: Terminal, provider: Provider, place: Path
+) -> None:
+    """Codex may break off the call that is under way then: it does not say what that one used."""
+    crosses = dataclasses.replace(shell(terminal.agent, "true"), usage=Usage(1_000, 100, 20))
+    waiting = shell(terminal.agent, "while [ ! -e go ]; do sleep 0.02; done")
+    provider.rewrite([crosses, waiting, says("Here is where it stands.")])
+    with ended(terminal, terminal.goal("Plant a tree", "--tokens", "1000")) as process:
+        provider.wait_for(2)
+        until(lambda: "was told to wind down" in terminal.end(terminal.start("log")))
+        (place / "go").touch()
+        said = terminal.end(process)
+    assert process.returncode == exits.GOAL_LIMITED, said
+    goal = terminal.status()["goal"]
+    assert (goal["status"], goal["limited_by"], goal["continuations"]) == (LIMITED, "tokens", 1)
+    told = [request.text.count("has reached its limit") for request in provider.requests]
+    assert (told[0], told[-1]) == (0, 1)
+    assert "Here is where it stands." in said
+    is_broken_off = "sleep 0.02" not in provider.requests[-1].text
+    assert not is_broken_off or terminal.agent == "codex"
+    used = provider.charged + (Usage(-100, -10, -20) if is_broken_off else Usage())
+    assert terminal.used() == used
+    assert goal["tokens_used"] == used.input_tokens + used.output_tokens
+
+
 def test_a_daemon_that_is_killed_leaves_no_process_and_the_next_goes_on_in_the_session(
     terminal: Terminal, provider: Provider, place: Path
 ) -> None:
     """The next daemon wakes the goal for a message, which its turn reads once."""
-    with marked() as command, ended(terminal, terminal.daemon()) as daemon:
-        slow = shell(terminal.agent, f"touch begun; {command}")
-        provider.rewrite([says("I know the apple."), slow])
+    # Codex says what a call used when its tools are done: what was killed before is never said.
+    unsaid = Usage(-100, -10, -20) if terminal.agent == "codex" else Usage()
+    with ended(terminal, terminal.daemon()) as daemon:
+        provider.rewrite([says("I know the apple."), shell(terminal.agent, SLEEPS)])
         terminal.set("Plant a tree")
         wait_for(place / "begun")
+        until(lambda: terminal.used() == provider.charged + unsaid)
+        everything = family(daemon.pid)
         daemon.kill()
+        leave(everything)
         terminal.end(daemon)
-        deadline = time.monotonic() + 10
-        while running(command) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert not running(command)
     asks = calls("wait", **{"for": "person", "note": "which door"})
     provider.rewrite([asks, says("I wait for an answer."), DONE, says("Done.")])
     with ended(terminal, terminal.daemon()) as daemon:
@@ -164,17 +174,7 @@ def test_a_daemon_that_is_killed_leaves_no_process_and_the_next_goes_on_in_the_s
         assert daemon.returncode == exits.OK, said
     assert "I know the apple." in provider.requests[-1].text
     assert provider.requests[-1].text.count("Use the green door.") == 1
-
-
-@contextlib.contextmanager
-def ended(terminal: Terminal, process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """Yield a process, and kill it if it still runs at the end."""
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-            terminal.end(process)
+    assert terminal.used() == provider.charged + unsaid
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -183,11 +183,3 @@ def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.1)
-
-
-def wait_for(path: Path) -> None:
-    """Return when the file is there."""
-    deadline = time.monotonic() + 60
-    while not path.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

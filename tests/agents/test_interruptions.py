@@ -3,15 +3,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from goalfsm.workers import protocol as w
 from tests.agents import tools
 from tests.agents.driving import Agent
+from tests.agents.family import SLEEPS, family, leave
 from tests.agents.recording import PADDING
 from tests.providers.script import Reply, Usage, says
 from tests.providers.server import Provider
@@ -31,16 +30,6 @@ def with_shell(agent: Agent) -> None:
         cwd=agent.worker.spec.cwd,
         args=tools.ARGS[agent.worker.spec.agent],
     )
-
-
-def alive(marker: str) -> list[int]:
-    """Return the processes whose command line has the marker in it."""
-    found = []
-    for process in psutil.process_iter(["pid", "cmdline", "status"]):
-        line = " ".join(process.info["cmdline"] or ())
-        if marker in line and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process.pid)
-    return found
 
 
 async def until(path: Path) -> None:
@@ -111,25 +100,24 @@ async def test_an_interrupted_turn_leaves_nothing_and_its_session_goes_on(
     agent: Agent, provider: Provider, place: Path
 ) -> None:
     with_shell(agent)
-    marker = f"sleep 7{os.getpid()}"
-    provider.rewrite([shell(agent, f"touch begun; {marker}")])
-    tasks: list[asyncio.Task[float]] = []
+    provider.rewrite([shell(agent, SLEEPS)])
+    tasks: list[asyncio.Task[None]] = []
 
-    async def abort() -> float:
+    async def abort(pid: int) -> None:
         await until(place / "begun")
-        begun = time.monotonic()
-        assert await agent.worker.abort(agent.run_id)
-        return time.monotonic() - begun
+        everything = family(pid)
+        looking = asyncio.to_thread(leave, everything)
+        _, aborted = await asyncio.gather(looking, agent.worker.abort(agent.run_id))
+        assert aborted
 
     async def meanwhile(event: w.TurnEvent) -> None:
         if isinstance(event, w.Spawned):
-            tasks.append(asyncio.ensure_future(abort()))
+            tasks.append(asyncio.ensure_future(abort(event.pid)))
 
     turn = await agent.turn("Remember the apple tree.", meanwhile=meanwhile)
     await tasks[0]
     assert turn.exited.aborted
     assert not turn.exited.ok
-    assert alive(marker) == []
     provider.rewrite([says("I remember.")])
     turn = await agent.turn("Go on.")
     assert turn.exited.ok, turn.events
@@ -141,23 +129,24 @@ async def test_an_agent_that_is_killed_leaves_nothing_and_its_session_goes_on(
     agent: Agent, provider: Provider, place: Path
 ) -> None:
     with_shell(agent)
-    marker = f"sleep 8{os.getpid()}"
-    provider.rewrite([shell(agent, f"touch begun; {marker}")])
+    provider.rewrite([shell(agent, SLEEPS)])
     tasks: list[asyncio.Task[None]] = []
 
     async def kill(pid: int) -> None:
         await until(place / "begun")
         await asyncio.sleep(0.3)  # what the agent says of the call before has come
+        everything = family(pid)
         os.kill(pid, signal.SIGKILL)
+        await asyncio.to_thread(leave, everything)
 
     async def meanwhile(event: w.TurnEvent) -> None:
         if isinstance(event, w.Spawned):
             tasks.append(asyncio.ensure_future(kill(event.pid)))
 
     turn = await agent.turn("Remember the apple tree.", meanwhile=meanwhile)
+    await tasks[0]
     assert not turn.exited.ok
     assert turn.error.kind in {"signal", "exit"}
-    assert alive(marker) == []
     provider.rewrite([says("I remember.")])
     turn = await agent.turn("Go on.")
     assert turn.exited.ok, turn.events

@@ -1,4 +1,8 @@
-"""Files as the real programs wrote them, put back into the form in which they are read."""
+"""Files as the real programs wrote them, put back into the form in which they are read.
+
+Of pi, the program is real and its goals are not: the extension that keeps them is not published on
+the registry, and a stand-in wrote the entries as its source does.
+"""
 
 from __future__ import annotations
 

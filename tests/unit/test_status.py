@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from goalfsm.errors import Remedy
 from goalfsm.goal.model import STATUSES
 from goalfsm.session import Session
 from goalfsm.session.state import (
@@ -16,7 +17,8 @@ from goalfsm.session.state import (
     VerifierResult,
     Wait,
 )
-from goalfsm.views.activity import activity, hint
+from goalfsm.text import spoken_by
+from goalfsm.views.activity import activity, hint, remedies
 from goalfsm.views.status import status_line
 from recovery.state import Attention, RecoveryState
 from tests.unit.sessions import (
@@ -254,3 +256,16 @@ def test_last_turn_of_a_limited_goal_is_told(wind_down: Any, told: bool) -> None
 )
 def test_hint_is_what_takes_the_work_on(session: Session, advice: str) -> None:
     assert hint(session) == advice
+
+
+@pytest.mark.parametrize("kind", ["paused", "pending"])
+def test_a_program_that_an_agent_understands_is_taken_up_with_that_agent(kind: Any) -> None:
+    """As long as that is what keeps the goal: resumed, the program would write the same again."""
+    reason = f"sh: this looks like the output of another program; {spoken_by('codex')}"
+    recovery = RecoveryState(attention=Attention(kind=kind, reason=reason))
+    session = with_goal(active(recovery=recovery), status="paused")
+    told = hint(session)
+    if kind == "paused":
+        assert (told, remedies(session)) == ("goalfsm run --thread THREAD --agent codex", ())
+    else:
+        assert (told, remedies(session)) == ("goalfsm resume THREAD", (Remedy("resume"),))
