@@ -141,10 +141,10 @@ def test_a_budget_crossed_in_a_turn_has_that_turn_wind_the_work_down(
     told = [request.text.count("has reached its limit") for request in provider.requests]
     assert (told[0], told[-1]) == (0, 1)
     assert "Here is where it stands." in said
-    is_broken_off = "sleep 0.02" not in provider.requests[-1].text
-    assert not is_broken_off or terminal.agent == "codex"
-    used = provider.charged + (Usage(-100, -10, -20) if is_broken_off else Usage())
-    assert terminal.used() == used
+    used, counted = terminal.used(), provider.charged
+    # What the provider counts of the call that Codex breaks off depends on how far it was.
+    broken_off = [Usage(-100, -10, -20)] if terminal.agent == "codex" else []
+    assert used in [counted + unsaid for unsaid in [Usage(), *broken_off]]
     assert goal["tokens_used"] == used.input_tokens + used.output_tokens
 
 
