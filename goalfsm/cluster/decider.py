@@ -183,10 +183,11 @@ class Decider:
         every: list[Decided] = []
         answers: list[tuple[Envelope, Reply]] = []
         failures: list[Failure] = []
+        replies = {each: decode_reply(known.reply) for each, known in loaded.known.items()}
         for envelope in attempt.envelopes:
-            known = loaded.known.get(envelope.event_id)
-            if known is not None:
-                answers.append((envelope, decode_reply(known.reply)))
+            # Known from before, or sent twice in a row: then both are in this very attempt.
+            if envelope.event_id in replies:
+                answers.append((envelope, replies[envelope.event_id]))
                 continue
             if any(key not in loaded.open for key in envelope.done):
                 # Somebody else has done that effect, and said so.
@@ -215,6 +216,8 @@ class Decider:
                 session, wake_at = decided[-1].ready.state, decided[-1].ready.wake_at
                 revision += len(decided)
             answers.append((envelope, reply))
+            if decided:
+                replies[envelope.event_id] = reply
         return Decision(
             before=before,
             session=session,

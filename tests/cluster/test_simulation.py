@@ -2,77 +2,61 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-from unittest import mock
-
 import pytest
 
-from goalfsm.cluster.decider import Decider
+from goalfsm.cluster.decider import Attempt, Decider
 from goalfsm.cluster.memory_jobs import MemoryJobs
 from goalfsm.cluster.memory_tx import MemoryDatabase
-from goalfsm.cluster.turns import Turns
-from tests.cluster.simulation import Violation, simulate
+from goalfsm.daemon.flow.decide import Envelope
+from goalfsm.daemon.host.clock import IdSource
+from goalfsm.session import events as e
+from goalfsm.session.context import Rules
+from goalfsm.session.policy import Policy
+from goalfsm.testing.loop import run as run_loop
+from goalfsm.testing.simulated import Counted
+from tests.cluster.bugs import BUGS
+from tests.cluster.simulation import CLUSTER, Cluster
+from tests.simulation.bugs import switched_on
+from tests.simulation.command import command, run
+from tests.simulation.drawing import draw
+from tests.simulation.stats import Stats
 
-if TYPE_CHECKING:
-    from goalfsm.store.rows import OpenEffect
+SEEDS = 24
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_nothing_is_lost_or_done_twice_whatever_breaks(seed: int) -> None:
-    stats = simulate(seed)
-    assert stats.turns > 0
-    assert stats.crashes + stats.partitions + stats.stops > 0
-    assert stats.verified > 0
+def test_nothing_is_lost_or_done_twice_whatever_breaks() -> None:
+    stats = Stats()
+    for seed in range(SEEDS):
+        world, violation = run(draw(seed), Cluster)
+        stats.add(world.stats)
+        assert violation is None, f"{violation}\nreproduce: {command(seed, None, CLUSTER.module)}"
+    assert stats.events > SEEDS * 20
+    assert min(stats.crashes, stats.stalls, stats.partitions, stats.wipes, stats.faults) > 0
+    assert stats.runs_interrupted > 0
 
 
 def test_a_seed_is_the_same_world_again() -> None:
-    assert [simulate(seed) for seed in (1, 3)] == [simulate(seed) for seed in (1, 3)]
+    first = run(draw(9), Cluster)[0].told()
+    assert len(first) > 50
+    assert run(draw(9), Cluster)[0].told() == first
 
 
-def test_it_shows_where_a_living_nodes_run_is_taken() -> None:
-    """A cluster that does not look at leases has two turns of a thread at once."""
-    with mock.patch.object(Turns, "_is_left", return_value=True):
-        shown = _first_violation()
-    assert "beside" in shown
+@pytest.mark.parametrize("name", BUGS)
+def test_this_bug_is_found(name: str) -> None:
+    """A world fails within the number of seeds that is stated for the bug."""
+    with switched_on(name, BUGS):
+        assert any(run(draw(seed), Cluster)[1] for seed in BUGS[name].seeds), BUGS[name].says
 
 
-def test_it_shows_where_a_commit_of_unknown_outcome_is_decided_again() -> None:
-    """A retry that does not look whether the event is known decides it a second time."""
-    load = Decider._load
+def test_an_event_that_is_sent_twice_in_a_row_is_decided_once() -> None:
+    """Both are decided in one transaction: neither finds the other in the journal."""
 
-    async def forgetful(self: Decider, tx: object, attempt: object) -> object:
-        loaded = await load(self, tx, attempt)  # type: ignore[arg-type]
-        return loaded._replace(known={})
+    async def decided() -> tuple[int, list[str]]:
+        database = MemoryDatabase(lambda: 1, MemoryJobs(lambda: 1))
+        decider = Decider(database, IdSource(Counted()), policy=Policy(), rules=Rules())
+        given = e.ObjectiveGiven(objective="it works")
+        twice = [Envelope(given, event_id="one", outside=True) for _ in range(2)]
+        decision = await decider.decide(Attempt("a", twice))
+        return len(database.thread("a").commits), [reply.code for _, reply in decision.answers]
 
-    with mock.patch.object(Decider, "_load", forgetful):
-        shown = _first_violation()
-    assert "twice" in shown
-
-
-def test_it_shows_where_a_living_nodes_effect_is_taken() -> None:
-    """A cluster that gives an effect to whoever asks verifies a claim at two nodes at once."""
-
-    async def given(self: MemoryDatabase, key: str, node_id: str) -> OpenEffect | None:
-        del node_id
-        effect = self.outbox.get(key)
-        return None if effect is None or effect.done else effect.row
-
-    async def everything(self: MemoryDatabase, keys: object) -> set[str]:
-        del self, keys
-        return set()
-
-    with (
-        mock.patch.object(MemoryDatabase, "claim", given),
-        mock.patch.object(MemoryJobs, "alive", everything),
-    ):
-        shown = _first_violation()
-    assert "is verified by" in shown
-
-
-def _first_violation() -> str:
-    for seed in range(24):
-        try:
-            simulate(seed)
-        except Violation as violation:
-            return str(violation)
-    return "nothing"
+    assert run_loop(decided()) == (1, ["created", "created"])

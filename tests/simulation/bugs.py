@@ -5,7 +5,7 @@ Each takes out, or turns round, one thing that keeps goals safe. Some were real 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
@@ -62,20 +62,22 @@ class Bug(NamedTuple):
 BUGS: Final[dict[str, Bug]] = {}
 
 
-def _bug(
-    says: str, within: int, first: int = 0, every: int = 1
+def bug(
+    says: str, within: int, first: int = 0, every: int = 1, *, of: dict[str, Bug] = BUGS
 ) -> Callable[[Callable[[], Patches]], None]:
+    """Add a bug by the name of its function."""
+
     def add(patches: Callable[[], Patches]) -> None:
-        BUGS[patches.__name__] = Bug(says, within, patches, first, every)
+        of[patches.__name__] = Bug(says, within, patches, first, every)
 
     return add
 
 
 @contextmanager
-def switched_on(name: str) -> Iterator[None]:
+def switched_on(name: str, bugs: Mapping[str, Bug] = BUGS) -> Iterator[None]:
     """Have a bug in the code while inside."""
     with ExitStack() as stack:
-        for change in BUGS[name].patches():
+        for change in bugs[name].patches():
             stack.enter_context(change)
         yield
 
@@ -83,7 +85,7 @@ def switched_on(name: str) -> Iterator[None]:
 # Effects.
 
 
-@_bug("an effect is marked as done before it is done", 10)
+@bug("an effect is marked as done before it is done", 10)
 def mark_before_doing() -> Patches:
     perform = Effects._perform
 
@@ -95,7 +97,7 @@ def mark_before_doing() -> Patches:
     yield patch.object(Effects, "_perform", mark_and_perform)
 
 
-@_bug("effects are done before their commit", 10)
+@bug("effects are done before their commit", 10)
 def commit_after_the_effect() -> Patches:
     decided_by = Mailbox.commits
 
@@ -111,12 +113,12 @@ def commit_after_the_effect() -> Patches:
     yield patch.object(Mailbox, "commits", commits)
 
 
-@_bug("what an earlier engine left undone stays undone", 20)
+@bug("what an earlier engine left undone stays undone", 20)
 def redo_nothing() -> Patches:
     yield patch.object(Takeover, "_redo", lambda _self, _undone: None)
 
 
-@_bug("a continuation is sent while one is queued", 20)
+@bug("a continuation is sent while one is queued", 20)
 def send_twice() -> Patches:
     guards = tuple(guard for guard in continuation.GUARDS if guard.name != "queued")
     yield patch.object(scheduling, "decide", lambda now: continuation.decide(now, guards))
@@ -125,7 +127,7 @@ def send_twice() -> Patches:
 # The store.
 
 
-@_bug("the revision that a commit was decided on is not compared", 150)
+@bug("the revision that a commit was decided on is not compared", 150)
 def skip_compare_and_set() -> Patches:
     def same(_disk: Any, commit: Any) -> Conflict:
         return Conflict(actual_revision=commit.expected_revision)
@@ -134,12 +136,12 @@ def skip_compare_and_set() -> Patches:
     yield patch.object(memory.Lost, "carries", lambda _lost, _commit: False)
 
 
-@_bug("the epoch of a writer is not compared", 60)
+@bug("the epoch of a writer is not compared", 60)
 def ignore_the_epoch() -> Patches:
     yield patch.object(MemoryStore, "owned", lambda self: self.writable())
 
 
-@_bug("an inbox row that came in bad company is dropped", 20)
+@bug("an inbox row that came in bad company is dropped", 20)
 def drop_an_inbox_row() -> Patches:
     take = InboxRows._take
 
@@ -150,7 +152,7 @@ def drop_an_inbox_row() -> Patches:
     yield patch.object(InboxRows, "_take", _take)
 
 
-@_bug("a person is answered before the commit", 30)
+@bug("a person is answered before the commit", 30)
 def answer_before_the_commit() -> Patches:
     decide = Mailbox._decide
 
@@ -166,12 +168,12 @@ def answer_before_the_commit() -> Patches:
 # Runs.
 
 
-@_bug("a token of another run is let through", 20)
+@bug("a token of another run is let through", 20)
 def ignore_the_token() -> Patches:
     yield patch.object(runs, "stale_token", lambda _session, _token: None)
 
 
-@_bug("usage is charged as often as it is reported", 30)
+@bug("usage is charged as often as it is reported", 30)
 def charge_twice() -> Patches:
     reported = runs.usage_reported
 
@@ -184,12 +186,12 @@ def charge_twice() -> Patches:
     yield patch.object(live, "usage_id", lambda _key: "")
 
 
-@_bug("usage under an old key is charged again when a finished run is taken over", 600)
+@bug("usage under an old key is charged again when a finished run is taken over", 600)
 def charge_again_after_a_crash() -> Patches:
     yield patch.object(takeover, "usage_id", lambda _key: "")
 
 
-@_bug("a worker is started twice for one dispatch", 10)
+@bug("a worker is started twice for one dispatch", 10)
 def start_twice() -> Patches:
     start = live.LiveRun.start
 
@@ -200,7 +202,7 @@ def start_twice() -> Patches:
     yield patch.object(live.LiveRun, "start", start_both)
 
 
-@_bug("open runs are not looked at when an engine takes over", 20)
+@bug("open runs are not looked at when an engine takes over", 20)
 def forget_open_runs() -> Patches:
     async def nothing(_self: Any, _thread_id: str, _run: Any, _probe: Any) -> Any:
         return lambda _session: iter(())
@@ -208,7 +210,7 @@ def forget_open_runs() -> Patches:
     yield patch.object(Takeover, "_ending_of", nothing)
 
 
-@_bug("an interrupted run is recorded as one that somebody aborted", 20)
+@bug("an interrupted run is recorded as one that somebody aborted", 20)
 def crash_is_an_abort() -> Patches:
     async def abort(_self: Any, _thread_id: str, run: Any, _probe: Any) -> Any:
         return lambda _session: iter([e.RunFinished(run_id=run.run_id, outcome="aborted")])
@@ -216,7 +218,7 @@ def crash_is_an_abort() -> Patches:
     yield patch.object(Takeover, "_ending_of", abort)
 
 
-@_bug("work is dispatched while processes of an old run live", 80)
+@bug("work is dispatched while processes of an old run live", 80)
 def leave_orphans() -> Patches:
     async def nobody(_self: Any, _runs: Any) -> Any:
         return {}
@@ -224,7 +226,7 @@ def leave_orphans() -> Patches:
     yield patch.object(Takeover, "_end_runs", nobody)
 
 
-@_bug("an engine that was fenced leaves its workers running", 80, 6, 10)
+@bug("an engine that was fenced leaves its workers running", 80, 6, 10)
 def spare_fenced_workers() -> Patches:
     end = live.LiveRun.end
 
@@ -238,7 +240,7 @@ def spare_fenced_workers() -> Patches:
 # The thread.
 
 
-@_bug("steering that an interrupted turn carried is dropped", 80)
+@bug("steering that an interrupted turn carried is dropped", 80)
 def lose_steering() -> Patches:
     settled = steering.settled
     yield patch.object(
@@ -246,7 +248,7 @@ def lose_steering() -> Patches:
     )
 
 
-@_bug("timers of threads that rest are not set again at a start", 80, first=200)
+@bug("timers of threads that rest are not set again at a start", 80, first=200)
 def forget_timers() -> Patches:
     threads = Takeover._threads_of_engines
 
@@ -257,7 +259,7 @@ def forget_timers() -> Patches:
     yield patch.object(Takeover, "_threads_of_engines", without)
 
 
-@_bug("a decision draws its jitter itself", 30)
+@bug("a decision draws its jitter itself", 30)
 def decide_by_chance() -> Patches:
     given = thread.context_of
     drawn = iter(range(1, 10**9))
@@ -271,12 +273,12 @@ def decide_by_chance() -> Patches:
 # Faults in decisions.
 
 
-@_bug("a decision that meets a fault is dropped, and its thread left as it is", 60)
+@bug("a decision that meets a fault is dropped, and its thread left as it is", 60)
 def drop_what_meets_a_fault() -> Patches:
     yield patch.object(Quarantine, "met", lambda _self, _thread_id, _error, _undecided: None)
 
 
-@_bug("an open run stays open when its end meets a fault", 20)
+@bug("an open run stays open when its end meets a fault", 20)
 def leave_the_run_open() -> Patches:
     async def record(self: Any) -> None:
         with suppress(Exception):
@@ -289,7 +291,7 @@ def leave_the_run_open() -> Patches:
 # The machine: worlds that end in 8 have other programs on it.
 
 
-@_bug("where the processes of open runs cannot be read, there are none", 250, 8, 10)
+@bug("where the processes of open runs cannot be read, there are none", 250, 8, 10)
 def take_a_failed_read_for_nothing() -> Patches:
     end_runs = Takeover._end_runs
 
@@ -302,7 +304,7 @@ def take_a_failed_read_for_nothing() -> Patches:
     yield patch.object(Takeover, "_end_runs", end)
 
 
-@_bug("what cannot be ended at once is taken for gone", 100, 8, 10)
+@bug("what cannot be ended at once is taken for gone", 100, 8, 10)
 def believe_a_supervisor_that_stands_still() -> Patches:
     async def gone(_self: Any, _pids: Any) -> None:
         return None
@@ -310,7 +312,7 @@ def believe_a_supervisor_that_stands_still() -> Patches:
     yield patch.object(ProcessWatch, "gone", gone)
 
 
-@_bug("a disk that was full once stays full", 10, 8, 10)
+@bug("a disk that was full once stays full", 10, 8, 10)
 def give_up_on_a_full_disk() -> Patches:
     attempt = StoreOutage._try
 
@@ -320,7 +322,7 @@ def give_up_on_a_full_disk() -> Patches:
     yield patch.object(StoreOutage, "_try", once)
 
 
-@_bug("what met another program's lock is not tried again", 20, 8, 10)
+@bug("what met another program's lock is not tried again", 20, 8, 10)
 def drop_what_meets_a_lock() -> Patches:
     met = StoreOutage.met
 
@@ -334,7 +336,7 @@ def drop_what_meets_a_lock() -> Patches:
 # Meetings: worlds that end in 6 have a disk with a size, a file with two names, late repeats.
 
 
-@_bug("a repeat of an old command lifts a halt", 40, 6, 10)
+@bug("a repeat of an old command lifts a halt", 40, 6, 10)
 def repeat_lifts_a_halt() -> Patches:
     stop = Mailbox._stop
 
@@ -346,7 +348,7 @@ def repeat_lifts_a_halt() -> Patches:
     yield patch.object(Mailbox, "_stop", _stop)
 
 
-@_bug("an engine goes on when the path of its file means another one", 20, 6, 10)
+@bug("an engine goes on when the path of its file means another one", 20, 6, 10)
 def serve_a_file_that_was_replaced() -> Patches:
     met = StoreOutage.met
 
@@ -357,7 +359,7 @@ def serve_a_file_that_was_replaced() -> Patches:
     yield patch.object(ownership, "DatabaseReplaced", DiskFull)
 
 
-@_bug("a read that fails between two turns is taken for a fault", 100, 6, 10)
+@bug("a read that fails between two turns is taken for a fault", 100, 6, 10)
 def take_a_failed_read_for_a_fault() -> Patches:
     decide = Mailbox._decide
 
@@ -375,7 +377,7 @@ def take_a_failed_read_for_a_fault() -> Patches:
 # A bug that this simulation has found.
 
 
-@_bug(
+@bug(
     "what an engine has committed while it starts is taken for what is left of another",
     60,
     first=3_900,

@@ -27,11 +27,11 @@ def come_to_rest(world: World) -> None:
     """Let the engine finish; people do their part where only they can; look at what is there."""
     for _ in range(ROUNDS):
         _settle(world)
-        if not _answer(world):
+        if not answer(world):
             break
     else:
-        world.fail("people are asked again and again", _standing(world))
-    _look(world)
+        world.fail("people are asked again and again", standing(world))
+    look(world)
     world.shut_down(1_000)
     deadline = world.now_us + 60_000_000
     if not world.run_until(deadline, lambda: world.disk.owner is None):
@@ -50,7 +50,7 @@ def _settle(world: World) -> None:
     """Wait until nothing happens by itself any more."""
     deadline = world.now_us + REST_S * 1_000_000
     if not world.run_until(deadline, lambda: not _unrest(world)):
-        world.fail(f"this does not come to rest: {_unrest(world)}", _standing(world))
+        world.fail(f"this does not come to rest: {_unrest(world)}", standing(world))
 
 
 def _unrest(world: World) -> str:
@@ -58,6 +58,11 @@ def _unrest(world: World) -> str:
     serving = world.serving()
     if serving is None or serving.deposed or len(world.processes) > 1:
         return "engines"
+    return unrest(world)
+
+
+def unrest(world: World) -> str:
+    """Return what does not rest yet of commands, workers, effects and threads."""
     if world.people.unanswered() or world.oracle.unconsumed():
         return "commands"
     if world.children.all:
@@ -99,7 +104,7 @@ def _rested(session: Session, *, halted: bool) -> bool:
     return any(wait.until_ms is None for wait in by_people)
 
 
-def _answer(world: World) -> bool:
+def answer(world: World) -> bool:
     """Do what only people can do; return whether there was something."""
     asked = False
     if any(_is_halted(world, thread) for thread, _ in world.oracle.undone().values()):
@@ -118,7 +123,7 @@ def _answer(world: World) -> bool:
     return asked
 
 
-def _look(world: World) -> None:
+def look(world: World) -> None:
     """Look at what is left when everything rests."""
     for thread in world.plan.threads:
         session = world.oracle.session(thread)
@@ -129,7 +134,7 @@ def _look(world: World) -> None:
         world.fail("effects are left undone", str(left))
 
 
-def _standing(world: World) -> str:
+def standing(world: World) -> str:
     process = world.serving()
     lines = [
         (

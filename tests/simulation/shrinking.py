@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 MOST_TRIES: Final = 400
 
 
-def fails(plan: Plan, rule: str) -> bool:
+def fails(plan: Plan, rule: str, world: type[World] = World) -> bool:
     """Tell whether a world breaks that rule."""
     try:
-        World(plan).play()
+        world(plan).play()
     except Violation as violation:
         return violation.rule == rule
     return False
 
 
-def shrink(plan: Plan, rule: str) -> Plan:
+def shrink(plan: Plan, rule: str, world: type[World] = World) -> Plan:
     """Return a plan with fewer items, and fewer threads, that breaks the same rule."""
     tries = MOST_TRIES
     for thread in plan.threads[1:]:
         without = _without_thread(plan, thread)
         tries -= 1
-        if fails(without, rule):
+        if fails(without, rule, world):
             plan = without
     size = max(1, len(plan.items) // 2)
     while size:
@@ -39,7 +39,7 @@ def shrink(plan: Plan, rule: str) -> Plan:
             kept = plan.items[:first] + plan.items[first + size :]
             smaller = replace(plan, items=kept)
             tries -= 1
-            if fails(smaller, rule):
+            if fails(smaller, rule, world):
                 plan = smaller
             else:
                 first += size

@@ -20,6 +20,8 @@ class Stats(msgspec.Struct, kw_only=True):
     runs_interrupted: int = 0
     commands: int = 0
     replays: int = 0
+    partitions: int = 0
+    wipes: int = 0
     virtual_s: float = 0.0
 
     def add(self, other: Stats) -> None:

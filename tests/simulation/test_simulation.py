@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.simulation.bugs import BUGS, switched_on
-from tests.simulation.command import command, main, run
+from tests.simulation.command import Played, command, main, run
 from tests.simulation.drawing import draw
 from tests.simulation.plan import Plan, Shutdown, shown
 from tests.simulation.shrinking import fails, shrink
@@ -92,16 +92,15 @@ def test_the_command_tells_which_worlds_find_each_bug(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a table; a bug that no world finds makes it fail, when there were as many as it takes."""
-    few = {name: BUGS[name] for name in ("start_twice", "mark_before_doing")}
-    monkeypatch.setattr("tests.simulation.command.BUGS", few)
-    assert main(["--bugs", "6"]) == 0
+    few = Played(bugs={name: BUGS[name] for name in ("start_twice", "mark_before_doing")})
+    assert main(["--bugs", "6"], few) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert len(rows) == 2 + len(few)
+    assert len(rows) == 2 + len(few.bugs)
     assert rows[2].startswith("| a worker is started twice for one dispatch (`start_twice`) | 10 ")
-    monkeypatch.setattr("tests.simulation.command.run", lambda _plan: (None, None))
-    assert main(["--bugs", "2"]) == 0
+    monkeypatch.setattr("tests.simulation.command.run", lambda _plan, _world: (None, None))
+    assert main(["--bugs", "2"], few) == 0
     assert "none" in capsys.readouterr().out
-    assert main(["--bugs", "10"]) == 1
+    assert main(["--bugs", "10"], few) == 1
 
 
 def test_an_item_is_shown_without_what_it_leaves_out() -> None:

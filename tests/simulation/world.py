@@ -49,6 +49,10 @@ def machine() -> GoalMachine:
 class World:
     """Everything in one simulation; also where its ids come from."""
 
+    oracle_of: Callable[[World], Any] = Oracle
+    children_of: Callable[[World], Children] = Children
+    people_of: Callable[[World], People] = People
+
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.machine = machine()
@@ -65,9 +69,9 @@ class World:
         self.front = MemoryStore(self.disk, is_alive=self.is_alive)
         """What other programs of the user see of the disk."""
         self.processes: list[Process] = []
-        self.oracle = Oracle(self)
-        self.children = Children(self)
-        self.people = People(self)
+        self.oracle = type(self).oracle_of(self)
+        self.children = type(self).children_of(self)
+        self.people = type(self).people_of(self)
         self._timeline: list[tuple[int, int, Callable[[], None]]] = []
         self._drawn = 0
         self._pids = 0
