@@ -22,6 +22,7 @@ from goalfsm.goal.model import Verifier as Verifier
 from goalfsm.goal.rejection import Rejection as Rejection
 from goalfsm.goal.transition import Plan as Plan
 from goalfsm.goal.transition import plan as plan
+from goalfsm.session import codec as codec
 from goalfsm.session import effects as effects
 from goalfsm.session import events as events
 from goalfsm.session.context import Context as Context
@@ -41,9 +42,15 @@ from goalfsm.session.thread import Ready as Ready
 from goalfsm.session.thread import ReplayError as ReplayError
 from goalfsm.session.thread import handle as handle
 from goalfsm.session.work import next_wake as next_wake
+from goalfsm.store.memory import MemoryStore as MemoryStore
+from goalfsm.store.sqlite import SqliteStore as SqliteStore
+from goalfsm.views import explain as explain
+from goalfsm.views import report as report
 from goalfsm.views.status import project as project
+from goalfsm.workers import protocol as protocol
 from goalfsm.workers.agents.spec import AgentSpec as AgentSpec
 from goalfsm.workers.agents.worker import AgentWorker as AgentWorker
+from goalfsm.workers.inprocess import CallableWorker as CallableWorker
 from goalfsm.workers.turn import Turn as Turn
 from goalfsm.workers.turn import TurnWorker as TurnWorker
 from goalfsm.workers.turn import worker as worker

@@ -18,7 +18,10 @@ _HEAD: Final = """\
 # Public API
 
 Every public name: those that `from goalfsm import …` and `from recovery import …` give. A name that
-is not here may change without notice. This page is made of the code by `make diagrams`.
+is not here may change without notice, but for the `__all__` of `goalfsm.testing`
+([](testing.md)) and `goalfsm.diagram` ([](diagrams.md)), the adapters of
+[frameworks](frameworks.md), and what `goalfsm.protocol` holds: what a worker is given and may
+say. This page is made of the code by `make diagrams`.
 """
 
 
