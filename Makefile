@@ -28,10 +28,10 @@ EACH := -n auto --dist worksteal
 
 test: shared alone ## Run the tests; those that need Node, Graphviz or root may skip
 
-shared: setup
+shared: setup ## Run the tests that share the machine, on every processor
 	$(BIN)/python -m pytest $(EACH) $(PYTEST) $(ALONE:%=--ignore=%)
 
-alone: setup
+alone: setup ## Run the tests that want the machine for themselves: counts, crashes, kills
 	$(BIN)/python -m pytest $(PYTEST) $(ALONE)
 
 quick: setup ## Run what decides and what carries it out, in about a minute
