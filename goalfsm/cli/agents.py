@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from goalfsm.cli import options
-from goalfsm.cli.output import print_json
+from goalfsm.cli.output import print_json, say
 from goalfsm.workers.agents.spec import AGENTS, Found, look
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def agents_command(as_json: bool) -> None:
         return
     for each in found:
         for row in _rows(each, AGENTS[each.agent]):
-            click.echo(row)
+            say(row)
 
 
 def _record(found: Found, known: Known) -> dict[str, object]:

@@ -385,11 +385,13 @@ def _let_go_of_output() -> None:
 
 def complain(message: str, hint: str = "", status: int = exits.USAGE) -> int:
     """Say on stderr what is wrong, in a line, and what to do about it; return ``status``."""
+    from goalfsm.text import line  # noqa: PLC0415  a shell that completes waits for every import
+
     # Where nobody can be told, the exit status still says it.
     with contextlib.suppress(OSError):
-        click.echo(f"goalfsm: {_one_line(message)}", err=True)
+        click.echo(f"goalfsm: {line(message)}", err=True)
         if hint:
-            click.echo(f"Hint: {_one_line(hint)}", err=True)
+            click.echo(f"Hint: {line(hint)}", err=True)
     return status
 
 
@@ -400,7 +402,3 @@ def _usage_hint(error: click.ClickException) -> str:
     ctx = getattr(error, "ctx", None)
     path = ctx.command_path if ctx is not None else "goalfsm"
     return f"{path} --help shows the usage"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

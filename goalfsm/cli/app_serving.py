@@ -15,6 +15,7 @@ from goalfsm import __version__
 from goalfsm.cli import arguments, exits, options, places, turn_worker
 from goalfsm.cli.arguments import HintedError
 from goalfsm.cli.loading import load_logging
+from goalfsm.cli.output import say
 from goalfsm.cli.program_command import ProgramCommand, program_of
 from goalfsm.cli.signals import ending
 from goalfsm.errors import GoalError
@@ -205,7 +206,7 @@ async def _serve(
                     await _one(engine, server, str(db))
                 else:
                     async with clients(server):
-                        click.echo(f"{LISTENING} {_UNIX}{place}; Ctrl-C stops", err=True)
+                        say(f"{LISTENING} {_UNIX}{place}; Ctrl-C stops", err=True)
                         if lifeline:
                             await _while_wanted(engine, server, grace)
                         else:

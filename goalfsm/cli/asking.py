@@ -8,8 +8,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-import click
-
+from goalfsm.cli.output import say
 from goalfsm.cli.places import Place, own_database, speak
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.store.address import Server
@@ -37,7 +36,7 @@ def ask(place: Place, event: Event) -> None:
         with reading(place) as store:
             require_thread(store, place)
     asked = remote(place.db)
-    click.echo(told(place, _sent(asked, place, event)))
+    say(told(place, _sent(asked, place, event)))
     if asked.answered:
         return
     from goalfsm.daemon.remote.reading import driver_of  # noqa: PLC0415  where nobody answered
@@ -52,7 +51,7 @@ def ask(place: Place, event: Event) -> None:
         told_how = f"; {command} takes it up" if command else ""
         # It is done; where nobody can be told this, that is no failure.
         with contextlib.suppress(OSError):
-            click.echo(f"Nobody works on this now{told_how}", err=True)
+            say(f"Nobody works on this now{told_how}", err=True)
 
 
 def send(place: Place, event: Event) -> Reply:
@@ -135,9 +134,9 @@ def look(place: Place) -> Seen | None:
 def show(lines: tuple[str, ...], hint: str, place: Place) -> None:
     """Show a status in lines, with the hint as it is for the place."""
     for row in lines:
-        click.echo(row)
+        say(row)
     if told_how := speak(hint, place):
-        click.echo(f"Hint: {told_how}")
+        say(f"Hint: {told_how}")
 
 
 def told(place: Place, reply: Reply) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from goalfsm.cli import asking, options
+from goalfsm.cli.output import say
 from goalfsm.errors import NoDatabase
 from goalfsm.views.chip import MARKS, Chip, tmux
 
@@ -32,7 +33,7 @@ def chip_command(place: Place, form: str) -> None:
         seen = None
     if seen is None or seen.chip is None:
         if form == "plain":
-            click.echo(f"{MARKS['none']} no goal")
+            say(f"{MARKS['none']} no goal")
         return
     shown = Chip(*seen.chip)
-    click.echo(tmux(shown) if form == "tmux" else shown.text)
+    say(tmux(shown) if form == "tmux" else shown.text)

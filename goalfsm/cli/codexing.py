@@ -15,6 +15,7 @@ import click
 from goalfsm.cli import asking, exits, options, places
 from goalfsm.cli.app_serving import LISTENING
 from goalfsm.cli.lifeline import STILL_USED
+from goalfsm.cli.output import say
 from goalfsm.cli.program_command import ProgramCommand, program_of
 from goalfsm.daemon.remote.socket_path import clients_socket
 from goalfsm.errors import GoalError, NoDatabase
@@ -54,7 +55,7 @@ def codex_command(ctx: click.Context, /, db: Address, new: bool) -> int:
     path = places.file(db, "goalfsm codex works on", "leave --db and GOALFSM_DB out")
     _check()
     if warning := look("codex").warning:
-        click.echo(f"goalfsm: {warning}", err=True)
+        say(f"goalfsm: {warning}", err=True)
     place = clients_socket(os.fspath(path))
     given = program_of(ctx)
     found = None if new or (given[:1] and not given[0].startswith("-")) else _unfinished(path)
@@ -68,7 +69,7 @@ def codex_command(ctx: click.Context, /, db: Address, new: bool) -> int:
     status = asyncio.run(_Terminal(path, place, argv).run())
     if (left := _unfinished(path)) is not None:
         stands = f"the goal of thread {left.thread_id} is {left.goal.status}"
-        click.echo(f"{stands}; goalfsm codex goes on with it")
+        say(f"{stands}; goalfsm codex goes on with it")
     return status
 
 

@@ -8,6 +8,7 @@ import click
 
 from goalfsm.cli import arguments, options, places, policy_settings, programs
 from goalfsm.cli.arguments import HintedError
+from goalfsm.cli.output import say
 from goalfsm.cli.templating import FLAGS, names_of_templates
 from goalfsm.cli.turn_worker import AGENTS
 from goalfsm.goal.model import Criterion, Limits, Seal, Verifier
@@ -227,7 +228,7 @@ def warn(wanted: ObjectiveGiven) -> None:
     for option, one in checks:
         warning = programs.check_verifier(option, one.name, one.argv, one.cwd or ".")
         if warning:
-            click.echo(f"goalfsm: {warning}", err=True)
+            say(f"goalfsm: {warning}", err=True)
 
 
 def edited(given: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from click.core import ParameterSource
 
 from goalfsm.cli import asking, exits, places
 from goalfsm.cli.arguments import HintedError
+from goalfsm.cli.output import say
 from goalfsm.diagram import BUILTINS, DIRECTIONS, FORMATS, named, render, render_png
 from goalfsm.diagram.docs import blocks
 from goalfsm.diagram.docs.writing import write_whole
@@ -202,7 +203,7 @@ def _update(files: tuple[Path, ...]) -> int:
     with _writing():
         written = blocks.write(files)
     for was in written:
-        click.echo(f"{was.path}:{was.line}: wrote {was.machine!r} again")
+        say(f"{was.path}:{was.line}: wrote {was.machine!r} again")
     _tell_of_none(files)
     return exits.OK
 
@@ -211,10 +212,10 @@ def _check(files: tuple[Path, ...]) -> int:
     """Tell which blocks are stale."""
     stale = blocks.check(files)
     for block in stale:
-        click.echo(f"{block}", err=True)
+        say(f"{block}", err=True)
     if stale:
         names = shlex.join(dict.fromkeys(str(block.path) for block in stale))
-        click.echo(f"Hint: goalfsm diagram --update {names}", err=True)
+        say(f"Hint: goalfsm diagram --update {names}", err=True)
     _tell_of_none(files)
     return exits.FAILED if stale else exits.OK
 
@@ -228,10 +229,8 @@ def _tell_of_none(files: tuple[Path, ...]) -> None:
         if len(files) == 1
         else f"none of the {len(files)} files has a generated block"
     )
-    click.echo(what, err=True)
-    click.echo(
-        "Hint: put <!-- goalfsm:diagram goal --> and <!-- /goalfsm:diagram --> in it", err=True
-    )
+    say(what, err=True)
+    say("Hint: put <!-- goalfsm:diagram goal --> and <!-- /goalfsm:diagram --> in it", err=True)
 
 
 def _write_picture(data: bytes, output: str | None) -> None:

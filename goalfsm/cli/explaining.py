@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from goalfsm.cli import arguments, asking, options
-from goalfsm.cli.output import json_text, now_ms, print_json
+from goalfsm.cli.output import json_text, now_ms, print_json, say
 from goalfsm.cli.places import speak
 from goalfsm.daemon.host.records import written
 from goalfsm.daemon.remote.narrating import is_quiet, told, why
@@ -65,7 +65,7 @@ def explain_command(place: Place, as_json: bool) -> None:
         print_json(explanation)
         return
     for row in explanation.words:
-        click.echo(speak(row, place))
+        say(speak(row, place))
 
 
 @click.command("context")
@@ -98,11 +98,11 @@ def context_command(place: Place, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"turn {turn}{', which runs' if runs else ''}: {size:,} bytes")
+    say(f"turn {turn}{', which runs' if runs else ''}: {size:,} bytes")
     for name, reason, most in parts:
-        click.echo(f"  {name:<11} {most:>7,} bytes  {short(reason)}")
-    click.echo("")
-    click.echo(visible(prompt).rstrip("\n"))
+        say(f"  {name:<11} {most:>7,} bytes  {short(reason)}")
+    say("")
+    say(visible(prompt).rstrip("\n"))
 
 
 @click.command("report")
@@ -130,14 +130,14 @@ def report_command(place: Place, since: int | None, pr: bool, as_json: bool) -> 
             night = _since(since, events_of(store, place.thread_id, since_ms=since))
     if kept:
         # Not in the record itself, which is the same wherever it is kept.
-        click.echo(f"goalfsm: the record that was written is {visible(kept)}", err=True)
+        say(f"goalfsm: the record that was written is {visible(kept)}", err=True)
     if as_json:
-        click.echo(json_of(found) if night is None else json_text({"record": found, **night}))
+        say(json_of(found) if night is None else json_text({"record": found, **night}))
         return
-    click.echo((pull_request(found) if pr else markdown(found)).rstrip("\n"))
+    say((pull_request(found) if pr else markdown(found)).rstrip("\n"))
     if night is not None and since is not None:
         for row in _told_since(since, night):
-            click.echo(row)
+            say(row)
 
 
 def _since(since: int, rows: Iterator[tuple[int, Event, Decision | None]]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import click
 
 from goalfsm.cli import asking, exits, options, places
 from goalfsm.cli.arguments import HintedError
+from goalfsm.cli.output import say
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.goal.model import COMPLETE, Limits
 from goalfsm.importers.foreign import Foreign, Standing
@@ -89,9 +90,9 @@ def import_command(
     for one in found:
         if isinstance(one, GoalError):
             failed += 1
-            click.echo(f"goalfsm: {line(one.message)}\nHint: {line(one.hint)}", err=True)
+            say(f"goalfsm: {line(one.message)}\nHint: {line(one.hint)}", err=True)
     if not found:
-        click.echo(f"no goal of {tool} there")
+        say(f"no goal of {tool} there")
     rows = _brought(goals, thread, db, dry_run=dry_run)
     for row in rows:
         failed += not row["ok"]
@@ -100,7 +101,7 @@ def import_command(
 
             print_json(row)
         else:
-            click.echo(_told(row), err=not row["ok"])
+            say(_told(row), err=not row["ok"])
     return exits.FAILED if failed else exits.OK
 
 

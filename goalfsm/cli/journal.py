@@ -9,7 +9,7 @@ import click
 
 from goalfsm.cli import asking, options
 from goalfsm.cli.arguments import count
-from goalfsm.cli.output import json_text
+from goalfsm.cli.output import json_text, say
 from goalfsm.daemon.remote.narrating import is_quiet, told, why
 from goalfsm.daemon.remote.reading import newest
 from goalfsm.session import codec
@@ -43,7 +43,7 @@ def log_command(place: Place, limit: int, everything: bool, as_json: bool) -> No
         rows = _newest(store, place.thread_id, limit, quiet_too=everything or as_json)
         lines = [json_text(notice_of(row)) if as_json else row_text(row) for row in rows]
     for line in reversed(lines):
-        click.echo(line)
+        say(line)
 
 
 def _newest(store: Reading, thread_id: str, limit: int, *, quiet_too: bool) -> Iterator[JournalRow]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from goalfsm.cli import options, policy_settings
-from goalfsm.cli.output import now_ms, print_json
+from goalfsm.cli.output import now_ms, print_json, say
 from goalfsm.daemon.host.zones import local_name, zone
 from goalfsm.text import line
 from goalfsm.views.explain import moment
@@ -65,7 +65,7 @@ def explain_error_command(
         print_json(failure)
         return
     for word, said in _told(failure):
-        click.echo(f"{word:<11} {line(said)}")
+        say(f"{word:<11} {line(said)}")
 
 
 def _zones(name: str | None) -> tzinfo | None:

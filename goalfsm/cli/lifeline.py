@@ -9,8 +9,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Final
 
-import click
-
+from goalfsm.cli.output import say
 from goalfsm.workers.supervisor import identity
 
 STILL_USED: Final = "others still use it"
@@ -43,5 +42,5 @@ async def wanted(server: Server) -> None:
         async with asyncio.timeout(_LEAVE_S):
             await server.deserted()
     except TimeoutError:
-        click.echo(STILL_USED, err=True)
+        say(STILL_USED, err=True)
         await server.deserted()

@@ -9,7 +9,7 @@ import click
 
 from goalfsm.cli import asking, exits, places
 from goalfsm.cli.arguments import HintedError
-from goalfsm.cli.output import print_json
+from goalfsm.cli.output import print_json, say
 from goalfsm.store.address import Server, address
 from goalfsm.store.contents import TABLES
 from goalfsm.store.postgres import open_store
@@ -40,8 +40,8 @@ def move_command(source: str, target: str, as_json: bool) -> int:
         f"{count:,} of {name}" for name, count in zip(TABLES, moved.rows, strict=True)
     )
     done = "were moved before" if moved.already else "are moved"
-    click.echo(f"{moved.threads:,} threads {done} to {new}; rows: {counts}")
-    click.echo(f"what they were moved from is kept as {moved.kept}; remove it when you like")
+    say(f"{moved.threads:,} threads {done} to {new}; rows: {counts}")
+    say(f"what they were moved from is kept as {moved.kept}; remove it when you like")
     return exits.OK
 
 

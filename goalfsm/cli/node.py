@@ -10,6 +10,7 @@ import click
 
 from goalfsm.cli import arguments, exits, options
 from goalfsm.cli.loading import load_logging
+from goalfsm.cli.output import say
 from goalfsm.errors import GoalError
 from goalfsm.store.address import Server
 
@@ -76,6 +77,6 @@ async def _serve(url: str, places: tuple[str, ...], max_runs: int, name: str, gr
     engine = ClusterEngine(url, places=places, max_runs=max_runs, name=name, grace_s=grace, **told)
     async with engine:
         with stopping_on_signals(engine, grace):
-            click.echo(f"serving {', '.join(places)}; Ctrl-C stops", err=True)
+            say(f"serving {', '.join(places)}; Ctrl-C stops", err=True)
             await engine.wait()
     await notifier.sent(NOTICE_S)

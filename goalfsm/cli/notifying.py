@@ -11,6 +11,7 @@ import msgspec
 
 from goalfsm.cli import exits
 from goalfsm.cli.arguments import HintedError
+from goalfsm.cli.output import say
 from goalfsm.daemon.stages.notifications import Note, Notifier, Target
 from goalfsm.errors import GoalError
 
@@ -52,7 +53,7 @@ def add(kind: str, url: str) -> int:
     known = targets()
     if target not in known:
         _write([*known, target])
-    click.echo(f"told from the next run on: {target.shown}")
+    say(f"told from the next run on: {target.shown}")
     return exits.OK
 
 
@@ -64,7 +65,7 @@ def remove(number: int) -> int:
     if number > len(known):
         raise HintedError(f"there is no target {number}", "goalfsm notify list shows them")
     _write([target for at, target in enumerate(known, 1) if at != number])
-    click.echo(f"no longer told: {known[number - 1].shown}")
+    say(f"no longer told: {known[number - 1].shown}")
     return exits.OK
 
 
@@ -73,9 +74,9 @@ def list_targets() -> int:
     """Show the targets of notifications."""
     known = targets()
     for number, target in enumerate(known, 1):
-        click.echo(f"{number}  {target.shown}")
+        say(f"{number}  {target.shown}")
     if not known:
-        click.echo("nobody; goalfsm notify add desktop, or webhook URL")
+        say("nobody; goalfsm notify add desktop, or webhook URL")
     return exits.OK
 
 
@@ -98,9 +99,9 @@ def test() -> int:
     )
     failed = asyncio.run(Notifier(known).send(note))
     for why in failed:
-        click.echo(f"not sent: {why}", err=True)
+        say(f"not sent: {why}", err=True)
     if not failed:
-        click.echo(f"sent to {', '.join(target.shown for target in known)}")
+        say(f"sent to {', '.join(target.shown for target in known)}")
     return exits.FAILED if failed else exits.OK
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 import time
 
+import click
 import msgspec
+
+from goalfsm.text import visible
 
 
 def print_json(value: object) -> None:
@@ -21,3 +24,8 @@ def json_text(value: object) -> str:
 def now_ms() -> int:
     """Return the time in unix milliseconds."""
     return time.time_ns() // 1_000_000
+
+
+def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Write ``text`` for a person: nothing in it can act on the terminal that shows it."""
+    click.echo(visible(text), err=err, nl=nl)

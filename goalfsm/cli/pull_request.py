@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from goalfsm.cli import asking, exits, options
+from goalfsm.cli.output import say
 from goalfsm.errors import GoalError
 from goalfsm.text import line
 from goalfsm.views.report import pull_request, title
@@ -29,9 +30,9 @@ def pr_command(place: Place, create: bool) -> int:
         _, made = asking.record_of(store, place)
     text = pull_request(made)
     if not create:
-        click.echo(text.rstrip("\n"))
+        say(text.rstrip("\n"))
         return exits.OK
-    click.echo(_draft(title(made), text))
+    say(_draft(title(made), text))
     return exits.OK
 
 

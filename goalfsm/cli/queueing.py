@@ -8,6 +8,7 @@ import click
 
 from goalfsm.cli import arguments, asking, describing, exits, options, places
 from goalfsm.cli.arguments import HintedError
+from goalfsm.cli.output import say
 from goalfsm.cli.places import speak
 from goalfsm.cli.program_command import ProgramCommand, program_of
 from goalfsm.session import events
@@ -63,9 +64,9 @@ def add(
     describing.warn(wanted)
     places.remember(place.db)
     reply = asking.send(place, events.GoalQueued(**goal, first=first))
-    click.echo(asking.told(place, reply))
+    say(asking.told(place, reply))
     for row in describing.sealed_lines(wanted):
-        click.echo(row)
+        say(row)
 
 
 @queue_command.command("list")
@@ -87,16 +88,14 @@ def list_queue(place: Place, as_json: bool) -> int:
         return exits.OK
     for number, one in enumerate(queue, 1):
         budgets = limits_in_words(one.limits)
-        click.echo(f"{number}. {one.queue_id}  {short(one.objective)}{budgets}")
+        say(f"{number}. {one.queue_id}  {short(one.objective)}{budgets}")
     if not queue:
-        click.echo("nothing is queued")
-        click.echo(
-            f"Hint: {speak('goalfsm queue add THREAD OBJECTIVE queues a goal', place)}", err=True
-        )
+        say("nothing is queued")
+        say(f"Hint: {speak('goalfsm queue add THREAD OBJECTIVE queues a goal', place)}", err=True)
     elif session.policy.advance:
-        click.echo("the thread goes on to the next one by itself when a goal is complete")
+        say("the thread goes on to the next one by itself when a goal is complete")
     else:
-        click.echo(
+        say(
             "Hint: " + speak("goalfsm run --advance --thread THREAD goes on to the next one", place)
         )
     return exits.OK

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from goalfsm.cli import asking, options, places
-from goalfsm.cli.output import now_ms, print_json
+from goalfsm.cli.output import now_ms, print_json, say
 from goalfsm.errors import GoalError, NoDatabase
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def list_command(db: Address, everywhere: bool, as_json: bool) -> None:
         print_json(rows)
         return
     if not rows:
-        click.echo(f"no threads in {db}")
+        say(f"no threads in {db}")
     _show(rows, db)
 
 
@@ -63,12 +63,12 @@ def _list_everywhere(db: Address, *, as_json: bool) -> None:
         try:
             rows = _threads_of(place)
         except GoalError as error:
-            click.echo(f"goalfsm: {place}: {error.message}", err=True)
+            say(f"goalfsm: {place}: {error.message}", err=True)
             continue
         if as_json:
             print_json({"db": str(place), "threads": rows})
         elif rows:
-            click.echo(f"{place}:")
+            say(f"{place}:")
             _show(rows, place)
 
 
@@ -94,7 +94,7 @@ def _show(rows: list[Status], db: Address) -> None:
     elsewhere = db != places.database(None)
     width = min(_WIDTH, max((len(row.thread_id) for row in rows), default=0))
     for row in rows:
-        click.echo(f"{row.thread_id:<{width}}  {summary(row)}")
+        say(f"{row.thread_id:<{width}}  {summary(row)}")
         place = places.Place(db, row.thread_id, given=True, db_given=elsewhere)
         if row.goal is not None and row.hint:
-            click.echo(f"{'':<{width}}  {places.speak(row.hint, place)}")
+            say(f"{'':<{width}}  {places.speak(row.hint, place)}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from goalfsm.cli import asking, options
-from goalfsm.cli.output import print_json
+from goalfsm.cli.output import print_json, say
 from goalfsm.errors import GoalError
 from goalfsm.text import visible
 from goalfsm.views.explain import moment
@@ -53,7 +53,7 @@ def logs_command(place: Place, follow: bool, turn: int | None, as_json: bool) ->
         for each in _newest(store, place.thread_id, shown):
             show(each)
         if not shown:
-            click.echo("no turn has said anything yet", err=True)
+            say("no turn has said anything yet", err=True)
         while follow:
             time.sleep(_POLL_S)
             for each in _newest(store, place.thread_id, shown):
@@ -80,7 +80,7 @@ def _show_json(said: Transcript) -> None:
 
 
 def _show(said: Transcript) -> None:
-    click.echo(f"== turn {said.turn}, {moment(said.at_ms)}")
+    say(f"== turn {said.turn}, {moment(said.at_ms)}")
     for text, total, name in (
         (said.answer, said.answer_bytes, ""),
         (said.stderr, said.stderr_bytes, "-- standard error"),
@@ -88,7 +88,7 @@ def _show(said: Transcript) -> None:
         if not text:
             continue
         if name:
-            click.echo(name)
+            say(name)
         if total > len(text):
-            click.echo(f"... (the last {len(text):,} of {total:,} bytes)")
-        click.echo(visible(text.decode("utf-8", "replace")).rstrip("\n"))
+            say(f"... (the last {len(text):,} of {total:,} bytes)")
+        say(visible(text.decode("utf-8", "replace")).rstrip("\n"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from goalfsm.cli import exits, options, places
+from goalfsm.cli.output import say
 from goalfsm.errors import GoalError
 from goalfsm.mcp.config import FORMS
 
@@ -36,7 +37,7 @@ def mcp_command(place: Place, agent: str | None) -> int:
     claim or wait for: the tools show the goal, and create one.
     """
     if agent is not None:
-        click.echo(FORMS[agent](_program(), ["mcp", *place.options()]))
+        say(FORMS[agent](_program(), ["mcp", *place.options()]))
         return exits.OK
     try:
         from goalfsm.mcp.server import serve  # noqa: PLC0415  it takes most of a second to import

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from goalfsm.cli import asking
+from goalfsm.cli.output import say
 
 if TYPE_CHECKING:
     from goalfsm.cli.places import Place
@@ -27,7 +26,7 @@ def show_budgets(place: Place) -> None:
     if progress is None:
         raise asking.no_goal(place)
     for row in budget_lines(progress):
-        click.echo(row)
+        say(row)
 
 
 def show_policy(place: Place) -> None:
@@ -43,7 +42,7 @@ def show_policy(place: Place) -> None:
             continue
         value, default = getattr(policy, name), getattr(usual, name)
         note = "" if value == default else f"  (default: {_shown(default)})"
-        click.echo(f"{name}={_shown(value)}{note}")
+        say(f"{name}={_shown(value)}{note}")
 
 
 def _shown(value: Setting) -> str:

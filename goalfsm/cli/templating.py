@@ -9,6 +9,7 @@ import click
 
 from goalfsm.cli import exits
 from goalfsm.cli.arguments import HintedError
+from goalfsm.cli.output import say
 from goalfsm.cli.places import working_directory
 from goalfsm.errors import GoalError
 from goalfsm.text import line, visible
@@ -151,7 +152,7 @@ def list_templates() -> int:
     found = [*every(working_directory())]
     width = max(len(one.name) for one in found)
     for one in found:
-        click.echo(f"{one.name:{width}}  {one.source:8}  {_about(one)}")
+        say(f"{one.name:{width}}  {one.source:8}  {_about(one)}")
     return exits.OK
 
 
@@ -177,11 +178,11 @@ def show_template(name: str, inputs: tuple[str, ...]) -> int:
     found = find(name, working_directory())
     template = found.parse()
     if not inputs:
-        click.echo(visible(found.text).rstrip())
+        say(visible(found.text).rstrip())
         return exits.OK
     filled = fill(template, dict(_pair(word) for word in inputs))
     program = ["--", *filled.program] if filled.program else []
-    click.echo(shlex.join(["goalfsm", "run", *filled.options, filled.objective, *program]))
+    say(shlex.join(["goalfsm", "run", *filled.options, filled.objective, *program]))
     return exits.OK
 
 
@@ -212,7 +213,7 @@ def new_template(name: str, for_user: bool) -> int:
         raise GoalError(
             f"{path} exists", code="template_exists", hint="edit it, or choose another name"
         ) from None
-    click.echo(path)
+    say(f"{path}")
     return exits.OK
 
 
@@ -229,10 +230,10 @@ def check_templates(names: tuple[str, ...]) -> int:
             template = found.parse()
         except GoalError as error:
             wrong += 1
-            click.echo(f"{found.name}: {line(error.message)}\nHint: {line(error.hint)}", err=True)
+            say(f"{found.name}: {line(error.message)}\nHint: {line(error.hint)}", err=True)
         else:
             takes = ", ".join(template.head.inputs) or "nothing"
-            click.echo(f"{found.name}: well formed, takes {takes}")
+            say(f"{found.name}: well formed, takes {takes}")
     return exits.FAILED if wrong else exits.OK
 
 
@@ -247,5 +248,5 @@ def trust_template(name: str) -> int:
     template = found.parse()
     trust.trust(found, template)
     may = "; ".join(visible(program) for program in template.programs) or "no program"
-    click.echo(f"{found.name} may start: {may}")
+    say(f"{found.name} may start: {may}")
     return exits.OK

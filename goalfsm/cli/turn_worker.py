@@ -6,11 +6,11 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import click
 from msgspec.structs import replace
 
 from goalfsm.cli import arguments, places
 from goalfsm.cli.arguments import HintedError
+from goalfsm.cli.output import say
 from goalfsm.errors import GoalError
 from goalfsm.session.routes import parse
 
@@ -128,7 +128,7 @@ def _need(check: Callable[[], object], db: Address) -> None:
         if isinstance(db, Path) or error.code not in _OF_A_HOST:
             raise
         told = f"{error.message}; that is so on this host, and its nodes need it on theirs"
-        click.echo(f"goalfsm: {told}", err=True)
+        say(f"goalfsm: {told}", err=True)
 
 
 def _place_of(place: str | None, db: Address) -> str:
@@ -167,4 +167,4 @@ def _ask(agent: AgentName) -> None:
             else f"try {agent} --version",
         )
     if found.warning:
-        click.echo(f"goalfsm: {found.warning}", err=True)
+        say(f"goalfsm: {found.warning}", err=True)

@@ -9,7 +9,7 @@ import click
 
 from goalfsm.cli import exits, options, places
 from goalfsm.cli.asking import open_file
-from goalfsm.cli.output import now_ms, print_json
+from goalfsm.cli.output import now_ms, print_json, say
 from goalfsm.errors import Corrupt, GoalError, NewerDatabase, NotOurDatabase, OlderDatabase
 from goalfsm.store.address import Server
 
@@ -36,10 +36,10 @@ def doctor_command(db: Address, repair: bool, as_json: bool) -> int:
     else:
         for finding in findings:
             mark = "mended" if finding.repaired else "ok" if finding.ok else "WRONG"
-            click.echo(f"{mark:<7} {finding.check:<12} {finding.found}")
+            say(f"{mark:<7} {finding.check:<12} {finding.found}")
             if finding.hint:
-                click.echo(f"{'':<20} Hint: {finding.hint}")
-        click.echo(f"{db} is {'healthy' if healthy else 'not healthy'}")
+                say(f"{'':<20} Hint: {finding.hint}")
+        say(f"{db} is {'healthy' if healthy else 'not healthy'}")
     return exits.OK if healthy else exits.FAILED
 
 
@@ -99,4 +99,4 @@ def backup_command(db: Address, target: str) -> None:
         store.backup(Path(target).absolute())
     finally:
         store.close()
-    click.echo(f"{db} is copied to {target}")
+    say(f"{db} is copied to {target}")

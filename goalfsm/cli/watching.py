@@ -7,9 +7,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol, Self
 
-import click
 import msgspec
 
+from goalfsm.cli.output import say
 from goalfsm.daemon.flow import notices
 from goalfsm.daemon.remote.narrating import Narrator
 from goalfsm.text import visible
@@ -60,7 +60,7 @@ class JsonLines:
 
     def say(self, text: str) -> None:
         """Write to stderr: stdout holds notices only."""
-        click.echo(f"goalfsm: {text}", err=True)
+        say(f"goalfsm: {text}", err=True)
 
     def close(self, status: Status, hint: str) -> None:
         """Do nothing: the last notice says it."""
@@ -94,20 +94,20 @@ class PlainLines:
     def say(self, text: str) -> None:
         """Write a line."""
         self._end_line()
-        click.echo(f"{time.strftime('%H:%M:%S')}  {text}")
+        say(f"{time.strftime('%H:%M:%S')}  {text}")
 
     def _output(self, text: str) -> None:
         """Write a worker's text as it comes; its lines may come in pieces."""
         for piece in text.splitlines(keepends=True):
             if not self._open:
-                click.echo(f"{time.strftime('%H:%M:%S')}    | ", nl=False)
+                say(f"{time.strftime('%H:%M:%S')}    | ", nl=False)
             self._open = not piece.endswith("\n")
-            click.echo(piece, nl=False)
+            say(piece, nl=False)
         sys.stdout.flush()
 
     def _end_line(self) -> None:
         if self._open:
-            click.echo("")
+            say("")
             self._open = False
 
     def close(self, status: Status, hint: str) -> None:

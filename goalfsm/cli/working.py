@@ -13,6 +13,7 @@ import click
 from goalfsm.cli import asking, describing, exits, options, places, programs, turn_worker
 from goalfsm.cli.arguments import HintedError
 from goalfsm.cli.loading import load_logging
+from goalfsm.cli.output import say
 from goalfsm.cli.program_command import ProgramCommand, program_of
 from goalfsm.cli.signals import ending, interrupting
 from goalfsm.errors import GoalError, NoDatabase
@@ -139,7 +140,7 @@ async def _serve(db: Path, max_runs: int, grace: float) -> None:
             engine, _ = engine_on(store, db, max_runs=max_runs, grace_s=grace)
             async with engine:
                 with stopping_on_signals(engine, grace):
-                    click.echo(f"serving {db}; Ctrl-C stops", err=True)
+                    say(f"serving {db}; Ctrl-C stops", err=True)
                     await engine.wait()
         finally:
             store.close()
@@ -182,16 +183,16 @@ def set_command(
     worker = turn_worker.worker(program, stored, given, db=place.db, required=False)
     if wanted is None:
         _store(place, worker)
-        click.echo(f"the program of thread {place.thread_id} is stored")
+        say(f"the program of thread {place.thread_id} is stored")
         return
     _refuse_early(place, session, wanted)
     describing.warn(wanted)
     told = asking.told(place, _store(place, worker, wanted))
     if thread is not None and session is None:
-        click.echo(f"{thread} is a new thread")
-    click.echo(told)
+        say(f"{thread} is a new thread")
+    say(told)
     for row in describing.sealed_lines(wanted):
-        click.echo(row)
+        say(row)
 
 
 def _refuse_early(place: Place, session: Session | None, wanted: ObjectiveGiven) -> None:
