@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 import click
 from msgspec.structs import replace
 
-from goalfsm.cli import arguments, settings
+from goalfsm.cli import arguments
 from goalfsm.cli import options as shared
 from goalfsm.cli.arguments import NO_LIMIT, HintedError
 from goalfsm.cli.asking import ask
@@ -34,6 +34,17 @@ class Asked(NamedTuple):
     options: tuple[Any, ...] = ()
     text: dict[str, Any] | None = None
     shows: Callable[[Place], None] | None = None
+
+
+def _shown(name: str) -> Callable[[Place], None]:
+    """Return what shows settings; most commands show none, and do not wait for it to load."""
+
+    def show(place: Place) -> None:
+        from goalfsm.cli import settings  # noqa: PLC0415  the same
+
+        getattr(settings, name)(place)
+
+    return show
 
 
 def _text(what: str, said: str) -> Any:
@@ -142,14 +153,14 @@ COMMANDS: Final = (
          _limit("--max-continuations", "continuations",
             arguments.count("number of continuations", minimum=0), "N",
             "Turns in all; 0 and none are unlimited.")),
-        shows=settings.show_budgets),
+        shows=_shown("show_budgets")),
     Asked("policy", _set,
         "Change what a thread is run by: thresholds, retries, what happens at a start.\n\n"
         "Without --set the settings are shown.",
         (click.option("--set", "changes", type=_setting, multiple=True,
             metavar="NAME=VALUE",
             help="Like blocked_after=5; repeatable. A wrong name lists all there are."),),
-        shows=settings.show_policy),
+        shows=_shown("show_policy")),
 )
 # fmt: on
 
