@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 import click
 import msgspec
 
+from goalfsm import files
 from goalfsm.cli import exits
 from goalfsm.cli.arguments import HintedError
 from goalfsm.cli.output import say
@@ -24,7 +24,7 @@ def targets() -> list[Target]:
     """Return the user's targets; raise GoalError where their file cannot be read."""
     path = _file()
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Listed).targets
+        return msgspec.json.decode(files.read_bytes(path), type=_Listed).targets
     except FileNotFoundError:
         return []
     except (OSError, msgspec.DecodeError) as error:
@@ -106,13 +106,8 @@ def test() -> int:
 
 
 def _write(known: list[Target]) -> None:
-    path = _file()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    written = path.with_name(f"{path.name}.{os.getpid()}")
-    # An address may hold a secret.
-    written.touch(mode=0o600)
-    written.write_bytes(msgspec.json.format(msgspec.json.encode(_Listed(targets=known))))
-    written.replace(path)
+    # Readable by its owner alone: an address may hold a secret.
+    files.write_bytes(_file(), msgspec.json.format(msgspec.json.encode(_Listed(targets=known))))
 
 
 def _file() -> Path:

@@ -106,11 +106,11 @@ def remember(db: Address) -> None:
     with contextlib.suppress(OSError, UnicodeError):
         noted = _noted(folder)
         if text not in noted:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            from goalfsm.files import write_bytes  # noqa: PLC0415  a database is noted once
+
             # Moved into its place: two commands at once lose one line at most, never the file.
-            fresh = folder / f"{_NOTED}.{os.getpid()}"
-            fresh.write_text("".join(f"{row}\n" for row in [*noted, text][-_MOST:]), "utf-8")
-            fresh.replace(folder / _NOTED)
+            rows = "".join(f"{row}\n" for row in [*noted, text][-_MOST:])
+            write_bytes(folder / _NOTED, rows.encode())
 
 
 def known(db: Address) -> list[Address]:
@@ -127,8 +127,10 @@ def known(db: Address) -> list[Address]:
 
 
 def _noted(folder: Path) -> list[str]:
+    from goalfsm.files import read_bytes  # noqa: PLC0415  few commands look beyond one database
+
     try:
-        return (folder / _NOTED).read_text("utf-8").splitlines()
+        return read_bytes(folder / _NOTED).decode().splitlines()
     except (OSError, UnicodeError):
         return []
 

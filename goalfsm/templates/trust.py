@@ -6,10 +6,10 @@ Trust is in a file as it is: one that has changed since has to be looked at agai
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Final
 
+from goalfsm import files
 from goalfsm.errors import GoalError
 from goalfsm.templates.finding import Found
 from goalfsm.templates.template import Template
@@ -39,17 +39,12 @@ def require_trust(found: Found, template: Template) -> None:
 def trust(found: Found, template: Template) -> None:
     """Remember that the template may start its programs, as it is now."""
     known = _known() | {str(found.path): template.digest}
-    path = _file()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    written = path.with_name(f"{path.name}.{os.getpid()}")
-    written.touch(mode=0o600)
-    written.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
-    written.replace(path)
+    files.write_bytes(_file(), json.dumps(known, indent=1, sort_keys=True).encode())
 
 
 def _known() -> dict[str, str]:
     try:
-        known: Any = json.loads(_file().read_text(encoding="utf-8"))
+        known: Any = json.loads(files.read_bytes(_file()))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -380,8 +380,12 @@ def load_rules(path: str | Path) -> tuple[Rule, ...]:
     field that no rule has, or has a rule that :class:`Classifier` would refuse or that does not
     decide its own example.
     """
+    place = Path(path)
+    if place.exists() and not place.is_file():  # a FIFO would be waited for, a device has no end
+        message = f"{path}: not a regular file"
+        raise ValueError(message)
     try:
-        rules = msgspec.convert(tomllib.loads(Path(path).read_text("utf-8")), _File).rule
+        rules = msgspec.convert(tomllib.loads(place.read_text("utf-8")), _File).rule
     except (ValueError, msgspec.ValidationError) as error:
         message = f"{path}: {error}"
         raise ValueError(message) from error

@@ -5,12 +5,12 @@ Only the same user can read it, as the database itself.
 
 from __future__ import annotations
 
-import os
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from goalfsm import files
 from goalfsm.workers.supervisor.identity import is_running
 
 if TYPE_CHECKING:
@@ -38,18 +38,14 @@ class HostedTurn(msgspec.Struct, frozen=True, kw_only=True):
 def noted(db: Path, thread_id: str) -> HostedTurn | None:
     """Return the thread's hosted turn, None where there is none."""
     try:
-        return msgspec.json.decode(_place(db, thread_id).read_bytes(), type=HostedTurn)
+        return msgspec.json.decode(files.read_bytes(_place(db, thread_id)), type=HostedTurn)
     except (OSError, msgspec.DecodeError):
         return None
 
 
 def note(db: Path, thread_id: str, turn: HostedTurn) -> None:
     """Note a hosted turn, in place of the one before."""
-    place = _place(db, thread_id)
-    fresh = place.with_name(f"{place.name}.{os.getpid()}")
-    fresh.touch(mode=0o600)
-    fresh.write_bytes(msgspec.json.encode(turn))
-    fresh.replace(place)
+    files.write_bytes(_place(db, thread_id), msgspec.json.encode(turn))
 
 
 def forget(db: Path, thread_id: str) -> None:

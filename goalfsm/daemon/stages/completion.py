@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
+from goalfsm import files
 from goalfsm.daemon.host.records import file_name
 from goalfsm.errors import GoalError
 from goalfsm.session.effects import TakeNextGoal, WriteReport
@@ -63,19 +63,11 @@ class Reports:
         text = pull_request(made) if effect.form == "pr" else markdown(made)
         path = self._folder / file_name(task.thread_id, effect.goal_id)
         try:
-            _write(path, text)
+            files.write_bytes(path, text.encode())
         except OSError as error:
             refused = NotWritten(f"{path} could not be written: {error.strerror or error}")
             self._report(task.thread_id, refused.code, refused.message, refused.hint)
             raise refused from error
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.touch(mode=0o600)
-    fresh.write_text(text, "utf-8")
-    fresh.replace(path)
 
 
 class NextGoals:

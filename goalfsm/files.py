@@ -1,0 +1,48 @@
+"""Small files of ours, and those that a person names: read with a bound, written whole or not."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+MOST: Final = 1024 * 1024
+"""How many bytes a file may have that is read whole."""
+
+
+def read_bytes(path: Path, *, most: int = MOST) -> bytes:
+    """Return what a regular file holds; raise OSError for anything else, and for a larger one.
+
+    A FIFO or a device is not waited for, and no file is read without an end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"larger than {most:,} bytes", str(path))
+    return data
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Put a file in its place as a whole, readable by its owner alone.
+
+    It is made under a name that nobody can have guessed and prepared, in a folder that is made
+    where it is missing. Raises OSError; what was there is there then.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with open(os.open(fresh, flags, 0o600), "wb") as file:  # noqa: PTH123  a descriptor
+            file.write(data)
+        fresh.replace(path)
+    except OSError:
+        with suppress(OSError):
+            fresh.unlink()
+        raise
