@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from pathlib import PurePath
+from typing import Final, Literal
 
 import msgspec
 
@@ -13,6 +14,8 @@ from goalfsm.workers.lines import OutputMode
 from goalfsm.workers.supervisor.spawning import check_program
 
 StdinMode = Literal["auto", "close", "lines"]
+_READ_TO_THE_END: Final = frozenset({"codex"})
+"""Programs that wait for the end of stdin, though the prompt is an argument."""
 
 
 class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,9 +25,10 @@ class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
     name; None passes all on. ``prompt_arg`` gives the prompt as the last argument instead of
     on stdin. ``stdin``: ``close`` ends it after the prompt; ``lines`` keeps it open for JSON
     lines, the prompt first unless it is an argument; ``auto`` is ``lines`` with
-    ``prompt_arg`` and ``close`` without. ``output`` says how stdout is read. ``isolate`` starts
-    it in namespaces of its own, without privileges, where it does not see what an `Isolation`
-    hides; a worker that is given none for it runs nothing.
+    ``prompt_arg``, but for programs that are known to wait for its end, and ``close`` without.
+    ``output`` says how stdout is read. ``isolate`` starts it in namespaces of its own, without
+    privileges, where it does not see what an `Isolation` hides; a worker that is given none for it
+    runs nothing.
     """
 
     argv: tuple[str, ...]
@@ -38,7 +42,9 @@ class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def keeps_stdin(self) -> bool:
         """Return whether JSON lines can reach the program while it runs."""
-        return self.stdin == "lines" or (self.stdin == "auto" and self.prompt_arg)
+        if self.stdin != "auto":
+            return self.stdin == "lines"
+        return self.prompt_arg and PurePath(self.argv[0]).name not in _READ_TO_THE_END
 
     def validate(self) -> None:
         """Raise GoalError, with a hint, when the program cannot be started from here.

@@ -40,7 +40,7 @@ def test_codex_exec_gets_the_prompt_as_an_argument(terminal: Terminal, provider:
         pytest.skip("codex is not installed: sh .ci/tools")
     provider.rewrite([shell("codex", "touch tree"), says("It stands.")])
     options = ("--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
-    codex = ("--prompt-arg", "--stdin", "close", "--", "codex", "exec", *options)
+    codex = ("--prompt-arg", "--", "codex", "exec", *options)
     process = terminal.start("run", "Plant a tree", "--until", "test -e tree", *codex)
     said = terminal.end(process)
     assert process.returncode == exits.OK, said
