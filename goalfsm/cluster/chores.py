@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from goalfsm.session.state import Session
     from goalfsm.store.rows import OpenEffect
 
+AGAIN_S: Final = 0.5
+"""How long the database is left alone that broke off an effect."""
 REPEAT_MS: Final = 1_000
 """How long a thread that was woken and asks for the same time again has to wait."""
 
@@ -78,9 +80,20 @@ class Chores:
                 doing.cancel()
 
     async def do_effect(self, job: Job) -> None:
-        """Do an effect, where it is still to be done and wanted."""
-        if not self._alive():
-            return
+        """Do an effect, where it is still to be done and wanted.
+
+        What the database breaks off is begun again here: nobody else does what this node has
+        claimed, while the node lives.
+        """
+        while self._alive():
+            try:
+                return await self._do_effect(job)
+            except StoreError as error:
+                _log.debug("an effect is begun again", key=job.key, code=error.code)
+                await asyncio.sleep(AGAIN_S)
+        return None
+
+    async def _do_effect(self, job: Job) -> None:
         row = await self._claim(job.key)
         if row is None:
             return

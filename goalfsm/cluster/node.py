@@ -156,6 +156,7 @@ class Node:
             stuck=lambda error: self.aftermath.stuck(None, error),
             follow_on=self.turns.follow_on,
             gone=self.watch.gone,
+            ends_whole=True,
             spawned=lambda _thread, _run, _spawned: None,
             recorded=lambda _run: None,
             said=transcripts.keep,

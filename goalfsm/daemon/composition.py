@@ -199,6 +199,7 @@ class Composition:
             confirm=self.heartbeat.confirm,
             stuck=lambda error: self.stuck(None, error),
             follow_on=self.scheduler.follow_on,
+            ends_whole=False,
             gone=self.watch.gone,
             spawned=records.spawned,
             recorded=records.gone,

@@ -10,6 +10,7 @@ from unittest.mock import patch
 from msgspec.structs import replace
 
 from goalfsm.cluster import decider
+from goalfsm.cluster.chores import Chores
 from goalfsm.cluster.decider import Decider
 from goalfsm.cluster.memory_jobs import MemoryJobs
 from goalfsm.cluster.memory_tx import MemoryDatabase
@@ -17,6 +18,7 @@ from goalfsm.cluster.sweep import Sweeps
 from goalfsm.cluster.turns import Turns
 from goalfsm.daemon.flow.decide import ACCEPTED
 from goalfsm.daemon.stages import live_run as live
+from goalfsm.daemon.stages.run_ports import RunPorts
 from goalfsm.session.rules import runs, steering
 from tests.simulation.bugs import Bug, Patches, bug
 
@@ -91,6 +93,19 @@ def charge_twice() -> Patches:
 
     yield patch.object(runs, "usage_reported", usage_reported)
     yield patch.object(live, "usage_id", lambda _key: "")
+
+
+@_bug("a run ends before what is left of it: nobody takes that over", 80)
+def end_before_what_is_left() -> Patches:
+    made = RunPorts.__new__
+    yield patch.object(
+        RunPorts, "__new__", lambda of, *a, **kw: made(of, *a, **kw | {"ends_whole": False})
+    )
+
+
+@_bug("an effect that the database breaks off is left to the node that has claimed it", 80)
+def leave_what_was_claimed() -> Patches:
+    yield patch.object(Chores, "do_effect", Chores._do_effect)
 
 
 @_bug("jobs that are lost are not asked for again", 20)

@@ -146,7 +146,7 @@ class Cluster(World):
             thread: replace(worker, can=tuple(can for can in worker.can if can != "probe"))
             for thread, worker in plan.workers.items()
         }
-        items = tuple(_here(item) for item in plan.items if _is_met(item))
+        items = tuple(item for item in plan.items if _is_met(item))
         self._doing: set[asyncio.Task[None]] = set()
         super().__init__(replace(plan, workers=workers, items=items))
         self.jobs = MemoryJobs(self.now_ms, stalled_s=2.0)
@@ -289,13 +289,6 @@ def _is_met(item: p.Any_Item) -> bool:
     if isinstance(item, p.Kill | p.Stall):
         return item.where.startswith(POINTS)
     return isinstance(item, p.Say | p.Ghost | p.Turn | p.Check | p.Poison)
-
-
-def _here(item: p.Any_Item) -> p.Any_Item:
-    """Leave out processes that no signal ends: nobody waits for them when their node dies."""
-    if not isinstance(item, p.Turn):
-        return item
-    return replace(item, steps=tuple(step for step in item.steps if step[0] != "leaves"))
 
 
 CLUSTER: Final = Played(Cluster, BUGS, "tests.cluster.simulation")

@@ -322,8 +322,11 @@ class LiveRun:
         if left:
             ports.holds.add(PROCESSES, thread_id)
             self._log.error("processes could not be ended", pids=left)
+        if left and ports.ends_whole:
+            await ports.gone(left)
+            ports.holds.release(PROCESSES, thread_id)
         await self._record_end()
-        if left:
+        if ports.holds.has(PROCESSES, thread_id):
             await ports.gone(left)
             ports.holds.release(PROCESSES, thread_id)
             await _quietly(ports.inbox.send(thread_id, e.HostChanged(idle=True)))

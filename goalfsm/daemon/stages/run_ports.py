@@ -38,6 +38,8 @@ class RunPorts(NamedTuple):
     """Yields the dispatch of the turn that the run's end leaves queued."""
     gone: Callable[[Iterable[int]], Awaitable[None]]
     """Returns when all of these processes have ended."""
+    ends_whole: bool
+    """Whether a run ends with the last of its processes: who takes it over then knows of them."""
     spawned: Callable[[str, str, Spawned], None]
     """Is told the thread and the run of a process that has started."""
     recorded: Callable[[str], None]
