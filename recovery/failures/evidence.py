@@ -78,6 +78,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     answered: bool = False
     """An exception that has a server's answer: its text is no tool's output."""
+    plain: bool = False
+    """An exception of a class that says nothing, with a text of anybody's."""
     slip: bool = False
     """An exception of the classes by which Python tells of slips of the program itself."""
 
@@ -240,6 +242,7 @@ def _of_exception(error: object) -> Evidence:
         given_codes=frozenset(code(name) for name in names if name),
         headers=headers,
         answered=status is not None or bool(grpc_name),
+        plain=type(error) in _PLAIN_CLASSES,
         slip=type(error).__module__ == "builtins" and isinstance(error, _SLIPS),
     )
 

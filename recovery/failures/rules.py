@@ -310,6 +310,13 @@ _WEIGHED: Final[tuple[Rule, ...]] = (
     weighed("overflow", "its words speak of a conversation that is too long",
         example="The transcript is 12000 words, which is more than I can hold at once.",
     ),
+    Rule(
+        kind="transient", name="fetch_failed",
+        why="the client's call did not reach the service",
+        text=r"^fetch failed: (?:connect|read|write|getaddrinfo) e[a-z_]{3,20}\b",
+        unless="registry",
+        example="fetch failed: connect ECONNREFUSED 203.0.113.7:443",
+    ),
     weighed("transient", "its words speak of a service, or of the way to it, that is in trouble",
         unless="no (?:messages?|output|result)s? (?:was |were )?(?:returned|produced)",
         example="The server is busy. Please try again later.",

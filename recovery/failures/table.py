@@ -277,6 +277,9 @@ class Classifier:
         if evidence.slip and read(evidence, message).status is None:
             # A wrapper may raise such a class too, but then its text has a server's status.
             return _Verdict(len(self._table), _SLIPPED, false_positive=True)
+        if decided and evidence.plain and self._table[found.place].rule.weighed:
+            # A program's own words for what went wrong in it: they resemble everybody's.
+            return _Verdict(len(self._table), NOTHING_HOLDS)
         if decided:
             return self._sifted(evidence, message, found)
         # Nothing failed that is known; some texts still begin as none of a provider's does.

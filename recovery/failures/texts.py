@@ -26,7 +26,9 @@ _LOG_MORE: Final = re.compile(
     r"[\s|:-]{1,20}|\[[\w./:-]{1,80}\](?=[\s:-])|stderr(?= \|)"
     r"|[\w.]{3,80}(?::[\w<>]{1,60})?(?::\d{1,6})?(?= - | \| )|\w{1,40}(?:::\w{1,40}){1,6}(?=: )"
 )
-_ENDED: Final = re.compile(r"\s{0,8}[^\s:]{1,200} (?:exited with status|was ended by) \S{1,20}:\s")
+_ENDED: Final = re.compile(
+    r"\s{0,8}[^\s:]{1,200} (?:exited with status|was ended by) [^\s:]{1,20}(?::\s|\s{0,8}\Z)"
+)
 _FRAME: Final = re.compile(
     r"^\s{0,12}at (?:async )?\S.{0,400}\)\s{0,4}\{?$|^\s{1,12}at (?:async )?\S.{0,400}$"
     r"|^\s{0,12}File \".{1,400}\", line \d+.{0,200}$"

@@ -58,7 +58,7 @@ _TOKEN: Final = re.compile(
     r"|(?P<error>[A-Z]\w{0,60}(?:Error|Exception)\b)"
     r"|(?P<camel>(?:[A-Z][a-z0-9]{1,30}){2,8}\b|[a-z]{1,30}[A-Z]\w{0,60})"
     rf"|(?P<sign>[{_CJK}])|(?P<word>[^\W\d_{_CJK}]{{1,60}}(?:'[a-z]{{1,2}})?)"
-    r"|(?P<status>[45]\d\d)(?!\d)|(?P<number>\d{1,40})"
+    r"|(?P<status>(?!443)[45]\d\d)(?!\d)|(?P<number>\d{1,40})"
     r"|(?P<indent>\n[^\S\n]{1,200})|(?P<line>\n)|(?P<mark>[^\w\s])"
 )
 _VERBATIM: Final = frozenset({"word", "sign", "mark"})

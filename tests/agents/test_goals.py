@@ -174,7 +174,8 @@ def test_a_daemon_that_is_killed_leaves_no_process_and_the_next_goes_on_in_the_s
         assert daemon.returncode == exits.OK, said
     assert "I know the apple." in provider.requests[-1].text
     assert provider.requests[-1].text.count("Use the green door.") == 1
-    assert terminal.used() == provider.charged + unsaid
+    # Codex may tell of that call after all, when its session goes on.
+    assert terminal.used() in (provider.charged, provider.charged + unsaid)
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -263,7 +263,9 @@ def message_of(seen: Gathered, zone: Zone) -> e.Message:
     if error.exception is not None:
         # Only the object knows its response's headers, its causes and what class it is of.
         judged = classify(error.exception, source=source, kind=failure, status=error.status)
-        failure, source = None if judged.kind == "unknown" else judged.kind, judged.source
+        failure, source = judged.kind, judged.source
+        if failure == "unknown":
+            failure, source = None, "tool"  # nor is its bare text to be taken for a provider's
         retry_after = judged.retry_after if retry_after is None else retry_after
     return e.Message(
         role="assistant",
