@@ -326,7 +326,7 @@ class LiveRun:
             await ports.gone(left)
             ports.holds.release(PROCESSES, thread_id)
         await self._record_end()
-        if ports.holds.has(PROCESSES, thread_id):
+        if left and not ports.ends_whole:
             await ports.gone(left)
             ports.holds.release(PROCESSES, thread_id)
             await _quietly(ports.inbox.send(thread_id, e.HostChanged(idle=True)))
