@@ -37,7 +37,8 @@ class Screen:
     def start(self, *words: str, cwd: Path) -> None:
         """Run a program, in place of an earlier one; its exit status is shown at its end."""
         opened = ("respawn-pane", "-k") if self._opened else ("new-session", "-d", *SIZE)
-        script = '"$@"; echo "ended with $?"; read -r _'
+        # A key too many ends nothing.
+        script = '"$@"; echo "ended with $?"; exec cat >/dev/null'
         self.tmux(*opened, "-c", str(cwd), "sh", "-c", script, "sh", *words)
         self._opened = True
 

@@ -208,7 +208,11 @@ class Provider:
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
             b"cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n"
         )
-        for event in wire.stream(answer, request):
+        events = list(wire.stream(answer, request))
+        for place, event in enumerate(events, 1):
+            if place == len(events) and not answer.cut:
+                # Whoever has read the last event may ask at once what it was charged.
+                request.charged = answer.usage
             if event == PAUSE:
                 await asyncio.sleep(answer.linger)
                 continue
@@ -219,7 +223,6 @@ class Provider:
             request.charged = wire.told_when_cut(answer, request)
             writer.transport.abort()
             return False
-        request.charged = answer.usage
         writer.write(b"0\r\n\r\n")
         await writer.drain()
         request.done = time.monotonic()
