@@ -38,7 +38,7 @@ class Screen:
         """Run a program, in place of an earlier one; its exit status is shown at its end."""
         opened = ("respawn-pane", "-k") if self._opened else ("new-session", "-d", *SIZE)
         # A key too many ends nothing.
-        script = '"$@"; echo "ended with $?"; exec cat >/dev/null'
+        script = '"$@"; echo "ended with $?"; while read -r _; do :; done'
         self.tmux(*opened, "-c", str(cwd), "sh", "-c", script, "sh", *words)
         self._opened = True
 
