@@ -347,7 +347,8 @@ def _gathered(
 def _signature(error: object, kind: Kind, first: Evidence) -> str:
     if kind == "overflow":
         return OVERFLOW_SIGNATURE
-    signed = sign(without_ending(_text(error)[:MAX_TEXT]))
+    text = _text(error)[:MAX_TEXT]
+    signed = sign(without_ending(text) or text)
     if signed:
         return signed
     # An error without a word still differs from another: by its class, code or status.

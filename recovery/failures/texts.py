@@ -29,6 +29,7 @@ _LOG_MORE: Final = re.compile(
 _ENDED: Final = re.compile(
     r"\s{0,8}[^\s:]{1,200} (?:exited with status|was ended by) [^\s:]{1,20}(?::\s|\s{0,8}\Z)"
 )
+"""What our supervisor says of a process, before its own words or without any."""
 _FRAME: Final = re.compile(
     r"^\s{0,12}at (?:async )?\S.{0,400}\)\s{0,4}\{?$|^\s{1,12}at (?:async )?\S.{0,400}$"
     r"|^\s{0,12}File \".{1,400}\", line \d+.{0,200}$"

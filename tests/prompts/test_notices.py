@@ -50,11 +50,3 @@ def test_there_is_one_notice_of_a_kind_the_last(
         kind: detail.strip() for kind, detail in last.items()
     }
     assert len(kept) == len(last)
-
-
-@pytest.mark.parametrize(
-    "constant",
-    [name for name in vars(notices) if name.isupper() and name != "KINDS" and "MAX" not in name],
-)
-def test_each_constant_is_a_kind(constant: str) -> None:
-    assert getattr(notices, constant) in KINDS
