@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 
 from goalfsm.session import Decision, Reply, Session, codec
 from goalfsm.session import effects as f
+from goalfsm.session import events as e
 from goalfsm.session.codec import CodecError
 from goalfsm.session.entries import ClearEntry
 from goalfsm.session.state import Wait
@@ -76,3 +78,13 @@ def test_a_snapshot_of_a_version_that_knew_one_wait_keeps_it() -> None:
     assert codec.decode(codec.encode(old)) == old
     with pytest.raises(CodecError, match="a stored session"):
         codec.decode(b'{"wait":{"kind":"moon"}}')
+
+
+def test_a_token_from_outside_is_kept_as_its_digest_alone() -> None:
+    told = e.ToolCalled(name="get_goal", run_token="secret")
+    kept = codec.sealed(told)
+    assert kept == replace(told, run_token=codec.token_digest("secret"))
+    bare = e.ToolCalled(name="get_goal")
+    assert codec.sealed(bare) is bare
+    asked = e.PauseRequested()
+    assert codec.sealed(asked) is asked
