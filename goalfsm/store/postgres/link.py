@@ -21,6 +21,10 @@ def connect(server: Server) -> psycopg.Connection[Row]:
     """Return a connection on which each statement is a transaction of its own."""
     options: dict[str, Any] = {"application_name": "goalfsm"}
     try:
+        if len(server.url.split()) != 1:
+            # Not every version of the library looks: a password would be sent in part.
+            message = "unexpected spaces found"
+            raise psycopg.ProgrammingError(message)
         given = psycopg.conninfo.conninfo_to_dict(server.url)
         if "connect_timeout" not in given:
             options["connect_timeout"] = CONNECT_S
