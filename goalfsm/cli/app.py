@@ -7,7 +7,6 @@ import errno
 import importlib
 import itertools
 import os
-import shlex
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -148,39 +147,6 @@ _OWN: Final = frozenset({"-h", "--help", "--version", "--"})
 """Options of the program itself; others before a command are the command's."""
 _VALUED: Final = frozenset({"--db", "--thread"})
 _SPACE: Final = "df shows whether that disk is full; goalfsm status tells how the thread stands"
-_MEANT: Final = {
-    name: command
-    for command, names in {
-        "run": "start go work drive do exec begin",
-        "set": "new create add goal objective init",
-        "daemon": "serve server up",
-        "pause": "stop halt hold suspend",
-        "interrupt": "kill cancel abort break",
-        "resume": "continue unpause restart retry unblock",
-        "steer": "say tell send message msg inject note",
-        "clear": "delete remove rm drop forget reset",
-        "accept": "approve ok yes",
-        "reject": "deny decline refuse no",
-        "complete": "done finish close",
-        "budget": "budgets limit limits tokens cost",
-        "policy": "config settings configure option options",
-        "status": "show info state get stat",
-        "list": "ls ps threads goals all",
-        "log": "history events journal",
-        "watch": "follow attach tail view",
-        "explain": "why reason",
-        "context": "prompt",
-        "report": "summary result results record",
-        "doctor": "check verify repair fsck health",
-        "backup": "copy export dump save",
-        "diagram": "draw graph chart",
-        "agents": "agent",
-        "templates": "template",
-        "queue": "backlog todo later next",
-    }.items()
-    for name in names.split()
-}
-"""Words that other programs use for what a command here does."""
 _ENTRIES: Final = {entry.name: entry for section in SECTIONS for entry in section.entries}
 
 
@@ -229,7 +195,9 @@ class LazyGroup(click.Group):
         name = args[0]
         if name not in _NAMES and not name.startswith("-") and not ctx.resilient_parsing:
             error = click.UsageError(f"no such command: {name}", ctx)
-            raise _hinted(error, _suggestion(name, args[1:]))
+            from goalfsm.cli.meant import suggestion  # noqa: PLC0415  only for such a word
+
+            raise _hinted(error, suggestion(name, args[1:], _ENTRIES))
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -254,21 +222,6 @@ def _is_value(words: Sequence[str]) -> bool:
     if first.startswith("-") or first in _NAMES:
         return False
     return any(word in _NAMES for word in itertools.takewhile(lambda word: word != "--", others))
-
-
-def _suggestion(name: str, words: Sequence[str]) -> str:
-    """Return the command that was meant, with what followed it; else where they are listed."""
-    if " " in name:
-        return f"goalfsm run {shlex.quote(name)} -- PROGRAM gives a goal"
-    meant = _MEANT.get(name.lower())
-    if meant is None:
-        import difflib  # noqa: PLC0415  only for a word that is no command
-
-        near = difflib.get_close_matches(name.lower(), [*_ENTRIES, *_MEANT], n=1)
-        meant = _MEANT.get(near[0], near[0]) if near else None
-    if meant is None:
-        return "goalfsm --help lists them"
-    return shlex.join(("goalfsm", meant, *words))
 
 
 def _hinted(error: click.ClickException, hint: str) -> click.ClickException:

@@ -6,7 +6,7 @@ providers make the model fill in every one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from typing import Any, Final
 
 import msgspec
@@ -106,11 +106,7 @@ def _criteria(items: Any) -> tuple[Criterion, ...] | Rejection:
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
         return _invalid("criteria", "a list of texts")
     if len(items) > MAX_ITEMS:
-        return Rejection(
-            "too_many_items",
-            message=f"{len(items):,} criteria, {MAX_ITEMS} are allowed",
-            hint="sum some of them up",
-        )
+        return _too_many(items, "criteria")
     checked = [check_text(item, "criterion") for item in items]
     refused = next((text for text in checked if isinstance(text, Rejection)), None)
     return refused or tuple(Criterion(text=text) for text in checked if isinstance(text, str))
@@ -200,15 +196,19 @@ def _blocked(reason: Any) -> ClaimBlocked | Rejection:
     return text if isinstance(text, Rejection) else ClaimBlocked(reason=text)
 
 
+def _too_many(items: Sized, what: str) -> Rejection:
+    return Rejection(
+        "too_many_items",
+        message=f"{len(items):,} {what}, {MAX_ITEMS} are allowed",
+        hint="sum some of them up",
+    )
+
+
 def _complete(items: Any) -> ClaimComplete | Rejection:
     if not isinstance(items, list | tuple):
         return _invalid("evidence", "a list of texts")
     if len(items) > MAX_ITEMS:
-        return Rejection(
-            "too_many_items",
-            message=f"{len(items):,} pieces of evidence, {MAX_ITEMS} are allowed",
-            hint="sum some of them up",
-        )
+        return _too_many(items, "pieces of evidence")
     evidence: list[Evidence] = []
     for item in items:
         piece = _evidence(item)

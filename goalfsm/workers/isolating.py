@@ -18,7 +18,7 @@ import msgspec
 from goalfsm.errors import GoalError
 from goalfsm.workers.protocol import ErrorReported, ToolCalled, ToolResult, Work
 from goalfsm.workers.supervisor import isolation
-from goalfsm.workers.supervisor.client import ROOT
+from goalfsm.workers.supervisor.launching import ROOT
 
 _LAUNCHERS: Final = (
     *("/run/systemd", "/run/dbus", "/run/docker.sock", "/run/docker", "/run/podman", "/run/crio"),

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from recovery.failures.kinds import OVERFLOW_SIGNATURE, Kind, sign
 from recovery.failures.texts import code, codes_in, folded, known, status_in, without_ending
 from recovery.failures.waits import plain_headers
 
@@ -245,6 +246,27 @@ def _of_exception(error: object) -> Evidence:
         plain=type(error) in _PLAIN_CLASSES,
         slip=type(error).__module__ == "builtins" and isinstance(error, _SLIPS),
     )
+
+
+def signature(error: object, kind: Kind, first: Evidence) -> str:
+    """Return what is the same for the same trouble; ``first`` is the evidence of ``error``."""
+    if kind == "overflow":
+        return OVERFLOW_SIGNATURE
+    text = _text(error)[:MAX_TEXT]
+    signed = sign(without_ending(text) or text)
+    if signed:
+        return signed
+    # An error without a word still differs from another: by its class, code or status.
+    if isinstance(error, BaseException):
+        return sign(type(error).__name__)
+    return sign(str(first.given_status or min(first.given_codes, default="")))
+
+
+def _text(error: object) -> str:
+    try:
+        return plain_text(error)
+    except Exception:  # noqa: BLE001 - not even its class can be asked for
+        return type(error).__name__
 
 
 def _told(error: object) -> str:

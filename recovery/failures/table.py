@@ -17,10 +17,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from recovery.failures.evidence import MAX_TEXT, Evidence, Reading, gather, plain_text, read
+from recovery.failures.evidence import Evidence, Reading, gather, plain_text, read, signature
 from recovery.failures.kinds import (
     NOTHING_HOLDS,
-    OVERFLOW_SIGNATURE,
     RETRYABLE,
     Failure,
     Kind,
@@ -28,7 +27,6 @@ from recovery.failures.kinds import (
     Source,
     Why,
     Zones,
-    sign,
 )
 from recovery.failures.rules import RULES
 from recovery.failures.texts import code, folded, unwrapped, without_ending
@@ -238,7 +236,7 @@ class Classifier:
         return Failure(
             kind=kind,
             retryable=kind in RETRYABLE,
-            signature=_signature(error, kind, pieces[0]),
+            signature=signature(error, kind, pieces[0]),
             retry_after=when.retry_after,
             resets_at=when.resets_at,
             source=_source(source, decided=decided, false_positive=verdict.false_positive),
@@ -342,26 +340,6 @@ def _gathered(
         return gather(name, status=status, code_given=code_given, headers=headers)
     except Exception:  # noqa: BLE001 - so do a status, a code and headers
         return (Evidence(text=name),)
-
-
-def _signature(error: object, kind: Kind, first: Evidence) -> str:
-    if kind == "overflow":
-        return OVERFLOW_SIGNATURE
-    text = _text(error)[:MAX_TEXT]
-    signed = sign(without_ending(text) or text)
-    if signed:
-        return signed
-    # An error without a word still differs from another: by its class, code or status.
-    if isinstance(error, BaseException):
-        return sign(type(error).__name__)
-    return sign(str(first.given_status or min(first.given_codes, default="")))
-
-
-def _text(error: object) -> str:
-    try:
-        return plain_text(error)
-    except Exception:  # noqa: BLE001 - not even its class can be asked for
-        return type(error).__name__
 
 
 def _moment(now: float | None) -> float | None:

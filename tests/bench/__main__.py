@@ -8,7 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from goalfsm.daemon import logs
-from tests.bench import agents, cluster, durable, engines, parts, pure, suite, traces, turns, waits
+from tests.bench import (
+    agents,
+    cluster,
+    crowd,
+    durable,
+    engines,
+    parts,
+    pure,
+    suite,
+    traces,
+    turns,
+    waits,
+)
 from tests.bench.harness import Section, machine, markdown
 from tests.bench.targets import judged
 
@@ -39,7 +51,7 @@ def sections(*, quick: bool) -> dict[str, Callable[[], list[Section]]]:
         "script": lambda: [turns.script(quick=quick)],
         "latency": lambda: [engines.latency(quick=quick)],
         "resume": lambda: [engines.resume(quick=quick)],
-        "crowd": lambda: [engines.crowd(quick=quick)],
+        "crowd": lambda: [crowd.crowd(quick=quick)],
         "traces": lambda: [traces.section()],
         "growth": lambda: [engines.growth(quick=quick)],
         "startup": lambda: [engines.startup(quick=quick)],

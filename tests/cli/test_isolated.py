@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from goalfsm.workers.supervisor import isolation
-from goalfsm.workers.supervisor.client import ROOT
+from goalfsm.workers.supervisor.launching import ROOT
 from tests.cli.processes import daemon, goalfsm
 from tests.cli.terminal import Cli
 from tests.cli.workers import COMPLETE, worker

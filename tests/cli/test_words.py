@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from goalfsm.cli import exits
-from goalfsm.cli.app import _ENTRIES, _MEANT
+from goalfsm.cli.app import _ENTRIES
+from goalfsm.cli.meant import _MEANT
 from tests.cli.processes import daemon, goalfsm, terminal
 from tests.cli.terminal import Cli
 from tests.cli.workers import COMPLETE, prompt, worker

@@ -7,8 +7,6 @@ import functools
 from typing import Any, Final
 from unittest.mock import patch
 
-from msgspec.structs import replace
-
 from goalfsm.cluster import decider
 from goalfsm.cluster.chores import Chores
 from goalfsm.cluster.decider import Decider
@@ -17,9 +15,9 @@ from goalfsm.cluster.memory_tx import MemoryDatabase
 from goalfsm.cluster.sweep import Sweeps
 from goalfsm.cluster.turns import Turns
 from goalfsm.daemon.flow.decide import ACCEPTED
-from goalfsm.daemon.stages import live_run as live
 from goalfsm.daemon.stages.run_ports import RunPorts
-from goalfsm.session.rules import runs, steering
+from goalfsm.session.rules import steering
+from tests.simulation.bugs import BUGS as ALONE
 from tests.simulation.bugs import Bug, Patches, bug
 
 BUGS: Final[dict[str, Bug]] = {}
@@ -82,17 +80,7 @@ def lose_steering() -> Patches:
     yield patch.object(steering, "settled", lambda s, run_id, **_: settled(s, run_id, taken=True))
 
 
-@_bug("usage is charged as often as it is reported", 20)
-def charge_twice() -> Patches:
-    reported = runs.usage_reported
-
-    def usage_reported(session: Any, event: Any, ctx: Any) -> Any:
-        if session.run is not None:
-            session = replace(session, run=replace(session.run, charged=()))
-        return reported(session, event, ctx)
-
-    yield patch.object(runs, "usage_reported", usage_reported)
-    yield patch.object(live, "usage_id", lambda _key: "")
+_bug("usage is charged as often as it is reported", 20)(ALONE["charge_twice"].patches)
 
 
 @_bug("a run ends before what is left of it: nobody takes that over", 80)

@@ -392,10 +392,5 @@ class _Drawing:
             (40_000, 100),
             (40_000, 6_000),
         )
-        stall = p.Stall(
-            where=where,
-            nth=self.random.randrange(1, _OFTEN[where] + 1),
-            for_ms=for_ms,
-            rival_ms=rival_ms,
-        )
-        self.items.append(stall)
+        nth = self.random.randrange(1, _OFTEN[where] + 1)
+        self.items.append(p.Stall(where=where, nth=nth, for_ms=for_ms, rival_ms=rival_ms))

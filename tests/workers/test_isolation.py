@@ -17,7 +17,8 @@ from goalfsm.workers.isolating import Isolation
 from goalfsm.workers.protocol import Skipped, TurnEvent, Work
 from goalfsm.workers.spec import CommandSpec
 from goalfsm.workers.supervisor import isolation
-from goalfsm.workers.supervisor.client import ROOT, Supervisor
+from goalfsm.workers.supervisor.client import Supervisor
+from goalfsm.workers.supervisor.launching import ROOT
 from tests.workers.reading import HOLD, LINES, Python, answer, ending, error
 
 pytestmark = pytest.mark.skipif(

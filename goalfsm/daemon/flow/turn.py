@@ -265,7 +265,8 @@ def message_of(seen: Gathered, zone: Zone) -> e.Message:
         judged = classify(error.exception, source=source, kind=failure, status=error.status)
         failure, source = judged.kind, judged.source
         if failure == "unknown":
-            failure, source = None, "tool"  # nor is its bare text to be taken for a provider's
+            # Nor is its bare text to be taken for a provider's, unless the worker says that it is.
+            failure, source = None, "tool" if source == "unknown" else source
         retry_after = judged.retry_after if retry_after is None else retry_after
     return e.Message(
         role="assistant",

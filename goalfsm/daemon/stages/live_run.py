@@ -69,8 +69,7 @@ class LiveRun:
     def start(self) -> None:
         """Start the worker: from here on the open run says that there may be something to end."""
         self._log.info("run started", wind_down=self._run.wind_down)
-        driving = self._drive()
-        self._task = asyncio.get_running_loop().create_task(driving)
+        self._task = asyncio.get_running_loop().create_task(self._drive())
         self._task.add_done_callback(self._over)
 
     def end(self, how: Ending, detail: str = "") -> None:
@@ -391,8 +390,7 @@ class LiveRuns(dict[str, LiveRun]):
 
     def remove(self, thread_id: str, run_id: str) -> None:
         """Forget a run that is over; another one of its thread stays."""
-        live = self.get(thread_id)
-        if live is not None and live.run_id == run_id:
+        if (live := self.get(thread_id)) is not None and live.run_id == run_id:
             del self[thread_id]
 
 

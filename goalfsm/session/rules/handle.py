@@ -131,20 +131,15 @@ def _refused(session: Session, event: e.Event) -> Reply | None:
     goal = session.goal
     goal_id, revision = event.expected_goal_id, event.expected_revision
     if goal_id is not None and (goal is None or goal.goal_id != goal_id):
-        return Reply(
-            ok=False,
-            code="goal_changed",
-            message="the thread's goal is another one by now",
-            remedies=(Remedy("status", does="shows it as it is; then ask again"),),
-        )
+        return _changed("goal_changed", "the thread's goal is another one by now")
     if revision is not None and (goal is None or goal.revision != revision):
-        return Reply(
-            ok=False,
-            code="revision_changed",
-            message="the goal was changed meanwhile",
-            remedies=(Remedy("status", does="shows it as it is; then ask again"),),
-        )
+        return _changed("revision_changed", "the goal was changed meanwhile")
     return None
+
+
+def _changed(code: str, message: str) -> Reply:
+    look = Remedy("status", does="shows it as it is; then ask again")
+    return Reply(ok=False, code=code, message=message, remedies=(look,))
 
 
 def _asked(before: Session, after: Session) -> tuple[Effect, ...]:

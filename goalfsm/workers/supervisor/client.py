@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
-import secrets
-import signal
-import socket
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from goalfsm.errors import GoalError
 from goalfsm.workers.supervisor import identity
+from goalfsm.workers.supervisor.launching import ended, launch, launched
 from goalfsm.workers.supervisor.orphans import (
     RecordedRun,
     end_adopted,
@@ -25,9 +20,7 @@ from goalfsm.workers.supervisor.packets import Packets
 from goalfsm.workers.supervisor.process import GIVE_UP_AFTER_S
 from goalfsm.workers.supervisor.process_tree import (
     DATABASE,
-    PART_BITS,
     RUN_ID,
-    SUPERVISOR_OF,
     mark_of,
     same_database,
 )
@@ -44,16 +37,6 @@ SILENT_PINGS: Final = 10
 """So many questions without an answer, and a supervisor counts as dead."""
 STOPPED_PINGS: Final = 2
 """The same for one that somebody has stopped: it will not answer."""
-_LATE_S: Final = 5.0
-ROOT: Final = str(Path(__file__).parents[3])
-"""Where goalfsm is found by an interpreter without site-packages."""
-_PROGRAM: Final = (
-    "import sys; sys.path.append(sys.argv.pop(1)); "
-    "from goalfsm.workers.supervisor.keeper import main; sys.exit(main(sys.argv))"
-)
-"""The supervisor, by an interpreter that finds the standard library and, behind it, goalfsm."""
-_launched: Final[set[int]] = set()
-"""The supervisors of this process that were not seen to end."""
 
 
 class Child:
@@ -232,35 +215,12 @@ class Supervisor:
             await asyncio.shield(self._cleaning)
         process, self._process = self._process, None
         self._disconnect()
-        if process is not None and not await _ended(process, self._grace + 2 * GIVE_UP_AFTER_S):
+        if process is not None and not await ended(process, self._grace + 2 * GIVE_UP_AFTER_S):
             await self._clean()
         self._settle()
 
     def _launch(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                self._process = subprocess.Popen(  # noqa: S603 - our own program
-                    [
-                        *(sys.executable, "-I", "-S", "-c", _PROGRAM, ROOT),
-                        *(str(theirs.fileno()), str(self._grace)),
-                        str(secrets.randbits(PART_BITS)),
-                    ],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    cwd="/",
-                    env={**os.environ, SUPERVISOR_OF: self._db},
-                    pass_fds=(theirs.fileno(),),
-                    start_new_session=True,
-                )
-            except OSError as error:
-                ours.close()
-                raise GoalError(
-                    f"cannot start the supervisor of worker processes: {error.strerror}",
-                    code="supervisor_unavailable",
-                    hint="check the limits on processes and memory (ulimit -a)",
-                ) from error
-        _launched.add(self._process.pid)
+        self._process, ours = launch(self._db, self._grace)
         self._packets = Packets(ours, self._heard, self._lost)
         self._unanswered = 0
         if self._until is not None:
@@ -347,7 +307,7 @@ class Supervisor:
         """End a supervisor that is dead or counts as dead, and all that it looked after."""
         try:
             if process is not None:
-                await _ended(process, 0.0)
+                await ended(process, 0.0)
             await self._clean()
         finally:
             self._cleaning = None
@@ -355,7 +315,7 @@ class Supervisor:
 
     async def _clean(self) -> None:
         """End what neither the supervisor nor its keeper could end."""
-        await asyncio.to_thread(end_adopted, frozenset(_launched))
+        await asyncio.to_thread(end_adopted, launched())
         recorded = [
             RecordedRun(run_id=c.run_id, pid=c.pid, pgid=c.pgid, start_time=c.start_time)
             for c in self._children.values()
@@ -380,27 +340,3 @@ class Supervisor:
 def _resolve(future: asyncio.Future[_T], value: _T) -> None:
     if not future.done():
         future.set_result(value)
-
-
-async def _ended(process: subprocess.Popen[bytes], patience: float) -> bool:
-    """Return when the supervisor is gone; False when it had to be killed after so many seconds.
-
-    One that was stopped is let go on first: else it could not end.
-    """
-    started = identity.begun(process.pid) or identity.start_time(process.pid)
-    try:
-        if patience:
-            process.send_signal(signal.SIGCONT)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(patience):
-                    await identity.wait_gone(process.pid, started)
-                    process.wait(_LATE_S)
-                    return process.returncode == 0
-        process.kill()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LATE_S):
-                await identity.wait_gone(process.pid, started)
-                process.wait(_LATE_S)
-        return False
-    finally:
-        _launched.discard(process.pid)
