@@ -136,8 +136,9 @@ class Duty:
         turns = self._turns
         while True:
             await asyncio.sleep(CROWDED_S)
-            if turns.under_way < self._most:
-                turns.somebody_waits = False
+            # Between two jobs of a crowd a place is free for a moment: only the queue can tell
+            # that a crowd has gone.
+            if turns.under_way < self._most and not turns.somebody_waits:
                 continue
             with contextlib.suppress(StoreError):
                 turns.somebody_waits = await self._jobs.waiting(self._places)
