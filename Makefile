@@ -100,8 +100,8 @@ diagrams: setup ## Write diagrams/ and the generated blocks of the docs
 picture: setup ## Write docs/ui.svg, the picture of the terminal interface
 	$(BIN)/python -m tests.ui.picture
 
-bench: .venv-bench/.ready ## Measure beside the peers; QUICK=1 is coarse and writes nothing
-	.venv-bench/bin/python -m tests.bench $(if $(QUICK),--quick,--write)
+bench: .venv-bench/.ready ## Measure beside the peers; QUICK=1 is coarse and writes nothing, LONG=1 adds the storm
+	.venv-bench/bin/python -m tests.bench $(if $(QUICK),--quick,--write) $(if $(LONG),--long)
 
 .venv-bench/.ready: .ci/bench.lock .ci/setup pyproject.toml
 	@sh .ci/setup .venv-bench .ci/bench.lock

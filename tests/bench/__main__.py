@@ -1,11 +1,10 @@
-"""Run the benchmark: ``python -m tests.bench [--quick] [--write] [--only NAME]``."""
+"""Run the benchmark: ``python -m tests.bench [--quick] [--long] [--write] [--only NAME]``."""
 
 from __future__ import annotations
 
 import argparse
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 from goalfsm.daemon import logs
 from tests.bench import (
@@ -14,6 +13,7 @@ from tests.bench import (
     crowd,
     durable,
     engines,
+    page,
     parts,
     pure,
     suite,
@@ -23,16 +23,6 @@ from tests.bench import (
 )
 from tests.bench.harness import Section, machine, markdown
 from tests.bench.targets import judged
-
-PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-HEAD = """# Benchmarks
-
-Written by `make bench`; `make bench QUICK=1` takes less than a minute and is coarser. Contenders
-take turns in every round, so that a machine that slows down slows all of them; a figure is the
-median, beside it the least and the most. Absolute times are worth little on another machine:
-compare the ratios. Peers come from the `bench` dependency group and are used as their own
-documentation recommends.
-"""
 
 
 def sections(*, quick: bool) -> dict[str, Callable[[], list[Section]]]:
@@ -61,13 +51,13 @@ def sections(*, quick: bool) -> dict[str, Callable[[], list[Section]]]:
         "suite": lambda: [] if quick else [suite.section()],
         "agents": lambda: [agents.pauses(quick=quick)],
         "cluster": lambda: cluster.section(quick=quick),
+        "deaths": lambda: [cluster.deaths(quick=quick)],
+        "storm": lambda: [cluster.storm(quick=quick)],
     }
 
 
-def write(head: list[str], measured: list[Section]) -> None:
-    """Write the page of what has been measured so far."""
-    targets = "\n".join(judged(measured))
-    PAGE.write_text("\n".join([*head, targets, *map(markdown, measured)]), encoding="utf-8")
+LONG = frozenset({"storm"})
+"""What takes half an hour, and is measured where it is named or everything long is asked for."""
 
 
 def main() -> int:
@@ -76,25 +66,32 @@ def main() -> int:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller stores")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="write docs/benchmarks.md: what is not measured now stays as it was",
+    )
+    parser.add_argument("--long", action="store_true", help="also the storm of half an hour")
     parser.add_argument("--only", action="append", metavar="NAME", help="measure just this")
     given = parser.parse_args()
+    if given.quick and given.write:
+        parser.error("--quick is too coarse to be written down: leave out --quick or --write")
     logs.configure(level="error")
     known = sections(quick=given.quick)
-    names = given.only or list(known)
+    names = given.only or [name for name in known if given.long or name not in LONG]
     if unknown := set(names) - set(known):
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}; there are {list(known)}")
-    page = [HEAD, "\n".join(f"- {line}" for line in machine())]
-    page.append(f"- one sync of 4 KiB on this disk: {durable.sync_time():,.0f} µs\n")
-    print("\n".join(page[1:]))
-    measured: list[Section] = []
+    conditions = [*machine(), f"one sync of 4 KiB on this disk: {durable.sync_time():,.0f} µs"]
+    print("\n".join(f"- {line}" for line in conditions))
+    measured = []
     for name in names:
-        for section in known[name]():
-            measured.append(section)
-            print(markdown(section), flush=True)
-            if given.write:
-                # After each: what fails late does not lose what was measured before.
-                write(page, measured)
+        found = known[name]()
+        measured += found
+        print("\n".join(map(markdown, found)), flush=True)
+        if given.write:
+            # After each: what fails late does not lose what was measured before.
+            now = page.Measured(commit=page.commit(), under=conditions, sections=found)
+            page.keep(name, now, order=list(known))
     print("\n".join(judged(measured)))
     return 0
 

@@ -30,7 +30,7 @@ from goalfsm.workers.protocol import SteeringAcknowledged, TurnEvent, Work
 from tests.bench.durable import dbos_workflow
 from tests.bench.engines import ENDLESS, Stopwatch
 from tests.bench.harness import Contender, Section, compare, figure, percentile
-from tests.cluster.killing import Killing
+from tests.cluster.killing import AWAY_S, Killing, drawn
 from tests.postgres import PostgresServer, postgres_server
 
 TITLE = "More than one machine"
@@ -44,7 +44,6 @@ def section(*, quick: bool) -> list[Section]:
         asyncio.run(_commands(server, found, 50 if quick else 500))
         asyncio.run(_steering(server, found, 20 if quick else 90))
         asyncio.run(_idle(server, found, 5.0 if quick else 20.0))
-        _deaths(server, found, 3 if quick else 10)
         _price(server, found, 300 if quick else 2_000)
         rates = _rates(server, quick=quick)
     return [found, rates]
@@ -137,15 +136,49 @@ async def _idle(server: PostgresServer, found: Section, seconds: float) -> None:
     found.figures.append(figure("an idle node: processor", [100 * used / seconds], "%"))
 
 
-def _deaths(server: PostgresServer, found: Section, kills: int) -> None:
+def deaths(*, quick: bool) -> Section:
     """Kill and stop nodes, far enough apart that each says something."""
-    for fault, name in (("kill", "kill -9"), ("stop", "SIGSTOP")):
-        with tempfile.TemporaryDirectory() as scratch:
-            killing = Killing(server, Path(scratch), seed=1, nodes=3, threads=12)
-            findings = killing.run([fault] * kills, pause_s=8.0)  # type: ignore[list-item]
+    found = Section(f"{TITLE}: a node dies, or is stopped")
+    with postgres_server() as server:
+        for fault, name, harm in (
+            ("kill", "kill -9", 3 if quick else 150),
+            ("stop", "SIGSTOP", 3 if quick else 15),
+        ):
+            with tempfile.TemporaryDirectory() as scratch:
+                killing = Killing(server, Path(scratch), seed=1, nodes=3, threads=12)
+                findings = killing.run([fault] * harm, pause_s=6.0)  # type: ignore[list-item]
             times = findings.takeovers if fault == "kill" else findings.takeovers_of_stopped
             _pair(found, f"takeover after {name}", times, 1.0, unit="s")
             found.lines.append(f"{name}: {findings.summary()}")
+    return found
+
+
+def storm(*, quick: bool) -> Section:
+    """Do 200 harms of every kind to the nodes of 50 threads; nobody restarts anything else."""
+    harms = drawn(1, 20 if quick else 200)
+    found = Section(f"{TITLE}: a storm of deaths, 50 threads on 3 nodes")
+    with postgres_server() as server, tempfile.TemporaryDirectory() as scratch:
+        killing = Killing(server, Path(scratch), seed=1, nodes=3, threads=50)
+        seen = killing.run(harms, pause_s=6.0, away_s=(1.0,) if quick else AWAY_S)
+    counted = {
+        "nodes killed": seen.counts.get("kill", 0),
+        "nodes stopped": seen.counts.get("stop", 0),
+        "PostgreSQL killed": seen.counts.get("crash", 0),
+        "queue emptied": seen.counts.get("wipe", 0),
+        "turns": seen.turns,
+        "turns interrupted": seen.interrupted,
+        "messages to running turns": seen.steered,
+        "faults": len(seen.faults),
+    }
+    found.figures += [figure(name, [count], "") for name, count in counted.items()]
+    away = ", ".join(f"{each:g}" for each in AWAY_S)
+    found.lines.append(
+        "A fault is a turn started twice or beside another of its thread, usage charged twice or "
+        "lost, a message lost, a goal that does not end, a replay that differs from the snapshot. "
+        f"PostgreSQL is away for {away} s in turn."
+    )
+    found.lines += seen.faults
+    return found
 
 
 def _price(server: PostgresServer, found: Section, count: int) -> None:

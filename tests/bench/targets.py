@@ -40,6 +40,7 @@ _DISK: Final = (
 )
 
 _CLUSTER: Final = "More than one machine: on PostgreSQL"
+_DEATHS: Final = "More than one machine: a node dies"
 _SHARED: Final = "nodes, PostgreSQL and the programs of the test share two cores"
 
 TARGETS: Final = (
@@ -132,11 +133,18 @@ TARGETS: Final = (
             ("a message into a turn at another node, max", 200, "ms"),
             ("an idle node: transactions", 10, "/s"),
             ("an idle node: processor", 2, "%"),
-            ("takeover after kill -9, p50", 3.5, "s"),
-            ("takeover after kill -9, max", 5, "s"),
-            ("takeover after SIGSTOP, max", 5, "s"),
         )
     ),
+    *(
+        Target(f"on PostgreSQL: {name}", bound, "s", "≤", _DEATHS, name, why=_SHARED)
+        for name, bound in (
+            ("takeover after kill -9, p50", 3.5),
+            ("takeover after kill -9, max", 5),
+            ("takeover after SIGSTOP, max", 5),
+        )
+    ),
+    Target("on PostgreSQL: 200 kills of every kind, 50 threads: faults", 0, "", "≤",
+           "More than one machine: a storm", "faults"),
     Target(
         "on PostgreSQL: turns a second beside the daemon", 0.4, "x", "≥",
         "More than one machine: a turn", "SQLite daemon", "a node on PostgreSQL",
