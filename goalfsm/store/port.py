@@ -22,7 +22,8 @@ failed; nothing was written), `Corrupt`, `Busy` (another process held the lock f
 handle waits) and `StoreClosed`. Writers also raise `DiskFull`, `CannotWrite`, `DatabaseReplaced`
 (the file at the path is no longer the one that was opened) and `OutcomeUnknown`. After a raise
 nothing of that call was written, except after `OutcomeUnknown`: then `Store.reopen`, and read by
-key (`Journal.find`, `Inbox.answer`) what came of it, or submit the same commit again.
+key (`Journal.find`, `Inbox.answer`) what came of it, or submit the same commit again. A handle that
+goes on raising `StoreUnavailable` has a connection that is not to be trusted: `Store.reopen` too.
 """
 
 from __future__ import annotations

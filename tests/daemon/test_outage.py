@@ -56,6 +56,49 @@ def test_what_a_worker_reports_survives_a_store_that_fails_for_a_while(error: An
     play(scene)
 
 
+def test_a_connection_that_refuses_everything_is_opened_again() -> None:
+    """Where not even a rollback succeeds, or a setting is lost, the handle says so for ever."""
+
+    async def scene(goals: MemoryGoals) -> None:
+        store = Failing(goals)
+        turns = worker(steps(["a", uses(input=2), COMPLETE]))
+        async with goals.process(turns, store=store) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            reopened = store.reopened
+            store.failing = lambda: (
+                StoreUnavailable("rolling back failed") if store.reopened == reopened else None
+            )
+            session = await engine.settled(THREAD)
+            assert session.goal is not None
+            assert session.goal.status == "complete"
+            assert store.reopened == reopened + 1
+
+    play(scene)
+
+
+def test_an_engine_with_nothing_to_commit_opens_such_a_connection_again() -> None:
+    """It goes on looking: nothing that it would commit meets the trouble."""
+
+    async def scene(goals: MemoryGoals) -> None:
+        store: Any = Failing(goals)
+        engine = goals.process(worker(steps([COMPLETE])), store=store)
+        async with engine:
+            looked = 0
+
+            def verify() -> None:
+                nonlocal looked
+                if store.reopened == 0:
+                    raise StoreUnavailable("rolling back failed")
+                looked += 1
+
+            store.verify = verify
+            await asyncio.sleep(60)
+            assert (store.reopened, looked > 0) == (1, True)
+            assert inside(engine).outage.present is None
+
+    play(scene)
+
+
 @pytest.mark.parametrize("landed", [False, True])
 def test_an_unknown_outcome_is_settled_by_reopening(landed: bool) -> None:
     """Whether the commit is there or not, it counts once, and its sender gets the reply."""

@@ -174,6 +174,26 @@ class FaultyFile(apsw.VFSFile):
         self._vfs.reach("lock")
         super().xLock(level)
 
+    def xUnlock(self, level: int) -> None:  # noqa: N802
+        """Let the lock go, or fail; that the process's end lets it go nobody can keep."""
+        super().xUnlock(level)
+        self._vfs.reach("unlock")
+
+    def xCheckReservedLock(self) -> bool:  # noqa: N802
+        """Tell whether somebody is about to write, or fail."""
+        self._vfs.reach("reserved")
+        return super().xCheckReservedLock()
+
+    def xFileControl(self, op: int, ptr: int) -> bool:  # noqa: N802
+        """Do what SQLite tells the file system beside all this, or fail."""
+        self._vfs.reach("control")
+        return super().xFileControl(op, ptr)
+
+    def xClose(self) -> None:  # noqa: N802
+        """Close the file, and fail all the same where that is asked for."""
+        super().xClose()
+        self._vfs.reach("close")
+
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
         """Truncate, or fail."""
         self._vfs.reach("truncate")

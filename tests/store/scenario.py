@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from goalfsm.errors import DatabaseReplaced, Fenced, OutcomeUnknown, StoreError
+from goalfsm.errors import DatabaseReplaced, Fenced, OutcomeUnknown, StoreError, StoreUnavailable
 from goalfsm.store.port import (
     Acquired,
     Checkpointer,
@@ -85,7 +85,7 @@ class Scenario:
         """Take one step until it succeeds; a fault strikes once, so it does."""
         for _ in range(ATTEMPTS):
             try:
-                if isinstance(self.errors[-1] if self.errors else None, OutcomeUnknown):
+                if self._is_to_be_reopened():
                     self.the_store().reopen()
                     self.errors.append(StoreError("settled"))
                     self.check(self.the_store())
@@ -97,6 +97,12 @@ class Scenario:
             else:
                 return
         raise self.errors[-1]
+
+    def _is_to_be_reopened(self) -> bool:
+        """Tell whether an outcome is unknown, or the handle goes on failing."""
+        *before, last = [StoreError("nothing"), StoreError("nothing"), *self.errors]
+        again = isinstance(before[-1], StoreUnavailable) and isinstance(last, StoreUnavailable)
+        return isinstance(last, OutcomeUnknown) or again
 
     def the_store(self) -> SqliteStore:
         """Return the open store."""

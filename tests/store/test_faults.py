@@ -32,6 +32,10 @@ FAULTS = {
     "looking for a file fails": ("access", apsw.SQLITE_IOERR_ACCESS, 0.0),
     "path cannot be followed": ("path", apsw.SQLITE_CANTOPEN_FULLPATH, 0.0),
     "open fails": ("open", apsw.SQLITE_CANTOPEN, 0.0),
+    "lock is not let go": ("unlock", apsw.SQLITE_IOERR_UNLOCK, 0.0),
+    "file takes no word": ("control", apsw.SQLITE_IOERR, 0.0),
+    "who writes cannot be told": ("reserved", apsw.SQLITE_IOERR_CHECKRESERVEDLOCK, 0.0),
+    "close fails": ("close", apsw.SQLITE_IOERR_CLOSE, 0.0),
 }
 
 

@@ -17,6 +17,7 @@ from goalfsm.errors import (
     OutcomeUnknown,
     StoreClosed,
     StoreError,
+    StoreUnavailable,
 )
 from goalfsm.views.activity import suspended_by
 
@@ -73,7 +74,8 @@ class StoreOutage:
         self._asked: set[str] = set()
         """Threads that were asked to try again and have not met the store yet."""
         self._answered = asyncio.Event()
-        self._unknown = False
+        self._reopens = False
+        """Whether the store's connection is not to be gone on with: it may refuse everything."""
         self._failed = False
         self.retrying = False
         """Whether threads try again: each that has an answer then says so by `past`."""
@@ -93,8 +95,8 @@ class StoreOutage:
         match error:
             case Fenced() | DatabaseReplaced() | Corrupt() | StoreClosed():
                 self._give_up(error)
-            case OutcomeUnknown():
-                self._unknown = True
+            case OutcomeUnknown() | StoreUnavailable():
+                self._reopens = True
                 self._suspend(error)
             case _:
                 self._suspend(error)
@@ -162,9 +164,9 @@ class StoreOutage:
             # What could not be moved before may be by now.
             self._store.release_reserve()
         try:
-            if self._unknown:
+            if self._reopens:
                 self._store.reopen()
-                self._unknown = False
+                self._reopens = False
         except StoreError as error:
             self.met(None, error)
             return False

@@ -21,6 +21,7 @@ from goalfsm.errors import (
     Fenced,
     GoalError,
     StoreError,
+    StoreUnavailable,
 )
 from goalfsm.store.port import EXPIRY_MS, Acquired, Held
 
@@ -293,12 +294,24 @@ class Heartbeat:
             if isinstance(error, DiskFull):
                 # With nothing to commit nobody else would: it may be the log that fills the disk.
                 self._store.release_reserve()
+            if isinstance(error, StoreUnavailable):
+                self._reopen()
             if self._trouble != error.code:
                 self._trouble = error.code
                 _log.warning("heartbeat failed", code=error.code, error=error.message)
         if self.resting:
             self._disarm()
             self._handle = loop.call_later(LOOK_S, self._look_once_more)
+
+    def _reopen(self) -> None:
+        """Open the store again: its connection may refuse everything, and nothing else is done."""
+        try:
+            self._store.reopen()
+        except (Fenced, DatabaseReplaced, Corrupt) as error:
+            self.stop()
+            self._failed(error)
+        except StoreError as error:
+            _log.debug("the store cannot be opened again", code=error.code)
 
     def _changed(self) -> None:
         """Look soon, and no more often than without a watch: much may change at once."""
