@@ -30,23 +30,21 @@ from goalfsm.daemon.config import Processes, Workers
 from goalfsm.daemon.flow.holds import SHUTDOWN, Holds
 from goalfsm.daemon.host.clock import Clock, IdSource
 from goalfsm.daemon.host.platform import LocalPlatform
-from goalfsm.daemon.host.records import reports_folder
 from goalfsm.daemon.host.tasks import Tasks
 from goalfsm.daemon.remote.run_socket import RunSockets
 from goalfsm.daemon.remote.server import Server
 from goalfsm.daemon.remote.socket_path import NODE
 from goalfsm.daemon.stages.callbacks import Callbacks
-from goalfsm.daemon.stages.compaction import Compaction
 from goalfsm.daemon.stages.completion import NextGoals, Reports
 from goalfsm.daemon.stages.decision_log import DecisionLog
 from goalfsm.daemon.stages.effects import Effects
 from goalfsm.daemon.stages.live_run import LiveRuns
-from goalfsm.daemon.stages.process_watch import ProcessWatch
-from goalfsm.daemon.stages.run_control import Dispatches, RunControl
+from goalfsm.daemon.stages.run_control import Compaction, Dispatches, RunControl
 from goalfsm.daemon.stages.run_ports import RunPorts
 from goalfsm.daemon.stages.subscriptions import Subscriptions
 from goalfsm.daemon.stages.transcripts import Transcripts
 from goalfsm.daemon.stages.verifiers import Verifiers
+from goalfsm.daemon.stages.wakeups import ProcessWatch
 from goalfsm.errors import StoreClosed, StoreError
 from goalfsm.session import effects as f
 from goalfsm.session.context import Rules
@@ -179,7 +177,7 @@ class Node:
             f.WatchProcess: self.watch,
             f.RunCallback: callbacks,
             f.AskPerson: callbacks,
-            f.WriteReport: Reports(reports_folder(""), lambda _thread, _goal: None, report),
+            f.WriteReport: Reports("", lambda _thread, _goal: None, report),
             f.TakeNextGoal: NextGoals(),
         }
         self.chores = Chores(

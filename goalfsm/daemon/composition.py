@@ -23,7 +23,6 @@ from goalfsm.daemon.guards.takeover import Takeover
 from goalfsm.daemon.guards.upkeep import Upkeep, watch_of
 from goalfsm.daemon.host.clock import Clock, IdSource
 from goalfsm.daemon.host.platform import Platform
-from goalfsm.daemon.host.records import reports_folder
 from goalfsm.daemon.host.tasks import Tasks
 from goalfsm.daemon.remote import outage_link
 from goalfsm.daemon.remote.run_socket import RunSockets
@@ -31,20 +30,18 @@ from goalfsm.daemon.remote.seeing import EngineView
 from goalfsm.daemon.remote.server import Server
 from goalfsm.daemon.service import Service
 from goalfsm.daemon.stages.callbacks import Callbacks
-from goalfsm.daemon.stages.compaction import Compaction
 from goalfsm.daemon.stages.completion import NextGoals, Reports
 from goalfsm.daemon.stages.decision_log import DecisionLog
 from goalfsm.daemon.stages.effects import Effects
 from goalfsm.daemon.stages.live_run import LiveRuns
-from goalfsm.daemon.stages.process_watch import ProcessWatch
 from goalfsm.daemon.stages.quiescence import Quiescence
-from goalfsm.daemon.stages.run_control import Dispatches, RunControl, RunRecords
+from goalfsm.daemon.stages.run_control import Compaction, Dispatches, RunControl, RunRecords
 from goalfsm.daemon.stages.run_ports import RunPorts
 from goalfsm.daemon.stages.scheduler import Scheduler
 from goalfsm.daemon.stages.subscriptions import Subscriptions
 from goalfsm.daemon.stages.transcripts import Transcripts
 from goalfsm.daemon.stages.verifiers import Verifiers
-from goalfsm.daemon.stages.wakeups import Wakeups
+from goalfsm.daemon.stages.wakeups import ProcessWatch, Wakeups
 from goalfsm.errors import StoreError
 from goalfsm.session import effects as f
 from goalfsm.session.policy import Policy
@@ -241,7 +238,7 @@ class Composition:
                 f.RunCallback: callbacks,
                 f.AskPerson: callbacks,
                 f.WriteReport: Reports(
-                    reports_folder(db),
+                    db,
                     lambda thread_id, goal_id: as_completed(
                         store, thread_id, goal_id, options.machine
                     ),
@@ -252,14 +249,14 @@ class Composition:
             }
         )
         self.drain = Drain(threads, holds, runs, wakeups, subscriptions, self.over)
-        brings_workers = options.workers is not None
-        view = EngineView(
-            threads, store, holds, clock, self._suspended, lambda: self.taken_over, brings_workers
-        )
-        self.server = (
-            None
-            if socket is None
-            else Server(
+        self.taken_over = False
+        self.server: Server | None = None
+        if socket is not None:
+            brings = options.workers is not None
+            view = EngineView(
+                threads, store, holds, clock, self._suspended, lambda: self.taken_over, brings
+            )
+            self.server = Server(
                 self.service,
                 socket,
                 db=db,
@@ -270,10 +267,8 @@ class Composition:
                 exists=view.exists,
                 run_of=view.run_of,
                 run_above=self.processes.run_above,
-                brings_workers=brings_workers,
+                brings_workers=brings,
             )
-        )
-        self.taken_over = False
 
     # What follows a decision.
 

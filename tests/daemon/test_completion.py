@@ -28,9 +28,9 @@ def task(form: str = "report", goal_id: str = "goal-1") -> Task:
     return Task("main", "k", f.WriteReport(goal_id=goal_id, form=form))  # type: ignore[arg-type]
 
 
-def reports(folder: Path, before: Session | None = None, told: Told | None = None) -> Reports:
-    said = [] if told is None else told
-    return Reports(folder, lambda _thread, _goal: before, lambda *words: said.append(words))
+def reports(beside: Path, before: Session | None = None, told: Told | None = None) -> Reports:
+    said, db = [] if told is None else told, str(beside / "goals.db")
+    return Reports(db, lambda _thread, _goal: before, lambda *words: said.append(words))
 
 
 @pytest.mark.parametrize(("form", "text"), [("report", markdown), ("pr", pull_request)])
@@ -39,7 +39,7 @@ def test_it_is_one_file_that_a_second_time_leaves_the_same(
 ) -> None:
     folder = tmp_path / "reports"
     for _ in range(2):
-        reports(folder).perform(task(form), DONE)
+        reports(tmp_path).perform(task(form), DONE)
     (path,) = folder.iterdir()
     assert path.name == "main-goal-1.md"
     assert callable(text)
@@ -50,7 +50,7 @@ def test_it_is_one_file_that_a_second_time_leaves_the_same(
 def test_a_goal_that_has_a_successor_is_written_as_it_was(tmp_path: Path) -> None:
     after = Session(goal=replace(GOAL, goal_id="goal-2", objective="The next"))
     reports(tmp_path, DONE).perform(task(), after)
-    assert "Release 2.0" in (tmp_path / "main-goal-1.md").read_text()
+    assert "Release 2.0" in (tmp_path / "reports" / "main-goal-1.md").read_text()
 
 
 @pytest.mark.parametrize("before", [None, NOTHING])
@@ -65,7 +65,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_tried_again(tmp_path: Path)
     (tmp_path / "reports").write_text("in the way")
     told: Told = []
     with pytest.raises(NotWritten) as caught:
-        reports(tmp_path / "reports", told=told).perform(task(), DONE)
+        reports(tmp_path, told=told).perform(task(), DONE)
     assert caught.value.hint
     ((thread, code, message, _),) = told
     assert (thread, code) == ("main", "report_not_written")

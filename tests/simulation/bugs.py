@@ -22,7 +22,7 @@ from goalfsm.daemon.guards.quarantine import Quarantine
 from goalfsm.daemon.guards.takeover import Takeover
 from goalfsm.daemon.stages import live_run as live
 from goalfsm.daemon.stages.effects import Effects
-from goalfsm.daemon.stages.process_watch import ProcessWatch
+from goalfsm.daemon.stages.wakeups import ProcessWatch
 from goalfsm.errors import Busy, DatabaseReplaced, DiskFull, StoreError
 from goalfsm.session import continuation, thread
 from goalfsm.session import events as e

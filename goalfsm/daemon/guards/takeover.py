@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from goalfsm.daemon.host.clock import Clock
     from goalfsm.daemon.host.platform import Platform
     from goalfsm.daemon.stages.effects import Effects
-    from goalfsm.daemon.stages.process_watch import ProcessWatch
-    from goalfsm.daemon.stages.wakeups import Wakeups
+    from goalfsm.daemon.stages.wakeups import ProcessWatch, Wakeups
     from goalfsm.session.state import Reply, Run, Session
     from goalfsm.store.port import OpenEffect, Owner, Store
 

@@ -26,6 +26,11 @@ def reports_folder(db: str) -> Path:
     return user_state_path("goalfsm", appauthor=False) / FOLDER
 
 
+def record_path(db: str, thread_id: str, goal_id: str) -> Path:
+    """Return the file of a goal's record."""
+    return reports_folder(db) / file_name(thread_id, goal_id)
+
+
 def file_name(thread_id: str, goal_id: str) -> str:
     """Return the name of a goal's record: no part of it leads out of its folder."""
     words = (_UNSAFE.sub("-", word).strip(".-")[:_MOST] for word in (thread_id, goal_id))
@@ -36,5 +41,5 @@ def written(db: str, thread_id: str, goal: Goal | None) -> str:
     """Return the path of a goal's record on this machine; "" where none was written."""
     if goal is None or goal.status != COMPLETE:
         return ""
-    path = reports_folder(db) / file_name(thread_id, goal.goal_id)
+    path = record_path(db, thread_id, goal.goal_id)
     return str(path.absolute()) if path.is_file() else ""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 from goalfsm import files
-from goalfsm.daemon.host.records import file_name
+from goalfsm.daemon.host.records import record_path
 from goalfsm.errors import GoalError
 from goalfsm.session.effects import TakeNextGoal, WriteReport
 from goalfsm.session.events import NextGoalRequested
@@ -34,16 +33,16 @@ class Reports:
 
     def __init__(
         self,
-        folder: Path,
+        db: str,
         completed: Callable[[str, str], Session | None],
         report: Report,
     ) -> None:
-        """Write into ``folder``; tell followers by ``report`` where that fails.
+        """Write beside ``db``; tell followers by ``report`` where that fails.
 
         ``completed(thread_id, goal_id)`` is the thread as it was when that goal had been completed,
         for a goal that it has no more.
         """
-        self._folder = folder
+        self._db = db
         self._completed = completed
         self._report = report
 
@@ -61,7 +60,7 @@ class Reports:
         # The same text whenever it is written: no clock runs for a goal that is complete.
         made = record(session, goal.updated_at * 1000, thread_id=task.thread_id)
         text = pull_request(made) if effect.form == "pr" else markdown(made)
-        path = self._folder / file_name(task.thread_id, effect.goal_id)
+        path = record_path(self._db, task.thread_id, effect.goal_id)
         try:
             files.write_bytes(path, text.encode())
         except OSError as error:

@@ -1,10 +1,13 @@
-"""Starts, ends and steers runs: those whose turns are dispatched here."""
+"""What workers are asked for: to begin, end and steer a run, and to shorten their own context."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
-from goalfsm.daemon.flow.turn import dispatched, work_of
+import structlog
+
+from goalfsm.daemon.flow.turn import compaction_ended, dispatched, work_of
 from goalfsm.daemon.host.platform import recorded_identity
 from goalfsm.daemon.stages.live_run import LiveRun
 from goalfsm.errors import StoreError
@@ -14,19 +17,23 @@ from goalfsm.session.codec import token_digest
 from goalfsm.session.work import route
 from goalfsm.store.port import Process
 from goalfsm.views.prompts import render_turn
+from goalfsm.workers import protocol as w
+from goalfsm.workers.inprocess import checked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from goalfsm.daemon.config import Assignment
-    from goalfsm.daemon.flow.ports import Events, Outbox, Task
+    from goalfsm.daemon.config import Assignment, Workers
+    from goalfsm.daemon.flow.ports import Events, Inbox, Outbox, Task
     from goalfsm.daemon.host.clock import Clock, IdSource
     from goalfsm.daemon.stages.live_run import LiveRuns
     from goalfsm.daemon.stages.run_ports import RunPorts
+    from goalfsm.goal.model import Goal
     from goalfsm.session.state import Session
     from goalfsm.session.work import Queued
     from goalfsm.store.port import Processes
-    from goalfsm.workers.protocol import Spawned
+
+_log = structlog.get_logger(__name__)
 
 
 class Dispatches:
@@ -141,6 +148,55 @@ class RunControl:
         self._ports.inbox.run(thread_id, batch)
 
 
+class Compaction:
+    """The performer of `CompactContext`."""
+
+    def __init__(self, inbox: Inbox, workers: Workers, *, db: str) -> None:
+        """Ask the thread's worker among ``workers``; tell ``inbox`` what came of it."""
+        self._inbox = inbox
+        self._workers = workers
+        self._db = db
+
+    async def perform(self, task: Task, session: Session) -> e.CompactionEnded:
+        """Have the worker shorten its context while the goal is there; return how that ended."""
+        effect, goal = task.effect, session.goal
+        assert isinstance(effect, f.CompactContext)  # noqa: S101  performers are chosen by the effect
+        done = w.Compaction(changed=False)
+        if goal is not None and goal.goal_id == effect.goal_id:
+            await self._inbox.send(task.thread_id, e.CompactionStarted())
+            done = await self._compacted(task, goal, session)
+        return compaction_ended(effect.goal_id, done)
+
+    async def _compacted(self, task: Task, goal: Goal, session: Session) -> w.Compaction:
+        try:
+            # What there is to shorten is of whoever saved it.
+            saved = None if session.worker_session is None else session.worker
+            argv = () if saved is None else saved.argv
+            assignment = await self._workers.assignment(task.thread_id, argv)
+            if assignment is None or "compact" not in assignment.worker.capabilities:
+                return w.Compaction(changed=False)
+            work = w.Work(
+                db=self._db,
+                thread_id=task.thread_id,
+                goal_id=goal.goal_id,
+                run_id=task.key,
+                run_token="",
+                turn=goal.continuations,
+                objective=goal.objective,
+                prompt="",
+                kind="compact",
+                turn_timeout_s=assignment.turn_timeout_s,
+                silence_timeout_s=assignment.silence_timeout_s,
+                session=session.worker_session,
+            )
+            return checked(await assignment.worker.compact(work))
+        except asyncio.CancelledError:
+            raise
+        except Exception:  # noqa: BLE001  a worker of the embedder's may raise anything
+            _log.exception("compaction failed", thread_id=task.thread_id, goal_id=goal.goal_id)
+            return w.Compaction(changed=False)
+
+
 class RunRecords:
     """What is written down of the processes of runs, so that a later engine finds what is left."""
 
@@ -152,7 +208,7 @@ class RunRecords:
         self._clock = clock
         self._stuck = stuck
 
-    def spawned(self, thread_id: str, run_id: str, spawned: Spawned) -> None:
+    def spawned(self, thread_id: str, run_id: str, spawned: w.Spawned) -> None:
         """Write down the process of a run."""
         process = Process(
             run_id=run_id,

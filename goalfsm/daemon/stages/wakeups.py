@@ -1,4 +1,8 @@
-"""One wake-up for each thread, on the loop's clock, looked at again whenever the time is set."""
+"""What wakes a thread: the time that it asked for, and the end of a process that it waits for.
+
+There is one wake-up for each thread, on the loop's clock; whenever the wall clock is set, it is
+looked at again.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,17 @@ import asyncio
 import heapq
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.session.events import TimerFired
+from goalfsm.session.effects import WatchProcess
+from goalfsm.session.events import ProcessEnded, TimerFired
+from goalfsm.workers.supervisor import identity
 
 if TYPE_CHECKING:
-    from goalfsm.daemon.flow.ports import Inbox, Landed
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from goalfsm.daemon.flow.ports import Inbox, Landed, Task
     from goalfsm.daemon.host.clock import Clock
+    from goalfsm.daemon.stages.live_run import LiveRuns
+    from goalfsm.session.state import Session
 
 REPEAT_MS: Final = 1_000
 """How long a wake-up that was fired and is asked for again at once has to wait."""
@@ -100,3 +110,41 @@ class Wakeups:
             self._fired[thread_id] = now_ms
             self._inbox.send(thread_id, TimerFired())
         self._arm()
+
+
+class ProcessWatch:
+    """The performer of `WatchProcess`: who is told when which process has ended."""
+
+    def __init__(self, runs: LiveRuns, wait_gone: Callable[[int, str], Awaitable[None]]) -> None:
+        """Wait by ``wait_gone(pid, started)``; a live run must not end what its goal waits for."""
+        self._runs = runs
+        self._wait_gone = wait_gone
+        self._watched: set[tuple[str, int]] = set()
+
+    def perform(self, task: Task, session: Session) -> Awaitable[ProcessEnded] | None:
+        """Tell the thread once when the process has ended.
+
+        Where nobody knows when the process started, whoever has the number now is meant.
+        """
+        del session
+        effect = task.effect
+        assert isinstance(effect, WatchProcess)  # noqa: S101  performers are chosen by the effect
+        live = self._runs.get(task.thread_id)
+        if live is not None:
+            live.spare(effect.pid)
+        if (task.thread_id, effect.pid) in self._watched:
+            return None
+        self._watched.add((task.thread_id, effect.pid))
+        return self._watch(task, effect.pid, effect.started)
+
+    async def gone(self, pids: Iterable[int]) -> None:
+        """Return when all of these processes have ended."""
+        started = {pid: identity.start_time(pid) for pid in pids}
+        await asyncio.gather(*(self._wait_gone(pid, start) for pid, start in started.items()))
+
+    async def _watch(self, task: Task, pid: int, started: str) -> ProcessEnded:
+        try:
+            await self._wait_gone(pid, started or identity.start_time(pid))
+        finally:
+            self._watched.discard((task.thread_id, pid))
+        return ProcessEnded(pid=pid)
