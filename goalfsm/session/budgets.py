@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from goalfsm.goal.model import COST_SCALE, Goal
+from goalfsm.session.continuation import max_continuations
 from goalfsm.text import compact_tokens, duration
 
 if TYPE_CHECKING:
@@ -46,15 +47,6 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     seconds: Spent
     cost: Spent
     continuations: Spent
-
-
-def max_continuations(goal: Goal, policy: Policy) -> int | None:
-    """Return how often ``goal`` may be continued: its own limit, else the policy's; None, always.
-
-    0 asks for no limit, on purpose.
-    """
-    asked = goal.max_continuations
-    return (policy.max_continuations if asked is None else asked) or None
 
 
 def progress(goal: Goal, policy: Policy) -> Progress:

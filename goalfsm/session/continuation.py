@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from goalfsm.goal.model import ACTIVE, Limit
+from goalfsm.goal.model import ACTIVE, Goal, Limit
 from recovery.observers import OBSERVERS, fired
+
+if TYPE_CHECKING:
+    from goalfsm.session.policy import Policy
 
 StopReason = Literal[
     "completed",
@@ -156,6 +159,15 @@ def _recovering(now: Situation) -> Verdict | None:
 
 def _waiting(now: Situation) -> Verdict | None:
     return Wait("wait", now.waiting, now.wait_until_ms) if now.waiting is not None else None
+
+
+def max_continuations(goal: Goal, policy: Policy) -> int | None:
+    """Return how often ``goal`` may be continued: its own limit, else the policy's; None, always.
+
+    0 asks for no limit, on purpose.
+    """
+    asked = goal.max_continuations
+    return (policy.max_continuations if asked is None else asked) or None
 
 
 def _continuation_limit(now: Situation) -> Verdict | None:

@@ -55,17 +55,6 @@ class OpenClaim(msgspec.Struct, frozen=True, kw_only=True):
     verifiers: int
 
 
-class OpenWait(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that the work waits for, and since when; ``any``: its end is enough."""
-
-    kind: Literal["timer", "process", "person", "event"]
-    since_ms: int
-    until_ms: int | None = None
-    pid: int | None = None
-    note: str = ""
-    any: bool = False
-
-
 class OpenWord(msgspec.Struct, frozen=True, kw_only=True):
     """A word of a person's that is not taken into account yet; ``got``: the running turn has it."""
 
@@ -123,15 +112,6 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
     def works(self) -> bool:
         """Return whether the process is known to be there and to answer."""
         return self.alive and self.answers
-
-
-class NextAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """The retries since the last success, and when the next one is due."""
-
-    attempts: int
-    reason: str
-    first_failure_ms: int | None = None
-    at_ms: int | None = None
 
 
 class BlockedClaims(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,21 +173,6 @@ def open_claim(session: Session) -> OpenClaim | None:
     )
 
 
-def open_waits(session: Session) -> tuple[OpenWait, ...]:
-    """Return all that the work waits for, in the order in which it was declared."""
-    return tuple(
-        OpenWait(
-            kind=wait.kind,
-            since_ms=wait.since_ms,
-            until_ms=wait.until_ms,
-            pid=wait.pid,
-            note=wait.note,
-            any=wait.any,
-        )
-        for wait in session.waits
-    )
-
-
 def open_words(session: Session) -> tuple[OpenWord, ...]:
     """Return what a person has said and no turn has taken into account yet, oldest first."""
     return tuple(
@@ -235,17 +200,4 @@ def open_queue(session: Session) -> tuple[OpenQueued, ...]:
             at_ms=one.at_ms,
         )
         for one in session.queue
-    )
-
-
-def next_attempt(session: Session) -> NextAttempt | None:
-    """Return the retries that are going on, None when there are none."""
-    retry = session.retry
-    if not retry.attempts and retry.at_ms is None:
-        return None
-    return NextAttempt(
-        attempts=retry.attempts,
-        reason=retry.reason,
-        first_failure_ms=retry.first_failure_ms,
-        at_ms=retry.at_ms,
     )

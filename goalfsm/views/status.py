@@ -13,26 +13,23 @@ import msgspec
 from goalfsm.errors import Remedy
 from goalfsm.goal.accounting import live
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, Goal, Usage
-from goalfsm.session.budgets import Progress, budget_lines, max_continuations, progress
-from goalfsm.session.state import SET_ASIDE_BY
+from goalfsm.session.budgets import Progress, budget_lines, progress
+from goalfsm.session.continuation import max_continuations
+from goalfsm.session.state import SET_ASIDE_BY, Retry, Wait
 from goalfsm.text import line
 from goalfsm.views.activity import ActivityKind, hint, remedies, standing
 from goalfsm.views.parts import (
     BlockedClaims,
     Driver,
     LastDecision,
-    NextAttempt,
     OpenClaim,
     OpenQueued,
     OpenRun,
-    OpenWait,
     OpenWord,
     last_decision,
-    next_attempt,
     open_claim,
     open_queue,
     open_run,
-    open_waits,
     open_words,
 )
 from recovery.state import Attention
@@ -85,8 +82,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     last_decision: LastDecision | None
     run: OpenRun | None
     claim: OpenClaim | None
-    waits: tuple[OpenWait, ...]
-    retry: NextAttempt | None
+    waits: tuple[Wait, ...]
+    retry: Retry | None
     blocked_claims: BlockedClaims
     attention: Attention | None
     steering_pending: int
@@ -139,8 +136,8 @@ def project(
         last_decision=last_decision(session),
         run=None if dead else open_run(session, now_ms),
         claim=open_claim(session),
-        waits=open_waits(session),
-        retry=next_attempt(session),
+        waits=session.waits,
+        retry=_retries(session.retry),
         blocked_claims=BlockedClaims(
             count=session.blocking.count,
             needed=session.policy.blocked_after,
@@ -160,6 +157,11 @@ def project(
         uncharged=session.ledger.uncharged,
         shutting_down=session.stopping,
     )
+
+
+def _retries(retry: Retry) -> Retry | None:
+    """Return the retries that are going on, None when there are none."""
+    return retry if retry.attempts or retry.at_ms is not None else None
 
 
 def _left_unread(session: Session) -> tuple[str, ...]:

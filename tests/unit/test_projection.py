@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from goalfsm.goal.accounting import Clock
 from goalfsm.goal.model import Criterion, Usage
 from goalfsm.session import Policy, Session
-from goalfsm.session.budgets import Spent, budget_lines, max_continuations, money, progress
+from goalfsm.session.budgets import Spent, budget_lines, money, progress
+from goalfsm.session.continuation import max_continuations
 from goalfsm.session.state import (
     Blocking,
     Decision,
@@ -145,10 +146,19 @@ def test_projection_has_what_every_surface_needs() -> None:
                 "until_ms": 3,
                 "pid": 4,
                 "note": "n",
+                "relative": False,
+                "held": False,
                 "any": False,
             }
         ],
-        "retry": {"attempts": 1, "reason": "r", "first_failure_ms": 1, "at_ms": 2},
+        "retry": {
+            "attempts": 1,
+            "crashes": 0,
+            "first_failure_ms": 1,
+            "at_ms": 2,
+            "reason": "r",
+            "owed": False,
+        },
         "blocked_claims": {"count": 1, "needed": 3, "reason": "b"},
         "attention": {"kind": "pending", "reason": "provider error (503)"},
         "steering_pending": 1,

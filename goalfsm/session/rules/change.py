@@ -25,8 +25,8 @@ from goalfsm.goal.transition import (
     plan_set,
 )
 from goalfsm.session import prompt_notices as notices
-from goalfsm.session.budgets import max_continuations
 from goalfsm.session.context import Change, Context
+from goalfsm.session.continuation import max_continuations
 from goalfsm.session.effects import AppendEntry, Effect, EndRun, RunCallback, SendWork
 from goalfsm.session.entries import ClearEntry, SetEntry
 from goalfsm.session.state import (

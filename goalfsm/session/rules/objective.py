@@ -25,8 +25,8 @@ from goalfsm.goal.model import (
 from goalfsm.goal.rejection import Rejection, no_row
 from goalfsm.goal.transition import Fire
 from goalfsm.goal.validation import check_budget, check_objective, check_text, create
-from goalfsm.session.budgets import max_continuations
 from goalfsm.session.context import Change, Context
+from goalfsm.session.continuation import max_continuations
 from goalfsm.session.events import BudgetChanged, EditRequested, ObjectiveGiven, PolicyChanged
 from goalfsm.session.rules import steering
 from goalfsm.session.rules.change import (

@@ -14,8 +14,8 @@ from goalfsm.errors import Remedy
 from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal
 from goalfsm.goal.rejection import Rejection
 from goalfsm.goal.validation import check_text
-from goalfsm.session.budgets import max_continuations
 from goalfsm.session.context import Change, Context
+from goalfsm.session.continuation import max_continuations
 from goalfsm.session.effects import DeliverSteering
 from goalfsm.session.events import SteeringAcknowledged, SteeringDropped, SteeringReceived
 from goalfsm.session.rules.change import extend, notify, refuse
