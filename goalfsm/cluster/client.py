@@ -169,7 +169,7 @@ class ClusterClient:
     def follow(
         self, thread_id: str, *, after_revision: int | None = None
     ) -> Generator[Notice, None, None]:
-        """Yield what happens to a thread: first where it stands; what a turn said when it is over.
+        """Yield what happens to a thread: first where it stands.
 
         With ``after_revision`` what was committed after that one comes first. A server that goes
         away is told once, and waited for.

@@ -8,8 +8,9 @@ from goalfsm.cluster.lease import Nodes
 from goalfsm.cluster.sweep import Left
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
+    from goalfsm.cluster.saying import SoFar
     from goalfsm.store.rows import OpenEffect, Transcript
 
 
@@ -38,6 +39,10 @@ class Floor(Nodes, Left, Protocol):
 
     async def trim(self, thread_id: str) -> None:
         """Remove what turns of the thread said, but for as much as a store keeps."""
+        ...
+
+    async def say(self, said: Sequence[SoFar], over: Collection[str]) -> None:
+        """Write down what running turns have said; forget those that are ``over``."""
         ...
 
     async def last_said(self, thread_id: str) -> Transcript | None:

@@ -1,6 +1,6 @@
 """What happens to a thread on a server, as whoever follows it is told: what was committed.
 
-A node need not be reached for that. What a turn said is told when it is over.
+A node need not be reached for that. What a running turn says comes as its node writes it down.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.cluster.jobs import is_at_rest
-from goalfsm.daemon.flow.notices import Notice, Output, Settled, StatusChanged, notice_of
+from goalfsm.daemon.flow.notices import Heard, Notice, Output, Settled, StatusChanged, notice_of
 from goalfsm.daemon.remote.reading import driver_of
 from goalfsm.session import codec
 from goalfsm.session.events import RunFinished, RunInterrupted
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _LOOK_S: Final = 0.1
 """How often a thread that is followed is looked at: one short query."""
+_SAYING_S: Final = 0.3
+"""How often it is looked at what its turn says."""
 _REST_S: Final = 0.3
 """How often it is looked at whether anything follows, where something still may."""
 _DRIVERS_S: Final = 1.0
@@ -48,12 +50,13 @@ class Followed:
         """The revision of the last event that was told."""
         self._drivers: object = None
         """Who worked on the thread when that was last told."""
+        self._heard = Heard()
         self._unsaid: dict[str, float] = {}
         """Runs that are over and whose words are still to be told, and until when they may come."""
         self._settled: object = None
         self._rested = False
         """Whether nothing follows, and nothing has happened since that was found out."""
-        self._rest_due = self._drivers_due = 0.0
+        self._rest_due = self._drivers_due = self._words_due = 0.0
 
     def tell(self, store: PostgresReading) -> Generator[Notice, None, None]:
         """Yield notices for ever; begun again on another handle, go on from there."""
@@ -69,11 +72,15 @@ class Followed:
             rows = store.journal.read(thread_id, after=self._told)
             for row in rows:
                 self._told = row.revision
-                yield notice_of(row)
                 event = codec.decode_event(row.event)
                 if isinstance(event, RunFinished | RunInterrupted):
                     self._unsaid[event.run_id] = time.monotonic() + _WORDS_S
-            yield from self._words(store)
+                    yield from self._last_words(store)
+                yield notice_of(row)
+            yield from self._last_words(store)
+            if time.monotonic() >= self._words_due:
+                self._words_due = time.monotonic() + _SAYING_S
+                yield from self._words(store)
             self._rested = self._rested and not rows
             if rows or self._is_driven_otherwise(store):
                 yield self._stands(store)
@@ -96,15 +103,29 @@ class Followed:
         return StatusChanged(thread_id=self._thread_id, status=status)
 
     def _words(self, store: PostgresReading) -> Generator[Notice, None, None]:
-        """Yield what turns that are over have said."""
+        """Yield what the running turn has said since."""
+        if (saying := store.transcripts.saying(self._thread_id)) is not None:
+            yield from self._unheard(*saying)
+
+    def _unheard(self, run_id: str, total: int, tail: bytes) -> Generator[Notice, None, None]:
+        # The first bytes may be the end of a character.
+        text = tail.decode("utf-8", "ignore")
+        left_out = max(0, total - len(text.encode()))
+        said = Output(
+            thread_id=self._thread_id, run_id=run_id, text=text, again=True, left_out=left_out
+        )
+        if (left := self._heard.unheard(said)) is not None:
+            yield left
+
+    def _last_words(self, store: PostgresReading) -> Generator[Notice, None, None]:
+        """Yield what turns that are over have said, as far as it was not told while they ran."""
         for run_id, until in list(self._unsaid.items()):
             transcript = store.transcripts.of_run(run_id)
             if transcript is None and time.monotonic() < until:
                 continue
             del self._unsaid[run_id]
             if transcript is not None and transcript.answer:
-                text = transcript.answer.decode("utf-8", "replace")
-                yield Output(thread_id=self._thread_id, run_id=run_id, text=text)
+                yield from self._unheard(run_id, transcript.answer_bytes, transcript.answer)
 
     def _rest(self, store: PostgresReading) -> Generator[Notice, None, None]:
         """Yield, once for each time, that nothing follows by itself."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from goalfsm.cluster.jobs import ANY, MAIL, Job, effect_job, timer_job, turn_job
@@ -14,6 +14,7 @@ from goalfsm.store.rows import Commit, OpenEffect, Transcript
 
 if TYPE_CHECKING:
     from goalfsm.cluster.jobs import Jobs
+    from goalfsm.cluster.saying import SoFar
 
 Moment = Literal["load", "write", "commit", "committed"]
 
@@ -63,6 +64,7 @@ class MemoryDatabase:
         self.programs: dict[str, Program] = {}
         self.nodes: dict[str, tuple[Registration, int]] = {}
         self.words: dict[str, Transcript] = {}
+        self.saying: dict[str, SoFar] = {}
         # In the order of arrival, which a set does not keep: a simulation is to be repeated.
         self.listeners: dict[asyncio.Queue[str], None] = {}
 
@@ -145,6 +147,13 @@ class MemoryDatabase:
 
     async def trim(self, thread_id: str) -> None:
         """Keep the last only, as ever."""
+
+    async def say(self, said: Sequence[SoFar], over: Collection[str]) -> None:
+        """Write down what running turns have said; forget those that are ``over``."""
+        self.met("write")
+        self.saying |= {each.run_id: each for each in said}
+        for run_id in over:
+            self.saying.pop(run_id, None)
 
     async def last_said(self, thread_id: str) -> Transcript | None:
         """Return what the thread's last turn said."""

@@ -21,6 +21,7 @@ from goalfsm.cluster.host import DatabaseTime, LastWords, hostname
 from goalfsm.cluster.jobs import Job, host_place
 from goalfsm.cluster.mail import Mail
 from goalfsm.cluster.marks import Marks
+from goalfsm.cluster.saying import Saying
 from goalfsm.cluster.serving import ClusterService
 from goalfsm.cluster.sweep import Sweeps
 from goalfsm.cluster.tenure import Tenure
@@ -191,6 +192,7 @@ class Node:
         self.service = ClusterService(
             self.threads, self.subscriptions, self.clock, self.ids, over=self.over
         )
+        saying = Saying(self.runs, nodes.say, spawn)
         # The order is the contract, as in the daemon: what is begun by a commit is begun last.
         stages: tuple[Stage, ...] = (
             DecisionLog(),
@@ -198,6 +200,7 @@ class Node:
             self.chores,
             self.effects,
             self.turns,
+            saying,
         )
         self.aftermath.follow_by(self.threads, self.effects, self.chores, stages)
         mail = Mail(

@@ -16,6 +16,8 @@ from goalfsm.store.rows import OpenEffect, Transcript, open_effect, transcript_o
 if TYPE_CHECKING:
     import psycopg
 
+    from goalfsm.cluster.saying import SoFar
+
 _REGISTER: Final = f"""
 INSERT INTO goalfsm.node
     (node_id, name, host, pid, address, places, max_runs, rules_version, version, since_ms, seen_ms)
@@ -49,6 +51,11 @@ _TRIM: Final = "DELETE FROM goalfsm.transcript WHERE seq = ANY(%s)"
 _LAST_SAID: Final = """
 SELECT thread_id, run_id, turn, at_ms, answer, stderr, answer_bytes, stderr_bytes
 FROM goalfsm.transcript WHERE thread_id = %s ORDER BY turn DESC, seq DESC LIMIT 1"""
+_SAY: Final = """
+INSERT INTO goalfsm.saying (run_id, thread_id, total, tail)
+SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bytea[])
+ON CONFLICT (run_id) DO UPDATE SET total = EXCLUDED.total, tail = EXCLUDED.tail"""
+_SAID: Final = "DELETE FROM goalfsm.saying WHERE run_id = ANY(%s)"
 _PROGRAM: Final = """
 INSERT INTO goalfsm.worker (thread_id, place, config) VALUES (%s, %s, %s)
 ON CONFLICT (thread_id) DO UPDATE SET place = EXCLUDED.place, config = EXCLUDED.config"""
@@ -89,6 +96,10 @@ _FORGET: Final = (
     f"""
 DELETE FROM goalfsm.node n WHERE n.seen_ms < {NOW_MS} - 86400000
     AND NOT EXISTS (SELECT 1 FROM goalfsm.session s WHERE s.node_id = n.node_id)""",
+    """
+DELETE FROM goalfsm.saying s
+    WHERE NOT EXISTS (SELECT 1 FROM goalfsm.session t
+                      WHERE t.thread_id = s.thread_id AND t.run_id = s.run_id)""",
     f"DELETE FROM goalfsm.outbox WHERE done_at_ms < {_NOW_MS} - {KEEP_DONE_MS}",
     f"DELETE FROM goalfsm.answer WHERE at_ms < {_NOW_MS} - {KEEP_DONE_MS}",
 )
@@ -164,6 +175,14 @@ class PostgresNodes:
             gone = [seq for seq, _ in rows[surplus([size for _, size in rows]) :]]
             if gone:
                 await connection.execute(_TRIM, (gone,))
+
+    async def say(self, said: Sequence[SoFar], over: Collection[str]) -> None:
+        """Write down what running turns have said; forget those that are ``over``."""
+        async with statements(self._connection) as connection:
+            if said:
+                await connection.execute(_SAY, tuple(map(list, zip(*said, strict=True))))
+            if over:
+                await connection.execute(_SAID, (list(over),))
 
     async def last_said(self, thread_id: str) -> Transcript | None:
         """Return what the thread's last turn said."""

@@ -9,9 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from goalfsm.daemon.flow.notices import Ended, Happened, Output, StatusChanged
+from goalfsm.daemon.flow.notices import Ended, Happened, Heard, Output, StatusChanged
 from goalfsm.errors import GoalError
 
 if TYPE_CHECKING:
@@ -34,8 +32,7 @@ class Follower:
         self._stopped = threading.Event()
         self._told: int | None = None
         """The revision of the newest event that was told, or was there when it began."""
-        self._heard = ("", 0)
-        """The run that was heard last, and how many bytes of what it has said."""
+        self._heard = Heard()
         # It waits for the engine as long as it takes, so the process must not wait for it.
         self._worker = threading.Thread(target=self._run, name="follower", daemon=True)
 
@@ -95,19 +92,5 @@ class Follower:
             )
 
     def _unheard(self, said: Output) -> Iterator[Notice]:
-        """Yield what was not heard of a run's words; count them as heard."""
-        run_id, heard = self._heard
-        heard = heard if run_id == said.run_id else 0
-        data = said.text.encode()
-        if said.again:
-            known = min(max(0, heard - said.left_out), len(data))
-            heard, data = said.left_out + len(data), data[known:]
-            left_out = max(0, said.left_out - (self._heard[1] if run_id == said.run_id else 0))
-            said = msgspec.structs.replace(
-                said, text=data.decode("utf-8", "ignore"), left_out=left_out
-            )
-        else:
-            heard += len(data)
-        self._heard = (said.run_id, heard)
-        if data:
-            yield said
+        if (left := self._heard.unheard(said)) is not None:
+            yield left

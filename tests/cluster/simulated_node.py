@@ -35,7 +35,7 @@ SLOWEST_S: Final = 0.02
 """How long an answer of the database takes at most."""
 FLOOR: Final = (
     *("register", "renew", "remove", "address_of", "claim", "mail", "revisions", "mark"),
-    *("trim", "last_said", "left", "runs_of", "forget"),
+    *("trim", "say", "last_said", "left", "runs_of", "forget"),
 )
 """What a node asks of the database beside its transactions."""
 

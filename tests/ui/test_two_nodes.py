@@ -18,7 +18,10 @@ __all__ = ["pytestmark", "terminal"]
 
 WORK = """
 echo '{"type": "usage", "key": "call", "input_tokens": 100, "output_tokens": 20}'
-[ "$GOALFSM_TURN" != 1 ] || sleep 600
+if [ "$GOALFSM_TURN" = 1 ]; then
+    printf '%s\\n' '{"type": "text", "text": "the second page is open\\n"}'
+    sleep 600
+fi
 goalfsm tool update_goal --status complete --evidence "the ledger is balanced"
 """
 
@@ -42,6 +45,7 @@ def test_a_goal_outlives_its_node_under_the_eyes_of_a_person(
     terminal.shows("balance the ledger", "nobody drives this", "no node serves the place any")
     with node("blue") as blue:
         terminal.shows("following the engine", "running a turn", "node blue on", "120")
+        terminal.shows("the second page is open")
         blue.process.kill()
         blue.process.wait()
         terminal.shows("nobody drives this", "node blue on")

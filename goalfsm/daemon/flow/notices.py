@@ -40,13 +40,37 @@ class StatusChanged(_Notice, frozen=True, kw_only=True, tag="status"):
 class Output(_Notice, frozen=True, kw_only=True, tag="output"):
     """The running turn said ``text``.
 
-    ``again``: it had said so before this follower came, and ``left_out`` bytes before that.
+    ``left_out`` bytes just before it are not told. ``again``: it had said so before this follower
+    came.
     """
 
     run_id: str
     text: str
     again: bool = False
     left_out: int = 0
+
+
+class Heard:
+    """What a follower has heard of a run's words, so that none is told twice."""
+
+    def __init__(self) -> None:
+        """Begin with nothing heard."""
+        self._run_id, self._bytes = "", 0
+
+    def unheard(self, said: Output) -> Output | None:
+        """Return what was not heard of it yet, None where nothing is left; count it as heard."""
+        heard = self._bytes if self._run_id == said.run_id else 0
+        data, left_out = said.text.encode(), said.left_out
+        end, again = heard + left_out + len(data), False
+        if said.again:
+            end = max(heard, left_out + len(data))
+            data = data[min(max(0, heard - left_out), len(data)) :]
+            left_out, again = max(0, left_out - heard), heard == 0
+        self._run_id, self._bytes = said.run_id, end
+        if not data:
+            return None
+        text = data.decode("utf-8", "ignore")
+        return msgspec.structs.replace(said, text=text, again=again, left_out=left_out)
 
 
 class Problem(_Notice, frozen=True, kw_only=True, tag="problem"):

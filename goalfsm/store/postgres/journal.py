@@ -137,6 +137,18 @@ class PostgresTranscripts:
         )
         return tuple(map(transcript_of, rows))
 
+    def saying(self, thread_id: str) -> tuple[str, int, bytes] | None:
+        """Return the run of a thread that says something, how many bytes, and the last of them.
+
+        None where it has said nothing yet, and a moment after it is over.
+        """
+        rows = self._link.rows(
+            "SELECT run_id, total, tail FROM goalfsm.saying JOIN goalfsm.session"
+            " USING (thread_id, run_id) WHERE thread_id = %s",
+            (thread_id,),
+        )
+        return (str(rows[0][0]), int(rows[0][1]), bytes(rows[0][2])) if rows else None
+
     def of_run(self, run_id: str) -> Transcript | None:
         """Return the text that a run has said."""
         rows = self._link.rows(_TRANSCRIPT + "WHERE run_id = %s", (run_id,))

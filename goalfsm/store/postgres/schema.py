@@ -13,6 +13,7 @@ transaction together with the version that it leads to; two programs may take it
 | ``worker`` | the program that runs a thread's turns, and its place |
 | ``node`` | the nodes, with the time of their last sign of life |
 | ``transcript`` | what turns said |
+| ``saying`` | what running turns have said so far; a server that crashes forgets it |
 
 Times named ``*_ms`` are unix milliseconds of the server's clock.
 """
@@ -134,7 +135,17 @@ M002_NODE: Final = """
 ALTER TABLE goalfsm.journal ADD COLUMN node text NOT NULL DEFAULT '';
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (M001_CREATE, M002_NODE)
+M003_SAYING: Final = """
+CREATE UNLOGGED TABLE goalfsm.saying (
+    run_id text PRIMARY KEY,
+    thread_id text NOT NULL,
+    total bigint NOT NULL,
+    tail bytea NOT NULL
+) WITH (fillfactor = 50);
+CREATE INDEX saying_of ON goalfsm.saying (thread_id);
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (M001_CREATE, M002_NODE, M003_SAYING)
 NEWEST: Final = len(MIGRATIONS)
 """The version of the schema that this program reads and writes."""
 
