@@ -17,6 +17,7 @@ from goalfsm.cli.app_serving import LISTENING
 from goalfsm.cli.lifeline import STILL_USED
 from goalfsm.cli.output import say
 from goalfsm.cli.program_command import ProgramCommand, program_of
+from goalfsm.daemon.remote.link import require_engine
 from goalfsm.daemon.remote.socket_path import clients_socket
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.goal.model import COMPLETE
@@ -192,7 +193,8 @@ class _Terminal:
         loop.add_signal_handler(signal.SIGINT, lambda: None)
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._end)
-        server = None if _answers(self._place) else await _Server.start(self._db, self._place)
+        there = _answers(self._place, str(self._db))
+        server = None if there else await _Server.start(self._db, self._place)
         codex = self._codex = await asyncio.create_subprocess_exec(*self._argv)
         over = asyncio.ensure_future(codex.wait())
         for _ in range(_STARTS):
@@ -224,11 +226,12 @@ class _Terminal:
             self._codex.terminate()
 
 
-def _answers(place: Path) -> bool:
-    """Tell whether somebody listens there."""
+def _answers(place: Path, db: str) -> bool:
+    """Tell whether somebody listens there; raise `FalseEngine` where that is not to be believed."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(os.fspath(place))
         except OSError:
             return False
+        require_engine(probe, db)
     return True

@@ -20,6 +20,7 @@ from goalfsm.cli.health import (
     waiting_turns,
 )
 from goalfsm.daemon.flow.replay import undecidable
+from goalfsm.daemon.remote.link import FalseEngine, NoEngine
 from goalfsm.errors import GoalError
 from goalfsm.store.owner import is_alive, uptime_ms
 from goalfsm.store.port import EXPIRY_MS
@@ -111,7 +112,10 @@ def _owner(store: Store) -> Finding:
         return Finding(
             check="owner", ok=True, found=f"{who}, has ended; the next engine takes over at once"
         )
-    if (said := _said_by(owner)) is not None:
+    if isinstance(said := _said_by(owner), FalseEngine):
+        hint = "end that process; an engine that is started again has its socket back"
+        return Finding(check="owner", ok=False, found=f"{who}; {said.message}", hint=hint)
+    if said is not None:
         # It writes no sign of life while it rests, or while nothing can be written.
         return Finding(check="owner", ok=not said, found=f"{who}, {said or 'answers'}")
     silent = uptime_ms() - owner.uptime_ms
@@ -147,15 +151,16 @@ def _locked(store: Store) -> Finding | None:
     )
 
 
-def _said_by(owner: Owner) -> str | None:
+def _said_by(owner: Owner) -> str | FalseEngine | None:
     """Return what keeps an owner that answers from going on, "" for nothing; None: no answer."""
     from goalfsm.daemon.remote import client, outage_link  # noqa: PLC0415  only where one is alive
-    from goalfsm.daemon.remote.link import NoEngine  # noqa: PLC0415  the same
 
     if not owner.socket:
         return None
     try:
         client.ping(owner.socket, "", timeout_s=_ANSWER_S)
+    except FalseEngine as error:
+        return error
     except NoEngine:
         return None
     why = suspended_by(outage_link.shown(owner.socket))

@@ -44,6 +44,7 @@ from goalfsm.store.reading import (
     Transcripts,
 )
 from goalfsm.store.rows import (
+    MAX_COMMIT_BYTES,
     Acquired,
     Answer,
     Commit,
@@ -120,10 +121,6 @@ BUSY_MS: Final = 2_000
 """How long a handle waits for another process's lock, unless it is told otherwise."""
 EXPIRY_MS: Final = 10_000
 """How long a living owner may be silent before another process may take its place."""
-
-MAX_COMMIT_BYTES: Final = 8 * 1024 * 1024
-"""Most bytes that one commit or inbox row carries, all its blobs together."""
-
 
 MAX_ANSWER_BYTES: Final = 256 * 1024
 """How much of a turn's answer is kept: its end."""

@@ -6,9 +6,12 @@ sets.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+
+MAX_COMMIT_BYTES: Final = 8 * 1024 * 1024
+"""Most bytes that one commit or inbox row carries, all its blobs together."""
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -271,3 +271,48 @@ def test_another_runs_token_is_refused() -> None:
         assert said.split()[-1] != "0", (way, said)
     goal = json.loads(goalfsm("status", "lends", *db, "--json").out)["goal"]
     assert goal["status"] != "complete"
+
+
+POSES = """
+import os, socket, sqlite3
+owner = sqlite3.connect("file:goals.db?mode=ro", uri=True).execute("SELECT socket FROM owner")
+place, = owner.fetchone()
+os.unlink(place)
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(place)
+listening.listen()
+open("posing", "w").close()
+while True:
+    asked, _ = listening.accept()
+    with asked, asked.makefile("rwb") as lines:
+        if row := lines.readline():
+            open("overheard.txt", "ab").write(row)
+            lines.write(b'{"answer":"reply","reply":{"ok":true,"message":"it is done"}}\\n')
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody knows who listens")
+def test_what_listens_in_the_engines_place_is_told_nothing_and_not_believed() -> None:
+    """A worker takes the engine's socket away: a person's word goes by the inbox, or is refused."""
+    Path("poses.py").write_text(POSES)
+    program = worker(
+        f"{sys.executable} poses.py > /dev/null 2> failed.txt & poser=$!",
+        "until [ -e posing ]; do sleep 0.02; done",
+        "./person budget t --tokens none --db goals.db > budget.txt 2>&1; echo $? >> budget.txt",
+        "./person steer t 'mind the gap' --db goals.db > steer.txt 2>&1; echo $? >> steer.txt",
+        "./person status t --db goals.db > status.txt 2>&1",
+        "./person doctor --db goals.db > doctor.txt 2>&1; kill $poser",
+    )
+    bound = ("--max-continuations", "1", "--tokens", "10k", "--db", "goals.db", "--thread", "t")
+    goalfsm("run", "do it", *bound, "--", program)
+    budget, steer = Path("budget.txt").read_text(), Path("steer.txt").read_text()
+    assert "listens in an engine's place, and is none" in budget, budget
+    assert budget.split()[-1] != "0"
+    assert "it is done" not in budget + steer
+    assert steer.split()[-1] == "0", steer
+    assert "do it" in Path("status.txt").read_text()
+    assert "in an engine's place" in Path("doctor.txt").read_text()
+    assert not Path("overheard.txt").exists()
+    goal = json.loads(goalfsm("status", "t", "--db", "goals.db", "--json").out)["goal"]
+    assert goal["token_budget"] == 10_000
+    assert "mind the gap" in goalfsm("log", "t", "--db", "goals.db").out

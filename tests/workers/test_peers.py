@@ -208,9 +208,9 @@ def test_a_pid_that_was_given_again_is_a_run_s(
         found = start_time(pid)
         return f"{found}1" if given_again and pid == process.pid else found
 
-    def link(process: Any, *, first: bool) -> Any:
+    def link(pid: int, began: str) -> Any:
         nonlocal given_again
-        found = walked(process, first=first)
+        found = walked(pid, began)
         given_again = True
         # All that is read of it from here on is of another process.
         return found._replace(started=started(found.pid))
@@ -231,6 +231,95 @@ def test_a_pid_that_was_given_again_is_a_run_s(
             assert not caller.is_below((process.pid, started(process.pid)))
 
 
+LISTENS = """
+import os, socket, sys
+place, how, held = sys.argv[1:]
+if how == "unmarked":
+    import resource
+    _, most = resource.getrlimit(10)
+    resource.setrlimit(10, (most, most))
+s = socket.socket(socket.AF_UNIX)
+s.bind(place)
+s.listen()
+if how == "handed on" and os.fork():
+    os._exit(0)
+os.write(os.open(held, os.O_WRONLY), b"up")
+s.accept()[0].recv(1)
+"""
+
+
+def believed(place: Path, db: str = "/nowhere") -> str:
+    """Return why what listens there is not believed, "" where it is."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.connect(str(place))
+        with contextlib.closing(peers.Caller(asking)) as listens:
+            return listens.not_to_be_believed(db=db)
+
+
+def test_who_listens_outside_of_any_run_may_be_the_engine(tmp_path: Path) -> None:
+    opened = Door(tmp_path / "door")
+    assert believed(opened.path) == ""
+    opened.close()
+
+
+@LINUX
+@pytest.mark.parametrize("how", ["plain", "cleaned", "unmarked", "handed on"])
+def test_what_a_run_listens_with_is_no_engine(
+    bench: Any, python: Python, tmp_path: Path, lifeline: Any, how: str
+) -> None:
+    """Whatever it puts off; and what listened and has ended cannot be told at all."""
+    place = tmp_path / "false"
+
+    async def main(supervisor: Supervisor) -> str:
+        argv = [*python(LISTENS), str(place), how, str(lifeline.path)]
+        argv = ["env", "-i", *argv] if how == "cleaned" else argv
+        await spawn(supervisor, "run-1", argv, bench.db)
+        await asyncio.to_thread(lifeline.wait_for, b"up")
+        why = believed(place, bench.db)
+        await supervisor.end("run-1")
+        return why
+
+    assert bench.run(main)
+
+
+@LINUX
+def test_what_a_run_started_itself_may_be_its_engine(
+    bench: Any, python: Python, tmp_path: Path, lifeline: Any
+) -> None:
+    """A worker that uses goalfsm for its own work asks an engine of its own run."""
+    place, asks = tmp_path / "own", tmp_path / "asks.py"
+    asks.write_text(
+        "import contextlib, os, socket, sys\n"
+        "from goalfsm.workers.supervisor import peers\n"
+        "with socket.socket(socket.AF_UNIX) as asking:\n"
+        f"    asking.connect({str(place)!r})\n"
+        "    with contextlib.closing(peers.Caller(asking)) as listens:\n"
+        "        why = listens.not_to_be_believed(db='/another')\n"
+        f"open({str(tmp_path / 'said')!r}, 'w').write(f'{{why}}.')\n"
+        f"os.write(os.open({str(lifeline.path)!r}, os.O_WRONLY), b'asked')\n"
+    )
+
+    async def main(supervisor: Supervisor) -> None:
+        listens = [*python(LISTENS), str(place), "plain", str(lifeline.path)]
+        both = 'me=$1; shift; "$@" & while [ ! -S "$me" ]; do :; done; "$PY" -P "$ASKS"; kill $!'
+        given = ["env", f"PY={sys.executable}", f"ASKS={asks}", "sh", "-c", both, "sh", str(place)]
+        await spawn(supervisor, "run-1", [*given, *listens], bench.db)
+        await asyncio.to_thread(lifeline.wait_for, b"asked")
+        await supervisor.end("run-1")
+
+    bench.run(main)
+    assert (tmp_path / "said").read_text() == "."
+
+
+def test_what_another_user_listens_with_is_no_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Door(tmp_path / "door")
+    monkeypatch.setattr(peers, "_credentials", lambda _: (os.getpid(), os.getuid() + 1))
+    assert f"user {os.getuid() + 1}" in believed(opened.path)
+    opened.close()
+
+
 def test_a_pid_that_nobody_has_is_a_run_s() -> None:
     assert look_up(0, db="").of_a_run
     assert look_up(2**22 + 1, db="").why == "it cannot be looked up"
@@ -239,10 +328,7 @@ def test_a_pid_that_nobody_has_is_a_run_s() -> None:
 def test_an_environment_that_cannot_be_read_is_a_run_s(
     monkeypatch: pytest.MonkeyPatch, door: Door, outside: dict[str, str]
 ) -> None:
-    def denied(_: object) -> dict[str, str]:
-        raise peers.psutil.AccessDenied
-
-    monkeypatch.setattr(peers.psutil.Process, "environ", denied)
+    monkeypatch.setattr(peers, "environment", lambda _: None)
     with subprocess.Popen(connecting(door), env=outside):
         found = door.comes(db="/nowhere")
     assert (found.of_a_run, found.why) == (True, "its environment cannot be read")

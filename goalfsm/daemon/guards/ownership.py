@@ -13,6 +13,7 @@ from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
 from goalfsm.daemon.host.tasks import beats_every
 from goalfsm.daemon.remote import wire
+from goalfsm.daemon.remote.link import FalseEngine, require_engine
 from goalfsm.errors import (
     NAMES_OWNER,
     Corrupt,
@@ -173,6 +174,7 @@ async def answers(place: str, within_s: float = ANSWER_S) -> bool:
         async with asyncio.timeout(within_s):
             reader, writer = await asyncio.open_unix_connection(place)
             try:
+                require_engine(writer.get_extra_info("socket"), "")
                 writer.write(wire.encode(wire.Ping()))
                 line = await reader.readline()
             finally:
@@ -180,7 +182,7 @@ async def answers(place: str, within_s: float = ANSWER_S) -> bool:
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
         return isinstance(wire.decode_answer(line), wire.Pong)
-    except (OSError, TimeoutError, ValueError, msgspec.MsgspecError):
+    except (OSError, TimeoutError, ValueError, FalseEngine, msgspec.MsgspecError):
         return False
 
 

@@ -120,7 +120,7 @@ def _heard(db: str | Path, question: wire.Request, deadline: float) -> wire.Answ
     """
     for place in listening(os.fspath(db)):
         try:
-            with Link(str(place), deadline, starting=False) as link:
+            with Link(str(place), deadline, db=os.fspath(db), starting=False) as link:
                 answer = link.ask(question)
         except NoEngine:
             continue
@@ -135,7 +135,7 @@ def call_own(place: Path, call: wire.CallTool, *, timeout_s: float = TIMEOUT_S) 
 
     Return what the model is told. Raises `NoEngine`, and what the call is refused with.
     """
-    with Link(str(place), time.monotonic() + timeout_s) as link:
+    with Link(str(place), time.monotonic() + timeout_s, db=None) as link:
         answer = link.ask(call)
     if isinstance(answer, wire.ToolTold):
         return answer
@@ -144,7 +144,7 @@ def call_own(place: Path, call: wire.CallTool, *, timeout_s: float = TIMEOUT_S) 
 
 def status(db: str | Path, thread_id: str, *, timeout_s: float = TIMEOUT_S) -> Status:
     """Return how the thread stands, from the engine that serves it; raise `NoEngine`."""
-    with Link(_living(db).socket, time.monotonic() + timeout_s) as link:
+    with _engine_of(db, timeout_s) as link:
         answer = link.ask(wire.AskStatus(thread_id=thread_id))
     if isinstance(answer, wire.Told):
         return link.read(wire.status_told, answer)
@@ -156,7 +156,7 @@ def ping(place: str, thread_id: str, *, timeout_s: float = TIMEOUT_S) -> wire.Po
 
     Raises `NoEngine` where it does not answer.
     """
-    with Link(place, time.monotonic() + timeout_s) as link:
+    with Link(place, time.monotonic() + timeout_s, db="") as link:
         answer = link.ask(wire.Ping(thread_id=thread_id))
     if isinstance(answer, wire.Pong):
         return answer
@@ -181,7 +181,7 @@ def follow(
     """
     from goalfsm.daemon.flow.notices import Ended  # noqa: PLC0415  only for who follows
 
-    with Link(_living(db).socket, time.monotonic() + timeout_s) as link:
+    with _engine_of(db, timeout_s) as link:
         answer = link.ask(
             wire.Follow(thread_id=thread_id, succeeds=succeeds, after_revision=after_revision)
         )
@@ -208,8 +208,8 @@ def serving(db: str | Path) -> Owner | None:
     return owner if owner is not None and is_alive(owner.identity) else None
 
 
-def _living(db: str | Path) -> Owner:
+def _engine_of(db: str | Path, timeout_s: float) -> Link:
     owner = serving(db)
     if owner is None or not owner.socket:
         raise NoEngine(f"no engine serves {db}")
-    return owner
+    return Link(owner.socket, time.monotonic() + timeout_s, db=os.fspath(db))

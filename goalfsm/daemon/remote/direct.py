@@ -15,7 +15,7 @@ from goalfsm.daemon.flow.authority import (
 )
 from goalfsm.daemon.flow.stops import leave
 from goalfsm.daemon.remote import wire
-from goalfsm.daemon.remote.link import POLL_S, Link, NoEngine, again, refused
+from goalfsm.daemon.remote.link import POLL_S, FalseEngine, Link, NoEngine, again, refused
 from goalfsm.errors import (
     NAMES_OWNER,
     Busy,
@@ -118,10 +118,14 @@ def _ask(
                 return wire.unknown(thread_id)
             owner = store.owner.current()
             if owner is not None and is_alive(owner.identity):
-                reply = _asked(owner, thread_id, event, event_id, deadline)
-                if reply is None:
-                    allowed = allowed or admitted_here(event, db)
-                    reply = _record(opened.to_write(), owner, thread_id, event, event_id)
+                try:
+                    return _asked(db, owner, thread_id, event, event_id, deadline)
+                except NoEngine as error:
+                    silent = error
+                allowed = allowed or admitted_here(event, db)
+                if not is_recordable(event):
+                    raise _untold(silent, owner)
+                reply = _record(opened.to_write(), silent, owner, thread_id, event, event_id)
                 if reply is None:
                     raise _Leaving
                 return reply
@@ -199,40 +203,41 @@ def _is_known(store: Store, thread_id: str) -> bool:
 
 
 def _asked(
-    owner: Owner, thread_id: str, event: Event, event_id: str, deadline: float
-) -> Reply | None:
-    """Return the engine's reply, None when it is silent; raise what it could not do."""
+    db: str | Path, owner: Owner, thread_id: str, event: Event, event_id: str, deadline: float
+) -> Reply:
+    """Return the engine's reply; raise `NoEngine` where none answers, and what it could not do."""
     if not owner.socket:
-        return None
+        raise NoEngine(f"process {owner.identity.pid} does not listen")
     submit = wire.Submit(thread_id=thread_id, event_id=event_id, event=wire.raw(event))
-    try:
-        with Link(owner.socket, deadline) as link:
-            answer = link.ask(submit)
-    except NoEngine:
-        return None
+    with Link(owner.socket, deadline, db=os.fspath(db)) as link:
+        answer = link.ask(submit)
     if isinstance(answer, wire.Replied):
         return answer.reply
     if isinstance(answer, wire.Failed) and answer.code == wire.CROWDED:
-        return None
+        raise NoEngine(answer.message)
     if isinstance(answer, wire.Failed) and answer.code in wire.GONE and time.monotonic() < deadline:
         raise _Leaving(answer.message)
     raise refused(answer)
 
 
+def _untold(silent: NoEngine, owner: Owner) -> NoEngine:
+    """Return the error for what an engine takes from nobody that it cannot look at."""
+    if isinstance(silent, FalseEngine):
+        return silent
+    return NoEngine(
+        f"process {owner.identity.pid} serves the database and does not answer; "
+        "nothing was written",
+        hint="Try again in a moment; goalfsm pause is taken in any case.",
+    )
+
+
 def _record(
-    store: Store, owner: Owner, thread_id: str, event: Event, event_id: str
+    store: Store, silent: NoEngine, owner: Owner, thread_id: str, event: Event, event_id: str
 ) -> Reply | None:
     """Leave the event in the inbox, and the reply to an owner that may yet wake up.
 
-    None where the owner is gone before it did: a command that owned the store for a moment. Raises
-    `NoEngine` for what an engine takes from nobody that it cannot look at.
+    None where the owner is gone before it did: a command that owned the store for a moment.
     """
-    if not is_recordable(event):
-        raise NoEngine(
-            f"process {owner.identity.pid} serves the database and does not answer; "
-            "nothing was written",
-            hint="Try again in a moment; goalfsm pause is taken in any case.",
-        )
     at_ms = time.time_ns() // 1_000_000
     store.inbox.put(event_id, thread_id, at_ms=at_ms, event=codec.encode_event(event))
     deadline = time.monotonic() + _RECORDED_S
@@ -245,9 +250,11 @@ def _record(
         if holder is None or not is_alive(holder.identity):
             return None
         time.sleep(POLL_S)
+    why = f"process {owner.identity.pid} serves the database and does not answer"
+    if isinstance(silent, FalseEngine):
+        why = silent.message
     return Reply(
         ok=True,
         code="recorded",
-        message=f"process {owner.identity.pid} serves the database and does not answer; "
-        "it is recorded and will be decided when an engine does",
+        message=f"{why}; it is recorded and will be decided when an engine does",
     )

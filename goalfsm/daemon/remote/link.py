@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import msgspec
 
 from goalfsm.daemon.remote import wire
 from goalfsm.errors import GoalError, Remedy
+from goalfsm.workers.supervisor.peers import Caller
 
 TIMEOUT_S: Final = 5.0
 """How long an engine may take to answer before it counts as silent."""
@@ -33,6 +35,22 @@ class NoEngine(GoalError):
     code = "no_engine"
     hint = "Start one: goalfsm daemon, or goalfsm run."
     remedies = (Remedy("daemon", does="starts one"),)
+
+
+class FalseEngine(NoEngine):
+    """What listens at an engine's socket is no engine of the database; it was asked nothing."""
+
+    code = "false_engine"
+    hint = "End that process; goalfsm doctor says who serves the database."
+    remedies = (Remedy("doctor", does="says who serves the database"),)
+
+
+def require_engine(connected: socket.socket, db: str) -> None:
+    """Raise `FalseEngine` where what listens at the other end is no engine of ``db``."""
+    with contextlib.closing(Caller(connected)) as listens:
+        why = listens.not_to_be_believed(db=db)
+    if why:
+        raise FalseEngine(f"process {listens.pid} listens in an engine's place, and is none: {why}")
 
 
 def again(doing: Callable[[], _T], retried: tuple[type[Exception], ...]) -> _T:
@@ -62,11 +80,15 @@ def refused(answer: wire.Answer) -> GoalError:
 class Link:
     """A connection to an engine, with a bounded wait and bounded lines."""
 
-    def __init__(self, place: str, deadline: float, *, starting: bool = True) -> None:
+    def __init__(
+        self, place: str, deadline: float, *, db: str | None, starting: bool = True
+    ) -> None:
         """Connect to ``place`` before ``deadline`` (monotonic seconds), on entering.
 
-        ``starting``: an engine may be about to listen there, and is waited for.
+        ``starting``: an engine may be about to listen there, and is waited for. Who listens has
+        to be one of ``db``; None for a place where nobody else can listen.
         """
+        self._db = db
         self._retried = _STARTING if starting else ()
         self._deadline: float | None = deadline
         self._received = bytearray()
@@ -76,6 +98,8 @@ class Link:
     def __enter__(self) -> Self:
         try:
             again(self._connect, self._retried)
+            if self._db is not None:
+                require_engine(self._socket, self._db)
         except BaseException as error:
             self._socket.close()
             if isinstance(error, OSError):

@@ -9,7 +9,7 @@ import msgspec
 
 from goalfsm.errors import GoalError, Remedy
 from goalfsm.session.reply import Reply
-from goalfsm.store.port import MAX_COMMIT_BYTES
+from goalfsm.store.rows import MAX_COMMIT_BYTES
 from goalfsm.text import line
 
 if TYPE_CHECKING:

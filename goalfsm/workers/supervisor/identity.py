@@ -94,6 +94,19 @@ def started_at(pid: int) -> int | None:
         return 0
 
 
+def parent(pid: int) -> int | None:
+    """Return the parent of a process, 0 of one that has none here, None of one that is gone."""
+    if LINUX:
+        found = stat(pid)
+        return None if found is None else found.parent
+    import psutil  # noqa: PLC0415 - not for the supervisor
+
+    try:
+        return psutil.Process(pid).ppid()
+    except psutil.Error:
+        return None
+
+
 def text_of(boot: str, start: int) -> str:
     """Return the text that names a process besides its pid."""
     return f"{boot}/{start}"

@@ -1,4 +1,4 @@
-"""Who asks: a process of a run's, or anybody else. What a receiver of commands finds out itself.
+"""Who asks, and who answers: a process of a run's, or anybody else, as the other side finds out.
 
 A process is a run's when it descends from the engine or from a supervisor of the database, when
 it or a process above it carries a run's mark or environment, or when nobody can tell what it is.
@@ -14,13 +14,12 @@ import struct
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import psutil
-
 from goalfsm.text import line
 from goalfsm.workers.supervisor import identity
 from goalfsm.workers.supervisor.process_tree import (
     RUN_ID,
     SUPERVISOR_OF,
+    environment,
     is_limited,
     marked,
     same_database,
@@ -67,10 +66,10 @@ def begun(peer: socket.socket) -> str:
 
 
 class Caller:
-    """The process that connected a Unix socket, held so that no other passes for it."""
+    """The process that connected a Unix socket, or listens at it: no other passes for it."""
 
     def __init__(self, peer: socket.socket, began: str | None = None) -> None:
-        """Take a handle of who connected ``peer`` and ``began`` then; `close` it."""
+        """Take a handle of who is behind ``peer`` and ``began`` before; `close` it."""
         self.pid, self.uid = _credentials(peer)
         self._watch = _pidfd(peer)
         self._began = begun(peer) if began is None else began
@@ -84,10 +83,29 @@ class Caller:
     def look_up(self, *, db: str, above: Collection[tuple[int, str]] = ()) -> Peer:
         """Return who it is; see `connected`."""
         if not self.has_ended():
-            found = look_up(self.pid, db=db, above=above)
+            found = _described(_looked_up(self.pid, db=db, above=above))
             # While it lives, what was read was read of this very process.
             if not self.has_ended():
                 return found
+        return self._ended()
+
+    def not_to_be_believed(self, *, db: str) -> str:
+        """Return why no answer of it is an engine's of ``db``, "" where it may be one.
+
+        What a run has started answers only that run, and what it has started itself.
+        """
+        if self.uid not in {-1, 0, os.getuid()}:
+            return f"it is a process of user {self.uid}"
+        if not identity.LINUX and not self.pid:
+            return ""  # the system keeps quiet: the directory's mode decides
+        found = self._ended() if self.has_ended() else _looked_up(self.pid, db=db)
+        if found.of_a_run and not self.has_ended():
+            own = _looked_up(os.getpid(), db=db)
+            if found.chain and (found.mark == own.mark != 0 or found.chain[0] in own.chain):
+                return ""
+        return (self._ended() if self.has_ended() else found).why
+
+    def _ended(self) -> Peer:
         return Peer(pid=self.pid, uid=self.uid, of_a_run=True, why="it has ended")
 
     def is_below(self, first: tuple[int, str]) -> bool:
@@ -126,6 +144,10 @@ def connected(
 
 def look_up(pid: int, *, db: str, above: Collection[tuple[int, str]] = ()) -> Peer:
     """Return what a process is; see `connected`, which is to be used where there is a socket."""
+    return _described(_looked_up(pid, db=db, above=above))
+
+
+def _looked_up(pid: int, *, db: str, above: Collection[tuple[int, str]] = ()) -> Peer:
     for _ in range(_TRIES):
         chain = _chain(pid)
         if chain is not None:
@@ -138,12 +160,9 @@ class _Link(NamedTuple):
 
     pid: int
     started: str
-    uid: int
     environment: Mapping[str, str] | None
     mark: int
     limited: bool
-    program: str
-    terminal: str
 
 
 def _judged(chain: list[_Link], db: str, above: frozenset[tuple[int, str]]) -> Peer:
@@ -168,55 +187,56 @@ def _judged(chain: list[_Link], db: str, above: frozenset[tuple[int, str]]) -> P
         of_a_run=bool(why),
         why=why,
         run_id=run_id,
-        uid=peer.uid,
         started=peer.started,
-        program=peer.program,
-        terminal=peer.terminal,
         chain=tuple((link.pid, link.started) for link in chain),
         mark=next((link.mark for link in chain if link.mark), 0),
     )
 
 
+def _described(peer: Peer) -> Peer:
+    """Return it with what is recorded of who asks, as far as it can be read."""
+    if not peer.chain:
+        return peer
+    import psutil  # noqa: PLC0415  it takes long to load, and who only asks does not need it
+
+    uid, program, terminal = -1, "", ""
+    with contextlib.suppress(psutil.Error, OSError):
+        process = psutil.Process(peer.pid)
+        uid = process.uids().real
+        program = line(" ".join(process.cmdline()))[:MAX_PROGRAM]
+        terminal = line(process.terminal() or "")
+    return peer._replace(uid=uid, program=program, terminal=terminal)
+
+
 def _chain(pid: int) -> list[_Link] | None:
     """Return a process and all above it; None when it is gone, or the way up changed meanwhile."""
     chain: list[_Link] = []
-    try:
-        process = psutil.Process(pid) if pid > 0 else None
-        while process is not None:
-            chain.append(_link(process, first=not chain))
-            above = process.parent()
-            if above is None and process.ppid() > 0 and psutil.pid_exists(process.ppid()):
-                return None
-            process = above
-    except (psutil.Error, OSError):
-        return None
-    alive = chain and all(identity.is_running(link.pid, link.started) for link in chain)
-    return chain if alive else None
+    while pid > 0:
+        started, above = identity.start_time(pid), identity.parent(pid)
+        if not started or above is None:
+            return None
+        chain.append(_link(pid, started))
+        pid = above
+    ways = zip(chain, [*(link.pid for link in chain[1:]), 0], strict=True)
+    stands = chain and all(
+        identity.is_running(link.pid, link.started) and identity.parent(link.pid) == above
+        for link, above in ways
+    )
+    return chain if stands else None
 
 
-def _link(process: psutil.Process, *, first: bool) -> _Link:
-    environment: Mapping[str, str] | None = None
-    program = terminal = ""
-    with contextlib.suppress(psutil.AccessDenied, OSError):
-        environment = process.environ()
-    if first:
-        with contextlib.suppress(psutil.AccessDenied, OSError):
-            program = line(" ".join(process.cmdline()))[:MAX_PROGRAM]
-            terminal = line(process.terminal() or "")
+def _link(pid: int, started: str) -> _Link:
     return _Link(
-        pid=process.pid,
-        started=identity.start_time(process.pid),
-        uid=process.uids().real,
-        environment=environment,
-        mark=marked(process.pid),
-        limited=is_limited(process.pid),
-        program=program,
-        terminal=terminal,
+        pid=pid,
+        started=started,
+        environment=environment(pid),
+        mark=marked(pid),
+        limited=is_limited(pid),
     )
 
 
 def _credentials(peer: socket.socket) -> tuple[int, int]:
-    """Return pid and user of the process that connected; 0 and -1 where the system keeps quiet."""
+    """Return pid and user of who is at the other end; 0 and -1 where the system keeps quiet."""
     option = getattr(socket, "SO_PEERCRED", None)
     with contextlib.suppress(OSError, struct.error):
         if option is not None:

@@ -67,14 +67,23 @@ def descendants(pid: int) -> dict[int, int]:
     return found
 
 
-def variable(pid: int, name: str) -> str | None:
-    """Return a variable of the environment that a process was started with, None without it."""
-    prefix = name.encode() + b"="
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
-        for item in file.read().split(b"\0"):
-            if item.startswith(prefix):
-                return os.fsdecode(item[len(prefix) :])
-    return None
+def environment(pid: int) -> dict[str, str] | None:
+    """Return the environment that a process was started with, None where it may not be read."""
+    if not LINUX:
+        import psutil  # noqa: PLC0415 - not for the supervisor
+
+        with contextlib.suppress(psutil.Error, OSError):
+            return psutil.Process(pid).environ()
+        return None
+    found: dict[str, str] = {}
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
+            for item in file.read().split(b"\0"):
+                name, _, value = item.partition(b"=")
+                found.setdefault(os.fsdecode(name), os.fsdecode(value))
+    except OSError:
+        return None
+    return found
 
 
 def mark_of(db: str, run_id: str) -> int:
@@ -281,7 +290,7 @@ class ProcessTree:
                 return run
         # It left its session and was adopted by us: it carries its mark, or names its run.
         mark = marked(child)
-        named = None if mark else variable(child, RUN_ID)
+        named = None if mark else (environment(child) or {}).get(RUN_ID)
         return next((r for r in self.runs.values() if r.mark == mark != 0 or r.run == named), None)
 
     def _is_released(self, pid: int) -> bool:
