@@ -7,21 +7,30 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 MOST: Final = 1024 * 1024
 """How many bytes a file may have that is read whole."""
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file to read it; raise OSError for anything else.
+
+    A FIFO or a device is not waited for.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return open(descriptor, "rb")  # noqa: PTH123  a descriptor, and the caller closes it
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
 def read_bytes(path: Path, *, most: int = MOST) -> bytes:
     """Return what a regular file holds; raise OSError for anything else, and for a larger one.
 
-    A FIFO or a device is not waited for, and no file is read without an end.
+    No file is read without an end.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with open_regular(path) as file:
         data = file.read(most + 1)
     if len(data) > most:
         raise OSError(errno.EFBIG, f"larger than {most:,} bytes", str(path))

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from goalfsm.errors import GoalError
+from goalfsm.files import open_regular
 from goalfsm.text import line
 
 Standing = Literal["active", "paused", "blocked", "usage_limited", "budget_limited", "complete"]
@@ -58,7 +59,7 @@ def rows_of(path: Path, *, having: bytes = b"") -> Iterator[dict[str, Any]]:
     no object yet: its program is writing it.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for number, row in enumerate(iter(lambda: file.readline(_MOST_BYTES), b""), 1):
                 if not row.strip() or having not in row:
                     continue

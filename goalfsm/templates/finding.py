@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from goalfsm import files
 from goalfsm.errors import GoalError
 from goalfsm.templates.template import MAX_BYTES, Template, TemplateError, parse
 
@@ -66,12 +67,11 @@ def find(name: str, start: Path) -> Found:
     """Return the template of this name, or of this file; raise GoalError where there is none."""
     if os.sep in name or name.endswith(_SUFFIX):
         path = Path(name)
-        try:
-            return Found(name=path.stem, source="project", path=path.resolve(), text=_read(path))
-        except FileNotFoundError:
+        if not path.exists():
             raise GoalError(
                 f"there is no file {name}", code="template_unknown", hint="name a file that exists"
-            ) from None
+            )
+        return Found(name=path.stem, source="project", path=path.resolve(), text=_read(path))
     known = {found.name: found for found in every(start)}
     if name not in known:
         raise GoalError(
@@ -104,9 +104,9 @@ def _built_in() -> Iterator[Found]:
 
 
 def _read(path: Path) -> str:
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
     try:
-        return data.decode()
+        return files.read_bytes(path, most=MAX_BYTES).decode()
     except UnicodeDecodeError as error:
         raise TemplateError(f"{path} is no text in UTF-8: {error}") from None
+    except OSError as error:
+        raise TemplateError(f"{path} cannot be read: {error.strerror}") from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
@@ -17,9 +17,12 @@ from typing import Final, Literal
 import msgspec
 
 from goalfsm.errors import GoalError
+from goalfsm.files import open_regular
 
 MAX_FILES: Final = 10_000
-"""Most files that one sealed directory may hold."""
+"""Most files and directories that one sealed directory may hold."""
+MAX_BYTES: Final = 4 << 30
+"""Most bytes that one sealed file, or all of a sealed directory's, may hold."""
 _MAKES: Final = frozenset({"make", "gmake", "bmake"})
 _MAKEFILES: Final = ("GNUmakefile", "makefile", "Makefile")
 _CHUNK: Final = 1 << 20
@@ -56,7 +59,7 @@ def seal(
     for each in named:
         target = place / each
         try:
-            _add(found, "named", target, _digest(target), ())
+            _add(found, "named", target, _digest(target))
         except OSError as error:
             raise GoalError(
                 f"cannot seal {each}: {error.strerror}",
@@ -64,12 +67,14 @@ def seal(
                 hint="name a file or a directory that exists and may be read",
             ) from error
     for role, target in _parts(argv, place, path):
+        if _is_below(target, free):
+            continue
         # What cannot be read now cannot be told apart later; it is not sealed.
         try:
             digest = _digest(target)
         except OSError:
             continue
-        _add(found, role, target, digest, free)
+        _add(found, role, target, digest)
     return tuple(found.values())
 
 
@@ -93,7 +98,8 @@ def changed(
         try:
             if moved or _digest(Path(each.path)) != each.digest:
                 differing.append(each.path)
-        except OSError:
+        except (OSError, GoalError):
+            # Also what a worker has made too large to be looked at is not as it was.
             differing.append(each.path)
     return tuple(differing)
 
@@ -103,10 +109,12 @@ def _add(
     role: Literal["program", "argument", "makefile", "named"],
     target: Path,
     digest: str,
-    free: tuple[Path, ...],
 ) -> None:
-    if not any(target == each or each in target.parents for each in free):
-        found.setdefault(str(target), Sealed(role=role, path=str(target), digest=digest))
+    found.setdefault(str(target), Sealed(role=role, path=str(target), digest=digest))
+
+
+def _is_below(target: Path, free: tuple[Path, ...]) -> bool:
+    return any(target == each or each in target.parents for each in free)
 
 
 def _parts(
@@ -162,33 +170,39 @@ def _is_regular(path: Path) -> bool:
 
 def _digest(path: Path) -> str:
     """Return the digest of a regular file, or of all of a directory's, with their names."""
+    total, read = sha256(), 0
     if not path.is_dir():
-        return _content(path)
-    total = sha256()
+        _read_into(total.update, path, 0)
+        return total.hexdigest()
     count = 0
     for top, directories, names in os.walk(path):
         directories.sort()
-        for name in sorted(names):
-            file = Path(top, name)
-            if not _is_regular(file):
-                continue
-            count += 1
-            if count > MAX_FILES:
-                raise GoalError(
-                    f"{path} holds more than {MAX_FILES:,} files",
-                    code="seal_too_large",
-                    hint="seal the files that matter by themselves",
-                )
+        regular = [file for name in sorted(names) if _is_regular(file := Path(top, name))]
+        count += len(directories) + len(regular)
+        if count > MAX_FILES:
+            raise _too_large(path, f"{MAX_FILES:,} files and directories")
+        for file in regular:
+            content = sha256()
+            read = _read_into(content.update, file, read)
             relative = os.fsencode(file.relative_to(path))
-            total.update(relative + b"\0" + _content(file).encode() + b"\n")
+            total.update(relative + b"\0" + content.hexdigest().encode() + b"\n")
     return total.hexdigest()
 
 
-def _content(path: Path) -> str:
-    if not _is_regular(path):
-        raise FileNotFoundError(2, "no such regular file", str(path))
-    total = sha256()
-    with path.open("rb") as file:
+def _read_into(digest: Callable[[bytes], None], path: Path, read: int) -> int:
+    """Add what a regular file holds; return how many bytes that makes with those ``read``."""
+    with open_regular(path) as file:
         while chunk := file.read(_CHUNK):
-            total.update(chunk)
-    return total.hexdigest()
+            read += len(chunk)
+            if read > MAX_BYTES:
+                raise _too_large(path, f"{MAX_BYTES:,} bytes")
+            digest(chunk)
+    return read
+
+
+def _too_large(path: Path, most: str) -> GoalError:
+    return GoalError(
+        f"{path} holds more than {most}",
+        code="seal_too_large",
+        hint="seal the files that matter by themselves, and name the rest with --unsealed",
+    )

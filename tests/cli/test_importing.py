@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,19 @@ def test_what_cannot_be_read_is_said_in_a_line_with_a_hint(
     assert said in first
     assert second.startswith("Hint: ")
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("tool", ["codex", "claude", "pi"])
+@pytest.mark.parametrize("what", ["fifo", "device"])
+def test_what_is_no_file_is_not_waited_for(cli: Cli, tool: str, what: str) -> None:
+    place = Path("session.jsonl")
+    if what == "fifo":
+        os.mkfifo(place)
+    else:
+        place.symlink_to("/dev/zero")
+    refused = cli("import", tool, str(place))
+    assert refused.status == exits.USAGE
+    assert "session.jsonl" in refused.err
 
 
 def test_one_thread_is_not_for_several_goals(cli: Cli, tmp_path: Path) -> None:

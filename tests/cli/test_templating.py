@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,19 @@ def test_a_word_that_is_no_input_is_named(cli: Cli, program: tuple[str, ...]) ->
     assert told.status == exits.USAGE
     assert "no inputs of the template: soon\n" in told.err
     assert "NAME=VALUE" in told.err
+
+
+@pytest.mark.parametrize("what", ["fifo", "device", "large"])
+def test_what_is_no_template_is_not_read_without_an_end(cli: Cli, what: str) -> None:
+    place = Path("endless.md")
+    if what == "fifo":
+        os.mkfifo(place)
+    elif what == "device":
+        place.symlink_to("/dev/zero")
+    else:
+        place.touch()
+        os.truncate(place, 1 << 40)
+    refused = cli("run", "--template", "./endless.md")
+    assert refused.status == exits.USAGE
+    assert "endless.md" in refused.err
+    assert "Traceback" not in refused.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,48 @@ def test_a_directory_that_is_named_is_sealed_with_all_its_files(
     monkeypatch.setattr(sealing, "MAX_FILES", 1)
     with pytest.raises(GoalError, match="more than 1 files"):
         seal(["pytest"], str(tmp_path), **given)
+    # What has been filled up since is not as it was: the verifier proves nothing, and goes on.
+    assert changed(sealed, ["pytest"], str(tmp_path), path="") == (str(tmp_path / "tests"),)
+
+
+@pytest.mark.parametrize("becomes", ["large", "fifo", "device", "folders"])
+def test_what_became_endless_is_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, becomes: str
+) -> None:
+    """A worker that makes a check without an end holds nobody up."""
+    check, named = program(tmp_path / "check.sh"), tmp_path / "tests"
+    named.mkdir()
+    sealed = seal(["./check.sh"], str(tmp_path), named=["tests"])
+    monkeypatch.setattr(sealing, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(sealing, "MAX_FILES", 3)
+    if becomes == "folders":
+        for number in range(4):
+            (named / str(number)).mkdir()
+    else:
+        check.unlink()
+    if becomes == "large":
+        check.touch(0o755)
+        os.truncate(check, 1 << 40)
+    elif becomes == "fifo":
+        os.mkfifo(check)
+        # It is a file when it is looked at, and none when it is opened.
+        monkeypatch.setattr(sealing, "_is_regular", lambda _: True)
+    elif becomes == "device":
+        check.symlink_to("/dev/zero")
+    changes = str(named if becomes == "folders" else check)
+    assert changes in changed(sealed, ["./check.sh"], str(tmp_path))
+
+
+def test_what_is_not_sealed_may_be_as_large_as_it_likes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path / "check.sh")
+    (tmp_path / "data").write_bytes(b"12345" * 99)
+    monkeypatch.setattr(sealing, "MAX_BYTES", 400)
+    with pytest.raises(GoalError, match="more than 400 bytes") as caught:
+        seal(["./check.sh", "data"], str(tmp_path))
+    assert "--unsealed" in caught.value.hint
+    assert len(seal(["./check.sh", "data"], str(tmp_path), unsealed=["data"])) == 1
 
 
 def test_what_is_named_must_be_there(tmp_path: Path) -> None:
@@ -122,8 +165,8 @@ def test_what_is_named_must_be_there(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_not_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(tmp_path / "check.sh")
 
-    def refuse(path: Path) -> str:
+    def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(sealing, "_content", refuse)
+    monkeypatch.setattr(sealing, "open_regular", refuse)
     assert seal(["./check.sh"], str(tmp_path)) == ()
