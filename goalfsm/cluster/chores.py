@@ -7,6 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_fixed
 
 from goalfsm.cluster.jobs import Job, timer_job
 from goalfsm.daemon.flow.decide import failure_of, reopened
@@ -85,15 +86,12 @@ class Chores:
         What the database breaks off is begun again here: nobody else does what this node has
         claimed, while the node lives.
         """
-        while self._alive():
-            try:
-                return await self._do_effect(job)
-            except StoreError as error:
-                _log.debug("an effect is begun again", key=job.key, code=error.code)
-                await asyncio.sleep(AGAIN_S)
-        return None
+        broken_off = retry_if_exception_type(StoreError)
+        await AsyncRetrying(wait=wait_fixed(AGAIN_S), retry=broken_off)(self._do_effect, job)
 
     async def _do_effect(self, job: Job) -> None:
+        if not self._alive():
+            return
         row = await self._claim(job.key)
         if row is None:
             return

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 from msgspec.structs import replace
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from goalfsm.cluster.decider import Attempt, Decider
+from goalfsm.cluster.decider import Attempt, Decider, Decision
 from goalfsm.cluster.following import Followed
 from goalfsm.cluster.host import hostname
 from goalfsm.cluster.jobs import ANY, turn_job
@@ -225,20 +226,17 @@ class ClusterClient:
             if loaded.revision == 0:
                 return unknown(thread_id)
         envelope = Envelope(sealed(event), event_id=event_id, outside=True)
-        attempt = Attempt(thread_id, [envelope])
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                decision = await decider.decide(attempt)
-            except OutcomeUnknown:
-                if time.monotonic() >= deadline:
-                    raise
-                await asyncio.sleep(_AGAIN_S)
-                continue
-            if decision.failures:
-                raise decision.failures[0].error
-            ((_, reply),) = decision.answers
-            return reply
+        finding_out = AsyncRetrying(
+            stop=stop_after_delay(PATIENCE_S),
+            wait=wait_fixed(_AGAIN_S),
+            retry=retry_if_exception_type(OutcomeUnknown),
+            reraise=True,
+        )
+        decision: Decision = await finding_out(decider.decide, Attempt(thread_id, [envelope]))
+        if decision.failures:
+            raise decision.failures[0].error
+        ((_, reply),) = decision.answers
+        return reply
 
     def _run(self, doing: Callable[[Connection], Coroutine[Any, Any, _T]]) -> _T:
         async def whole() -> _T:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type
 
 from goalfsm.errors import StoreError
 from goalfsm.session.state import RULES_VERSION
@@ -116,17 +117,21 @@ class Lease:
             await self._renew()
 
     async def _renew(self) -> None:
-        asked = self._monotonic()
+        """Renew once; what keeps the database from answering is met again until it is too late."""
         until = self._until
+        trying = AsyncRetrying(
+            stop=lambda _: self._over or self._monotonic() >= until,
+            # A clock does not move by less than it can tell: it would be tried for ever.
+            wait=lambda _: min(_RETRY_S, max(_LEAST_S, until - self._monotonic())),
+            retry=retry_if_exception_type((StoreError, TimeoutError)),
+            reraise=True,
+        )
+        asked: float
+        answer: Renewed | None
         try:
-            async with asyncio.timeout(max(0.05, until - asked)):
-                answer = await self._nodes.renew(self._node.node_id)
+            asked, answer = await trying(self._ask, until)
         except (StoreError, TimeoutError) as error:
-            if self._monotonic() >= until:
-                self._lose(repr(error))
-            else:
-                # A clock does not move by less than it can tell: it would be tried for ever.
-                await asyncio.sleep(min(_RETRY_S, max(_LEAST_S, until - self._monotonic())))
+            self._lose(repr(error))
             return
         if answer is None or self._monotonic() >= until:
             # An answer after the old deadline comes too late: the programs are being ended.
@@ -134,6 +139,11 @@ class Lease:
             return
         self._extend(asked)
         self._renewed(answer)
+
+    async def _ask(self, until: float) -> tuple[float, Renewed | None]:
+        asked = self._monotonic()
+        async with asyncio.timeout(max(0.05, until - asked)):
+            return asked, await self._nodes.renew(self._node.node_id)
 
     def _extend(self, asked: float) -> None:
         self._until = asked + SWITCH_S

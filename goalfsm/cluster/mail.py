@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
 from goalfsm.errors import GoalError, StoreError, described
 
@@ -47,14 +48,16 @@ class Mail:
 
     async def listen(self) -> None:
         """Follow notifications until cancelled; connect again as often as it takes."""
-        while True:
-            try:
-                async for thread_id in self._notifications():
-                    if thread_id in self._going_on():
-                        self.arrived(thread_id)
-            except (StoreError, OSError) as error:
-                _log.debug("notifications stopped", error=described(error))
-            await asyncio.sleep(_AGAIN_S)
+        always = retry_if_result(lambda _: True)
+        await AsyncRetrying(wait=wait_fixed(_AGAIN_S), retry=always)(self._connected)
+
+    async def _connected(self) -> None:
+        try:
+            async for thread_id in self._notifications():
+                if thread_id in self._going_on():
+                    self.arrived(thread_id)
+        except (StoreError, OSError) as error:
+            _log.debug("notifications stopped", error=described(error))
 
     async def poll(self) -> None:
         """Look at what is going on every now and then, until cancelled."""

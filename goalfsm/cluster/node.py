@@ -12,6 +12,7 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
 from goalfsm.cluster.aftermath import NodeAftermath
 from goalfsm.cluster.chores import Chores
@@ -333,12 +334,19 @@ class Node:
         self.chores.end_all()
 
     async def _begin_again(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                await self.tenure.begin()
-            except StoreError as error:
-                self.aftermath.stuck(None, error)
-                await asyncio.sleep(AGAIN_S)
-            else:
-                _log.info("the node serves again", node=self._options.name)
-                return
+        """Begin another lease, tried as often as it takes, or until the node is to stop."""
+        trying = AsyncRetrying(
+            wait=wait_fixed(AGAIN_S), retry=retry_if_result(lambda over: not over)
+        )
+        await trying(self._tenure_begins)
+
+    async def _tenure_begins(self) -> bool:
+        if self._stopping.is_set():
+            return True
+        try:
+            await self.tenure.begin()
+        except StoreError as error:
+            self.aftermath.stuck(None, error)
+            return False
+        _log.info("the node serves again", node=self._options.name)
+        return True

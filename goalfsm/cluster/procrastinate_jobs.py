@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
+from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
 from goalfsm.cluster.jobs import Handler, Job, Kind
 from goalfsm.cluster.postgres_tx import Connection, PostgresTx, statements
@@ -141,12 +142,13 @@ class ProcrastinateJobs:
         pool = self._connection.pool
         assert isinstance(pool, AsyncConnectionPool)  # noqa: S101  only nodes serve
         queues = queues_of(kinds, places)
-        while True:
-            serving = LibraryWorker(
+
+        async def serving() -> None:
+            worker = LibraryWorker(
                 pool, handler, task=TASK, queues=queues, most=most, stalled_s=self._stalled_s
             )
             try:
-                await serving.run()
+                await worker.run()
             except asyncio.CancelledError:
                 raise
             except Exception as error:
@@ -155,4 +157,6 @@ class ProcrastinateJobs:
                     # The library met a failure while it ended, and that has hidden the request.
                     raise asyncio.CancelledError from error
                 _log.warning("the worker for jobs ended", queues=queues, error=described(error))
-            await asyncio.sleep(AGAIN_S)
+
+        always = retry_if_result(lambda _: True)
+        await AsyncRetrying(wait=wait_fixed(AGAIN_S), retry=always)(serving)

@@ -12,6 +12,7 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_chain, wait_fixed
 
 from goalfsm.cluster.decider import Attempt, Decider, Decision
 from goalfsm.daemon.flow.decide import Envelope, failure_of
@@ -30,7 +31,7 @@ KEEP: Final = 512
 """How many threads with nothing going on are remembered."""
 PATIENCE_S: Final = 5.0
 """How long somebody from outside waits for a database that cannot be reached."""
-_RETRY_S: Final = (0.05, 0.1, 0.25, 0.5)
+_WAITS: Final = wait_chain(*map(wait_fixed, (0.05, 0.1, 0.25, 0.5)))
 
 _log = structlog.get_logger(__name__)
 
@@ -183,30 +184,32 @@ class ClusterThreads:
         attempt = line.attempt = Attempt(thread_id, group)
         begun = asyncio.get_running_loop().time()
         unknown = False
-        for tries in range(2**31):
+
+        async def decide() -> Decision | None:
+            nonlocal attempt, unknown
             try:
-                decision = await self._decider.decide(attempt)
+                return await self._decider.decide(attempt)
             except StoreError as error:
                 unknown = unknown or isinstance(error, OutcomeUnknown)
                 late = asyncio.get_running_loop().time() - begun > PATIENCE_S
                 if (late and not unknown) or self._over is not None:
                     kept = self._give_up(attempt.envelopes, self._over or error)
                     if not kept:
-                        line.attempt = None
-                        return
+                        return None
                     if len(kept) < len(attempt.envelopes):
                         attempt = line.attempt = Attempt(thread_id, kept)
                 self._aftermath.stuck(thread_id, error)
-                await asyncio.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
+                raise
             except GoalError as error:
-                line.attempt = None
                 for envelope in attempt.envelopes:
                     envelope.fail(error)
-                return
-            else:
-                line.attempt = None
-                self._land(thread_id, line, decision)
-                return
+                return None
+
+        unreachable = retry_if_exception_type(StoreError)
+        decision: Decision | None = await AsyncRetrying(wait=_WAITS, retry=unreachable)(decide)
+        line.attempt = None
+        if decision is not None:
+            self._land(thread_id, line, decision)
 
     def _give_up(self, envelopes: tuple[Envelope, ...], error: StoreError) -> list[Envelope]:
         """Tell whoever does not wait for ever; return the envelopes of those who do."""

@@ -7,7 +7,10 @@ then, and what the running one has said so far. What was heard before is not tol
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
+
+from tenacity import Retrying, retry_if_result, sleep_using_event, wait_fixed
 
 from goalfsm.daemon.flow.notices import Ended, Happened, Heard, Output, StatusChanged
 from goalfsm.errors import GoalError
@@ -45,20 +48,26 @@ class Follower:
         self._stopped.set()
 
     def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                if self._told is None:
-                    self._told = self._source.revision(self._thread_id)
-                for notice in self._news(self._source.follow(self._thread_id, self._told)):
-                    if self._stopped.is_set():
-                        return
-                    self._tell(self._thread_id, notice)
-                    if isinstance(notice, Ended):
-                        break
-            except (GoalError, OSError):
-                # No engine, or one that died in the middle: what is stored is shown meanwhile.
-                pass
-            self._stopped.wait(AGAIN_S)
+        Retrying(
+            sleep=sleep_using_event(self._stopped),
+            wait=wait_fixed(AGAIN_S),
+            retry=retry_if_result(lambda _: not self._stopped.is_set()),
+        )(self._listen)
+
+    def _listen(self) -> None:
+        """Hand on what an engine tells, until it stops or is gone."""
+        if self._stopped.is_set():
+            return
+        # No engine, or one that died in the middle: what is stored is shown meanwhile.
+        with suppress(GoalError, OSError):
+            if self._told is None:
+                self._told = self._source.revision(self._thread_id)
+            for notice in self._news(self._source.follow(self._thread_id, self._told)):
+                if self._stopped.is_set():
+                    return
+                self._tell(self._thread_id, notice)
+                if isinstance(notice, Ended):
+                    return
 
     def _news(self, notices: Iterator[Notice]) -> Iterator[Notice]:
         """Yield what is new of an engine's notices, with what was said while nobody listened."""

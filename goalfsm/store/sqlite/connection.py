@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
@@ -18,6 +18,9 @@ from goalfsm.errors import (
 from goalfsm.store.port import BUSY_MS
 from goalfsm.store.sqlite import locks
 from goalfsm.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS, Migration
+
+if TYPE_CHECKING:
+    from tenacity import Retrying
 
 Row = tuple[Any, ...]
 MEMORY: Final = ":memory:"
@@ -139,17 +142,32 @@ def configure(db: apsw.Connection, settings: Settings, path: Path) -> None:
 
 def _use_wal(db: apsw.Connection, settings: Settings, path: Path) -> None:
     """Switch to WAL, waiting for a moment without other connections: SQLite itself does not."""
-    deadline = time.monotonic() + settings.busy_ms / 1000
-    while True:
+    switch = partial(db.pragma, "journal_mode", "wal")
+    try:
         try:
-            mode = db.pragma("journal_mode", "wal")
-        except apsw.BusyError as error:
-            if time.monotonic() >= deadline:
-                msg = f"{path} is locked by another process"
-                raise Busy(msg) from error
-            time.sleep(_RETRY_S)
-            continue
-        if mode != "wal":
-            msg = f"{path} cannot have a write-ahead log there (journal mode stays {mode})"
-            raise CannotWrite(msg, hint="Put the database on a local disk.")
-        return
+            mode = switch()
+        except apsw.BusyError:
+            mode = _waiting(settings.busy_ms / 1000)(switch)
+    except apsw.BusyError as error:
+        msg = f"{path} is locked by another process"
+        raise Busy(msg) from error
+    if mode != "wal":
+        msg = f"{path} cannot have a write-ahead log there (journal mode stays {mode})"
+        raise CannotWrite(msg, hint="Put the database on a local disk.")
+
+
+def _waiting(most_s: float) -> Retrying:
+    """Return what calls a function until no other process holds the lock, for so many seconds."""
+    from tenacity import (  # noqa: PLC0415  most find the file unlocked and need no strategy
+        Retrying,
+        retry_if_exception_type,
+        stop_after_delay,
+        wait_fixed,
+    )
+
+    return Retrying(
+        stop=stop_after_delay(most_s),
+        wait=wait_fixed(_RETRY_S),
+        retry=retry_if_exception_type(apsw.BusyError),
+        reraise=True,
+    )
