@@ -18,17 +18,23 @@ def lines(module: str) -> int:
     return sum(bool(row) and not row.startswith("#") for row in rows)
 
 
-def main() -> int:
-    """Print the lines of the daemon that a node runs, those that it does not, and its own."""
+def counted() -> dict[str, tuple[int, int]]:
+    """Return lines and files of the daemon that a node runs, that it does not, and its own."""
     graph = grimp.build_graph("goalfsm")
     reached = graph.find_upstream_modules(NODE)
     daemon = {each for each in graph.modules if each.startswith("goalfsm.daemon")}
-    for name, modules in (
-        ("the daemon's, and a node's too", daemon & reached),
-        ("the daemon's alone", daemon - reached),
-        ("a node's alone", {each for each in graph.modules if each.startswith("goalfsm.cluster")}),
-    ):
-        sys.stdout.write(f"{sum(map(lines, modules)):>6,} lines, {len(modules)} files: {name}\n")
+    parts = {
+        "the daemon's, and a node's too": daemon & reached,
+        "the daemon's alone": daemon - reached,
+        "a node's alone": {each for each in graph.modules if each.startswith("goalfsm.cluster")},
+    }
+    return {name: (sum(map(lines, each)), len(each)) for name, each in parts.items()}
+
+
+def main() -> int:
+    """Print what was counted."""
+    for name, (written, files) in counted().items():
+        sys.stdout.write(f"{written:>6,} lines, {files} files: {name}\n")
     return 0
 
 

@@ -4,9 +4,11 @@ import re
 
 import pytest
 
-from tests.packaging import house
+from tests.packaging import house, shared
 
 PAGE = house.PAGE.read_text(encoding="utf-8")
+ABOUT = 100
+"""How far a figure of the page may be from what is counted: it is a round one."""
 HOMES = ("", "goalfsm", "goalfsm/daemon", "goalfsm/daemon/flow", "goalfsm/session")
 """Where a name of the page may be: it is said from the nearest package on."""
 
@@ -42,6 +44,17 @@ def test_the_tables_have_every_package_and_no_other(contract: str) -> None:
         assert set(named("In the daemon:\n\n" + heading)) == packages
     else:
         assert set(named(heading)) == packages | {"recovery"}
+
+
+def test_the_lines_that_a_node_shares_are_those_that_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To the hundred: python -m tests.packaging.shared."""
+    monkeypatch.chdir(house.ROOT)
+    (said,) = re.findall(r"^Of the daemon's .*(?:\n.+)*", PAGE, re.MULTILINE)
+    told = [int(each.replace(",", "")) for each in re.findall(r"\d,\d{3}", said)]
+    both, daemon, node = (written for written, _ in shared.counted().values())
+    assert told == pytest.approx([both + daemon, both, daemon, node], abs=ABOUT)
 
 
 def test_every_file_that_the_page_names_is_there() -> None:
