@@ -72,12 +72,12 @@ def stop_command(place: Place) -> int:
 
 
 def _answered(db: Path, thread_id: str, told: Stopped) -> Answer:
-    from goalfsm.daemon.remote import hosted  # noqa: PLC0415  the hook of a run needs no database
+    from goalfsm.daemon.remote.direct import session_of  # noqa: PLC0415  the same
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  the same
 
     store = SqliteStore.open(db, create=False)
     try:
-        goal = hosted.session_of(store, thread_id).goal
+        goal = session_of(store, thread_id).goal
         if goal is None or store.workers.get(thread_id) is not None:
             return Answer()  # one that has a program is driven by a run or a daemon
         return _gone_on(store, db, thread_id, told)
@@ -88,6 +88,7 @@ def _answered(db: Path, thread_id: str, told: Stopped) -> Answer:
 def _gone_on(store: Store, db: Path, thread_id: str, told: Stopped) -> Answer:
     """End the turn that the session did for the goal, if it did one, and begin the next."""
     from goalfsm.daemon.remote import hosted  # noqa: PLC0415  as above
+    from goalfsm.daemon.remote.direct import session_of  # noqa: PLC0415  as above
     from goalfsm.daemon.remote.hosted_turn import noted  # noqa: PLC0415  as above
 
     turn = noted(db, thread_id)
@@ -104,7 +105,7 @@ def _gone_on(store: Store, db: Path, thread_id: str, told: Stopped) -> Answer:
     prompt = hosted.begin(store, db, thread_id, host=told.session_id, pid=_agent())
     if prompt is not None:
         return Answer(decision="block", reason=prompt)
-    session = hosted.session_of(store, thread_id)
+    session = session_of(store, thread_id)
     return Answer() if turn is None else Answer(system_message=_stands(session))
 
 
@@ -115,7 +116,7 @@ def _verify(store: Store, db: Path, thread_id: str) -> None:
     load_logging()
     from goalfsm.cli.hosting import engine_on  # noqa: PLC0415  the same
     from goalfsm.daemon import logs  # noqa: PLC0415  the same
-    from goalfsm.daemon.remote.hosted import session_of  # noqa: PLC0415  the same
+    from goalfsm.daemon.remote.direct import session_of  # noqa: PLC0415  the same
     from goalfsm.session.work import awaits_person  # noqa: PLC0415  the same
 
     session = session_of(store, thread_id)

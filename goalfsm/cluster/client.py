@@ -34,6 +34,7 @@ from goalfsm.daemon.flow.authority import admitted_here
 from goalfsm.daemon.flow.decide import Envelope
 from goalfsm.daemon.flow.notices import Notice, Problem
 from goalfsm.daemon.host.clock import IdSource
+from goalfsm.daemon.remote.direct import session_of
 from goalfsm.daemon.remote.reading import driver_of
 from goalfsm.daemon.remote.wire import unknown
 from goalfsm.errors import OutcomeUnknown, StoreUnavailable
@@ -198,9 +199,7 @@ class ClusterClient:
                 store.close()
 
     def _status(self, store: PostgresReading, thread_id: str) -> Status:
-        stored = store.sessions.load(thread_id)
-        session = Session() if stored is None else codec.decode(stored.state)
-        driver = driver_of(store, thread_id)
+        driver, session = driver_of(store, thread_id), session_of(store, thread_id)
         return project(session, time.time_ns() // 1_000_000, thread_id=thread_id, driver=driver)
 
     async def _put_program(

@@ -9,10 +9,10 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.workers.command_run import CommandRun
-from goalfsm.workers.isolating import Isolation, IsolationOf
 from goalfsm.workers.output import KEEP_TEXT
-from goalfsm.workers.protocol import Capability, RunOnly, ToolResult, TurnEvent, Work
+from goalfsm.workers.protocol import Capability, TurnEvent, Work
 from goalfsm.workers.spec import CommandSpec
+from goalfsm.workers.supervised import SupervisedWorker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GRACE_S: Final = 5.0
 
 
-class CommandWorker(RunOnly):
+class CommandWorker(SupervisedWorker[CommandRun]):
     """Runs a program for each turn, under a supervisor. One worker may serve many runs."""
 
     def __init__(
@@ -40,13 +40,12 @@ class CommandWorker(RunOnly):
         ``tool_directory`` holds the ``goalfsm`` that the program calls, by default this
         installation's.
         """
-        self._isolation: IsolationOf | None = None
+        super().__init__()
         self.spec = spec
         self._supervisor = supervisor
         self._grace = grace_s
         self._keep = keep_output
         self._tool_directory = tool_directory
-        self._runs: dict[str, CommandRun] = {}
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -55,41 +54,21 @@ class CommandWorker(RunOnly):
             return frozenset({"abort", "steer", "tool_result"})
         return frozenset({"abort"})
 
-    def isolate_by(self, isolation: IsolationOf) -> None:
-        """Have ``isolation`` say what isolated runs see, and provide it while each lasts."""
-        self._isolation = isolation
-
     async def run(self, work: Work) -> AsyncGenerator[TurnEvent, None]:
         """Run the program for one turn and yield what it reports, `Exited` last."""
-        async with contextlib.AsyncExitStack() as around:
-            isolation = None
-            if self.spec.isolate and self._isolation is not None:
-                isolation = await around.enter_async_context(self._isolation(work))
-            async with contextlib.aclosing(self._run(work, isolation)) as events:
+        async with self._isolated(work, wanted=self.spec.isolate) as isolation:
+            run = CommandRun(
+                self.spec,
+                self._supervisor,
+                work,
+                grace_s=self._grace,
+                keep_output=self._keep,
+                tool_directory=self._tool_directory,
+                isolation_of=isolation,
+            )
+            async with contextlib.aclosing(self._follow(run, work)) as events:
                 async for event in events:
                     yield event
-
-    async def _run(
-        self, work: Work, isolation: Isolation | None
-    ) -> AsyncGenerator[TurnEvent, None]:
-        run = CommandRun(
-            self.spec,
-            self._supervisor,
-            work,
-            grace_s=self._grace,
-            keep_output=self._keep,
-            tool_directory=self._tool_directory,
-            isolation_of=isolation,
-        )
-        self._runs[work.run_id] = run
-        events = run.events()
-        try:
-            async for event in events:
-                yield event
-        finally:
-            await events.aclose()
-            if self._runs.get(work.run_id) is run:
-                del self._runs[work.run_id]
 
     async def steer(self, run_id: str, message_id: str, text: str) -> bool:
         """Send a ``steer`` line; False when the program's stdin is closed."""
@@ -97,22 +76,3 @@ class CommandWorker(RunOnly):
         return run is not None and run.send(
             {"type": "steer", "id": message_id, "text": text},
         )
-
-    async def abort(self, run_id: str) -> bool:
-        """End the run's processes and return when they are gone."""
-        run = self._runs.get(run_id)
-        if run is None:
-            return False
-        await run.abort()
-        return True
-
-    def spare(self, run_id: str, pid: int) -> None:
-        """Let a process of the run go on when its first process has ended."""
-        run = self._runs.get(run_id)
-        if run is not None:
-            run.spare(pid)
-
-    async def tool_result(self, run_id: str, call_id: str | int, result: ToolResult) -> bool:
-        """Send a ``tool_result`` line; False when nobody waits for it any more."""
-        run = self._runs.get(run_id)
-        return run is not None and run.answer(call_id, result)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import contextlib
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from goalfsm.workers.isolating import refusal, starter
-from goalfsm.workers.protocol import ErrorReported, Exited
+from goalfsm.workers.protocol import ErrorReported, Exited, RunOnly
 from goalfsm.workers.supervisor.spawning import SpawnError, check_program
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
     from goalfsm.errors import GoalError
-    from goalfsm.workers.isolating import Isolation
+    from goalfsm.workers.isolating import Isolation, IsolationOf
     from goalfsm.workers.piped import Channel
-    from goalfsm.workers.protocol import TurnEvent, Work
+    from goalfsm.workers.protocol import ToolResult, TurnEvent, Work
 
 MAX_EVENTS_WAITING: Final = 1024
 
@@ -60,6 +61,14 @@ class SupervisedRun(abc.ABC):
         await self._done.wait()
 
     # For the kinds of runs.
+
+    @abc.abstractmethod
+    def events(self) -> AsyncGenerator[TurnEvent, None]:
+        """Run the program and yield what it reports, `Exited` last."""
+
+    @abc.abstractmethod
+    def answer(self, call_id: str | int, result: ToolResult) -> bool:
+        """Answer a goal tool; False when nobody waits for the answer any more."""
 
     @abc.abstractmethod
     def _stop(self) -> None:
@@ -181,3 +190,58 @@ class SupervisedRun(abc.ABC):
     def _refused(self, code: int | None) -> ErrorReported | None:
         """Return why the isolation refused the program, None where it did not."""
         return refusal(code, self._process.messages) if self._isolate else None
+
+
+_Run = TypeVar("_Run", bound=SupervisedRun)
+
+
+class SupervisedWorker(RunOnly, Generic[_Run]):
+    """A worker that runs a program for each turn, under a supervisor. It may serve many runs."""
+
+    def __init__(self) -> None:
+        """Begin without a run."""
+        self._isolation: IsolationOf | None = None
+        self._runs: dict[str, _Run] = {}
+
+    def isolate_by(self, isolation: IsolationOf) -> None:
+        """Have ``isolation`` say what isolated runs see, and provide it while each lasts."""
+        self._isolation = isolation
+
+    async def abort(self, run_id: str) -> bool:
+        """End the run's processes and return when they are gone."""
+        run = self._runs.get(run_id)
+        if run is None:
+            return False
+        await run.abort()
+        return True
+
+    async def tool_result(self, run_id: str, call_id: str | int, result: ToolResult) -> bool:
+        """Answer a goal tool; False when nobody waits for the answer any more."""
+        run = self._runs.get(run_id)
+        return run is not None and run.answer(call_id, result)
+
+    def spare(self, run_id: str, pid: int) -> None:
+        """Let a process of the run go on when its program has ended."""
+        run = self._runs.get(run_id)
+        if run is not None:
+            run.spare(pid)
+
+    @contextlib.asynccontextmanager
+    async def _isolated(self, work: Work, *, wanted: bool) -> AsyncIterator[Isolation | None]:
+        """Provide what an isolated run sees while it lasts; None where that is not ``wanted``."""
+        if not wanted or self._isolation is None:
+            yield None
+            return
+        async with self._isolation(work) as isolation:
+            yield isolation
+
+    async def _follow(self, run: _Run, work: Work) -> AsyncGenerator[TurnEvent, None]:
+        """Yield what a run reports; as long as it lasts it can be spoken to."""
+        self._runs[work.run_id] = run
+        try:
+            async with contextlib.aclosing(run.events()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            if self._runs.get(work.run_id) is run:
+                del self._runs[work.run_id]

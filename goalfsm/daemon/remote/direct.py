@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from goalfsm.daemon.flow.authority import (
     admitted_here,
@@ -39,6 +39,9 @@ from goalfsm.session.state import Reply, Session
 from goalfsm.session.tools import CREATE_GOAL
 from goalfsm.store.owner import is_alive
 from goalfsm.store.port import BUSY_MS, Held, Owner, Store
+
+if TYPE_CHECKING:
+    from goalfsm.store.reading import Reading
 
 _STOP_BUSY_MS: Final = 100
 """How long a word or a stop waits for another process's lock before it is kept elsewhere."""
@@ -87,7 +90,7 @@ def call(
                 raise GoalError(no.message, code=no.code, hint=no.hint)
     reply = ask(db, thread_id, event, event_id, None, deadline)
     with _Opened(db, BUSY_MS, create=False) as opened:
-        session = _session(opened.to_read(), thread_id)
+        session = session_of(opened.to_read(), thread_id)
     return wire.tool_told(respond(reply, session, time.time_ns() // 1_000_000))
 
 
@@ -133,7 +136,7 @@ def _ask(
             from goalfsm.daemon.remote import offline  # noqa: PLC0415
 
             allowed = allowed or admitted_here(event, db)
-            require_own_run_here(event, db, lambda: _session(store, thread_id).run)
+            require_own_run_here(event, db, lambda: session_of(store, thread_id).run)
             answer = offline.apply(opened.to_write(), thread_id, allowed, event_id, policy)
             if not isinstance(answer, Held):
                 return answer
@@ -190,7 +193,8 @@ class _Opened:
         return self._writes
 
 
-def _session(store: Store, thread_id: str) -> Session:
+def session_of(store: Reading, thread_id: str) -> Session:
+    """Return the thread's session, a new one where there is none."""
     stored = store.sessions.load(thread_id)
     return Session() if stored is None else codec.decode(stored.state)
 

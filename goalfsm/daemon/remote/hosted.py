@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from goalfsm.daemon.flow.turn import finished
 from goalfsm.daemon.host.clock import SystemClock, SystemEntropy
 from goalfsm.daemon.remote import offline
+from goalfsm.daemon.remote.direct import session_of
 from goalfsm.daemon.remote.hosted_turn import HostedTurn, forget, note
 from goalfsm.errors import GoalError
-from goalfsm.session import codec
 from goalfsm.session.codec import token_digest
 from goalfsm.session.events import EngineStarted, Event, RunDispatched, RunInterrupted, TimerFired
 from goalfsm.session.state import Session
@@ -34,12 +34,6 @@ class Driven(GoalError):
 
     code = "driven"
     hint = "goalfsm status shows what it does"
-
-
-def session_of(store: Store, thread_id: str) -> Session:
-    """Return the thread's session, a new one where there is none."""
-    stored = store.sessions.load(thread_id)
-    return Session() if stored is None else codec.decode(stored.state)
 
 
 def begin(store: Store, db: Path, thread_id: str, *, host: str, pid: int) -> str | None:

@@ -17,7 +17,7 @@ from goalfsm.errors import (
 )
 from goalfsm.store.port import BUSY_MS
 from goalfsm.store.sqlite import locks
-from goalfsm.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS, Migration
+from goalfsm.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS, Migration, version_of
 
 if TYPE_CHECKING:
     from tenacity import Retrying
@@ -120,11 +120,6 @@ def recognise(db: apsw.Connection, path: Path, newest: int) -> bool:
         msg = f"{path} has schema version {version}; this version of goalfsm knows {newest}"
         raise NewerDatabase(msg)
     return False
-
-
-def version_of(db: apsw.Connection) -> int:
-    """Return which version of the tables a database has."""
-    return int(db.pragma("user_version"))
 
 
 def configure(db: apsw.Connection, settings: Settings, path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.workers.agents.run import AgentRun
@@ -11,26 +11,25 @@ from goalfsm.workers.protocol import (
     Capability,
     Compaction,
     ErrorReported,
-    RunOnly,
     SessionSaved,
-    ToolResult,
     TurnEvent,
     UsageReported,
     Work,
 )
+from goalfsm.workers.supervised import SupervisedWorker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from goalfsm.workers.agents.spec import AgentSpec
-    from goalfsm.workers.isolating import Isolation, IsolationOf
+    from goalfsm.workers.isolating import Isolation
     from goalfsm.workers.supervisor.client import Supervisor
 
 GRACE_S: Final = 2.0
 _CAN: Final[frozenset[Capability]] = frozenset({"abort", "steer", "compact", "tool_result"})
 
 
-class AgentWorker(RunOnly):
+class AgentWorker(SupervisedWorker[AgentRun]):
     """Runs a coding agent for each turn, in one session of the agent's that goes on."""
 
     def __init__(
@@ -44,12 +43,11 @@ class AgentWorker(RunOnly):
 
         Without a ``supervisor`` the engine's own is used, which it binds.
         """
-        self._isolation: IsolationOf | None = None
+        super().__init__()
         self.spec = spec
         self._supervisor = supervisor
         self._find: Callable[[], Awaitable[Supervisor]] | None = None
         self._grace = grace_s
-        self._runs: dict[str, AgentRun] = {}
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -60,29 +58,19 @@ class AgentWorker(RunOnly):
         """Start every process of later runs under the supervisor that this returns."""
         self._find = supervisor
 
-    def isolate_by(self, isolation: IsolationOf) -> None:
-        """Have ``isolation`` say what isolated runs see from now on."""
-        self._isolation = isolation
-
     async def run(self, work: Work) -> AsyncGenerator[TurnEvent, None]:
         """Run the agent for one turn and yield what it reports, `Exited` last."""
-        async with self._isolated(work) as isolation:
+        async with self._isolated(work, wanted=self.spec.isolate) as isolation:
             run = await self._prepare(work, isolation)
-            self._runs[work.run_id] = run
-            events = run.events()
-            try:
+            async with contextlib.aclosing(self._follow(run, work)) as events:
                 async for event in events:
                     yield event
-            finally:
-                await events.aclose()
-                if self._runs.get(work.run_id) is run:
-                    del self._runs[work.run_id]
 
     async def compact(self, work: Work) -> Compaction:
         """Have the agent shorten its session's context, and say what that consumed."""
         usage: list[UsageReported] = []
         session, failed = None, False
-        async with self._isolated(work) as isolation:
+        async with self._isolated(work, wanted=self.spec.isolate) as isolation:
             run = await self._prepare(work, isolation, compact=True)
             async for event in run.events():
                 match event:
@@ -99,34 +87,6 @@ class AgentWorker(RunOnly):
         """Hand the agent a message; False when it cannot take it now."""
         run = self._runs.get(run_id)
         return run is not None and run.steer(message_id, text)
-
-    async def abort(self, run_id: str) -> bool:
-        """Interrupt the agent, end it, and return when it is gone."""
-        run = self._runs.get(run_id)
-        if run is None:
-            return False
-        await run.abort()
-        return True
-
-    async def tool_result(self, run_id: str, call_id: str | int, result: ToolResult) -> bool:
-        """Answer a goal tool; False when nobody waits for the answer any more."""
-        run = self._runs.get(run_id)
-        return run is not None and run.answer(call_id, result)
-
-    def spare(self, run_id: str, pid: int) -> None:
-        """Let a process of the run go on when the agent has ended."""
-        run = self._runs.get(run_id)
-        if run is not None:
-            run.spare(pid)
-
-    @contextlib.asynccontextmanager
-    async def _isolated(self, work: Work) -> AsyncIterator[Isolation | None]:
-        """Provide what an isolated run sees while it lasts; None for any other."""
-        if not self.spec.isolate or self._isolation is None:
-            yield None
-            return
-        async with self._isolation(work) as isolation:
-            yield isolation
 
     async def _prepare(
         self, work: Work, isolation: Isolation | None, *, compact: bool = False
