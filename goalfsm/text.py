@@ -6,6 +6,11 @@ import re
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
+import msgspec
+
+MALFORMED: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding JSON from outside raises, also where it is no UTF-8 or is nested too deeply."""
+
 _UNSEEN: Final = re.compile(
     # Controls but tab and newline; surrogates; what reorders or hides text; line separators.
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029"

@@ -13,6 +13,7 @@ import msgspec
 from goalfsm.cli import exits, options, places
 from goalfsm.cli.loading import load_logging
 from goalfsm.errors import GoalError, NoDatabase
+from goalfsm.text import MALFORMED
 
 if TYPE_CHECKING:
     from goalfsm.cli.places import Place
@@ -60,7 +61,7 @@ def stop_command(place: Place) -> int:
         answer = _answered(db, place.thread_id, told)
     except NoDatabase:
         return exits.OK
-    except msgspec.DecodeError as error:
+    except MALFORMED as error:
         # A status of 2 would have the agent go on, with the error for its prompt.
         answer = Answer(system_message=f"goalfsm: this is no Stop hook of Claude Code: {error}")
     except GoalError as error:

@@ -14,6 +14,7 @@ from goalfsm.cli.arguments import HintedError
 from goalfsm.cli.output import say
 from goalfsm.daemon.stages.notifications import Note, Notifier, Target
 from goalfsm.errors import GoalError
+from goalfsm.text import MALFORMED
 
 
 class _Listed(msgspec.Struct, forbid_unknown_fields=True):
@@ -27,7 +28,7 @@ def targets() -> list[Target]:
         return msgspec.json.decode(files.read_bytes(path), type=_Listed).targets
     except FileNotFoundError:
         return []
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *MALFORMED) as error:
         raise GoalError(
             f"{path} cannot be read: {error}",
             code="notify_unreadable",

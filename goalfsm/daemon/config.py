@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from goalfsm.errors import GoalError
+from goalfsm.text import MALFORMED
 from goalfsm.workers.agents.spec import AgentName, AgentSpec
 from goalfsm.workers.command import CommandWorker
 from goalfsm.workers.isolating import Isolating
@@ -108,7 +109,7 @@ def decode_config(stored: bytes) -> WorkerConfig:
     """Return what `WorkerConfig.encode` made; GoalError for anything else."""
     try:
         return _decoder.decode(stored)
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise GoalError(
             f"the stored worker cannot be read: {error}",
             code="worker_invalid",

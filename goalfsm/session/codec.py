@@ -20,6 +20,7 @@ from goalfsm.session.events import (
     WaitDeclared,
 )
 from goalfsm.session.state import Decision, Reply, Session, Wait
+from goalfsm.text import MALFORMED
 
 
 class CodecError(GoalError):
@@ -55,7 +56,7 @@ class _Decoder(Generic[_T]):
             decode = self._decode = msgspec.json.Decoder(self._kind).decode
         try:
             return decode(data)
-        except msgspec.DecodeError as error:
+        except MALFORMED as error:
             message = f"a stored {self._what} cannot be read: {error}"
             raise CodecError(message) from error
 

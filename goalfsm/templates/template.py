@@ -120,7 +120,7 @@ def _head(name: str, text: str) -> tuple[Head, str]:
         )
     try:
         return msgspec.convert(tomllib.loads(toml), Head), body.partition("\n")[2]
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise TemplateError(f"the front matter of {name} is no TOML: {error}") from None
     except msgspec.ValidationError as error:
         known = ", ".join(Head.__struct_fields__)

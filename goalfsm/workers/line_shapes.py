@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, get_args
 
 import msgspec
 
+from goalfsm.text import MALFORMED
 from goalfsm.workers.output import excerpt
 from goalfsm.workers.protocol import (
     MAX_SESSION,
@@ -176,7 +177,7 @@ def parse_line(raw: bytes) -> TurnEvent:
     except msgspec.ValidationError as error:
         reason = "not an object" if "Expected `object`" in str(error) else "no type"
         return Skipped(reason=f"{reason}: {error}", excerpt=excerpt(raw))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except MALFORMED as error:
         return Skipped(reason=f"not JSON: {error}", excerpt=excerpt(raw))
     decoder = _DECODERS.get(head.type)
     if decoder is None:
@@ -185,7 +186,7 @@ def parse_line(raw: bytes) -> TurnEvent:
     try:
         line: _Shape = decoder.decode(raw)
         return _event(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except (*MALFORMED, ValueError) as error:
         return Skipped(reason=f"invalid {head.type}: {error}", excerpt=excerpt(raw))
 
 
@@ -279,6 +280,6 @@ def states_something(line: bytes) -> bool:
     """Tell whether a line is a JSON object whose type is a text, whatever that means."""
     try:
         _HEAD.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except MALFORMED:
         return False
     return True

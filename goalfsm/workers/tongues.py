@@ -7,6 +7,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from goalfsm.text import MALFORMED
+
 
 class Tongue(NamedTuple):
     """Another program's output format, and which ``--agent`` reads what that program says."""
@@ -43,7 +45,7 @@ def tongue_of(line: bytes) -> Tongue | None:
     """Return whose format a line is in, None where it is nobody's that is known."""
     try:
         said = _decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except MALFORMED:
         return None
     kind = said.get("type")
     if not isinstance(kind, str):

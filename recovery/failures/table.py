@@ -38,6 +38,8 @@ _TIMED: Final[frozenset[Kind]] = RETRYABLE | {"quota"}
 _LAST_MOMENT: Final = 253_402_300_799.0
 _REACH: Final = 400
 """Characters in which all ideas of a sentence must begin."""
+_MOST_BYTES: Final = 1024 * 1024
+"""How large a file of rules may be."""
 _MAX_WORDS: Final = 120
 _MAX_ANSWER: Final = 2_000
 _SHORT_ANSWER: Final = 300
@@ -367,8 +369,13 @@ def load_rules(path: str | Path) -> tuple[Rule, ...]:
         message = f"{path}: not a regular file"
         raise ValueError(message)
     try:
-        rules = msgspec.convert(tomllib.loads(place.read_text("utf-8")), _File).rule
-    except (ValueError, msgspec.ValidationError) as error:
+        with place.open("rb") as file:
+            text = file.read(_MOST_BYTES + 1)
+        if len(text) > _MOST_BYTES:
+            message = f"larger than {_MOST_BYTES:,} bytes"
+            raise ValueError(message)  # noqa: TRY301  told as all else that is wrong with it
+        rules = msgspec.convert(tomllib.loads(text.decode()), _File).rule
+    except (ValueError, RecursionError, msgspec.ValidationError) as error:
         message = f"{path}: {error}"
         raise ValueError(message) from error
     check_rules(rules)

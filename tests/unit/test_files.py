@@ -59,3 +59,13 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
         files.write_bytes(place, b"ours")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("what", ["without an end", "too deep"])
+def test_rules_are_read_with_a_bound(tmp_path: Path, what: str) -> None:
+    place = tmp_path / "rules.toml"
+    place.write_text("rule = " + "[" * 5_000)
+    if what == "without an end":
+        os.truncate(place, 1 << 40)
+    with pytest.raises(ValueError, match=r"rules\.toml: (larger than|maximum recursion)"):
+        load_rules(place)

@@ -14,11 +14,12 @@ import re
 import stat
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
 from goalfsm.errors import CannotWrite
+from goalfsm.text import MALFORMED
 from goalfsm.workers.supervisor.process_tree import same_database
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}\.json")
 
 class _Left(msgspec.Struct, frozen=True):
     thread_id: str
-    at_ms: int
+    at_ms: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
     event: bytes
 
 
@@ -75,7 +76,7 @@ def _left(db: str) -> Iterator[tuple[Path, _Left]]:
             continue
         for name in sorted(os.listdir(place))[:_MOST]:  # noqa: PTH208 - names are enough
             if _NAME.fullmatch(name):
-                with contextlib.suppress(OSError, msgspec.MsgspecError):
+                with contextlib.suppress(OSError, *MALFORMED):
                     yield place / name, _read(place / name)
 
 

@@ -7,7 +7,6 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import structlog
 from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
@@ -25,6 +24,7 @@ from goalfsm.errors import (
     StoreUnavailable,
 )
 from goalfsm.store.port import EXPIRY_MS, Acquired, Held
+from goalfsm.text import MALFORMED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,7 +182,7 @@ async def answers(place: str, within_s: float = ANSWER_S) -> bool:
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
         return isinstance(wire.decode_answer(line), wire.Pong)
-    except (OSError, TimeoutError, ValueError, FalseEngine, msgspec.MsgspecError):
+    except (OSError, TimeoutError, ValueError, FalseEngine, *MALFORMED):
         return False
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from goalfsm import files
+from goalfsm.text import MALFORMED
 from goalfsm.workers.supervisor.identity import is_running
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def noted(db: Path, thread_id: str) -> HostedTurn | None:
     """Return the thread's hosted turn, None where there is none."""
     try:
         return msgspec.json.decode(files.read_bytes(_place(db, thread_id)), type=HostedTurn)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *MALFORMED):
         return None
 
 

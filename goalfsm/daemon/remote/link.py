@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Final, Self, TypeVar
 
-import msgspec
-
 from goalfsm.daemon.remote import wire
 from goalfsm.errors import GoalError, Remedy
+from goalfsm.text import MALFORMED
 from goalfsm.workers.supervisor.peers import Caller
 
 TIMEOUT_S: Final = 5.0
@@ -147,7 +146,7 @@ class Link:
         """Return what the engine has said, decoded."""
         try:
             return decode(given)
-        except msgspec.MsgspecError as error:
+        except MALFORMED as error:
             raise NoEngine(f"the engine speaks another version: {error}") from error
 
     def _connect(self) -> None:

@@ -9,13 +9,13 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import structlog
 
 from goalfsm.daemon.flow.decide import FAULT_HINT
 from goalfsm.daemon.remote import wire
 from goalfsm.errors import GoalError, described
 from goalfsm.session.state import FAULT_CODE
+from goalfsm.text import MALFORMED
 from goalfsm.text import line as one_line
 from goalfsm.workers.supervisor.identity import start_time
 from goalfsm.workers.supervisor.peers import Caller, Peer, begun, connected, look_up
@@ -219,7 +219,7 @@ class Listener:
         writer = link.writer
         try:
             request = wire.decode_request(line)
-        except msgspec.MsgspecError as error:
+        except MALFORMED as error:
             message = one_line(str(error))
             writer.write(wire.encode(wire.Failed(code=wire.INVALID, message=message)))
             return

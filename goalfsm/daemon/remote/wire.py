@@ -10,7 +10,7 @@ import msgspec
 from goalfsm.errors import GoalError, Remedy
 from goalfsm.session.reply import Reply
 from goalfsm.store.rows import MAX_COMMIT_BYTES
-from goalfsm.text import line
+from goalfsm.text import MALFORMED, line
 
 if TYPE_CHECKING:
     from goalfsm.daemon.flow.notices import Notice
@@ -185,13 +185,13 @@ def encode(message: Request | Answer) -> bytes:
 
 
 def decode_request(line: bytes) -> Request:
-    """Return a request; raises msgspec.MsgspecError for anything else."""
+    """Return a request; raises one of `MALFORMED` for anything else."""
     request: Request = _decoder(answers=False).decode(line)
     return request
 
 
 def decode_answer(line: bytes) -> Answer:
-    """Return an answer; raises msgspec.MsgspecError for anything else."""
+    """Return an answer; raises one of `MALFORMED` for anything else."""
     answer: Answer = _decoder(answers=True).decode(line)
     return answer
 
@@ -211,7 +211,7 @@ def event_of(request: Submit) -> Event:
     """Return the event in a request; raises GoalError for anything else."""
     try:
         return _events().decode(request.event)
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise GoalError(line(str(error)), code=INVALID) from error
 
 
@@ -223,14 +223,14 @@ def _events() -> msgspec.json.Decoder[Event]:
 
 
 def status_told(answer: Told) -> Status:
-    """Return the status in an answer; raises msgspec.MsgspecError for anything else."""
+    """Return the status in an answer; raises one of `MALFORMED` for anything else."""
     from goalfsm.views.status import Status  # noqa: PLC0415  few who ask want one
 
     return msgspec.json.decode(answer.status, type=Status)
 
 
 def notice_told(answer: Noticed) -> Notice:
-    """Return the notice in an answer; raises msgspec.MsgspecError for anything else."""
+    """Return the notice in an answer; raises one of `MALFORMED` for anything else."""
     return _notices().decode(answer.notice)
 
 

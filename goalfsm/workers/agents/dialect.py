@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
+from goalfsm.text import MALFORMED
 from goalfsm.workers.agents.jsonrpc import Caller
 from goalfsm.workers.agents.usage import NOTHING, Totals
 from goalfsm.workers.output import excerpt
@@ -150,7 +151,7 @@ class Dialect(abc.ABC):
         """Return what a line means; never raise on what an agent may write."""
         try:
             message = msgspec.json.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except MALFORMED as error:
             return (Skipped(reason=f"not JSON: {error}", excerpt=excerpt(raw)),)
         if not isinstance(message, dict):
             return ()
@@ -249,7 +250,7 @@ class Dialect(abc.ABC):
             return None
         try:
             saved = msgspec.json.decode(session, type=Saved)
-        except msgspec.MsgspecError:
+        except MALFORMED:
             return None
         return saved if saved.agent == self.name else None
 
