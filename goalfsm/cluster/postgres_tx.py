@@ -81,12 +81,12 @@ class Connection(NamedTuple):
 
 
 def pool_of(
-    dsn: str, *, most: int, least: int = 1
+    dsn: str, *, most: int
 ) -> AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]:
     """Return connections to a database, which are still to be opened."""
     return AsyncConnectionPool(
         dsn,
-        min_size=least,
+        min_size=1,
         max_size=most,
         open=False,
         configure=configure,

@@ -9,7 +9,6 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.workers.command_run import CommandRun
-from goalfsm.workers.output import KEEP_TEXT
 from goalfsm.workers.protocol import Capability, TurnEvent, Work
 from goalfsm.workers.spec import CommandSpec
 from goalfsm.workers.supervised import SupervisedWorker
@@ -31,12 +30,10 @@ class CommandWorker(SupervisedWorker[CommandRun]):
         supervisor: Supervisor,
         *,
         grace_s: float = GRACE_S,
-        keep_output: int = KEEP_TEXT,
         tool_directory: str | None = None,
     ) -> None:
         """Run ``spec``; a run that is ended has ``grace_s`` seconds after SIGTERM.
 
-        ``keep_output`` characters are kept of the beginning and of the end of an answer.
         ``tool_directory`` holds the ``goalfsm`` that the program calls, by default this
         installation's.
         """
@@ -44,7 +41,6 @@ class CommandWorker(SupervisedWorker[CommandRun]):
         self.spec = spec
         self._supervisor = supervisor
         self._grace = grace_s
-        self._keep = keep_output
         self._tool_directory = tool_directory
 
     @property
@@ -62,7 +58,6 @@ class CommandWorker(SupervisedWorker[CommandRun]):
                 self._supervisor,
                 work,
                 grace_s=self._grace,
-                keep_output=self._keep,
                 tool_directory=self._tool_directory,
                 isolation_of=isolation,
             )

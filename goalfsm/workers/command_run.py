@@ -12,6 +12,7 @@ from goalfsm.workers.endings import ended, lost
 from goalfsm.workers.environment import plain, worker_environment
 from goalfsm.workers.isolating import NOTHING_OUTLIVES, waits_for_a_process
 from goalfsm.workers.lines import OutputReader, other_format
+from goalfsm.workers.output import KEEP_TEXT
 from goalfsm.workers.piped import PipedProcess
 from goalfsm.workers.protocol import (
     ErrorReported,
@@ -52,7 +53,6 @@ class CommandRun(SupervisedRun):
         work: Work,
         *,
         grace_s: float,
-        keep_output: int,
         tool_directory: str | None,
         isolation_of: Isolation | None = None,
     ) -> None:
@@ -60,7 +60,7 @@ class CommandRun(SupervisedRun):
         super().__init__(work, cwd=spec.cwd, isolate=spec.isolate, isolation=isolation_of)
         self._spec = spec
         self._tool_directory = tool_directory
-        self._reader = OutputReader(spec.output, keep=keep_output)
+        self._reader = OutputReader(spec.output, keep=KEEP_TEXT)
         self._process = self._program = PipedProcess(
             supervisor,
             work.run_id,

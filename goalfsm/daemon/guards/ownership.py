@@ -168,10 +168,10 @@ class Liveness:
         return max(1, self._uptime_ms() - self._silent[1])
 
 
-async def answers(place: str, within_s: float = ANSWER_S) -> bool:
+async def answers(place: str) -> bool:
     """Tell whether an engine answers at ``place``; one that takes over answers as well."""
     try:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(ANSWER_S):
             reader, writer = await asyncio.open_unix_connection(place)
             try:
                 require_engine(writer.get_extra_info("socket"), "")

@@ -88,10 +88,10 @@ def simulated(loop: asyncio.AbstractEventLoop) -> Platform | None:
 class LocalPlatform:
     """The machine that this process runs on."""
 
-    def __init__(self, clock: TimeSource | None = None, entropy: Entropy | None = None) -> None:
-        """Use the machine's clocks and randomness unless others are given."""
+    def __init__(self, clock: TimeSource | None = None) -> None:
+        """Use the machine's clocks unless others are given."""
         self.clock: TimeSource = clock or SystemClock()
-        self.entropy: Entropy = entropy or SystemEntropy()
+        self.entropy: Entropy = SystemEntropy()
 
     def identity(self) -> Identity:
         """Return the identity of this process."""

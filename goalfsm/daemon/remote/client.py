@@ -130,12 +130,12 @@ def _heard(db: str | Path, question: wire.Request, deadline: float) -> wire.Answ
     return None
 
 
-def call_own(place: Path, call: wire.CallTool, *, timeout_s: float = TIMEOUT_S) -> wire.ToolTold:
+def call_own(place: Path, call: wire.CallTool) -> wire.ToolTold:
     """Have a tool's call decided at a run's own socket, or at a node's.
 
     Return what the model is told. Raises `NoEngine`, and what the call is refused with.
     """
-    with Link(str(place), time.monotonic() + timeout_s, db=None) as link:
+    with Link(str(place), time.monotonic() + TIMEOUT_S, db=None) as link:
         answer = link.ask(call)
     if isinstance(answer, wire.ToolTold):
         return answer
@@ -169,7 +169,6 @@ def follow(
     *,
     succeeds: bool = False,
     after_revision: int | None = None,
-    timeout_s: float = TIMEOUT_S,
 ) -> Generator[Notice, None, None]:
     """Yield what happens to a thread, as the engine tells it; ends after `Ended`.
 
@@ -181,7 +180,7 @@ def follow(
     """
     from goalfsm.daemon.flow.notices import Ended  # noqa: PLC0415  only for who follows
 
-    with _engine_of(db, timeout_s) as link:
+    with _engine_of(db, TIMEOUT_S) as link:
         answer = link.ask(
             wire.Follow(thread_id=thread_id, succeeds=succeeds, after_revision=after_revision)
         )

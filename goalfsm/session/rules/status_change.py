@@ -54,7 +54,7 @@ def change_status(
     return extend(change, after)._replace(reply=reply)
 
 
-def afresh(session: Session, notice: NoticeKind, text: str = "") -> Session:
+def afresh(session: Session, notice: NoticeKind) -> Session:
     """Return the session with its counts at zero, and a notice that says why.
 
     An open claim is still to be settled, except where a verifier could not: it waits for nobody.
@@ -65,4 +65,4 @@ def afresh(session: Session, notice: NoticeKind, text: str = "") -> Session:
     session = replace(
         session, blocking=Blocking(), progress=Progress(), waits=(), claim=claim, wind_down="none"
     )
-    return notify(session, notice, text)
+    return notify(session, notice)

@@ -40,6 +40,8 @@ VERIFY_PREFIX: Final = "verify-"
 """Begins the run ids of verifiers, which nobody records: they are orphans with their daemon."""
 
 _SUPERVISOR_PATIENCE_S: Final = 2.0
+_PATIENCE_S: Final = 15.0
+"""How long processes are sent signals before what is left of them is only told."""
 _LOOK_EVERY_S: Final = 0.005
 _adopting: Final = threading.Event()
 """Whether `adopt_orphans` was called in this process."""
@@ -61,36 +63,30 @@ class Orphans(msgspec.Struct, frozen=True, kw_only=True):
     left: tuple[int, ...] = ()
 
 
-def end_orphans(  # noqa: PLR0913 - each is a fact that only the caller knows
+def end_orphans(
     db: str,
     run_ids: Collection[str],
     *,
     recorded: Iterable[RecordedRun] = (),
     own_supervisor: int | None = None,
-    grace_s: float = 0.0,
-    timeout_s: float = 15.0,
 ) -> Orphans:
     """End every process of these runs of ``db``, and confirm that they are gone.
 
     Only the database's owner may call this, before it dispatches anything for these runs.
     Other supervisors of the same database are ended first, so that none starts anything
-    more; ``own_supervisor`` is the one to leave alone. With ``grace_s`` processes get a
-    SIGTERM and that many seconds. Calling again is harmless.
+    more; ``own_supervisor`` is the one to leave alone. Calling again is
+    harmless.
     """
     search = _Search(db, run_ids, tuple(recorded), own_supervisor)
     begun = time.monotonic()
     ended: set[int] = set()
-    _end_supervisors(search, ended, begun + timeout_s)
-    first = True
+    _end_supervisors(search, ended, begun + _PATIENCE_S)
     while found := search.members():
         for process in found:
             ended.add(process.pid)
-            _send(process, signal.SIGTERM if first and grace_s > 0 else signal.SIGKILL)
-            if first and grace_s > 0:
-                _send(process, signal.SIGCONT)
-        _wait(found, grace_s if first and grace_s > 0 else 1.0)
-        first = False
-        if time.monotonic() - begun > timeout_s:
+            _send(process, signal.SIGKILL)
+        _wait(found, 1.0)
+        if time.monotonic() - begun > _PATIENCE_S:
             break
     left = {process.pid for process in found}
     return Orphans(ended=tuple(sorted(ended - left)), left=tuple(sorted(left)))
