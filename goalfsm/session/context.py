@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
+import msgspec
+
 from goalfsm.session.continuation import GUARDS, Guard
 from goalfsm.session.effects import Effect
 from goalfsm.session.state import Decision, Reply, Session
@@ -78,7 +80,7 @@ class Context(NamedTuple):
         return default_machine()
 
 
-class Change(NamedTuple):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """What one concern made of an event: the session after it, effects in order, a reply.
 
     ``decide``: work may go on, the decision is to be taken. ``skipped``: the event was owed by

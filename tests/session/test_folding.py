@@ -60,8 +60,9 @@ class Host:
         self.says(e.ContextRequested())
         assert self.session.run is not None
         host = replace(self.session.host, turn_goal=self.session.run.goal_id)
-        self.session, effects, *_ = runs.started(replace(self.session, host=host))
-        self.effects += effects
+        started = runs.started(replace(self.session, host=host))
+        self.session = started.session
+        self.effects += started.effects
 
     def end(self, run: Run, event: e.RunFinished, work: e.GoalWork | None) -> None:
         assert event.message is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from goalfsm.goal.model import Limits
 from goalfsm.session import Policy, Session
@@ -259,7 +260,7 @@ def test_a_claim_that_the_machine_refuses_counts_once_a_turn() -> None:
 def test_what_comes_after_is_skipped_where_it_says_so() -> None:
     first = Change(Session(), (f.AbortRun(),))
     assert extend(first, Change(Session(), skipped=True)).skipped
-    assert not extend(first._replace(skipped=True), Change(Session())).skipped
+    assert not extend(replace(first, skipped=True), Change(Session())).skipped
     second = Change(Session(), (f.StartRun(run_id="r"),), decide=True)
     both = extend(first, second)
     assert both.effects == (f.AbortRun(), f.StartRun(run_id="r"))

@@ -142,9 +142,9 @@ def succeeded_by(before: Goal | None, after: Goal | None) -> bool:
 def forget(session: Session, fields: dict[str, Any]) -> list[Effect]:
     """Drop in ``fields`` what belonged to the goal before, and end its run."""
     fields.update(**NOTHING_YET, steering=())
-    ended, effects, *_ = end_run(session, "the goal was replaced or cleared")
-    fields["run"] = ended.run
-    return list(effects)
+    ended = end_run(session, "the goal was replaced or cleared")
+    fields["run"] = ended.session.run
+    return list(ended.effects)
 
 
 def end_run(session: Session, reason: str) -> Change:
@@ -223,7 +223,7 @@ def restate(change: Change, **fields: Any) -> Change:
         else effect
         for effect in change.effects
     )
-    return change._replace(session=replace(change.session, goal=goal), effects=effects)
+    return replace(change, session=replace(change.session, goal=goal), effects=effects)
 
 
 RESUMED: dict[str, Any] = {
@@ -289,7 +289,7 @@ def charge_usage(session: Session, usage: Usage, ctx: Context) -> Change:
         session = replace(session, clock=start_clock(session, ctx))
     tokens = tokens_of(usage, session.policy.cached_weight)
     change = charge(session, ctx, tokens=tokens, cost=usage.cost)
-    return change._replace(session=book(change.session, usage))
+    return replace(change, session=book(change.session, usage))
 
 
 def charge_late(session: Session, usage: Usage, ctx: Context) -> Session:
@@ -341,7 +341,7 @@ def announce_limit(session: Session, ctx: Context) -> Change:
     if most is not None and goal.continuations >= most and not steered:
         # The limit of continuations holds whatever else ends; the running turn was the last.
         told = replace(session.continuation, warned=goal.goal_id)
-        return change._replace(session=replace(change.session, continuation=told, wind_down="done"))
+        return replace(change, session=replace(change.session, continuation=told, wind_down="done"))
     warned = replace(
         change.session,
         continuation=replace(session.continuation, warned=goal.goal_id),
@@ -392,4 +392,4 @@ def refuse(change: Change, code: str, message: str, hint: str | Remedy) -> Chang
     """Return ``change`` with a refusal in words as its reply; ``hint`` may be a remedy."""
     remedies = (hint,) if isinstance(hint, Remedy) else ()
     reply = Reply(ok=False, code=code, message=message, hint=str(hint), remedies=remedies)
-    return change._replace(reply=reply)
+    return replace(change, reply=reply)

@@ -66,11 +66,11 @@ def claim_complete(
     if goal is None:
         return refuse(change, "no_goal", "there is no goal to complete", "create one first")
     if goal.status == COMPLETE:
-        return change._replace(reply=Reply(ok=True, code="already_complete", message="it is"))
+        return replace(change, reply=Reply(ok=True, code="already_complete", message="it is"))
     if refused := _inadmissible(session, read) or _too_early(session):
-        return change._replace(session=refused[0], reply=refused[1])
+        return replace(change, session=refused[0], reply=refused[1])
     if session.policy.evidence_required and (missing := _missing(goal, evidence)):
-        change = change._replace(session=counted(session, missing, _run_id(session)))
+        change = replace(change, session=counted(session, missing, _run_id(session)))
         hint = "give evidence that shows it as it is today, criterion by criterion"
         return refuse(change, "evidence_missing", missing, hint)
     claim = Claim(
@@ -89,7 +89,7 @@ def claim_complete(
         code="verifying",
         message="the claim is recorded; it is verified before the goal counts as complete",
     )
-    return extend(change._replace(session=session, reply=reply), ask(session))
+    return extend(replace(change, session=session, reply=reply), ask(session))
 
 
 def _inadmissible(session: Session, read: int | None) -> tuple[Session, Reply] | None:
@@ -238,7 +238,7 @@ def accept(session: Session, claim: Claim, ctx: Context, *, by: str) -> Change:
         after = replace(change.session, claim=None)
         if goal.status == ACTIVE:
             after = counted(after, "the claim changes nothing", claim.run_id)
-        return change._replace(session=after, reply=reply)
+        return replace(change, session=after, reply=reply)
     record = Completion(
         goal_id=goal.goal_id,
         evidence=claim.evidence,
@@ -261,7 +261,7 @@ def accept(session: Session, claim: Claim, ctx: Context, *, by: str) -> Change:
     reply = Reply(ok=True, code="marked", message="the goal is complete")
     if by == "person":
         reply = steering.with_unread(reply, record.unread)
-    return change._replace(session=done, reply=reply)
+    return replace(change, session=done, reply=reply)
 
 
 def claim_blocked(
@@ -282,13 +282,13 @@ def claim_blocked(
         hint = "" if planned is None else planned.hint
         if goal.status == ACTIVE:  # an embedder's guard is against it, turn after turn
             why = f"the goal cannot be blocked: {rejected}"
-            change = change._replace(session=counted(session, why, _run_id(session)))
+            change = replace(change, session=counted(session, why, _run_id(session)))
         return refuse(change, rejected, f"the goal is {goal.status}", hint)
     marked, code = planned
     if goal.status == BLOCKED:
-        return change._replace(reply=Reply(ok=True, code=code, message="it is"))
+        return replace(change, reply=Reply(ok=True, code=code, message="it is"))
     if refused := _inadmissible(session, read):
-        return change._replace(session=refused[0], reply=refused[1])
+        return replace(change, session=refused[0], reply=refused[1])
     before = session.blocking
     count = before.count if before.claimed else before.count + 1
     needed = session.policy.blocked_after
@@ -308,7 +308,7 @@ def claim_blocked(
         session, explained(marked, note=reason or None, blocked_by="model"), "tool", ctx
     )
     reply = Reply(ok=True, code="marked", message=f"the goal is {marked.status}")
-    return extend(change, stored._replace(reply=reply))
+    return extend(change, replace(stored, reply=reply))
 
 
 def turn_over(session: Session, *, counts: bool) -> Session:

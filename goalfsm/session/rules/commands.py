@@ -71,7 +71,7 @@ def _pause(session: Session, event: PauseRequested, ctx: Context) -> Change:
     )
     change = store_goal(session, goal, source, ctx)
     reply = Reply(ok=True, code="marked", message="the goal stays paused until it is resumed")
-    return change._replace(reply=reply)
+    return replace(change, reply=reply)
 
 
 def _held(change: Change, ctx: Context) -> Change:
@@ -88,7 +88,7 @@ def _held(change: Change, ctx: Context) -> Change:
         remedies=(Remedy("wake", does="takes the work up again"),),
     )
     session = replace(session, waits=(wait,), continuation=kept)
-    return change._replace(session=session, reply=reply, decide=True)
+    return replace(change, session=session, reply=reply, decide=True)
 
 
 def _ends_by_itself(goal: Goal) -> bool:
@@ -117,20 +117,21 @@ def resume(session: Session, event: ResumeRequested, ctx: Context) -> Change:
         return change
     goal = change.session.goal
     if goal is not None and goal.status == LIMITED:
-        return change._replace(
+        return replace(
+            change,
             reply=Reply(
                 ok=False,
                 code="budget_limited",
                 message=f"the goal is limited by {goal.limited_by}; nothing is left",
                 remedies=(Remedy("budget", does="raises it"),),
-            )
+            ),
         )
     session = afresh(change.session, "resumed")
     if session.policy.retries == "engine":
         # Whoever resumes has looked: there is no turn of theirs that would say so later.
         calm = recovery.reset(session.recovery, table=ctx.rules.phases)
         session = replace(session, recovery=calm, retry=Retry(), quota=Quota())
-    return change._replace(session=session)
+    return replace(change, session=session)
 
 
 def clear(session: Session, event: ClearRequested, ctx: Context) -> Change:
@@ -142,7 +143,7 @@ def clear(session: Session, event: ClearRequested, ctx: Context) -> Change:
     if isinstance(cleared, Rejection):
         return Change(session, (), refused(cleared))
     reply = Reply(ok=True, code="cleared", message="the goal is cleared")
-    return cleared._replace(reply=steering.with_unread(reply, steering.left_unread(session)))
+    return replace(cleared, reply=steering.with_unread(reply, steering.left_unread(session)))
 
 
 def complete(session: Session, event: CompletionRequested, ctx: Context) -> Change:
@@ -161,7 +162,7 @@ def complete(session: Session, event: CompletionRequested, ctx: Context) -> Chan
     done = replace(
         change.session, completion=record, claim=None, set_aside=None, waits=(), steering=()
     )
-    return change._replace(session=done, reply=steering.with_unread(change.reply, record.unread))
+    return replace(change, session=done, reply=steering.with_unread(change.reply, record.unread))
 
 
 def block(session: Session, event: BlockRequested, ctx: Context) -> Change:
@@ -175,8 +176,8 @@ def block(session: Session, event: BlockRequested, ctx: Context) -> Change:
     aside = steering.set_aside(change.session, "block", ctx, event.reason)
     if aside is not change.session:
         message = f"{change.reply.message}; the open completion claim is set aside"
-        change = change._replace(reply=replace(change.reply, message=message))
-    return change._replace(session=aside)
+        change = replace(change, reply=replace(change.reply, message=message))
+    return replace(change, session=aside)
 
 
 def fire(session: Session, event: TriggerFired, ctx: Context) -> Change:
@@ -195,10 +196,10 @@ def fire(session: Session, event: TriggerFired, ctx: Context) -> Change:
     change = charge(session, ctx)
     fired = request(change.session, Fire(event.trigger, SOURCES[event.origin]), ctx)
     if isinstance(fired, Rejection):
-        return change._replace(reply=refused(fired))
+        return replace(change, reply=refused(fired))
     reply = Reply(ok=True, code="fired", message=event.trigger)
     before, goal = change.session.goal, fired.session.goal
     if before is not None and goal is not None and goal.status != before.status:
         why = {name: getattr(explained(goal), name) for name in RESUMED}
         fired = restate(fired, **why)
-    return extend(change, fired._replace(reply=reply))
+    return extend(change, replace(fired, reply=reply))

@@ -26,7 +26,7 @@ def failed(session: Session, event: DecisionFailed, ctx: Context) -> Change:
     if event.kind == EngineStarted.__name__:
         # It is there all the same: a goal that a person gives next is worked on.
         session = replace(session, stopping=False)
-    return _stopped(session, reason, ctx)._replace(reply=reply)
+    return replace(_stopped(session, reason, ctx), reply=reply)
 
 
 def _stopped(session: Session, reason: str, ctx: Context) -> Change:
@@ -61,4 +61,4 @@ def _paused(session: Session, reason: str, ctx: Context) -> Change:
     wait = Wait(kind="person", note=reason, since_ms=ctx.now_ms, held=True)
     kept = Continuation(warned=change.session.continuation.warned)
     waiting = replace(change.session, waits=(wait,), continuation=kept)
-    return change._replace(session=waiting, decide=True)
+    return replace(change, session=waiting, decide=True)

@@ -68,7 +68,7 @@ def load(session: Session, event: SessionStarted | TreeChanged, ctx: Context) ->
     if not isinstance(event, SessionStarted) or event.reason != "resume":
         return Change(_clocked(loaded, ctx), tuple(effects))
     resumed = _resumed(loaded, ctx)
-    return resumed._replace(effects=(*effects, *resumed.effects))
+    return replace(resumed, effects=(*effects, *resumed.effects))
 
 
 def _id(goal: Goal | None) -> str | None:
@@ -82,7 +82,7 @@ def _resumed(session: Session, ctx: Context) -> Change:
     resumed = resume(session, ctx)
     if isinstance(resumed, Rejection):
         return Change(session)
-    return resumed._replace(session=_clocked(resumed.session, ctx))
+    return replace(resumed, session=_clocked(resumed.session, ctx))
 
 
 def _clocked(session: Session, ctx: Context) -> Session:

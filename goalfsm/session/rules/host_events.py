@@ -80,7 +80,7 @@ def agent_starting(session: Session, event: AgentStarting, ctx: Context) -> Chan
         # A person's run came first: what was queued is asked for again when that is over.
         session = replace(session, continuation=replace(session.continuation, queued=None))
     if event.work is not None and turns.is_stale(session, event.work):
-        return before._replace(session=session)
+        return replace(before, session=session)
     return extend(before, turns.screen(session, turns.AGENT_STARTS, ctx))
 
 
@@ -128,7 +128,7 @@ def turn_ended(session: Session, event: TurnEnded, ctx: Context) -> Change:
     message = event.message
     change = turns.screen(session, TurnEnd(turn_index=event.turn_index), ctx)
     if change.skipped:
-        return change._replace(session=turns.unused(change.session, message.usage))
+        return replace(change, session=turns.unused(change.session, message.usage))
     change = turns.ended(change.session, event, ctx)
     if message.stop_reason == "aborted":
         if turns.superseded(change.session):
@@ -138,12 +138,12 @@ def turn_ended(session: Session, event: TurnEnded, ctx: Context) -> Change:
     overflowed = recovering.overflowed(session, message)
     recovers = recovering.is_recovering(session)
     if session.overflow_noted is not overflowed:
-        change = change._replace(session=replace(session, overflow_noted=overflowed))
+        change = replace(change, session=replace(session, overflow_noted=overflowed))
     if overflowed:
         return extend(change, recovering.overflow_seen(change.session, ctx))
     change = extend(change, recovering.turn_ended(change.session, message, ctx))
     # The turn that ends a recovery leaves it to the end of its run whether work goes on.
-    return change._replace(decide=message.stop_reason in {"stop", "length"} and not recovers)
+    return replace(change, decide=message.stop_reason in {"stop", "length"} and not recovers)
 
 
 def agent_ended(session: Session, event: AgentEnded, ctx: Context, *, gone: bool = True) -> Change:
@@ -165,20 +165,20 @@ def agent_ended(session: Session, event: AgentEnded, ctx: Context, *, gone: bool
     noted = session.overflow_noted
     if noted:
         session = replace(session, overflow_noted=False)
-    change = change._replace(session=session)
+    change = replace(change, session=session)
     if last is None or (failed_turn and _not_ours(session, last)):
         if not failed_turn:
-            change = change._replace(session=_due_check(session, ctx))
-        return change._replace(decide=True)
+            change = replace(change, session=_due_check(session, ctx))
+        return replace(change, decide=True)
     if last.stop_reason == "error":
         # The host's own retry follows by itself; where the engine retries, say what it waits for.
         failed = recovering.failed(session, last, ctx)
-        return extend(change, failed)._replace(decide=session.policy.retries == "engine")
+        return replace(extend(change, failed), decide=session.policy.retries == "engine")
     if last.stop_reason == "aborted":
         return extend(change, turns.aborted(session, ctx))
     if noted or recovering.overflowed(session, last):
         return extend(change, recovering.silent_overflow(session, ctx))
-    return change._replace(session=_due_check(session, ctx), decide=True)
+    return replace(change, session=_due_check(session, ctx), decide=True)
 
 
 def _over(session: Session, ctx: Context, *, well: bool, gone: bool) -> Change:
@@ -252,7 +252,7 @@ def run_dispatched(session: Session, event: RunDispatched, ctx: Context) -> Chan
     decision = Decision(
         decision="continue", guard=ROUTE, reason=f"routed to {event.route.text}", at_ms=ctx.now_ms
     )
-    return change._replace(session=replace(change.session, decision=decision))
+    return replace(change, session=replace(change.session, decision=decision))
 
 
 def run_finished(session: Session, event: RunFinished, ctx: Context) -> Change:
@@ -287,11 +287,11 @@ def _idle(change: Change, *, gone: bool) -> Change:
     """Note that the thread is idle again; what was wanted while it was busy may leave now."""
     session = change.session
     if not gone:
-        return change._replace(skipped=False)
+        return replace(change, skipped=False)
     wanted = session.continuation.wanted is not None
     session = replace(session, host=replace(session.host, idle=True, in_run=False))
     change = extend(change, claims.ask(session))
-    return change._replace(decide=change.decide or wanted, skipped=False)
+    return replace(change, decide=change.decide or wanted, skipped=False)
 
 
 def run_interrupted(session: Session, event: RunInterrupted, ctx: Context) -> Change:
@@ -300,7 +300,7 @@ def run_interrupted(session: Session, event: RunInterrupted, ctx: Context) -> Ch
         return Change(session)
     change = runs.interrupted(session, event, ctx)
     settled = steering.settled(change.session, event.run_id, taken=False)
-    return _idle(change._replace(session=settled), gone=event.gone)
+    return _idle(replace(change, session=settled), gone=event.gone)
 
 
 def host_changed(session: Session, event: HostChanged, ctx: Context) -> Change:
@@ -332,7 +332,7 @@ def interrupt_requested(session: Session, event: InterruptRequested, ctx: Contex
     reply = Reply(ok=True, code="interrupted", message="the turn is ended, and the next one starts")
     if goal.status != ACTIVE:
         reply = replace(reply, message=f"the turn is ended; the goal stays {goal.status}")
-    return change._replace(session=session, reply=reply)
+    return replace(change, session=session, reply=reply)
 
 
 def engine_started(session: Session, event: EngineStarted, ctx: Context) -> Change:

@@ -58,7 +58,7 @@ def bring(session: Session, event: GoalImported, ctx: Context) -> Change:
     # Nothing winds down what ended elsewhere.
     after = replace(change.session, imported=brought, model_goals=0, wind_down="none")
     message = f"goal {goal.goal_id} is {goal.status}, from {event.source}"
-    return change._replace(session=after, reply=Reply(ok=True, code="imported", message=message))
+    return replace(change, session=after, reply=Reply(ok=True, code="imported", message=message))
 
 
 def _counted(event: GoalImported) -> bool:

@@ -57,7 +57,7 @@ def lost(session: Session, event: EngineLost, ctx: Context) -> Change:
     seen_ms = min(max(event.seen_ms, clock.last_ms), ctx.now_ms)
     change = charge(session, ctx._replace(now_ms=seen_ms))
     session = change.session
-    return change._replace(session=replace(session, clock=accounting.stopped(session.clock)))
+    return replace(change, session=replace(session, clock=accounting.stopped(session.clock)))
 
 
 def _paused(session: Session, ctx: Context) -> Change:
@@ -77,7 +77,7 @@ def _recovered(session: Session, ctx: Context) -> Change:
         return resumed
     # Resuming forgets recovery, but the provider's outage did not end with the engine.
     pending = recovery.set_pending(resumed.session.recovery, retry.reason)
-    return resumed._replace(session=replace(resumed.session, retry=retry, recovery=pending))
+    return replace(resumed, session=replace(resumed.session, retry=retry, recovery=pending))
 
 
 def stopping(session: Session, ctx: Context) -> Change:

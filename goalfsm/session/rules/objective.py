@@ -89,7 +89,7 @@ def give(session: Session, event: ObjectiveGiven, ctx: Context) -> Change:
     change = store_goal(session, goal, SOURCES[event.origin], ctx)
     reply = Reply(ok=True, code="created", message=f"goal {goal.goal_id} is {goal.status}")
     reply = steering.with_unread(reply, steering.left_unread(session))
-    return change._replace(session=replace(change.session, grant=left), reply=reply)
+    return replace(change, session=replace(change.session, grant=left), reply=reply)
 
 
 def _too_many(session: Session) -> Rejection | None:
@@ -209,7 +209,7 @@ def edit(session: Session, event: EditRequested, ctx: Context) -> Change:
     if is_word:
         told = _told(notify(after, "objective_updated"), ctx)
     reply = Reply(ok=True, code="edited", message=message)
-    return extend(change, extend(stored._replace(session=told.session, reply=reply), told))
+    return extend(change, extend(replace(stored, session=told.session, reply=reply), told))
 
 
 _EDITED = {
@@ -318,7 +318,7 @@ def change_budget(session: Session, event: BudgetChanged, ctx: Context) -> Chang
         return extend(change, _kept_limited(session, goal, SOURCES[event.origin], ctx))
     allowed = request(replace(session, goal=goal), Fire("raise_budget"), ctx)
     if isinstance(allowed, Rejection):
-        return change._replace(reply=refused(allowed))
+        return replace(change, reply=refused(allowed))
     return extend(change, _rebudgeted(session, allowed, SOURCES[event.origin], ctx))
 
 
@@ -331,7 +331,7 @@ def _kept_limited(session: Session, goal: Goal, source: Source, ctx: Context) ->
         message="the budget is changed; the goal stays limited until it is taken up again",
         remedies=(Remedy("budget", does="with the budget takes it up"),),
     )
-    return stored._replace(reply=reply)
+    return replace(stored, reply=reply)
 
 
 def _rebudgeted(before: Session, allowed: Change, source: Source, ctx: Context) -> Change:
@@ -342,7 +342,7 @@ def _rebudgeted(before: Session, allowed: Change, source: Source, ctx: Context) 
     if reopened:
         reply = Reply(ok=True, code="reopened", message="the goal is active again")
         change = restate(allowed, **RESUMED)
-        return change._replace(session=afresh(change.session, "budget_raised"), reply=reply)
+        return replace(change, session=afresh(change.session, "budget_raised"), reply=reply)
     by = used_up(goal) or goal.limited_by
     goal = replace(goal, updated_at=now, limited_by=by if goal.status == LIMITED else None)
     stored = store_goal(replace(session, goal=before.goal), goal, source, ctx)
@@ -355,16 +355,16 @@ def _rebudgeted(before: Session, allowed: Change, source: Source, ctx: Context) 
             remedies=(Remedy("budget", does="has to raise it above what is used"),),
         )
     if goal.status != ACTIVE or used_up(goal) is None:
-        return stored._replace(reply=reply)
+        return replace(stored, reply=reply)
     limited = _limited(stored.session, used_up(goal) or "tokens", ctx)
     limited = extend(limited, announce_limit(limited.session, ctx))
-    return extend(stored, limited)._replace(reply=reply)
+    return replace(extend(stored, limited), reply=reply)
 
 
 def _limited(session: Session, by: Limit, ctx: Context) -> Change:
     """Mark the goal as limited ``by`` a budget or by its continuations."""
     change = change_status(session, "budgetLimited", "runtime", ctx, limited_by=by)
-    return change._replace(reply=None)
+    return replace(change, reply=None)
 
 
 def _limits(limits: Limits) -> dict[str, int]:

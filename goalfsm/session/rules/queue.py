@@ -122,7 +122,7 @@ def take_next(session: Session, event: NextGoalRequested, ctx: Context) -> Chang
         return change
     message = f"{change.reply.message}, from the queue ({first.queue_id}): {short(first.objective)}"
     after = replace(change.session, queue=tuple(rest))
-    return change._replace(session=after, reply=replace(change.reply, message=message), decide=True)
+    return replace(change, session=after, reply=replace(change.reply, message=message), decide=True)
 
 
 def due(before: Session, after: Session) -> tuple[Effect, ...]:

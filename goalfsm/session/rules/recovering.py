@@ -252,7 +252,7 @@ def _overflow(session: Session, action: Action, ctx: Context) -> Change:
     if session.policy.compacts == "host":
         return change
     compact = CompactContext(goal_id=session.goal.goal_id)
-    return change._replace(effects=(*change.effects, compact))
+    return replace(change, effects=(*change.effects, compact))
 
 
 def _user_start(session: Session, *, persist: bool, active: bool) -> Change:

@@ -159,7 +159,7 @@ def compaction_used(session: Session, event: CompactionEnded, ctx: Context) -> C
     change = _used(session, goal, usage, ctx)
     if clock.goal_id is not None:
         return change
-    return change._replace(session=replace(change.session, clock=stopped(change.session.clock)))
+    return replace(change, session=replace(change.session, clock=stopped(change.session.clock)))
 
 
 def _used(session: Session, goal: Goal, usage: Usage, ctx: Context) -> Change:
@@ -252,13 +252,13 @@ def interrupted(session: Session, event: RunInterrupted, ctx: Context) -> Change
         change = charge(session, ctx._replace(now_ms=min(event.ended_ms, ctx.now_ms)))
     session = _closed(change.session, run)
     if not _own(session, run):
-        return change._replace(session=session)
+        return replace(change, session=session)
     session = replace(
         _told_again(session, run),
         clock=stopped(session.clock),
         blocking=_uncounted(session.blocking),
     )
-    return change._replace(session=notify(session, "interrupted", event.detail))
+    return replace(change, session=notify(session, "interrupted", event.detail))
 
 
 def _uncounted(blocking: Blocking) -> Blocking:

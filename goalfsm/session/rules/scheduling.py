@@ -175,7 +175,7 @@ def _stopped(session: Session, goal: Goal, verdict: Stop, ctx: Context) -> Chang
         # A wind-down turn would be one more than was allowed: the last one was told so.
         warned = replace(limited.session.continuation, warned=goal.goal_id)
         session = replace(limited.session, continuation=warned, wind_down="done")
-        return extend(change, limited._replace(session=session))
+        return extend(change, replace(limited, session=session))
     change = extend(change, limited)
     return extend(change, announce_limit(change.session, ctx))
 

@@ -45,13 +45,13 @@ def change_status(
     assert session.goal is not None  # noqa: S101  charging keeps the goal
     marked = mark(session.goal, status, seconds(session, ctx), ctx.machine)
     if isinstance(marked, Rejection):
-        return change._replace(reply=refused(marked))
+        return replace(change, reply=refused(marked))
     goal, code = marked
     if code == "marked":
         goal = explained(goal, **fields)
     after = store_goal(session, goal, source, ctx)
     reply = Reply(ok=True, code=code, message=f"the goal is {goal.status}")
-    return extend(change, after)._replace(reply=reply)
+    return replace(extend(change, after), reply=reply)
 
 
 def afresh(session: Session, notice: NoticeKind) -> Session:

@@ -21,7 +21,7 @@ def called(session: Session, event: ToolCalled, ctx: Context) -> Change:
     run, reply = change.session.run, change.reply
     if run is None or reply is None or reply.ok or run.refused:
         return change
-    return change._replace(session=replace(change.session, run=replace(run, refused=True)))
+    return replace(change, session=replace(change.session, run=replace(run, refused=True)))
 
 
 def _called(session: Session, event: ToolCalled, ctx: Context) -> Change:
@@ -41,7 +41,7 @@ def _called(session: Session, event: ToolCalled, ctx: Context) -> Change:
             )
             # A host that drives its turns itself decides when the model's turn has ended.
             engine = session.policy.retries == "engine"
-            return objective.give(session, given, ctx)._replace(decide=engine)
+            return replace(objective.give(session, given, ctx), decide=engine)
         case tools.ClaimComplete(evidence=evidence, read=read):
             return claims.claim_complete(session, evidence, ctx, read=read)
         case tools.DeclareWait():

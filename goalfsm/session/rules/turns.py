@@ -57,7 +57,7 @@ def tool_finished(session: Session, ctx: Context) -> Change:
     """Charge the time; write it only now and then, so that long turns do not flood the history."""
     change = charge(session, ctx)
     if _unmeasured(session):
-        change = change._replace(session=replace(change.session, clock=start_clock(session, ctx)))
+        change = replace(change, session=replace(change.session, clock=start_clock(session, ctx)))
     written = change.session.flush.written_ms
     if written is not None and ctx.now_ms - written < FLUSH_AFTER_MS:
         return change
@@ -80,7 +80,7 @@ def ended(session: Session, event: TurnEnded, ctx: Context) -> Change:
         change = charge_usage(session, usage, ctx)
     else:
         change = charge(session, ctx)
-        change = change._replace(session=book(change.session, usage, unless=unless))
+        change = replace(change, session=book(change.session, usage, unless=unless))
     return extend(change, flush(change.session, ctx))
 
 

@@ -77,7 +77,7 @@ def _settle(session: Session, claim: Claim, goal: Goal, ctx: Context) -> Change:
     why = f"{accepted.reply.message}: {accepted.reply.hint or accepted.reply.code}"
     refused = replace(accepted.session, claim=None)
     refused = notify(refused, "verification_failed", why)
-    return accepted._replace(session=refused, reply=Reply(ok=True, code="failed", message=why))
+    return replace(accepted, session=refused, reply=Reply(ok=True, code="failed", message=why))
 
 
 def _details(claim: Claim, outcome: str) -> str:
@@ -132,9 +132,9 @@ def _unverifiable(session: Session, why: str, ctx: Context) -> Change:
     change = charge(session, ctx)
     paused = request(change.session, Fire("pause", "runtime"), ctx)
     if isinstance(paused, Rejection):  # an embedder's rule is against it, or a budget is used up
-        return change._replace(reply=reply)
+        return replace(change, reply=reply)
     explained = restate(paused, pause_reason="verification", note=why)
-    return extend(change, explained._replace(reply=reply))
+    return extend(change, replace(explained, reply=reply))
 
 
 def _another(session: Session, expected: str | None, verb: str) -> Change | None:
@@ -173,7 +173,7 @@ def accepted(session: Session, event: ClaimAccepted, ctx: Context) -> Change:
     record = done.session.completion
     if event.by is not None and record is not None:
         record = replace(record, by=event.by)
-        done = done._replace(session=replace(done.session, completion=record))
+        done = replace(done, session=replace(done.session, completion=record))
     return extend(change, done)
 
 
@@ -191,4 +191,4 @@ def rejected(session: Session, event: ClaimRejected, ctx: Context) -> Change:
     resumed = resume(session, ctx)
     if isinstance(resumed, Rejection):
         return Change(session, (), reply)
-    return resumed._replace(reply=reply)
+    return replace(resumed, reply=reply)

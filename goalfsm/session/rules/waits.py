@@ -151,7 +151,7 @@ def timer_fired(session: Session, ctx: Context) -> Change:
     if retry.at_ms is not None and retry.at_ms <= ctx.now_ms:
         calm = recovery.reset_counters(session.recovery)
         session = replace(session, retry=replace(retry, at_ms=None), recovery=calm)
-    change = change._replace(session=session)
+    change = replace(change, session=session)
     if goal is None or goal.status != PAUSED or goal.resume_at_ms is None:
         return change
     if goal.resume_at_ms > ctx.now_ms:
@@ -169,7 +169,7 @@ def _resumed(session: Session, goal: Goal, ctx: Context) -> Change:
     if session.quota.overdue_since_ms is not None:
         # Nobody named a time for this attempt: it is the same turn once more, as in an outage.
         session = replace(session, retry=Retry(owed=True))
-    return resumed._replace(session=session)
+    return replace(resumed, session=session)
 
 
 def clock_adjusted(session: Session, event: ClockAdjusted) -> Session:
