@@ -177,6 +177,7 @@ class Composition:
             store,
             platform,
             failed=give_up,
+            troubled=partial(self.outage.met, None),
             look=self.upkeep.look,
             is_busy=self._is_busy,
             watch=watch_of(db, platform),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.flow import stops
 from goalfsm.daemon.guards.ownership import HEARTBEAT_S
 from goalfsm.daemon.host.watch import Place, Watch, watch_files
+from goalfsm.daemon.remote import outage_link
+from goalfsm.daemon.remote.client import look, ping, request, serving
 from goalfsm.errors import Corrupt, DatabaseReplaced
 from goalfsm.session import codec
 from goalfsm.session import events as e
@@ -244,7 +248,9 @@ def test_a_watch_gives_everything_back(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("harm", ["deleted", "emptied", "moved"])
+@pytest.mark.parametrize(
+    "harm", ["deleted", "emptied", "moved", "replaced", "overwritten", "cut short"]
+)
 def test_a_file_that_is_taken_from_a_resting_engine_ends_it(
     db: Path, monkeypatch: pytest.MonkeyPatch, harm: str
 ) -> None:
@@ -260,14 +266,76 @@ def test_a_file_that_is_taken_from_a_resting_engine_ends_it(
                 db.unlink()  # noqa: ASYNC240 - nothing else has to run
             elif harm == "moved":
                 db.parent.rename(db.parent.with_name("elsewhere"))
+            elif harm == "replaced":
+                copy = db.with_name("copy")
+                copy.write_bytes(db.read_bytes())  # noqa: ASYNC240 - the same
+                copy.rename(db)
             else:
                 store.release_reserve()
-                os.truncate(db, 0)
+                _harm(db, harm)
             with pytest.raises((DatabaseReplaced, Corrupt)):
                 await asyncio.wait_for(engine.wait(), WITHIN_S)
         store.close()
 
     asyncio.run(main())
+
+
+def _harm(db: Path, harm: str) -> None:
+    """Harm a file whose log has been moved into it: what it holds is nowhere else."""
+    with contextlib.closing(SqliteStore.open(db)) as other:
+        keeper = other.checkpointer()
+        assert keeper is not None
+        keeper.run()
+        keeper.close()
+    if harm == "overwritten":
+        with db.open("r+b") as file:
+            file.write(b"no database, whatever it was")
+    else:
+        os.truncate(db, 0 if harm == "emptied" else db.stat().st_size - 8_192)
+
+
+def test_a_resting_engine_whose_file_is_read_only_is_suspended_until_it_is_not(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so though it has nothing to commit, and goes on by itself."""
+    monkeypatch.setattr("goalfsm.daemon.guards.ownership.HEARTBEAT_S", 0.01)
+    monkeypatch.setattr("goalfsm.daemon.guards.outage.LONGEST_RETRY_S", 0.1)
+    # Root may write whatever the mode says; the mode is what counts here.
+    monkeypatch.setattr(os, "access", lambda path, _: bool(Path(path).stat().st_mode & 0o200))
+    runtime = db.parent.with_name("r")
+    runtime.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+
+    def ask() -> None:
+        owner = serving(db)
+        assert owner is not None
+        until(lambda: outage_link.shown(owner.socket) == "")
+        db.chmod(0o400)
+        until(lambda: ping(owner.socket, THREAD).held.startswith("the disk or the file"))
+        shown = look(db, THREAD, time.monotonic() + WITHIN_S)
+        assert shown is not None
+        assert any("suspended" in line for line in shown.lines), shown.lines
+        db.chmod(0o600)
+        until(lambda: ping(owner.socket, THREAD).held == "")
+        assert request(db, THREAD, SAID, "on").ok
+
+    async def main() -> None:
+        store = SqliteStore.open(db)
+        async with Engine(store, workers={}) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            await _resting(engine, store)
+            await asyncio.to_thread(ask)
+        store.close()
+
+    asyncio.run(main())
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Return when it holds."""
+    ends = time.monotonic() + WITHIN_S
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("way", ["inbox", "beside"])

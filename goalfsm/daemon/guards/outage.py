@@ -167,6 +167,9 @@ class StoreOutage:
             if self._reopens:
                 self._store.reopen()
                 self._reopens = False
+            if not self._waiting:
+                # No commit would tell whether it is over.
+                self._store.verify()
         except StoreError as error:
             self.met(None, error)
             return False

@@ -15,6 +15,7 @@ from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.link import FalseEngine, require_engine
 from goalfsm.errors import (
     NAMES_OWNER,
+    CannotWrite,
     Corrupt,
     DatabaseReplaced,
     DiskFull,
@@ -200,17 +201,20 @@ class Heartbeat:
         platform: Platform,
         *,
         failed: Callable[[StoreError], None],
+        troubled: Callable[[StoreError], None],
         look: Callable[[], None],
         is_busy: Callable[[], bool],
         watch: Watch | None = None,
     ) -> None:
-        """Say it while ``is_busy``; tell ``failed`` what went wrong; ``look`` each time.
+        """Say it while ``is_busy``; ``look`` each time.
 
+        Tell ``failed`` what ended it, and ``troubled`` what no commit may have met.
         ``watch`` tells of changes while nothing is under way; None: it is looked for them.
         """
         self._store = store
         self._platform = platform
         self._failed = failed
+        self._troubled = troubled
         self._look = look
         self._is_busy = is_busy
         self._watch = watch
@@ -284,7 +288,7 @@ class Heartbeat:
                 self._rest()
                 # Before the look: what changes from now on is told.
                 self.resting = self._watch is not None and self._watch.start(self._changed)
-            self._store.verify()
+            self._verify()
             self._look()
             self._trouble = ""
         except (Fenced, DatabaseReplaced, Corrupt) as error:
@@ -314,6 +318,14 @@ class Heartbeat:
             self._failed(error)
         except StoreError as error:
             _log.debug("the store cannot be opened again", code=error.code)
+
+    def _verify(self) -> None:
+        """Look at the file; SQLite itself may write on where nobody who opens it afresh could."""
+        try:
+            self._store.verify()
+        except CannotWrite as error:
+            self._troubled(error)
+            raise
 
     def _changed(self) -> None:
         """Look soon, and no more often than without a watch: much may change at once."""

@@ -302,11 +302,12 @@ class Database:
         """Look whether the file is still the one that is open, whole, and may be written."""
         self.connection()
         self.verify_place()
+        # A file system that became read-only leaves no trace on the file.
+        refuse_read_only(self.path)
         seen = stamp(self.path)
         if seen == self._seen:
             return
         try:
-            refuse_read_only(self.path)
             self._check_length(seen)
             self._check_header()
         except Corrupt as error:
