@@ -15,6 +15,7 @@ from goalfsm.session.thread import GoalThread, ReplayError
 from goalfsm.store.port import JournalRow
 from goalfsm.testing import invariants
 from goalfsm.testing.goals import MemoryGoals
+from goalfsm.testing.invariants.invariant import hold
 
 if TYPE_CHECKING:
     from goalfsm.goal.machine import GoalMachine
@@ -80,17 +81,17 @@ def _check_thread(thread: str, state: bytes, rows: Iterable[JournalRow], rules: 
                 used.setdefault(event.key, event.usage)
     except ReplayError as error:
         raise AssertionError(error.message) from error
-    _hold(codec.digest(state) == last, "the snapshot is not where the journal ends")
+    hold(codec.digest(state) == last, "the snapshot is not where the journal ends")
     for name in Usage.__struct_fields__:
         booked = getattr(session.ledger.reported, name)
         reported = sum(getattr(usage, name) for usage in used.values())
-        _hold(booked == reported, f"{name}: {booked} were booked, {reported} reported")
+        hold(booked == reported, f"{name}: {booked} were booked, {reported} reported")
 
 
 def _check_worker(goals: MemoryGoals) -> None:
     started = Counter(run.work.run_id for run in goals.worker.runs)
     twice = [run_id for run_id, count in started.items() if count > 1]
-    _hold(not twice, f"the worker was started twice for {', '.join(twice)}")
+    hold(not twice, f"the worker was started twice for {', '.join(twice)}")
     dispatched = {
         event.run_id
         for rows in goals.disk.journal.values()
@@ -98,10 +99,5 @@ def _check_worker(goals: MemoryGoals) -> None:
         if isinstance(event, e.RunDispatched)
     }
     unknown = sorted(started.keys() - dispatched)
-    _hold(not unknown, f"the worker was started for {', '.join(unknown)}, never dispatched")
-    _hold(not goals.worker.overlaps, f"two runs of a thread at once: {goals.worker.overlaps}")
-
-
-def _hold(condition: object, message: str) -> None:
-    if not condition:
-        raise AssertionError(message)
+    hold(not unknown, f"the worker was started for {', '.join(unknown)}, never dispatched")
+    hold(not goals.worker.overlaps, f"two runs of a thread at once: {goals.worker.overlaps}")

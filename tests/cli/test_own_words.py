@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
 from goalfsm.cli import exits
-from tests.cli.processes import goalfsm
+from tests.cli.processes import goal, goalfsm
 from tests.cli.workers import COMPLETE, turns, worker
 
 SOON = ("--policy", "retry_initial_s=0.01", "--policy", "retry_maximum_s=0.02")
 LIMITED = "API Error: Server is temporarily limiting requests (not your usage limit)"
 AS_JSON = json.dumps({"type": "result", "is_error": True, "api_error_status": 429, "result": "x"})
-
-
-def goal() -> dict[str, Any]:
-    """Return the goal as its status says."""
-    found: dict[str, Any] = json.loads(goalfsm("status", "--json").out)["goal"]
-    return found
 
 
 @pytest.mark.parametrize(

@@ -6,19 +6,12 @@ from typing import Any
 
 from goalfsm.goal.model import Limits
 from goalfsm.session import Policy
-from goalfsm.session import events as e
 from goalfsm.testing.threads import CheckedThread
 from goalfsm.views.prompts import render_turn
+from tests.session.failing import retry
 from tests.session.hosts import started
 
 SERVER_ERROR = "503 Service Unavailable"
-
-
-def retry(thread: CheckedThread) -> None:
-    """Let the next attempt fall due."""
-    assert thread.wake is not None
-    thread.now_ms += thread.wake
-    thread.do(e.TimerFired())
 
 
 def failing(times: int, **given: Any) -> CheckedThread:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -17,6 +16,7 @@ from goalfsm.session.state import Continuation, Flush
 from goalfsm.testing.loop import START_MS
 from goalfsm.testing.threads import CheckedThread
 from recovery.obligations import IDLE, ObservingTurn
+from tests.session.asking import running, waiting_for_quota
 from tests.session.hosts import started
 
 PERSON = Verifier(kind="person")
@@ -29,25 +29,11 @@ def source(thread: CheckedThread) -> str:
     return entry.source
 
 
-def running(policy: Policy | None = None, **given: Any) -> CheckedThread:
-    """Return a thread whose first turn runs."""
-    thread = started(policy, **given)
-    thread.dispatch()
-    return thread
-
-
 def accepted() -> CheckedThread:
     """Return a thread whose claim a person accepted."""
     thread = running(verifiers=(PERSON,))
     thread.claim_complete()
     thread.do(e.ClaimAccepted())
-    return thread
-
-
-def waiting_for_quota() -> CheckedThread:
-    """Return a thread that is paused until its quota comes back."""
-    thread = running()
-    thread.fail("You exceeded your current quota", retry_after=600.0)
     return thread
 
 
