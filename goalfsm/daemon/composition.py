@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from goalfsm.daemon.config import Processes, Workers, WorkerSource
 from goalfsm.daemon.flow.holds import STARTING, Holds
-from goalfsm.daemon.flow.inbox import InboxRows
 from goalfsm.daemon.flow.replay import as_completed
 from goalfsm.daemon.flow.threads import Threads
 from goalfsm.daemon.guards.drain import Drain
@@ -20,7 +19,7 @@ from goalfsm.daemon.guards.outage import StoreOutage
 from goalfsm.daemon.guards.ownership import Heartbeat
 from goalfsm.daemon.guards.quarantine import Quarantine
 from goalfsm.daemon.guards.takeover import Takeover
-from goalfsm.daemon.guards.upkeep import Upkeep, watch_of
+from goalfsm.daemon.guards.upkeep import InboxRows, Upkeep, watch_of
 from goalfsm.daemon.host.clock import Clock, IdSource
 from goalfsm.daemon.host.platform import Platform
 from goalfsm.daemon.host.tasks import Tasks
