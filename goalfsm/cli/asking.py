@@ -69,13 +69,16 @@ def _sent(asked: Remote, place: Place, event: Event) -> Reply:
     return reply
 
 
-def require_person(db: Address, what: str) -> None:
-    """Raise GoalError where this process is a run's: ``what`` it asks for is a person's to do."""
+def require_person(db: Address | None, what: str) -> None:
+    """Raise GoalError where this process is a run's: ``what`` it asks for is a person's to do.
+
+    Of ``db``, or of any database.
+    """
     from goalfsm.daemon.flow import authority  # noqa: PLC0415  only a few look
 
     # On a server there is no file that a supervisor could be recorded for: environment and marks
     # of a run tell.
-    authority.require_person("" if isinstance(db, Server) else db, what)
+    authority.require_person("" if db is None or isinstance(db, Server) else db, what)
 
 
 def refusal(place: Place, reply: Reply) -> GoalError:

@@ -15,6 +15,7 @@ import click
 from goalfsm.cli import asking, exits, options, places
 from goalfsm.cli.app_serving import LISTENING
 from goalfsm.cli.lifeline import STILL_USED
+from goalfsm.cli.loading import THIS_PROGRAM
 from goalfsm.cli.output import say
 from goalfsm.cli.program_command import ProgramCommand, program_of
 from goalfsm.daemon.remote.link import require_engine
@@ -124,7 +125,7 @@ class _Server:
     async def start(cls, db: Path, place: Path) -> Self:
         """Return an app-server that listens; raise `GoalError` with the words of one that fails."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "goalfsm.cli", "app-server", "--passthrough", "--lifeline"),
+            *(*THIS_PROGRAM, "app-server", "--passthrough", "--lifeline"),
             *("--db", os.fspath(db), "--listen", f"unix://{place}", "--grace", "1s"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,

@@ -93,7 +93,7 @@ def _faults(store: Store) -> Iterator[Finding]:
     """Look for threads that a fault has stopped, and for events that nobody can decide."""
     found = list(stopped(store))
     for inbox_id, why in undecidable(store):
-        hint = f"{_KEEP}, and report this; another version may be able to decide it"
+        hint = f"somebody wrote it by hand, or another version did and can decide it; {_KEEP}"
         said = f"inbox row {inbox_id}: {why}"
         found.append(Finding(check="faults", ok=False, found=said, hint=hint))
     yield from found

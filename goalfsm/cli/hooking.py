@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from goalfsm.cli import exits, options, places
+from goalfsm.cli.asking import require_person
 from goalfsm.cli.loading import load_logging
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.text import MALFORMED
@@ -81,6 +82,7 @@ def _answered(db: Path, thread_id: str, told: Stopped) -> Answer:
         goal = session_of(store, thread_id).goal
         if goal is None or store.workers.get(thread_id) is not None:
             return Answer()  # one that has a program is driven by a run or a daemon
+        require_person(db, "working on a goal by a hook")
         return _gone_on(store, db, thread_id, told)
     finally:
         store.close()

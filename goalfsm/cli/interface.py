@@ -15,6 +15,7 @@ import click
 
 from goalfsm.cli import exits, options
 from goalfsm.cli.asking import remote
+from goalfsm.cli.loading import THIS_PROGRAM
 from goalfsm.cli.places import Place, known, speak, working_directory
 from goalfsm.errors import GoalError
 from goalfsm.store.address import Server
@@ -96,7 +97,7 @@ def _give(command: str, db: Address, words: Sequence[str]) -> tuple[bool, str]:
     else:
         words = ("--db", str(db), *words)
     ran = subprocess.run(  # noqa: S603  this very program
-        [sys.executable, "-m", "goalfsm.cli", *command.split(), *words],
+        [*THIS_PROGRAM, *command.split(), *words],
         capture_output=True,
         text=True,
         env=environment,

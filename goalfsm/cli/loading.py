@@ -1,9 +1,12 @@
-"""What a command that has an engine loads first, so that it loads no more than it uses."""
+"""How this program is started again, and what a command that has an engine loads first."""
 
 from __future__ import annotations
 
 import sys
+from typing import Final
 
+THIS_PROGRAM: Final = (sys.executable, "-P", "-m", "goalfsm.cli")
+"""Starts this program without looking for it, or for what it loads, where a worker works."""
 _UNUSED = "rich"
 
 

@@ -11,6 +11,7 @@ import msgspec
 from goalfsm import files
 from goalfsm.cli import exits
 from goalfsm.cli.arguments import HintedError
+from goalfsm.cli.asking import require_person
 from goalfsm.cli.output import say
 from goalfsm.daemon.stages.notifications import Note, Notifier, Target
 from goalfsm.errors import GoalError
@@ -49,6 +50,7 @@ def add(kind: str, url: str) -> int:
     if (kind == "desktop") == bool(url):
         wrong = "a desktop has no URL" if url else f"{kind} needs a URL"
         raise HintedError(wrong, "notify add desktop, or notify add webhook URL")
+    require_person(None, "saying who is told")
     target = msgspec.convert({"kind": kind, "url": url}, Target)
     target.check()
     known = targets()
@@ -62,6 +64,7 @@ def add(kind: str, url: str) -> int:
 @click.argument("number", type=click.IntRange(min=1))
 def remove(number: int) -> int:
     """Take away a target by its number in the list."""
+    require_person(None, "saying who is told")
     known = targets()
     if number > len(known):
         raise HintedError(f"there is no target {number}", "goalfsm notify list shows them")

@@ -241,9 +241,11 @@ def check_templates(names: tuple[str, ...]) -> int:
 @click.argument("name")
 def trust_template(name: str) -> int:
     """Let a template of this repository start the programs that it names, as it is now."""
+    from goalfsm.cli.asking import require_person  # noqa: PLC0415  the same
     from goalfsm.templates import trust  # noqa: PLC0415  the same
     from goalfsm.templates.finding import find  # noqa: PLC0415  the same
 
+    require_person(None, "trusting a template")
     found = find(name, working_directory())
     template = found.parse()
     trust.trust(found, template)

@@ -23,6 +23,9 @@ ASKS = (
     "steer skip",
     "set --replace 'print ok' -- true",
     "set --thread sibling work -- true",
+    "templates trust mine",
+    "notify add desktop",
+    "notify remove 1",
 )
 LEAVES = """
 import os, sys
@@ -137,6 +140,22 @@ def test_a_database_that_no_engine_serves_is_asked_by_no_run_either() -> None:
         assert "no person" in said or "unshare failed" in said, (way, said)
     goal = json.loads(goalfsm("status", "o", "--db", "o/other.db", "--json").out)["goal"]
     assert goal["status"] == "active"
+
+
+HOOKED = '{"session_id": "s", "last_assistant_message": "done"}'
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the environment alone tells")
+def test_a_goal_that_is_worked_on_by_hand_is_taken_up_by_no_run() -> None:
+    """Its hook would be given a turn of that goal, and with it the token to claim it complete."""
+    assert goalfsm("set", "--thread", "o", "--db", "o/other.db", "mine").status == 0
+    asks = f'{WAYS["with an empty environment"]} "$PY" -m goalfsm.cli hook stop'
+    line = f"PY={sys.executable}; echo '{HOOKED}' | {asks} --db o/other.db --thread o > told.txt"
+    bound = ("--max-continuations", "1", "--db", "goals.db", "--thread", "t")
+    goalfsm("run", "do it", *bound, "--", worker(line))
+    assert "no person" in json.loads(Path("told.txt").read_text())["systemMessage"]
+    seen = json.loads(goalfsm("status", "o", "--db", "o/other.db", "--json").out)
+    assert seen["goal"]["continuations"] == 0
 
 
 ESCAPES = """

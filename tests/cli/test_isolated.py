@@ -11,10 +11,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers.supervisor import isolation
 from goalfsm.workers.supervisor.launching import ROOT
 from tests.cli.processes import daemon, goalfsm
@@ -62,6 +64,23 @@ def asks_its_own_socket_for_more():
         assert json.loads(link.recv(65536))["code"] != "origin_not_allowed"
 def stops_the_engine():
     os.kill(engine, 0); return open(f"/proc/{engine}/cmdline").read().index("daemon")
+def reads_the_engines_memory(): open(f"/proc/{engine}/mem", "rb")
+def reads_the_engines_environment(): open(f"/proc/{engine}/environ", "rb")
+def reads_the_engines_descriptors(): os.listdir(f"/proc/{engine}/fd")
+def reads_a_supervisor():
+    for each in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            if b"GOALFSM_SUPERVISOR=" in open(f"/proc/{each}/environ", "rb").read():
+                os.listdir(f"/proc/{each}/fd"); open(f"/proc/{each}/mem", "rb"); return each
+    raise LookupError
+def takes_the_socket_away():
+    place = known["socket"]
+    os.rename(place, place + ".x"); os.rename(place + ".x", place)
+def has_a_job_run():
+    link = socket.socket(socket.AF_UNIX); link.connect(known["jobs"])
+    words = f"budget other --tokens 77 --db {db}"
+    link.sendall(f"{sys.executable} -m goalfsm.cli {words}".encode())
+    link.shutdown(1); link.recv(1)
 def traces_the_engine(): assert ctypes.CDLL(None).ptrace(0x4206, engine, 0, 0) == 0
 def unmounts():
     subprocess.run(["umount", os.path.dirname(db)], capture_output=True, check=True)
@@ -96,6 +115,35 @@ for door in [f for name, f in list(globals().items()) if type(f).__name__ == "fu
     else: said[door.__name__] = "open"
 pathlib.Path("said.json").write_text(json.dumps(said))
 """
+
+
+JOBS = """
+import os, socket, subprocess, sys
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(sys.argv[1])
+listening.listen()
+print("up", flush=True)
+while True:
+    asked, _ = listening.accept()
+    with asked, asked.makefile("r") as job:
+        clean = {name: os.environ[name] for name in ("PATH", "HOME", "XDG_RUNTIME_DIR")}
+        subprocess.run(["sh", "-c", job.read()], env=clean, cwd="/", stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+"""
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Start what stands for `at`, `cron` and a user's systemd: it runs jobs, and is no run's."""
+    runtime = tmp_path / "runtime"
+    runtime.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    command = [sys.executable, "-c", JOBS, str(runtime / "bus")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "up\n"
+        yield
+        running.kill()
 
 
 @pytest.fixture
@@ -157,6 +205,7 @@ def _stranger(tmp_path: Path, *options: str) -> dict[str, str]:
             "engine": serving.process.pid,
             "home": str(tmp_path),
             "socket": str(place),
+            "jobs": str(tmp_path / "runtime" / "bus"),
         }
         Path("known.json").write_text(json.dumps(known))
         bound = ("--max-continuations", "1", "--accept")
@@ -171,14 +220,15 @@ def _stranger(tmp_path: Path, *options: str) -> dict[str, str]:
     return said
 
 
-@pytest.mark.usefixtures("multiplexer")
+@pytest.mark.usefixtures("jobs", "multiplexer")
 def test_a_stranger_finds_every_door_shut(tmp_path: Path) -> None:
     said = _stranger(tmp_path, "--isolate")
     assert {door: how for door, how in said.items() if how == "open"} == {}
     assert not (tmp_path / "by-tmux").exists()
+    assert _budget_of_the_other(tmp_path) == []
 
 
-@pytest.mark.usefixtures("multiplexer")
+@pytest.mark.usefixtures("jobs", "multiplexer")
 def test_without_isolation_a_worker_is_trusted_with_your_files_not_with_your_word(
     tmp_path: Path,
 ) -> None:
@@ -186,9 +236,26 @@ def test_without_isolation_a_worker_is_trusted_with_your_files_not_with_your_wor
     open_to_any = {door for door, how in said.items() if how == "open"}
     trusted = {"reads_the_database", "links_the_database", "finds_another_run", "sees_the_engine"}
     trusted |= {"reaches_the_main_socket", "writes_templates", "writes_who_is_told"}
-    trusted |= {"writes_the_database", "stops_the_engine", "asks_a_multiplexer"}
+    trusted |= {"writes_the_database", "stops_the_engine", "asks_a_multiplexer", "has_a_job_run"}
+    trusted |= {"takes_the_socket_away", "reads_the_engines_environment"}
+    trusted |= {"reads_the_engines_descriptors"}
     assert trusted <= open_to_any
     assert said["asks_as_nobodys"].startswith("shut")
+    # What a program of the person's does for it counts; the record says which program asked.
+    (by,) = _budget_of_the_other(tmp_path)
+    assert "budget other --tokens 77" in by["program"]
+    assert by["uid"] == os.getuid()
+    assert not {"terminal", "run_id"} & by.keys()
+
+
+def _budget_of_the_other(tmp_path: Path) -> list[dict[str, Any]]:
+    """Return who has changed the other thread's budget."""
+    store = SqliteStore.open(tmp_path / "goals" / "g.db", read_only=True)
+    try:
+        rows = [json.loads(row.event) for row in store.journal.read("other")]
+    finally:
+        store.close()
+    return [row["by"] for row in rows if row["type"] == "BudgetChanged"]
 
 
 def test_each_run_is_answered_for_its_own_goal() -> None:

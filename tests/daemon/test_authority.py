@@ -22,8 +22,10 @@ from goalfsm.daemon.flow.authority import (
     require_own_run,
     require_person,
 )
+from goalfsm.daemon.flow.replay import undecidable
 from goalfsm.daemon.remote.client import request, serving
 from goalfsm.daemon.remote.link import NoEngine
+from goalfsm.daemon.remote.narrating import told
 from goalfsm.errors import GoalError
 from goalfsm.goal.model import Limits
 from goalfsm.session import codec
@@ -287,7 +289,21 @@ def test_forged_rows_of_the_inbox_are_not_decided(db: Path) -> None:
     assert [row.inbox_id for row in store.inbox.pending()] == [
         f"f{number}" for number in range(len(INTERNAL))
     ]
+    # Those that no engine takes are named by `goalfsm doctor`, and none is called a person's.
+    assert [name for name, _ in undecidable(store)] == [
+        f"f{number}" for number in range(len(INTERNAL))
+    ]
+    assert all("for the engine alone" in why for _, why in undecidable(store))
+    rows = [codec.decode_event(row.event) for row in store.journal.read(THREAD)]
+    assert not any("person" in told(event) for event in rows)
     store.close()
+
+
+def test_nobody_is_called_a_person_who_was_not_looked_at() -> None:
+    for event in (e.ClaimAccepted(), e.ClaimRejected(feedback="no"), e.InterruptRequested()):
+        assert "person" not in told(event)
+        assert "a person" in told(admitted(event, PERSON))
+        assert "the model" in told(replace(event, origin="model"))
 
 
 def test_what_needs_a_look_at_the_asker_is_not_left_in_the_inbox(db: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from goalfsm.daemon.flow.authority import of_a_row
 from goalfsm.daemon.host.zones import zone
 from goalfsm.errors import StoreError, described
 from goalfsm.goal.model import PAUSED
@@ -121,12 +122,12 @@ def stopped_by_faults(store: Reading) -> Iterator[tuple[str, str]]:
 
 
 def undecidable(store: Store) -> Iterator[tuple[str, str]]:
-    """Yield the rows of the inbox that cannot be read or decided, by their ids, and why."""
+    """Yield the rows of the inbox that cannot be read, decided, or taken, by their ids, and why."""
     after = 0
     while rows := store.inbox.pending(after=after, limit=_PAGE):
         for row in rows:
             try:
-                event = codec.decode_event(row.event)
+                event = of_a_row(codec.decode_event(row.event))
                 stored = store.sessions.load(row.thread_id)
                 thread = GoalThread.new() if stored is None else GoalThread.load(stored.state)
                 thread.step(event, id=row.inbox_id, at_ms=row.at_ms)

@@ -40,6 +40,13 @@ def by_guard(guard: str) -> str:
     return "" if guard == "otherwise" else f" ({guard})"
 
 
+def _who(event: events.Expecting) -> str:
+    """Return who asked; a person is one whom the receiver has looked at."""
+    if event.origin == "model":
+        return "the model"
+    return "somebody unknown" if event.by is None else "a person"
+
+
 def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR0912, PLR0915  one case each
     """Return what happened; a run is called by its id, or by its ``turn`` where that is known."""
     match event:
@@ -61,7 +68,7 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
         case events.PauseRequested():
             return f"pause asked for ({event.reason}){_because(event.note)}"
         case events.InterruptRequested():
-            return f"turn interrupted by a person{_because(event.text)}"
+            return f"turn interrupted by {_who(event)}{_because(event.text)}"
         case events.ResumeRequested():
             return "resume asked for"
         case events.ClearRequested():
@@ -78,9 +85,9 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
         case events.BlockRequested():
             return f"declared blocked by the {event.origin}{_because(event.reason)}"
         case events.ClaimAccepted():
-            return "claim accepted by a person"
+            return f"claim accepted by {_who(event)}"
         case events.ClaimRejected():
-            return f"claim rejected by a person{_because(event.feedback)}"
+            return f"claim rejected by {_who(event)}{_because(event.feedback)}"
         case events.SteeringReceived():
             return f"steering: {short(event.text)}"
         case events.SteeringDropped():
