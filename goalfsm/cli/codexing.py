@@ -18,7 +18,7 @@ from goalfsm.cli.lifeline import STILL_USED
 from goalfsm.cli.loading import THIS_PROGRAM
 from goalfsm.cli.output import say
 from goalfsm.cli.program_command import ProgramCommand, program_of
-from goalfsm.daemon.remote.link import require_engine
+from goalfsm.daemon.remote.link import FalseEngine, NoEngine, require_engine
 from goalfsm.daemon.remote.socket_path import clients_socket
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.goal.model import COMPLETE
@@ -232,7 +232,9 @@ def _answers(place: Path, db: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(os.fspath(place))
-        except OSError:
+            require_engine(probe, db)
+        except FalseEngine:
+            raise
+        except (OSError, NoEngine):
             return False
-        require_engine(probe, db)
     return True

@@ -12,7 +12,7 @@ from goalfsm.cli.following import OthersTurn, follow
 from goalfsm.cli.owning import Host
 from goalfsm.daemon.guards.ownership import Owned
 from goalfsm.daemon.remote import client
-from goalfsm.daemon.remote.link import NoEngine
+from goalfsm.daemon.remote.link import FalseEngine, NoEngine
 from goalfsm.errors import NoDatabase
 from goalfsm.store.address import Server
 
@@ -46,6 +46,8 @@ def carry_out(errand: Errand) -> int:
         except OthersTurn:
             errand.view.say("the engine that was followed has ended; another terminal goes on")
             _await_owner(errand)
+        except FalseEngine:
+            raise  # whoever it is, the engine is there, and is asked by the inbox
         except NoEngine:
             if errand.begun:
                 errand.view.say("the engine that was followed is gone; going on here")

@@ -320,6 +320,7 @@ def test_what_listens_in_the_engines_place_is_told_nothing_and_not_believed() ->
         "./person budget t --tokens none --db goals.db > budget.txt 2>&1; echo $? >> budget.txt",
         "./person steer t 'mind the gap' --db goals.db > steer.txt 2>&1; echo $? >> steer.txt",
         "./person status t --db goals.db > status.txt 2>&1",
+        "./person run --thread t --db goals.db > run.txt 2>&1",
         "./person doctor --db goals.db > doctor.txt 2>&1; kill $poser",
     )
     bound = ("--max-continuations", "1", "--tokens", "10k", "--db", "goals.db", "--thread", "t")
@@ -330,6 +331,7 @@ def test_what_listens_in_the_engines_place_is_told_nothing_and_not_believed() ->
     assert "it is done" not in budget + steer
     assert steer.split()[-1] == "0", steer
     assert "do it" in Path("status.txt").read_text()
+    assert "in an engine's place" in Path("run.txt").read_text()
     assert "in an engine's place" in Path("doctor.txt").read_text()
     assert not Path("overheard.txt").exists()
     goal = json.loads(goalfsm("status", "t", "--db", "goals.db", "--json").out)["goal"]

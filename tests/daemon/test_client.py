@@ -18,7 +18,7 @@ import pytest
 from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.flow.notices import Ended, Happened, Output, Settled, StatusChanged
 from goalfsm.daemon.flow.replay import replay
-from goalfsm.daemon.remote import wire
+from goalfsm.daemon.remote import socket_path, wire
 from goalfsm.daemon.remote.client import follow, request, serving, status
 from goalfsm.daemon.remote.link import NoEngine
 from goalfsm.daemon.remote.socket_path import MAX_PATH, socket_for
@@ -354,3 +354,20 @@ def test_a_long_directory_is_passed_over(tmp_path: Path, monkeypatch: pytest.Mon
     place = socket_for("a.db")
     assert long not in place.parents
     assert len(os.fsencode(place)) <= MAX_PATH
+
+
+def test_what_anybody_may_make_is_no_run_s_own_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outside of a namespace a turn could listen there, and answer the tools of all others."""
+    monkeypatch.setattr(socket_path, "_short", lambda: tmp_path)
+    place = socket_path.own_directory() / socket_path.SOCKET
+    place.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(place))
+        listening.listen()
+        assert socket_path.own_socket() is None
+        mounts = tmp_path / "mounts"
+        mounts.write_text(f"36 35 98:0 /home {place.parent} ro - ext4 /dev/root ro\n")
+        monkeypatch.setattr(socket_path, "_MOUNTS", mounts)
+        assert socket_path.own_socket() == place

@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
 from goalfsm.daemon.host.tasks import beats_every
 from goalfsm.daemon.remote import wire
-from goalfsm.daemon.remote.link import FalseEngine, require_engine
+from goalfsm.daemon.remote.link import NoEngine, require_engine
 from goalfsm.errors import (
     NAMES_OWNER,
     CannotWrite,
@@ -183,7 +183,7 @@ async def answers(place: str) -> bool:
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
         return isinstance(wire.decode_answer(line), wire.Pong)
-    except (OSError, TimeoutError, ValueError, FalseEngine, *MALFORMED):
+    except (OSError, TimeoutError, ValueError, NoEngine, *MALFORMED):
         return False
 
 

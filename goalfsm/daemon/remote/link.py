@@ -45,9 +45,14 @@ class FalseEngine(NoEngine):
 
 
 def require_engine(connected: socket.socket, db: str) -> None:
-    """Raise `FalseEngine` where what listens at the other end is no engine of ``db``."""
+    """Raise `FalseEngine` where what listens at the other end is no engine of ``db``.
+
+    Raises `NoEngine` of one that has ended meanwhile.
+    """
     with contextlib.closing(Caller(connected)) as listens:
         why = listens.not_to_be_believed(db=db)
+        if why and listens.has_ended():
+            raise NoEngine("what listened there has ended")
     if why:
         raise FalseEngine(f"process {listens.pid} listens in an engine's place, and is none: {why}")
 

@@ -20,6 +20,7 @@ SOCKET: Final = "tool.sock"
 """The name of a run's private socket in its directory."""
 
 _DIGEST: Final = 16
+_MOUNTS: Final = Path("/proc/self/mountinfo")
 _RUN: Final = ".run"
 _OWN: Final = "own"
 
@@ -102,13 +103,20 @@ def node_socket() -> Path | None:
 
 
 def own_socket() -> Path | None:
-    """Return the private socket of the isolated run that this process belongs to, if it does."""
+    """Return the private socket of the isolated run that this process belongs to, if it does.
+
+    Its directory is mounted there for the run alone; anybody may make one of that name.
+    """
     place = own_directory() / SOCKET
     try:
         facts = place.lstat()
+        mounts = _MOUNTS.read_bytes().splitlines()
     except OSError:
         return None
-    return place if stat.S_ISSOCK(facts.st_mode) and facts.st_uid == os.getuid() else None
+    seen = os.fsencode(os.path.realpath(own_directory()))
+    is_mounted = any(row.split()[4] == seen for row in mounts)
+    is_ours = stat.S_ISSOCK(facts.st_mode) and facts.st_uid == os.getuid()
+    return place if is_ours and is_mounted else None
 
 
 def _digest(db: str) -> str:
