@@ -29,6 +29,7 @@ _OUTPUT_ONLY: Final = (
     r"\boutput tokens|completion length|max_(?:completion_|output_)?tokens(?!.{0,40}context)"
     r"|rate.?limit"
 )
+_OF_A_TOOL: Final = r"\binvalid '?(?:tools|functions)\b"
 _THROTTLED: Final = (
     r"rate.?limit(?!s?/|-)|too many requests|throttl|\A(?:\d{3} )?service.unavailable:"
 )
@@ -168,7 +169,8 @@ LIMITS: Final[tuple[Rule, ...]] = (
         r"\blimit reached\W{1,6}resets\b|\breached for this (?:month|week|day)\b"
         r"|\u4f7f\u7528\u4e0a\u9650",
         r"exhausted your (?:\w{1,20} ){0,2}(?:quota|capacity|limit|credits)",
-        unless="context|rate limit(?! per day)|concurren|requests? per|tokens? per|prompt is"
+        unless=r"\bcontext[ _-]?(?:win|len|size|limit|exceed|is)|rate limit(?! per day)|concurren"
+        "|requests? per|tokens? per|prompt is"
         "|rate_limit_exceeded|input (?:token|length)|max(?:imum)? tokens|limit_requests"
         "|current request limit|not your usage limit",
         example="5-hour limit reached \u2219 resets 3am",
@@ -231,7 +233,7 @@ LIMITS: Final[tuple[Rule, ...]] = (
         LLMContextLengthExceededException input_tokens_exceeded token_limit_exceeded
         context_limit_exceeded
         """,
-        unless=_THROTTLED,
+        unless=rf"{_THROTTLED}|{_OF_A_TOOL}",
         example="context_length_exceeded: please shorten your prompt",
     ),
     says("overflow", "prompt_too_long",

@@ -110,7 +110,8 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         "|suspended|disabled|banned|terminated|not active)",
         "organization has been disabled|country, region",
         "(?:country|region|location) (?:is )?not supported|only authorized for use|not eligible",
-        "authentication fails",
+        "authentication fails|must be verified|verify (?:your )?organi[sz]ation"
+        "|verification (?:is )?required",
         unless_statuses=_SERVERS,
         unless=r"model_not_found|does not exist \(?or (?:you|perhaps)|(?:model|deployment|publisher"
         r"|endpoint)\b.{0,120}(?:not found|does not exist|is not supported)|max_?tokens"

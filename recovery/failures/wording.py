@@ -30,9 +30,8 @@ KINDS: Final[tuple[Kind, ...]] = (
 )
 """The kinds that are weighed, in the order of their columns."""
 BIAS: Final = "<bias>"
-_EVEN: Final = 4
-_DOUBTFUL: Final = 0
-"""How much must weigh for a false positive; less where only its words say what a text means."""
+_EVEN: Final = 3
+"""How much must weigh for a false positive."""
 _LEAST: Final = -20
 """How much must weigh for a kind, and for it more than for any other."""
 _LEAST_ALONE: Final = 10
@@ -41,8 +40,11 @@ _OTHERS: Final = re.compile(
     r"when calling the (?!Invoke|Converse|Retrieve|CountTokens|ApplyGuard)\w{1,60} operation"
 )
 """An operation of a service that is no model's."""
-_ELSEWHERE: Final = re.compile(r"\s{0,9}(?:@@ -\d|\$ \S|ssh: )")
-"""How a change of a file, a command at a prompt and a login elsewhere begin."""
+_ELSEWHERE: Final = re.compile(
+    r"\s{0,9}(?:@@ -\d|\$ \S|ssh: "
+    r"|(?:build|chore|ci|docs|feat|fix|perf|refactor|style|test)(?:\([^()\n]{1,40}\))?!?: \S)"
+)
+"""How a change of a file and its title, a command at a prompt and a login elsewhere begin."""
 _HEAD: Final = 1_600
 _TAIL: Final = 400
 _MOST_TOKENS: Final = 250
@@ -171,9 +173,51 @@ ABROAD: Final[Mapping[str, str]] = MappingProxyType(
             r"|извините"
         ),
         "please": r"\bbitte|veuillez|por favor|per favore|请|請|ください|주세요|пожалуйста",
+        "too many": (
+            r"zu viele|trop de\b|demasiad[oa]s|muitas|troppe|слишком много|过多|太多|多すぎ|너무 많"
+        ),
+        "seconds": r"sekunden?|secondes?|segundos?|secondi|секунд|秒",
+        "not found": (
+            r"nicht (?:gefunden|vorhanden)|introuvable|n'existe pas|no (?:se )?(?:encontr|existe)"
+            r"|não (?:foi )?(?:encontr|existe)|non (?:trovat|esiste)|не найден|未找到|不存在"
+            r"|見つかり|찾을 수 없"
+        ),
+        "interrupted": r"unterbroch|interromp|interrumpi|прерван|中断|断开|끊",
+        "temporarily": (
+            r"vorübergehend|momentan|temporairement|temporalmente|temporariamente|временно|暂时"
+            r"|一時的|일시적"
+        ),
+        "check": r"überprüf|vérifi|verifi[cq]|comprueb|проверьте|检查|確認|확인",
+        "account": (
+            r"konto\b|compte\b|cuenta\b|conta\b|аккаунт|учетн|учётн|账[户号]|アカウント|계정"
+        ),
+        "today": r"heute|aujourd'hui|\bhoy\b|\bhoje\b|\boggi\b|сегодня|今[日天]|오늘",
+        "free": r"kostenlos|gratuit|gratis|бесплатн|免费|無料|무료",
+        "violates": r"verst(?:ö|oe)(?:ß|ss)t|enfrein|infring|違反|违反|위반|наруша",
+        "inappropriate": (
+            r"unangemess|inappropri|inapropiad|inadequad|неприемлем|不当|不適切|부적절"
+        ),
+        "must": r"\bmuss\b|\bdoit\b|\bdebe\b|\bdeve\b|должен|必[须須]",
+        "missing": r"fehlt|manquant|manque\b|falta\b|mancante|отсутству|缺少",
+        "disabled": r"deaktiviert|désactiv|desactiv|desativ|disattiv|отключ|禁用|無効化|비활성",
+        "denied": r"verweigert|refusée?\b|denegad|negad[oa]|negato|отказано|拒绝|拒否|거부",
+        "access": r"zugriff|accès|acceso|acesso|accesso|доступ\b|访问|アクセス|접근",
+        "add": r"hinzugefügt|\bajout|\bagreg|añad|adicion|добавл|增加|添加|追加|추가",
+        "fix": r"behoben|behebt|corrig|correg|исправ|修复|修正|수정",
+        "improve": r"verbesser|amélior|mejor[ae]|melhor[ae]|улучш|改善|优化|改进|개선",
+        "when": r"\bwenn\b|\bquand\b|\bcuando\b|\bquando\b|когда|时(?!间)|ときに?|場合|\b시\b",
+        "why": r"\bwarum\b|pourquoi|por qué|por que\b|почему|为什么|为何|なぜ|왜",
     }
 )
 """How other languages begin the words that failures are told with, by the English word."""
+_FOREIGN: Final = re.compile(
+    r"\b(?:bitte|nicht|wurden?|und|eine?|diese[rs]?|ihre?|der|das|ist|sie|f[uü]r|vous|votre|veuillez"
+    r"|les?|une|est|pas|dans|por|para|las?|los|una?|fue|est[aá]|su|del|n[aã]o|foi|sua|uma|il|della"
+    r"|non|questo|sono)\b",
+    re.IGNORECASE,
+)
+"""Words by which a text in letters of English shows that it is in another language."""
+_FOREIGN_WORDS: Final = 2
 
 
 def _names(words: str) -> frozenset[str]:
@@ -242,7 +286,7 @@ def features(text: str) -> tuple[str, ...]:
     plain = text.strip().replace("\u2019", "'")
     if len(plain) > _HEAD + _TAIL:
         plain = f"{plain[:_HEAD]}\n{plain[-_TAIL:]}"
-    if not plain.isascii():
+    if not plain.isascii() or len(set(map(str.lower, _FOREIGN.findall(plain)))) >= _FOREIGN_WORDS:
         plain = _abroad().sub(_in_english, plain)
     tokens = ["<start>"]
     stems = []
@@ -299,11 +343,10 @@ def _look(word: str) -> str:
     return "aA" if word[1:].lower() != word[1:] else "A"
 
 
-def sift(text: str, *, doubtful: bool = False) -> str | None:
+def sift(text: str) -> str | None:
     """Return what shows that ``text`` is no provider's error, or None where it may be one.
 
-    Of one word or two nobody can tell. ``doubtful`` is a text of which nothing but its words says
-    that it is a failure.
+    Of one word or two nobody can tell.
     """
     if (other := begins_elsewhere(text) or _operation(text)) is not None:
         return other
@@ -311,8 +354,7 @@ def sift(text: str, *, doubtful: bool = False) -> str | None:
     if _words(named) < _FEWEST:
         return None
     named = (*named, *shape(text))
-    weight = _weighed(named)[0]
-    return None if weight <= (_DOUBTFUL if doubtful else _EVEN) else _heaviest(named, 0)
+    return None if _weighed(named)[0] <= _EVEN else _heaviest(named, 0)
 
 
 def begins_elsewhere(text: str) -> str | None:

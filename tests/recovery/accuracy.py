@@ -22,7 +22,7 @@ from recovery import classify
 from tests.recovery.recorded import rebuilt, recorded
 
 PATH: Final = Path(__file__).parent / "messages.jsonl"
-BLIND: Final = frozenset({"u"})
+BLIND: Final = frozenset({"v"})
 """The sets for which no rule was changed and from which no weight was learned."""
 FIRST: Final = {
     "c": (92.9, 69.6, 89.9),
@@ -42,6 +42,7 @@ FIRST: Final = {
     "s": (94.2, 85.0, 94.9),
     "t": (84.7, 87.5, 92.9),
     "u": (93.7, 94.2, 96.2),
+    "w": (84.0, 78.0, 90.7),
 }
 """What was right at first sight, in percent: kind of real ones, kind of decoys, action."""
 _ACTIONS: Final = {"transient": "retry", "rate_limited": "retry", "overflow": "compact"}
