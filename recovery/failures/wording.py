@@ -7,13 +7,14 @@ against a false positive and for or against each kind. The weights are learned f
 and stand in ``weights.tsv``, in tenths of a logit: a column for false positives, then one a kind.
 
 Most labelled texts are English. Of another language, the words that failures are told with count as
-the English ones. Who wrote a text shows in its shape too, and in the programs that it names.
+the English ones (``abroad.tsv``). Who wrote a text shows in its shape too, and in the programs that
+it names.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import pairwise
@@ -65,151 +66,6 @@ _TOKEN: Final = re.compile(
 )
 _VERBATIM: Final = frozenset({"word", "sign", "mark"})
 _STEM: Final = 5
-ABROAD: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "error": r"fehler|erreur|errore\b|erro\b|ошибк|错误|錯誤|エラー|오류",
-        "failed": (
-            r"fehlgeschlagen|échou|échec|fallid|falló"
-            r"|falhou|fallit|失败|失敗|실패|не удалось"
-        ),
-        "server": r"serveur|servidor|сервер|服务器|伺服器|サーバー?|서버",
-        "service": r"dienst\b|servicio|serviço|servizio|сервис|服务|服務|サービス|서비스",
-        "request": (
-            r"anfrage|requête|demande\b|solicitud|petición|solicitação|requisição|richiest"
-            r"|запрос|请求|請求|リクエスト|요청"
-        ),
-        "overloaded": (
-            r"überlast|surcharg|sobrecarg|sovraccaric|перегруж|过载|饱和|繁忙|负载|已满|過負荷"
-            r"|混雑|과부하|혼잡"
-        ),
-        "unavailable": (
-            r"nicht verfügbar|indisponible|no (?:está )?disponible|indisponível|non disponibil"
-            r"|недоступ|不可用|利用できません|사용할 수 없"
-        ),
-        "timeout": (
-            r"zeitüberschreitung|délai|tiempo de espera|tempo (?:limite|esgotado)|время ожидания"
-            r"|タイムアウト|超时|逾時|시간 초과"
-        ),
-        "later": (
-            r"später|más tarde|plus tard|mais tarde|più tardi|позже|しばらく|後で|稍后|稍後"
-            r"|나중에"
-        ),
-        "again": (
-            r"erneut|nuevamente|réessay|reint[eé]nt|inténtelo|inténtalo|de nouveau|de nuevo"
-            r"|novamente|riprova|повтор|もう一度|再試行|再度|重试|重試|再试|다시"
-        ),
-        "wait": (
-            r"warte|veuillez attendre|attendre|espere?\b|aguard|attend(?:i|ere)|等待|お待ち|기다"
-            r"|подожд"
-        ),
-        "connection": (
-            r"verbindung|connexion|conexión|conexão|connessione|соединени|подключ|连接|連線|接続"
-            r"|연결"
-        ),
-        "network": r"netzwerk|réseau|\bred\b|\brede\b|сет[ьи]\b|网络|網路|ネットワーク|네트워크",
-        "limit": r"grenze|limite|límite|лимит|限制|上限|限流|制限|제한",
-        "rate": (
-            r"taux|fréquence|velocidad|frecuencia|häufig|частот|频率|频繁|速率|并发|レート|頻度"
-            r"|빈도"
-        ),
-        "exceeded": (
-            r"überschr[ei]|dépass|excedi|excedeu|superad|ultrapass|превы[шс]|超出|超过|超過|超え"
-            r"|達しました|达到|초과"
-        ),
-        "quota": r"kontingent|cuota|\bcota\b|квот|配额|額度|额度|クォータ|할당",
-        "balance": r"guthaben|solde\b|saldo|баланс|余额|餘額|残高|잔액",
-        "credits": r"crédit|积分|資源包|资源包|クレジット|크레딧|кредит",
-        "insufficient": r"unzureichend|insuffisan|insuficien|недостаточно|不足|부족",
-        "recharge": r"auflad|rechargez|recargu?|ricaric|пополн|充值|チャージ|충전",
-        "subscription": (
-            r"abonnement|suscripción|assinatura|abbonament|подписк|订阅|訂閱|套餐|サブスク|구독"
-        ),
-        "exhausted": (
-            r"aufgebraucht|erschöpft|épuis|agotad|esgotad|esaurit|исчерп|用完|用尽|耗尽|使い果た"
-            r"|소진"
-        ),
-        "key": r"schlüssel|\bclé|\bclave|\bchave|chiave|ключ|密钥|密鑰|キー|키\b",
-        "token": r"jeton|токен|令牌|トークン|토큰",
-        "invalid": (
-            r"ungültig|invalid[eo]\b|inválid|non valid|недействительн|неверн|无效|無效|不正|無効"
-            r"|正しくな|잘못|유효하지"
-        ),
-        "expired": (
-            r"abgelaufen|expirée?\b|caducad|vencid|expirad|scadut"
-            r"|истек|过期|失效|期限切れ|만료"
-        ),
-        "authentication": (
-            r"authentifizierung|authentification|autentica|аутентификац|авториз|认证|授权|認証"
-            r"|인증"
-        ),
-        "permission": r"berechtig|autorisation|permiso|permissão|разрешени|权限|権限|권한",
-        "login": r"anmeld|connectez-vous|inici[ae]r? sesión|войд|登录|登入|ログイン|로그인",
-        "region": r"standort|emplacement|ubicación|регион|地区|区域|地域|지역",
-        "model": r"modell|modèle|modelo|модел|模型|モデル|모델",
-        "context": r"kontext|contexte|contexto|контекст|上下文|コンテキスト|컨텍스트",
-        "length": r"länge|longueur|longitud|comprimento|lunghezza|длин|长度|長さ|길이",
-        "too long": (
-            r"zu lang|trop long|demasiado larg|muito long|troppo lung|слишком длин|太长|过长"
-            r"|長すぎ|너무 길"
-        ),
-        "reduce": r"reduzier|rédui|reducir|reduzca|减少|缩短|減らし|줄여|сократ",
-        "content": (
-            r"inhalt|contenu|contenido|conteúdo|contenuto|содержани"
-            r"|内容|內容|コンテンツ|콘텐츠"
-        ),
-        "blocked": r"blockiert|bloqué|bloquead|bloccat|заблокир|拦截|屏蔽|ブロック|차단",
-        "safety": (
-            r"sicherheit|sécurité|seguridad|segurança|sicurezza"
-            r"|безопасност|安全|セーフティ|안전"
-        ),
-        "sensitive": r"sensib[el]|敏感|违规|センシティブ|민감",
-        "parameter": r"paramètre|parámetro|parâmetro|параметр|参数|パラメータ|매개변수",
-        "supported": (
-            r"unterstütz|prend pas en charge|pris en charge|soporta|admite|支持|サポート|対応"
-            r"|지원"
-        ),
-        "sorry": (
-            r"entschuldig|tut uns leid|désolé|lo sentimos|desculp|spiacent|抱歉|申し訳|죄송"
-            r"|извините"
-        ),
-        "please": r"\bbitte|veuillez|por favor|per favore|请|請|ください|주세요|пожалуйста",
-        "too many": (
-            r"zu viele|trop de\b|demasiad[oa]s|muitas|troppe|слишком много|过多|太多|多すぎ|너무 많"
-        ),
-        "seconds": r"sekunden?|secondes?|segundos?|secondi|секунд|秒",
-        "not found": (
-            r"nicht (?:gefunden|vorhanden)|introuvable|n'existe pas|no (?:se )?(?:encontr|existe)"
-            r"|não (?:foi )?(?:encontr|existe)|non (?:trovat|esiste)|не найден|未找到|不存在"
-            r"|見つかり|찾을 수 없"
-        ),
-        "interrupted": r"unterbroch|interromp|interrumpi|прерван|中断|断开|끊",
-        "temporarily": (
-            r"vorübergehend|momentan|temporairement|temporalmente|temporariamente|временно|暂时"
-            r"|一時的|일시적"
-        ),
-        "check": r"überprüf|vérifi|verifi[cq]|comprueb|проверьте|检查|確認|확인",
-        "account": (
-            r"konto\b|compte\b|cuenta\b|conta\b|аккаунт|учетн|учётн|账[户号]|アカウント|계정"
-        ),
-        "today": r"heute|aujourd'hui|\bhoy\b|\bhoje\b|\boggi\b|сегодня|今[日天]|오늘",
-        "free": r"kostenlos|gratuit|gratis|бесплатн|免费|無料|무료",
-        "violates": r"verst(?:ö|oe)(?:ß|ss)t|enfrein|infring|違反|违反|위반|наруша",
-        "inappropriate": (
-            r"unangemess|inappropri|inapropiad|inadequad|неприемлем|不当|不適切|부적절"
-        ),
-        "must": r"\bmuss\b|\bdoit\b|\bdebe\b|\bdeve\b|должен|必[须須]",
-        "missing": r"fehlt|manquant|manque\b|falta\b|mancante|отсутству|缺少",
-        "disabled": r"deaktiviert|désactiv|desactiv|desativ|disattiv|отключ|禁用|無効化|비활성",
-        "denied": r"verweigert|refusée?\b|denegad|negad[oa]|negato|отказано|拒绝|拒否|거부",
-        "access": r"zugriff|accès|acceso|acesso|accesso|доступ\b|访问|アクセス|접근",
-        "add": r"hinzugefügt|\bajout|\bagreg|añad|adicion|добавл|增加|添加|追加|추가",
-        "fix": r"behoben|behebt|corrig|correg|исправ|修复|修正|수정",
-        "improve": r"verbesser|amélior|mejor[ae]|melhor[ae]|улучш|改善|优化|改进|개선",
-        "when": r"\bwenn\b|\bquand\b|\bcuando\b|\bquando\b|когда|时(?!间)|ときに?|場合|\b시\b",
-        "why": r"\bwarum\b|pourquoi|por qué|por que\b|почему|为什么|为何|なぜ|왜",
-    }
-)
-"""How other languages begin the words that failures are told with, by the English word."""
 _FOREIGN: Final = re.compile(
     r"\b(?:bitte|nicht|wurden?|und|eine?|diese[rs]?|ihre?|der|das|ist|sie|f[uü]r|vous|votre|veuillez"
     r"|les?|une|est|pas|dans|por|para|las?|los|una?|fue|est[aá]|su|del|n[aã]o|foi|sua|uma|il|della"
@@ -303,13 +159,19 @@ def features(text: str) -> tuple[str, ...]:
 
 
 @cache
+def abroad() -> Mapping[str, str]:
+    """Return how other languages begin the words that failures are told with, by the English."""
+    return MappingProxyType(dict(_rows("abroad.tsv")))
+
+
+@cache
 def _abroad() -> re.Pattern[str]:
-    words = (f"(?P<w{place}>{begins})" for place, begins in enumerate(ABROAD.values()))
+    words = (f"(?P<w{place}>{begins})" for place, begins in enumerate(abroad().values()))
     return re.compile("|".join(words), re.IGNORECASE)
 
 
 def _in_english(word: re.Match[str]) -> str:
-    return f" {tuple(ABROAD)[int((word.lastgroup or 'w0')[1:])]} "
+    return f" {tuple(abroad())[int((word.lastgroup or 'w0')[1:])]} "
 
 
 def shape(text: str) -> tuple[str, ...]:
@@ -405,8 +267,12 @@ def _heaviest(named: tuple[str, ...], column: int) -> str:
 @cache
 def weights() -> Mapping[str, tuple[int, ...]]:
     """Return how much each feature weighs, a number a column."""
-    lines = files(__package__).joinpath("weights.tsv").read_text("utf-8").splitlines()
-    rows = (line.split("\t") for line in lines)
     return MappingProxyType(
-        {name: tuple(int(each or 0) for each in tenths) for *tenths, name in rows}
+        {name: tuple(int(each or 0) for each in tenths) for *tenths, name in _rows("weights.tsv")}
     )
+
+
+def _rows(name: str) -> Iterator[list[str]]:
+    """Yield the rows of a table of this package."""
+    for line in files(__package__).joinpath(name).read_text("utf-8").splitlines():
+        yield line.split("\t")

@@ -30,7 +30,7 @@ from recovery.failures import wording
 from recovery.failures.rules import RULES
 from recovery.failures.table import Classifier
 from recovery.failures.texts import unwrapped
-from recovery.failures.wording import ABROAD, BIAS, KINDS, features, shape
+from recovery.failures.wording import BIAS, KINDS, abroad, features, shape
 from tests.recovery.accuracy import figures, messages
 
 _HERE: Final = Path(__file__).parent
@@ -66,7 +66,7 @@ _SPOKEN_OF: Final = re.compile(
 
 
 _TOO_FAST: Final = re.compile(r"rate.?limit|429|too many|quota|throttl", re.IGNORECASE)
-_COMMON: Final = frozenset(" ".join(ABROAD).split()) | frozenset(
+_COMMON: Final = frozenset(" ".join(abroad()).split()) | frozenset(
     (
         *("reached", "used", "many", "requests", "limits", "exceeds", "tokens", "models"),
         *("connections", "parameters", "available", "overload", "try", "retry", "timed"),
