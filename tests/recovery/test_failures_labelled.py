@@ -89,6 +89,7 @@ def test_each_rule_decides_its_example(rule: Rule) -> None:
         "npm ERR! 429 Too Many Requests - GET https://npm.example.com/left-pad",
         "FAILED tests/test_api.py::test_timeout - TimeoutError: timed out",
         "@@ -429,7 +429,7 @@ class RateLimiter:",
+        "fix(client): retry after 529 overloaded_error",
         "Fixed the rate limit exceeded error in the client, and added a test.",
         'raise RateLimitError("too many requests")',
     ],
@@ -119,6 +120,9 @@ def test_of_a_text_the_words_and_their_neighbours_are_looked_at() -> None:
         ("Das Kontingent ist erschöpft, bitte später erneut.", {"quota", "exhausted", "later"}),
         ("Su clave no es válida: autenticación requerida", {"key", "authentication"}),
         ("当前并发过高 请稍后再试", {"rate", "please", "later", "again"}),
+        # Letters of English, and words that English has not.
+        ("Die Verbindung wurde nicht angenommen, bitte warten", {"connection", "please", "wait"}),
+        ("Su solicitud fue bloqueada por contenido inapropiado.", {"request", "inappropriate"}),
         (
             "リクエストが多すぎます。しばらくお待ちください。",
             {"request", "later", "wait", "please"},
@@ -129,6 +133,11 @@ def test_of_another_language_the_words_of_failures_count_as_english(
     text: str, words: set[str]
 ) -> None:
     assert words <= set(features(text))
+
+
+def test_one_word_of_another_language_makes_no_other_language() -> None:
+    assert "la" in features("la solicitud")
+    assert "request" not in features("la solicitud")
 
 
 def test_a_long_word_is_there_by_its_beginning_too() -> None:

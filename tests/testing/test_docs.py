@@ -92,11 +92,18 @@ def test_the_night_waits_for_nothing(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=2)
 
 
+def rows_of(table: str) -> dict[str, int]:
+    """Return how many rows each machine has, as the printed table of coverage says."""
+    found = re.findall(r"^ *([\w-]+) +(\d+) +\d+ +\d+ +[\d.]+ %$", table, re.MULTILINE)
+    return {name: int(rows) for name, rows in found}
+
+
 def test_the_examples_together_report_their_coverage(pytester: pytest.Pytester) -> None:
     write(pytester, "test_first.py", "test_paths.py")
     result = pytester.runpytest("-q", "--goalfsm-coverage=3")
     result.stdout.re_match_lines([r"machine +rows +fired", r"payment +3 +3 +0 +100 %"])
     assert result.ret == pytest.ExitCode.OK
+    assert rows_of(page()) == rows_of(result.stdout.str())
     own = pytester.runpytest("-q", "--goalfsm-coverage=100", "--goalfsm-machine=payment")
     own.stdout.re_match_lines([r"payment +3 +3 +0 +100 %", r"all +3 +3 +0 +100 %"])
     assert own.ret == pytest.ExitCode.OK
