@@ -10,20 +10,16 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from goalfsm.goal.model import Limits
+from goalfsm.session.state import Decision
 
 if TYPE_CHECKING:
-    from goalfsm.session.state import Decision, Session
+    from goalfsm.session.state import Session
 
 
-class LastDecision(msgspec.Struct, frozen=True, kw_only=True):
+class LastDecision(Decision, frozen=True, kw_only=True):
     """Why work last went on, waited or stopped."""
 
-    decision: Literal["continue", "wait", "stop", "refused"]
-    guard: str
-    reason: str
     at: int
-    at_ms: int
-    until_ms: int | None = None
 
 
 class OpenRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,14 +125,7 @@ def last_decision(session: Session) -> LastDecision | None:
 
 def told(made: Decision) -> LastDecision:
     """Return a decision as surfaces show it."""
-    return LastDecision(
-        decision=made.decision,
-        guard=made.guard,
-        reason=made.reason,
-        at=made.at_ms // 1000,
-        at_ms=made.at_ms,
-        until_ms=made.until_ms,
-    )
+    return LastDecision(at=made.at_ms // 1000, **msgspec.structs.asdict(made))
 
 
 def open_run(session: Session, now_ms: int) -> OpenRun | None:
