@@ -165,11 +165,12 @@ class Lease(Protocol):
         """Become the owner where there is none, or it is dead, or silent for `EXPIRY_MS` (writer).
 
         ``unanswered_ms`` is for how long the living owner was asked on its socket in vain, 0 when
-        it answered; that alone is its silence then. None when it was not asked: then its silence
-        is the age of its last heartbeat, none while it rests. An owner of another boot cannot be
-        asked and its clock is another: it is silent for as long as this handle, trying again, finds
-        the row as it was. The epoch is raised in the same transaction, so the owner before is
-        fenced at its next write. For the handle that is the owner already this is a heartbeat.
+        it answered, None when it was not asked. Its silence is that, or the age of its last
+        heartbeat where that is less; while it rests no heartbeat is owed. An owner of another boot
+        cannot be asked and its clock is another: it is silent for as long as this handle, trying
+        again, finds the row as it was. The epoch is raised in the same transaction, so the owner
+        before is fenced at its next write. For the handle that is the owner already this is a
+        heartbeat.
         """
         ...
 

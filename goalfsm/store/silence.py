@@ -27,6 +27,8 @@ class Silence:
             if row != self._row:
                 self._row, self._since_ms = row, uptime_ms
             return max(0, uptime_ms - self._since_ms)
-        if unanswered_ms is not None:
-            return unanswered_ms
-        return 0 if owner.resting else max(0, uptime_ms - owner.uptime_ms)
+        silent_ms = max(0, uptime_ms - owner.uptime_ms)
+        if owner.resting:
+            return unanswered_ms or 0
+        # Who has just said that it lives is there, though nobody may reach its socket.
+        return silent_ms if unanswered_ms is None else min(silent_ms, unanswered_ms)

@@ -148,7 +148,7 @@ class Cluster(World):
         }
         items = tuple(item for item in plan.items if _is_met(item))
         self._doing: set[asyncio.Task[None]] = set()
-        super().__init__(replace(plan, workers=workers, items=items))
+        super().__init__(replace(plan, workers=workers, items=items, door=False))
         self.jobs = MemoryJobs(self.now_ms, stalled_s=2.0)
         self.database = MemoryDatabase(self.now_ms, self.jobs)
         for thread in plan.threads:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.client import request, serving
 from goalfsm.session import events as e
 from tests.daemon.scenes import OBJECTIVE, THREAD, beside
@@ -31,6 +32,30 @@ def test_a_crowd_that_asks_nothing_keeps_nobody_out(
         assert reply.message == "the next turn takes it into account"
         for link in crowd:
             link.close()
+
+    beside(db, ask)
+
+
+def test_followers_that_have_gone_keep_nobody_out(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing happens to what they followed, so that nothing told the engine of their end."""
+    monkeypatch.setattr("goalfsm.daemon.remote.listener.MAX_CONNECTIONS", 8)
+    request(db, THREAD, OBJECTIVE, "one")
+    request(db, THREAD, e.PauseRequested(), "two")
+
+    def ask() -> None:
+        owner = serving(db)
+        assert owner is not None
+        crowd = [socket.socket(socket.AF_UNIX) for _ in range(8)]
+        for link in crowd:
+            link.connect(owner.socket)
+            link.sendall(wire.encode(wire.Follow(thread_id=THREAD)))
+            assert link.recv(1)
+        for link in crowd:
+            link.close()
+        # What no inbox takes: nobody could tell there who wrote it.
+        assert request(db, THREAD, e.EditRequested(objective="another"), "three").ok
 
     beside(db, ask)
 

@@ -9,11 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from goalfsm.daemon.remote import offline
+from goalfsm.errors import StoreUnavailable
 from goalfsm.goal.model import Limits
 from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.session.state import Reply
-from goalfsm.store.port import Identity
+from goalfsm.store.port import Acquired, Identity
 from goalfsm.testing import MemoryGoals
 from goalfsm.testing.loop import START_MS
 from tests.daemon.scenes import THREAD, leave_row, play, steps, worker
@@ -172,3 +173,39 @@ def test_the_clock_of_another_boot_tells_nothing() -> None:
             assert charged(goals, thread_id) == ("paused", 0)
 
     play(scene)
+
+
+def test_an_engine_that_dies_before_it_took_a_thread_over_was_not_there() -> None:
+    """Its own sign of life comes after a time in which nobody was."""
+
+    async def scene(goals: MemoryGoals) -> None:
+        await die_in_a_turn(goals, THREAD)
+        second = Identity(pid=98, start_time=98, boot_id="simulated")
+        claimed = goals.store().owner.acquire(second, socket="", uptime_ms=goals.clock.uptime_ms())
+        assert isinstance(claimed, Acquired)
+        assert goals.events(THREAD, e.EngineLost) == []
+        async with goals.process(SLOW):
+            assert charged(goals)[1] <= LIVED_S
+
+    play(scene)
+
+
+def test_an_engine_that_cannot_take_over_tells_no_thread_that_it_stops() -> None:
+    async def scene(goals: MemoryGoals) -> None:
+        await die_in_a_turn(goals, THREAD)
+        store: Any = goals.store()
+        store.processes = BrokenRecords()
+        with pytest.raises(StoreUnavailable):
+            await goals.process(SLOW, store=store).__aenter__()
+        assert goals.events(THREAD, e.ShutdownStarted) == []
+        assert charged(goals) == ("active", 0)
+
+    play(scene)
+
+
+class BrokenRecords:
+    """What is written down of processes, on a disk that cannot be read."""
+
+    def open(self) -> None:
+        """Fail."""
+        raise StoreUnavailable("it cannot be read")

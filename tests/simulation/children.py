@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -71,6 +71,8 @@ class Children:
         self._scripts: dict[str, deque[tuple[Step, ...]]] = {}
         self.all: list[Child] = []
         self.by_run: dict[str, Child] = {}
+        self.calls: Counter[str] = Counter()
+        """How often a goal's tool was called with each token, as the record has it."""
         self.unstarted: set[str] = set()
         """Runs whose worker has asked a supervisor for a process and got none."""
         self._jobs: set[int] = set()

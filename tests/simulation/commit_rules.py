@@ -45,6 +45,7 @@ class CommitRules(SessionRules, EffectRules):
             self._replies[commit.inbox_id] = decode_reply(commit.reply)
         event = codec.decode_event(commit.event)
         process.trace("commits", commit.thread_id, revision, short(event))
+        self._world.callers.committed(commit, event)
         before = known.session
         step = self._decide_again(commit, event, before)
         known.session, known.revision = step.session, revision

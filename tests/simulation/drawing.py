@@ -12,6 +12,7 @@ from goalfsm.goal.model import Criterion, Evidence, Limits, Verifier
 from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
 from tests.simulation import plan as p
+from tests.simulation.strangers import strangers
 
 T = TypeVar("T")
 
@@ -43,18 +44,13 @@ _PLACES: Final = tuple(where for where, _, weight in WHERE for _ in range(weight
 _OFTEN: Final = {where: often for where, often, _ in WHERE}
 
 
-_QUEUES: Final = 10
-"""One seed of so many has queues: what the others draw is not changed by that."""
+_SORTS: Final = 10
+"""One seed of so many has each of these: what the others draw is not changed by that.
 
-_MACHINES: Final = 10
-"""One seed of so many has other programs on the machine, and reads of every kind that fail."""
-
-_MEETINGS: Final = 10
-"""One seed of so many has a disk with a size that is unreadable for a while, a file with two names,
-clients that repeat themselves late, and what breaks breaks more than once in a row."""
-
-_ENDS: Final = 10
-"""One seed of so many has faults that meet the ends of runs, one and two in a row."""
+Queues (those that end in 9); other programs on the machine, and reads of every kind that fail (8);
+a disk with a size that is unreadable for a while, a file with two names, clients that repeat
+themselves late, and what breaks breaks more than once in a row (6); the engine's door, with who
+comes to it (5); faults that meet the ends of runs, one and two in a row (4)."""
 
 
 def draw(seed: int) -> p.Plan:
@@ -88,15 +84,19 @@ class _Drawing:
             keys_kept=self.random.choice((1, 2, 128)),
             chaos_ms=self.chaos_ms,
         )
-        if self.seed % _QUEUES == _QUEUES - 1:
-            for thread in self.threads:
-                self._queue(thread)
-        if self.seed % _MACHINES == _MACHINES - 2:
-            self._machine()
-        if self.seed % _ENDS == _ENDS - 6:
-            self._ends()
-        if self.seed % _MEETINGS == _MEETINGS - 4:
-            self._meetings()
+        match self.seed % _SORTS:
+            case 9:
+                for thread in self.threads:
+                    self._queue(thread)
+            case 8:
+                self._machine()
+            case 6:
+                self._meetings()
+            case 5:
+                plan = replace(plan, door=True)
+                self.items += strangers(self.random, self.threads, self.chaos_ms)
+            case 4:
+                self._ends()
         return replace(plan, items=tuple(self.items))
 
     def _one(self, *of: T) -> T:

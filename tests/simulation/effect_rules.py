@@ -49,6 +49,7 @@ class EffectRules(Records):
             self.fail("a worker starts for a run that is not open", run_id)
         if run_id in self._started:
             self.fail("a worker starts twice", run_id)
+        self._world.people.look_at_stops(child.engine, thread_id)
         self._started.add(run_id)
         if not child.engine.deposed:
             # Those of a deposed engine that goes on end when it notices, see `after_step`.
@@ -81,6 +82,8 @@ class EffectRules(Records):
             return False
 
         wound_down = message_id.removeprefix("wind-down-") in self.wound_down
+        if wound_down:
+            self._wound_down.add(run_id)
         if not wound_down and not self._is_due(engine, wanted):
             self.fail("a worker is steered without a commit, or after its mark", message_id)
 

@@ -48,7 +48,9 @@ class FaultyStore(MemoryStore):
 
     def __init__(self, process: SimProcess) -> None:
         world = process.world
-        super().__init__(world.disk, is_alive=world.is_alive)
+        super().__init__(
+            world.disk, is_alive=lambda identity: world.is_alive(identity, process.identity)
+        )
         self._process = process
         self._world = world
         self.claimed: int | None = None
@@ -211,9 +213,15 @@ class _Ownership(_Part):
         refused = self._store.refused()
         if refused == "full":
             self._store._raise(refused)
+        owner = self._inner.current()
         if refused is not None:
             # Whoever holds the lock is no owner.
-            return Held(owner=self._inner.current(), silent_for_ms=0)
+            silent_ms = 0
+            if process.world.plan.door and owner is not None:
+                silent_ms = asked["uptime_ms"] - owner.uptime_ms
+            return Held(owner=owner, silent_for_ms=silent_ms, locked=process.world.plan.door)
+        if process.world.plan.door:
+            asked["socket"] = f"engine {process.pid}"
         answer: Acquired | Held = self._inner.acquire(identity, **asked)
         if isinstance(answer, Acquired):
             self._store.see(process, answer.epoch)

@@ -8,18 +8,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.daemon.flow.holds import PROCESSES
+from goalfsm.daemon.flow.holds import HALTED, PROCESSES, SHUTDOWN
 from goalfsm.session import codec
 from goalfsm.store.port import EXPIRY_MS, Commit, Committed, Conflict, Done, Duplicate, Outcome
 from tests.simulation.commit_rules import CommitRules
 
 if TYPE_CHECKING:
+    from goalfsm.session.state import Session
+    from goalfsm.workers import protocol as w
+    from tests.simulation.children import Child
     from tests.simulation.process import Process
 
 FENCED_WITHIN_US: Final = 3_000_000
 """A deposed engine that runs notices at its next heartbeat, two seconds away at most."""
 CLOSED_WITHIN_US: Final = 20_000_000
 """An engine that is well ends a run that nobody does: a fault that meets its end takes seconds."""
+UNSEEN_US: Final = 3_000_000
+"""How far an engine's last sign of life may be from its end, with what is rounded."""
 RESISTED_US: Final = 1_000_000
 """How much longer a worker lives each time that it does not let itself be ended."""
 
@@ -39,12 +44,20 @@ class Oracle(CommitRules):
         before = self._owner
         if before is not None and not before.dead:
             silent_ms = world.uptime_ms(world.now_us) - self._beat_ms
-            if silent_ms < EXPIRY_MS:
+            if silent_ms < EXPIRY_MS or self._is_well(before, process):
                 self.fail("an owner that is well loses the store", f"silent for {silent_ms} ms")
             before.deposed_at_us = world.now_us
             world.stats.takeovers += 1
         self.epoch, self._owner = epoch, process
         self.beat(process)
+
+    def _is_well(self, owner: Process, claims: Process) -> bool:
+        """Tell whether an owner answers at its door, and has done so long enough to be believed."""
+        if not self._world.plan.door or claims.foreign or not owner.runs:
+            return False
+        engine = owner.engine
+        serves = engine is not None and owner.ready and not engine._parts.over.is_set()
+        return serves and self._world.now_us - owner.awake_since_us > FENCED_WITHIN_US
 
     def beat(self, process: Process) -> None:
         """Look at a heartbeat: only the owner's may succeed."""
@@ -115,6 +128,63 @@ class Oracle(CommitRules):
     def _now_ms(self) -> int:
         return self._world.now_us // 1000
 
+    def exited(self, process: Process) -> None:
+        """Look at an engine that has stopped in order: what it did is recorded."""
+        engine = process.engine
+        begun = engine is not None and engine._made is not None
+        if engine is None or not begun or process.deposed or process.ended_with is not None:
+            return
+        parts = engine._parts
+        trouble = parts.outage.present is not None or not parts.holds.has(SHUTDOWN)
+        if trouble or self._world.hardware.is_in_the_way(self._now_ms()) or process.naps:
+            return
+        for thread_id in self._world.plan.threads:
+            run, resisted = self.session(thread_id).run, self._resisted(process, thread_id)
+            if run is not None and not resisted and not parts.holds.has(HALTED, thread_id):
+                self.fail("an engine that stops leaves a run open", f"{run.run_id}, {process}")
+
+    def _resisted(self, process: Process, thread_id: str) -> bool:
+        """Tell whether a worker of this engine would not be ended."""
+        children = self._world.children.by_run.values()
+        own = [c for c in children if c.engine is process and c.thread == thread_id]
+        return any(child.resisted or child.unkillable for child in own)
+
+    # Work.
+
+    def starts(self, child: Child, work: w.Work) -> None:
+        """Look at a worker that starts, and at the engine that starts it."""
+        engine = child.engine
+        if engine.is_succeeded and engine.napped_at != "worker.starts":
+            self.fail("a deposed engine starts a worker", work.run_id)
+        if self._world.people.verifies_in_vain(engine, work.thread_id):
+            self.fail("a turn starts beside a verifier", work.run_id)
+        super().starts(child, work)
+        going = [c for c in self._world.children.alive() if c.engine is engine]
+        able = [c for c in going if not c.unkillable and not c.resisted]
+        if len(able) >= self._world.plan.max_runs:
+            self.fail("more runs at once than are allowed", work.run_id)
+
+    def _event(self, process: Process, commit: Commit, revision: int) -> None:
+        known = self.thread(commit.thread_id)
+        before, last, counted = known.session.goal, known.last, _counted(known.session)
+        super()._event(process, commit, revision)
+        skew_ms = self._world.skew_ms
+        if last is None or counted != _counted(known.session):
+            # It may have been decided long before it could be committed.
+            late_ms = max(0, self._world.wall_ms(self._world.now_us) - commit.at_ms)
+            known.last = process, self._world.now_us - late_ms * 1000, skew_ms
+        else:
+            known.last = process, *last[1:]
+        after = known.session.goal
+        if last is None or last[0] is process or before is None or after is None:
+            return
+        # What was set while nobody was there nobody could tell from time that has passed.
+        ended_us = last[0].ended_us if last[2] == skew_ms else None
+        if ended_us is not None and before.goal_id == after.goal_id:
+            grown_us = (after.active_seconds - before.active_seconds) * 1_000_000
+            if grown_us > max(0, ended_us - last[1]) + UNSEEN_US:
+                self.fail("time counts while nobody was there", f"{grown_us} us")
+
     # Commits.
 
     def committed(
@@ -178,10 +248,19 @@ class Oracle(CommitRules):
             stored = disk.sessions.get(thread_id)
             if known.revision and (stored is None or stored.state != codec.encode(known.session)):
                 self.fail("a snapshot is not what was committed", thread_id)
-        waiting = sorted(row.inbox_id for row in self._world.front.inbox.pending())
+        forged = self._world.callers.forged
+        rows = self._world.front.inbox.pending()
+        waiting = sorted(row.inbox_id for row in rows if row.inbox_id not in forged)
         if waiting != sorted(self.unconsumed()):
             self.fail("the inbox is not what was left in it", f"{waiting}")
         stored_open = set(disk.open_effects)
         if stored_open != set(self.undone()):
             differ = sorted(stored_open ^ set(self.undone()))
             self.fail("open effects are not what was committed", f"{differ}")
+
+
+def _counted(session: Session) -> tuple[object, ...]:
+    """Return what changes whenever a goal's time is counted, and when it begins to run."""
+    goal, clock = session.goal, session.clock
+    seconds = 0 if goal is None else goal.active_seconds
+    return seconds, clock.remainder_ms, clock.last_ms is None

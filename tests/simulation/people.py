@@ -10,48 +10,41 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from goalfsm.daemon.engine import Engine
+from goalfsm.daemon.flow.authority import is_recordable
 from goalfsm.daemon.flow.holds import HALTED
+from goalfsm.daemon.remote import wire
 from goalfsm.daemon.stages.callbacks import CallbackCall
 from goalfsm.daemon.stages.verifiers import Answer, Verdict
 from goalfsm.errors import GoalError, StoreError
 from goalfsm.goal.model import Goal, Usage
 from goalfsm.session import codec
 from goalfsm.session import events as e
-from goalfsm.session.state import Claim, Reply
+from goalfsm.session.state import FAULT_CODE, Claim, Reply
 from goalfsm.workers import protocol as w
 from tests.simulation import plan as p
 from tests.simulation.endings import Poisoned
+from tests.simulation.promises import RESEND_MS, Asked, Promises, naps_of
 
 if TYPE_CHECKING:
     from tests.simulation.children import Child
     from tests.simulation.process import Process
     from tests.simulation.world import World
 
-RESEND_MS: Final = 3_000
+_TROUBLE: Final = {FAULT_CODE, *(kind.code for kind in StoreError.__subclasses__())}
+"""Codes of answers by which nothing was written: it may be asked for again."""
 
 
-class Asked:
-    """One thing that a person wants to be done, until it has been answered."""
-
-    def __init__(self, number: int, say: p.Say, event: e.Command) -> None:
-        self.event_id = f"said-{number}"
-        self.thread = say.thread
-        self.event = event
-        self.by = say.by
-        self.stored = False
-        """Whether it is in the inbox: then it needs nobody's answer."""
-        self.settled = False
-        self.halted_at: int | None = None
-        """At which revision the thread was halted when this was asked for once more."""
-
-
-class People:
+class People(Promises):
     """Everybody outside."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.asked: list[Asked] = []
+        self._verifying: list[tuple[int, str, str]] = []
+        """Which verifiers run: in which process, of which thread, for which claim."""
         self._checks: dict[str, deque[p.Check]] = {}
+        self._waiting = []
+        self._suspended = []
 
     # People.
 
@@ -105,6 +98,18 @@ class People:
             return
         fresh = self._world.oracle.thread(asked.thread).revision == 0
         self._repeated(engine, asked)
+        if isinstance(asked.event, e.PauseRequested | e.ClearRequested):
+            asked.owed = (process, naps_of(process), process.loop.now_us)
+        if self._world.plan.door:
+            self._world.callers.say(
+                process,
+                asked.thread,
+                asked.event_id,
+                asked.event,
+                lambda answer: self._heard(process, asked, answer, fresh=fresh),
+            )
+            self._world.after(RESEND_MS, lambda: self._again(asked))
+            return
         submitted = engine.submit(asked.thread, asked.event, asked.event_id)
         task = process.loop.create_task(submitted, name=asked.event_id)
         task.add_done_callback(lambda done: self._replied(process, asked, done, fresh=fresh))
@@ -117,8 +122,27 @@ class People:
         asked.halted_at = known.revision if halted else None
 
     def _again(self, asked: Asked) -> None:
+        self._look_at_the_time(asked)
         if not asked.settled and not asked.stored:
             self.ask(asked)
+
+    def _heard(
+        self, process: Process, asked: Asked, answer: wire.Answer | None, *, fresh: bool
+    ) -> None:
+        """Take what an engine says at its door, as a command does; None where it hung up."""
+        match answer:
+            case wire.Replied(reply=reply):
+                self._accepted(process, asked, reply, fresh=fresh)
+            case wire.Failed(code=code) if code in {wire.CROWDED, *wire.GONE}:
+                asked.owed = None
+                if is_recordable(asked.event) and not asked.stored:
+                    self._leave(asked)
+            case wire.Failed(code=code):
+                asked.owed = None
+                if code not in _TROUBLE:
+                    self._world.fail("a person is refused", f"{asked.event}: {answer}")
+            case _:
+                asked.owed = None
 
     def _replied(
         self, process: Process, asked: Asked, done: asyncio.Task[Reply], *, fresh: bool
@@ -127,13 +151,21 @@ class People:
             return
         error = done.exception()
         if error is None:
-            reply = done.result()
-            process.trace("answers", asked.event_id, reply.code)
-            asked.settled = asked.settled or reply.code != "suspended"
-            self._world.oracle.answered(asked.event_id, asked.thread, reply, fresh=fresh)
-            self._look_at_the_halt(process, asked)
-        elif not isinstance(error, StoreError | Poisoned):
+            self._accepted(process, asked, done.result(), fresh=fresh)
+            return
+        asked.owed = None
+        if not isinstance(error, StoreError | Poisoned):
             self._world.fail("a command fails", f"{asked.event}: {error!r}")
+
+    def _accepted(self, process: Process, asked: Asked, reply: Reply, *, fresh: bool) -> None:
+        process.trace("answers", asked.event_id, reply.code)
+        self._look_at_the_time(asked)
+        asked.settled = asked.settled or reply.code != "suspended"
+        if reply.code == "suspended" and reply.hint == "" and naps_of(process) >= 0:
+            asked.settled = True
+            self._suspended.append((process, asked))
+        self._world.oracle.answered(asked.event_id, asked.thread, reply, fresh=fresh)
+        self._look_at_the_halt(process, asked)
 
     def _look_at_the_halt(self, process: Process, asked: Asked) -> None:
         at, asked.halted_at = asked.halted_at, None
@@ -168,6 +200,12 @@ class People:
             event_id = f"usage:{event.key}"
             child.said.setdefault(event.key, []).append(w.UsageReported(input_tokens=7, cost=1))
         process.trace("hears of", child.run_id, "again:", ghost.call)
+        if isinstance(event, e.ToolCalled):
+            self._world.children.calls[codec.token_digest(child.token)] += 1
+
+        if self._world.plan.door and not isinstance(event, e.UsageReported):
+            process.call(lambda: self._world.callers.haunt(process, child, event_id, event))
+            return
 
         def tell() -> None:
             engine = process.engine
@@ -188,9 +226,17 @@ class People:
         """Return the verifier that is registered in a process."""
 
         async def verify(goal: Goal, claim: Claim) -> Answer:
+            thread = self._world.oracle.thread_of(goal.goal_id)
+            judged = (process.pid, thread, claim.claim_id)
+            self._verifying.append(judged)
+            try:
+                return await judge(goal, claim, thread)
+            finally:
+                self._verifying.remove(judged)
+
+        async def judge(goal: Goal, claim: Claim, thread: str) -> Answer:
             process.point("verifier.before")
             self._world.oracle.verifies(process, goal, claim)
-            thread = self._world.oracle.thread_of(goal.goal_id)
             waiting = self._checks.get(thread)
             if self._world.calm or not waiting:
                 await asyncio.sleep(0.5)
@@ -211,6 +257,15 @@ class People:
             return None
 
         return verify
+
+    def verifies_in_vain(self, process: Process, thread: str) -> bool:
+        """Tell whether a verifier runs whose claim is not open any more."""
+        claim = self._world.oracle.session(thread).claim
+        open_id = None if claim is None else claim.claim_id
+        return any(
+            (pid, of) == (process.pid, thread) and claim_id != open_id
+            for pid, of, claim_id in self._verifying
+        )
 
     def called_back(self, process: Process) -> Callable[[CallbackCall], Any]:
         """Return the callback that is registered in a process."""

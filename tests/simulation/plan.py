@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from goalfsm.session.events import Command
+from goalfsm.session.events import Command, Event
 from goalfsm.session.policy import Policy
 
 Expectation = Literal["right", "wrong"]
@@ -23,6 +23,8 @@ CommitSort = Literal["any", "repeat", "asked", "marks"]
 """Every commit; one with a repeat in it; one that somebody waits for; one of marks alone."""
 DecisionSort = Literal["any", "end"]
 """Every decision; that of a run's end, however it came."""
+Looks = Literal["below", "detached", "marked", "named"]
+"""What tells a program of a run: what is above it, once or still; its mark; its environment."""
 GhostCall = Literal["complete", "blocked", "create", "usage", "wait", "acknowledge"]
 Step = tuple[str, Any]
 """One thing that a turn does, and with what: see ``tests.simulation.turns``."""
@@ -50,6 +52,34 @@ class Ghost(Item, frozen=True, kw_only=True):
     thread: str
     back: int
     call: GhostCall
+
+
+class Pretends(Item, frozen=True, kw_only=True):
+    """A program of a thread's last run says what only a person, or an engine, may say."""
+
+    at_ms: int
+    thread: str
+    event: Event
+    by: Literal["socket", "inbox"] = "socket"
+    looks: Looks = "below"
+
+
+class Crowd(Item, frozen=True, kw_only=True):
+    """So many connect to the engine at once that no place is left.
+
+    They say nothing, or not all of something; they follow a thread, and hear it or are deaf.
+    """
+
+    at_ms: int
+    for_ms: int
+    sort: Literal["idle", "half", "followers", "deaf"]
+
+
+class Waits(Item, frozen=True, kw_only=True):
+    """Somebody waits until a thread comes to rest."""
+
+    at_ms: int
+    thread: str
 
 
 class Turn(Item, frozen=True, kw_only=True):
@@ -175,9 +205,10 @@ class Shutdown(Item, frozen=True, kw_only=True):
 
 
 class Rival(Item, frozen=True, kw_only=True):
-    """Somebody starts a second engine while the first one is well."""
+    """Somebody starts a second engine while the first one is well; ``foreign``: elsewhere."""
 
     at_ms: int
+    foreign: bool = False
 
 
 class Jump(Item, frozen=True, kw_only=True):
@@ -190,6 +221,9 @@ class Jump(Item, frozen=True, kw_only=True):
 Any_Item = (
     Say
     | Ghost
+    | Pretends
+    | Crowd
+    | Waits
     | Turn
     | Check
     | KillAt
@@ -222,7 +256,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One world. ``chaos_ms`` is how long things break; then everything has to come to rest.
 
     ``keep_quiet`` and ``keys_kept`` take the place of what goalfsm keeps of threads and of usage
-    keys, so that forgetting them is tried as well.
+    keys, so that forgetting them is tried as well. With a ``door`` people come to the engine's real
+    one, and so do programs of runs.
     """
 
     seed: int
@@ -231,6 +266,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     max_runs: int = 2
     keep_quiet: int = 256
     keys_kept: int = 128
+    door: bool = False
     chaos_ms: int = 90_000
     items: tuple[Any_Item, ...] = ()
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
 
 from goalfsm.daemon.engine import Engine
 from goalfsm.errors import GoalError
-from goalfsm.store.port import Identity
+from goalfsm.store import owner
+from goalfsm.store.port import Held, Identity
 from goalfsm.store.port import Process as Recorded
 from goalfsm.testing.loop import VirtualLoop
 from goalfsm.testing.simulated import SimulatedSystem
 from goalfsm.testing.waiting import VirtualTimeError
 from goalfsm.workers.supervisor.orphans import Orphans
+from tests.simulation.callers import ELSEWHERE, HERE
 from tests.simulation.endings import Died, Violation
 from tests.simulation.faulty import FaultyStore
 from tests.simulation.workers import SimWorker
@@ -22,7 +27,7 @@ if TYPE_CHECKING:
     from goalfsm.daemon.flow.ports import Task
     from tests.simulation.world import World
 
-BOOT: Final = "boot"
+BOOT: Final = HERE.boot_id
 _INSIST: Final = 20
 
 
@@ -64,6 +69,14 @@ class ProcessSystem(SimulatedSystem):
     def identity(self) -> Identity:
         return self._process.identity
 
+    def end_stalled(self, held: Held) -> bool:
+        """Do what is done of a machine's own processes, where this one is the same."""
+        world = self._process.world
+        if not world.plan.door:
+            return super().end_stalled(held)
+        world.callers.observer = self._process.identity
+        return owner.end_stalled(held)
+
     async def end_orphans(
         self, db: str, run_ids: Sequence[str], recorded: Sequence[Recorded], supervisor: int | None
     ) -> Orphans:
@@ -81,7 +94,10 @@ class SimEngine(Engine):
     sim: Process
 
     def _compose(self, platform: Any, socket: Any) -> Any:
-        parts = super()._compose(platform, socket)
+        door = self.sim.world.plan.door
+        parts = super()._compose(platform, Path("/no/socket") if door else socket)
+        if parts.server is not None:
+            self.sim.open_door(parts.server)
         perform = parts.effects._perform
 
         def told(task: Task) -> None:
@@ -96,18 +112,26 @@ class SimEngine(Engine):
 class Process:
     """One life of an engine, from its start to its exit or its death."""
 
-    def __init__(self, world: World, pid: int) -> None:
+    def __init__(self, world: World, pid: int, *, foreign: bool = False) -> None:
         self.world = world
         self.pid = pid
-        self.identity = Identity(pid=pid, start_time=pid, boot_id=BOOT)
+        where = ELSEWHERE if foreign else HERE
+        self.identity = replace(where, pid=pid, start_time=pid)
+        self.foreign = foreign
         self.loop = ProcessLoop(world.now_us)
         self.store = FaultyStore(self)
         self.engine: SimEngine | None = None
         self.ready = False
-        self.dead = False
+        self._dead = False
+        self.ended_us: int | None = None
         self.gone = False
         self.stalled = False
         self.inside = False
+        self.naps = 0
+        """How often it has stood still."""
+        self.napped_at = ""
+        """Where it stood still last."""
+        self.awake_since_us = world.now_us
         self.unsupervised = False
         """Whether a successor has ended its supervisor: it starts no process any more."""
         self.deposed_at_us: int | None = None
@@ -121,6 +145,17 @@ class Process:
         return f"engine {self.pid}"
 
     @property
+    def dead(self) -> bool:
+        """Return whether nothing of it happens any more."""
+        return self._dead
+
+    @dead.setter
+    def dead(self, dead: bool) -> None:
+        if dead and self.ended_us is None:
+            self.ended_us = self.world.now_us
+        self._dead = dead
+
+    @property
     def runs(self) -> bool:
         """Return whether it can do something now."""
         return not (self.dead or self.gone or self.stalled)
@@ -128,15 +163,16 @@ class Process:
     @property
     def serves(self) -> bool:
         """Return whether it answers people: those who come to its socket, whatever it has open."""
-        return self.runs and self.ready and not self._succeeded
+        return self.runs and self.ready and not self.is_succeeded
 
     @property
     def deposed(self) -> bool:
         """Return whether another has taken the store over, known to this one or not."""
-        return self._succeeded or (self.store.claimed is not None and self.store.is_renamed)
+        return self.is_succeeded or (self.store.claimed is not None and self.store.is_renamed)
 
     @property
-    def _succeeded(self) -> bool:
+    def is_succeeded(self) -> bool:
+        """Return whether another one has claimed the store since this one did."""
         return self.store.claimed is not None and self.store.claimed != self.world.oracle.epoch
 
     # What runs in it.
@@ -174,6 +210,16 @@ class Process:
         if thread_id not in self._workers:
             self._workers[thread_id] = SimWorker(self, thread_id)
         return self._workers[thread_id]
+
+    def open_door(self, server: Any) -> None:
+        """Have the engine's server take connections of the world's."""
+
+        async def started() -> None:
+            pass
+
+        server.start = started
+        server._runs_below = self.world.callers.runs_below
+        server._run_above = self.world.callers.run_above
 
     # How the world drives it.
 
@@ -221,9 +267,12 @@ class Process:
     def _exited(self) -> None:
         self.gone, self.ready = True, False
         self.trace("exits", self.ended_with or "")
-        self.world.children.left_by(self)
-        self.dead = True
-        self._close()
+        try:
+            self.world.children.left_by(self)
+            self.world.oracle.exited(self)
+        finally:
+            self.dead = True
+            self._close()
         self.world.ended(self)
 
     def _close(self) -> None:

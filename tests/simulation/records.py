@@ -35,6 +35,9 @@ class Thread:
         self.tool_calls: dict[str, int] = {}
         """Committed tool calls, by the token of their run."""
         self.opened_runs: set[str] = set()
+        self.last: tuple[Process, int, int] | None = None
+        """Who committed last, when the goal's time was counted last, and by how the clock was off.
+        """
 
 
 class Open:
@@ -61,7 +64,11 @@ class Records:
         self._inbox: dict[str, str] = {}
         self._consumed: dict[str, tuple[str, int]] = {}
         self._replies: dict[str, Reply] = {}
+        self.faulted: set[str] = set()
+        """Events in whose place a fault is recorded, with which the goal was paused."""
         self._started: set[str] = set()
+        self._wound_down: set[str] = set()
+        """Runs whose worker was told to wind its work down."""
         self._callbacks: dict[str, int] = {}
         self.wound_down: set[str] = set()
         """Goals of which it was committed that their work is to be wound down."""

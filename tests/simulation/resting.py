@@ -65,6 +65,8 @@ def unrest(world: World) -> str:
     """Return what does not rest yet of commands, workers, effects and threads."""
     if world.people.unanswered() or world.oracle.unconsumed():
         return "commands"
+    if world.people.unrecorded():
+        return "a stop that was answered"
     if world.children.all:
         return "workers"
     for thread, effect in world.oracle.undone().values():
@@ -125,6 +127,7 @@ def answer(world: World) -> bool:
 
 def look(world: World) -> None:
     """Look at what is left when everything rests."""
+    world.people.look_at_who_waits()
     for thread in world.plan.threads:
         session = world.oracle.session(thread)
         if session.continuation.queued is not None or session.continuation.wanted is not None:

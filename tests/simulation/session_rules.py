@@ -27,10 +27,16 @@ class SessionRules(Records):
             case e.RunFinished(run_id=run_id) if before.run is not None:
                 if before.run.run_id == run_id and event.outcome != "aborted":
                     self._all_reported(known, run_id)
+            case e.DecisionFailed(event_id=event_id):
+                self.faulted.add(event_id)
             case e.RunInterrupted():
                 self._world.stats.runs_interrupted += 1
+            case e.WindDownDelivered(run_id=run_id) if run_id not in self._wound_down:
+                self.fail("a turn is said to wind down that was not told", run_id)
             case e.ToolCalled(run_token=str() as token):
                 known.tool_calls[token] = known.tool_calls.get(token, 0) + 1
+                if known.tool_calls[token] > self._world.children.calls[token]:
+                    self.fail("a tool call counts twice", short(event))
             case _:
                 pass
 

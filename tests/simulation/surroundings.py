@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -48,7 +48,8 @@ def surroundings(world: World) -> Iterator[None]:
     collects = gc.isenabled()
     gc.disable()
     try:
-        yield
+        with world.callers.around() if world.plan.door else nullcontext():
+            yield
     finally:
         if collects:
             gc.enable()

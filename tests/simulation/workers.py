@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from goalfsm.session.codec import token_digest
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
 
@@ -167,6 +168,7 @@ class SimWorker(CallableWorker):
                 for message_id in ("nobody's",) if value == "stranger" else tuple(child.heard):
                     yield w.SteeringAcknowledged(id=message_id)
             case "complete" | "blocked" | "get" | "create" | "bad_tool":
+                self._world.children.calls[token_digest(child.token)] += 1
                 yield self._call(name, value)
             case "wait":
                 yield self._wait(*value)

@@ -15,6 +15,7 @@ from goalfsm.session import events as e
 from goalfsm.session.thread import handle
 from goalfsm.store.memory import MemoryDisk, MemoryStore
 from tests.simulation import plan as p
+from tests.simulation.callers import HERE, Callers
 from tests.simulation.children import Children
 from tests.simulation.endings import Died, Poisoned, Violation
 from tests.simulation.machine import Machine
@@ -61,7 +62,7 @@ class World:
         self.skew_ms = 0
         self.calm = False
         self.burying = False
-        """Whether a process is being taken apart that is dead already."""
+        """Whether a dead process is being taken apart."""
         self.stats = Stats()
         self.lines: deque[tuple[int, str, tuple[Any, ...]]] = deque(maxlen=KEEP_TRACE)
         self.violation: Violation | None = None
@@ -71,6 +72,7 @@ class World:
         self.processes: list[Process] = []
         self.oracle = type(self).oracle_of(self)
         self.children = type(self).children_of(self)
+        self.callers = Callers(self)
         self.people = type(self).people_of(self)
         self._timeline: list[tuple[int, int, Callable[[], None]]] = []
         self._drawn = 0
@@ -123,8 +125,10 @@ class World:
         self._drawn += 1
         return f"secret-{self._drawn}-token"
 
-    def is_alive(self, identity: Identity) -> bool:
-        """Tell whether that process lives."""
+    def is_alive(self, identity: Identity, observer: Identity = HERE) -> bool:
+        """Tell whether that process lives, for one on the observer's machine."""
+        if self.plan.door:
+            return self.callers.is_alive(identity, observer)
         return any(p.pid == identity.pid and not p.dead for p in self.processes)
 
     def at(self, moment_us: int, call: Callable[[], None]) -> None:
@@ -207,11 +211,8 @@ class World:
 
     def _next(self) -> tuple[int, Callable[[], None] | None]:
         """Return what happens next; what happens at one moment happens in any order."""
-        first_us: int | None = None
-        ready: list[Callable[[], None]] = []
-        if self._timeline:
-            first_us = self._timeline[0][0]
-            ready = [self._pop]
+        first_us = self._timeline[0][0] if self._timeline else None
+        ready: list[Callable[[], None]] = [self._pop] if self._timeline else []
         for process in self.processes:
             if not process.runs or process.inside:
                 continue
@@ -232,10 +233,10 @@ class World:
 
     # Processes.
 
-    def start_process(self) -> None:
+    def start_process(self, *, foreign: bool = False) -> None:
         """Start an engine in a process of its own."""
         self._pids += 1
-        process = Process(self, self._pids)
+        process = Process(self, self._pids, foreign=foreign)
         self.processes.append(process)
         self.trace(process, "starts")
         process.start()
@@ -243,6 +244,7 @@ class World:
     def ended(self, process: Process) -> None:
         """Note that a process is gone; whoever looks after the engine starts another one."""
         self.processes.remove(process)
+        self.people.left_by(process)
         if self._restarting or any(other.runs for other in self.processes):
             return
         self._restarting = True
@@ -281,6 +283,7 @@ class World:
         """Let the others go on while this process stands still in the middle of a step."""
         self.stats.stalls += 1
         self.trace(process, "stands still at", stall.where)
+        process.naps, process.napped_at = process.naps + 1, stall.where
         if stall.rival_ms is not None:
             self.after(stall.rival_ms, self._rival)
         process.stalled = True
@@ -292,13 +295,14 @@ class World:
             process.stalled = False
         if process.dead:
             raise Died
+        process.awake_since_us = self.now_us
         process.loop.skip_to_us(self.now_us)
         self.trace(process, "goes on")
         self.oracle.went_on(process)
 
-    def _rival(self) -> None:
-        self.trace(None, "a rival is started")
-        self.start_process()
+    def _rival(self, *, foreign: bool = False) -> None:
+        self.trace(None, "a rival is started", "elsewhere" if foreign else "")
+        self.start_process(foreign=foreign)
 
     def fault(self, sorts: Iterable[CommitSort]) -> FaultKind | None:
         """Return how the next commit, which is of these sorts, fails; None when it does not."""
@@ -318,29 +322,28 @@ class World:
         self.stats.faults += fails
         return fails
 
-    def _schedule(self, item: p.Any_Item) -> None:  # noqa: C901 - one case a sort
+    def _schedule(self, item: Any) -> None:
         """Have an item happen at its time; what has none is met on the way."""
+        happens: dict[type[p.Item], Callable[[Any], object]] = {
+            p.Say: self.people.say,
+            p.Ghost: self.people.haunt,
+            p.Pretends: self.callers.pretend,
+            p.Crowd: self.callers.crowd,
+            p.Waits: self.people.wait,
+            p.KillAt: lambda _: self._kill_one(),
+            p.Shutdown: lambda each: self.shut_down(each.grace_ms),
+            p.Rival: lambda each: self._rival(foreign=each.foreign),
+            p.Jump: lambda each: self._jump(each.by_ms),
+            p.Renamed: self._rename,
+            p.Hushed: lambda each: self.children.hush(each.for_ms),
+        }
         match item:
-            case p.Say(at_ms=at_ms):
-                self.at(at_ms * 1000, lambda: self.people.say(item))
-            case p.Ghost(at_ms=at_ms):
-                self.at(at_ms * 1000, lambda: self.people.haunt(item))
             case p.Turn():
                 self.children.script(item)
             case p.Check():
                 self.people.expect_check(item)
-            case p.KillAt(at_ms=at_ms):
-                self.at(at_ms * 1000, self._kill_one)
-            case p.Shutdown(at_ms=at_ms, grace_ms=grace_ms):
-                self.at(at_ms * 1000, lambda: self.shut_down(grace_ms))
-            case p.Rival(at_ms=at_ms):
-                self.at(at_ms * 1000, self._rival)
-            case p.Jump(at_ms=at_ms, by_ms=by_ms):
-                self.at(at_ms * 1000, lambda: self._jump(by_ms))
-            case p.Renamed(at_ms=at_ms):
-                self.at(at_ms * 1000, lambda: self._rename(item))
-            case p.Hushed(at_ms=at_ms, for_ms=for_ms):
-                self.at(at_ms * 1000, lambda: self.children.hush(for_ms))
+            case _ if (happen := happens.get(type(item))) is not None:
+                self.at(item.at_ms * 1000, lambda: happen(item))
 
     def _rename(self, item: p.Renamed) -> None:
         """Have the path mean a copy: whoever has the file open has another one."""

@@ -42,7 +42,8 @@ def test_each_line_of_what_breaks_names_a_test() -> None:
 
 def test_each_named_check_exists() -> None:
     known = {f"Oracle.{name}" for name, _ in inspect.getmembers(Oracle, inspect.isfunction)}
-    known |= functions("tests/simulation/resting.py") | functions("tests/simulation/people.py")
+    for name in ("resting", "people", "promises", "callers"):
+        known |= functions(f"tests/simulation/{name}.py")
     lines = rows("### The simulation")
     named = {name for line in lines for name in re.findall(r"`([\w.]+)`", line[-1])}
     assert len(named) > 15

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from goalfsm.daemon.flow.holds import SHUTDOWN
+from goalfsm.daemon.flow.holds import SHUTDOWN, STARTING
 from goalfsm.session import events as e
 from goalfsm.session.work import NEED_ENGINE, label
 
@@ -73,7 +73,8 @@ class Drain:
     async def finish(self, grace_s: float) -> None:
         """Begin no turn; give those that run ``grace_s`` seconds, then end and record them."""
         self._holds.add(SHUTDOWN)
-        told = self._tell()
+        # What was not taken over is told nothing: it would be as if somebody had been there.
+        told = [] if self._holds.has(STARTING) else self._tell()
         runs = list(self._runs.values())
         if runs:
             _log.info("waiting for running turns", runs=len(runs), grace_s=grace_s)

@@ -93,7 +93,7 @@ class Takeover:
         ``previous`` is the engine that has not let go of the store, None where the last one has.
         Nothing is dispatched before every process of its runs is gone.
         """
-        after_crash, seen_ms = previous is not None, None
+        seen_ms = None
         if previous is not None:
             seen_ms = last_seen_ms(
                 previous,
@@ -120,7 +120,7 @@ class Takeover:
             self._spawn(self._free(thread_id, left), f"left of {thread_id}")
         threads = list(found)
         waiting = [
-            self._take_over(thread_id, session, seen_ms or 0, after_crash=after_crash)
+            self._take_over(thread_id, session, previous, seen_ms or 0)
             for thread_id, session in found.items()
         ]
         replies = await asyncio.gather(*waiting, return_exceptions=True)
@@ -139,6 +139,17 @@ class Takeover:
             return self._threads.open(thread_id)
         except CodecError:
             return self._threads.readable(thread_id)
+
+    def _was_served(self, thread_id: str, previous: Owner | None) -> bool:
+        """Tell whether ``previous`` worked on the thread, or died before it could.
+
+        Whoever takes a thread over says so first: where it did not, its sign of life is no sign
+        that anybody was there in the time before it came.
+        """
+        if previous is None:
+            return False
+        stored = self._store.sessions.load(thread_id)
+        return stored is not None and stored.epoch == previous.epoch
 
     def _threads_of_engines(self) -> list[str]:
         """Return the threads that need an engine, and set the wake-ups of all others."""
@@ -172,7 +183,7 @@ class Takeover:
         return {}
 
     async def _take_over(
-        self, thread_id: str, found: Session, seen_ms: int, *, after_crash: bool
+        self, thread_id: str, found: Session, previous: Owner | None, seen_ms: int
     ) -> Reply:
         run = found.run
         # Before anything that may meet a fault: a run that goes on somewhere is to end in any case.
@@ -181,13 +192,14 @@ class Takeover:
             probe = await self._probe(thread_id, run.run_id, program_of(run.route))
         if found.clock.last_ms is not None:
             # Before anything else is said to the thread: time would have run until now.
+            seen_ms = seen_ms if self._was_served(thread_id, previous) else 0
             await self._threads.send(thread_id, e.EngineLost(seen_ms=seen_ms))
         ending = None if run is None else await self._ending_of(thread_id, run, probe)
 
         def batch(session: Session) -> Events:
             if session.run is not None and ending is not None:
                 yield from ending(session)
-            yield e.EngineStarted(after_crash=after_crash)
+            yield e.EngineStarted(after_crash=previous is not None)
 
         return await self._threads.run(thread_id, batch)
 

@@ -59,6 +59,11 @@ class Link:
         link: socket.socket = self.writer.get_extra_info("socket")
         return link
 
+    @property
+    def has_gone(self) -> bool:
+        """Return whether the other side has hung up."""
+        return self.reader.at_eof() or self.reader.exception() is not None
+
     def peer(self, db: str, runs_below: Collection[tuple[int, str]]) -> Peer:
         """Return who connected, looked up once; the engine's own process is its embedder's."""
         if self._peer is None:
@@ -176,11 +181,14 @@ class Listener:
         return None
 
     def _make_room(self, link: Link) -> bool:
-        """Hang up on whoever has kept a place for longest without asking or taking anything."""
+        """Hang up on whoever has kept a place for longest without asking or taking anything.
+
+        Before all others on who has gone itself: nothing was told it since, so nobody noticed.
+        """
         idle = [
-            (each.waiting_since, id(each), each)
+            (-1.0 if each.has_gone else each.waiting_since, id(each), each)
             for each in self._links - {link}
-            if each.waiting_since is not None
+            if each.waiting_since is not None or each.has_gone
         ]
         if not idle:
             return False
