@@ -222,12 +222,12 @@ class Callers:
         self.observer = observer
         return owner.is_alive(identity)
 
-    async def _answers(self, place: str, within_s: float = ownership.ANSWER_S) -> bool:
+    async def _answers(self, place: str) -> bool:
         """Tell whether the engine answers whose socket this is; one that stands still does not."""
         for process in self._world.processes:
             if f"engine {process.pid}" == place and not process.dead:
                 if process.stalled:
-                    await asyncio.sleep(within_s)
+                    await asyncio.sleep(ownership.ANSWER_S)
                 return process.runs and process.engine is not None
         return False
 
@@ -235,7 +235,7 @@ class Callers:
         """Return the pid of a new process below those."""
         self._pid += 1
         links = [
-            peers._Link(pid, str(pid), os.getuid(), environment or {}, mark, False, "program", "")  # noqa: FBT003
+            peers._Link(pid, str(pid), environment or {}, mark, limited=False)
             for pid in (self._pid, *above)
         ]
         self._chains[self._pid] = links
