@@ -14,14 +14,13 @@ from unittest.mock import patch
 from msgspec.structs import replace
 
 from goalfsm.daemon.flow.authority import admitted
-from goalfsm.daemon.guards import outage, ownership, upkeep
+from goalfsm.daemon.guards import upkeep
 from goalfsm.daemon.guards.ownership import Liveness
 from goalfsm.daemon.guards.upkeep import Upkeep
 from goalfsm.daemon.remote import server
 from goalfsm.daemon.remote.listener import Link, Listener
 from goalfsm.daemon.service import Service
 from goalfsm.daemon.stages.subscriptions import Subscriptions
-from goalfsm.errors import Busy
 from goalfsm.session.events import Expecting
 from goalfsm.store import owner
 from goalfsm.store.port import EXPIRY_MS
@@ -128,7 +127,7 @@ def forget_a_stop() -> Patches:
     )
 
 
-# Two of us, and the disk.
+# Two of us.
 
 
 @_bug("an owner that answers is replaced because its row is old", 60)
@@ -155,9 +154,3 @@ def kill_who_owns() -> Patches:
 def bury_who_is_elsewhere() -> Patches:
     lives = owner.is_alive
     yield patch.object(owner, "is_alive", lambda who: who.boot_id == owner.boot_id() and lives(who))
-
-
-@bug("a log that has filled the disk is never moved", 20, 6, 10)
-def leave_the_log_on_a_full_disk() -> Patches:
-    yield patch.object(outage, "DiskFull", Busy)
-    yield patch.object(ownership, "DiskFull", Busy)
