@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run test shared alone quick verify lint types fresh docs man rows coverage floors diagrams picture bench containment simulate crash soak cluster mutants lock clean
+.PHONY: help setup run test shared alone quick verify lint types fresh docs man rows coverage few floor floors diagrams picture bench containment simulate crash soak cluster mutants lock clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -72,7 +72,7 @@ verify: setup ## Everything that has to hold; installs what it needs; no test ma
 	@sh .ci/tools
 	@status=0; \
 	$(MAKE) --no-print-directory --keep-going lint types fresh docs man rows coverage \
-		PYTEST=--no-skips || status=1; \
+		floor PYTEST=--no-skips || status=1; \
 	$(MAKE) --no-print-directory test PYTEST="--no-skips $(PURE:%=--ignore=%)" || status=1; \
 	exit $$status
 
@@ -82,16 +82,30 @@ docs: setup ## Build the documentation site into build/docs; a warning or a dead
 man: setup ## Build the manual page build/man/goalfsm.1
 	$(BIN)/sphinx-build -q -W --keep-going -b man -c docs . build/man
 
+# A test or a few of each dependency and of each extra.
+FEW := tests/packaging/test_modules.py tests/cli/test_run.py::test_a_goal_completes \
+	tests/cli/test_notifying.py::test_a_service_of_apprise_is_told tests/store/test_file.py \
+	tests/cluster/test_jobs.py::test_a_job_comes_after_its_transaction_and_not_before \
+	tests/session/test_codec.py tests/diagram/test_extract.py tests/diagram/test_png.py \
+	tests/ui/test_keys.py::test_s_steers tests/appserver/test_websocket.py \
+	tests/mcp/test_server.py::test_the_tools_are_listed_as_they_are_everywhere \
+	tests/agents/test_acp.py::test_a_prompt_is_done_and_charged tests/testing/test_other_plugins.py
 # What touches the dependencies; the rest of the suite is about what is ours.
 FLOORS := tests/unit tests/cli tests/diagram tests/store tests/testing tests/ui \
 	tests/appserver/test_command.py tests/appserver/test_websocket.py
 
-floors: .venv-floors/.ready ## Run tests with the lowest versions of the dependencies that are allowed
+few: setup ## Run a test or a few of each dependency; with PYTHON=python3.13 by that one
+	$(BIN)/python -m pytest -q $(EACH) $(PYTEST) $(FEW)
+
+floor: .venv-floors/.ready ## Run these with the lowest versions of the dependencies that are allowed
+	.venv-floors/bin/python -m pytest -q $(EACH) $(PYTEST) $(FEW)
+
+floors: .venv-floors/.ready ## Run many more tests with the lowest versions that are allowed
 	.venv-floors/bin/python -m pytest -q $(EACH) $(FLOORS) --ignore=tests/diagram/test_sites.py \
 		--ignore=tests/ui/test_pictures.py
 
-.venv-floors/.ready: .ci/floors.lock .ci/setup pyproject.toml
-	@sh .ci/setup .venv-floors .ci/floors.lock
+.venv-floors/.ready: .ci/floors.lock .ci/floors $(VENV)/.ready
+	@sh .ci/floors
 
 diagrams: setup ## Write diagrams/ and the generated blocks of the docs
 	$(BIN)/python -m goalfsm.diagram.docs.files

@@ -66,7 +66,7 @@ def test_what_is_measured_is_what_is_tested(group: str) -> None:
 
 
 def test_the_floors_that_are_tested_are_those_that_are_promised() -> None:
-    """`make floors` runs with exactly the lowest version of each dependency that we ask for."""
+    """`make floor` runs with exactly the lowest version of each dependency that we ask for."""
     project = PYPROJECT["project"]
     needs = [need for extra in project["optional-dependencies"].values() for need in extra]
     text = FLOORS.read_text("utf-8")
@@ -132,7 +132,7 @@ def test_no_file_names_a_registry_or_a_place_on_one_machine() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("name", ["run", "setup", "tools", "lock", "mutants"])
+@pytest.mark.parametrize("name", ["run", "setup", "tools", "lock", "floors", "mutants"])
 def test_the_scripts_can_be_run_and_parsed(name: str) -> None:
     script = ROOT / ".ci" / name
     assert os.access(script, os.X_OK)

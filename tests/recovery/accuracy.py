@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -105,6 +106,12 @@ def judged(message: Message) -> Judged:
     )
 
 
+@cache
+def verdicts() -> tuple[tuple[Message, Judged], ...]:
+    """Return every message with what became of it; by the weights that are kept."""
+    return tuple((message, judged(message)) for message in messages())
+
+
 def _action(kind: str) -> str:
     """Return what follows from a kind: retry, compact or stop."""
     return _ACTIONS.get(kind, "stop")
@@ -112,10 +119,9 @@ def _action(kind: str) -> str:
 
 def table() -> str:
     """Return the figures as they are printed."""
-    everything = [(message.blind, judged(message)) for message in messages()]
     rows = [("", "kind, real", "kind, decoys", "action")]
     for name, blind in (("blind", True), ("tuned", False)):
-        found = [each for is_blind, each in everything if is_blind is blind]
+        found = [each for message, each in verdicts() if message.blind is blind]
         rows.append(
             (
                 name,
@@ -145,7 +151,7 @@ def sets() -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, first in FIRST.items():
-        found = [judged(each) for each in messages() if each.set == name]
+        found = [each for message, each in verdicts() if message.set == name]
         real = [each.right_kind for each in found if not each.decoy]
         decoys = [each.right_kind for each in found if each.decoy]
         now = (_percent(real), _percent(decoys), _percent([each.right_action for each in found]))
@@ -177,8 +183,7 @@ def _share(right: Iterable[bool]) -> str:
 
 def misses() -> Iterator[str]:
     """Yield a line for each message whose kind is missed."""
-    for message in messages():
-        found = judged(message)
+    for message, found in verdicts():
         if not found.right_kind:
             told = json.dumps(message.error, ensure_ascii=False)[:100]
             yield f"{found.id}: {found.kind} for {' or '.join(message.kinds)}: {told}"

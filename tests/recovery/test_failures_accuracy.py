@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 from recovery.failures.kinds import Kind
-from tests.recovery.accuracy import judged, messages, misses, sets, table
+from tests.recovery.accuracy import messages, misses, sets, table, verdicts
 
 PAGE = Path(__file__).parents[2] / "docs" / "failures.md"
 MESSAGES = messages()
@@ -27,6 +27,6 @@ def test_the_messages_are_many_each_once_and_labelled_with_kinds() -> None:
 
 
 def test_a_message_that_is_missed_is_named_with_what_it_was_taken_for() -> None:
-    missed = {found.id: found for found in map(judged, MESSAGES) if not found.right_kind}
+    missed = {found.id: found for _, found in verdicts() if not found.right_kind}
     assert [line.partition(":")[0] for line in misses()] == list(missed)
     assert all(f" {missed[line.partition(':')[0]].kind} for " in line for line in misses())
