@@ -289,20 +289,22 @@ def test_what_a_run_started_itself_may_be_its_engine(
     """A worker that uses goalfsm for its own work asks an engine of its own run."""
     place, asks = tmp_path / "own", tmp_path / "asks.py"
     asks.write_text(
-        "import contextlib, os, socket, sys\n"
+        "import contextlib, os, socket, time\n"
         "from goalfsm.workers.supervisor import peers\n"
+        f"held = os.open({str(lifeline.path)!r}, os.O_WRONLY)\n"
         "with socket.socket(socket.AF_UNIX) as asking:\n"
-        f"    asking.connect({str(place)!r})\n"
+        f"    while asking.connect_ex({str(place)!r}):\n"
+        "        time.sleep(0.01)\n"
         "    with contextlib.closing(peers.Caller(asking)) as listens:\n"
         "        why = listens.not_to_be_believed(db='/another')\n"
         f"open({str(tmp_path / 'said')!r}, 'w').write(f'{{why}}.')\n"
-        f"os.write(os.open({str(lifeline.path)!r}, os.O_WRONLY), b'asked')\n"
+        "os.write(held, b'asked')\n"
     )
 
     async def main(supervisor: Supervisor) -> None:
         listens = [*python(LISTENS), str(place), "plain", str(lifeline.path)]
-        both = 'me=$1; shift; "$@" & while [ ! -S "$me" ]; do :; done; "$PY" -P "$ASKS"; kill $!'
-        given = ["env", f"PY={sys.executable}", f"ASKS={asks}", "sh", "-c", both, "sh", str(place)]
+        both = '"$@" & "$PY" -P "$ASKS"; kill $!'
+        given = ["env", f"PY={sys.executable}", f"ASKS={asks}", "sh", "-c", both, "sh"]
         await spawn(supervisor, "run-1", [*given, *listens], bench.db)
         await asyncio.to_thread(lifeline.wait_for, b"asked")
         await supervisor.end("run-1")
