@@ -8,7 +8,6 @@ export PYTHON
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.NOTPARALLEL:
 .PHONY: help setup run test shared alone quick verify lint types fresh docs man rows coverage few floor floors diagrams picture bench containment simulate crash soak cluster mutants lock clean
 
 help: ## Show what there is
@@ -26,7 +25,9 @@ run: setup ## Drive this project's own release check, through a kill -9, to comp
 ALONE := tests/bench tests/crash tests/cluster/test_kills.py
 EACH := -n auto --dist worksteal
 
-test: shared alone ## Run the tests; those that need Node, Graphviz or root may skip
+test: setup ## Run the tests; those that need Node, Graphviz or root may skip
+	@$(MAKE) --no-print-directory shared
+	@$(MAKE) --no-print-directory alone
 
 shared: setup ## Run the tests that share the machine, on every processor
 	$(BIN)/python -m pytest $(EACH) $(PYTEST) $(ALONE:%=--ignore=%)
@@ -71,8 +72,9 @@ rows: setup ## Does the suite fire every row of our machines' tables?
 verify: setup ## Everything that has to hold; installs what it needs; no test may skip
 	@sh .ci/tools
 	@status=0; \
-	$(MAKE) --no-print-directory --keep-going lint types fresh docs man rows coverage \
-		floor PYTEST=--no-skips || status=1; \
+	$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target \
+		lint types fresh docs man rows || status=1; \
+	$(MAKE) --no-print-directory --keep-going coverage floor PYTEST=--no-skips || status=1; \
 	$(MAKE) --no-print-directory test PYTEST="--no-skips $(PURE:%=--ignore=%)" || status=1; \
 	exit $$status
 
