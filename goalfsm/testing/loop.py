@@ -77,6 +77,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._idle_beats = 0
         self._broken: BaseException | None = None
         self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        self._running: set[asyncio.Task[Any]] = set()
         self._lost: list[str] = []
         self._spins = 0
         # What asyncio's loop asks for: a selector, and how exact its clock is.
@@ -179,9 +180,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def create_task(
         self, coro: Generator[Any, None, _T] | Coroutine[Any, Any, _T], **options: Any
     ) -> asyncio.Task[_T]:
-        """Make a task, and remember it for as long as somebody else does."""
+        """Make a task, and keep it until it is done; then for as long as somebody else does."""
         task: asyncio.Task[_T] = super().create_task(coro, **options)
         self._tasks.add(task)
+        # Where only a cycle holds a task, the collector would end it at a moment of its own.
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
         return task
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:

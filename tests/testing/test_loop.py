@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import signal
 import threading
@@ -32,6 +33,23 @@ def test_an_hour_takes_no_time() -> None:
 
     assert run(main()) == pytest.approx(3600)
     assert time.perf_counter() - began < 10
+
+
+def test_the_collector_ends_no_task_that_nobody_else_holds(loop: VirtualLoop) -> None:
+    ended: list[bool] = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    loop.create_task(waits())
+    loop.settle()
+    gc.collect()
+    assert ended == []
+    loop.discard()
+    assert ended == [True]
 
 
 def test_no_thread_is_started() -> None:
