@@ -324,11 +324,22 @@ class LiveRun:
         if left and ports.ends_whole:
             await ports.gone(left)
             ports.holds.release(PROCESSES, thread_id)
-        await self._record_end()
-        if left and not ports.ends_whole:
-            await ports.gone(left)
-            ports.holds.release(PROCESSES, thread_id)
-            await _quietly(ports.inbox.send(thread_id, e.HostChanged(idle=True)))
+        stays = left and not ports.ends_whole
+        try:
+            await self._record_end()
+        except Exception:
+            if stays:
+                # Another closes the run, and would not know what its thread waits for.
+                ports.spawn(self._free(left), f"left of {self.run_id}")
+            raise
+        if stays:
+            await self._free(left)
+
+    async def _free(self, left: tuple[int, ...]) -> None:
+        """Let the thread go on when the processes that were left are gone."""
+        await self._ports.gone(left)
+        self._ports.holds.release(PROCESSES, self.thread_id)
+        await _quietly(self._ports.inbox.send(self.thread_id, e.HostChanged(idle=True)))
 
     async def _record_end(self) -> None:
         """Commit how the turn went; where that meets a fault, that it is over."""
