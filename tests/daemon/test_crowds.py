@@ -60,6 +60,30 @@ def test_followers_that_have_gone_keep_nobody_out(
     beside(db, ask)
 
 
+def test_who_does_not_read_what_was_asked_for_keeps_nobody_out(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goalfsm.daemon.remote.listener.MAX_CONNECTIONS", 8)
+    request(db, THREAD, OBJECTIVE, "one")
+
+    def ask() -> None:
+        owner = serving(db)
+        assert owner is not None
+        crowd = [socket.socket(socket.AF_UNIX) for _ in range(8)]
+        asked = wire.encode(wire.AskStatus(thread_id=THREAD)) * 100
+        for link in crowd:
+            link.connect(owner.socket)
+            link.settimeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    link.sendall(asked)
+        assert request(db, THREAD, e.EditRequested(objective="another"), "two").ok
+        for link in crowd:
+            link.close()
+
+    beside(db, ask)
+
+
 def test_requests_that_are_not_whole_have_a_budget(
     db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

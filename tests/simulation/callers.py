@@ -58,6 +58,7 @@ class Connection:
         self.reader = asyncio.StreamReader(loop=process.loop)
         self.transport = self
         self._pid = pid
+        self.process = process
         self._heard = heard
         self._deaf = deaf
         self._over = False
@@ -290,7 +291,7 @@ class Callers:
         def told(answer: wire.Answer | None) -> None:
             if not process.dead and not self._world.burying:
                 if isinstance(answer, wire.Failed) and answer.code == wire.CROWDED:
-                    self._look_at_the_crowd()
+                    self._look_at_the_crowd(process)
                 heard(answer)
             connection.leave()
 
@@ -298,8 +299,8 @@ class Callers:
         said = wire.Submit(thread_id=thread, event_id=event_id, event=wire.raw(event))
         connection.send(wire.encode(said))
 
-    def _look_at_the_crowd(self) -> None:
-        kept = [each for each in self.idle if not each._over]
+    def _look_at_the_crowd(self, process: Process) -> None:
+        kept = [each for each in self.idle if each.process is process and not each._over]
         if kept:
             self._world.fail("who asks nothing keeps others out", f"{len(kept)} connections")
 

@@ -248,6 +248,7 @@ class Listener:
             writer.write(
                 wire.encode(wire.Failed(code=FAULT_CODE, message=message, hint=FAULT_HINT))
             )
+        link.waiting_since = asyncio.get_running_loop().time()  # who does not read it asks nothing
         await writer.drain()
 
 
