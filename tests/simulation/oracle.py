@@ -53,7 +53,7 @@ class Oracle(CommitRules):
 
     def _is_well(self, owner: Process, claims: Process) -> bool:
         """Tell whether an owner answers at its door, and has done so long enough to be believed."""
-        if not self._world.plan.door or claims.foreign or not owner.runs:
+        if not self._world.plan.door or claims.foreign != owner.foreign or not owner.runs:
             return False
         engine = owner.engine
         serves = engine is not None and owner.ready and not engine._parts.over.is_set()
