@@ -49,7 +49,7 @@ class LiveRun:
         self.thread_id = thread_id = work.thread_id
         self._work = work
         self._ports = ports
-        self._run = run
+        self.run = run
         self._worker = assignment.worker
         self._assignment = assignment
         self.gathered = Gathered(assignment.token)
@@ -68,7 +68,7 @@ class LiveRun:
 
     def start(self) -> None:
         """Start the worker: from here on the open run says that there may be something to end."""
-        self._log.info("run started", wind_down=self._run.wind_down)
+        self._log.info("run started", wind_down=self.run.wind_down)
         self._task = asyncio.get_running_loop().create_task(self._drive())
         self._task.add_done_callback(self._over)
 
@@ -99,8 +99,7 @@ class LiveRun:
     async def steer(self, message_id: str, text: str) -> bool:
         """Hand a message to the running turn; False when it cannot take it.
 
-        A turn that has only just been started may not have its input yet: it is asked again when
-        it has shown its first sign of life.
+        A turn that was just started may have no input yet: it is asked again when it shows life.
         """
         if self._task is None or "steer" not in self._worker.capabilities:
             return False
@@ -163,11 +162,6 @@ class LiveRun:
         if self._task is not None:
             await asyncio.wait({self._task})
 
-    @property
-    def run(self) -> Run:
-        """Return the run as it was dispatched."""
-        return self._run
-
     # The worker's life.
 
     async def _abort(self, task: asyncio.Task[None]) -> None:
@@ -228,10 +222,10 @@ class LiveRun:
                 seen.text(text)
                 self._show(text)
             case w.UsageReported():
-                usage = seen.usage(self._run, event)
+                usage = seen.usage(self.run, event)
                 await self._send(usage, event_id=usage_id(usage.key))
             case w.SessionSaved(session=data):
-                await self._send(e.SessionSaved(run_token=self._run.token, data=data))
+                await self._send(e.SessionSaved(run_token=self.run.token, data=data))
             case w.ToolEnded(name=name, ok=ok):
                 seen.tool(ok=ok)
                 await self._send(e.ToolFinished(name=name, ok=ok))
@@ -244,10 +238,9 @@ class LiveRun:
             case w.ErrorReported():
                 seen.error = event
             case w.WaitDeclared():
-                await self._send(seen.wait(self._run, event, self._ports.clock.now_ms()))
-            case w.SteeringAcknowledged(id=message_id):
-                token = self._run.token
-                await self._send(e.SteeringAcknowledged(message_id=message_id, run_token=token))
+                await self._send(seen.wait(self.run, event, self._ports.clock.now_ms()))
+            case w.SteeringAcknowledged(id=taken):
+                await self._send(e.SteeringAcknowledged(message_id=taken, run_token=self.run.token))
             case w.Skipped(reason=reason, excerpt=excerpt, count=count):
                 self._skipped(reason, excerpt, count)
             case w.ProgressReported():
@@ -278,8 +271,8 @@ class LiveRun:
 
     async def _answer(self, call: w.ToolCalled) -> w.ToolResult:
         """Decide a goal tool's call after everything before it; return what the model is told."""
-        arguments, token = dict(call.arguments), self._run.token
-        event = e.ToolCalled(name=call.name, arguments=arguments, run_token=token)
+        arguments = dict(call.arguments)
+        event = e.ToolCalled(name=call.name, arguments=arguments, run_token=self.run.token)
         try:
             reply = await asyncio.shield(self._ports.inbox.send(self.thread_id, event))
             session = self._ports.sessions.session(self.thread_id)
@@ -315,7 +308,7 @@ class LiveRun:
     async def _record(self) -> None:
         """Commit what the end means; let the thread go on once nothing of the run is left."""
         self._recording = True
-        self._ports.said(self.thread_id, self._run, self.gathered)
+        self._ports.said(self.thread_id, self.run, self.gathered)
         exited, ports, thread_id = self.gathered.exited, self._ports, self.thread_id
         left = () if exited is None else exited.left
         if left:
@@ -324,22 +317,21 @@ class LiveRun:
         if left and ports.ends_whole:
             await ports.gone(left)
             ports.holds.release(PROCESSES, thread_id)
-        stays = left and not ports.ends_whole
+            left = ()
         try:
             await self._record_end()
         except Exception:
-            if stays:
-                # Another closes the run, and would not know what its thread waits for.
-                ports.spawn(self._free(left), f"left of {self.run_id}")
+            # Another closes the run, and would not know what its thread waits for.
+            ports.spawn(self._free(left), f"left of {self.run_id}")
             raise
-        if stays:
-            await self._free(left)
+        await self._free(left)
 
     async def _free(self, left: tuple[int, ...]) -> None:
         """Let the thread go on when the processes that were left are gone."""
-        await self._ports.gone(left)
-        self._ports.holds.release(PROCESSES, self.thread_id)
-        await _quietly(self._ports.inbox.send(self.thread_id, e.HostChanged(idle=True)))
+        if left:
+            await self._ports.gone(left)
+            self._ports.holds.release(PROCESSES, self.thread_id)
+            await _quietly(self._ports.inbox.send(self.thread_id, e.HostChanged(idle=True)))
 
     async def _record_end(self) -> None:
         """Commit how the turn went; where that meets a fault, that it is over."""
@@ -352,7 +344,7 @@ class LiveRun:
 
     def _end_batch(self) -> EventBatch:
         """Return the end as an event, and the next dispatch when nothing of the run is left."""
-        run, seen, ports = self._run, self.gathered, self._ports
+        run, seen, ports = self.run, self.gathered, self._ports
         is_interrupted = self._ending == "interrupted" or seen.lost
         gone = not ports.holds.has(PROCESSES, self.thread_id)
 
@@ -360,12 +352,9 @@ class LiveRun:
             if session.run is None or session.run.run_id != run.run_id:
                 return
             if is_interrupted:
+                now_ms, why = ports.clock.now_ms(), self._why()
                 ready = yield e.RunInterrupted(
-                    run_id=run.run_id,
-                    turn=run.turn,
-                    detail=self._why(),
-                    ended_ms=ports.clock.now_ms(),
-                    gone=gone,
+                    run_id=run.run_id, turn=run.turn, detail=why, ended_ms=now_ms, gone=gone
                 )
             else:
                 ready = yield ended(session.run, seen, zone=ports.clock.zone, gone=gone)
