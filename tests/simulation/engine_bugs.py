@@ -146,7 +146,7 @@ def start_twice() -> Patches:
 
     def start_both(self: Any) -> None:
         start(self)
-        start(live.LiveRun(self._ports, self._run, self._work, self._assignment))
+        start(live.LiveRun(self._ports, self.run, self._work, self._assignment))
 
     yield patch.object(live.LiveRun, "start", start_both)
 
