@@ -8,7 +8,7 @@ export PYTHON
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test shared alone quick verify lint types fresh docs man rows coverage few floor floors diagrams picture bench containment simulate crash soak cluster mutants lock clean
+.PHONY: help setup run test shared alone quick verify lint types fresh docs man rows coverage few floors diagrams picture bench containment simulate crash soak cluster mutants lock clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -74,7 +74,7 @@ verify: setup ## Everything that has to hold; installs what it needs; no test ma
 	@status=0; \
 	$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target \
 		lint types fresh docs man rows || status=1; \
-	$(MAKE) --no-print-directory --keep-going coverage floor PYTEST=--no-skips || status=1; \
+	$(MAKE) --no-print-directory --keep-going coverage floors PYTEST=--no-skips || status=1; \
 	$(MAKE) --no-print-directory test PYTEST="--no-skips $(PURE:%=--ignore=%)" || status=1; \
 	exit $$status
 
@@ -92,19 +92,12 @@ FEW := tests/packaging/test_modules.py tests/cli/test_run.py::test_a_goal_comple
 	tests/ui/test_keys.py::test_s_steers tests/appserver/test_websocket.py \
 	tests/mcp/test_server.py::test_the_tools_are_listed_as_they_are_everywhere \
 	tests/agents/test_acp.py::test_a_prompt_is_done_and_charged tests/testing/test_other_plugins.py
-# What touches the dependencies; the rest of the suite is about what is ours.
-FLOORS := tests/unit tests/cli tests/diagram tests/store tests/testing tests/ui \
-	tests/appserver/test_command.py tests/appserver/test_websocket.py
 
 few: setup ## Run a test or a few of each dependency; with PYTHON=python3.13 by that one
 	$(BIN)/python -m pytest -q $(EACH) $(PYTEST) $(FEW)
 
-floor: .venv-floors/.ready ## Run these with the lowest versions of the dependencies that are allowed
+floors: .venv-floors/.ready ## Run these with the lowest versions of the dependencies that are allowed
 	.venv-floors/bin/python -m pytest -q $(EACH) $(PYTEST) $(FEW)
-
-floors: .venv-floors/.ready ## Run many more tests with the lowest versions that are allowed
-	.venv-floors/bin/python -m pytest -q $(EACH) $(FLOORS) --ignore=tests/diagram/test_sites.py \
-		--ignore=tests/ui/test_pictures.py
 
 .venv-floors/.ready: .ci/floors.lock .ci/floors $(VENV)/.ready
 	@sh .ci/floors

@@ -141,12 +141,12 @@ def deaths(*, quick: bool) -> Section:
     found = Section(f"{TITLE}: a node dies, or is stopped")
     with postgres_server() as server:
         for fault, name, harm in (
-            ("kill", "kill -9", 3 if quick else 150),
+            ("kill", "kill -9", 3 if quick else 140),
             ("stop", "SIGSTOP", 3 if quick else 15),
         ):
             with tempfile.TemporaryDirectory() as scratch:
                 killing = Killing(server, Path(scratch), seed=1, nodes=3, threads=12)
-                findings = killing.run([fault] * harm, pause_s=6.0)  # type: ignore[list-item]
+                findings = killing.run([fault] * harm, pause_s=5.0)  # type: ignore[list-item]
             times = findings.takeovers if fault == "kill" else findings.takeovers_of_stopped
             _pair(found, f"takeover after {name}", times, 1.0, unit="s")
             found.lines.append(f"{name}: {findings.summary()}")
@@ -159,7 +159,7 @@ def storm(*, quick: bool) -> Section:
     found = Section(f"{TITLE}: a storm of deaths, 50 threads on 3 nodes")
     with postgres_server() as server, tempfile.TemporaryDirectory() as scratch:
         killing = Killing(server, Path(scratch), seed=1, nodes=3, threads=50)
-        seen = killing.run(harms, pause_s=6.0, away_s=(1.0,) if quick else AWAY_S)
+        seen = killing.run(harms, pause_s=4.0, away_s=(1.0,) if quick else AWAY_S)
     counted = {
         "nodes killed": seen.counts.get("kill", 0),
         "nodes stopped": seen.counts.get("stop", 0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.bench import page
 from tests.bench.harness import Section, figure
 from tests.bench.targets import TARGETS, Target, judged
 
@@ -34,3 +35,10 @@ def test_what_was_not_measured_is_not_judged() -> None:
     assert len(judged([section], (FAST, FASTER))) == 6
     assert len(judged([])) == 5
     assert len({target.what for target in TARGETS}) == len(TARGETS)
+
+
+def test_the_page_shows_what_was_measured_last() -> None:
+    """Nobody has written a figure by hand."""
+    measured = page.kept()
+    assert len(measured) > 20
+    assert page.PAGE.read_text("utf-8") == page.rendered(measured)

@@ -66,7 +66,7 @@ def test_what_is_measured_is_what_is_tested(group: str) -> None:
 
 
 def test_the_floors_that_are_tested_are_those_that_are_promised() -> None:
-    """`make floor` runs with exactly the lowest version of each dependency that we ask for."""
+    """`make floors` runs with exactly the lowest version of each dependency that we ask for."""
     project = PYPROJECT["project"]
     needs = [need for extra in project["optional-dependencies"].values() for need in extra]
     text = FLOORS.read_text("utf-8")

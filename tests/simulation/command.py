@@ -104,16 +104,24 @@ def command(seed: int, bug: str | None = None, module: str = SIMULATION.module) 
 
 def summary(seeds: int, stats: Stats, seconds: float) -> str:
     """Return the figures of several worlds."""
-    return (
-        f"{seeds:,} seeds, {stats.steps:,} steps, {stats.events:,} events in {stats.commits:,} "
-        f"commits, {stats.runs:,} runs ({stats.runs_interrupted:,} interrupted), "
-        f"{stats.commands:,} commands; "
-        f"{stats.crashes:,} crashes, {stats.stalls:,} stalls, {stats.takeovers:,} takeovers, "
-        f"{stats.faults:,} store faults, {stats.poisoned:,} faults in decisions; "
-        f"{stats.partitions:,} partitions, {stats.wipes:,} wiped queues; "
-        f"{stats.replays:,} rows replayed; "
-        f"{stats.virtual_s / 3600:,.0f} virtual hours in {seconds:,.0f} s"
-    )
+    counted = {
+        "steps": stats.steps,
+        f"events in {stats.commits:,} commits": stats.events,
+        f"runs ({stats.runs_interrupted:,} interrupted)": stats.runs,
+        "commands": stats.commands,
+        "crashes": stats.crashes,
+        "stalls": stats.stalls,
+        "takeovers": stats.takeovers,
+        "store faults": stats.faults,
+        "faults in decisions": stats.poisoned,
+        "partitions": stats.partitions,
+        "wiped queues": stats.wipes,
+        "rows replayed": stats.replays,
+    }
+    # What a kind of world does not know, or nobody met, is not a figure of it.
+    told = [f"{count:,} {name}" for name, count in counted.items() if count]
+    hours = f"{stats.virtual_s / 3600:,.0f} virtual hours in {seconds:,.0f} s"
+    return ", ".join([f"{seeds:,} seeds", *told, hours])
 
 
 def _one(of: Played, seed: int, *, trace: bool) -> int:
