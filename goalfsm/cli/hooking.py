@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh", "fish", "busybox"})
 _RUN: Final = "GOALFSM_RUN_ID"
+_MOST: Final = 16 * 1024 * 1024
+"""How many bytes of what an agent says are read; of more nothing can be told."""
 
 
 class Stopped(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +59,7 @@ def stop_command(place: Place) -> int:
     if _RUN in os.environ:
         return exits.OK  # the engine that started this agent continues it
     try:
-        told = msgspec.json.decode(sys.stdin.buffer.read(), type=Stopped)
+        told = msgspec.json.decode(sys.stdin.buffer.read(_MOST), type=Stopped)
         db = places.file(place.db, "a hook works on", "leave --db and GOALFSM_DB out")
         answer = _answered(db, place.thread_id, told)
     except NoDatabase:

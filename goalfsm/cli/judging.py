@@ -18,6 +18,8 @@ from recovery.failures import Kind, classifier
 if TYPE_CHECKING:
     from recovery import Failure, Rule, Source
 
+_MOST: Final = 16 * 1024 * 1024
+"""How many bytes of a text from standard input are looked at."""
 _FOLLOWS: Final[dict[Kind, str]] = {
     "overflow": "the context is compacted once; another one pauses the goal",
     "transient": "the turn is tried again, with growing waits",
@@ -57,7 +59,7 @@ def explain_error_command(
 ) -> None:
     """Say what kind of failure TEXT is, and which rule says so; - reads it from standard input."""
     if text == "-":
-        text = sys.stdin.buffer.read().decode("utf-8", "replace")
+        text = sys.stdin.buffer.read(_MOST).decode("utf-8", "replace")
     failure = classifier(rules or ()).classify(
         text, source=source, status=status, code=code, now=now_ms() / 1000, zones=_zones
     )

@@ -180,7 +180,8 @@ def test_without_a_goal_of_its_own_to_continue_it_says_nothing(
 def test_whatever_is_wrong_is_said_and_stops_nobody(
     cli: Cli, stdin: Callable[[bytes], None]
 ) -> None:
-    for data in (b"", b"[]", b"no json", b"{}"):
+    endless = b'{"session_id": "' + b"a" * 17 * 1024 * 1024 + b'"}'
+    for data in (b"", b"[]", b"no json", b"{}", endless):
         stdin(data)
         result = cli("hook", "stop")
         assert result.status == exits.OK
