@@ -163,7 +163,10 @@ class People(Promises):
         asked.settled = asked.settled or reply.code != "suspended"
         if reply.code == "suspended" and reply.hint == "" and naps_of(process) >= 0:
             asked.settled = True
-            self._suspended.append((process, asked))
+            # Where there is no goal yet a stop has nothing to keep from starting: it is refused
+            # when the store is back, and a goal that is given again after it begins.
+            if self._world.oracle.thread(asked.thread).session.goal is not None:
+                self._suspended.append((process, asked))
         self._world.oracle.answered(asked.event_id, asked.thread, reply, fresh=fresh)
         self._look_at_the_halt(process, asked)
 

@@ -105,9 +105,11 @@ class Promises:
         if process.dead or process.deposed or done.cancelled() or done.exception() is not None:
             return
         process.trace("says that it rests:", thread)
-        # Others may be done, and not marked yet.
+        # Others may be done, and not marked yet; so may what a goal that was stopped had asked for.
+        goal = done.result().goal
+        kinds = _RECORDED if goal is None or goal.status == ACTIVE else (f.CompactContext,)
         left = any(
-            o.thread == thread and not o.done and isinstance(o.effect, _RECORDED)
+            o.thread == thread and not o.done and isinstance(o.effect, kinds)
             for o in self._world.oracle.effects.values()
         )
         if left or done.result().run is not None:

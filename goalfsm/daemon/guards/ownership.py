@@ -15,6 +15,7 @@ from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.link import NoEngine, require_engine
 from goalfsm.errors import (
     NAMES_OWNER,
+    Busy,
     CannotWrite,
     Corrupt,
     DatabaseReplaced,
@@ -300,8 +301,12 @@ class Heartbeat:
             if isinstance(error, DiskFull):
                 # With nothing to commit nobody else would: it may be the log that fills the disk.
                 self._store.release_reserve()
+            # A connection may refuse everything, and nothing else is done; under somebody else's
+            # lock nothing can be written, but it can be read whether there is a successor.
             if isinstance(error, StoreUnavailable):
-                self._reopen()
+                self._try(self._store.reopen)
+            elif isinstance(error, Busy):
+                self._try(self._store.owner.confirm)
             if self._trouble != error.code:
                 self._trouble = error.code
                 _log.warning("heartbeat failed", code=error.code, error=error.message)
@@ -309,15 +314,15 @@ class Heartbeat:
             self._disarm()
             self._handle = loop.call_later(LOOK_S, self._look_once_more)
 
-    def _reopen(self) -> None:
-        """Open the store again: its connection may refuse everything, and nothing else is done."""
+    def _try(self, step: Callable[[], None]) -> None:
+        """Take a step that may show that the store is somebody else's now."""
         try:
-            self._store.reopen()
+            step()
         except (Fenced, DatabaseReplaced, Corrupt) as error:
             self.stop()
             self._failed(error)
         except StoreError as error:
-            _log.debug("the store cannot be opened again", code=error.code)
+            _log.debug("the store cannot be looked at", code=error.code)
 
     def _verify(self) -> None:
         """Look at the file; SQLite itself may write on where nobody who opens it afresh could."""
