@@ -107,7 +107,8 @@ class Promises:
         process.trace("says that it rests:", thread)
         # Others may be done, and not marked yet; so may what a goal that was stopped had asked for.
         goal = done.result().goal
-        kinds = _RECORDED if goal is None or goal.status == ACTIVE else (f.CompactContext,)
+        is_active = goal is not None and goal.status == ACTIVE
+        kinds = _RECORDED if is_active else (f.CompactContext,)
         left = any(
             o.thread == thread and not o.done and isinstance(o.effect, kinds)
             for o in self._world.oracle.effects.values()
