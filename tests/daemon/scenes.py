@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from goalfsm.daemon.engine import Engine
+from goalfsm.daemon.remote.client import serving
 from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.session.effects import Effect
@@ -131,3 +133,13 @@ def beside(db: Path, ask: Any) -> None:
             store.close()
 
     asyncio.run(main())
+
+
+def connect(db: Path) -> socket.socket:
+    """Connect to the engine of a database as a stranger does."""
+    owner = serving(db)
+    assert owner is not None
+    link = socket.socket(socket.AF_UNIX)
+    link.settimeout(30)
+    link.connect(owner.socket)
+    return link

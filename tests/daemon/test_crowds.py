@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from pathlib import Path
 
 import pytest
 
 from goalfsm.daemon.remote import wire
-from goalfsm.daemon.remote.client import request, serving
+from goalfsm.daemon.remote.client import request
 from goalfsm.session import events as e
-from tests.daemon.scenes import OBJECTIVE, THREAD, beside
+from tests.daemon.scenes import OBJECTIVE, THREAD, beside, connect
 
 
 def test_a_crowd_that_asks_nothing_keeps_nobody_out(
@@ -22,12 +21,10 @@ def test_a_crowd_that_asks_nothing_keeps_nobody_out(
     request(db, THREAD, OBJECTIVE, "one")
 
     def ask() -> None:
-        owner = serving(db)
-        assert owner is not None
-        crowd = [socket.socket(socket.AF_UNIX) for _ in range(20)]
-        for link in crowd:
-            link.connect(owner.socket)
-            link.sendall(b'{"op": "sub')
+        crowd = []
+        for _ in range(20):
+            crowd.append(connect(db))
+            crowd[-1].sendall(b'{"op": "sub')
         reply = request(db, THREAD, e.SteeringReceived(message_id="m", text="on"), "two")
         assert reply.message == "the next turn takes it into account"
         for link in crowd:
@@ -45,11 +42,8 @@ def test_followers_that_have_gone_keep_nobody_out(
     request(db, THREAD, e.PauseRequested(), "two")
 
     def ask() -> None:
-        owner = serving(db)
-        assert owner is not None
-        crowd = [socket.socket(socket.AF_UNIX) for _ in range(8)]
+        crowd = [connect(db) for _ in range(8)]
         for link in crowd:
-            link.connect(owner.socket)
             link.sendall(wire.encode(wire.Follow(thread_id=THREAD)))
             assert link.recv(1)
         for link in crowd:
@@ -67,12 +61,9 @@ def test_who_does_not_read_what_was_asked_for_keeps_nobody_out(
     request(db, THREAD, OBJECTIVE, "one")
 
     def ask() -> None:
-        owner = serving(db)
-        assert owner is not None
-        crowd = [socket.socket(socket.AF_UNIX) for _ in range(8)]
+        crowd = [connect(db) for _ in range(8)]
         asked = wire.encode(wire.AskStatus(thread_id=THREAD)) * 100
         for link in crowd:
-            link.connect(owner.socket)
             link.settimeout(0.2)
             with contextlib.suppress(TimeoutError):
                 while True:
@@ -91,13 +82,9 @@ def test_requests_that_are_not_whole_have_a_budget(
     request(db, THREAD, OBJECTIVE, "one")
 
     def ask() -> None:
-        owner = serving(db)
-        assert owner is not None
-        crowd = [socket.socket(socket.AF_UNIX) for _ in range(4)]
+        crowd = [connect(db) for _ in range(4)]
         ended = 0
         for link in crowd:
-            link.settimeout(30)
-            link.connect(owner.socket)
             try:
                 link.sendall(b"x" * 300_000)
             except OSError:
@@ -125,11 +112,7 @@ def test_a_request_that_is_never_whole_is_given_up(
     request(db, THREAD, OBJECTIVE, "one")
 
     def ask() -> None:
-        owner = serving(db)
-        assert owner is not None
-        with socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(30)
-            link.connect(owner.socket)
+        with connect(db) as link:
             link.sendall(b"{")
             with contextlib.suppress(ConnectionResetError):
                 assert link.recv(1) == b""

@@ -18,14 +18,14 @@ import pytest
 from goalfsm.daemon.flow import stops
 from goalfsm.daemon.flow.replay import replay, undecidable
 from goalfsm.daemon.remote import wire
-from goalfsm.daemon.remote.client import request, serving
+from goalfsm.daemon.remote.client import request
 from goalfsm.daemon.remote.link import NoEngine
 from goalfsm.goal.model import Limits
 from goalfsm.session import events as e
 from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers.supervisor import identity
-from tests.daemon.scenes import OBJECTIVE, THREAD, beside
+from tests.daemon.scenes import OBJECTIVE, THREAD, beside, connect
 
 PLACE = "@here@"
 REQUESTS: tuple[dict[str, Any], ...] = (
@@ -97,15 +97,6 @@ def lines(value: bytes) -> Iterator[bytes]:
     yield value
     yield b'{"op": "follow", "thread_id": "t", "succeeds": ' + value + b"}"
     yield b'{"op": "follow", "thread_id": "thread", "after_revision": ' + value + b"}"
-
-
-def connect(db: Path) -> socket.socket:
-    owner = serving(db)
-    assert owner is not None
-    link = socket.socket(socket.AF_UNIX)
-    link.settimeout(30)
-    link.connect(owner.socket)
-    return link
 
 
 @pytest.mark.parametrize("value", VALUES)
