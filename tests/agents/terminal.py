@@ -72,13 +72,14 @@ class Terminal:
 
 @contextlib.contextmanager
 def ended(terminal: Terminal, process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """Yield a process, and kill it if it still runs at the end."""
+    """Yield a process; at the end kill it if it still runs, and print what nobody has read."""
     try:
         yield process
     finally:
         if process.poll() is None:
             process.kill()
-            terminal.end(process)
+        if process.stdout is not None and not process.stdout.closed:
+            sys.stdout.write(terminal.end(process))
 
 
 def wait_for(path: Path) -> None:

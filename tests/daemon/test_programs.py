@@ -219,7 +219,7 @@ def test_a_lock_without_an_owner_is_not_waited_for_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("goalfsm.daemon.guards.ownership._RETRY_S", 0.0)
-    monkeypatch.setattr("goalfsm.daemon.guards.ownership._LOCKED_S", 0.01)
+    monkeypatch.setattr("goalfsm.daemon.guards.ownership._COMMAND_S", 0.01)
     held = Held(owner=None, silent_for_ms=0, locked=True)
 
     class Always(Answers):

@@ -6,11 +6,14 @@ import asyncio
 
 import pytest
 
+from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.guards.ownership import Owned
 from goalfsm.errors import Fenced
 from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.session.effects import SendWork
+from goalfsm.store.memory import MemoryStore
+from goalfsm.store.port import Identity
 from goalfsm.testing import MemoryGoals, uses
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
@@ -89,8 +92,35 @@ def test_a_second_stop_does_not_wait_for_the_turn() -> None:
 def test_a_second_engine_is_refused_while_the_first_lives() -> None:
     async def scene(goals: MemoryGoals) -> None:
         async with goals.process({}):
-            with pytest.raises(Owned, match="process 1 serves"):
+            with pytest.raises(Owned, match="process 1 owns"):
                 await goals.process({}).__aenter__()
+
+    play(scene)
+
+
+def command_at(goals: MemoryGoals) -> MemoryStore:
+    """Return the handle of a command that owns the database and lives."""
+    command = MemoryStore(goals.disk, is_alive=lambda _: True)
+    who = Identity(pid=77, start_time=1, boot_id="simulated")
+    command.owner.acquire(who, socket="", uptime_ms=goals.system.clock.uptime_ms())
+    return command
+
+
+def engine_beside_commands(goals: MemoryGoals) -> Engine:
+    """Return an engine to which whoever owns the database lives."""
+    return Engine(
+        MemoryStore(goals.disk, is_alive=lambda _: True),
+        workers={},
+        platform=goals.system,
+        serve=False,
+    )
+
+
+def test_an_engine_waits_for_a_command_that_is_at_the_database() -> None:
+    async def scene(goals: MemoryGoals) -> None:
+        asyncio.get_running_loop().call_later(3, command_at(goals).owner.release)
+        async with engine_beside_commands(goals):
+            assert 3 <= goals.clock.loop.time() < 4
 
     play(scene)
 

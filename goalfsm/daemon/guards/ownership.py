@@ -46,7 +46,8 @@ STALLED_MS: Final = 5_000
 ANSWER_S: Final = 1.0
 """How long an owner that is well may take to answer."""
 _RETRY_S: Final = 0.25
-_LOCKED_S: Final = 5.0
+_COMMAND_S: Final = 5.0
+"""How long a command may be at the database; it is there for milliseconds on a quiet machine."""
 
 _log = structlog.get_logger(__name__)
 
@@ -65,7 +66,8 @@ async def acquire(
     """Become the store's owner; raise `Owned` when another is alive.
 
     A dead owner is replaced at once; a silent one, and one that does not answer on its socket, at
-    its expiry. One that was stopped inside a transaction is killed then, if it is this user's.
+    its expiry. One that was stopped inside a transaction is killed then, if it is this user's. A
+    command that is deciding something is waited for.
     ``wait_s``: how many seconds to wait for one that is well to leave.
     """
     loop = asyncio.get_running_loop()
@@ -126,7 +128,9 @@ def _ask(
 def _worth_waiting(held: Held, passed: float, wait_s: float, *, hangs: bool) -> bool:
     if passed < wait_s:
         return True
-    if held.locked and passed < _LOCKED_S:
+    # A command that decides something owns the store without a socket, or is about to own it.
+    is_command = held.owner is None or not held.owner.socket
+    if (held.locked or is_command) and passed < _COMMAND_S:
         return True
     # A hanging owner expires, unless it stirs; a lock that outlasts its owner's expiry does not.
     stalls = hangs or held.silent_for_ms >= STALLED_MS
@@ -134,14 +138,15 @@ def _worth_waiting(held: Held, passed: float, wait_s: float, *, hangs: bool) -> 
 
 
 def _owned(held: Held) -> Owned:
-    pid = _pid(held)
-    if pid is None:
+    owner = held.owner
+    if owner is None:
         return Owned(
             "another process is using the database",
             hint="Try again in a moment; goalfsm doctor names the owner.",
             remedies=(NAMES_OWNER,),
         )
-    return Owned(f"process {pid} serves this database already")
+    does = "serves" if owner.socket else "owns"
+    return Owned(f"process {owner.identity.pid} {does} this database already")
 
 
 def _pid(held: Held) -> int | None:
