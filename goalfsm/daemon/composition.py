@@ -177,7 +177,7 @@ class Composition:
             platform,
             failed=give_up,
             troubled=partial(self.outage.met, None),
-            look=self.upkeep.look,
+            look=self._look,
             is_busy=self._is_busy,
             watch=watch_of(db, platform),
         )
@@ -337,6 +337,12 @@ class Composition:
         self.runs.remove(thread_id, run_id)
         self.quarantine.run_over(thread_id)
         self._consider(thread_id)
+
+    def _look(self) -> None:
+        """Look around, as an owner whom nobody has succeeded."""
+        if self.server is not None:
+            self.server.restore()
+        self.upkeep.look()
 
     def _is_busy(self) -> bool:
         """Tell whether a sign of life is owed: something is open that a successor would settle."""

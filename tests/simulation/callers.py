@@ -256,8 +256,8 @@ class Callers:
 
     def runs_below(self) -> frozenset[tuple[int, str]]:
         """Return the supervisors of all engines that there have been."""
-        last = max((process.pid for process in self._world.processes), default=0)
-        return frozenset((SUPERVISORS + n, str(SUPERVISORS + n)) for n in range(1, last + 1))
+        there_were = range(SUPERVISORS + 1, SUPERVISORS + self._world.started + 1)
+        return frozenset((pid, str(pid)) for pid in there_were)
 
     def run_above(self, chain: tuple[tuple[int, str], ...]) -> str:
         """Return the run that a process belongs to."""

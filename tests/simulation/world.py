@@ -76,7 +76,8 @@ class World:
         self.people = type(self).people_of(self)
         self._timeline: list[tuple[int, int, Callable[[], None]]] = []
         self._drawn = 0
-        self._pids = 0
+        self.started = 0
+        """How many processes there have been: the pid of the last one."""
         self._reached: Counter[str] = Counter()
         self._commits: Counter[CommitSort] = Counter()
         self._reads: Counter[ReadSort] = Counter()
@@ -235,8 +236,8 @@ class World:
 
     def start_process(self, *, foreign: bool = False) -> None:
         """Start an engine in a process of its own."""
-        self._pids += 1
-        process = Process(self, self._pids, foreign=foreign)
+        self.started += 1
+        process = Process(self, self.started, foreign=foreign)
         self.processes.append(process)
         self.trace(process, "starts")
         process.start()

@@ -13,6 +13,7 @@ import structlog
 
 from goalfsm.daemon.flow.decide import FAULT_HINT
 from goalfsm.daemon.remote import wire
+from goalfsm.daemon.remote.socket_path import remove
 from goalfsm.errors import GoalError, described
 from goalfsm.session.state import FAULT_CODE
 from goalfsm.text import MALFORMED
@@ -31,9 +32,12 @@ IDLE_S: Final = 60.0
 """How long a connection may take for a whole request, in seconds."""
 
 _CHUNK: Final = 65_536
+_COMING: Final = "~"
+"""Follows the name of a socket that does not listen yet."""
 _LAST_WORDS_S: Final = 1.0
 _CREDENTIALS: Final = struct.Struct("3i")
 
+_Inode = tuple[int, int] | None
 _log = structlog.get_logger(__name__)
 
 
@@ -100,6 +104,9 @@ class Listener:
         self._do = do
         self._admit = admit
         self._server: asyncio.Server | None = None
+        self._bound: tuple[_Inode, _Inode] = None, None
+        """What was bound, and in which directory."""
+        self._restoring: asyncio.Task[None] | None = None
         self._links: set[Link] = set()
         """Those that have a place."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -108,18 +115,28 @@ class Listener:
         self._ready = asyncio.Event()
 
     async def start(self) -> None:
-        """Listen; what is asked waits for `ready`. Raises GoalError where that cannot be."""
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        """Listen; what is asked waits for `ready`. Raises GoalError where that cannot be.
+
+        What is at the place is replaced.
+        """
+        listening: socket.socket | asyncio.Server
+        listening = bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # It listens before it has its name: whoever comes by that is not turned away.
+        coming = self._place.with_name(self._place.name + _COMING)
         try:
+            remove(coming)
             # Nobody may connect before the mode is right; the directory keeps others out as well.
             before = os.umask(0o177)
             try:
-                listening.bind(str(self._place))
+                bound.bind(str(coming))
             finally:
                 os.umask(before)
-            self._server = await asyncio.start_unix_server(
-                self._connected, sock=listening, limit=_CHUNK
+            listening = server = await asyncio.start_unix_server(
+                self._connected, sock=bound, limit=_CHUNK
             )
+            if self._place.is_dir():
+                remove(self._place)
+            coming.replace(self._place)
         except OSError as error:
             listening.close()
             raise GoalError(
@@ -127,16 +144,49 @@ class Listener:
                 code="no_socket",
                 hint="check the permissions of its directory",
             ) from error
+        self._server, self._bound = server, self._found()
 
     def ready(self) -> None:
         """Begin to answer."""
         self._ready.set()
 
+    def restore(self) -> None:
+        """Listen again where the socket was taken from its directory, or something put over it.
+
+        Who is connected stays so. Where the directory is another one nothing is done.
+        """
+        (bound, home), (found, directory) = self._bound, self._found()
+        if bound is None or found == bound or directory != home:
+            return
+        if self._restoring is None or self._restoring.done():
+            self._restoring = asyncio.get_running_loop().create_task(self._restore())
+
+    async def _restore(self) -> None:
+        before = self._server
+        try:
+            await self.start()
+        except GoalError as error:
+            _log.warning(error.message, code=error.code)
+            return
+        _log.warning("the socket was taken away: it listens there again")
+        if before is not None:
+            for listening in before.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            # Who was let in just now has a connection of their own after the loop's next turn.
+            await asyncio.sleep(0)
+            before.close()
+
+    def _found(self) -> tuple[_Inode, _Inode]:
+        """Return what is at the place, and in which directory."""
+        return _inode(self._place), _inode(self._place.parent)
+
     async def close(self) -> None:
         """Hang up and remove the socket; followers get their last notice first."""
+        if self._restoring is not None:
+            await asyncio.wait({self._restoring})
         if self._server is not None:
             self._server.close()
-            self._place.unlink(missing_ok=True)
+            remove(self._place)
         if self.following:
             await asyncio.wait(self.following, timeout=_LAST_WORDS_S)
         for task in self._tasks:
@@ -250,6 +300,15 @@ class Listener:
             )
         link.waiting_since = asyncio.get_running_loop().time()  # who does not read it asks nothing
         await writer.drain()
+
+
+def _inode(place: Path) -> _Inode:
+    """Return which file is at a place, None where there is none."""
+    try:
+        facts = place.lstat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
 
 
 def _same_user(writer: asyncio.StreamWriter) -> bool:

@@ -85,6 +85,10 @@ class Server:
         """Begin to answer."""
         self._listener.ready()
 
+    def restore(self) -> None:
+        """Listen again where somebody has taken the socket away."""
+        self._listener.restore()
+
     async def close(self) -> None:
         """Hang up and remove the socket; followers get their last notice first."""
         await self._listener.close()

@@ -66,12 +66,19 @@ def _placed(name: str) -> Path:
 def remove_stale(place: Path) -> None:
     """Remove sockets that earlier owners of the same database left; only its owner may."""
     database = place.name.partition("-")[0]
-    for other in place.parent.glob(f"{database}-*.sock*"):
-        other.unlink(missing_ok=True)
-    import shutil  # noqa: PLC0415  who only asks removes nothing
+    for kind in (".sock*", _RUN):
+        for other in place.parent.glob(f"{database}-*{kind}"):
+            remove(other)
 
-    for other in place.parent.glob(f"{database}-*{_RUN}"):
-        shutil.rmtree(other, ignore_errors=True)
+
+def remove(place: Path) -> None:
+    """Remove what is at a place, also where somebody has put something else there."""
+    if place.is_dir() and not place.is_symlink():
+        import shutil  # noqa: PLC0415  who only asks removes nothing
+
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        place.unlink(missing_ok=True)
 
 
 def run_directory(db: str) -> Path:
