@@ -17,9 +17,9 @@ from goalfsm.goal.model import Criterion as Criterion
 from goalfsm.goal.model import Evidence as Evidence
 from goalfsm.goal.model import Goal as Goal
 from goalfsm.goal.model import Limits as Limits
+from goalfsm.goal.model import Rejection as Rejection
 from goalfsm.goal.model import Usage as Usage
 from goalfsm.goal.model import Verifier as Verifier
-from goalfsm.goal.rejection import Rejection as Rejection
 from goalfsm.goal.transition import Plan as Plan
 from goalfsm.goal.transition import plan as plan
 from goalfsm.session import codec as codec

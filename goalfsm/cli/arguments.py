@@ -12,8 +12,7 @@ import click
 from goalfsm.errors import GoalError
 
 if TYPE_CHECKING:
-    from goalfsm.goal.model import Limits
-    from goalfsm.goal.rejection import Rejection
+    from goalfsm.goal.model import Limits, Rejection
 
 _Amount = TypeVar("_Amount")
 NO_LIMIT: Final = "none"
@@ -152,14 +151,14 @@ def thread_and_text(
 
 def objective(given: str) -> str:
     """Return the objective as it will be stored, or raise with the rule that it breaks."""
-    from goalfsm.goal.validation import check_objective  # noqa: PLC0415  only where one is given
+    from goalfsm.goal.model import check_objective  # noqa: PLC0415  only where one is given
 
     return _checked(check_objective(given))
 
 
 def text(given: str, what: str) -> str:
     """Return a criterion, piece of evidence, reason or message as it will be stored, or raise."""
-    from goalfsm.goal.validation import check_text  # noqa: PLC0415  only where one is given
+    from goalfsm.goal.model import check_text  # noqa: PLC0415  only where one is given
 
     return _checked(check_text(given, what))
 

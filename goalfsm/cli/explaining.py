@@ -13,7 +13,7 @@ from goalfsm.cli.places import speak
 from goalfsm.daemon.host.records import written
 from goalfsm.daemon.remote.narrating import is_quiet, told, why
 from goalfsm.daemon.remote.reading import asked_driver, decisions_of, events_of
-from goalfsm.session.budgets import money
+from goalfsm.session.continuation import money
 from goalfsm.session.events import (
     RunDispatched,
     RunFinished,

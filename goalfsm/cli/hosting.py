@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from goalfsm.cli.notifying import targets
 from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.host.collector import collect_rarely
-from goalfsm.daemon.stages.callbacks import PERSON_ASKED
 from goalfsm.daemon.stages.notifications import CALLBACK, Notifier
+from goalfsm.daemon.stages.performers import PERSON_ASKED
 from goalfsm.workers.supervisor.orphans import adopt_orphans
 
 if TYPE_CHECKING:

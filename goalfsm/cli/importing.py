@@ -175,7 +175,7 @@ def _send(bound: _Bound) -> tuple[str, str, str]:
 def _trial(bound: _Bound) -> tuple[str, str, str]:
     """Return what would come of it; nothing is written. Raises what it would be refused with."""
     from goalfsm.cli.output import now_ms  # noqa: PLC0415  it loads the session
-    from goalfsm.daemon.host.clock import decision_context  # noqa: PLC0415  the same
+    from goalfsm.daemon.host.platform import decision_context  # noqa: PLC0415  the same
     from goalfsm.session.state import Session as Fresh  # noqa: PLC0415  the same
     from goalfsm.session.thread import handle  # noqa: PLC0415  the same
 

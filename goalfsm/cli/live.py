@@ -15,7 +15,7 @@ from rich.text import Text
 
 from goalfsm.daemon.flow import notices
 from goalfsm.daemon.remote.narrating import Narrator, by_guard
-from goalfsm.session.budgets import Spent, money
+from goalfsm.session.continuation import Spent, money
 from goalfsm.text import compact_tokens, duration, line, short
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ def show_budgets(place: Place) -> None:
     """Print each budget of the thread's goal and what is used of it."""
     from goalfsm.cli.output import now_ms  # noqa: PLC0415  a command that only sends needs none
     from goalfsm.daemon.remote.reading import driver_of  # noqa: PLC0415  the same
-    from goalfsm.session.budgets import budget_lines  # noqa: PLC0415  the same
+    from goalfsm.session.continuation import budget_lines  # noqa: PLC0415  the same
     from goalfsm.views.status import project  # noqa: PLC0415  the same
 
     with asking.reading(place) as store:

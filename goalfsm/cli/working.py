@@ -198,7 +198,7 @@ def set_command(
 def _refuse_early(place: Place, session: Session | None, wanted: ObjectiveGiven) -> None:
     """Raise what the objective will be refused with, before anything is written for it."""
     from goalfsm.cli.output import now_ms  # noqa: PLC0415  it loads the session
-    from goalfsm.daemon.host.clock import decision_context  # noqa: PLC0415  the same
+    from goalfsm.daemon.host.platform import decision_context  # noqa: PLC0415  the same
     from goalfsm.session.state import Session as Fresh  # noqa: PLC0415  the same
     from goalfsm.session.thread import handle  # noqa: PLC0415  the same
 

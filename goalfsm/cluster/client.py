@@ -33,7 +33,7 @@ from goalfsm.daemon.config import decode_config
 from goalfsm.daemon.flow.authority import admitted_here
 from goalfsm.daemon.flow.decide import Envelope
 from goalfsm.daemon.flow.notices import Notice, Problem
-from goalfsm.daemon.host.clock import IdSource
+from goalfsm.daemon.host.platform import IdSource
 from goalfsm.daemon.remote.direct import session_of
 from goalfsm.daemon.remote.reading import driver_of
 from goalfsm.daemon.remote.wire import unknown

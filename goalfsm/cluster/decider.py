@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from goalfsm.cluster.tx import Loaded, Program, Transactions, Tx
     from goalfsm.daemon.flow.decide import Envelope
     from goalfsm.daemon.flow.ports import Decided, Undecided
-    from goalfsm.daemon.host.clock import IdSource
+    from goalfsm.daemon.host.platform import IdSource
     from goalfsm.session.context import Rules
     from goalfsm.session.policy import Policy
     from goalfsm.store.rows import Transcript

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
     from goalfsm.cluster.reaching import Reach
     from goalfsm.daemon.flow.notices import Notice
-    from goalfsm.daemon.stages.callbacks import Callback
-    from goalfsm.daemon.stages.verifiers import VerifierFunction
+    from goalfsm.daemon.stages.performers import Callback, VerifierFunction
     from goalfsm.goal.machine import GoalMachine
     from goalfsm.session.events import Event
     from goalfsm.session.state import Reply, Session

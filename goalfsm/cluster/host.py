@@ -27,7 +27,7 @@ def hostname() -> str:
 
 
 class DatabaseTime:
-    """The database's clock, as far as this process knows it: `goalfsm.daemon.host.clock`."""
+    """The database's clock, as far as this process knows it: `goalfsm.daemon.host.platform`."""
 
     def __init__(self) -> None:
         """Begin with this machine's clock."""

@@ -30,23 +30,16 @@ from goalfsm.cluster.threads import ClusterThreads
 from goalfsm.cluster.turns import Turns
 from goalfsm.daemon.config import Processes, Workers
 from goalfsm.daemon.flow.holds import SHUTDOWN, Holds
-from goalfsm.daemon.host.clock import Clock, IdSource
-from goalfsm.daemon.host.platform import LocalPlatform
-from goalfsm.daemon.host.tasks import Tasks
+from goalfsm.daemon.host.platform import Clock, IdSource, LocalPlatform, Tasks
 from goalfsm.daemon.remote.run_socket import RunSockets
 from goalfsm.daemon.remote.server import Server
 from goalfsm.daemon.remote.socket_path import NODE
-from goalfsm.daemon.stages.callbacks import Callbacks
-from goalfsm.daemon.stages.completion import NextGoals, Reports
-from goalfsm.daemon.stages.decision_log import DecisionLog
 from goalfsm.daemon.stages.effects import Effects
 from goalfsm.daemon.stages.live_run import LiveRuns
-from goalfsm.daemon.stages.run_control import Compaction, Dispatches, RunControl
+from goalfsm.daemon.stages.performers import Callbacks, NextGoals, ProcessWatch, Reports, Verifiers
+from goalfsm.daemon.stages.run_control import Compaction, Dispatches, RunControl, Transcripts
 from goalfsm.daemon.stages.run_ports import RunPorts
-from goalfsm.daemon.stages.subscriptions import Subscriptions
-from goalfsm.daemon.stages.transcripts import Transcripts
-from goalfsm.daemon.stages.verifiers import Verifiers
-from goalfsm.daemon.stages.wakeups import ProcessWatch
+from goalfsm.daemon.stages.subscriptions import DecisionLog, Subscriptions
 from goalfsm.errors import StoreClosed, StoreError
 from goalfsm.session import effects as f
 from goalfsm.session.context import Rules
@@ -166,7 +159,7 @@ class Node:
             ports, self.runs, self.effects, dispatches.take, transcripts.last_words
         )
         self.effects.perform_by(
-            {f.StartRun: control, f.EndRun: control, f.DeliverSteering: control}
+            {f.StartRun: control, f.EndRun: control, f.DeliverSteering: self.runs}
         )
         verifiers = Verifiers(
             self.threads.session, self.processes, options.verifiers, most=options.max_runs

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from goalfsm.cluster.tx import Transactions
     from goalfsm.daemon.config import WorkerSource
     from goalfsm.daemon.host.platform import Platform
-    from goalfsm.daemon.stages.callbacks import Callback
-    from goalfsm.daemon.stages.verifiers import VerifierFunction
+    from goalfsm.daemon.stages.performers import Callback, VerifierFunction
     from goalfsm.goal.machine import GoalMachine
     from goalfsm.session.policy import Policy
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from goalfsm.cluster.threads import ClusterThreads
     from goalfsm.daemon.flow.notices import Notice
-    from goalfsm.daemon.host.clock import Clock, IdSource
+    from goalfsm.daemon.host.platform import Clock, IdSource
     from goalfsm.daemon.stages.subscriptions import Subscriptions
     from goalfsm.session.events import Event
     from goalfsm.session.state import Reply, Session

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
     from goalfsm.cluster.lease import Nodes, Renewed
     from goalfsm.cluster.options import Options
-    from goalfsm.daemon.host.clock import Clock
-    from goalfsm.daemon.host.platform import Platform
+    from goalfsm.daemon.host.platform import Clock, Platform
 
 
 class Tenure:

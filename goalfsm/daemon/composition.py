@@ -1,46 +1,39 @@
-"""The parts of a running engine: each made with what it needs, and who follows whom.
-
-This module composes and nothing else: in `stages` stands the order in which parts follow a commit,
-in `performers` who does which effect.
-"""
+"""The parts of a running engine: in what order they follow a commit, and who does which effect."""
 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from goalfsm.daemon.config import Processes, Workers, WorkerSource
 from goalfsm.daemon.flow.holds import STARTING, Holds
+from goalfsm.daemon.flow.inbox import InboxRows, watch_of
 from goalfsm.daemon.flow.replay import as_completed
 from goalfsm.daemon.flow.threads import Threads
-from goalfsm.daemon.guards.drain import Drain
-from goalfsm.daemon.guards.outage import StoreOutage
+from goalfsm.daemon.guards.failures import Quarantine, StoreOutage
 from goalfsm.daemon.guards.ownership import Heartbeat
-from goalfsm.daemon.guards.quarantine import Quarantine
 from goalfsm.daemon.guards.takeover import Takeover
-from goalfsm.daemon.guards.upkeep import InboxRows, Upkeep, watch_of
-from goalfsm.daemon.host.clock import Clock, IdSource
-from goalfsm.daemon.host.platform import Platform
-from goalfsm.daemon.host.tasks import Tasks
+from goalfsm.daemon.guards.upkeep import Upkeep
+from goalfsm.daemon.host.platform import Clock, IdSource, Platform, Tasks
 from goalfsm.daemon.remote import outage_link
 from goalfsm.daemon.remote.run_socket import RunSockets
 from goalfsm.daemon.remote.seeing import EngineView
 from goalfsm.daemon.remote.server import Server
 from goalfsm.daemon.service import Service
-from goalfsm.daemon.stages.callbacks import Callbacks
-from goalfsm.daemon.stages.completion import NextGoals, Reports
-from goalfsm.daemon.stages.decision_log import DecisionLog
-from goalfsm.daemon.stages.effects import Effects
+from goalfsm.daemon.stages.effects import Effects, Wakeups
 from goalfsm.daemon.stages.live_run import LiveRuns
-from goalfsm.daemon.stages.quiescence import Quiescence
-from goalfsm.daemon.stages.run_control import Compaction, Dispatches, RunControl, RunRecords
+from goalfsm.daemon.stages.performers import Callbacks, NextGoals, ProcessWatch, Reports, Verifiers
+from goalfsm.daemon.stages.run_control import (
+    Compaction,
+    Dispatches,
+    RunControl,
+    RunRecords,
+    Transcripts,
+)
 from goalfsm.daemon.stages.run_ports import RunPorts
-from goalfsm.daemon.stages.scheduler import Scheduler
-from goalfsm.daemon.stages.subscriptions import Subscriptions
-from goalfsm.daemon.stages.transcripts import Transcripts
-from goalfsm.daemon.stages.verifiers import Verifiers
-from goalfsm.daemon.stages.wakeups import ProcessWatch, Wakeups
+from goalfsm.daemon.stages.scheduler import Quiescence, Scheduler
+from goalfsm.daemon.stages.subscriptions import DecisionLog, Subscriptions
 from goalfsm.errors import StoreError
 from goalfsm.session import effects as f
 from goalfsm.session.policy import Policy
@@ -52,8 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from goalfsm.daemon.flow.ports import Landed, Performer, Stage, Undecided
-    from goalfsm.daemon.stages.callbacks import Callback
-    from goalfsm.daemon.stages.verifiers import VerifierFunction
+    from goalfsm.daemon.stages.performers import Callback, VerifierFunction
     from goalfsm.goal.machine import GoalMachine
     from goalfsm.store.port import Owner, Store
 
@@ -111,8 +103,8 @@ class Composition:
             aftermath=self,
             report=report,
         )
-        sockets = RunSockets(threads, threads, clock, self.processes.first_process, db=db)
-        self.workers = Workers(options.workers, store.workers, self.processes, sockets.around)
+        around = lambda work: self.sockets.around(work)  # noqa: E731, PLW0108  made for the first
+        self.workers = Workers(options.workers, store.workers, self.processes, around)
         holds = self.holds = Holds(self._held)
         runs = self.runs = LiveRuns()
         wakeups = self.wakeups = Wakeups(clock, threads)
@@ -161,17 +153,6 @@ class Composition:
             suspended=self._suspended,
         )
         self.rows = InboxRows(store.inbox, self.service.take_row, report, db=db)
-        self.upkeep = Upkeep(
-            store,
-            self.pump,
-            clock,
-            threads,
-            self.rows,
-            wakeups,
-            self.scheduler,
-            self.outage,
-            lambda: self.taken_over,
-        )
         self.heartbeat = Heartbeat(
             store,
             platform,
@@ -230,7 +211,7 @@ class Composition:
             {
                 f.StartRun: run_control,
                 f.EndRun: run_control,
-                f.DeliverSteering: run_control,
+                f.DeliverSteering: runs,
                 f.RunVerifier: verifiers,
                 f.RunUntil: verifiers,
                 f.CompactContext: Compaction(threads, self.workers, db=db),
@@ -248,7 +229,6 @@ class Composition:
                 **options.performers,
             }
         )
-        self.drain = Drain(threads, holds, runs, wakeups, subscriptions, self.over)
         self.taken_over = False
         self.server: Server | None = None
         if socket is not None:
@@ -269,6 +249,29 @@ class Composition:
                 run_above=self.processes.run_above,
                 brings_workers=brings,
             )
+
+    # What few moments need is made when they come.
+
+    @cached_property
+    def sockets(self) -> RunSockets:
+        """What isolated runs see of the engine."""
+        first = self.processes.first_process
+        return RunSockets(self.threads, self.threads, self.clock, first, db=self.processes.db)
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        """What looks around at every beat."""
+        return Upkeep(
+            self.store,
+            self.pump,
+            self.clock,
+            self.threads,
+            self.rows,
+            self.wakeups,
+            self.scheduler,
+            self.outage,
+            lambda: self.taken_over,
+        )
 
     # What follows a decision.
 
@@ -352,8 +355,6 @@ class Composition:
             or self.effects.any_open()
             or self.outage.present is not None
         )
-
-    # Its life.
 
     async def begin(self, *, supervised: bool, previous: Owner | None) -> None:
         """Take over what ``previous`` left, then answer and dispatch; raise what ended that."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
@@ -14,7 +15,7 @@ import structlog
 from goalfsm.daemon.composition import Composition, Options
 from goalfsm.daemon.config import WorkerSource
 from goalfsm.daemon.flow.holds import OVER
-from goalfsm.daemon.guards.drain import RECORDED_S
+from goalfsm.daemon.guards.drain import RECORDED_S, Drain
 from goalfsm.daemon.guards.ownership import acquire
 from goalfsm.daemon.host.platform import LocalPlatform, Platform, simulated
 from goalfsm.daemon.logs import be_quiet
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
 
     from goalfsm.daemon.flow.notices import Notice
     from goalfsm.daemon.flow.ports import Performer
-    from goalfsm.daemon.stages.callbacks import Callback
-    from goalfsm.daemon.stages.verifiers import VerifierFunction
+    from goalfsm.daemon.stages.performers import Callback, VerifierFunction
     from goalfsm.goal.machine import GoalMachine
     from goalfsm.session.events import Event
     from goalfsm.session.state import Reply, Session
@@ -154,16 +154,16 @@ class Engine:
         parts = self._parts
         if self._stopping is not None:
             if grace_s <= 0:
-                parts.drain.end_runs()
+                self._drain.end_runs()
             else:
-                asyncio.get_running_loop().call_later(grace_s, parts.drain.end_runs)
+                asyncio.get_running_loop().call_later(grace_s, self._drain.end_runs)
             return
         if not parts.over.is_set():
             self._stopping = asyncio.get_running_loop().create_task(self._stop(grace_s))
 
     def followed(self) -> bool:
         """Tell whether a turn runs that another process follows and would go on with."""
-        return bool(self._parts.drain.followed())
+        return bool(self._drain.followed())
 
     def hand_over(self, thread_id: str, grace_s: float = GRACE_S) -> None:
         """Begin to stop, for whoever has come to the end of ``thread_id``.
@@ -259,6 +259,11 @@ class Engine:
 
     # Its end.
 
+    @cached_property
+    def _drain(self) -> Drain:
+        p = self._parts
+        return Drain(p.threads, p.holds, p.runs, p.wakeups, p.subscriptions, p.over)
+
     def _give_up(self, error: StoreError) -> None:
         """End at once, without another write: the store is another's, or cannot be trusted."""
         parts = self._parts
@@ -277,10 +282,9 @@ class Engine:
 
     async def _hand_over(self, grace_s: float, thread_id: str) -> None:
         """Stop, when the turns have ended that a successor follows; see `Engine.hand_over`."""
-        parts = self._parts
         own = asyncio.get_running_loop().call_later(grace_s, self.end_turn, thread_id)
         try:
-            await parts.drain.finish_followed()
+            await self._drain.finish_followed()
         finally:
             own.cancel()
         await self._stop(grace_s)
@@ -303,7 +307,7 @@ class Engine:
 
     async def _stop_parts(self, grace_s: float) -> None:
         parts = self._parts
-        await parts.drain.finish(grace_s)
+        await self._drain.finish(grace_s)
         if parts.over.is_set():
             return
         _log.info("engine stopped")

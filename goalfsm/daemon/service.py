@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from goalfsm.daemon.flow.holds import Holds
     from goalfsm.daemon.flow.notices import Notice, Output
     from goalfsm.daemon.flow.threads import Threads
-    from goalfsm.daemon.host.clock import Clock, IdSource
-    from goalfsm.daemon.stages.quiescence import Quiescence
+    from goalfsm.daemon.host.platform import Clock, IdSource
+    from goalfsm.daemon.stages.scheduler import Quiescence
     from goalfsm.daemon.stages.subscriptions import Subscriptions
     from goalfsm.session.state import Session
     from goalfsm.store.port import Journal

@@ -7,6 +7,7 @@ effects are named and come from registries.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -295,11 +296,7 @@ def goal_machine(
     )
 
 
-_default: list[GoalMachine] = []
-
-
+@cache
 def default_machine() -> GoalMachine:
     """Return the machine of ``TRANSITIONS``, compiled once."""
-    if not _default:
-        _default.append(goal_machine())
-    return _default[0]
+    return goal_machine()

@@ -15,14 +15,17 @@ from goalfsm.goal.model import (
     ACTIVE,
     BLOCKED,
     COMPLETE,
+    HINTS,
     LIMITED,
     PAUSED,
     Goal,
+    Rejection,
     Source,
     Status,
+    no_row,
+    rejected,
     used_up,
 )
-from goalfsm.goal.rejection import HINTS, Rejection, no_row, rejected
 from recovery.observers import OBSERVERS, fired
 
 Persist = Literal["set", "clear", "defer", "skip"]

@@ -9,8 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from goalfsm.errors import GoalError, Remedy
-from goalfsm.session.effects import Effect
-from goalfsm.session.entries import Entry
+from goalfsm.session.effects import Effect, Entry
 from goalfsm.session.events import (
     Event,
     SessionSaved,

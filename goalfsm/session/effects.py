@@ -6,8 +6,32 @@ from typing import Literal
 
 import msgspec
 
-from goalfsm.goal.model import Status
-from goalfsm.session.entries import Entry
+from goalfsm.goal.model import Goal, Source, Status
+
+
+class SetEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="set"):
+    """The goal as it then was."""
+
+    source: Source
+    goal: Goal
+
+
+class ClearEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="clear"):
+    """The goal was given up."""
+
+    source: Source
+    cleared: str | None
+
+
+class UserStartEntry(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="user_start_required"
+):
+    """Whether the next run has to start with a visible message."""
+
+    active: bool
+
+
+Entry = SetEntry | ClearEntry | UserStartEntry
 
 
 class _Effect(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):

@@ -34,7 +34,7 @@ from goalfsm.session.commands import SteeringDropped as SteeringDropped
 from goalfsm.session.commands import SteeringReceived as SteeringReceived
 from goalfsm.session.commands import TriggerFired as TriggerFired
 from goalfsm.session.commands import WakeRequested as WakeRequested
-from goalfsm.session.entries import Entry
+from goalfsm.session.effects import Entry
 from goalfsm.session.routes import Routed
 from recovery.failures import Kind, Source
 

@@ -8,9 +8,9 @@ import msgspec
 
 from goalfsm.goal.accounting import STOPPED_CLOCK, Clock
 from goalfsm.goal.model import Criterion, Evidence, Goal, Limits, Verifier
+from goalfsm.goal.model import Reply as Reply  # noqa: PLC0414  a value of the session too
 from goalfsm.session.events import By, Setting
 from goalfsm.session.policy import Policy
-from goalfsm.session.reply import Reply as Reply  # noqa: PLC0414  a value of the session too
 from goalfsm.session.routes import Routed
 from goalfsm.session.tally import Ledger, Tally
 from recovery.obligations import IDLE as STALE_IDLE

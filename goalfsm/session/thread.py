@@ -14,8 +14,8 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from goalfsm.errors import GoalError
 from goalfsm.session import codec
-from goalfsm.session.budgets import answer_digest, answer_shape, answer_step
 from goalfsm.session.context import OUR_RULES, Context, Rules, Step, Zones
+from goalfsm.session.continuation import answer_digest, answer_shape, answer_step
 from goalfsm.session.effects import Effect
 from goalfsm.session.events import Event, Message, Outcome, RunDispatched, RunFinished
 from goalfsm.session.policy import Policy

@@ -12,9 +12,15 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from goalfsm.goal.model import MAX_ITEMS, Criterion, Evidence
-from goalfsm.goal.rejection import Rejection
-from goalfsm.goal.validation import check_budget, check_objective, check_text
+from goalfsm.goal.model import (
+    MAX_ITEMS,
+    Criterion,
+    Evidence,
+    Rejection,
+    check_budget,
+    check_objective,
+    check_text,
+)
 from goalfsm.session.tools import BY_NAME, MAX_WAIT_S, WAITS_FOR, ToolName, WaitFor, canonical
 from goalfsm.text import line, shortened
 
@@ -64,7 +70,7 @@ def parse(name: str, arguments: Mapping[str, Any]) -> ToolRequest | Rejection:
 
     Codes: ``unknown_tool``, ``unknown_argument``, ``argument_missing``, ``argument_invalid``,
     ``status_not_allowed``, ``too_many_items``, and those of the checks in
-    ``goalfsm.goal.validation``.
+    ``goalfsm.goal.model``.
     """
     tool = BY_NAME.get(canonical(name))
     if tool is None:

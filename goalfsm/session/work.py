@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Final, Literal, NamedTuple
 
 from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, PAUSED, STATUSES
-from goalfsm.session.budgets import Spent, progress
+from goalfsm.session.continuation import Spent, progress
 from goalfsm.session.effects import Effect, RunUntil, RunVerifier, TakeNextGoal, WatchProcess
 from goalfsm.session.routes import Budget, Routed, choose
 from goalfsm.session.state import Session, Wait

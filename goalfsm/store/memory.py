@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from goalfsm.errors import CannotWrite
-from goalfsm.store.batches import Lost
-from goalfsm.store.drivers import OwnerDrives
-from goalfsm.store.limits import too_large
+from goalfsm.store.limits import Lost, too_large
 from goalfsm.store.memory_disk import (
     Inbound,
     MemoryDisk,
@@ -35,7 +33,7 @@ from goalfsm.store.memory_ports import (
     MemoryTranscripts,
     MemoryWorkers,
 )
-from goalfsm.store.owner import is_alive
+from goalfsm.store.owner import OwnerDrives, is_alive
 from goalfsm.store.port import (
     Checkpointer,
     Commit,

@@ -9,6 +9,7 @@ import msgspec
 
 from goalfsm.store.limits import bounded, check_size, surplus
 from goalfsm.store.memory_disk import Inbound, MemoryHandle, mark_done
+from goalfsm.store.owner import Silence
 from goalfsm.store.port import (
     EXPIRY_MS,
     PAGE_BYTES,
@@ -26,7 +27,6 @@ from goalfsm.store.port import (
     ThreadRow,
     Transcript,
 )
-from goalfsm.store.silence import Silence
 
 
 class MemoryLease:

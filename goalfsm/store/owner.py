@@ -11,10 +11,16 @@ import signal
 import time
 from functools import cache
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from goalfsm.store.port import EXPIRY_MS, Held, Identity, Owner
 from goalfsm.workers.supervisor.identity import boot_id, pid_namespace, started_at
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from goalfsm.store.port import Lease, Processes
+
 
 _MACHINE_ID: Final = Path("/etc/machine-id")
 
@@ -151,3 +157,55 @@ class _Pinned:
     def __exit__(self, *_: object) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
+
+
+class OwnerDrives:
+    """`goalfsm.store.reading.Drivers` of a store with one owner."""
+
+    def __init__(self, lease: Lease, processes: Processes) -> None:
+        """Ask ``lease`` for the owner, and ``processes`` for what it has started."""
+        self._lease = lease
+        self._processes = processes
+
+    def of(self, thread_id: str) -> Owner | None:
+        """Return the owner, dead or alive: it works on every thread."""
+        del thread_id
+        return self._lease.current()
+
+    def many(self, thread_ids: Collection[str]) -> dict[str, Owner | None]:
+        """Return the same for each of these threads."""
+        return dict.fromkeys(thread_ids, self._lease.current())
+
+    def runs(self, thread_id: str, run_id: str) -> bool:
+        """Tell whether a process of that run is there."""
+        del thread_id
+        return any(process.run_id == run_id for process in self._processes.open())
+
+
+class Silence:
+    """What one handle knows of another owner's silence; it remembers what it saw before."""
+
+    __slots__ = ("_row", "_since_ms")
+
+    def __init__(self) -> None:
+        """Have seen nothing yet."""
+        self._row: tuple[int, int] | None = None
+        self._since_ms = 0
+
+    def of(
+        self, owner: Owner, asking: Identity, *, uptime_ms: int, unanswered_ms: int | None
+    ) -> int:
+        """Return milliseconds of silence, see `goalfsm.store.port.Lease.acquire`."""
+        if unanswered_ms == 0:
+            return 0
+        if owner.identity.boot_id != asking.boot_id:
+            # Its clock is not ours, and no socket leads there: see whether its row changes.
+            row = (owner.epoch, owner.uptime_ms)
+            if row != self._row:
+                self._row, self._since_ms = row, uptime_ms
+            return max(0, uptime_ms - self._since_ms)
+        silent_ms = max(0, uptime_ms - owner.uptime_ms)
+        if owner.resting:
+            return unanswered_ms or 0
+        # Who has just said that it lives is there, though nobody may reach its socket.
+        return silent_ms if unanswered_ms is None else min(silent_ms, unanswered_ms)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from goalfsm.daemon.config import Processes
-from goalfsm.daemon.stages.verifiers import Answer, Verdict, VerifierFunction, Verifiers
+from goalfsm.daemon.stages.performers import Answer, Verdict, VerifierFunction, Verifiers
 from goalfsm.errors import GoalError
 from goalfsm.goal.model import Goal, Verifier
 from goalfsm.session.state import Claim, Session

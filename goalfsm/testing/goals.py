@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 from goalfsm.daemon.config import WorkerConfig, WorkerSource
 from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.signals import GRACE_S
-from goalfsm.daemon.stages.callbacks import Callback
+from goalfsm.daemon.stages.performers import Callback, VerifierFunction
 from goalfsm.daemon.stages.scheduler import MAX_RUNS
-from goalfsm.daemon.stages.verifiers import VerifierFunction
 from goalfsm.errors import GoalError
 from goalfsm.goal.machine import GoalMachine
 from goalfsm.goal.model import Goal

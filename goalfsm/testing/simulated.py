@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from itertools import count
 
-from goalfsm.daemon.host.clock import Entropy, TimeSource
+from goalfsm.daemon.host.platform import Entropy, TimeSource
 from goalfsm.store.port import Held, Identity, Process
 from goalfsm.workers.supervisor.orphans import Orphans
 

@@ -15,7 +15,7 @@ from goalfsm.session import codec
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.context import OUR_RULES, Context, Rules, Zones
-from goalfsm.session.entries import Entry
+from goalfsm.session.effects import Entry
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply, Run, Session
 from goalfsm.session.thread import GoalThread, Ready

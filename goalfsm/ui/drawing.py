@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 from rich.text import Text
 
-from goalfsm.session.budgets import Spent, money
+from goalfsm.session.continuation import Spent, money
 from goalfsm.text import compact_tokens, duration, line, visible
 from goalfsm.views.actions import actions
 from goalfsm.views.chip import COLOURS, MARKS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.session.budgets import budget_lines
+from goalfsm.session.continuation import budget_lines
 from goalfsm.text import line, short
 from goalfsm.views.explain import moment
 from goalfsm.views.rows import open_rows

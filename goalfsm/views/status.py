@@ -13,8 +13,7 @@ import msgspec
 from goalfsm.errors import Remedy
 from goalfsm.goal.accounting import live
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, Goal, Usage
-from goalfsm.session.budgets import Progress, budget_lines, progress
-from goalfsm.session.continuation import max_continuations
+from goalfsm.session.continuation import Progress, budget_lines, max_continuations, progress
 from goalfsm.session.state import SET_ASIDE_BY, Retry, Wait
 from goalfsm.text import line
 from goalfsm.views.activity import ActivityKind, hint, remedies, standing

@@ -8,8 +8,7 @@ import msgspec
 
 from goalfsm.goal.accounting import live
 from goalfsm.goal.model import Goal, Limit, PauseReason, Status
-from goalfsm.session.budgets import Progress, budget_lines, progress
-from goalfsm.session.continuation import max_continuations
+from goalfsm.session.continuation import Progress, budget_lines, max_continuations, progress
 from goalfsm.session.tools import READ
 from goalfsm.text import xml
 from goalfsm.views.activity import activity

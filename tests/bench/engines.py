@@ -18,7 +18,7 @@ import apsw
 
 from goalfsm.daemon.config import WorkerConfig
 from goalfsm.daemon.engine import Engine
-from goalfsm.daemon.host.clock import decision_context
+from goalfsm.daemon.host.platform import decision_context
 from goalfsm.session import Policy, codec
 from goalfsm.session.effects import SendWork
 from goalfsm.session.events import CompletionRequested, ObjectiveGiven

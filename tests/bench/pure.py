@@ -14,8 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from goalfsm.goal.machine import TRANSITIONS, default_machine, goal_machine
-from goalfsm.goal.model import Goal
-from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.model import Goal, Rejection
 from goalfsm.goal.transition import Fire, Plan, plan
 from goalfsm.session import Context
 from goalfsm.session.events import ObjectiveGiven

@@ -22,8 +22,7 @@ from goalfsm.errors import (
     OutcomeUnknown,
 )
 from goalfsm.goal.machine import GUARDS, TRANSITIONS, goal_machine
-from goalfsm.goal.model import Limits, Verifier
-from goalfsm.goal.rejection import Rejection, advice
+from goalfsm.goal.model import Limits, Rejection, Verifier, advice
 from goalfsm.session import Policy, Session
 from goalfsm.session import events as e
 from goalfsm.testing.threads import CheckedThread

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from textual.widgets import Static
 
 from goalfsm.daemon.remote.face import RemoteEngine
-from goalfsm.daemon.stages.callbacks import CallbackCall
 from goalfsm.daemon.stages.notifications import note_of
+from goalfsm.daemon.stages.performers import CallbackCall
 from goalfsm.session import codec
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.ui.app import GoalsApp, Surroundings

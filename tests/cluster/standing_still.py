@@ -21,7 +21,7 @@ from goalfsm.workers.inprocess import CallableWorker
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from goalfsm.daemon.stages.callbacks import CallbackCall
+    from goalfsm.daemon.stages.performers import CallbackCall
     from goalfsm.goal.model import Goal
     from goalfsm.session.state import Claim
 

@@ -8,7 +8,7 @@ from goalfsm.cluster.decider import Attempt, Decider
 from goalfsm.cluster.memory_jobs import MemoryJobs
 from goalfsm.cluster.memory_tx import MemoryDatabase
 from goalfsm.daemon.flow.decide import Envelope
-from goalfsm.daemon.host.clock import IdSource
+from goalfsm.daemon.host.platform import IdSource
 from goalfsm.session import events as e
 from goalfsm.session.context import Rules
 from goalfsm.session.policy import Policy

@@ -8,9 +8,7 @@ import msgspec
 
 from goalfsm import text
 from goalfsm.goal import accounting, transition
-from goalfsm.goal.model import Goal
-from goalfsm.goal.rejection import Rejection
-from goalfsm.goal.validation import create
+from goalfsm.goal.model import Goal, Rejection, create
 
 GOAL_FIELDS = (
     "goal_id",

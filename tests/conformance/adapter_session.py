@@ -12,7 +12,7 @@ import msgspec
 from goalfsm.goal import accounting
 from goalfsm.goal.model import Limits, Usage
 from goalfsm.session import Context, Policy, Session, effects, events
-from goalfsm.session.entries import ClearEntry, Entry, SetEntry, UserStartEntry
+from goalfsm.session.effects import ClearEntry, Entry, SetEntry, UserStartEntry
 from goalfsm.session.state import Host
 from goalfsm.session.thread import handle
 from goalfsm.views.status import status_line

@@ -13,7 +13,7 @@ from goalfsm.daemon.host.zones import zone
 from goalfsm.goal.model import Usage
 from goalfsm.session import codec
 from goalfsm.session import events as e
-from goalfsm.session.budgets import money
+from goalfsm.session.continuation import money
 from goalfsm.session.state import Reply, Session
 from goalfsm.session.thread import GoalThread
 from goalfsm.text import duration

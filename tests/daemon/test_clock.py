@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from goalfsm.daemon.host.clock import Clock, decision_context
-from goalfsm.daemon.stages.wakeups import Wakeups
+from goalfsm.daemon.host.platform import Clock, decision_context
+from goalfsm.daemon.stages.effects import Wakeups
 from goalfsm.goal.model import Limits
 from goalfsm.session import events as e
 from goalfsm.session.thread import DerivedIds

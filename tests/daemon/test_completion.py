@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from goalfsm.daemon.flow.ports import Task
 from goalfsm.daemon.flow.replay import as_completed
 from goalfsm.daemon.host.records import file_name, reports_folder
-from goalfsm.daemon.stages.completion import NotWritten, Reports
+from goalfsm.daemon.stages.performers import NotWritten, Reports
 from goalfsm.session import Session
 from goalfsm.session import effects as f
 from goalfsm.session import events as e

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from goalfsm.daemon.stages.callbacks import CallbackCall
+from goalfsm.daemon.stages.performers import CallbackCall, Verdict
 from goalfsm.daemon.stages.scheduler import Slots
-from goalfsm.daemon.stages.verifiers import Verdict
 from goalfsm.goal.machine import goal_machine
 from goalfsm.goal.model import Verifier
 from goalfsm.session import events as e

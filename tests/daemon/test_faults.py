@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from goalfsm.daemon.flow import decide as faults
 from goalfsm.daemon.flow.notices import Problem
 from goalfsm.daemon.flow.replay import replay
-from goalfsm.daemon.guards.quarantine import RETRIES
+from goalfsm.daemon.guards.failures import RETRIES
 from goalfsm.daemon.stages import run_control as doing
 from goalfsm.session import codec
 from goalfsm.session import events as e

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from goalfsm.daemon.flow import stops
+from goalfsm.daemon.flow import inbox
 from goalfsm.daemon.flow.replay import replay, undecidable
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.client import request
@@ -230,7 +230,7 @@ def test_what_is_left_beside_the_database_stops_nobody(
     """Whoever writes next takes what is left there first; not what nobody can read."""
     monkeypatch.setenv("XDG_STATE_HOME", str(db.parent / "state"))
     request(db, THREAD, OBJECTIVE, "one")
-    place = stops.places(str(db))[0]
+    place = inbox.places(str(db))[0]
     place.mkdir(mode=0o700, parents=True)
     (place / "forged.json").write_bytes(left)
     assert request(db, THREAD, e.PauseRequested(), "two").ok

@@ -24,7 +24,7 @@ from goalfsm.daemon.flow.notices import (
     StatusChanged,
     public,
 )
-from goalfsm.daemon.host.clock import Clock
+from goalfsm.daemon.host.platform import Clock
 from goalfsm.daemon.stages.subscriptions import Follower, Subscriptions
 from goalfsm.errors import GoalError
 from goalfsm.session import events as e

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from goalfsm.daemon.flow.replay import replay
-from goalfsm.daemon.host.clock import SystemClock
+from goalfsm.daemon.host.platform import SystemClock
 from goalfsm.daemon.remote import offline
 from goalfsm.errors import OutcomeUnknown, StoreUnavailable
 from goalfsm.session import codec

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from goalfsm.daemon.engine import Engine
-from goalfsm.daemon.flow import stops
+from goalfsm.daemon.flow import inbox
 from goalfsm.daemon.guards.ownership import HEARTBEAT_S
 from goalfsm.daemon.host.watch import Place, Watch, watch_files
 from goalfsm.daemon.remote import outage_link
@@ -299,7 +299,7 @@ def test_a_resting_engine_whose_file_is_read_only_is_suspended_until_it_is_not(
 ) -> None:
     """It says so though it has nothing to commit, and goes on by itself."""
     monkeypatch.setattr("goalfsm.daemon.guards.ownership.HEARTBEAT_S", 0.01)
-    monkeypatch.setattr("goalfsm.daemon.guards.outage.LONGEST_RETRY_S", 0.1)
+    monkeypatch.setattr("goalfsm.daemon.guards.failures.LONGEST_RETRY_S", 0.1)
     # Root may write whatever the mode says; the mode is what counts here.
     monkeypatch.setattr(os, "access", lambda path, _: bool(Path(path).stat().st_mode & 0o200))
     runtime = db.parent.with_name("r")
@@ -360,7 +360,7 @@ def test_what_is_left_for_a_resting_engine_is_taken(
                 other.inbox.put("left", THREAD, at_ms=1, event=event)
                 other.close()
             else:
-                stops.leave(str(db), THREAD, "left", at_ms=1, event=event)
+                inbox.leave(str(db), THREAD, "left", at_ms=1, event=event)
             async with asyncio.timeout(WITHIN_S):
                 while not engine.session(THREAD).steering:
                     await anext(notices)

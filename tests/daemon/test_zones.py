@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from goalfsm.daemon.host import zones
-from goalfsm.daemon.host.clock import SystemClock, decision_context
+from goalfsm.daemon.host.platform import SystemClock, decision_context
 from goalfsm.daemon.host.zones import local_name, zone
 
 SUMMER = datetime(2026, 7, 1, 12, tzinfo=UTC)

@@ -64,7 +64,9 @@ def _methods(tree: ast.Module, name: str) -> list[str]:
             kinds = {ast.unparse(each) for each in node.decorator_list}
             if "staticmethod" not in kinds:
                 node.args.args = node.args.args[1:]
-            called = "" if "property" in kinds else f"({ast.unparse(node.args)})"
+            called = (
+                "" if kinds & {"property", "cached_property"} else f"({ast.unparse(node.args)})"
+            )
             waited = "await " if isinstance(node, ast.AsyncFunctionDef) else ""
             rows.append(f"- `{waited}{node.name}{called}`: {_first(ast.get_docstring(node))}")
     return rows

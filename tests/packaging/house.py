@@ -6,6 +6,7 @@ It is read from the contracts that import-linter checks, and from the engine's o
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -35,14 +36,9 @@ def stages() -> list[str]:
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "self.stages"
     )
     assert isinstance(order, ast.Tuple)
-    homes = {
-        name.name: (node.module or "").rpartition(".")[2]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom)
-        for name in node.names
-    }
     parts = [ast.unparse(part).removeprefix("self.") for part in order.elts]
-    return [homes[part[:-2]] if part.endswith("()") else part for part in parts]
+    made = [part.removesuffix("()") for part in parts]
+    return [re.sub(r"(?<=[a-z])(?=[A-Z])", "_", part).lower() for part in made]
 
 
 def picture() -> str:

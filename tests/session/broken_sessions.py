@@ -9,7 +9,7 @@ from goalfsm.goal.model import Limits, Verifier
 from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from goalfsm.session.entries import ClearEntry, SetEntry
+from goalfsm.session.effects import ClearEntry, SetEntry
 from goalfsm.session.state import Blocking, Claim, Continuation, Steering, VerifierResult
 from goalfsm.testing.invariants.invariant import Transition
 from goalfsm.testing.loop import START_MS

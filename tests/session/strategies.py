@@ -25,7 +25,7 @@ from goalfsm.goal.model import (
 from goalfsm.session import Context, Policy
 from goalfsm.session import events as e
 from goalfsm.session.context import Rules
-from goalfsm.session.entries import ClearEntry, SetEntry, UserStartEntry
+from goalfsm.session.effects import ClearEntry, SetEntry, UserStartEntry
 from goalfsm.session.routes import Routed
 from goalfsm.testing.loop import START_MS
 

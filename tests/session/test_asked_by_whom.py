@@ -6,7 +6,7 @@ import pytest
 
 from goalfsm.goal.model import Limits
 from goalfsm.session import events as e
-from goalfsm.session.entries import SetEntry
+from goalfsm.session.effects import SetEntry
 from goalfsm.testing.threads import CheckedThread
 from tests.session.hosts import started
 

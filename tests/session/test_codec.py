@@ -13,7 +13,7 @@ from goalfsm.session import Decision, Reply, Session, codec
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.codec import CodecError
-from goalfsm.session.entries import ClearEntry
+from goalfsm.session.effects import ClearEntry
 from goalfsm.session.state import Wait
 from tests.session.hosts import started
 from tests.session.strategies import events, tries

@@ -8,7 +8,7 @@ from goalfsm.goal.model import MAX_OBJECTIVE_LENGTH, Criterion, Evidence, Limits
 from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from goalfsm.session.entries import ClearEntry, SetEntry
+from goalfsm.session.effects import ClearEntry, SetEntry
 from goalfsm.testing.threads import CheckedThread
 from tests.session.hosts import started
 

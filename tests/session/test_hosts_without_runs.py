@@ -9,7 +9,7 @@ from goalfsm.goal.model import Goal, Limits, Usage
 from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from goalfsm.session.entries import SetEntry
+from goalfsm.session.effects import SetEntry
 from goalfsm.testing.threads import CheckedThread
 from tests.session.charging import spent
 from tests.session.hosts import started

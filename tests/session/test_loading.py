@@ -11,7 +11,7 @@ from goalfsm.goal.model import Goal
 from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from goalfsm.session.entries import ClearEntry, SetEntry, UserStartEntry
+from goalfsm.session.effects import ClearEntry, SetEntry, UserStartEntry
 from goalfsm.testing.threads import CheckedThread
 from tests.session.hosts import started
 

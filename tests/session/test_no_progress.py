@@ -8,8 +8,8 @@ import pytest
 
 from goalfsm.session import Policy
 from goalfsm.session import events as e
-from goalfsm.session.budgets import answer_digest, answer_step
-from goalfsm.session.entries import SetEntry
+from goalfsm.session.continuation import answer_digest, answer_step
+from goalfsm.session.effects import SetEntry
 from goalfsm.testing.threads import CheckedThread
 from tests.session.hosts import started
 

@@ -6,7 +6,7 @@ from goalfsm.goal.model import Limits, Usage
 from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from goalfsm.session.entries import UserStartEntry
+from goalfsm.session.effects import UserStartEntry
 from tests.session.failing import failing
 from tests.session.hosts import started
 

@@ -15,7 +15,7 @@ from goalfsm.goal.machine import default_machine
 from goalfsm.goal.model import STATUSES, Goal
 from goalfsm.session import Context, Policy, Session, Step, codec
 from goalfsm.session import events as e
-from goalfsm.session.entries import SetEntry
+from goalfsm.session.effects import SetEntry
 from goalfsm.session.thread import handle
 from goalfsm.session.work import next_wake
 from goalfsm.testing.invariants import check

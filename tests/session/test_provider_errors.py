@@ -7,7 +7,7 @@ import pytest
 
 from goalfsm.session import Policy
 from goalfsm.session import events as e
-from goalfsm.session.entries import SetEntry
+from goalfsm.session.effects import SetEntry
 from recovery import Rule
 from tests.session.failing import OVERLOADED, failing, retry
 from tests.session.hosts import started

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from goalfsm.goal.model import Limits, Usage
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from goalfsm.session.entries import ClearEntry, SetEntry
+from goalfsm.session.effects import ClearEntry, SetEntry
 from goalfsm.testing.threads import CheckedThread
 from goalfsm.views.status import status_line
 from tests.session.hosts import stale_work

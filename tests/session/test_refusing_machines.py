@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from goalfsm.goal.model import Limits, Verifier
 from goalfsm.session import Policy
 from goalfsm.session import events as e
-from goalfsm.session.entries import SetEntry
+from goalfsm.session.effects import SetEntry
 from tests.session.refusing import at_work
 
 

@@ -8,7 +8,7 @@ from goalfsm.goal.model import Usage
 from goalfsm.session import Session
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from goalfsm.session.budgets import answer_digest
+from goalfsm.session.continuation import answer_digest
 from goalfsm.testing.threads import CheckedThread
 from tests.session.hosts import started
 

@@ -12,7 +12,7 @@ from goalfsm.session import Policy, Session
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.context import Change
-from goalfsm.session.entries import SetEntry
+from goalfsm.session.effects import SetEntry
 from goalfsm.session.rules.change import extend
 from goalfsm.session.rules.steering import MAX_WAITING
 from goalfsm.session.state import Steering

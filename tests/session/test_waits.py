@@ -9,7 +9,7 @@ from goalfsm.goal.model import Limits
 from goalfsm.session import Policy
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from goalfsm.session.entries import SetEntry
+from goalfsm.session.effects import SetEntry
 from goalfsm.session.work import next_wake
 from goalfsm.testing.threads import CheckedThread
 from tests.session.hosts import started

@@ -13,8 +13,8 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
+from goalfsm.daemon.flow import inbox
 from goalfsm.daemon.flow.authority import admitted
-from goalfsm.daemon.guards import upkeep
 from goalfsm.daemon.guards.ownership import Liveness
 from goalfsm.daemon.guards.upkeep import Upkeep
 from goalfsm.daemon.remote import server
@@ -69,7 +69,7 @@ def lose_sight_of_what_detaches() -> Patches:
 
 @_bug("a row of the inbox is taken for what it says it is", 20)
 def believe_a_row() -> Patches:
-    yield patch.object(upkeep, "of_a_row", lambda event: event)
+    yield patch.object(inbox, "of_a_row", lambda event: event)
 
 
 # Crowds.

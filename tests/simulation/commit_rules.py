@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from goalfsm.daemon.flow.decide import decode_reply, prepare
-from goalfsm.daemon.host.clock import decision_context
+from goalfsm.daemon.host.platform import decision_context
 from goalfsm.session import codec
 from goalfsm.session import effects as f
 from goalfsm.session import events as e

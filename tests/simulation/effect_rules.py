@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.daemon.stages.callbacks import CallbackCall
+from goalfsm.daemon.stages.performers import CallbackCall
 from goalfsm.goal.model import Goal
 from goalfsm.session import effects as f
 from goalfsm.session import events as e

@@ -13,15 +13,14 @@ from msgspec.structs import replace
 
 from goalfsm.daemon.flow.decide import reopened
 from goalfsm.daemon.flow.holds import HALTED
+from goalfsm.daemon.flow.inbox import InboxRows
 from goalfsm.daemon.flow.mailbox import Mailbox
 from goalfsm.daemon.guards import ownership, takeover
-from goalfsm.daemon.guards.outage import StoreOutage
-from goalfsm.daemon.guards.quarantine import Quarantine
+from goalfsm.daemon.guards.failures import Quarantine, StoreOutage
 from goalfsm.daemon.guards.takeover import Takeover
-from goalfsm.daemon.guards.upkeep import InboxRows
 from goalfsm.daemon.stages import live_run as live
 from goalfsm.daemon.stages.effects import Effects
-from goalfsm.daemon.stages.wakeups import ProcessWatch
+from goalfsm.daemon.stages.performers import ProcessWatch
 from goalfsm.errors import Busy, DatabaseReplaced, DiskFull, StoreError
 from goalfsm.session import continuation, thread
 from goalfsm.session import events as e

@@ -13,8 +13,7 @@ from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.flow.authority import is_recordable
 from goalfsm.daemon.flow.holds import HALTED
 from goalfsm.daemon.remote import wire
-from goalfsm.daemon.stages.callbacks import CallbackCall
-from goalfsm.daemon.stages.verifiers import Answer, Verdict
+from goalfsm.daemon.stages.performers import Answer, CallbackCall, Verdict
 from goalfsm.errors import GoalError, StoreError
 from goalfsm.goal.model import Goal, Usage
 from goalfsm.session import codec

@@ -180,7 +180,7 @@ def test_commits_do_not_all_try_a_log_that_is_held_back(
 
     monkeypatch.setattr(checkpoint, "CHECKPOINT_FRAMES", 100)
     monkeypatch.setattr(checkpoint, "move", held_back)
-    store._commits = Commits(store._database)
+    store.commit = Commits(store._database)
     _grow(store, 1_000)
     assert len(tried) == 4
     assert all(later >= 2 * earlier for earlier, later in itertools.pairwise(tried))

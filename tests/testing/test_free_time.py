@@ -9,7 +9,7 @@ import pytest
 import time_machine
 from freezegun import freeze_time
 
-from goalfsm.daemon.host.tasks import beats_every
+from goalfsm.daemon.host.platform import beats_every
 from goalfsm.errors import GoalError
 from goalfsm.session import codec
 from goalfsm.session import events as e

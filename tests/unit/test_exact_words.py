@@ -8,8 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from goalfsm.goal.machine import Row, default_machine
-from goalfsm.goal.model import MAX_ITEMS, Evidence, Goal
-from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.model import MAX_ITEMS, Evidence, Goal, Rejection, check_text
 from goalfsm.goal.transition import (
     AbortPause,
     Fire,
@@ -19,7 +18,6 @@ from goalfsm.goal.transition import (
     Set,
     plan,
 )
-from goalfsm.goal.validation import check_text
 from goalfsm.session import Reply, Session
 from goalfsm.session.state import Blocking, Claim, Retry, Run, VerifierResult
 from goalfsm.session.tool_requests import ClaimComplete, parse

@@ -23,8 +23,7 @@ from goalfsm.goal.machine import (
     default_machine,
     goal_machine,
 )
-from goalfsm.goal.model import ABSENT, Goal
-from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.model import ABSENT, Goal, Rejection
 from goalfsm.goal.transition import Fire, Plan, plan
 
 VECTORS = Path(__file__).parents[1] / "conformance" / "vectors"

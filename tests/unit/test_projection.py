@@ -9,8 +9,7 @@ from msgspec.structs import replace
 from goalfsm.goal.accounting import Clock
 from goalfsm.goal.model import Criterion, Usage
 from goalfsm.session import Policy, Session
-from goalfsm.session.budgets import Spent, budget_lines, money, progress
-from goalfsm.session.continuation import max_continuations
+from goalfsm.session.continuation import Spent, budget_lines, max_continuations, money, progress
 from goalfsm.session.state import (
     Blocking,
     Decision,

@@ -26,8 +26,7 @@ from goalfsm.goal.machine import (
     goal_machine,
     under_budget,
 )
-from goalfsm.goal.model import ABSENT, Goal, used_up
-from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.model import ABSENT, Goal, Rejection, used_up
 from goalfsm.goal.transition import Fire, Plan, RuntimeAccounting, Set, mark, plan
 
 FRESH = Goal(goal_id="g", objective="x", created_at=1, updated_at=1)

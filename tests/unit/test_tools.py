@@ -13,8 +13,8 @@ from goalfsm.goal.model import (
     MAX_ITEMS,
     MAX_TEXT_LENGTH,
     Evidence,
+    Rejection,
 )
-from goalfsm.goal.rejection import Rejection
 from goalfsm.session.tool_requests import (
     ClaimBlocked,
     ClaimComplete,

@@ -18,8 +18,7 @@ from goalfsm.goal.machine import (
     default_machine,
     goal_machine,
 )
-from goalfsm.goal.model import Goal, Status
-from goalfsm.goal.rejection import Rejection, no_row
+from goalfsm.goal.model import Goal, Rejection, Status, no_row
 from goalfsm.goal.transition import (
     AbortPause,
     Clear,

@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from goalfsm.goal.model import MAX_COUNT, MAX_OBJECTIVE_LENGTH, MAX_TEXT_LENGTH, STATUSES, Goal
-from goalfsm.goal.rejection import Rejection
-from goalfsm.goal.validation import (
+from goalfsm.goal.model import (
     BUDGET_INVALID,
+    MAX_COUNT,
+    MAX_OBJECTIVE_LENGTH,
+    MAX_TEXT_LENGTH,
+    STATUSES,
+    Goal,
+    Rejection,
     check_budget,
     check_objective,
     check_text,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from goalfsm.daemon.flow.ports import Aftermath, Decided
-    from goalfsm.daemon.host.clock import Clock, IdSource
+    from goalfsm.daemon.host.platform import Clock, IdSource
     from goalfsm.session.context import Rules
     from goalfsm.session.state import Session
     from goalfsm.store.port import Commit, Outcome

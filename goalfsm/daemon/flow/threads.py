@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from goalfsm.daemon.flow.ports import Aftermath, EventBatch, Report
-    from goalfsm.daemon.host.clock import Clock, IdSource
+    from goalfsm.daemon.host.platform import Clock, IdSource
     from goalfsm.goal.machine import GoalMachine
     from goalfsm.session.events import Event
     from goalfsm.session.policy import Policy

@@ -12,7 +12,7 @@ from goalfsm.daemon.flow.notices import Output
 from goalfsm.errors import REFUSED_STATUS
 from goalfsm.goal.model import Usage
 from goalfsm.session import events as e
-from goalfsm.session.budgets import answer_digest, answer_shape, answer_step
+from goalfsm.session.continuation import answer_digest, answer_shape, answer_step
 from goalfsm.session.tools import TOOLS, offered
 from goalfsm.store.port import MAX_ANSWER_BYTES
 from goalfsm.workers import protocol as w

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from goalfsm.daemon.flow.holds import Holds
     from goalfsm.daemon.flow.threads import Threads
+    from goalfsm.daemon.stages.effects import Wakeups
     from goalfsm.daemon.stages.live_run import LiveRun, LiveRuns
     from goalfsm.daemon.stages.subscriptions import Subscriptions
-    from goalfsm.daemon.stages.wakeups import Wakeups
     from goalfsm.session.state import Reply
 
 RECORDED_S: Final = 15.0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
-from goalfsm.daemon.host.tasks import beats_every
+from goalfsm.daemon.host.platform import beats_every
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.link import NoEngine, require_engine
 from goalfsm.errors import (

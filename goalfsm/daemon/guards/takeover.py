@@ -24,16 +24,15 @@ if TYPE_CHECKING:
 
     from goalfsm.daemon.config import Processes, Workers
     from goalfsm.daemon.flow.holds import Holds
+    from goalfsm.daemon.flow.inbox import InboxRows
     from goalfsm.daemon.flow.ports import EventBatch, Events, Spawn
     from goalfsm.daemon.flow.threads import Threads
     from goalfsm.daemon.flow.turn import Zone
+    from goalfsm.daemon.guards.failures import Quarantine
     from goalfsm.daemon.guards.ownership import Heartbeat
-    from goalfsm.daemon.guards.quarantine import Quarantine
-    from goalfsm.daemon.guards.upkeep import InboxRows
-    from goalfsm.daemon.host.clock import Clock
-    from goalfsm.daemon.host.platform import Platform
-    from goalfsm.daemon.stages.effects import Effects
-    from goalfsm.daemon.stages.wakeups import ProcessWatch, Wakeups
+    from goalfsm.daemon.host.platform import Clock, Platform
+    from goalfsm.daemon.stages.effects import Effects, Wakeups
+    from goalfsm.daemon.stages.performers import ProcessWatch
     from goalfsm.session.state import Reply, Run, Session
     from goalfsm.store.port import OpenEffect, Owner, Store
 

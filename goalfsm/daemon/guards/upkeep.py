@@ -2,92 +2,31 @@
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from goalfsm.daemon.flow import stops
-from goalfsm.daemon.flow.authority import of_a_row
 from goalfsm.daemon.flow.decide import Envelope
-from goalfsm.daemon.host.watch import Place
-from goalfsm.errors import GoalError
-from goalfsm.session import codec
 from goalfsm.session import events as e
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
-    from goalfsm.daemon.flow.ports import Report
+    from goalfsm.daemon.flow.inbox import InboxRows
     from goalfsm.daemon.flow.threads import Threads
-    from goalfsm.daemon.guards.outage import StoreOutage
-    from goalfsm.daemon.host.clock import Clock
-    from goalfsm.daemon.host.platform import Platform
-    from goalfsm.daemon.host.watch import Watch
+    from goalfsm.daemon.guards.failures import StoreOutage
+    from goalfsm.daemon.host.platform import Clock
+    from goalfsm.daemon.stages.effects import Wakeups
     from goalfsm.daemon.stages.scheduler import Scheduler
-    from goalfsm.daemon.stages.wakeups import Wakeups
-    from goalfsm.session.state import Reply, Session
-    from goalfsm.store.port import Inbox, InboxRow, Store
+    from goalfsm.session.state import Session
+    from goalfsm.store.port import Store
     from goalfsm.store.pump import Pump
 
 PRUNE_EVERY_MS: Final = 3_600_000
 KEEP_DONE_MS: Final = 7 * 86_400_000
 """How long consumed inbox rows and done effects are kept; their events stay in the journal."""
 
-PAGE: Final = 1_000
-"""Most rows of the inbox that are read at once."""
-
 _log = structlog.get_logger(__name__)
-
-
-class InboxRows:
-    """Decides each row once, in the order in which they came."""
-
-    def __init__(
-        self,
-        rows: Inbox,
-        take: Callable[[str, Envelope, e.Event], None],
-        report: Report,
-        *,
-        db: str = "",
-    ) -> None:
-        """Read ``rows`` of ``db``; have them decided by ``take(thread_id, envelope, event)``."""
-        self._db = db
-        self._rows = rows
-        self._decide = take
-        self._report = report
-        self._seen = 0
-
-    def take(self) -> None:
-        """Decide what has come since the last time. Raises `StoreError` where it cannot be read."""
-        stops.move_into(self._rows, self._db)
-        while True:
-            rows = self._rows.pending(after=self._seen, limit=PAGE)
-            for row in rows:
-                self._seen = row.seq
-                self._take(row)
-            if len(rows) < PAGE:
-                return
-
-    def _take(self, row: InboxRow) -> None:
-        try:
-            event = codec.sealed(of_a_row(codec.decode_event(row.event)))
-        except GoalError as error:
-            # It stays there: another version may be able to read it. Or somebody forged it.
-            message = f"inbox row {row.inbox_id}: {error.message}"
-            self._report(row.thread_id, error.code, message, error.hint)
-            return
-        envelope = Envelope(event, event_id=row.inbox_id, outside=True, from_inbox=True, kept=True)
-        envelope.future.add_done_callback(lambda done: _note(row, done))
-        self._decide(row.thread_id, envelope, event)
-
-
-def _note(row: InboxRow, done: asyncio.Future[Reply]) -> None:
-    if not done.cancelled() and (error := done.exception()) is not None:
-        # The quarantine has said so, and its own event takes the row's place.
-        _log.debug("an inbox row was not decided", inbox_id=row.inbox_id, error=repr(error))
 
 
 class Upkeep:
@@ -161,20 +100,6 @@ class Upkeep:
         if error is not None and not self._log_grows:
             _log.warning("the log cannot be shortened", code=error.code, error=error.message)
         self._log_grows = error is not None
-
-
-def watch_of(db: str, platform: Platform) -> Watch | None:
-    """Return what tells of a database that is replaced, of rows and stops that are left for it.
-
-    None where nothing tells it: for goals in memory or on a server too.
-    """
-    return platform.watch(partial(_places, db)) if db and "://" not in db else None
-
-
-def _places(db: str) -> list[Place]:
-    path = Path(db)
-    database = Place(path.parent, frozenset({path.name, path.name + "-wal"}))
-    return [database, *map(Place, stops.places(db))]
 
 
 def _is_timed(session: Session) -> bool:

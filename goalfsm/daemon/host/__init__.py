@@ -1,4 +1,4 @@
-"""The machine outside: clock, zones, processes, time and chance.
+"""The machine outside: time, zones, chance, tasks and processes.
 
 It may use `workers.supervisor` for process identity and nothing of the daemon.
 """

@@ -13,7 +13,7 @@ from goalfsm.daemon.flow.authority import (
     may_be_kept,
     require_own_run_here,
 )
-from goalfsm.daemon.flow.stops import leave
+from goalfsm.daemon.flow.inbox import leave
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.link import POLL_S, FalseEngine, Link, NoEngine, again, refused
 from goalfsm.errors import (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from goalfsm.daemon.flow.turn import finished
-from goalfsm.daemon.host.clock import SystemClock, SystemEntropy
+from goalfsm.daemon.host.platform import SystemClock, SystemEntropy
 from goalfsm.daemon.remote import offline
 from goalfsm.daemon.remote.direct import session_of
 from goalfsm.daemon.remote.hosted_turn import HostedTurn, forget, note

@@ -8,7 +8,7 @@ import msgspec
 
 from goalfsm.daemon.flow import notices
 from goalfsm.session import events
-from goalfsm.session.budgets import money
+from goalfsm.session.continuation import money
 from goalfsm.text import awaited, compact_tokens, duration, line, short, visible
 from goalfsm.views.explain import moment
 

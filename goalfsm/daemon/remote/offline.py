@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from goalfsm.daemon.flow.authority import of_a_row
 from goalfsm.daemon.flow.decide import ACCEPTED, decode_reply, failure_of, prepare
+from goalfsm.daemon.flow.inbox import move_into
 from goalfsm.daemon.flow.ports import Undecided
-from goalfsm.daemon.flow.stops import move_into
-from goalfsm.daemon.host.clock import SystemClock, SystemEntropy
+from goalfsm.daemon.host.platform import SystemClock, SystemEntropy
 from goalfsm.daemon.host.zones import zone
 from goalfsm.daemon.remote.hosted_turn import noted
 from goalfsm.errors import GoalError, OutcomeUnknown, StoreUnavailable

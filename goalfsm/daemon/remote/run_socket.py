@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from goalfsm.daemon.flow.ports import Inbox, Sessions
-    from goalfsm.daemon.host.clock import Clock
+    from goalfsm.daemon.host.platform import Clock
     from goalfsm.views.tool_answers import ToolResponse
     from goalfsm.workers.protocol import Work
 

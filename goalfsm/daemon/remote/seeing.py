@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from goalfsm.daemon.flow.holds import Holds
     from goalfsm.daemon.flow.threads import Threads
-    from goalfsm.daemon.host.clock import Clock
+    from goalfsm.daemon.host.platform import Clock
     from goalfsm.session.state import Run, Session
     from goalfsm.store.port import Store
     from goalfsm.store.reading import Reading

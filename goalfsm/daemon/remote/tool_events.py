@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from goalfsm.errors import GoalError
-from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.model import Rejection
 from goalfsm.session.events import ToolCalled, WaitDeclared
 from goalfsm.session.tool_requests import DeclareWait, parse
 from goalfsm.session.tools import canonical

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from goalfsm.errors import GoalError, Remedy
-from goalfsm.session.reply import Reply
+from goalfsm.goal.model import Reply
 from goalfsm.store.rows import MAX_COMMIT_BYTES
 from goalfsm.text import MALFORMED, line
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -16,6 +16,7 @@ from goalfsm.daemon.flow.turn import Gathered, ended, outcome_of, usage_id
 from goalfsm.errors import GoalError, StoreError, described
 from goalfsm.goal.model import LIMITED
 from goalfsm.session import events as e
+from goalfsm.session.effects import DeliverSteering
 from goalfsm.session.state import FAULT_CODE
 from goalfsm.text import duration
 from goalfsm.views.prompts import steering_text, wind_down_text
@@ -25,7 +26,7 @@ from goalfsm.workers.inprocess import checked_event, exception_reported
 
 if TYPE_CHECKING:
     from goalfsm.daemon.config import Assignment
-    from goalfsm.daemon.flow.ports import EventBatch, Events
+    from goalfsm.daemon.flow.ports import EventBatch, Events, Task
     from goalfsm.daemon.stages.run_ports import RunPorts
     from goalfsm.session.state import Reply, Run, Session
 
@@ -198,25 +199,20 @@ class LiveRun:
         try:
             async for said in events:
                 event = checked_event(said)
-                self._note_started(event)
+                self._lives = True
+                if self._sign is not None:
+                    self._sign.set()
                 await self._take(event)
         finally:
             if isinstance(events, AsyncGenerator):
                 await events.aclose()
 
-    def _note_started(self, event: w.TurnEvent) -> None:
-        """Write down what a crash would have to end."""
-        if isinstance(event, w.Spawned):
-            self._spawned = True
-            self._ports.spawned(self.thread_id, self.run_id, event)
-        self._lives = True
-        if self._sign is not None:
-            self._sign.set()
-
     async def _take(self, event: w.TurnEvent) -> None:  # noqa: C901, PLR0912 - one case an event
         seen = self.gathered
         match event:
             case w.Spawned(pid=pid):
+                self._spawned = True  # what a crash would have to end is written down
+                self._ports.spawned(self.thread_id, self.run_id, event)
                 self._log.debug("worker spawned", pid=pid)
             case w.Text(text=text):
                 seen.text(text)
@@ -234,7 +230,8 @@ class LiveRun:
             case w.ModelTurnEnded(stop_reason=stop_reason):
                 seen.stop_reason = stop_reason
             case w.ToolCalled():
-                await self._tool(event)
+                result = await self._answer(event)
+                await self._worker.tool_result(self.run_id, event.id, result)
             case w.ErrorReported():
                 seen.error = event
             case w.WaitDeclared():
@@ -251,10 +248,8 @@ class LiveRun:
                 seen.exited = event
 
     async def _send(self, event: e.Event, *, event_id: str = "") -> None:
-        await self._gently(self._ports.inbox.send(self.thread_id, event, event_id=event_id))
-
-    async def _gently(self, reply: asyncio.Future[Reply]) -> None:
         """Wait for a commit only when too many wait already: then the worker has to wait too."""
+        reply = self._ports.inbox.send(self.thread_id, event, event_id=event_id)
         if self._ports.inbox.waiting(self.thread_id) > _ROOM:
             await _quietly(reply)
 
@@ -264,10 +259,6 @@ class LiveRun:
             shown = self.gathered.clean(text)
             said = Output(thread_id=thread_id, run_id=self.run_id, text=shown)
             subscriptions.give(said, len(shown))
-
-    async def _tool(self, event: w.ToolCalled) -> None:
-        result = await self._answer(event)
-        await self._worker.tool_result(self.run_id, event.id, result)
 
     async def _answer(self, call: w.ToolCalled) -> w.ToolResult:
         """Decide a goal tool's call after everything before it; return what the model is told."""
@@ -381,7 +372,16 @@ class LiveRun:
 
 
 class LiveRuns(dict[str, LiveRun]):
-    """The runs whose workers this engine has started and that are not over, by thread."""
+    """The runs that go on here, by thread; the performer of `DeliverSteering`."""
+
+    def perform(self, task: Task, session: Session) -> Awaitable[None] | None:
+        """Hand a message to the turn that runs; where it is over, the next prompt carries it."""
+        del session
+        effect, live = task.effect, self.get(task.thread_id)
+        assert isinstance(effect, DeliverSteering)  # noqa: S101  performers are chosen by the effect
+        if live is None or live.run_id != effect.run_id:
+            return None
+        return live.deliver(effect.message_id, effect.text)
 
     def said(self, thread_id: str) -> Output | None:
         """Return what the thread's run has said so far, None where there is nothing."""

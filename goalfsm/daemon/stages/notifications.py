@@ -27,7 +27,7 @@ from goalfsm.text import line, shortened
 if TYPE_CHECKING:
     import apprise
 
-    from goalfsm.daemon.stages.callbacks import CallbackCall
+    from goalfsm.daemon.stages.performers import CallbackCall
     from goalfsm.views.status import Status
 
 CALLBACK: Final = "notify"

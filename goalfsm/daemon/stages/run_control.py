@@ -1,37 +1,37 @@
-"""What workers are asked for: to begin, end and steer a run, and to shorten their own context."""
+"""What workers are asked for: to begin and end a run, to shorten their context; and its records."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import contextlib
+from collections import deque
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from goalfsm.daemon.flow.turn import compaction_ended, dispatched, work_of
+from goalfsm.daemon.flow.turn import Gathered, compaction_ended, dispatched, work_of
 from goalfsm.daemon.host.platform import recorded_identity
-from goalfsm.daemon.stages.live_run import LiveRun
-from goalfsm.errors import StoreError
+from goalfsm.daemon.stages.live_run import LiveRun, LiveRuns
+from goalfsm.errors import StoreError, TooLarge
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.codec import token_digest
-from goalfsm.session.work import route
-from goalfsm.store.port import Process
-from goalfsm.views.prompts import render_turn
+from goalfsm.session.work import Queued, route
+from goalfsm.store.port import Process, Processes, Transcript, TranscriptKeeping
+from goalfsm.views.prompts import last_answer, render_turn
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import checked
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from goalfsm.daemon.config import Assignment, Workers
     from goalfsm.daemon.flow.ports import Events, Inbox, Outbox, Task
-    from goalfsm.daemon.host.clock import Clock, IdSource
-    from goalfsm.daemon.stages.live_run import LiveRuns
+    from goalfsm.daemon.host.platform import Clock, IdSource
     from goalfsm.daemon.stages.run_ports import RunPorts
     from goalfsm.goal.model import Goal
-    from goalfsm.session.state import Session
-    from goalfsm.session.work import Queued
-    from goalfsm.store.port import Processes
+    from goalfsm.session.state import Run, Session
+
 
 _log = structlog.get_logger(__name__)
 
@@ -73,7 +73,7 @@ class Dispatches:
 
 
 class RunControl:
-    """The performer of `StartRun`, `EndRun` and `DeliverSteering`."""
+    """The performer of `StartRun` and `EndRun`."""
 
     def __init__(
         self,
@@ -97,21 +97,15 @@ class RunControl:
         self._take_assignment = take_assignment
         self._last_words = last_words
 
-    def perform(self, task: Task, session: Session) -> Awaitable[None] | None:
-        """Start, end or steer the thread's run."""
+    def perform(self, task: Task, session: Session) -> None:
+        """Start or end the thread's run."""
         match task.effect:
             case f.StartRun(run_id=run_id):
                 self._start(task, session, run_id)
             case f.EndRun(run_id=run_id, reason=reason):
                 self._end(task.thread_id, run_id, reason)
-            case f.DeliverSteering(run_id=run_id, message_id=message_id, text=text):
-                live = self._runs.get(task.thread_id)
-                # Where it is over the thread keeps the message: the next prompt carries it.
-                if live is not None and live.run_id == run_id:
-                    return live.deliver(message_id, text)
             case _:  # pragma: no cover - performers are chosen by the effect
                 raise TypeError(task.effect)
-        return None
 
     def _start(self, task: Task, session: Session, run_id: str) -> None:
         run, thread_id = session.run, task.thread_id
@@ -229,3 +223,91 @@ class RunRecords:
             self._processes.end(run_id)
         except StoreError as error:
             self._stuck(error)
+
+
+_SHOWN: Final = 2_000
+"""How many characters of the last answer the next prompt carries."""
+
+_LAST: Final = 1_000
+"""Of how many threads the last answer is remembered until the next turn; the store has them all."""
+
+_LATE: Final = 16
+"""How many turns' words wait for a store in trouble."""
+
+
+class Transcripts:
+    """What the runs of every thread said; losing one harms nobody."""
+
+    def __init__(
+        self, keeping: TranscriptKeeping, clock: Clock, *, elsewhere: bool = False
+    ) -> None:
+        """Keep them in ``keeping``; ``elsewhere``: others run turns of the same threads, too."""
+        self._keeping = keeping
+        self._clock = clock
+        self._elsewhere = elsewhere
+        self._last: dict[str, tuple[int, str]] = {}
+        """The turn of a thread that ended last, and the end of its answer, for the next prompt."""
+        self._late: deque[Transcript] = deque(maxlen=_LATE)
+        """What the store did not take yet."""
+
+    def keep(self, thread_id: str, run: Run, seen: Gathered) -> None:
+        """Keep what a run said, where it said something."""
+        words = "" if seen.exited is None else seen.clean(seen.exited.stderr_tail)
+        answer = seen.clean(seen.said.kept().decode("utf-8", "replace")).encode()
+        if not answer and not words:
+            return
+        stderr = words.encode("utf-8", "replace")
+        transcript = Transcript(
+            thread_id=thread_id,
+            run_id=run.run_id,
+            turn=run.turn,
+            at_ms=self._clock.now_ms(),
+            answer=answer,
+            stderr=stderr,
+            answer_bytes=max(seen.said.total, len(answer)),
+            stderr_bytes=len(stderr),
+        )
+        self._late.append(transcript)
+        if not self._elsewhere:
+            self._last.pop(thread_id, None)
+            if len(self._last) >= _LAST:
+                del self._last[next(iter(self._last))]
+            self._last[thread_id] = (run.turn, _end_of(answer))
+        self._put_late()
+
+    def _put_late(self) -> None:
+        """Keep what could not be before; a store in trouble is asked again at the next turn."""
+        try:
+            while self._late:
+                with contextlib.suppress(TooLarge):
+                    self._keeping.put(self._late[0])
+                self._late.popleft()
+        except StoreError as error:
+            _log.debug("what turns said is kept later", turns=len(self._late), code=error.code)
+
+    def last_words(self, thread_id: str, session: Session) -> str:
+        """Return what the run of ``session`` is told of the turn before it, for its prompt.
+
+        "" for a worker that has a session of its own, and for the first turn of a goal.
+        """
+        goal, run = session.goal, session.run
+        alone = session.worker_session is None and goal is not None and goal.continuations > 1
+        if run is None or not alone:
+            return ""
+        turn, text = self._last.pop(thread_id, (0, ""))
+        if turn != run.turn - 1:
+            text = self._stored(thread_id, run)
+        return last_answer(text) if text else ""
+
+    def _stored(self, thread_id: str, run: Run) -> str:
+        self._put_late()
+        try:
+            found = self._keeping.read(thread_id, before_turn=run.turn, limit=1)
+        except StoreError:
+            return ""
+        return _end_of(found[0].answer) if found else ""
+
+
+def _end_of(answer: bytes) -> str:
+    """Return the end of an answer that a prompt shows."""
+    return answer.decode("utf-8", "replace").strip()[-_SHOWN:]

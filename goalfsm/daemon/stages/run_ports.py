@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from goalfsm.daemon.flow.holds import Holds
     from goalfsm.daemon.flow.ports import Events, Inbox, Report, Sessions, Spawn
     from goalfsm.daemon.flow.turn import Gathered
-    from goalfsm.daemon.host.clock import Clock
+    from goalfsm.daemon.host.platform import Clock
     from goalfsm.daemon.stages.subscriptions import Subscriptions
     from goalfsm.errors import StoreError
     from goalfsm.session.state import Run, Session

@@ -13,8 +13,17 @@ from goalfsm.errors import Remedy
 from goalfsm.goal import accounting
 from goalfsm.goal.accounting import Clock, apply_usage, elapsed, tokens_of
 from goalfsm.goal.machine import CALLBACK_PREFIX, FORGET
-from goalfsm.goal.model import ACTIVE, LIMITED, MAX_COUNT, PAUSED, Goal, Source, Usage, used_up
-from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.model import (
+    ACTIVE,
+    LIMITED,
+    MAX_COUNT,
+    PAUSED,
+    Goal,
+    Rejection,
+    Source,
+    Usage,
+    used_up,
+)
 from goalfsm.goal.transition import (
     Plan,
     Request,
@@ -27,8 +36,15 @@ from goalfsm.goal.transition import (
 from goalfsm.session import prompt_notices as notices
 from goalfsm.session.context import Change, Context
 from goalfsm.session.continuation import max_continuations
-from goalfsm.session.effects import AppendEntry, Effect, EndRun, RunCallback, SendWork
-from goalfsm.session.entries import ClearEntry, SetEntry
+from goalfsm.session.effects import (
+    AppendEntry,
+    ClearEntry,
+    Effect,
+    EndRun,
+    RunCallback,
+    SendWork,
+    SetEntry,
+)
 from goalfsm.session.state import (
     Blocking,
     Continuation,
@@ -38,15 +54,12 @@ from goalfsm.session.state import (
     Reply,
     Retry,
     Session,
-    Wait,
 )
 from goalfsm.session.tally import Ledger
 from recovery import machine as recovery
 
 CIRCLE: Final = 6
 """How many turns have to show that answers go round in a circle."""
-FLUSH_AFTER_MS = 60_000
-"""How long usage may go unwritten while tools run."""
 
 
 def seconds(session: Session, ctx: Context) -> int:
@@ -70,7 +83,9 @@ def store_goal(session: Session, goal: Goal, source: Source, ctx: Context) -> Ch
 def apply(session: Session, planned: Plan, ctx: Context) -> Change:
     """Return the session after ``planned``: effects, the goal and its entry, effects after."""
     goal = _stamped(session.goal, planned)
-    fields: dict[str, Any] = {"goal": goal, "waits": _still_waited_for(session, goal)}
+    # A goal that has stopped waits for nothing but for a person.
+    works = goal is not None and goal.status == ACTIVE
+    fields: dict[str, Any] = {"goal": goal, "waits": session.waits if works else ()}
     effects: list[Effect] = []
     for name in planned.before:
         _EFFECTS[name](session, planned, fields, ctx) if name in _EFFECTS else effects.append(
@@ -98,11 +113,6 @@ def apply(session: Session, planned: Plan, ctx: Context) -> Change:
             _EFFECTS[name](session, planned, fields, ctx)
         effects += forget(session, fields)
     return Change(replace(session, **fields), tuple(effects))
-
-
-def _still_waited_for(session: Session, goal: Goal | None) -> tuple[Wait, ...]:
-    """Return what is waited for: nothing by a goal that stopped, for a person takes that up."""
-    return session.waits if goal is not None and goal.status == ACTIVE else ()
 
 
 def _stamped(before: Goal | None, planned: Plan) -> Goal | None:
@@ -349,13 +359,6 @@ def announce_limit(session: Session, ctx: Context) -> Change:
     )
     notice = SendWork(kind="wind_down", goal_id=goal.goal_id, deliver_as="steer", trigger_turn=True)
     return Change(warned, (*change.effects, notice))
-
-
-def overrun_ends(session: Session, ctx: Context) -> int | None:
-    """Return when (unix ms) a turn that goes on from now has to be over; None for never."""
-    if not session.policy.end_overrun:
-        return None
-    return ctx.now_ms + round(session.policy.overrun_s * 1000)
 
 
 def flush(session: Session, ctx: Context) -> Change:

@@ -9,8 +9,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, Evidence, Goal
-from goalfsm.goal.rejection import Rejection, advice
+from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, Evidence, Goal, Rejection, advice
 from goalfsm.goal.transition import mark
 from goalfsm.session.context import Change, Context
 from goalfsm.session.effects import Effect, RunUntil, RunVerifier

@@ -6,8 +6,7 @@ from msgspec.structs import replace
 
 from goalfsm.errors import Remedy
 from goalfsm.goal.machine import TRIGGERS
-from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED, Goal
-from goalfsm.goal.rejection import Rejection, no_row
+from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED, Goal, Rejection, no_row
 from goalfsm.goal.transition import Clear, Fire
 from goalfsm.session.context import Change, Context
 from goalfsm.session.events import (

@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from goalfsm.goal.accounting import STOPPED_CLOCK
-from goalfsm.goal.model import ACTIVE, PAUSED, Goal
-from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.model import ACTIVE, PAUSED, Goal, Rejection
 from goalfsm.session.context import Change, Context
-from goalfsm.session.effects import Effect
-from goalfsm.session.entries import ClearEntry, Entry, SetEntry, UserStartEntry
+from goalfsm.session.effects import ClearEntry, Effect, Entry, SetEntry, UserStartEntry
 from goalfsm.session.events import SessionStarted, TreeChanged
 from goalfsm.session.rules.change import NOTHING_YET, forget, resume, start_clock, succeeded_by
 from goalfsm.session.state import Continuation, Flush, Session

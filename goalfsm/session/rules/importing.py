@@ -7,9 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from goalfsm.errors import Remedy
-from goalfsm.goal.model import BLOCKED, LIMITED, MAX_COUNT, PAUSED, Goal, used_up
-from goalfsm.goal.rejection import Rejection
-from goalfsm.goal.validation import create
+from goalfsm.goal.model import BLOCKED, LIMITED, MAX_COUNT, PAUSED, Goal, Rejection, create, used_up
 from goalfsm.session.context import Change, Context
 from goalfsm.session.events import GoalImported, ObjectiveGiven
 from goalfsm.session.rules import objective

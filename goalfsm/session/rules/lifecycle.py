@@ -5,8 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from goalfsm.goal import accounting
-from goalfsm.goal.model import ACTIVE, PAUSED
-from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.model import ACTIVE, PAUSED, Rejection
 from goalfsm.goal.transition import Fire, RecoveryShutdownPause
 from goalfsm.session.context import Change, Context
 from goalfsm.session.events import EngineLost, EngineStarted

@@ -18,13 +18,17 @@ from goalfsm.goal.model import (
     Goal,
     Limit,
     Limits,
+    Rejection,
     Source,
     Verifier,
+    check_budget,
+    check_objective,
+    check_text,
+    create,
+    no_row,
     used_up,
 )
-from goalfsm.goal.rejection import Rejection, no_row
 from goalfsm.goal.transition import Fire
-from goalfsm.goal.validation import check_budget, check_objective, check_text, create
 from goalfsm.session.context import Change, Context
 from goalfsm.session.continuation import max_continuations
 from goalfsm.session.events import BudgetChanged, EditRequested, ObjectiveGiven, PolicyChanged

@@ -9,12 +9,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from goalfsm.goal.model import ACTIVE
-from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.model import ACTIVE, Rejection
 from goalfsm.goal.transition import Fire, RecoveryPause
 from goalfsm.session.context import Change, Context
-from goalfsm.session.effects import AppendEntry, CompactContext
-from goalfsm.session.entries import UserStartEntry
+from goalfsm.session.effects import AppendEntry, CompactContext, UserStartEntry
 from goalfsm.session.events import CompactionEnded, Message
 from goalfsm.session.policy import Policy
 from goalfsm.session.rules.change import notify, request, restate

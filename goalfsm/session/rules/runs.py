@@ -7,8 +7,8 @@ from msgspec.structs import replace
 from goalfsm.goal.accounting import counted, stopped
 from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal, Usage, used_up
 from goalfsm.session import prompt_notices as notices
-from goalfsm.session.budgets import answer_digest, answer_shape
 from goalfsm.session.context import Change, Context
+from goalfsm.session.continuation import answer_digest, answer_shape
 from goalfsm.session.effects import StartRun
 from goalfsm.session.events import (
     CompactionEnded,
@@ -28,13 +28,19 @@ from goalfsm.session.rules.change import (
     end_run,
     extend,
     notify,
-    overrun_ends,
 )
 from goalfsm.session.state import Blocking, Progress, Reply, Run, Session, WorkerSession, program_of
 from goalfsm.session.work import overrun_ends as due
 
 KEYS_KEPT = 128
 """How many usage keys a run remembers; the journal refuses repeats of all of them."""
+
+
+def overrun_ends(session: Session, ctx: Context) -> int | None:
+    """Return when (unix ms) a turn that goes on from now has to be over; None for never."""
+    if not session.policy.end_overrun:
+        return None
+    return ctx.now_ms + round(session.policy.overrun_s * 1000)
 
 
 def stale_token(session: Session, token: str | None) -> Reply | None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from goalfsm.goal.model import ACTIVE, Goal, Limit, used_up
-from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.model import ACTIVE, Goal, Limit, Rejection, used_up
 from goalfsm.goal.transition import Fire
 from goalfsm.session.context import Change, Context
 from goalfsm.session.continuation import Continue, Situation, Stop, Verdict, Wait, decide

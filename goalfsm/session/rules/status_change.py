@@ -6,8 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from goalfsm.goal.model import Origin, Source, Status
-from goalfsm.goal.rejection import Rejection, advice, remedies
+from goalfsm.goal.model import Origin, Rejection, Source, Status, advice, remedies
 from goalfsm.goal.transition import mark
 from goalfsm.session.context import Change, Context
 from goalfsm.session.prompt_notices import NoticeKind

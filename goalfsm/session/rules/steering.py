@@ -11,9 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from goalfsm.errors import Remedy
-from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal
-from goalfsm.goal.rejection import Rejection
-from goalfsm.goal.validation import check_text
+from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal, Rejection, check_text
 from goalfsm.session.context import Change, Context
 from goalfsm.session.continuation import max_continuations
 from goalfsm.session.effects import DeliverSteering

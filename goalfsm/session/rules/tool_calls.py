@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from goalfsm.goal.model import Limits
-from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.model import Limits, Rejection
 from goalfsm.session import tool_requests as tools
 from goalfsm.session.context import Change, Context
 from goalfsm.session.events import ObjectiveGiven, ToolCalled, WaitDeclared

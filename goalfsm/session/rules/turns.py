@@ -5,17 +5,17 @@ Queued work of a goal that is no longer the current one is noticed, aborted, cle
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from goalfsm.goal.accounting import counted, stopped
-from goalfsm.goal.model import ACTIVE, Usage
-from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.model import ACTIVE, Rejection, Usage
 from goalfsm.goal.transition import AbortPause
 from goalfsm.session.context import Change, Context
 from goalfsm.session.effects import AbortRun, Effect
 from goalfsm.session.events import AgentEnded, GoalWork, Message, TurnEnded, TurnStarted
 from goalfsm.session.rules.change import (
-    FLUSH_AFTER_MS,
     book,
     charge,
     charge_usage,
@@ -39,6 +39,9 @@ SHUTDOWN = obligations.SessionShutdown()
 USER_INPUT = obligations.UserInputClearAbort()
 AGENT_STARTS = obligations.BeforeAgentStartClearAbort()
 CONTINUATION_ARRIVED = obligations.ExtensionContinuationClearAbort()
+
+FLUSH_AFTER_MS: Final = 60_000
+"""How long usage may go unwritten while tools run."""
 
 
 def started(session: Session, event: TurnStarted, ctx: Context) -> Change:

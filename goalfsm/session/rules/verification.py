@@ -5,8 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from goalfsm.errors import Remedy
-from goalfsm.goal.model import ACTIVE, PAUSED, Evidence, Goal
-from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.model import ACTIVE, PAUSED, Evidence, Goal, Rejection
 from goalfsm.goal.transition import Fire
 from goalfsm.session.context import Change, Context
 from goalfsm.session.events import (

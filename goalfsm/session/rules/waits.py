@@ -6,8 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from goalfsm.goal.model import ACTIVE, PAUSED, Goal
-from goalfsm.goal.rejection import Rejection
+from goalfsm.goal.model import ACTIVE, PAUSED, Goal, Rejection
 from goalfsm.session.context import Change, Context
 from goalfsm.session.effects import Effect, WatchProcess
 from goalfsm.session.events import ClockAdjusted, ProcessEnded, WaitDeclared, WakeRequested

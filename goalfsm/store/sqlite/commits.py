@@ -14,8 +14,7 @@ from typing import Any, Final
 
 import apsw
 
-from goalfsm.store.batches import Lost
-from goalfsm.store.limits import too_large, weight
+from goalfsm.store.limits import Lost, too_large, weight
 from goalfsm.store.port import (
     MAX_COMMIT_BYTES,
     Commit,
@@ -264,7 +263,7 @@ class Commits:
         self._database = database
         self._inline: InlineCheckpoint | None = InlineCheckpoint(database)
 
-    def commit(self, batch: Sequence[Commit], done: Sequence[Done]) -> list[Outcome]:
+    def __call__(self, batch: Sequence[Commit], *, done: Sequence[Done] = ()) -> list[Outcome]:
         """Write these events; see `goalfsm.store.port.Store.commit`."""
         marks = [(mark.at_ms, mark.key) for mark in done] if done else []
         write, epoch = self._database.write, self._database.epoch

@@ -8,8 +8,8 @@ from typing import Final
 import apsw
 
 from goalfsm.errors import Busy, Corrupt, Fenced
+from goalfsm.store.owner import Silence
 from goalfsm.store.port import EXPIRY_MS, Acquired, Held, Identity, Owner
-from goalfsm.store.silence import Silence
 from goalfsm.store.sqlite import locks
 from goalfsm.store.sqlite.connection import Row
 from goalfsm.store.sqlite.database import Database

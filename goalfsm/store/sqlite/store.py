@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 import apsw
 
 from goalfsm.errors import Busy, CannotWrite
-from goalfsm.store.drivers import OwnerDrives
+from goalfsm.store.owner import OwnerDrives
 from goalfsm.store.owner import is_alive as process_is_alive
 from goalfsm.store.port import BUSY_MS
 from goalfsm.store.sqlite.connection import MEMORY, Settings
@@ -30,7 +31,7 @@ from goalfsm.store.sqlite.tables import (
 )
 
 if TYPE_CHECKING:
-    from goalfsm.store.port import Checkpointer, Commit, Done, Facts, Identity, Outcome
+    from goalfsm.store.port import Checkpointer, Facts, Identity
     from goalfsm.store.sqlite.commits import Commits
 
 # The newest row of each table stays, so that a sequence number is never given out twice.
@@ -62,7 +63,6 @@ class SqliteStore:
         """Use `open`."""
         self._database = database
         self._reserve = reserve
-        self._commits: Commits | None = None
         self.owner = SqliteLease(database, is_alive)
         self.inbox = SqliteInbox(database)
         self.sessions = SqliteSessions(database)
@@ -127,18 +127,12 @@ class SqliteStore:
         """Return the absolute path of the database file."""
         return self._database.path
 
-    def commit(self, batch: Sequence[Commit], *, done: Sequence[Done] = ()) -> list[Outcome]:
-        """Write these events; see `goalfsm.store.port.Store.commit`."""
-        commits = self._commits or self._written()
-        return commits.commit(batch, done)
+    @cached_property
+    def commit(self) -> Commits:
+        """Writes events, called as `goalfsm.store.port.Store.commit`; it is loaded by who asks."""
+        from goalfsm.store.sqlite.commits import Commits  # noqa: PLC0415  a reader needs none
 
-    def _written(self) -> Commits:
-        """Return what writes; it is loaded by those who do."""
-        if self._commits is None:
-            from goalfsm.store.sqlite.commits import Commits  # noqa: PLC0415  a reader needs none
-
-            self._commits = Commits(self._database)
-        return self._commits
+        return Commits(self._database)
 
     def prune(self, *, before_ms: int) -> int:
         """Delete what is consumed and done and older than that; return how many rows."""
@@ -161,13 +155,13 @@ class SqliteStore:
         if self._database.read_only or self._database.in_memory:
             return None
         self._database.wait_for_locks(_LOOP_BUSY_MS)
-        return self._written().checkpointer()
+        return self.commit.checkpointer()
 
     def release_reserve(self) -> bool:
         """Make room on a full disk: move the log and cut it, give back the space kept for this."""
         released = self._reserve.release()
         with suppress(apsw.Error, Busy):
-            self._written().cut_log()
+            self.commit.cut_log()
         return released
 
     def restore_reserve(self) -> bool:

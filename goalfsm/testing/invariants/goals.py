@@ -7,7 +7,7 @@ from typing import Final
 from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, PAUSED, used_up
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from goalfsm.session.entries import SetEntry, UserStartEntry
+from goalfsm.session.effects import SetEntry, UserStartEntry
 from goalfsm.testing.invariants.invariant import LOADS, Chapter, Transition, hold
 
 GOALS: Final = Chapter()

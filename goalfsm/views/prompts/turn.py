@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from goalfsm.errors import GoalError
 from goalfsm.goal.accounting import live
 from goalfsm.goal.model import LIMITED, Goal, used_up
-from goalfsm.session.budgets import budget_lines, progress
-from goalfsm.session.continuation import max_continuations
+from goalfsm.session.continuation import budget_lines, max_continuations, progress
 from goalfsm.session.prompt_notices import parse
 from goalfsm.text import attribute, xml
 

@@ -14,7 +14,7 @@ import msgspec
 from goalfsm.errors import GoalError
 from goalfsm.goal.accounting import live
 from goalfsm.goal.model import Evidence, Goal, Status, Usage, Verifier
-from goalfsm.session.budgets import Progress, progress
+from goalfsm.session.continuation import Progress, progress
 from goalfsm.session.events import By
 from goalfsm.session.tally import RunRecord, Tally
 from goalfsm.views.activity import standing

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from goalfsm.goal.model import COMPLETE
-from goalfsm.session.budgets import money
+from goalfsm.session.continuation import money
 from goalfsm.text import duration, line
 from goalfsm.views.report.completion import CompletionRecord
 from goalfsm.views.report.rendering import accepted_by, code, fenced, item, stands, where_it_stopped

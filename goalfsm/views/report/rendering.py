@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from goalfsm.goal.model import COMPLETE
-from goalfsm.session.budgets import Spent, money
+from goalfsm.session.continuation import Spent, money
 from goalfsm.session.events import By
 from goalfsm.text import duration, visible
 from goalfsm.views.explain import moment

@@ -1,8 +1,8 @@
-"""Stops and words that no database could take: kept in files until somebody writes it again.
+"""What is left for an engine by those who do not reach one: rows of its inbox, and files.
 
 A pause cannot fail, and a message is not lost. Where the disk is full or read-only, or another
-process holds the lock, and no engine answers, they are left here; whoever owns the database next
-takes them before it starts a turn.
+process holds the lock, and no engine answers, they are left in files; whoever owns the database
+next takes them before it starts a turn.
 """
 
 from __future__ import annotations
@@ -13,24 +13,40 @@ import os
 import re
 import stat
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
+import structlog
 
-from goalfsm.errors import CannotWrite
+from goalfsm.daemon.flow.authority import of_a_row
+from goalfsm.daemon.flow.decide import Envelope
+from goalfsm.daemon.host.watch import Place
+from goalfsm.errors import CannotWrite, GoalError
+from goalfsm.session import codec
 from goalfsm.text import MALFORMED
 from goalfsm.workers.supervisor.process_tree import same_database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import asyncio
+    from collections.abc import Callable, Iterator
 
-    from goalfsm.store.port import Inbox
+    from goalfsm.daemon.flow.ports import Report
+    from goalfsm.daemon.host.platform import Platform
+    from goalfsm.daemon.host.watch import Watch
+    from goalfsm.session import events as e
+    from goalfsm.session.state import Reply
+    from goalfsm.store.port import Inbox, InboxRow
 
 _MAX_BYTES: Final = 128 * 1024
 """More than the longest message takes here."""
 _MOST: Final = 1_000
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}\.json")
+PAGE: Final = 1_000
+"""Most rows of the inbox that are read at once."""
+
+_log = structlog.get_logger(__name__)
 
 
 class _Left(msgspec.Struct, frozen=True):
@@ -112,3 +128,65 @@ def _is_ours(place: Path) -> bool:
         return False
     private = not stat.S_IMODE(facts.st_mode) & 0o077
     return stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.getuid() and private
+
+
+class InboxRows:
+    """Decides each row once, in the order in which they came."""
+
+    def __init__(
+        self,
+        rows: Inbox,
+        take: Callable[[str, Envelope, e.Event], None],
+        report: Report,
+        *,
+        db: str = "",
+    ) -> None:
+        """Read ``rows`` of ``db``; have them decided by ``take(thread_id, envelope, event)``."""
+        self._db = db
+        self._rows = rows
+        self._decide = take
+        self._report = report
+        self._seen = 0
+
+    def take(self) -> None:
+        """Decide what has come since the last time. Raises `StoreError` where it cannot be read."""
+        move_into(self._rows, self._db)
+        while True:
+            rows = self._rows.pending(after=self._seen, limit=PAGE)
+            for row in rows:
+                self._seen = row.seq
+                self._take(row)
+            if len(rows) < PAGE:
+                return
+
+    def _take(self, row: InboxRow) -> None:
+        try:
+            event = codec.sealed(of_a_row(codec.decode_event(row.event)))
+        except GoalError as error:
+            # It stays there: another version may be able to read it. Or somebody forged it.
+            message = f"inbox row {row.inbox_id}: {error.message}"
+            self._report(row.thread_id, error.code, message, error.hint)
+            return
+        envelope = Envelope(event, event_id=row.inbox_id, outside=True, from_inbox=True, kept=True)
+        envelope.future.add_done_callback(lambda done: _note(row, done))
+        self._decide(row.thread_id, envelope, event)
+
+
+def _note(row: InboxRow, done: asyncio.Future[Reply]) -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        # The quarantine has said so, and its own event takes the row's place.
+        _log.debug("an inbox row was not decided", inbox_id=row.inbox_id, error=repr(error))
+
+
+def watch_of(db: str, platform: Platform) -> Watch | None:
+    """Return what tells of a database that is replaced, of rows and stops that are left for it.
+
+    None where nothing tells it: for goals in memory or on a server too.
+    """
+    return platform.watch(partial(_watched, db)) if db and "://" not in db else None
+
+
+def _watched(db: str) -> list[Place]:
+    path = Path(db)
+    database = Place(path.parent, frozenset({path.name, path.name + "-wal"}))
+    return [database, *map(Place, places(db))]
