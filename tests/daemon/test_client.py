@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -204,6 +205,22 @@ def test_an_owner_that_lets_go_before_it_decides_leaves_it_to_us(
     assert (reply.ok, reply.code) == (True, "created")
     assert silent_owner.inbox.pending() == ()
     assert request(db, THREAD, OBJECTIVE, "one", timeout_s=0.2) == reply
+
+
+@pytest.mark.parametrize("socket", ["", "/nowhere/engine.sock"], ids=["command", "engine"])
+def test_who_may_not_leave_a_row_waits_for_who_is_at_the_database_only_for_a_moment(
+    db: Path, monkeypatch: pytest.MonkeyPatch, socket: str
+) -> None:
+    """Another command decides something, or an engine ends and has closed its socket."""
+    request(db, THREAD, OBJECTIVE, "one")
+    with contextlib.closing(SqliteStore.open(db)) as other:
+        other.owner.acquire(own_identity(), socket=socket, uptime_ms=uptime_ms())
+        monkeypatch.setattr(
+            "goalfsm.daemon.remote.link.time.sleep", lambda _: other.owner.release()
+        )
+        reply = request(db, THREAD, e.EditRequested(objective="Plant two"), "two")
+    assert reply.code == "edited", reply
+    assert stored(db).goal.objective == "Plant two"
 
 
 def test_a_row_that_is_decided_meanwhile_brings_its_reply(

@@ -48,6 +48,10 @@ _STOP_BUSY_MS: Final = 100
 _RECORDED_S: Final = 2.5
 
 
+class _TakesNobody(NoEngine):
+    """The owner of the store takes nobody at a socket now."""
+
+
 class _Leaving(Exception):
     """The store changes hands at this moment: look again who owns it."""
 
@@ -124,6 +128,8 @@ def _ask(
                 try:
                     return _asked(db, owner, thread_id, event, event_id, deadline)
                 except NoEngine as error:
+                    if _may_pass(error, event) and time.monotonic() < deadline:
+                        raise _Leaving from error
                     silent = error
                 allowed = allowed or admitted_here(event, db)
                 if not is_recordable(event):
@@ -211,25 +217,36 @@ def _asked(
 ) -> Reply:
     """Return the engine's reply; raise `NoEngine` where none answers, and what it could not do."""
     if not owner.socket:
-        raise NoEngine(f"process {owner.identity.pid} does not listen")
+        raise _TakesNobody(f"process {owner.identity.pid} does not listen")
     submit = wire.Submit(thread_id=thread_id, event_id=event_id, event=wire.raw(event))
-    with Link(owner.socket, deadline, db=os.fspath(db)) as link:
+    with Link(owner.socket, deadline, db=os.fspath(db), starting=False) as link:
         answer = link.ask(submit)
     if isinstance(answer, wire.Replied):
         return answer.reply
     if isinstance(answer, wire.Failed) and answer.code == wire.CROWDED:
-        raise NoEngine(answer.message)
+        raise _TakesNobody(answer.message)
     if isinstance(answer, wire.Failed) and answer.code in wire.GONE and time.monotonic() < deadline:
         raise _Leaving(answer.message)
     raise refused(answer)
+
+
+def _may_pass(silent: NoEngine, event: Event) -> bool:
+    """Tell whether the silence may pass: an engine begins or ends, or a command is at the database.
+
+    An owner that takes nobody at its socket finds in the inbox what may lie there.
+    """
+    if isinstance(silent, FalseEngine):
+        return False
+    return not (isinstance(silent, _TakesNobody) and is_recordable(event))
 
 
 def _untold(silent: NoEngine, owner: Owner) -> NoEngine:
     """Return the error for what an engine takes from nobody that it cannot look at."""
     if isinstance(silent, FalseEngine):
         return silent
+    does = "serves" if owner.socket else "owns"
     return NoEngine(
-        f"process {owner.identity.pid} serves the database and does not answer; "
+        f"process {owner.identity.pid} {does} the database and does not answer; "
         "nothing was written",
         hint="Try again in a moment; goalfsm pause is taken in any case.",
     )
