@@ -14,7 +14,7 @@ import structlog
 from goalfsm.appserver.protocol import Refused, ServerFailed, encode
 from goalfsm.errors import GoalError
 from goalfsm.workers.agents.joined import Host
-from goalfsm.workers.agents.whole_lines import Lines
+from goalfsm.workers.agents.jsonrpc import Lines
 from goalfsm.workers.piped import PipedProcess
 
 if TYPE_CHECKING:

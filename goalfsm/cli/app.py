@@ -117,7 +117,7 @@ SECTIONS: Final = (
             Entry("explaining", "context", "The prompt of the next turn, and what it carries."),
             Entry("explaining", "report", "What the goal came to, for a pull request or a ticket."),
             Entry("judging", "explain-error", "What a failure is taken for, and by which rule."),
-            Entry("pull_request", "pr", "The same as a pull request: its text, or a draft of it."),
+            Entry("explaining", "pr", "The same as a pull request: its text, or a draft of it."),
             Entry("drawing", "diagram", "Draw a machine: ours, or one of your own."),
         ),
     ),
@@ -125,7 +125,7 @@ SECTIONS: Final = (
         "Look after the database",
         (
             Entry("upkeep", "doctor", "Examine it: integrity, replay, owner, permissions, space."),
-            Entry("moving", "move", "Move every goal from a file to a server, or back."),
+            Entry("upkeep", "move", "Move every goal from a file to a server, or back."),
             Entry("upkeep", "backup", "Write a consistent copy, also while a daemon is working."),
         ),
     ),

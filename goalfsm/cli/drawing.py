@@ -20,9 +20,9 @@ from goalfsm.cli.arguments import HintedError
 from goalfsm.cli.output import say
 from goalfsm.diagram import BUILTINS, DIRECTIONS, FORMATS, named, render, render_png
 from goalfsm.diagram.docs import blocks
-from goalfsm.diagram.docs.writing import write_whole
 from goalfsm.diagram.ours.thread import of_thread
 from goalfsm.errors import CannotWrite
+from goalfsm.files import write_whole
 
 if TYPE_CHECKING:
     from goalfsm.diagram.model import Direction, Drawing

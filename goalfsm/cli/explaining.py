@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from goalfsm.cli import arguments, asking, options
+from goalfsm.cli import arguments, asking, exits, options
 from goalfsm.cli.output import json_text, now_ms, print_json, say
-from goalfsm.cli.places import speak
+from goalfsm.cli.places import Place, speak
 from goalfsm.daemon.host.records import written
 from goalfsm.daemon.remote.narrating import is_quiet, told, why
 from goalfsm.daemon.remote.reading import asked_driver, decisions_of, events_of
+from goalfsm.errors import GoalError
 from goalfsm.session.continuation import money
 from goalfsm.session.events import (
+    Event,
     RunDispatched,
     RunFinished,
     SessionSaved,
@@ -22,19 +24,16 @@ from goalfsm.session.events import (
     ToolFinished,
     UsageReported,
 )
-from goalfsm.text import short, visible
+from goalfsm.text import line, short, visible
 from goalfsm.views.explain import explain, moment
 from goalfsm.views.prompts import contents, render_turn
+from goalfsm.views.report import Facts, code, gather, markdown, pull_request, title
 from goalfsm.views.report import as_json as json_of
-from goalfsm.views.report import code, gather, markdown, pull_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from goalfsm.cli.places import Place
-    from goalfsm.session.events import Event
     from goalfsm.session.state import Decision
-    from goalfsm.views.report import Facts
 
 
 _COURSE: Final = (RunDispatched, UsageReported, SessionSaved, SteeringAcknowledged, ToolFinished)
@@ -186,3 +185,54 @@ def _told_since(since: int, night: dict[str, Any]) -> Iterator[str]:
     if night["left_out"]:
         yield f"- {night['left_out']:,} more before what follows: goalfsm log shows all"
     yield from (f"- {moment(row['at_ms'])}: {code(row['what'])}" for row in night["happened"])
+
+
+_TIMEOUT_S: Final = 120.0
+_SHOWN: Final = 500
+
+
+@click.command("pr")
+@options.placed_by_argument
+@click.option("--create", is_flag=True, help="Open it as a draft, through gh, from this directory.")
+def pr_command(place: Place, create: bool) -> int:
+    """Print the goal's record as the text of a pull request, or open a draft with it."""
+    with asking.reading(place) as store:
+        _, made = asking.record_of(store, place)
+    text = pull_request(made)
+    if not create:
+        say(text.rstrip("\n"))
+        return exits.OK
+    say(_draft(title(made), text))
+    return exits.OK
+
+
+def _draft(name: str, text: str) -> str:
+    """Open a draft by gh, and return what that says: the address. Raises GoalError."""
+    import shutil  # noqa: PLC0415  only where one is opened
+    import subprocess  # noqa: PLC0415  the same
+
+    program = shutil.which("gh")
+    if program is None:
+        raise GoalError(
+            "there is no gh, which opens pull requests",
+            code="gh_missing",
+            hint="install GitHub's gh and log in (gh auth login); goalfsm pr prints the text",
+        )
+    # The title is one argument, whatever it begins with; the text is read from standard input.
+    argv = [program, "pr", "create", "--draft", f"--title={name}", "--body-file=-"]
+    try:
+        done = subprocess.run(  # noqa: S603  the program that was asked for, without a shell
+            argv, input=text, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise GoalError(
+            f"gh did not answer: {error}", code="failed", hint="gh auth status shows whether it can"
+        ) from error
+    if done.returncode:
+        why = line(done.stderr or done.stdout)[:_SHOWN]
+        raise GoalError(
+            f"gh refused with {done.returncode}: {why}",
+            code="failed",
+            hint="push the branch first (git push -u origin HEAD); gh auth status shows the login",
+        )
+    return done.stdout.strip()

@@ -153,7 +153,7 @@ def _locked(store: Store) -> Finding | None:
 
 def _said_by(owner: Owner) -> str | FalseEngine | None:
     """Return what keeps an owner that answers from going on, "" for nothing; None: no answer."""
-    from goalfsm.daemon.remote import client, outage_link  # noqa: PLC0415  only where one is alive
+    from goalfsm.daemon.remote import client, socket_path  # noqa: PLC0415  only where one is alive
 
     if not owner.socket:
         return None
@@ -163,7 +163,7 @@ def _said_by(owner: Owner) -> str | FalseEngine | None:
         return error
     except NoEngine:
         return None
-    why = suspended_by(outage_link.shown(owner.socket))
+    why = suspended_by(socket_path.shown(owner.socket))
     return f"suspended: {why}" if why else ""
 
 

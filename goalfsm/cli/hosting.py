@@ -1,12 +1,12 @@
-"""An engine as the command line runs it: it tells whom its user has named."""
+"""An engine as the command line runs it: it tells whom its user has named, and collects rarely."""
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any, Final
 
 from goalfsm.cli.notifying import targets
 from goalfsm.daemon.engine import Engine
-from goalfsm.daemon.host.collector import collect_rarely
 from goalfsm.daemon.stages.notifications import CALLBACK, Notifier
 from goalfsm.daemon.stages.performers import PERSON_ASKED
 from goalfsm.workers.supervisor.orphans import adopt_orphans
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from goalfsm.store.port import Store
     from goalfsm.views.status import Status
+
 
 NOTICE_S: Final = 5.0
 """How long a command that ends waits for its last notice to be sent."""
@@ -45,3 +46,19 @@ def notices(
     callback = notifier.callback(status)
     callbacks = {CALLBACK: callback, PERSON_ASKED: callback}
     return notifier, {"machine": Notifier.machine(), "callbacks": callbacks}
+
+
+_THRESHOLDS: Final = (10_000, 20, 50)
+
+
+def collect_rarely() -> None:
+    """Have the collector look at what is new, and seldom: there is little for it to find.
+
+    Sessions, events and effects are values that refer to nothing of themselves; what is dropped is
+    freed at once. With a thousand goals each look at everything would hold all of them up. What
+    the process has loaded by now stays as long as it does.
+    """
+    if gc.get_threshold() == _THRESHOLDS:
+        return
+    gc.freeze()
+    gc.set_threshold(*_THRESHOLDS)

@@ -40,9 +40,9 @@ def _shown(name: str) -> Callable[[Place], None]:
     """Return what shows settings; most commands show none, and do not wait for it to load."""
 
     def show(place: Place) -> None:
-        from goalfsm.cli import settings  # noqa: PLC0415  the same
+        from goalfsm.cli import policy_settings  # noqa: PLC0415  the same
 
-        getattr(settings, name)(place)
+        getattr(policy_settings, name)(place)
 
     return show
 

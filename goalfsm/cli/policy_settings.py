@@ -1,4 +1,4 @@
-"""Settings of a thread's policy as they stand on the command line: ``blocked_after=5``."""
+"""Settings of a thread: as they stand on the command line, ``blocked_after=5``, and as shown."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Final, get_args, get_type_hints
 
 import msgspec
 
+from goalfsm.cli import asking
 from goalfsm.cli.arguments import HintedError
+from goalfsm.cli.output import say
 from goalfsm.session.commands import Setting
 from goalfsm.session.policy import Policy
 from goalfsm.session.routes import EXAMPLE, parse
 
 if TYPE_CHECKING:
+    from goalfsm.cli.places import Place
     from recovery import Rule
+
 
 HOST_SETTINGS: Final = ("retries", "compacts")
 """Settings that leave a recovery to the host: here that is an engine, and nobody else."""
@@ -76,3 +80,43 @@ def _kind(name: str) -> str:
         return f"one of {', '.join(choices)}"
     words = {bool: "true or false", int: "a whole number", float: "a number"}
     return f"{words[kind]}, like {name}={str(getattr(Policy(), name)).lower()}"
+
+
+def show_budgets(place: Place) -> None:
+    """Print each budget of the thread's goal and what is used of it."""
+    from goalfsm.cli.output import now_ms  # noqa: PLC0415  a command that only sends needs none
+    from goalfsm.daemon.remote.reading import driver_of  # noqa: PLC0415  the same
+    from goalfsm.session.continuation import budget_lines  # noqa: PLC0415  the same
+    from goalfsm.views.status import project  # noqa: PLC0415  the same
+
+    with asking.reading(place) as store:
+        session = asking.require_thread(store, place)
+        driver = driver_of(store, place.thread_id)
+    progress = project(session, now_ms(), thread_id=place.thread_id, driver=driver).progress
+    if progress is None:
+        raise asking.no_goal(place)
+    for row in budget_lines(progress):
+        say(row)
+
+
+def show_policy(place: Place) -> None:
+    """Print each setting of the thread, with the default of those that differ from it."""
+    from goalfsm.cli.policy_settings import HOST_SETTINGS  # noqa: PLC0415  as above
+    from goalfsm.session.policy import Policy  # noqa: PLC0415  the same
+
+    with asking.reading(place) as store:
+        policy = asking.require_thread(store, place).policy
+    usual = Policy()
+    for name in Policy.__struct_fields__:
+        if name in HOST_SETTINGS:
+            continue
+        value, default = getattr(policy, name), getattr(usual, name)
+        note = "" if value == default else f"  (default: {_shown(default)})"
+        say(f"{name}={_shown(value)}{note}")
+
+
+def _shown(value: Setting) -> str:
+    """Return a setting as it is given on the command line; rules by their number."""
+    if isinstance(value, tuple):
+        return f"{len(value)} rules" if value else ""
+    return str(value).lower() if isinstance(value, bool) else str(value)

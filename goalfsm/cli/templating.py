@@ -86,9 +86,8 @@ def _beside(options: list[str], budgets: str) -> list[str]:
 
 def filled_of(name: str, inputs: dict[str, str]) -> Filled:
     """Return a template with its inputs; raise GoalError where it must not or cannot be used."""
-    from goalfsm.templates.finding import find  # noqa: PLC0415  only where one is used
+    from goalfsm.templates.finding import find, require_trust  # noqa: PLC0415  where one is used
     from goalfsm.templates.template import fill  # noqa: PLC0415  the same
-    from goalfsm.templates.trust import require_trust  # noqa: PLC0415  the same
 
     found = find(name, working_directory())
     template = found.parse()
@@ -157,7 +156,7 @@ def list_templates() -> int:
 
 
 def _about(found: Found) -> str:
-    from goalfsm.templates.trust import is_trusted  # noqa: PLC0415  the same
+    from goalfsm.templates.finding import is_trusted  # noqa: PLC0415  the same
 
     try:
         template = found.parse()
@@ -242,13 +241,13 @@ def check_templates(names: tuple[str, ...]) -> int:
 def trust_template(name: str) -> int:
     """Let a template of this repository start the programs that it names, as it is now."""
     from goalfsm.cli.asking import require_person  # noqa: PLC0415  the same
-    from goalfsm.templates import trust  # noqa: PLC0415  the same
+    from goalfsm.templates import finding  # noqa: PLC0415  the same
     from goalfsm.templates.finding import find  # noqa: PLC0415  the same
 
     require_person(None, "trusting a template")
     found = find(name, working_directory())
     template = found.parse()
-    trust.trust(found, template)
+    finding.trust(found, template)
     may = "; ".join(visible(program) for program in template.programs) or "no program"
     say(f"{found.name} may start: {may}")
     return exits.OK

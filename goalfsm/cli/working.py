@@ -198,14 +198,14 @@ def set_command(
 def _refuse_early(place: Place, session: Session | None, wanted: ObjectiveGiven) -> None:
     """Raise what the objective will be refused with, before anything is written for it."""
     from goalfsm.cli.output import now_ms  # noqa: PLC0415  it loads the session
-    from goalfsm.daemon.host.platform import decision_context  # noqa: PLC0415  the same
+    from goalfsm.daemon.host.zones import zone  # noqa: PLC0415  the same
     from goalfsm.session.state import Session as Fresh  # noqa: PLC0415  the same
-    from goalfsm.session.thread import handle  # noqa: PLC0415  the same
+    from goalfsm.session.thread import context_of, handle  # noqa: PLC0415  the same
 
     goal = None if session is None else session.goal
     if goal is not None and goal.status != COMPLETE and not wanted.replace:
         raise asking.busy(place)
-    context = decision_context(place.thread_id, "asked", now_ms())
+    context = context_of(place.thread_id, "asked", now_ms(), zones=zone)
     reply = handle(session or Fresh(), wanted, context).reply
     if reply is not None and not reply.ok:
         raise asking.refusal(place, reply)
@@ -273,7 +273,7 @@ def _store_on(
 def _stopped(session: Session, place: Place, *, as_json: bool) -> int:
     """Show a goal that a run cannot take up, and return what that exits with."""
     from goalfsm.cli.output import now_ms, print_json  # noqa: PLC0415  only here
-    from goalfsm.views.lines import status_lines  # noqa: PLC0415  the same
+    from goalfsm.views.rows import status_lines  # noqa: PLC0415  the same
     from goalfsm.views.status import project  # noqa: PLC0415  the same
 
     status = project(session, now_ms(), thread_id=place.thread_id)

@@ -8,7 +8,7 @@ from goalfsm.cluster.postgres_tx import unavailable
 from goalfsm.cluster.procrastinate_jobs import install
 from goalfsm.errors import CannotWrite
 from goalfsm.store.address import Server
-from goalfsm.store.postgres.failures import unreachable
+from goalfsm.store.postgres.link import unreachable
 from goalfsm.store.postgres.schema import migrate
 
 

@@ -16,7 +16,7 @@ from goalfsm.daemon.guards.ownership import Heartbeat
 from goalfsm.daemon.guards.takeover import Takeover
 from goalfsm.daemon.guards.upkeep import Upkeep
 from goalfsm.daemon.host.platform import Clock, IdSource, Platform, Tasks
-from goalfsm.daemon.remote import outage_link
+from goalfsm.daemon.remote import socket_path
 from goalfsm.daemon.remote.run_socket import RunSockets
 from goalfsm.daemon.remote.seeing import EngineView
 from goalfsm.daemon.remote.server import Server
@@ -134,7 +134,7 @@ class Composition:
             subscriptions,
             spawn,
             give_up,
-            partial(outage_link.show, "" if socket is None else str(socket)),
+            partial(socket_path.show, "" if socket is None else str(socket)),
         )
         self.quarantine = Quarantine(
             threads, holds, runs, self.effects, report, over=self.over, on_fault=options.on_fault

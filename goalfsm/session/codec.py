@@ -18,7 +18,7 @@ from goalfsm.session.events import (
     UsageReported,
     WaitDeclared,
 )
-from goalfsm.session.state import Decision, Reply, Session, Wait
+from goalfsm.session.state import Decision, Reply, Session
 from goalfsm.text import MALFORMED
 
 
@@ -28,12 +28,6 @@ class CodecError(GoalError):
     code = "codec_invalid"
     hint = "run: goalfsm doctor"
     remedies = (Remedy("doctor", does="says what is wrong"),)
-
-
-class _Waiting(msgspec.Struct, frozen=True):
-    """What a snapshot held before a thread could wait for several things."""
-
-    wait: Wait
 
 
 _T = TypeVar("_T")
@@ -67,11 +61,7 @@ _WITH_TOKEN: Final = (
     SessionSaved,
     SteeringAcknowledged,
 )
-_ONE_WAIT: Final = b'"wait":{'
-"""In a snapshot that has one; inside a text its quotes would be escaped."""
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
-_waiting: Final = _Decoder[_Waiting](_Waiting, "session")
-_session: Final = _Decoder[Session](Session, "session")
 
 # Each of these returns a value as JSON; equal values give equal bytes.
 encode: Final[Callable[[Session], bytes]] = _encoder.encode
@@ -82,21 +72,11 @@ encode_decision: Final[Callable[[Decision], bytes]] = _encoder.encode
 encode_reply: Final[Callable[[Reply], bytes]] = _encoder.encode
 
 # Each of these returns the value; it raises `CodecError` for an unknown or malformed one.
+decode: Final = _Decoder[Session](Session, "session")
 decode_event: Final = _Decoder[Event](Event, "event")
 decode_effect: Final = _Decoder[Effect](Effect, "effect")
-decode_entry: Final = _Decoder[Entry](Entry, "history entry")
 decode_decision: Final = _Decoder[Decision](Decision, "decision")
 decode_reply: Final = _Decoder[Reply](Reply, "reply")
-
-
-def decode(data: bytes) -> Session:
-    """Return the session of a snapshot; raises ``CodecError`` for anything else."""
-    session = _session(data)
-    if _ONE_WAIT not in data:
-        return session
-    # Of a version that knew one wait at a time: nothing else may be lost to it.
-    before = _waiting(data)
-    return msgspec.structs.replace(session, waits=(before.wait,))
 
 
 def digest(state: bytes) -> bytes:

@@ -6,13 +6,12 @@ from typing import Final, Literal
 
 import msgspec
 
-from goalfsm.goal.accounting import STOPPED_CLOCK, Clock
+from goalfsm.goal.accounting import STOPPED_CLOCK, Clock, Ledger, Tally
 from goalfsm.goal.model import Criterion, Evidence, Goal, Limits, Verifier
 from goalfsm.goal.model import Reply as Reply  # noqa: PLC0414  a value of the session too
 from goalfsm.session.events import By, Setting
 from goalfsm.session.policy import Policy
 from goalfsm.session.routes import Routed
-from goalfsm.session.tally import Ledger, Tally
 from recovery.obligations import IDLE as STALE_IDLE
 from recovery.obligations import State as StaleState
 from recovery.state import CALM, RecoveryState

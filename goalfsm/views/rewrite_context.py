@@ -28,11 +28,6 @@ BOOKKEEPING: Final = (
 _KINDS: Final = frozenset(get_args(WorkKind))
 
 
-def work_metadata(work: GoalWork) -> dict[str, dict[str, str]]:
-    """Return the metadata by which a message that a host sends for ``work`` is recognised."""
-    return {"goal_work": {"kind": work.kind, "goal_id": work.goal_id}}
-
-
 def work_of(message: Mapping[str, Any]) -> GoalWork | None:
     """Return the goal work that a host's message was sent for; None for any other message."""
     work = _unmarked(message)

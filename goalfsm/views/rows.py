@@ -1,9 +1,10 @@
-"""What is open in a thread, as names and words: one row each, for every surface that has rows."""
+"""What is open in a thread, as names and words, and a whole status as plain lines."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from goalfsm.session.continuation import budget_lines
 from goalfsm.text import awaited, line, short, visible
 from goalfsm.views.activity import unserved
 from goalfsm.views.explain import moment
@@ -94,3 +95,33 @@ def _going_on(status: Status) -> Iterator[tuple[str, str]]:
             note = f": {short(wait.note)}" if wait.note else ""
             enough = " (its end is enough)" if wait.any else ""
             yield "waits for", f"{awaited(wait.kind, wait.pid)}{enough}{until}{note}"
+
+
+_WIDTH: Final = 12
+
+
+def status_lines(status: Status) -> Iterator[str]:
+    """Yield a status as lines, the most important first; its hint is for who knows the place."""
+    detail = f": {short(status.detail)}" if status.detail else ""
+    until = "" if status.until_ms is None else f", until {moment(status.until_ms)}"
+    yield f"{line(status.thread_id)}: {status.activity}{detail}{until}"
+    for name, text in _rows(status):
+        yield f"  {name:<{_WIDTH}}{text}"
+
+
+def _rows(status: Status) -> Iterator[tuple[str, str]]:
+    goal = status.goal
+    if goal is None or status.progress is None:
+        return
+    yield "objective", short(goal.objective)
+    yield "goal", f"{goal.goal_id}, revision {goal.revision}"
+    for budget in budget_lines(status.progress):
+        name, _, use = budget.partition(": ")
+        yield name, use
+    for number, criterion in enumerate(goal.criteria, 1):
+        yield f"criterion {number}", short(criterion.text)
+    yield from open_rows(status)
+    made = status.last_decision
+    if made is not None:
+        why = f"{made.decision}: {short(made.reason)} ({made.guard})"
+        yield "decided", f"{why}, {moment(made.at_ms)}"

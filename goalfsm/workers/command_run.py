@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from goalfsm.errors import GoalError
-from goalfsm.workers.endings import ended, lost
 from goalfsm.workers.environment import plain, worker_environment
 from goalfsm.workers.isolating import NOTHING_OUTLIVES, waits_for_a_process
 from goalfsm.workers.lines import OutputReader, other_format
-from goalfsm.workers.output import KEEP_TEXT
+from goalfsm.workers.output import KEEP_TEXT, ended, lost
 from goalfsm.workers.piped import PipedProcess
 from goalfsm.workers.protocol import (
     ErrorReported,

@@ -132,7 +132,6 @@ def sign(text: str) -> str:
 
 
 # At most so many words in between: a sentence, not a page.
-NEAR: Final = r"(?:[^\s]{1,40}\s){0,6}?"
 FAR: Final = r"(?:[^\s]{1,40}\s){0,12}?"
 
 

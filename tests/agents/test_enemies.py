@@ -13,8 +13,8 @@ import pytest_asyncio
 
 from goalfsm.workers import protocol as w
 from goalfsm.workers.agents import run
+from goalfsm.workers.agents.jsonrpc import MAX_LINE
 from goalfsm.workers.agents.run import dialect_of
-from goalfsm.workers.agents.whole_lines import MAX_LINE
 from goalfsm.workers.supervisor.client import Supervisor
 from tests.agents.driving import Agent, Turn
 from tests.agents.recording import begun

@@ -10,9 +10,9 @@ import pytest
 from goalfsm.daemon.config import WorkerConfig, decode_config
 from goalfsm.errors import GoalError
 from goalfsm.workers.agents.codex import _config
+from goalfsm.workers.agents.jsonrpc import Lines
 from goalfsm.workers.agents.spec import AGENTS, AgentSpec, look
 from goalfsm.workers.agents.usage import NOTHING, Meter, Totals, including_cache, millionths
-from goalfsm.workers.agents.whole_lines import Lines
 from tests.cli.processes import goalfsm
 
 
@@ -166,7 +166,7 @@ def test_lines_come_whole_however_they_are_cut(size: int) -> None:
 
 
 def test_a_line_without_end_is_dropped_and_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("goalfsm.workers.agents.whole_lines.MAX_LINE", 10)
+    monkeypatch.setattr("goalfsm.workers.agents.jsonrpc.MAX_LINE", 10)
     lines = Lines()
     assert lines.feed(b"x" * 11) == [None]
     assert lines.feed(b"x" * 11) == []

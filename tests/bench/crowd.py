@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import apsw
 
+from goalfsm.cli.hosting import collect_rarely
 from goalfsm.daemon import logs
 from goalfsm.daemon.engine import Engine
-from goalfsm.daemon.host.collector import collect_rarely
 from goalfsm.session.events import ObjectiveGiven
 from goalfsm.store.port import Commit, Done, Outcome
 from goalfsm.store.sqlite import SqliteStore

@@ -18,12 +18,11 @@ import apsw
 
 from goalfsm.daemon.config import WorkerConfig
 from goalfsm.daemon.engine import Engine
-from goalfsm.daemon.host.platform import decision_context
 from goalfsm.session import Policy, codec
 from goalfsm.session.effects import SendWork
 from goalfsm.session.events import CompletionRequested, ObjectiveGiven
 from goalfsm.session.state import Session
-from goalfsm.session.thread import handle
+from goalfsm.session.thread import context_of, handle
 from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.port import Acquired, Commit
 from goalfsm.store.port import Effect as OutboxRow
@@ -125,7 +124,7 @@ def prepared(path: Path, *, goals: int, active: int, rows: int) -> None:
     event = codec.encode_event(ObjectiveGiven(objective="go on"))
     for number in range(goals):
         thread = f"t{number:05}"
-        ctx = decision_context(thread, "e0", 1_800_000_000_000, None)
+        ctx = context_of(thread, "e0", 1_800_000_000_000)
         session = handle(Session(policy=ENDLESS), ObjectiveGiven(objective="go on"), ctx).session
         status = "active"
         outbox: tuple[OutboxRow, ...] = ()

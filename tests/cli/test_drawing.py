@@ -137,7 +137,7 @@ def test_a_disk_that_fails_while_a_drawing_is_written_is_no_wrong_usage(
     Path("page.md").write_text("<!-- goalfsm:diagram goal -->\n<!-- /goalfsm:diagram -->\n")
     Path("drawn").write_text("an older one")
     before = {path: path.read_text() for path in Path().iterdir() if path.is_file()}
-    monkeypatch.setattr("goalfsm.diagram.docs.writing.os.fsync", fail)
+    monkeypatch.setattr("goalfsm.files.os.fsync", fail)
     failed = cli("diagram", *words)
     assert {path: path.read_text() for path in Path().iterdir() if path.is_file()} == before
     assert failed.status == exits.FAILED

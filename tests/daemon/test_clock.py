@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from goalfsm.daemon.host.platform import Clock, decision_context
+from goalfsm.daemon.host.platform import Clock
 from goalfsm.daemon.stages.effects import Wakeups
 from goalfsm.goal.model import Limits
 from goalfsm.session import events as e
-from goalfsm.session.thread import DerivedIds
+from goalfsm.session.thread import DerivedIds, context_of
 from goalfsm.testing import MemoryGoals
 from goalfsm.testing.loop import START_MS
 from tests.daemon.scenes import THREAD, play, steps, worker
@@ -131,9 +131,9 @@ def test_timers_far_away_are_looked_at_again_after_a_jump() -> None:
 
 
 def test_what_a_decision_gets_follows_from_its_journal_row() -> None:
-    one = decision_context("t", "event", 5)
-    same = decision_context("t", "event", 5)
-    other = decision_context("t", "event2", 5)
+    one = context_of("t", "event", 5)
+    same = context_of("t", "event", 5)
+    other = context_of("t", "event2", 5)
     assert 0 <= one.jitter < 1
     assert one.jitter == same.jitter
     assert one.jitter != other.jitter

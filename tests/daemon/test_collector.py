@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from goalfsm.daemon.host.collector import collect_rarely
+from goalfsm.cli.hosting import collect_rarely
 from goalfsm.goal.model import Usage
 from goalfsm.session import effects as f
 from goalfsm.session import events as e

@@ -16,7 +16,7 @@ from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.flow import inbox
 from goalfsm.daemon.guards.ownership import HEARTBEAT_S
 from goalfsm.daemon.host.watch import Place, Watch, watch_files
-from goalfsm.daemon.remote import outage_link
+from goalfsm.daemon.remote import socket_path
 from goalfsm.daemon.remote.client import look, ping, request, serving
 from goalfsm.errors import Corrupt, DatabaseReplaced
 from goalfsm.session import codec
@@ -309,7 +309,7 @@ def test_a_resting_engine_whose_file_is_read_only_is_suspended_until_it_is_not(
     def ask() -> None:
         owner = serving(db)
         assert owner is not None
-        until(lambda: outage_link.shown(owner.socket) == "")
+        until(lambda: socket_path.shown(owner.socket) == "")
         db.chmod(0o400)
         until(lambda: ping(owner.socket, THREAD).held.startswith("the disk or the file"))
         shown = look(db, THREAD, time.monotonic() + WITHIN_S)

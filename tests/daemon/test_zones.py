@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from goalfsm.daemon.host import zones
-from goalfsm.daemon.host.platform import SystemClock, decision_context
+from goalfsm.daemon.host.platform import SystemClock
 from goalfsm.daemon.host.zones import local_name, zone
 
 SUMMER = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -81,9 +81,3 @@ def test_a_zone_without_a_name_is_its_offset(
     found = zone("+05:45")
     assert found is not None
     assert found.utcoffset(None) == timedelta(hours=5, minutes=45)
-
-
-def test_every_decision_can_read_zones() -> None:
-    find = decision_context("thread", "event", 1).zones
-    assert find is not None
-    assert find("Europe/Paris") is not None

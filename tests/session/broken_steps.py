@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from goalfsm.goal.accounting import Ledger
 from goalfsm.goal.model import Usage
 from goalfsm.session import Reply, Session
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.state import Continuation
-from goalfsm.session.tally import Ledger
 from goalfsm.testing.invariants.invariant import Transition
 from goalfsm.testing.loop import START_MS
 from tests.session.breaking import LIMIT, WORK, Cases, goal, limited, running, step

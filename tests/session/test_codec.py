@@ -13,15 +13,12 @@ from goalfsm.session import Decision, Reply, Session, codec
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.codec import CodecError
-from goalfsm.session.effects import ClearEntry
-from goalfsm.session.state import Wait
 from tests.session.hosts import started
 from tests.session.strategies import events, tries
 
 PAIRS: tuple[tuple[Callable[[Any], bytes], Callable[[bytes], Any], Any, str], ...] = (
     (codec.encode, codec.decode, started().session, "session"),
     (codec.encode_effect, codec.decode_effect, f.StartRun(run_id="r"), "effect"),
-    (codec.encode_entry, codec.decode_entry, ClearEntry(source="tool", cleared=None), "history"),
     (
         codec.encode_decision,
         codec.decode_decision,
@@ -68,16 +65,6 @@ def test_equal_sessions_have_equal_bytes_and_digests() -> None:
 def test_a_snapshot_of_an_older_version_lacks_what_is_new() -> None:
     """Every field has a default, so that a migration of snapshots is not needed."""
     assert codec.decode(b"{}") == Session()
-
-
-def test_a_snapshot_of_a_version_that_knew_one_wait_keeps_it() -> None:
-    waits = b'{"kind":"process","pid":77,"note":"say \\"wait\\":{","since_ms":5}'
-    old = codec.decode(b'{"wait":' + waits + b"}")
-    assert old.waits == (Wait(kind="process", pid=77, note='say "wait":{', since_ms=5),)
-    assert codec.decode(b'{"wait":null}').waits == ()
-    assert codec.decode(codec.encode(old)) == old
-    with pytest.raises(CodecError, match="a stored session"):
-        codec.decode(b'{"wait":{"kind":"moon"}}')
 
 
 def test_a_token_from_outside_is_kept_as_its_digest_alone() -> None:

@@ -11,7 +11,7 @@ from goalfsm.goal.model import Evidence, Limits, Usage, Verifier
 from goalfsm.session import Context, Policy
 from goalfsm.session import events as e
 from goalfsm.session.effects import ClearEntry, SetEntry, UserStartEntry
-from goalfsm.session.rules.history import load
+from goalfsm.session.rules.importing import load
 from goalfsm.session.state import Continuation, Flush
 from goalfsm.testing.loop import START_MS
 from goalfsm.testing.threads import CheckedThread

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from goalfsm.session import Step
 from goalfsm.session import events as e
 from goalfsm.session.state import Continuation
-from goalfsm.testing.invariants import INVARIANTS, check, timers
+from goalfsm.testing.invariants import INVARIANTS, check, sessions
 from goalfsm.testing.invariants.invariant import Transition
 from goalfsm.testing.loop import START_MS
 from goalfsm.testing.threads import CheckedThread
@@ -39,7 +39,7 @@ def test_a_timer_of_a_goal_that_stopped_is_noticed(
     """No session has one, so the answer itself has to be told wrong."""
     transition = step(thread())
     LOOKS["finished_goals_sleep"](transition)
-    monkeypatch.setattr(timers, "next_wake", lambda _session: 5)
+    monkeypatch.setattr(sessions, "next_wake", lambda _session: 5)
     with pytest.raises(AssertionError):
         LOOKS["finished_goals_sleep"](transition)
 

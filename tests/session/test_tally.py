@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from goalfsm.goal.accounting import RunRecord, Tally
 from goalfsm.goal.model import Usage, Verifier
 from goalfsm.session import events as e
-from goalfsm.session.tally import RunRecord, Tally
 from goalfsm.testing.loop import START_MS
 from goalfsm.testing.threads import CheckedThread
 from goalfsm.views.report import record

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from goalfsm.daemon.flow.decide import decode_reply, prepare
-from goalfsm.daemon.host.platform import decision_context
+from goalfsm.daemon.host.zones import zone
 from goalfsm.session import codec
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from goalfsm.session.context import Step
+from goalfsm.session.context import Rules, Step
 from goalfsm.session.state import Reply, Session
-from goalfsm.session.thread import Ready, handle
+from goalfsm.session.thread import Ready, context_of, handle
 from goalfsm.session.work import next_wake
 from goalfsm.store.port import Commit
 from goalfsm.testing import invariants
@@ -75,7 +75,8 @@ class CommitRules(SessionRules, EffectRules):
     def _decide_again(self, commit: Commit, event: e.Event, before: Session) -> Step:
         """Decide the event on the state before it, and compare: replay equals snapshot."""
         world = self._world
-        context = decision_context(commit.thread_id, commit.event_id, commit.at_ms, world.machine)
+        at = (commit.thread_id, commit.event_id, commit.at_ms)
+        context = context_of(*at, zones=zone, rules=Rules(world.machine))
         step = handle(before, event, context)
         again = prepare(
             commit.thread_id,

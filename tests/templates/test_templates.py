@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from goalfsm.errors import GoalError
-from goalfsm.templates import finding, trust
+from goalfsm.templates import finding
 from goalfsm.templates.template import MAX_BYTES, Template, TemplateError, fill, parse
 
 WHOLE = """+++
@@ -154,7 +154,7 @@ def test_every_template_that_comes_along_can_be_used(project: Path) -> None:
         needed = {name: "x" for name, one in template.head.inputs.items() if one.default is None}
         filled = fill(template, needed)
         assert "{{" not in filled.objective + " ".join(filled.options)
-        assert trust.is_trusted(found, template)
+        assert finding.is_trusted(found, template)
 
 
 def test_the_nearest_template_of_a_name_wins(project: Path, tmp_path: Path) -> None:
@@ -175,31 +175,31 @@ def test_a_project_ends_at_its_repository(project: Path) -> None:
 def test_programs_of_a_repository_run_only_when_trusted_as_they_are(project: Path) -> None:
     found = finding.find("mine", project)
     with pytest.raises(GoalError) as raised:
-        trust.require_trust(found, found.parse())
+        finding.require_trust(found, found.parse())
     assert raised.value.code == "template_untrusted"
     assert "./check" in raised.value.message
-    trust.trust(found, found.parse())
-    trust.require_trust(found, found.parse())
+    finding.trust(found, found.parse())
+    finding.require_trust(found, found.parse())
     assert found.path is not None
     found.path.write_text('+++\nverify = ["./other"]\n+++\nDo it.\n')
     changed = finding.find("mine", project)
-    assert not trust.is_trusted(changed, changed.parse())
+    assert not finding.is_trusted(changed, changed.parse())
 
 
 def test_a_template_that_starts_nothing_needs_no_trust(project: Path) -> None:
     path = project / finding.FOLDER / "calm.md"
     path.write_text("Only words.")
     found = finding.find(str(path), project)
-    assert trust.is_trusted(found, found.parse())
+    assert finding.is_trusted(found, found.parse())
 
 
 def test_a_broken_memory_of_trust_is_said(project: Path, tmp_path: Path) -> None:
     found = finding.find("mine", project)
-    trust.trust(found, found.parse())
+    finding.trust(found, found.parse())
     (file,) = (tmp_path / "state").rglob("trusted-templates.json")
     file.write_text("{")
     with pytest.raises(GoalError) as raised:
-        trust.is_trusted(found, found.parse())
+        finding.is_trusted(found, found.parse())
     assert raised.value.code == "trust_unreadable"
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple, get_args
 
 from msgspec.structs import replace
 
+from goalfsm.goal.accounting import Ledger
 from goalfsm.goal.model import (
     Criterion,
     Evidence,
@@ -29,7 +30,6 @@ from goalfsm.session.state import (
     VerifierResult,
     Wait,
 )
-from goalfsm.session.tally import Ledger
 from goalfsm.ui.source import Link
 from goalfsm.views.parts import Driver
 from recovery.state import Attention, RecoveryState

@@ -5,7 +5,7 @@ from __future__ import annotations
 from goalfsm.goal.model import Criterion
 from goalfsm.session import Decision, Session
 from goalfsm.session.state import Wait
-from goalfsm.views.lines import status_lines
+from goalfsm.views.rows import status_lines
 from goalfsm.views.status import project
 from tests.unit.sessions import ACTIVE, NOW_MS, active, with_goal
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from goalfsm.goal.accounting import Clock
+from goalfsm.goal.accounting import Clock, Ledger
 from goalfsm.goal.model import Criterion, Usage
 from goalfsm.session import Policy, Session
 from goalfsm.session.continuation import Spent, budget_lines, max_continuations, money, progress
@@ -19,7 +19,6 @@ from goalfsm.session.state import (
     VerifierResult,
     Wait,
 )
-from goalfsm.session.tally import Ledger
 from goalfsm.views.status import Status, project, summary
 from tests.unit.sessions import (
     CLAIM,

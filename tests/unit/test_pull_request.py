@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from goalfsm.goal.accounting import Tally
 from goalfsm.goal.model import Criterion, Evidence
 from goalfsm.session import Session
 from goalfsm.session.state import Steering
-from goalfsm.session.tally import Tally
 from goalfsm.views.report import pull_request, record, title
 from tests.unit.reports import COMPLETION, DONE, GOAL, NOW_MS
 

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from goalfsm.goal.accounting import Tally
 from goalfsm.goal.model import Evidence
 from goalfsm.session import Session
 from goalfsm.session.state import Claim, VerifierResult
-from goalfsm.session.tally import Tally
 from goalfsm.views.report import CompletionRecord, NoRecord, as_json, record
 from tests.unit.reports import COMPLETION, CREATED, DONE, EVIDENCE, GOAL, NOW_MS
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from goalfsm.goal.accounting import Ledger, RunRecord, Tally
 from goalfsm.goal.model import Criterion, Evidence, Goal, Usage, Verifier
 from goalfsm.session import Session
 from goalfsm.session.events import By
 from goalfsm.session.state import VerifierResult
-from goalfsm.session.tally import Ledger, RunRecord, Tally
 from goalfsm.views.parts import Driver
 from goalfsm.views.report import CompletionRecord, markdown, record
 from tests.unit.reports import COMPLETION, DONE, GOAL, NOW_MS, ms

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goalfsm.session.events import GoalWork
-from goalfsm.views.rewrite_context import BOOKKEEPING, rewrite_context, work_metadata, work_of
+from goalfsm.views.rewrite_context import BOOKKEEPING, rewrite_context, work_of
 
 
 def work(goal_id: str, kind: Any = "continuation", **fields: Any) -> dict[str, Any]:
-    metadata = work_metadata(GoalWork(kind, goal_id))
+    metadata = {"goal_work": {"kind": kind, "goal_id": goal_id}}
     return {"role": "custom", "content": f"{kind} of {goal_id}", "metadata": metadata, **fields}
 
 

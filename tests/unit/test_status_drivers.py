@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from goalfsm.goal.accounting import Clock
+from goalfsm.goal.accounting import Clock, Ledger
 from goalfsm.goal.model import Usage
 from goalfsm.session import Session
 from goalfsm.session.state import Imported, Progress, SetAside, VerifierResult, Wait
-from goalfsm.session.tally import Ledger
 from goalfsm.views.activity import suspended_by, unattended
 from goalfsm.views.explain import explain
 from goalfsm.views.parts import Driver

@@ -18,11 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
-import structlog
 
 from goalfsm.daemon.flow.authority import of_a_row
 from goalfsm.daemon.flow.decide import Envelope
-from goalfsm.daemon.host.watch import Place
 from goalfsm.errors import CannotWrite, GoalError
 from goalfsm.session import codec
 from goalfsm.text import MALFORMED
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
 
     from goalfsm.daemon.flow.ports import Report
     from goalfsm.daemon.host.platform import Platform
-    from goalfsm.daemon.host.watch import Watch
+    from goalfsm.daemon.host.watch import Place, Watch
     from goalfsm.session import events as e
     from goalfsm.session.state import Reply
     from goalfsm.store.port import Inbox, InboxRow
@@ -45,8 +43,6 @@ _MOST: Final = 1_000
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}\.json")
 PAGE: Final = 1_000
 """Most rows of the inbox that are read at once."""
-
-_log = structlog.get_logger(__name__)
 
 
 class _Left(msgspec.Struct, frozen=True):
@@ -173,9 +169,12 @@ class InboxRows:
 
 
 def _note(row: InboxRow, done: asyncio.Future[Reply]) -> None:
+    import structlog  # noqa: PLC0415  a command without an engine logs nothing
+
     if not done.cancelled() and (error := done.exception()) is not None:
         # The quarantine has said so, and its own event takes the row's place.
-        _log.debug("an inbox row was not decided", inbox_id=row.inbox_id, error=repr(error))
+        log = structlog.get_logger(__name__)
+        log.debug("an inbox row was not decided", inbox_id=row.inbox_id, error=repr(error))
 
 
 def watch_of(db: str, platform: Platform) -> Watch | None:
@@ -187,6 +186,8 @@ def watch_of(db: str, platform: Platform) -> Watch | None:
 
 
 def _watched(db: str) -> list[Place]:
+    from goalfsm.daemon.host.watch import Place  # noqa: PLC0415  an engine alone watches
+
     path = Path(db)
     database = Place(path.parent, frozenset({path.name, path.name + "-wal"}))
     return [database, *map(Place, places(db))]

@@ -1,9 +1,7 @@
 """What an engine asks of the machine it runs on: time, chance, tasks, processes.
 
 A simulation gives its own. Everything else in this package takes the time from `Clock`, ids from
-`IdSource`, waits on the running loop, and draws nothing by itself. What one decision gets
-(`decision_context`) is a function of the thread, the event's id and the time in its journal row,
-so that a replay of the journal gets the same.
+`IdSource`, waits on the running loop, and draws nothing by itself.
 """
 
 from __future__ import annotations
@@ -16,13 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
 
-import structlog
-
-from goalfsm.daemon.host.watch import Place, Watch, watch_files
-from goalfsm.daemon.host.zones import local_name, zone
+from goalfsm.daemon.host.zones import local_name
 from goalfsm.errors import GoalError
-from goalfsm.session.context import Context, Rules
-from goalfsm.session.thread import context_of
 from goalfsm.store.owner import (
     end_stalled,
     machine,
@@ -36,10 +29,10 @@ from goalfsm.workers.supervisor.identity import (
     text_of,
     wait_gone,
 )
-from goalfsm.workers.supervisor.orphans import Orphans, RecordedRun, end_orphans
 
 if TYPE_CHECKING:
-    from goalfsm.goal.machine import GoalMachine
+    from goalfsm.daemon.host.watch import Place, Watch
+    from goalfsm.workers.supervisor.orphans import Orphans
 
 
 SMALL_STEP_MS: Final = 1_000
@@ -176,15 +169,7 @@ class IdSource:
         return f"{self._prefix}.{self._events:x}"
 
 
-def decision_context(
-    thread_id: str, event_id: str, at_ms: int, machine: GoalMachine | None = None
-) -> Context:
-    """Return what the decision about an event is given, with the time zones of this machine."""
-    return context_of(thread_id, event_id, at_ms, zones=zone, rules=Rules(machine))
-
-
 _F = TypeVar("_F", bound="Callable[..., None]")
-_log = structlog.get_logger(__name__)
 
 
 def beats_every(period_s: float) -> Callable[[_F], _F]:
@@ -238,7 +223,9 @@ class Tasks:
             return
         error = task.exception()
         if error is not None and not (self._over.is_set() and isinstance(error, GoalError)):
-            _log.error("task failed", task=name, exc_info=error)
+            import structlog  # noqa: PLC0415  a command without an engine logs nothing
+
+            structlog.get_logger(__name__).error("task failed", task=name, exc_info=error)
 
 
 def recorded_identity(pid: int, started: str) -> Identity:
@@ -322,11 +309,13 @@ class LocalPlatform:
         self, db: str, run_ids: Sequence[str], recorded: Sequence[Process], supervisor: int | None
     ) -> Orphans:
         """End orphans beside the loop, which has an owner's heartbeat to keep."""
+        from goalfsm.workers.supervisor import orphans  # noqa: PLC0415  an engine alone looks
+
         if not db:
             # Without a file there are no processes of an earlier engine either.
-            return Orphans()
+            return orphans.Orphans()
         known = [
-            RecordedRun(
+            orphans.RecordedRun(
                 run_id=process.run_id,
                 pid=process.identity.pid,
                 pgid=process.pgid,
@@ -335,7 +324,7 @@ class LocalPlatform:
             for process in recorded
         ]
         search = functools.partial(
-            end_orphans, db, run_ids, recorded=known, own_supervisor=supervisor
+            orphans.end_orphans, db, run_ids, recorded=known, own_supervisor=supervisor
         )
         return await asyncio.to_thread(search)
 
@@ -345,4 +334,6 @@ class LocalPlatform:
 
     def watch(self, places: Callable[[], Sequence[Place]]) -> Watch | None:
         """Return the kernel's watch, where there is one."""
+        from goalfsm.daemon.host.watch import watch_files  # noqa: PLC0415  as above
+
         return watch_files(places)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from goalfsm.daemon.remote import outage_link
+from goalfsm.daemon.remote import socket_path
 from goalfsm.daemon.remote.hosted_turn import noted
 from goalfsm.session import codec
 from goalfsm.session.events import UsageReported
@@ -93,7 +93,7 @@ def _of_owner(owner: Owner) -> Driver:
         alive=alive,
         since_ms=_started_ms(owner.identity, now - up) if alive else None,
         seen_ms=seen,
-        held=suspended_by(outage_link.shown(owner.socket)) if alive else "",
+        held=suspended_by(socket_path.shown(owner.socket)) if alive else "",
     )
 
 

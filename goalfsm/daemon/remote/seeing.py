@@ -14,7 +14,7 @@ from goalfsm.errors import GoalError, StoreError
 from goalfsm.session import codec
 from goalfsm.views.activity import suspended_by
 from goalfsm.views.chip import chip
-from goalfsm.views.lines import status_lines
+from goalfsm.views.rows import status_lines
 from goalfsm.views.status import project
 
 if TYPE_CHECKING:

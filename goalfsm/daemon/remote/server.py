@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from goalfsm.daemon.flow.authority import admitted, require_own_run
-from goalfsm.daemon.remote import outage_link, wire
+from goalfsm.daemon.remote import socket_path, wire
 from goalfsm.daemon.remote.listener import Link, Listener, peer_pid
 from goalfsm.daemon.remote.run_socket import Said
 from goalfsm.daemon.remote.socket_path import remove_stale
@@ -92,7 +92,7 @@ class Server:
     async def close(self) -> None:
         """Hang up and remove the socket; followers get their last notice first."""
         await self._listener.close()
-        outage_link.show(str(self._place), "")
+        socket_path.show(str(self._place), "")
 
     async def _do(self, request: wire.Request, link: Link) -> None:
         match request:

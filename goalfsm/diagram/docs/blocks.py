@@ -18,9 +18,9 @@ from typing import Final
 import msgspec
 
 from goalfsm.diagram.docs.order import Order, fulfil, read_order
-from goalfsm.diagram.docs.writing import write_whole
 from goalfsm.diagram.model import DiagramError, Drawing
 from goalfsm.diagram.table import fence
+from goalfsm.files import write_whole
 
 _OPEN: Final = re.compile(r"^\s*<!--\s*goalfsm:diagram\s+(?P<order>.*?)\s*-->\s*$")
 _CLOSE: Final = re.compile(r"^\s*<!--\s*/goalfsm:diagram\s*-->\s*$")

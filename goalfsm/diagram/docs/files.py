@@ -14,10 +14,10 @@ import click
 import msgspec
 
 from goalfsm.diagram.docs import blocks
-from goalfsm.diagram.docs.writing import write_whole
 from goalfsm.diagram.model import DiagramError, Direction
 from goalfsm.diagram.ours.machines import BUILTINS, Builtin
 from goalfsm.diagram.render import render
+from goalfsm.files import write_whole
 
 FOLDER: Final = "diagrams"
 PAGES: Final = ("README.md", "docs/*.md")

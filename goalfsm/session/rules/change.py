@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from goalfsm.errors import Remedy
 from goalfsm.goal import accounting
-from goalfsm.goal.accounting import Clock, apply_usage, elapsed, tokens_of
+from goalfsm.goal.accounting import Clock, Ledger, apply_usage, elapsed, tokens_of
 from goalfsm.goal.machine import CALLBACK_PREFIX, FORGET
 from goalfsm.goal.model import (
     ACTIVE,
@@ -55,7 +55,6 @@ from goalfsm.session.state import (
     Retry,
     Session,
 )
-from goalfsm.session.tally import Ledger
 from recovery import machine as recovery
 
 CIRCLE: Final = 6

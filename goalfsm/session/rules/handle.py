@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from goalfsm.errors import Remedy
+from goalfsm.goal.accounting import RunRecord, Tally
 from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, Goal
 from goalfsm.session import events as e
 from goalfsm.session.context import Change, Context, Step
@@ -12,8 +13,6 @@ from goalfsm.session.effects import AskPerson, Effect
 from goalfsm.session.rules import (
     claims,
     commands,
-    decision_failed,
-    history,
     host_events,
     importing,
     lifecycle,
@@ -28,7 +27,6 @@ from goalfsm.session.rules import (
 )
 from goalfsm.session.rules.change import announce_limit, extend
 from goalfsm.session.state import Reply, Run, Session
-from goalfsm.session.tally import RunRecord, Tally
 from goalfsm.session.work import asked_of_person
 
 _DECIDES = frozenset(
@@ -324,7 +322,7 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
         case e.ShutdownStarted():
             return host_events.shutdown_started(session, ctx)
         case e.SessionStarted() | e.TreeChanged():
-            return history.load(session, event, ctx)
+            return importing.load(session, event, ctx)
         case e.EngineStarted():
             return host_events.engine_started(session, event, ctx)
         case e.EngineLost():
@@ -338,6 +336,6 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
         case e.ClockAdjusted():
             return Change(waits.clock_adjusted(session, event))
         case e.DecisionFailed():
-            return decision_failed.failed(session, event, ctx)
+            return lifecycle.failed(session, event, ctx)
         case e.SessionSaved():  # pragma: no branch - there is no other
             return runs.session_saved(session, event)

@@ -11,8 +11,7 @@ from psycopg import sql
 
 from goalfsm.errors import NewerDatabase
 from goalfsm.store.contents import TABLES
-from goalfsm.store.postgres.failures import translated
-from goalfsm.store.postgres.link import connect
+from goalfsm.store.postgres.link import connect, translated
 from goalfsm.store.postgres.schema import NEWEST, version_of
 from goalfsm.store.postgres.tables import NODES, SILENT_MS
 

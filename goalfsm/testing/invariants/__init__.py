@@ -20,8 +20,7 @@ from goalfsm.testing.invariants.charges import CHARGES
 from goalfsm.testing.invariants.goals import GOALS
 from goalfsm.testing.invariants.invariant import Transition
 from goalfsm.testing.invariants.requests import REQUESTS
-from goalfsm.testing.invariants.sessions import SESSIONS
-from goalfsm.testing.invariants.timers import TIMERS
+from goalfsm.testing.invariants.sessions import SESSIONS, TIMERS
 
 INVARIANTS: Final = (*SESSIONS, *GOALS, *REQUESTS, *CHARGES, *TIMERS)
 """Every invariant, in the order in which they are checked."""

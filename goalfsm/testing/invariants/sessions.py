@@ -1,12 +1,14 @@
-"""What a session may look like, whatever led to it."""
+"""What a session may look like, whatever led to it, and when it is looked at again."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from goalfsm.goal.model import ACTIVE, COMPLETE, LIMITED, PAUSED
+from goalfsm.session import events as e
 from goalfsm.session import prompt_notices as notices
 from goalfsm.session.thread import KEYS_KEPT
+from goalfsm.session.work import next_wake
 from goalfsm.testing.invariants.invariant import LOADS, Chapter, Transition, hold
 
 SESSIONS: Final = Chapter()
@@ -76,3 +78,25 @@ def _bounded(t: Transition) -> None:
     kinds = [notices.parse(text).kind for text in after.notices]
     hold(len(kinds) == len(set(kinds)), f"notices pile up: {kinds}")
     hold(after.run is None or len(after.run.charged) <= KEYS_KEPT, "usage keys pile up")
+
+
+TIMERS: Final = Chapter()
+
+
+@TIMERS.says("After a due timer was handled the next one is later: no timer fires for ever.")
+def _timers_come_to_rest(t: Transition) -> None:
+    if not isinstance(t.event, e.TimerFired) or t.now_ms is None:
+        return
+    wake = next_wake(t.after)
+    hold(wake is None or wake > t.now_ms, f"asked again for {wake}, it is {t.now_ms}")
+
+
+@TIMERS.says(
+    "Nothing happens by itself to a goal that is complete, blocked, limited or gone, except that "
+    "a turn that goes on is ended."
+)
+def _finished_goals_sleep(t: Transition) -> None:
+    goal = t.after.goal
+    if goal is None or goal.status not in {ACTIVE, PAUSED}:
+        overruns = goal is not None and t.after.run is not None
+        hold(overruns or next_wake(t.after) is None, "a timer is set")

@@ -3,10 +3,8 @@
 It may use sessions, goals and rows of a journal, to read them; it does no I/O.
 """
 
-from goalfsm.views.report.completion import CompletionRecord, NoRecord, record
-from goalfsm.views.report.facts import Facts, gather
-from goalfsm.views.report.pull_request import pull_request, title
-from goalfsm.views.report.rendering import as_json, code, markdown
+from goalfsm.views.report.completion import CompletionRecord, Facts, NoRecord, gather, record
+from goalfsm.views.report.rendering import as_json, code, markdown, pull_request, title
 
 __all__ = [
     "CompletionRecord",

@@ -7,21 +7,32 @@ costs are integer millionths.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from goalfsm.errors import GoalError
-from goalfsm.goal.accounting import live
+from goalfsm.goal.accounting import RunRecord, Tally, live
 from goalfsm.goal.model import Evidence, Goal, Status, Usage, Verifier
 from goalfsm.session.continuation import Progress, progress
-from goalfsm.session.events import By
-from goalfsm.session.tally import RunRecord, Tally
+from goalfsm.session.events import (
+    By,
+    ClaimRejected,
+    Event,
+    RunDispatched,
+    RunFinished,
+    RunInterrupted,
+    TurnEnded,
+    UsageReported,
+    VerificationFinished,
+)
 from goalfsm.views.activity import standing
 
 if TYPE_CHECKING:
     from goalfsm.session.state import Claim, Completion, Session, VerifierResult
     from goalfsm.views.parts import Driver
+
 
 Outcome = Literal["passed", "failed", "unverifiable", "not_run"]
 
@@ -176,4 +187,58 @@ def _verified(
         outcome=unasked if result is None else result.outcome,
         detail="" if result is None else result.detail,
         digest="" if result is None else result.digest,
+    )
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the runs of a time came to.
+
+    ``usage`` is all that they reported, charged or not. ``refused_claims`` failed verification or
+    were rejected by a person.
+    """
+
+    runs: int = 0
+    finished: int = 0
+    interrupted: int = 0
+    refused_claims: int = 0
+    usage: Usage = Usage()
+
+
+def gather(events: Iterable[Event]) -> Facts:  # noqa: C901  one case an event
+    """Return what the events of a journal, oldest first, say of the runs in them."""
+    runs = finished = interrupted = rejected = 0
+    usage = Usage()
+    run, reported = "", set[str]()
+    refused: set[str] = set()
+    for event in events:
+        match event:
+            case RunDispatched():
+                runs += 1
+            case RunFinished(outcome=outcome, message=message):
+                finished += outcome == "finished"
+                usage = usage if message is None else usage + message.usage
+            case RunInterrupted():
+                interrupted += 1
+            case UsageReported(run_id=run_id, key=key):
+                # A key counts once in its run; runs do not overlap.
+                if run_id != run:
+                    run, reported = run_id, set()
+                if key not in reported:
+                    reported.add(key)
+                    usage += event.usage
+            case TurnEnded(message=message):
+                usage += message.usage
+            case ClaimRejected():
+                rejected += 1
+            case VerificationFinished(outcome="failed", claim_id=claim_id):
+                # A claim that several verifiers fail is one claim refused.
+                refused.add(claim_id)
+            case _:
+                pass
+    return Facts(
+        runs=runs,
+        finished=finished,
+        interrupted=interrupted,
+        refused_claims=rejected + len(refused),
+        usage=usage,
     )

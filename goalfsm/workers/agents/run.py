@@ -12,12 +12,11 @@ from goalfsm.errors import GoalError
 from goalfsm.workers.agents.claude import Claude
 from goalfsm.workers.agents.codex import Codex
 from goalfsm.workers.agents.dialect import Dialect, Task
+from goalfsm.workers.agents.jsonrpc import MAX_LINE, Lines
 from goalfsm.workers.agents.pi import Pi
-from goalfsm.workers.agents.whole_lines import MAX_LINE, Lines
-from goalfsm.workers.endings import ended, lost
 from goalfsm.workers.environment import worker_environment
 from goalfsm.workers.isolating import NOTHING_OUTLIVES, waits_for_a_process
-from goalfsm.workers.output import KEEP_TEXT, BoundedText
+from goalfsm.workers.output import KEEP_TEXT, BoundedText, ended, lost
 from goalfsm.workers.piped import PipedProcess
 from goalfsm.workers.protocol import (
     ErrorReported,
