@@ -9,10 +9,10 @@ that is known is looked at first.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from goalfsm.cluster.jobs import ANY, is_over, jobs_of, place_of, waits_for_turn
-from goalfsm.cluster.tx import Writes
+from goalfsm.cluster.tx import Ask, Writes
 from goalfsm.daemon.flow.decide import ACCEPTED, UndecidableError, decide_batch, decode_reply
 from goalfsm.errors import GoalError
 from goalfsm.session import codec
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from goalfsm.session.context import Rules
     from goalfsm.session.policy import Policy
     from goalfsm.store.rows import Transcript
+
+
+_NEWEST: Final = 64
 
 
 class NewerRules(GoalError):
@@ -127,12 +130,14 @@ class Decider:
         self._host = host
         self._name = name
         self._said = said
+        self._newest: dict[str, tuple[bytes, Session]] = {}
+        """What was encoded last of each thread: the very same bytes need no decoding."""
 
     async def look(self, thread_id: str) -> tuple[Loaded, Session]:
         """Return how the thread stands, and its session; the lock is free again."""
         async with self._transactions.begin() as tx:
-            loaded = await tx.load(thread_id)
-        return loaded, self._session(loaded)
+            loaded = await tx.load(Ask(thread_id))
+        return loaded, self._session(thread_id, loaded)
 
     async def decide(self, attempt: Attempt) -> Decision:
         """Decide the envelopes and commit what follows.
@@ -140,42 +145,80 @@ class Decider:
         Raises `StoreError` where nothing is known to be written: try the same attempt again.
         Raises `NewerRules`, and `CodecError` for a thread that cannot be read.
         """
+        ask = self._ask(attempt)
+        async with self._transactions.begin() as tx:
+            decision, said = await self._write(tx, attempt, await tx.load(ask))
+        self._kept(said)
+        return decision
+
+    async def decide_free(self, attempts: Sequence[Attempt]) -> dict[str, Decision]:
+        """Decide about several threads in one transaction; return the decisions by thread.
+
+        Threads that are new or locked are left out, and those that cannot be decided about. Raises
+        `StoreError` as `decide` does: of all of them.
+        """
+        made: dict[str, Decision] = {}
+        said: list[Transcript] = []
+        asks = [self._ask(attempt) for attempt in attempts]
+        async with self._transactions.begin() as tx:
+            free = await tx.load_free(asks)
+            for attempt in attempts:
+                if attempt.thread_id not in free:
+                    continue
+                try:
+                    decision, words = await self._write(tx, attempt, free[attempt.thread_id])
+                except GoalError:
+                    # Decided alone, it says so.
+                    continue
+                made[attempt.thread_id] = decision
+                said += words
+        self._kept(said)
+        return made
+
+    async def _write(
+        self, tx: Tx, attempt: Attempt, loaded: Loaded
+    ) -> tuple[Decision, tuple[Transcript, ...]]:
+        """Decide on what was loaded, and write it; return what turns said that is kept with it."""
+        attempt.loaded = loaded
+        before, last = self._session(attempt.thread_id, loaded), attempt.last
+        if last is not None and last.decided and _is_there(last, loaded):
+            return last, ()
+        decision = attempt.last = self._decide(attempt, loaded, before)
+        if not decision.decided:
+            return decision, ()
+        writes = self._writes(attempt.thread_id, loaded, decision)
+        self._newest.pop(attempt.thread_id, None)
+        if len(self._newest) >= _NEWEST:
+            del self._newest[next(iter(self._newest))]
+        self._newest[attempt.thread_id] = writes.commits[-1].state, decision.session
+        await tx.write(writes)
+        return decision, writes.said
+
+    def _kept(self, said: Sequence[Transcript]) -> None:
+        if self._said is not None:
+            self._said.kept(said)
+
+    def _ask(self, attempt: Attempt) -> Ask:
         for envelope in attempt.envelopes:
             # One id for every attempt: by it a commit is found whose outcome nobody knew.
             envelope.event_id = envelope.event_id or self._ids.event_id()
-        async with self._transactions.begin() as tx:
-            loaded = await self._load(tx, attempt)
-            attempt.loaded = loaded
-            before = self._session(loaded)
-            last = attempt.last
-            if last is not None and last.decided and _is_there(last, loaded):
-                return last
-            decision = self._decide(attempt, loaded, before)
-            attempt.last = decision
-            said: tuple[Transcript, ...] = ()
-            if decision.decided:
-                writes = self._writes(attempt.thread_id, loaded, decision)
-                said = writes.said
-                await tx.write(writes)
-        if self._said is not None:
-            self._said.kept(said)
-        return decision
+        return Ask(
+            attempt.thread_id,
+            tuple(
+                envelope.event_id
+                for envelope in attempt.envelopes
+                if attempt.last is not None or envelope.named
+            ),
+            tuple(key for envelope in attempt.envelopes for key in envelope.done),
+        )
 
-    async def _load(self, tx: Tx, attempt: Attempt) -> Loaded:
-        ids = [
-            envelope.event_id
-            for envelope in attempt.envelopes
-            if attempt.last is not None or envelope.named
-        ]
-        keys = [key for envelope in attempt.envelopes for key in envelope.done]
-        return await tx.load(attempt.thread_id, event_ids=ids, keys=keys)
-
-    def _session(self, loaded: Loaded) -> Session:
+    def _session(self, thread_id: str, loaded: Loaded) -> Session:
         if loaded.state is None:
             return Session(policy=self._policy)
         if loaded.rules_version > RULES_VERSION:
             raise NewerRules(loaded.rules_version)
-        return codec.decode(loaded.state)
+        state, session = self._newest.get(thread_id, (None, None))
+        return session if session and state == loaded.state else codec.decode(loaded.state)
 
     def _decide(self, attempt: Attempt, loaded: Loaded, before: Session) -> Decision:
         thread_id = attempt.thread_id

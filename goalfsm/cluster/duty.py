@@ -133,7 +133,7 @@ class Duty:
 
     async def _look_for_crowds(self) -> None:
         """See now and then, while all places are taken, whether somebody waits for one."""
-        turns = self._turns
+        turns, waited = self._turns, None
         while True:
             await asyncio.sleep(CROWDED_S)
             # Between two jobs of a crowd a place is free for a moment: only the queue can tell
@@ -141,4 +141,6 @@ class Duty:
             if turns.under_way < self._most and not turns.somebody_waits:
                 continue
             with contextlib.suppress(StoreError):
-                turns.somebody_waits = await self._jobs.waiting(self._places)
+                # A turn that the next look finds again waits; others go from hand to hand.
+                before, waited = waited, await self._jobs.oldest(self._places)
+                turns.somebody_waits = waited is not None and waited == before

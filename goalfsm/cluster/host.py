@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from goalfsm.daemon.host.zones import local_name
 from goalfsm.errors import StoreError
 from goalfsm.store.owner import uptime_ms
+from goalfsm.store.port import SPARE_TRANSCRIPTS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from goalfsm.daemon.flow.ports import Spawn
     from goalfsm.store.rows import Transcript
 
-TRIM_EVERY: Final = 8
-"""After how many turns of a thread what is too old of what they said is removed."""
 _UNKEPT: Final = 16
 
 
@@ -86,7 +85,7 @@ class LastWords:
             self._unkept[each.thread_id] = left
             if not left:
                 del self._unkept[each.thread_id]
-            if each.turn % TRIM_EVERY == 0:
+            if each.turn % SPARE_TRANSCRIPTS == 0:
                 self._spawn(self._trimmed(each.thread_id), f"trim {each.thread_id}")
 
     async def _trimmed(self, thread_id: str) -> None:

@@ -78,8 +78,8 @@ class Jobs(Protocol[TX_contra]):
         """Return those of the keys of which a job waits, or is done by somebody who lives."""
         ...
 
-    async def waiting(self, places: Collection[str]) -> bool:
-        """Tell whether a turn that is due waits for one of these places."""
+    async def oldest(self, places: Collection[str]) -> int | None:
+        """Return the number of the turn that is due and waits longest for one of these places."""
         ...
 
 

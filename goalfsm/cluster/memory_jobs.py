@@ -71,15 +71,10 @@ class MemoryJobs:
         """Return the keys of jobs that are there."""
         return {row.job.key for row in self._rows.values()} & set(keys)
 
-    async def waiting(self, places: Collection[str]) -> bool:
-        """Tell whether a turn that is due waits for one of these places."""
-        return any(
-            row.job.kind == "turn"
-            and not row.doing
-            and self._is_due(row)
-            and row.job.place in places
-            for row in self._rows.values()
-        )
+    async def oldest(self, places: Collection[str]) -> int | None:
+        """Return the number of the turn that is due and waits longest for one of these places."""
+        rows = self._rows.items()
+        return next((number for number, row in rows if self._is_for(row, ["turn"], places)), None)
 
     async def serve(
         self, handler: Handler, *, kinds: Collection[Kind], places: Collection[str], most: int

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from goalfsm.cluster.jobs import ANY, MAIL, Job, effect_job, timer_job, turn_job
 from goalfsm.cluster.lease import Other, Registration, Renewed
-from goalfsm.cluster.tx import LEASE_MS, Holder, Known, Loaded, Program, Writes
+from goalfsm.cluster.tx import LEASE_MS, Ask, Holder, Known, Loaded, Program, Writes
 from goalfsm.store.rows import Commit, OpenEffect, Transcript
 
 if TYPE_CHECKING:
@@ -227,12 +227,10 @@ class MemoryTx:
         self._locked: list[asyncio.Lock] = []
         self._at_commit: list[Callable[[], None]] = []
 
-    async def load(
-        self, thread_id: str, *, event_ids: Collection[str] = (), keys: Collection[str] = ()
-    ) -> Loaded:
+    async def load(self, ask: Ask) -> Loaded:
         """Lock the thread and return how it stands."""
         database = self._database
-        thread = database.thread(thread_id)
+        thread = database.thread(ask.thread_id)
         await thread.lock.acquire()
         self._locked.append(thread.lock)
         database.met("load")
@@ -245,12 +243,21 @@ class MemoryTx:
             wake_at_ms=None if last is None else last.wake_at_ms,
             now_ms=now_ms if last is None else max(now_ms, last.at_ms),
             holder=database.holder(thread),
-            program=database.programs.get(thread_id),
-            known={each: thread.known[each] for each in event_ids if each in thread.known},
+            program=database.programs.get(ask.thread_id),
+            known={each: thread.known[each] for each in ask.event_ids if each in thread.known},
             open=frozenset(
-                key for key in keys if key in database.outbox and not database.outbox[key].done
+                key for key in ask.keys if key in database.outbox and not database.outbox[key].done
             ),
         )
+
+    async def load_free(self, asks: Sequence[Ask]) -> dict[str, Loaded]:
+        """Lock those of the threads that are there and that nobody has locked; return them."""
+        found = {}
+        for ask in asks:
+            thread = self._database.thread(ask.thread_id)
+            if thread.commits and not thread.lock.locked():
+                found[ask.thread_id] = await self.load(ask)
+        return found
 
     async def write(self, writes: Writes) -> None:
         """Write a change of the thread that was loaded, when the transaction commits."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
@@ -16,14 +16,12 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from goalfsm.cluster.postgres_writes import written
-from goalfsm.cluster.tx import LEASE_MS, Holder, Known, Loaded, Program, Writes
+from goalfsm.cluster.tx import LEASE_MS, Ask, Holder, Known, Loaded, Program, Writes
 from goalfsm.errors import OutcomeUnknown, StoreUnavailable
 from goalfsm.text import line
 
 if TYPE_CHECKING:
     from goalfsm.cluster.jobs import Jobs
-
-Rows = list[tuple[Any, ...]]
 
 CHANNEL: Final = "goalfsm"
 """The channel of notifications; their text is the thread."""
@@ -36,15 +34,17 @@ NOW_MS: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 # The row is the newest one also where its lock had to be waited for; what is joined to it is then
-# what stood there before, and so is the revision that comes last: that shows it.
+# what stood there before, and so is the revision that comes last: that shows it. In one order:
+# two who lock several threads never wait for each other.
 _LOCK: Final = f"""
-SELECT s.revision, s.state, s.rules_version, s.wake_at_ms, s.updated_at_ms, s.run_id, s.node_id,
-    {NOW_MS}, w.place, w.config, n.seen_ms,
+SELECT s.thread_id, s.revision, s.state, s.rules_version, s.wake_at_ms, s.updated_at_ms, s.run_id,
+    s.node_id, {NOW_MS}, w.place, w.config, n.seen_ms,
     (SELECT b.revision FROM goalfsm.session b WHERE b.thread_id = s.thread_id)
 FROM goalfsm.session s
 LEFT JOIN goalfsm.worker w ON w.thread_id = s.thread_id
 LEFT JOIN goalfsm.node n ON n.node_id = s.node_id
-WHERE s.thread_id = %s FOR UPDATE OF s"""
+WHERE s.thread_id = ANY(%s) ORDER BY s.thread_id FOR UPDATE OF s"""
+_LOCK_FREE: Final = f"{_LOCK} SKIP LOCKED"
 _LOCK_NEW: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 7))"
 # A statement of its own: what others committed while the lock was waited for is in its snapshot.
 _BESIDE: Final = f"""
@@ -54,9 +54,10 @@ LEFT JOIN goalfsm.worker w ON w.thread_id = t.thread_id
 LEFT JOIN goalfsm.session s ON s.thread_id = t.thread_id
 LEFT JOIN goalfsm.node n ON n.node_id = s.node_id"""
 _KNOWN: Final = """
-SELECT j.event_id, j.revision, a.reply
-FROM goalfsm.journal j LEFT JOIN goalfsm.answer a ON a.inbox_id = j.event_id
-WHERE j.thread_id = %s AND j.event_id = ANY(%s)"""
+SELECT j.thread_id, j.event_id, j.revision, a.reply
+FROM unnest(%s::text[], %s::text[]) AS asked (thread_id, event_id)
+JOIN goalfsm.journal j USING (thread_id, event_id)
+LEFT JOIN goalfsm.answer a ON a.inbox_id = j.event_id"""
 _OPEN: Final = "SELECT key FROM goalfsm.outbox WHERE key = ANY(%s) AND done_at_ms IS NULL"
 _TELL: Final = f"SELECT pg_notify('{CHANNEL}', %s)"
 
@@ -115,78 +116,76 @@ class PostgresTx:
         """Work on ``connection``; enqueue by ``jobs``."""
         self.connection = connection
         self._jobs = jobs
-        self._writes: Writes | None = None
+        self._writes: list[Writes] = []
 
-    async def load(
-        self, thread_id: str, *, event_ids: Collection[str] = (), keys: Collection[str] = ()
-    ) -> Loaded:
+    async def load(self, ask: Ask) -> Loaded:
         """Lock the thread and return how it stands."""
-        loaded = await self._load(thread_id, event_ids, keys)
-        if loaded is None:
+        found = await self._load([ask], _LOCK)
+        if not found:
             # Nothing to lock: whoever begins the thread waits here.
-            await self.connection.execute(_LOCK_NEW, (thread_id,))
-            loaded = await self._load(thread_id, event_ids, keys, is_locked=True)
-        assert loaded is not None  # noqa: S101  under the lock there is something or nothing
-        return loaded
+            await self.connection.execute(_LOCK_NEW, (ask.thread_id,))
+            found = await self._load([ask], _LOCK)
+        return found[ask.thread_id] if found else await self._nothing(ask.thread_id)
 
-    async def _load(
-        self,
-        thread_id: str,
-        event_ids: Collection[str],
-        keys: Collection[str],
-        *,
-        is_locked: bool = False,
-    ) -> Loaded | None:
+    async def load_free(self, asks: Sequence[Ask]) -> dict[str, Loaded]:
+        """Lock those of the threads that are there and that nobody has locked; return them."""
+        return await self._load(asks, _LOCK_FREE)
+
+    async def _load(self, asks: Sequence[Ask], lock: str) -> dict[str, Loaded]:
         connection = self.connection
+        events = [(ask.thread_id, each) for ask in asks for each in ask.event_ids]
+        keys = [key for ask in asks for key in ask.keys]
         async with connection.pipeline():
-            locked = await connection.execute(_LOCK, (thread_id,), binary=True)
+            locked = await connection.execute(lock, ([a.thread_id for a in asks],), binary=True)
             known, still_open = None, None
-            if event_ids:
-                known = await connection.execute(_KNOWN, (thread_id, list(event_ids)), binary=True)
+            if events:
+                columns = tuple(map(list, zip(*events, strict=True)))
+                known = await connection.execute(_KNOWN, columns, binary=True)
             if keys:
-                still_open = await connection.execute(_OPEN, (list(keys),))
-        row = await locked.fetchone()
-        if row is None and not is_locked:
-            return None
-        *stands, then = row or _NOTHING
-        revision, state, rules_version, wake_at_ms, last_ms, run_id, node_id, *beside = stands
-        if revision != then:
-            found = await connection.execute(_BESIDE, (thread_id,), binary=True)
-            beside = list(_only(await found.fetchall()))
-        now_ms, place, config, seen_ms = beside
-        holder = None
-        if run_id is not None:
-            seen_ms = seen_ms or 0
-            alive = now_ms - seen_ms < LEASE_MS
-            holder = Holder(node_id or "", seen_ms, alive)
-        return Loaded(
-            revision=revision,
-            state=state,
-            rules_version=rules_version,
-            wake_at_ms=wake_at_ms,
-            now_ms=max(now_ms, last_ms),
-            holder=holder,
-            program=None if place is None else Program(place, config),
-            known=await _by_id(known),
-            open=await _keys(still_open),
+                still_open = await connection.execute(_OPEN, (keys,))
+        found = {}
+        by_id: dict[str, dict[str, Known]] = {}
+        for thread_id, event_id, *what in () if known is None else await known.fetchall():
+            by_id.setdefault(thread_id, {})[event_id] = Known(*what)
+        opened = frozenset(
+            key for (key,) in (() if still_open is None else await still_open.fetchall())
+        )
+        for thread_id, *stands, then in await locked.fetchall():
+            if stands[0] != then:
+                stands[7:] = await self._beside(thread_id)
+            found[thread_id] = _loaded(stands, by_id.get(thread_id, {}), opened)
+        return found
+
+    async def _beside(self, thread_id: str) -> tuple[Any, ...]:
+        found = await self.connection.execute(_BESIDE, (thread_id,), binary=True)
+        (row,) = await found.fetchall()
+        return row
+
+    async def _nothing(self, thread_id: str) -> Loaded:
+        return _loaded(
+            [0, None, 0, None, 0, None, None, *await self._beside(thread_id)], {}, frozenset()
         )
 
     async def write(self, writes: Writes) -> None:
         """Write a change, together with the commit: one round trip."""
-        self._writes = writes
+        self._writes.append(writes)
 
     async def commit(self) -> None:
         """Write what is to be written, and commit."""
-        connection, writes = self.connection, self._writes
-        if writes is None:
+        connection = self.connection
+        if not self._writes:
             await connection.commit()
             return
         async with connection.pipeline():
-            await connection.execute(*written(writes))
-            if writes.jobs:
-                await self._jobs.enqueue(self, writes.jobs)
-            if writes.told:
-                await connection.execute(_TELL, (writes.commits[-1].thread_id,))
+            for writes in self._writes:
+                await connection.execute(*written(writes))
+            # In one order, as with the locks of threads.
+            jobs = sorted((j for w in self._writes for j in w.jobs), key=lambda job: job.key)
+            if jobs:
+                await self._jobs.enqueue(self, jobs)
+            for writes in self._writes:
+                if writes.told:
+                    await connection.execute(_TELL, (writes.commits[-1].thread_id,))
             await connection.commit()
 
 
@@ -243,19 +242,21 @@ def _said(error: Exception) -> str:
     return line(str(error)) or type(error).__name__
 
 
-_NOTHING: Final = (0, None, 0, None, 0, None, None, 0, None, None, None, -1)
-
-
-def _only(rows: Rows) -> tuple[Any, ...]:
-    (row,) = rows
-    return row
-
-
-async def _by_id(cursor: psycopg.AsyncCursor[tuple[Any, ...]] | None) -> dict[str, Known]:
-    if cursor is None:
-        return {}
-    return {row[0]: Known(row[1], row[2]) for row in await cursor.fetchall()}
-
-
-async def _keys(cursor: psycopg.AsyncCursor[tuple[Any, ...]] | None) -> frozenset[str]:
-    return frozenset() if cursor is None else frozenset(r[0] for r in await cursor.fetchall())
+def _loaded(stands: Sequence[Any], known: Mapping[str, Known], opened: frozenset[str]) -> Loaded:
+    revision, state, rules_version, wake_at_ms, last_ms, run_id, node_id, *beside = stands
+    now_ms, place, config, seen_ms = beside
+    holder = None
+    if run_id is not None:
+        seen_ms = seen_ms or 0
+        holder = Holder(node_id or "", seen_ms, now_ms - seen_ms < LEASE_MS)
+    return Loaded(
+        revision=revision,
+        state=state,
+        rules_version=rules_version,
+        wake_at_ms=wake_at_ms,
+        now_ms=max(now_ms, last_ms),
+        holder=holder,
+        program=None if place is None else Program(place, config),
+        known=known,
+        open=opened,
+    )

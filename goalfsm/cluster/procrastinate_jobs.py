@@ -50,10 +50,10 @@ WHERE j.queueing_lock = ANY(%s) AND (j.status = 'todo' OR (j.status = 'doing'
 _MOVE: Final = """
 UPDATE goalfsm.procrastinate_jobs SET queue_name = %s
 WHERE queueing_lock = %s AND status = 'todo'"""
-_WAITING: Final = """
-SELECT EXISTS (SELECT 1 FROM goalfsm.procrastinate_jobs
+_OLDEST: Final = """
+SELECT min(id) FROM goalfsm.procrastinate_jobs
 WHERE status = 'todo' AND queue_name = ANY(%s)
-    AND (scheduled_at IS NULL OR scheduled_at <= clock_timestamp()))"""
+    AND (scheduled_at IS NULL OR scheduled_at <= clock_timestamp())"""
 _log = structlog.get_logger(__name__)
 
 
@@ -125,12 +125,12 @@ class ProcrastinateJobs:
             ).fetchall()
         return {row[0] for row in rows}
 
-    async def waiting(self, places: Collection[str]) -> bool:
-        """Tell whether a turn that is due waits for one of these places."""
+    async def oldest(self, places: Collection[str]) -> int | None:
+        """Return the number of the turn that is due and waits longest for one of these places."""
         queues = queues_of(["turn"], places)
         async with statements(self._connection) as connection:
-            row = await (await connection.execute(_WAITING, (queues,))).fetchone()
-        return row is not None and bool(row[0])
+            row = await (await connection.execute(_OLDEST, (queues,))).fetchone()
+        return None if row is None else row[0]
 
     async def serve(
         self, handler: Handler, *, kinds: Collection[Kind], places: Collection[str], most: int

@@ -26,14 +26,17 @@ logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
 POLL_S: Final = 0.5
 """How often a worker looks for what no notification told of: delayed jobs, above all."""
 
-# What a dead worker held, and what a living one of ours holds without knowing of it.
+# What a dead worker held, and what a living one of ours has held for some time without knowing of
+# it: what it has only just been given it does not know of yet.
 _RESCUE: Final = """
 WITH stalled AS (
     SELECT j.id, j.queueing_lock FROM goalfsm.procrastinate_jobs j
     LEFT JOIN goalfsm.procrastinate_workers w ON w.id = j.worker_id
     WHERE j.status = 'doing' AND (w.id IS NULL
         OR w.last_heartbeat < clock_timestamp() - make_interval(secs => %s)
-        OR (w.id = %s AND NOT j.id = ANY(%s)))
+        OR (w.id = %s AND NOT j.id = ANY(%s) AND NOT EXISTS (
+            SELECT 1 FROM goalfsm.procrastinate_events e WHERE e.job_id = j.id
+            AND e.type = 'started' AND e.at > clock_timestamp() - make_interval(secs => %s))))
     FOR UPDATE OF j SKIP LOCKED),
 gone AS (DELETE FROM goalfsm.procrastinate_jobs j USING stalled s WHERE j.id = s.id
     RETURNING j.queue_name, j.task_name, j.queueing_lock, j.args)
@@ -99,7 +102,7 @@ class LibraryWorker:
         try:
             await self._handler(msgspec.convert(job, Job))
         finally:
-            # Its row goes a moment later; the rescue looks twice before it believes anything.
+            # Its row goes a moment later.
             asyncio.get_running_loop().call_later(self._stalled_s, self._held.discard, held)
 
     async def _rescue(self) -> None:
@@ -108,6 +111,7 @@ class LibraryWorker:
             await asyncio.sleep(self._stalled_s / 2)
             with contextlib.suppress(StoreError):
                 async with statements(self._connection) as connection:
+                    held, after_s = list(self._held), self._stalled_s
                     await connection.execute(
-                        _RESCUE, (self._stalled_s, self._worker.worker_id, list(self._held))
+                        _RESCUE, (after_s, self._worker.worker_id, held, after_s)
                     )

@@ -15,6 +15,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_chain, wait_fixed
 
 from goalfsm.cluster.decider import Attempt, Decider, Decision
+from goalfsm.cluster.together import Together
 from goalfsm.daemon.flow.decide import Envelope, failure_of
 from goalfsm.daemon.flow.ports import Landed
 from goalfsm.errors import GoalError, OutcomeUnknown, StoreClosed, StoreError
@@ -31,7 +32,9 @@ KEEP: Final = 512
 """How many threads with nothing going on are remembered."""
 PATIENCE_S: Final = 5.0
 """How long somebody from outside waits for a database that cannot be reached."""
-_WAITS: Final = wait_chain(*map(wait_fixed, (0.05, 0.1, 0.25, 0.5)))
+SOON_S: Final = 0.05
+"""How soon what failed is tried again for the first time."""
+_WAITS: Final = wait_chain(*map(wait_fixed, (0.1, 0.25, 0.5)))
 
 _log = structlog.get_logger(__name__)
 
@@ -58,6 +61,7 @@ class ClusterThreads:
     def __init__(self, decider: Decider, spawn: Spawn, aftermath: Aftermath) -> None:
         """Decide by ``decider``; ``aftermath`` follows what has landed."""
         self._decider = decider
+        self._together = Together(decider, spawn)
         self._spawn = spawn
         self._aftermath = aftermath
         self._lines: OrderedDict[str, Line] = OrderedDict()
@@ -188,7 +192,7 @@ class ClusterThreads:
         async def decide() -> Decision | None:
             nonlocal attempt, unknown
             try:
-                return await self._decider.decide(attempt)
+                return await self._together.decide(attempt)
             except StoreError as error:
                 unknown = unknown or isinstance(error, OutcomeUnknown)
                 late = asyncio.get_running_loop().time() - begun > PATIENCE_S
@@ -206,7 +210,12 @@ class ClusterThreads:
                 return None
 
         unreachable = retry_if_exception_type(StoreError)
-        decision: Decision | None = await AsyncRetrying(wait=_WAITS, retry=unreachable)(decide)
+        try:
+            decision = await decide()
+        except StoreError:
+            retrying = AsyncRetrying(wait=_WAITS, retry=unreachable)
+            await asyncio.sleep(SOON_S)
+            decision = await retrying(decide)
         line.attempt = None
         if decision is not None:
             self._land(thread_id, line, decision)

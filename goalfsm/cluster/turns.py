@@ -75,6 +75,8 @@ class Turns:
         self._report = report
         self._most = most
         self._in_a_row: dict[str, int] = {}
+        self._wished: set[str] = set()
+        """Threads of which it is still to be seen whether a turn may begin."""
         self.under_way = 0
         """How many jobs are being done."""
         self.somebody_waits = False
@@ -89,14 +91,20 @@ class Turns:
     async def do(self, job: Job) -> None:
         """Do a turn job; return when no turn of the thread runs here any more."""
         thread_id = job.thread_id
+        self._wished.add(thread_id)
         if thread_id in self._runs:
+            # What follows on a turn may be wished for before that one is over here: who does it
+            # looks again.
             return
         self.under_way += 1
         try:
-            if await self._begin(thread_id):
-                while (live := self._runs.get(thread_id)) is not None:
-                    await live.wait()
-            await self._settle(thread_id)
+            while thread_id in self._wished:
+                self._wished.discard(thread_id)
+                self._in_a_row[thread_id] = 0
+                if await self._begin(thread_id):
+                    while (live := self._runs.get(thread_id)) is not None:
+                        await live.wait()
+                await self._settle(thread_id)
         finally:
             self.under_way -= 1
             self._in_a_row.pop(thread_id, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -12,6 +12,14 @@ if TYPE_CHECKING:
 
 LEASE_MS: Final = 3_000
 """How long after its last sign of life a node's runs are taken over by others."""
+
+
+class Ask(NamedTuple):
+    """What is to be read of a thread: beside it, which of these events are known, what is open."""
+
+    thread_id: str
+    event_ids: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
 class Known(NamedTuple):
@@ -77,16 +85,18 @@ class Writes(NamedTuple):
 
 
 class Tx(Protocol):
-    """One transaction: what it read of a thread, and what it will commit."""
+    """One transaction: what it read of threads, and what it will commit."""
 
-    async def load(
-        self, thread_id: str, *, event_ids: Collection[str] = (), keys: Collection[str] = ()
-    ) -> Loaded:
+    async def load(self, ask: Ask) -> Loaded:
         """Lock the thread and return how it stands; its revision is 0 where there is none."""
         ...
 
+    async def load_free(self, asks: Sequence[Ask]) -> Mapping[str, Loaded]:
+        """Lock those of the threads that are there and that nobody has locked; return them."""
+        ...
+
     async def write(self, writes: Writes) -> None:
-        """Write a change of the thread that was loaded."""
+        """Write a change of a thread that was loaded."""
         ...
 
 

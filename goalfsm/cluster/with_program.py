@@ -9,11 +9,11 @@ from goalfsm.cluster.jobs import turn_job
 from goalfsm.session.codec import decode_reply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Collection
+    from collections.abc import AsyncGenerator, Sequence
 
     from goalfsm.cluster.postgres_tx import PostgresTransactions, PostgresTx
     from goalfsm.cluster.procrastinate_jobs import ProcrastinateJobs
-    from goalfsm.cluster.tx import Loaded, Writes
+    from goalfsm.cluster.tx import Ask, Loaded, Writes
 
 _PROGRAM: Final = """
 INSERT INTO goalfsm.worker (thread_id, place, config) VALUES (%s, %s, %s)
@@ -51,10 +51,11 @@ class _Noting:
         else:
             await execute(_PROGRAM, (thread_id, *self._before))
 
-    async def load(
-        self, thread_id: str, *, event_ids: Collection[str] = (), keys: Collection[str] = ()
-    ) -> Loaded:
-        return await self._tx.load(thread_id, event_ids=event_ids, keys=keys)
+    async def load(self, ask: Ask) -> Loaded:
+        return await self._tx.load(ask)
+
+    async def load_free(self, asks: Sequence[Ask]) -> dict[str, Loaded]:
+        return await self._tx.load_free(asks)
 
     async def write(self, writes: Writes) -> None:
         self.wrote = True

@@ -38,12 +38,12 @@ def decide_without_the_lock() -> Patches:
 
 @_bug("a commit of unknown outcome is decided again without a look", 40)
 def forget_what_is_known() -> Patches:
-    load = Decider._load
+    write = Decider._write
 
-    async def forgetful(self: Any, tx: Any, attempt: Any) -> Any:
-        return (await load(self, tx, attempt))._replace(known={})
+    async def forgetful(self: Any, tx: Any, attempt: Any, loaded: Any) -> Any:
+        return await write(self, tx, attempt, loaded._replace(known={}))
 
-    yield patch.object(Decider, "_load", forgetful)
+    yield patch.object(Decider, "_write", forgetful)
 
 
 @_bug("the answer to a repeated command is forgotten", 40)

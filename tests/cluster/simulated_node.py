@@ -18,10 +18,10 @@ from tests.simulation.process import BOOT, ProcessSystem
 from tests.simulation.workers import SimWorker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 
     from goalfsm.cluster.memory_tx import MemoryTx, Moment
-    from goalfsm.cluster.tx import Loaded, Writes
+    from goalfsm.cluster.tx import Ask, Loaded, Writes
     from goalfsm.session.state import Reply
     from goalfsm.workers import protocol as w
     from tests.cluster.simulation import Cluster
@@ -86,9 +86,19 @@ class Stoppable:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tx, name)
 
-    async def load(self, thread_id: str, **given: Any) -> Loaded:
+    async def load(self, ask: Ask) -> Loaded:
         """Lock the thread; where the node stands still then, the lock does not stay for ever."""
-        loaded = await self._tx.load(thread_id, **given)
+        loaded = await self._tx.load(ask)
+        await self._answered()
+        return loaded
+
+    async def load_free(self, asks: Sequence[Ask]) -> dict[str, Loaded]:
+        """Lock those threads that nobody has, likewise."""
+        loaded = await self._tx.load_free(asks)
+        await self._answered()
+        return loaded
+
+    async def _answered(self) -> None:
         await self._node.answers()
         if not self._node.awake.is_set():
             try:
@@ -98,7 +108,6 @@ class Stoppable:
                 self._tx.release()
                 await self._node.awake.wait()
                 raise StoreUnavailable("the session was ended") from None
-        return loaded
 
     async def write(self, writes: Writes) -> None:
         """Write; the world is told of what is committed."""

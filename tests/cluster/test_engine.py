@@ -4,12 +4,16 @@ import asyncio
 import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import psycopg
 import pytest
 
 from goalfsm.cluster import host
+from goalfsm.cluster import turns as stage
 from goalfsm.cluster.engine import ClusterEngine
+from goalfsm.cluster.jobs import turn_job
+from goalfsm.cluster.procrastinate_jobs import ProcrastinateJobs
 from goalfsm.goal.model import Verifier
 from goalfsm.session import codec
 from goalfsm.session.events import (
@@ -25,12 +29,12 @@ from goalfsm.session.events import WaitDeclared as Waiting
 from goalfsm.session.policy import Policy
 from goalfsm.workers.inprocess import CallableWorker
 from goalfsm.workers.protocol import ToolCalled, WaitDeclared
+from tests.cluster.conftest import Turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from goalfsm.workers import protocol as w
-    from tests.cluster.conftest import Turns
 
 pytestmark = pytest.mark.asyncio
 
@@ -111,6 +115,31 @@ async def test_the_journal_decided_again_gives_the_snapshot(dsn: str, turns: Tur
     state, digest, revision, newest = row
     assert codec.digest(state) == digest
     assert revision == newest
+
+
+async def test_a_turn_that_is_wished_for_while_another_ends_begins(dsn: str) -> None:
+    """The job may come before the turn that it follows is over here; there is no other job."""
+    gate, began, turns = asyncio.Event(), asyncio.Event(), Turns(2)
+
+    async def turn(work: w.Work) -> AsyncIterator[w.TurnEvent | str]:
+        began.set()
+        await gate.wait()
+        async for event in turns.turn(work):
+            yield event
+
+    async def lost(*_: object) -> None:
+        return None
+
+    with mock.patch.object(stage, "IN_A_ROW", 0):
+        async with ClusterEngine(dsn, workers=CallableWorker(turn), policy=FREE) as engine:
+            await engine.submit("a", ObjectiveGiven(objective="do it"))
+            await asyncio.wait_for(began.wait(), BOUND_S)
+            with mock.patch.object(ProcrastinateJobs, "enqueue", lost):
+                await engine._node.turns.do(turn_job("a", "any"))
+                gate.set()
+                session = await asyncio.wait_for(engine.settled("a"), BOUND_S)
+    assert session.goal is not None
+    assert session.goal.status == "complete"
 
 
 class Listening:

@@ -224,8 +224,11 @@ async def test_a_server_takes_the_kinds_and_places_that_it_serves(engine: Engine
     async with serving(engine, served, kinds=["turn"]):
         await served.until("turn/b")
     assert set(served.given) == {"turn/b"}
-    assert await engine.jobs.waiting(["hill"])
-    assert not await engine.jobs.waiting(["any"])
+    waits = await engine.jobs.oldest(["hill"])
+    assert waits is not None
+    assert await engine.jobs.oldest(["any"]) is None
+    await enqueue(engine, turn_job("d", "hill"))
+    assert await engine.jobs.oldest(["hill"]) == waits
     async with serving(engine, served, places=["hill", "any"]):
         await served.until("turn/a", "c/1/0")
 

@@ -1,0 +1,70 @@
+"""Decide about many threads in few transactions: what waits meanwhile goes into the next one.
+
+A transaction costs a node and the server more than what one thread writes in it. What is lost with
+it is little: each attempt is found again, or made again, by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from goalfsm.errors import StoreError
+
+if TYPE_CHECKING:
+    from goalfsm.cluster.decider import Attempt, Decider, Decision
+    from goalfsm.daemon.flow.ports import Spawn
+
+THREADS: Final = 16
+"""Most threads that are decided about in one transaction."""
+AT_ONCE: Final = 2
+"""How many such transactions go on at once: one writes while the other is made."""
+
+
+class Together:
+    """A node's decisions, of which those that come at about the same time share a transaction."""
+
+    def __init__(self, decider: Decider, spawn: Spawn) -> None:
+        """Decide by ``decider``."""
+        self._decider = decider
+        self._spawn = spawn
+        self._waiting: list[tuple[Attempt, asyncio.Future[Decision | None]]] = []
+        self._going_on = 0
+
+    async def decide(self, attempt: Attempt) -> Decision:
+        """Decide an attempt as `Decider.decide` does; a thread has one at a time."""
+        if attempt.last is None:
+            future = asyncio.get_running_loop().create_future()
+            self._waiting.append((attempt, future))
+            if self._going_on < AT_ONCE:
+                self._going_on += 1
+                self._spawn(self._gather(), "decide")
+            decision: Decision | None = await future
+            if decision is not None:
+                return decision
+        # Its thread is new or somebody has it, or nobody knows what became of an earlier attempt.
+        return await self._decider.decide(attempt)
+
+    async def _gather(self) -> None:
+        try:
+            while self._waiting:
+                taken, self._waiting = self._waiting[:THREADS], self._waiting[THREADS:]
+                await self._decide(taken)
+        finally:
+            self._going_on -= 1
+
+    async def _decide(self, taken: list[tuple[Attempt, asyncio.Future[Decision | None]]]) -> None:
+        try:
+            made = await self._decider.decide_free([attempt for attempt, _ in taken])
+        except StoreError as error:
+            for _, future in taken:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for attempt, future in taken:
+                if not future.done():
+                    future.set_result(made.get(attempt.thread_id))
+        finally:
+            # Cut off in the middle: nobody waits for ever.
+            for _, future in taken:
+                future.cancel()
