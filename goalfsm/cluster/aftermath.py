@@ -61,8 +61,9 @@ class NodeAftermath:
 
     def landed(self, landed: Landed) -> None:
         """Have every stage follow what is durable; jobs are done by whoever gets them."""
-        # What is to be done to a run is done by the node that has it, and by no other.
-        kinds = (*RUN_EFFECTS, *LOCAL) if landed.thread_id in self._runs else LOCAL
+        # What is to be done to a run is done by the node that has it, and by no other: also where
+        # its end could not be decided, and nothing of it is left but that it is open.
+        kinds = (*RUN_EFFECTS, *LOCAL) if self._has_run(landed.thread_id) else LOCAL
         here = tuple(
             each._replace(outbox=tuple(t for t in each.outbox if isinstance(t.effect, kinds)))
             for each in landed.decided
@@ -73,6 +74,9 @@ class NodeAftermath:
         followed = landed._replace(decided=here)
         for stage in self._stages:
             stage.committed(followed)
+
+    def _has_run(self, thread_id: str) -> bool:
+        return thread_id in self._runs or self._threads.has_run(thread_id)
 
     def stuck(self, thread_id: str | None, error: StoreError) -> None:
         """Take note of a database that cannot be reached; what is to be kept is tried again."""
@@ -92,7 +96,7 @@ class NodeAftermath:
     def is_needed(self, thread_id: str) -> bool:
         """Tell whether a quiet thread has something going on here."""
         return (
-            thread_id in self._runs
+            self._has_run(thread_id)
             or self._chores.has(thread_id)
             or self._subscriptions.has(thread_id)
         )
@@ -109,6 +113,7 @@ class NodeAftermath:
         """Return the threads of which something goes on here, or is followed."""
         return {
             *(run.thread_id for run in list(self._runs.values())),
+            *self._threads.open_runs(),
             *self._chores.threads(),
             *self._subscriptions.threads(),
         }
@@ -116,10 +121,10 @@ class NodeAftermath:
     async def look(self, thread_id: str) -> None:
         """Follow what others have decided about a thread: end, steer or wind its run down."""
         await self._threads.refresh(thread_id)
-        if thread_id not in self._runs:
+        if not self._has_run(thread_id):
             return
         mailed = self._mailed.setdefault(thread_id, set())
         for row in await self._mail(thread_id):
-            if row.key not in mailed and thread_id in self._runs:
+            if row.key not in mailed and self._has_run(thread_id):
                 mailed.add(row.key)
                 self._effects.take_over(reopened(row))

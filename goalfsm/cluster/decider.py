@@ -72,6 +72,8 @@ class Decision(NamedTuple):
     done: tuple[str, ...]
     answers: tuple[tuple[Envelope, Reply], ...]
     failures: tuple[Failure, ...]
+    has_run: bool
+    """Whether the node that decided has the thread's open run."""
 
 
 class Attempt:
@@ -194,6 +196,10 @@ class Decider:
         await tx.write(writes)
         return decision, writes.said
 
+    def is_holder(self, loaded: Loaded) -> bool:
+        """Tell whether this node has the thread's open run."""
+        return loaded.holder is not None and loaded.holder.node_id == self._node_id()
+
     def _kept(self, said: Sequence[Transcript]) -> None:
         if self._said is not None:
             self._said.kept(said)
@@ -272,6 +278,8 @@ class Decider:
             done=tuple(key for each in every for key in each.commit.outbox_done),
             answers=tuple(answers),
             failures=tuple(failures),
+            has_run=session.run is not None
+            and (self.is_holder(loaded) or session.run != before.run),
         )
 
     def _writes(self, thread_id: str, loaded: Loaded, decision: Decision) -> Writes:

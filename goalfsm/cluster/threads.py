@@ -42,7 +42,10 @@ _log = structlog.get_logger(__name__)
 class Line:
     """What waits to be decided about one thread, and how it stood last."""
 
-    __slots__ = ("attempt", "mail", "program", "revision", "session", "wake_at_ms", "working")
+    __slots__ = (
+        *("attempt", "has_run", "mail", "program", "revision", "session", "wake_at_ms"),
+        "working",
+    )
 
     def __init__(self) -> None:
         """Begin with nothing known."""
@@ -53,6 +56,7 @@ class Line:
         self.program: Program | None = None
         self.attempt: Attempt | None = None
         self.working = False
+        self.has_run = False
 
 
 class ClusterThreads:
@@ -125,6 +129,15 @@ class ClusterThreads:
         line = self._lines.get(thread_id)
         return line is not None and line.working
 
+    def has_run(self, thread_id: str) -> bool:
+        """Tell whether this node has the thread's open run, as last seen."""
+        line = self._lines.get(thread_id)
+        return line is not None and line.has_run
+
+    def open_runs(self) -> list[str]:
+        """Return the threads of which this node has the open run, as last seen."""
+        return [thread_id for thread_id, line in self._lines.items() if line.has_run]
+
     def loaded(self, thread_id: str) -> Loaded | None:
         """Return how the thread stands under the lock, within a batch that is being decided."""
         line = self._lines.get(thread_id)
@@ -150,6 +163,7 @@ class ClusterThreads:
         if loaded.revision >= line.revision:
             line.session, line.revision = session, loaded.revision
             line.program, line.wake_at_ms = loaded.program, loaded.wake_at_ms
+            line.has_run = self._decider.is_holder(loaded)
         return loaded, session
 
     async def refresh(self, thread_id: str) -> None:
@@ -234,6 +248,7 @@ class ClusterThreads:
         if decision.revision >= line.revision:
             line.session, line.revision = decision.session, decision.revision
             line.wake_at_ms, line.program = decision.wake_at_ms, decision.program
+        line.has_run = decision.has_run
         if decision.decided:
             self._aftermath.landed(
                 Landed(

@@ -184,8 +184,8 @@ class Cluster(World):
 
     async def start_node(self, number: int) -> None:
         """Start a node."""
-        self._pids += 1
-        node = SimNode(self, self._pids, number)
+        self.started += 1
+        node = SimNode(self, self.started, number)
         self.processes.append(node)
         await node.live()
 

@@ -13,7 +13,7 @@ from goalfsm.cluster.memory_jobs import MemoryJobs
 from goalfsm.cluster.memory_tx import MemoryDatabase
 from goalfsm.cluster.together import AT_ONCE, Together
 from goalfsm.daemon.flow.decide import Envelope
-from goalfsm.daemon.host.clock import IdSource
+from goalfsm.daemon.host.platform import IdSource
 from goalfsm.errors import OutcomeUnknown
 from goalfsm.session import events as e
 from goalfsm.session.context import Rules
