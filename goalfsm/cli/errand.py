@@ -69,6 +69,7 @@ class Errand:
         self._objective = objective
         self._worker = worker
         self._advance = advance
+        self._is_given = False
         self._asked = ""
         self._goal_id = ""
         self._last: Status | None = None
@@ -103,8 +104,10 @@ class Errand:
                 return ResumeRequested()
             return WakeRequested() if asks_to_go_on(session) else None
         if self._objective is not None:
-            if goal is not None and goal.status != COMPLETE and not self._objective.replace:
+            unfinished = goal is not None and goal.status != COMPLETE
+            if unfinished and not self._objective.replace and not self._is_given:
                 raise asking.busy(self.place)
+            # Where an engine took it and was gone before the goal was seen, the repeat is answered.
             return self._objective
         return self._taking_up(session)
 
@@ -125,6 +128,7 @@ class Errand:
         """Raise the refusal of what was asked for; say where it is only recorded."""
         if not reply.ok:
             raise asking.refusal(self.place, reply)
+        self._is_given = True
         if reply.code == "recorded":
             self.view.say(reply.message)
 

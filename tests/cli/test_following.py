@@ -8,14 +8,21 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from goalfsm.cli import exits
+from goalfsm.cli.errand import Errand
+from goalfsm.cli.places import Place
 from goalfsm.daemon.remote.face import RemoteEngine
+from goalfsm.errors import GoalError
+from goalfsm.session.events import ObjectiveGiven
+from goalfsm.session.state import Reply
 from goalfsm.ui.source import Database
 from tests.cli.processes import Terminal, daemon, goalfsm, terminal
 from tests.cli.workers import COMPLETE, turns, worker
+from tests.session.hosts import started
 
 
 def test_a_run_hands_its_thread_to_the_daemon_and_follows_it() -> None:
@@ -73,6 +80,18 @@ def test_a_follower_goes_on_by_itself_when_the_daemon_is_killed() -> None:
     assert result.status == exits.OK, result
     assert "going on here" in result.out
     assert "turn 1 interrupted" in result.out
+
+
+def test_a_goal_that_an_engine_took_before_it_ended_is_not_in_its_own_way() -> None:
+    """The next engine is asked for the same once more, and answers from the journal."""
+    place = Place(Path("goals.db"), "t", given=True)
+    objective = ObjectiveGiven(objective="do it")
+    errand = Errand(place, Mock(), objective, None)
+    assert errand.opening(None) == objective
+    errand.check(Reply(ok=True, code="created"))
+    assert errand.opening(started().session) == objective
+    with pytest.raises(GoalError, match="already has an unfinished goal"):
+        Errand(place, Mock(), objective, None).opening(started().session)
 
 
 def test_a_refused_goal_is_refused_by_the_daemon_too() -> None:

@@ -23,7 +23,7 @@ from goalfsm.daemon.remote import socket_path, wire
 from goalfsm.daemon.remote.client import follow, request, serving, status
 from goalfsm.daemon.remote.link import NoEngine
 from goalfsm.daemon.remote.socket_path import MAX_PATH, socket_for
-from goalfsm.errors import GoalError, NoDatabase
+from goalfsm.errors import GoalError, NoDatabase, StoreClosed
 from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
@@ -313,6 +313,20 @@ def test_what_fails_in_the_engine_is_told_with_its_hint(db: Path) -> None:
         with pytest.raises(GoalError, match="no") as raised:
             request(db, THREAD, OBJECTIVE, "one")
         assert (raised.value.code, raised.value.hint) == ("some_code", "do this")
+
+    beside(db, {}, ask)
+
+
+def test_an_engine_that_is_leaving_is_none_to_who_looks(db: Path) -> None:
+    """Whoever follows it goes on as if it had ended."""
+
+    def ask(engine: Engine) -> None:
+        def gone(*_: object, **__: object) -> None:
+            raise StoreClosed("the engine has stopped")
+
+        inside(engine).service.status = gone
+        with pytest.raises(NoEngine, match="has stopped"):
+            status(db, THREAD)
 
     beside(db, {}, ask)
 

@@ -225,8 +225,6 @@ def _asked(
         return answer.reply
     if isinstance(answer, wire.Failed) and answer.code == wire.CROWDED:
         raise _TakesNobody(answer.message)
-    if isinstance(answer, wire.Failed) and answer.code in wire.GONE and time.monotonic() < deadline:
-        raise _Leaving(answer.message)
     raise refused(answer)
 
 

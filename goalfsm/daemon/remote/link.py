@@ -74,6 +74,8 @@ def again(doing: Callable[[], _T], retried: tuple[type[Exception], ...]) -> _T:
 
 def refused(answer: wire.Answer) -> GoalError:
     """Return the error for an answer that is not what was asked for."""
+    if isinstance(answer, wire.Failed) and answer.code in wire.GONE:
+        return NoEngine(answer.message, hint=answer.hint, remedies=answer.remedies)
     if isinstance(answer, wire.Failed):
         return GoalError(
             answer.message, code=answer.code, hint=answer.hint, remedies=answer.remedies
