@@ -279,7 +279,8 @@ class Decider:
             answers=tuple(answers),
             failures=tuple(failures),
             has_run=session.run is not None
-            and (self.is_holder(loaded) or session.run != before.run),
+            # One that is opened here is this node's; one that goes on is its holder's.
+            and (self.is_holder(loaded) or _run_id(session) != _run_id(before)),
         )
 
     def _writes(self, thread_id: str, loaded: Loaded, decision: Decision) -> Writes:
@@ -291,8 +292,7 @@ class Decider:
             for task in each.outbox
             if not isinstance(task.effect, TOLD)
         ]
-        run_before = None if before.run is None else before.run.run_id
-        run = None if session.run is None else session.run.run_id
+        run_before, run = _run_id(before), _run_id(session)
         holder = None if loaded.holder is None else loaded.holder.node_id
         node_id = None if run is None else holder if run == run_before else self._node_id()
         woken = (loaded.wake_at_ms, decision.wake_at_ms)
@@ -311,6 +311,10 @@ class Decider:
             said=() if self._said is None else self._said.unkept(thread_id),
             node=self._name,
         )
+
+
+def _run_id(session: Session) -> str | None:
+    return None if session.run is None else session.run.run_id
 
 
 def _is_there(last: Decision, loaded: Loaded) -> bool:
