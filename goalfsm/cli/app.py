@@ -112,7 +112,7 @@ SECTIONS: Final = (
             Entry("onlooking", "watch", "Look on while others work."),
             Entry("reading", "list", "All threads of the database, or of all of them."),
             Entry("journal", "log", "What happened, event by event."),
-            Entry("saying", "logs", "What the newest turns answered."),
+            Entry("journal", "logs", "What the newest turns answered."),
             Entry("explaining", "explain", "Why it last continued, waited or stopped."),
             Entry("explaining", "context", "The prompt of the next turn, and what it carries."),
             Entry("explaining", "report", "What the goal came to, for a pull request or a ticket."),

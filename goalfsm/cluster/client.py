@@ -188,6 +188,7 @@ class ClusterClient:
                     yield Problem(
                         thread_id=thread_id, code=error.code, message=told, hint=error.hint
                     )
+                # What is yielded between two tries no retrier of tenacity's can yield.
                 time.sleep(_AWAY_S)
                 continue
             try:

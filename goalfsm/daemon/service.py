@@ -83,13 +83,7 @@ class Service:
         self._stops = 0
 
     async def submit(self, thread_id: str, event: e.Event, event_id: str | None = None) -> Reply:
-        """Decide an event from outside; return the reply when both are durable.
-
-        An ``event_id`` that was used before changes nothing and gets the first reply again. A
-        pause or a clear cannot fail: where it cannot be committed or decided, nothing is dispatched
-        any more, and the reply's code is ``suspended``. Otherwise raises a `StoreError`, or what a
-        rule of the embedder's raised.
-        """
+        """Decide an event from outside, as `goalfsm.daemon.engine.Engine.submit` says."""
         self.check_open()
         stop = isinstance(event, _STOPS)
         envelope = Envelope(sealed(event), event_id=event_id or self._ids.new_id(), outside=True)
@@ -154,12 +148,7 @@ class Service:
         return told
 
     async def halt(self, thread_id: str) -> Reply:
-        """Pause the thread's goal in a way that cannot fail: no turn follows, whatever is said.
-
-        Where the pause is refused, dispatch stays suspended until a person resumes, replaces or
-        reopens the goal, or the engine is started again. Where it cannot be committed, see
-        `submit`.
-        """
+        """Pause the thread's goal in a way that cannot fail: no turn follows, whatever is said."""
         reply = await self.submit(thread_id, e.PauseRequested())
         if not reply.ok:
             self._holds.add(HALTED, thread_id)
@@ -172,10 +161,8 @@ class Service:
         after_revision: int | None = None,
         successor: int | None = None,
     ) -> AsyncGenerator[Notice, None]:
-        """Yield what happens to the thread from now on: first where it stands; `Ended` is last.
+        """Yield what happens to the thread from now on, as `goalfsm.daemon.engine.Engine.follow`.
 
-        What the running turn has said so far is the second. With ``after_revision`` the events that
-        were committed after that one come before both.
         ``successor`` is the pid of a process that goes on with the thread when this engine ends.
         """
         self.check_open()

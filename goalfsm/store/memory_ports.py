@@ -99,11 +99,13 @@ class MemoryLease:
         return self._store.disk.owner
 
 
-class MemoryInbox:
-    """`goalfsm.store.port.Inbox` in memory."""
-
+class _Port:
     def __init__(self, store: MemoryHandle) -> None:
         self._store = store
+
+
+class MemoryInbox(_Port):
+    """`goalfsm.store.port.Inbox` in memory."""
 
     def put(self, inbox_id: str, thread_id: str, *, at_ms: int, event: bytes) -> bool:
         """See `goalfsm.store.port.Inbox.put`."""
@@ -132,11 +134,8 @@ class MemoryInbox:
         return None if value is None else Answer(revision=value.revision, reply=value.reply)
 
 
-class MemorySessions:
+class MemorySessions(_Port):
     """`goalfsm.store.port.Sessions` in memory."""
-
-    def __init__(self, store: MemoryHandle) -> None:
-        self._store = store
 
     def load(self, thread_id: str) -> Stored | None:
         """See `goalfsm.store.port.Sessions.load`."""
@@ -180,11 +179,8 @@ def _listed(stored: Stored) -> ThreadRow:
     )
 
 
-class MemoryOutbox:
+class MemoryOutbox(_Port):
     """`goalfsm.store.port.Outbox` in memory."""
-
-    def __init__(self, store: MemoryHandle) -> None:
-        self._store = store
 
     def open(
         self, thread_id: str | None = None, *, after: int = 0, limit: int = 1000
@@ -204,11 +200,8 @@ class MemoryOutbox:
             mark_done(disk, mark.key, mark.at_ms)
 
 
-class MemoryJournal:
+class MemoryJournal(_Port):
     """`goalfsm.store.port.Journal` in memory."""
-
-    def __init__(self, store: MemoryHandle) -> None:
-        self._store = store
 
     def read(  # noqa: PLR0913 - each narrows what is read
         self,
@@ -245,22 +238,16 @@ class MemoryJournal:
         return self._store.disk.event_ids.get((thread_id, event_id))
 
 
-class MemoryHistory:
+class MemoryHistory(_Port):
     """`goalfsm.store.port.History` in memory."""
-
-    def __init__(self, store: MemoryHandle) -> None:
-        self._store = store
 
     def read(self, thread_id: str) -> tuple[bytes, ...]:
         """See `goalfsm.store.port.History.read`."""
         return tuple(self._store.disk.history.get(thread_id, ()))
 
 
-class MemoryWorkers:
+class MemoryWorkers(_Port):
     """`goalfsm.store.port.WorkerConfigs` in memory."""
-
-    def __init__(self, store: MemoryHandle) -> None:
-        self._store = store
 
     def put(self, thread_id: str, config: bytes) -> None:
         """See `goalfsm.store.port.WorkerConfigs.put`."""
@@ -276,11 +263,8 @@ class MemoryWorkers:
         return self._store.disk.workers.get(thread_id)
 
 
-class MemoryTranscripts:
+class MemoryTranscripts(_Port):
     """`goalfsm.store.port.TranscriptKeeping` in memory."""
-
-    def __init__(self, store: MemoryHandle) -> None:
-        self._store = store
 
     def put(self, transcript: Transcript) -> None:
         """See `goalfsm.store.port.TranscriptKeeping.put`."""
@@ -307,11 +291,8 @@ class MemoryTranscripts:
         return sorted(mine, key=lambda row: (row.turn, row.run_id), reverse=True)
 
 
-class MemoryProcesses:
+class MemoryProcesses(_Port):
     """`goalfsm.store.port.Processes` in memory."""
-
-    def __init__(self, store: MemoryHandle) -> None:
-        self._store = store
 
     def put(self, process: Process) -> None:
         """See `goalfsm.store.port.Processes.put`."""

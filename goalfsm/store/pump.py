@@ -278,7 +278,8 @@ class Pump:
     def _try_again(self, taken: _Taken, marks: list[Done]) -> bool:
         """Put back what met another's lock and try soon; False when that has lasted long enough.
 
-        The loop does not wait for the lock: what a person says meanwhile is heard.
+        The loop does not wait for the lock: what a person says meanwhile is heard, and goes with
+        the next try. tenacity would repeat this batch as it was.
         """
         now = self._loop.time()
         if self._locked_at is None:

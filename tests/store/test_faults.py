@@ -12,7 +12,7 @@ import pytest
 from goalfsm.errors import DiskFull, OutcomeUnknown, StoreError, StoreUnavailable
 from goalfsm.store.port import Acquired, Commit, Committed, Effect, Identity, Process
 from goalfsm.store.sqlite import SqliteStore
-from goalfsm.store.sqlite.failures import translated
+from goalfsm.store.sqlite.connection import translated
 from tests.store.faulty_vfs import Fault, FaultyVfs
 from tests.store.scenario import Scenario
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from goalfsm.workers.environment import MAX_OBJECTIVE_BYTES, plain, tool_path, worker_environment
+from goalfsm.workers.spec import MAX_OBJECTIVE_BYTES, plain, tool_path, worker_environment
 
 
 def directory_with_tool(path: Path) -> str:

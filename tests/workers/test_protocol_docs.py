@@ -11,7 +11,6 @@ import pytest
 
 from goalfsm.workers import line_shapes, lines
 from goalfsm.workers.command import CommandWorker
-from goalfsm.workers.environment import worker_environment
 from goalfsm.workers.output import KEEP_TAIL, KEEP_TEXT
 from goalfsm.workers.protocol import (
     ErrorReported,
@@ -23,7 +22,7 @@ from goalfsm.workers.protocol import (
     TurnEvent,
     UsageReported,
 )
-from goalfsm.workers.spec import CommandSpec
+from goalfsm.workers.spec import CommandSpec, worker_environment
 from goalfsm.workers.supervisor.client import Supervisor
 from recovery import Kind
 

@@ -162,7 +162,10 @@ class Quarantine:
         self._threads.take(thread_id, envelope, first=True)
 
     def _later(self, thread_id: str, what: Callable[[], None]) -> None:
-        """Try something again, later each time; in the end the thread stands as it is."""
+        """Try something again, later each time; in the end the thread stands as it is.
+
+        How it went is not returned, as tenacity would need it: another fault calls this again.
+        """
         tried = self._tried[thread_id] = self._tried.get(thread_id, 0) + 1
 
         def again() -> None:

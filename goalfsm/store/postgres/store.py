@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Self
 
-from goalfsm.store.postgres.journal import PostgresHistory, PostgresJournal, PostgresTranscripts
 from goalfsm.store.postgres.link import Link
 from goalfsm.store.postgres.tables import (
     PostgresAnswers,
     PostgresDrivers,
+    PostgresHistory,
+    PostgresJournal,
     PostgresOutbox,
     PostgresPrograms,
     PostgresSessions,
+    PostgresTranscripts,
 )
 from goalfsm.store.rows import Facts
 

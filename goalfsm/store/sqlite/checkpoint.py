@@ -8,9 +8,8 @@ from typing import Final
 import apsw
 
 from goalfsm.errors import Busy, StoreClosed, StoreError
-from goalfsm.store.sqlite.connection import connect, shut
+from goalfsm.store.sqlite.connection import connect, shut, translated
 from goalfsm.store.sqlite.database import Database
-from goalfsm.store.sqlite.failures import translated
 from goalfsm.store.sqlite.place import free_space, wal_of
 
 CHECKPOINT_FRAMES: Final = 1_000

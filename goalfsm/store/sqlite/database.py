@@ -35,8 +35,9 @@ from goalfsm.store.sqlite.connection import (
     fetched,
     recognise,
     shut,
+    translated,
+    translated_at_commit,
 )
-from goalfsm.store.sqlite.failures import translated, translated_at_commit
 from goalfsm.store.sqlite.migrations import migrate, version_of
 from goalfsm.store.sqlite.place import Place, Stamp, refuse_read_only, resolve, stamp
 

@@ -16,9 +16,16 @@ from urllib.parse import quote
 import apsw
 
 from goalfsm.errors import Busy, CannotWrite, DiskFull, NoDatabase
-from goalfsm.store.sqlite.connection import Row, Settings, connect, fetched, recognise, shut
+from goalfsm.store.sqlite.connection import (
+    Row,
+    Settings,
+    connect,
+    fetched,
+    recognise,
+    shut,
+    translated,
+)
 from goalfsm.store.sqlite.database import Database
-from goalfsm.store.sqlite.failures import translated
 from goalfsm.store.sqlite.migrations import look_newest, version_of
 from goalfsm.store.sqlite.place import Place, Stamp, stamp, wal_of
 

@@ -15,24 +15,26 @@ from goalfsm.store.owner import OwnerDrives
 from goalfsm.store.owner import is_alive as process_is_alive
 from goalfsm.store.port import BUSY_MS
 from goalfsm.store.sqlite.connection import MEMORY, Settings
-from goalfsm.store.sqlite.contents import SqliteContents
 from goalfsm.store.sqlite.database import Database
-from goalfsm.store.sqlite.journal import SqliteHistory, SqliteJournal, SqliteTranscripts
 from goalfsm.store.sqlite.lease import SqliteLease, lives
 from goalfsm.store.sqlite.migrations import MIGRATIONS, Migration
 from goalfsm.store.sqlite.place import RESERVE_BYTES, Reserve, free_space
 from goalfsm.store.sqlite.reader import ReadOnlyDatabase
 from goalfsm.store.sqlite.tables import (
+    SqliteHistory,
     SqliteInbox,
+    SqliteJournal,
     SqliteOutbox,
     SqliteProcesses,
     SqliteSessions,
+    SqliteTranscripts,
     SqliteWorkerConfigs,
 )
 
 if TYPE_CHECKING:
     from goalfsm.store.port import Checkpointer, Facts, Identity
     from goalfsm.store.sqlite.commits import Commits
+    from goalfsm.store.sqlite.inspect import SqliteContents
 
 # The newest row of each table stays, so that a sequence number is never given out twice.
 _LOOP_BUSY_MS: Final = 20
@@ -120,6 +122,8 @@ class SqliteStore:
 
     def contents(self) -> SqliteContents:
         """Return all rows of the file, to move them."""
+        from goalfsm.store.sqlite.inspect import SqliteContents  # noqa: PLC0415  as above
+
         return SqliteContents(self._database)
 
     @property

@@ -8,16 +8,52 @@ for usage and none for a message into a running turn: such messages wait for the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+import msgspec
 from acp import schema
 from acp.meta import AGENT_METHODS, CLIENT_METHODS, PROTOCOL_VERSION
 
 from goalfsm.workers.agents.dialect import Dialect, Launch, Task
 from goalfsm.workers.agents.goaltools import SERVER
-from goalfsm.workers.agents.quirks import DEFAULT, quirk_of
 from goalfsm.workers.agents.usage import NOTHING, Totals, count
 from goalfsm.workers.protocol import Skipped, ToolEnded, ToolResult
+
+UsageOf = Literal["prompt", "last call", "quota", "nothing"]
+"""What an agent says of a prompt's usage.
+
+All of it, as the protocol has it; that of its last model call; all of it, in a field of its own; or
+nothing.
+"""
+
+
+class Quirk(msgspec.Struct, frozen=True, kw_only=True):
+    """How one agent differs; ``loads`` is False where a new process cannot go on in a session."""
+
+    title: str
+    tried: str
+    usage: UsageOf = "prompt"
+    loads: bool = True
+    note: str = ""
+
+
+# Versions are those that were tried; what is not here is taken to do what the protocol says.
+QUIRKS: Final[Mapping[str, Quirk]] = {
+    "opencode": Quirk(title="OpenCode", tried="1.18.33", usage="last call"),
+    "gemini-cli": Quirk(title="Gemini CLI", tried="0.61", usage="quota", loads=False),
+    "codex-acp": Quirk(
+        title="codex-acp", tried="2.6", note="errors of its provider come as an ordinary answer"
+    ),
+    "claude-agent-acp": Quirk(title="claude-agent-acp", tried="0.101"),
+    "pi-acp": Quirk(title="pi-acp", tried="0.0.34", note="it offers the model no goal tools"),
+}
+DEFAULT: Final = Quirk(title="this agent", tried="")
+
+
+def quirk_of(name: str) -> Quirk:
+    """Return how the agent of this name differs, also for a name with a scope before it."""
+    return QUIRKS.get(name.lower().rpartition("/")[2], DEFAULT)
+
 
 _SAFE: Final = frozenset({"read", "edit", "search", "think", "fetch"})
 """Kinds of tools that are allowed where an agent asks; the others a person has to allow in it."""

@@ -14,7 +14,6 @@ from goalfsm.workers.agents.codex import Codex
 from goalfsm.workers.agents.dialect import Dialect, Task
 from goalfsm.workers.agents.jsonrpc import MAX_LINE, Lines
 from goalfsm.workers.agents.pi import Pi
-from goalfsm.workers.environment import worker_environment
 from goalfsm.workers.isolating import NOTHING_OUTLIVES, waits_for_a_process
 from goalfsm.workers.output import KEEP_TEXT, BoundedText, ended, lost
 from goalfsm.workers.piped import PipedProcess
@@ -30,6 +29,7 @@ from goalfsm.workers.protocol import (
     UsageReported,
     Work,
 )
+from goalfsm.workers.spec import worker_environment
 from goalfsm.workers.supervised import MAX_EVENTS_WAITING, SupervisedRun
 from goalfsm.workers.supervisor import identity
 

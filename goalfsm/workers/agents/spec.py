@@ -13,8 +13,8 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from goalfsm.errors import GoalError
-from goalfsm.workers.environment import tool_path
 from goalfsm.workers.isolating import check_machine
+from goalfsm.workers.spec import tool_path
 from goalfsm.workers.supervisor.spawning import check_program
 
 AgentName = Literal["codex", "claude", "pi", "acp"]
