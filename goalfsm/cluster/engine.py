@@ -161,7 +161,8 @@ class ClusterEngine:
     def follow(self, thread_id: str) -> AsyncGenerator[Notice, None]:
         """Yield what happens to the thread from now on: first where it stands; `Ended` is last.
 
-        What is decided elsewhere is told as a change of the status.
+        What is decided elsewhere is told as a change of the status; what a turn says elsewhere
+        comes about half a second later.
         """
         return self._node.service.follow(thread_id)
 

@@ -45,6 +45,14 @@ class Floor(Nodes, Left, Protocol):
         """Write down what running turns have said; forget those that are ``over``."""
         ...
 
+    async def words(self, thread_id: str, after: int | None) -> tuple[list[SoFar], int]:
+        """Return what turns of the thread have said that were over after ``after``.
+
+        And what the running one has said so far. None stands for now; the number is the next
+        ``after``.
+        """
+        ...
+
     async def last_said(self, thread_id: str) -> Transcript | None:
         """Return what the thread's last turn said."""
         ...

@@ -63,7 +63,7 @@ class MemoryDatabase:
         self.outbox: dict[str, _Effect] = {}
         self.programs: dict[str, Program] = {}
         self.nodes: dict[str, tuple[Registration, int]] = {}
-        self.words: dict[str, Transcript] = {}
+        self.last_words: dict[str, Transcript] = {}
         self.saying: dict[str, SoFar] = {}
         # In the order of arrival, which a set does not keep: a simulation is to be repeated.
         self.listeners: dict[asyncio.Queue[str], None] = {}
@@ -155,9 +155,14 @@ class MemoryDatabase:
         for run_id in over:
             self.saying.pop(run_id, None)
 
+    async def words(self, thread_id: str, after: int | None) -> tuple[list[SoFar], int]:
+        """Return what running turns of the thread have said; nothing is followed in memory."""
+        del after
+        return [each for each in self.saying.values() if each.thread_id == thread_id], 0
+
     async def last_said(self, thread_id: str) -> Transcript | None:
         """Return what the thread's last turn said."""
-        return self.words.get(thread_id)
+        return self.last_words.get(thread_id)
 
     async def give_home(self, thread_id: str, place: str) -> None:
         """Say where the thread's turns run, where nobody has said that."""
@@ -306,7 +311,7 @@ def _apply(database: MemoryDatabase, writes: Writes) -> None:
     for each in database.outbox.values() if writes.over else ():
         if each.row.thread_id == thread_id and each.row.kind in writes.over:
             each.done = True
-    database.words.update((said.thread_id, said) for said in writes.said)
+    database.last_words.update((said.thread_id, said) for said in writes.said)
     thread.run_id, thread.node_id, thread.turn = writes.run_id, writes.node_id, writes.turn
     if writes.told:
         for listener in database.listeners:

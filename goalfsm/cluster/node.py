@@ -184,7 +184,13 @@ class Node:
             alive=alive,
         )
         self.service = ClusterService(
-            self.threads, self.subscriptions, self.clock, self.ids, over=self.over
+            self.threads,
+            self.subscriptions,
+            self.clock,
+            self.ids,
+            over=self.over,
+            said=self.runs.said,
+            words=nodes.words,
         )
         saying = Saying(self.runs, nodes.say, spawn)
         # The order is the contract, as in the daemon: what is begun by a commit is begun last.

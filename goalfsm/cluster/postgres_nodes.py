@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from goalfsm.cluster.jobs import Job, effect_job, timer_job, turn_job
 from goalfsm.cluster.lease import Other, Registration, Renewed
 from goalfsm.cluster.postgres_tx import NOW_MS, Connection, statements
+from goalfsm.cluster.saying import SoFar
 from goalfsm.cluster.tx import LEASE_MS
 from goalfsm.daemon.guards.upkeep import KEEP_DONE_MS
 from goalfsm.store.limits import surplus
@@ -15,8 +16,6 @@ from goalfsm.store.rows import OpenEffect, Transcript, open_effect, transcript_o
 
 if TYPE_CHECKING:
     import psycopg
-
-    from goalfsm.cluster.saying import SoFar
 
 _REGISTER: Final = f"""
 INSERT INTO goalfsm.node
@@ -56,6 +55,12 @@ INSERT INTO goalfsm.saying (run_id, thread_id, total, tail)
 SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bytea[])
 ON CONFLICT (run_id) DO UPDATE SET total = EXCLUDED.total, tail = EXCLUDED.tail"""
 _SAID: Final = "DELETE FROM goalfsm.saying WHERE run_id = ANY(%s)"
+_WORDS: Final = """
+SELECT seq, run_id, answer_bytes, answer FROM goalfsm.transcript WHERE thread_id = %s AND seq > %s
+UNION ALL
+SELECT NULL, run_id, total, tail FROM goalfsm.saying JOIN goalfsm.session USING (thread_id, run_id)
+WHERE thread_id = %s ORDER BY seq NULLS LAST"""
+_NEWEST: Final = "SELECT coalesce(max(seq), 0) FROM goalfsm.transcript WHERE thread_id = %s"
 _PROGRAM: Final = """
 INSERT INTO goalfsm.worker (thread_id, place, config) VALUES (%s, %s, %s)
 ON CONFLICT (thread_id) DO UPDATE SET place = EXCLUDED.place, config = EXCLUDED.config"""
@@ -183,6 +188,14 @@ class PostgresNodes:
                 await connection.execute(_SAY, tuple(map(list, zip(*said, strict=True))))
             if over:
                 await connection.execute(_SAID, (list(over),))
+
+    async def words(self, thread_id: str, after: int | None) -> tuple[list[SoFar], int]:
+        """Return what turns of the thread have said since, and the running one so far."""
+        if after is None:
+            ((after,),) = await self._rows(_NEWEST, (thread_id,))
+        rows = await self._rows(_WORDS, (thread_id, after, thread_id))
+        said = [SoFar(run_id, thread_id, total, tail) for _, run_id, total, tail in rows]
+        return said, max((seq for seq, *_ in rows if seq is not None), default=after)
 
     async def last_said(self, thread_id: str) -> Transcript | None:
         """Return what the thread's last turn said."""

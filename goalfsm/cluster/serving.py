@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from goalfsm.cluster.hearing import Hearing
 from goalfsm.daemon.flow.decide import Envelope
-from goalfsm.daemon.flow.notices import StatusChanged
+from goalfsm.daemon.flow.notices import Output, StatusChanged
 from goalfsm.errors import StoreClosed
 from goalfsm.session.codec import sealed
 from goalfsm.views.status import project
 from goalfsm.views.tool_answers import respond
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
+    from goalfsm.cluster.hearing import Words
     from goalfsm.cluster.threads import ClusterThreads
     from goalfsm.daemon.flow.notices import Notice
     from goalfsm.daemon.host.platform import Clock, IdSource
@@ -36,8 +38,15 @@ class ClusterService:
         ids: IdSource,
         *,
         over: asyncio.Event,
+        said: Callable[[str], Output | None],
+        words: Words,
     ) -> None:
-        """Refuse everything once ``over`` is set."""
+        """Refuse everything once ``over`` is set.
+
+        ``said`` is what a thread's turn here has said, ``words`` what turns at other nodes have.
+        """
+        self._said = said
+        self._words = words
         self._threads = threads
         self._subscriptions = subscriptions
         self._clock = clock
@@ -63,15 +72,26 @@ class ClusterService:
     async def follow(
         self, thread_id: str, *, after_revision: int | None = None, successor: int | None = None
     ) -> AsyncGenerator[Notice, None]:
-        """Yield what happens to the thread from now on: first where it stands."""
+        """Yield what happens to the thread from now on: first where it stands.
+
+        What its turns say at other nodes comes about half a second later.
+        """
         del after_revision, successor  # who follows a thread on a server reads the database
         self.check_open()
         follower = self._subscriptions.follow(thread_id)
+        said = self._said(thread_id)
+        hearing = Hearing(follower, self._words, said)
+        listening = asyncio.ensure_future(hearing.listen())
         try:
             yield StatusChanged(thread_id=thread_id, status=await self.status(thread_id))
+            if said is not None:
+                yield said
             async for notice in follower:
-                yield notice
+                told = hearing.unheard(notice) if isinstance(notice, Output) else notice
+                if told is not None:
+                    yield told
         finally:
+            listening.cancel()
             self._subscriptions.leave(follower)
 
     async def session(self, thread_id: str) -> Session:

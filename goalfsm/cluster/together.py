@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from goalfsm.cluster.decider import Attempt, Decider, Decision
     from goalfsm.daemon.flow.ports import Spawn
 
-THREADS: Final = 16
+THREADS: Final = 32
 """Most threads that are decided about in one transaction."""
+_PASSES: Final = 4
+"""How many passes of the loop bring nothing more before a transaction begins."""
 AT_ONCE: Final = 2
 """How many such transactions go on at once: one writes while the other is made."""
 
@@ -48,10 +50,20 @@ class Together:
     async def _gather(self) -> None:
         try:
             while self._waiting:
+                await self._more()
                 taken, self._waiting = self._waiting[:THREADS], self._waiting[THREADS:]
-                await self._decide(taken)
+                if taken:
+                    await self._decide(taken)
         finally:
             self._going_on -= 1
+
+    async def _more(self) -> None:
+        """Let come what is about to: turns that end at the same time."""
+        passes, seen = 0, len(self._waiting)
+        while passes < _PASSES and len(self._waiting) < THREADS:
+            await asyncio.sleep(0)
+            came = len(self._waiting) > seen
+            passes, seen = 0 if came else passes + 1, len(self._waiting)
 
     async def _decide(self, taken: list[tuple[Attempt, asyncio.Future[Decision | None]]]) -> None:
         try:

@@ -78,6 +78,54 @@ async def test_who_follows_hears_each_word_once_and_before_the_turn_ends(dsn: st
     assert heard.index(said[-1]) < ends[0]
 
 
+class Dictated:
+    """A worker whose turns say what they are told, until they are told to end."""
+
+    def __init__(self) -> None:
+        self.said = asyncio.Queue[str]()
+        self.second = asyncio.Event()
+
+    async def turn(self, work: Work) -> AsyncIterator[str]:
+        if work.turn == 2:
+            self.second.set()
+        yield f"{work.turn}: "
+        while (text := await self.said.get()) != "end":
+            yield text
+
+    def say(self, *words: str) -> None:
+        for each in words:
+            self.said.put_nowait(each)
+
+
+@pytest.mark.parametrize("where", ["at the node that has the turn", "at another"])
+async def test_who_follows_at_a_node_hears_each_word_once(dsn: str, where: str) -> None:
+    """Also those of a turn that is over before anybody has looked, and none from before."""
+    policy, spoken, dictated = Policy(max_continuations=0, no_progress=0), "", Dictated()
+    worker = CallableWorker(dictated.turn)
+    async with (
+        ClusterEngine(dsn, workers=worker, policy=policy) as engine,
+        ClusterEngine(dsn, policy=policy, places=["elsewhere"]) as other,
+    ):
+        await engine.submit("books", ObjectiveGiven(objective="count"))
+        dictated.say("before ", "end")
+        await asyncio.wait_for(dictated.second.wait(), BOUND_S)
+        notices = (other if where == "at another" else engine).follow("books")
+        for told, expected in (
+            (["one "], "2: one "),
+            (["two é "], "2: one two é "),
+            (["three ", "end", "four ", "end", "five "], "2: one two é three 3: four 4: five "),
+        ):
+            dictated.say(*told)
+            while spoken != expected:
+                notice = await asyncio.wait_for(anext(notices), BOUND_S)
+                if isinstance(notice, Output):
+                    assert notice.left_out == 0
+                    spoken += notice.text
+                    assert expected.startswith(spoken)
+        await notices.aclose()
+        await engine.stop(0)
+
+
 def words(heard: list[Notice]) -> list[str]:
     """Return what was told of a turn's words, as it came."""
     return [notice.text for notice in heard if isinstance(notice, Output)]
