@@ -156,6 +156,7 @@ class Composition:
         self.heartbeat = Heartbeat(
             store,
             platform,
+            now_ms=clock.now_ms,
             failed=give_up,
             troubled=partial(self.outage.met, None),
             look=self._look,

@@ -69,11 +69,13 @@ class MemoryLease:
         store.epoch = disk.epoch
         return Acquired(epoch=disk.epoch, previous=before)
 
-    def heartbeat(self, *, uptime_ms: int) -> None:
+    def heartbeat(self, *, uptime_ms: int, seen_ms: int = 0) -> None:
         """See `goalfsm.store.port.Lease.heartbeat`."""
         disk = self._store.owned()
         if disk.owner is not None:
-            disk.owner = msgspec.structs.replace(disk.owner, uptime_ms=uptime_ms, resting=False)
+            disk.owner = msgspec.structs.replace(
+                disk.owner, uptime_ms=uptime_ms, seen_ms=seen_ms, resting=False
+            )
 
     def rest(self) -> None:
         """See `goalfsm.store.port.Lease.rest`."""

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from goalfsm.store.port import EXPIRY_MS, Held, Identity, Owner
+from goalfsm.store.port import EXPIRY_MS, Held, Identity
 from goalfsm.workers.supervisor.identity import boot_id, pid_namespace, started_at
 
 if TYPE_CHECKING:
@@ -82,18 +82,6 @@ def is_alive(identity: Identity) -> bool:
     if identity.namespace != pid_namespace():
         return True
     return started_at(identity.pid) == identity.start_time
-
-
-def last_seen_ms(owner: Owner, *, boot: str, wall_ms: int, uptime_ms: int) -> int | None:
-    """Return when an owner last said that it lives, in unix milliseconds.
-
-    ``boot``, ``wall_ms`` and ``uptime_ms`` are of the process that asks. None where the owner said
-    it by the clock of another boot, which tells nothing here.
-    """
-    silent_ms = uptime_ms - owner.uptime_ms
-    if owner.identity.boot_id != boot or silent_ms < 0:
-        return None
-    return wall_ms - silent_ms
 
 
 def end_stalled(held: Held) -> bool:

@@ -143,7 +143,9 @@ class Lease(Protocol):
 
     ``uptime_ms`` is read from a clock that all processes of this boot share and that nobody sets
     (`goalfsm.store.owner.uptime_ms`), so that a wall clock that jumps neither deposes an owner
-    nor keeps a dead one.
+    nor keeps a dead one. What it says of the wall clock is for whoever measures its work: that
+    clock may be set, or run on while the machine sleeps, after its last sign and before the next
+    owner.
 
     An owner with something under way owes a `heartbeat` now and then. One with nothing under way
     calls `rest` and then writes nothing: whoever wants to know whether it hangs asks its socket.
@@ -174,8 +176,11 @@ class Lease(Protocol):
         """
         ...
 
-    def heartbeat(self, *, uptime_ms: int) -> None:
-        """Say that the owner lives; raise `Fenced` when there is a successor (owner)."""
+    def heartbeat(self, *, uptime_ms: int, seen_ms: int = 0) -> None:
+        """Say that the owner lives; raise `Fenced` when there is a successor (owner).
+
+        ``seen_ms`` is the same moment in the time that it stamps its events with.
+        """
         ...
 
     def rest(self) -> None:

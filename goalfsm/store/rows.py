@@ -183,14 +183,16 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
     """Who owns the store: the row that `Lease.acquire` writes.
 
-    ``uptime_ms`` is when the owner last said that it lives. ``resting``: it has nothing under way
-    and says so no more, so its row tells nothing of whether it hangs; its ``socket`` answers.
+    ``uptime_ms`` is when the owner last said that it lives, ``seen_ms`` the same moment by its wall
+    clock, 0 where it has not said so since it came. ``resting``: it has nothing under way and says
+    so no more, so its row tells nothing of whether it hangs; its ``socket`` answers.
     """
 
     identity: Identity
     epoch: int
     socket: str
     uptime_ms: int
+    seen_ms: int = 0
     resting: bool = False
 
 

@@ -159,18 +159,52 @@ def test_the_next_engine_charges_what_a_silent_worker_is_known_to_have_worked() 
     play(scene)
 
 
-def test_the_clock_of_another_boot_tells_nothing() -> None:
+def test_after_a_restart_of_the_machine_what_was_worked_counts_all_the_same() -> None:
+    """The owner's last sign is in the time of its events: no other boot's clock is asked."""
+
     async def scene(goals: MemoryGoals) -> None:
-        await die_in_a_turn(goals, "a", "b")
+        await die_in_a_turn(goals, THREAD)
         owner = goals.disk.owner
         assert owner is not None
-        before = replace(owner, identity=replace(owner.identity, boot_id="other", machine="here"))
-        ahead = replace(owner, uptime_ms=goals.clock.uptime_ms() + 1)
-        for number, previous in enumerate((before, ahead)):
-            goals.disk.owner = previous
-            thread_id = "ab"[number]
-            offline.apply(goals.store(), thread_id, e.PauseRequested(), f"pause {number}")
-            assert charged(goals, thread_id) == ("paused", 0)
+        goals.disk.owner = replace(
+            owner,
+            identity=replace(owner.identity, boot_id="other", machine="here"),
+            uptime_ms=goals.clock.uptime_ms() + DEAD_S * 1000,
+        )
+        offline.apply(goals.store(), THREAD, e.PauseRequested(), "one")
+        assert charged(goals) == ("paused", LIVED_S - 1)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("set_by_s", [8 * 3_600, -8 * 3_600])
+@pytest.mark.parametrize("by", ["command", "engine"])
+def test_a_clock_that_was_set_while_nobody_was_there_charges_nobody(set_by_s: int, by: str) -> None:
+    """A laptop that slept, too: its uptime stands still meanwhile, its wall clock does not."""
+
+    async def scene(goals: MemoryGoals) -> None:
+        await die_in_a_turn(goals, THREAD)
+        goals.clock.jump(set_by_s)
+        if by == "command":
+            offline.apply(goals.store(), THREAD, e.PauseRequested(), "one")
+            assert charged(goals) == ("paused", LIVED_S - 1)
+        else:
+            async with goals.process(SLOW):
+                assert charged(goals)[1] == LIVED_S - 1
+
+    play(scene)
+
+
+def test_an_owner_of_an_older_version_has_not_said_when_it_was_seen() -> None:
+    """Then the time up to the last event counts."""
+
+    async def scene(goals: MemoryGoals) -> None:
+        await die_in_a_turn(goals, THREAD)
+        owner = goals.disk.owner
+        assert owner is not None
+        goals.disk.owner = replace(owner, seen_ms=0)
+        offline.apply(goals.store(), THREAD, e.PauseRequested(), "one")
+        assert charged(goals) == ("paused", 0)
 
     play(scene)
 

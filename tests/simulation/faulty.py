@@ -229,12 +229,12 @@ class _Ownership(_Part):
             process.point("claim.after")
         return answer
 
-    def heartbeat(self, *, uptime_ms: int) -> None:
+    def heartbeat(self, *, uptime_ms: int, seen_ms: int = 0) -> None:
         process = self._store.process
         self._store.touch()
         process.point("heartbeat")
         self._store.write()
-        self._inner.heartbeat(uptime_ms=uptime_ms)
+        self._inner.heartbeat(uptime_ms=uptime_ms, seen_ms=seen_ms)
         process.world.oracle.beat(process)
 
     def rest(self) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.daemon.flow.holds import HALTED, PROCESSES, SHUTDOWN
+from goalfsm.daemon.guards.quarantine import RETRIES
+from goalfsm.daemon.host.clock import SMALL_STEP_MS
 from goalfsm.session import codec
 from goalfsm.store.port import EXPIRY_MS, Commit, Committed, Conflict, Done, Duplicate, Outcome
 from tests.simulation.commit_rules import CommitRules
@@ -23,6 +25,11 @@ FENCED_WITHIN_US: Final = 3_000_000
 """A deposed engine that runs notices at its next heartbeat, two seconds away at most."""
 CLOSED_WITHIN_US: Final = 20_000_000
 """An engine that is well ends a run that nobody does: a fault that meets its end takes seconds."""
+FOLLOWED_WITHIN_US: Final = 9_000_000
+"""An engine looks at the clock every two seconds; a look may fail, and the next one too."""
+ENDS_TRIED: Final = RETRIES + 2
+"""How often an engine tries to record the end of one run, whatever it meets: then people are asked.
+"""
 UNSEEN_US: Final = 3_000_000
 """How far an engine's last sign of life may be from its end, with what is rounded."""
 RESISTED_US: Final = 1_000_000
@@ -87,6 +94,7 @@ class Oracle(CommitRules):
         """Look at the world between two steps."""
         world = self._world
         for process in world.processes:
+            self._clocks(process)
             since = process.deposed_at_us
             if since is None or not process.runs:
                 continue
@@ -96,6 +104,18 @@ class Oracle(CommitRules):
                 self.fail("a deposed engine keeps its workers", repr(process))
 
         self._open_runs()
+
+    def _clocks(self, process: Process) -> None:
+        """Look for an engine that goes on by a wall clock that was set long ago."""
+        world = self._world
+        follows = abs(process.wall_ms() - world.wall_ms(process.loop.now_us)) < SMALL_STEP_MS
+        in_the_way = world.hardware.is_in_the_way(self._now_ms()) or not process.serves
+        if follows or in_the_way:
+            process.behind_since_us = None
+        elif process.behind_since_us is None:
+            process.behind_since_us = world.now_us
+        elif world.now_us - process.behind_since_us > FOLLOWED_WITHIN_US:
+            self.fail("a clock that was set is not followed", repr(process))
 
     def _open_runs(self) -> None:
         """Look for runs that stay open under one engine, though nothing of them is there."""
@@ -123,6 +143,7 @@ class Oracle(CommitRules):
             or parts.outage.present is not None
             or parts.holds.has(PROCESSES, thread_id)
             or thread_id in parts.runs
+            or self._world.ends_met[run_id] >= ENDS_TRIED
         )
 
     def _now_ms(self) -> int:
@@ -168,18 +189,16 @@ class Oracle(CommitRules):
         known = self.thread(commit.thread_id)
         before, last, counted = known.session.goal, known.last, _counted(known.session)
         super()._event(process, commit, revision)
-        skew_ms = self._world.skew_ms
         if last is None or counted != _counted(known.session):
             # It may have been decided long before it could be committed.
-            late_ms = max(0, self._world.wall_ms(self._world.now_us) - commit.at_ms)
-            known.last = process, self._world.now_us - late_ms * 1000, skew_ms
+            late_ms = max(0, process.wall_ms() - commit.at_ms)
+            known.last = process, self._world.now_us - late_ms * 1000
         else:
-            known.last = process, *last[1:]
+            known.last = process, last[1]
         after = known.session.goal
         if last is None or last[0] is process or before is None or after is None:
             return
-        # What was set while nobody was there nobody could tell from time that has passed.
-        ended_us = last[0].ended_us if last[2] == skew_ms else None
+        ended_us = last[0].ended_us
         if ended_us is not None and before.goal_id == after.goal_id:
             grown_us = (after.active_seconds - before.active_seconds) * 1_000_000
             if grown_us > max(0, ended_us - last[1]) + UNSEEN_US:

@@ -132,6 +132,8 @@ class Process:
         self.napped_at = ""
         """Where it stood still last."""
         self.awake_since_us = world.now_us
+        self.behind_since_us: int | None = None
+        """Since when it has gone by another wall clock than the world's, while it could look."""
         self.unsupervised = False
         """Whether a successor has ended its supervisor: it starts no process any more."""
         self.deposed_at_us: int | None = None
@@ -174,6 +176,13 @@ class Process:
     def is_succeeded(self) -> bool:
         """Return whether another one has claimed the store since this one did."""
         return self.store.claimed is not None and self.store.claimed != self.world.oracle.epoch
+
+    def wall_ms(self) -> int:
+        """Return the time that its engine goes by, the world's before it has one."""
+        made = None if self.engine is None else self.engine._made
+        if made is None:
+            return self.world.wall_ms(self.loop.now_us)
+        return made.clock.now_ms()
 
     # What runs in it.
 

@@ -35,9 +35,8 @@ class Thread:
         self.tool_calls: dict[str, int] = {}
         """Committed tool calls, by the token of their run."""
         self.opened_runs: set[str] = set()
-        self.last: tuple[Process, int, int] | None = None
-        """Who committed last, when the goal's time was counted last, and by how the clock was off.
-        """
+        self.last: tuple[Process, int] | None = None
+        """Who committed last, and when the goal's time was counted last."""
 
 
 class Open:

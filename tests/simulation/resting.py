@@ -58,6 +58,8 @@ def _unrest(world: World) -> str:
     serving = world.serving()
     if serving is None or serving.deposed or len(world.processes) > 1:
         return "engines"
+    if serving.engine is not None and serving.engine._parts.outage.present is not None:
+        return "a store that did not commit when it was tried last"
     return unrest(world)
 
 

@@ -33,12 +33,14 @@ def skip_the_ledger_at_takeover() -> Patches:
 
 @bug("a goal's time counts on after its engine has died", 20)
 def count_dead_time() -> Patches:
-    yield patch.object(takeover, "last_seen_ms", lambda *_, wall_ms, **__: wall_ms)
+    yield patch.object(Takeover, "_seen_ms", lambda self, *_: self._clock.now_ms())
 
 
 @bug("an engine that died before it took a thread over counts as there", 60, first=150)
 def believe_who_only_came() -> Patches:
-    yield patch.object(Takeover, "_was_served", lambda _self, _thread_id, previous: bool(previous))
+    yield patch.object(
+        Takeover, "_seen_ms", lambda _self, _thread_id, owner: owner.seen_ms if owner else 0
+    )
 
 
 @bug("an engine that cannot take over tells its threads that it stops", 60, first=30)

@@ -95,6 +95,8 @@ class World:
         self._decided: Counter[DecisionSort] = Counter()
         self.poisoned_usage: set[str] = set()
         """Keys of usage that met a fault: the journal has it, the ledger has not."""
+        self.ends_met: Counter[str] = Counter()
+        """How many faults met the end of each run."""
         self._read_faults = {(i.of, i.nth) for i in plan.items if isinstance(i, p.ReadFault)}
         for thread, worker in plan.workers.items():
             config = WorkerConfig(
@@ -164,6 +166,8 @@ class World:
             self.trace(None, "a fault meets", type(event).__name__)
             if isinstance(event, e.UsageReported):
                 self.poisoned_usage.add(event.key)
+            if isinstance(event, e.RunFinished | e.RunInterrupted):
+                self.ends_met[event.run_id] += 1
             raise Poisoned(type(event).__name__)
         return handle(session, event, context)
 

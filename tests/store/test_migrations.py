@@ -78,6 +78,20 @@ def test_reader_reads_an_older_file_and_does_not_migrate_it(path: Path) -> None:
     assert listing(path) == before
 
 
+@pytest.mark.parametrize("version", range(2, len(MIGRATIONS)))
+def test_reader_finds_the_owner_of_every_older_version(path: Path, version: int) -> None:
+    """What that version does not know of it is left out."""
+    SqliteStore.open(path, migrations=MIGRATIONS[:version]).close()
+    db = apsw.Connection(str(path))
+    db.execute("UPDATE owner SET epoch = 1, pid = 7, uptime_ms = 5")
+    db.close()
+    store = SqliteStore.open(path, read_only=True, is_alive=nobody_lives)
+    owner = store.owner.current()
+    store.close()
+    assert owner is not None
+    assert (owner.identity.pid, owner.uptime_ms, owner.seen_ms, owner.resting) == (7, 5, 0, False)
+
+
 def test_no_migration_under_a_living_owner(path: Path) -> None:
     """A new version does not change the schema that an older daemon is using."""
     store = owned(SqliteStore.open(path))

@@ -42,6 +42,7 @@ def test_it_is_read_without_a_migration(path: Path) -> None:
     current = store.owner.current()
     assert current is not None
     assert (current.identity.pid, current.identity.machine, current.resting) == (4242, "", False)
+    assert current.seen_ms == 0
     given = store.journal.read("done", kinds=["ObjectiveGiven"])
     assert [type(codec.decode_event(row.event)).__name__ for row in given] == ["ObjectiveGiven"]
     assert store.transcripts.read("done") == ()

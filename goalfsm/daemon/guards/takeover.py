@@ -15,7 +15,6 @@ from goalfsm.session import events as e
 from goalfsm.session.codec import CodecError
 from goalfsm.session.state import program_of
 from goalfsm.session.work import NEED_ENGINE
-from goalfsm.store.owner import last_seen_ms
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import checked
 
@@ -92,14 +91,6 @@ class Takeover:
         ``previous`` is the engine that has not let go of the store, None where the last one has.
         Nothing is dispatched before every process of its runs is gone.
         """
-        seen_ms = None
-        if previous is not None:
-            seen_ms = last_seen_ms(
-                previous,
-                boot=self._platform.identity().boot_id,
-                wall_ms=self._clock.now_ms(),
-                uptime_ms=self._clock.uptime_ms(),
-            )
         # Before anything of ours is committed: what we commit from here on is done as it lands.
         undone = self._undone()
         found = {
@@ -119,8 +110,7 @@ class Takeover:
             self._spawn(self._free(thread_id, left), f"left of {thread_id}")
         threads = list(found)
         waiting = [
-            self._take_over(thread_id, session, previous, seen_ms or 0)
-            for thread_id, session in found.items()
+            self._take_over(thread_id, session, previous) for thread_id, session in found.items()
         ]
         replies = await asyncio.gather(*waiting, return_exceptions=True)
         for thread_id, reply in zip(threads, replies, strict=True):
@@ -139,16 +129,17 @@ class Takeover:
         except CodecError:
             return self._threads.readable(thread_id)
 
-    def _was_served(self, thread_id: str, previous: Owner | None) -> bool:
-        """Tell whether ``previous`` worked on the thread, or died before it could.
+    def _seen_ms(self, thread_id: str, previous: Owner | None) -> int:
+        """Return until when ``previous`` is known to have worked on the thread; 0 where it did not.
 
         Whoever takes a thread over says so first: where it did not, its sign of life is no sign
         that anybody was there in the time before it came.
         """
         if previous is None:
-            return False
+            return 0
         stored = self._store.sessions.load(thread_id)
-        return stored is not None and stored.epoch == previous.epoch
+        served = stored is not None and stored.epoch == previous.epoch
+        return previous.seen_ms if served else 0
 
     def _threads_of_engines(self) -> list[str]:
         """Return the threads that need an engine, and set the wake-ups of all others."""
@@ -181,9 +172,7 @@ class Takeover:
             self._store.processes.end(process.run_id)
         return {}
 
-    async def _take_over(
-        self, thread_id: str, found: Session, previous: Owner | None, seen_ms: int
-    ) -> Reply:
+    async def _take_over(self, thread_id: str, found: Session, previous: Owner | None) -> Reply:
         run = found.run
         # Before anything that may meet a fault: a run that goes on somewhere is to end in any case.
         probe = None
@@ -191,7 +180,7 @@ class Takeover:
             probe = await self._probe(thread_id, run.run_id, program_of(run.route))
         if found.clock.last_ms is not None:
             # Before anything else is said to the thread: time would have run until now.
-            seen_ms = seen_ms if self._was_served(thread_id, previous) else 0
+            seen_ms = self._seen_ms(thread_id, previous)
             await self._threads.send(thread_id, e.EngineLost(seen_ms=seen_ms))
         ending = None if run is None else await self._ending_of(thread_id, run, probe)
 

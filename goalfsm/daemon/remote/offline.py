@@ -26,7 +26,7 @@ from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply
 from goalfsm.session.thread import GoalThread
 from goalfsm.session.work import NEED_ENGINE
-from goalfsm.store.owner import last_seen_ms, own_identity
+from goalfsm.store.owner import own_identity
 from goalfsm.store.port import Committed, Conflict, Duplicate, Held, Invalid
 
 if TYPE_CHECKING:
@@ -84,17 +84,10 @@ def _say_lost(
     An owner that let the store go left none but by a fault, so there only the threads are looked at
     that are ``concerned``.
     """
-    seen_ms = None
     threads = concerned
     if previous is not None:
-        clock = SystemClock()
-        seen_ms = last_seen_ms(
-            previous,
-            boot=own_identity().boot_id,
-            wall_ms=clock.wall_ms(),
-            uptime_ms=clock.uptime_ms(),
-        )
         threads = concerned | {row.thread_id for row in store.sessions.threads(NEED_ENGINE)}
+    seen_ms = 0 if previous is None else previous.seen_ms
     for thread_id in sorted(threads):
         stored = store.sessions.load(thread_id)
         try:
@@ -107,7 +100,7 @@ def _say_lost(
             or _is_hosted(store, thread_id, session)
         ):
             continue
-        _decide(store, thread_id, EngineLost(seen_ms=seen_ms or 0), new_event_id(), policy)
+        _decide(store, thread_id, EngineLost(seen_ms=seen_ms), new_event_id(), policy)
 
 
 def _is_hosted(store: Store, thread_id: str, session: Session) -> bool:

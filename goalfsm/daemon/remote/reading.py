@@ -82,17 +82,15 @@ def _of_nodes(who: Driving) -> Driver:
 
 def _of_owner(owner: Owner) -> Driver:
     """Return which process owns a file, as its row and the system tell."""
-    from goalfsm.store.owner import is_alive, last_seen_ms, uptime_ms  # noqa: PLC0415  only where it is asked
-    from goalfsm.workers.supervisor.identity import boot_id  # noqa: PLC0415  see above
+    from goalfsm.store.owner import is_alive, uptime_ms  # noqa: PLC0415  only where it is asked
 
-    now, up = time.time_ns() // 1_000_000, uptime_ms()
+    now = time.time_ns() // 1_000_000
     alive = is_alive(owner.identity)
-    seen = now if alive else last_seen_ms(owner, boot=boot_id(), wall_ms=now, uptime_ms=up)
     return Driver(
         pid=owner.identity.pid,
         alive=alive,
-        since_ms=_started_ms(owner.identity, now - up) if alive else None,
-        seen_ms=seen,
+        since_ms=_started_ms(owner.identity, now - uptime_ms()) if alive else None,
+        seen_ms=now if alive else owner.seen_ms or None,
         held=suspended_by(socket_path.shown(owner.socket)) if alive else "",
     )
 

@@ -63,7 +63,8 @@ def lost(session: Session, event: EngineLost, ctx: Context) -> Change:
     clock = session.clock
     if clock.last_ms is None:
         return Change(session)
-    seen_ms = min(max(event.seen_ms, clock.last_ms), ctx.now_ms)
+    # In the time of that engine: the clock may have been set since, or the machine have slept.
+    seen_ms = max(event.seen_ms, clock.last_ms)
     change = charge(session, ctx._replace(now_ms=seen_ms))
     session = change.session
     return replace(change, session=replace(session, clock=accounting.stopped(session.clock)))

@@ -15,15 +15,16 @@ from goalfsm.store.sqlite.connection import Row
 from goalfsm.store.sqlite.database import Database
 
 _SELECT: Final = (
-    "SELECT epoch, pid, start_time, boot_id, namespace, socket, uptime_ms, machine, resting"
+    "SELECT epoch, pid, start_time, boot_id, namespace, socket, uptime_ms, seen_ms, machine,"
+    " resting"
     " FROM owner WHERE id = 1"
 )
 _FIRST: Final = "SELECT pid, start_time, boot_id, namespace FROM owner WHERE id = 1"
 _TAKE: Final = """
     UPDATE owner SET epoch = ?, pid = ?, start_time = ?, boot_id = ?, namespace = ?, machine = ?,
-                     socket = ?, uptime_ms = ?, resting = 0
+                     socket = ?, uptime_ms = ?, seen_ms = ?, resting = 0
     WHERE id = 1"""
-_BEAT: Final = "UPDATE owner SET uptime_ms = ?, resting = 0 WHERE id = 1"
+_BEAT: Final = "UPDATE owner SET uptime_ms = ?, seen_ms = ?, resting = 0 WHERE id = 1"
 _REST: Final = "UPDATE owner SET resting = 1 WHERE id = 1"
 _RELEASE: Final = "UPDATE owner SET pid = NULL, socket = '' WHERE id = 1 AND epoch = ?"
 
@@ -38,14 +39,19 @@ def _only(rows: Sequence[Row]) -> Row:
 
 def owner_in(row: Row) -> Owner | None:
     """Return the owner that a row names, None when it was released."""
-    epoch, pid, start_time, boot_id, namespace, socket, uptime, machine, resting = row
+    epoch, pid, start_time, boot_id, namespace, socket, uptime, seen, machine, resting = row
     if pid is None:
         return None
     identity = Identity(
         pid=pid, start_time=start_time, boot_id=boot_id, namespace=namespace, machine=machine
     )
     return Owner(
-        identity=identity, epoch=epoch, socket=socket, uptime_ms=uptime, resting=bool(resting)
+        identity=identity,
+        epoch=epoch,
+        socket=socket,
+        uptime_ms=uptime,
+        seen_ms=seen,
+        resting=bool(resting),
     )
 
 
@@ -143,12 +149,13 @@ class SqliteLease:
             identity.pid, identity.start_time, identity.boot_id, identity.namespace,
             identity.machine,
         )  # fmt: skip
-        db.execute(_TAKE, (epoch, *who, socket, uptime_ms))
+        seen_ms = before.seen_ms if renewed and before is not None else 0
+        db.execute(_TAKE, (epoch, *who, socket, uptime_ms, seen_ms))
         return Acquired(epoch=epoch, previous=None if renewed else before)
 
-    def heartbeat(self, *, uptime_ms: int) -> None:
+    def heartbeat(self, *, uptime_ms: int, seen_ms: int = 0) -> None:
         """Say that the owner lives."""
-        self._database.write(lambda cursor: cursor.execute(_BEAT, (uptime_ms,)))
+        self._database.write(lambda cursor: cursor.execute(_BEAT, (uptime_ms, seen_ms)))
         self._rests = False
         self._database.verify_place()
 

@@ -167,17 +167,24 @@ def m003_keep_transcripts_and_labels(db: apsw.Connection) -> None:
     db.execute("INSERT OR IGNORE INTO label (thread_id, revision, kind) " + _OLD_LABELS)
 
 
+def m004_say_when_the_owner_was_seen(db: apsw.Connection) -> None:
+    """Keep an owner's last sign in the time of its events, which another may not find out."""
+    db.execute("ALTER TABLE owner ADD COLUMN seen_ms INTEGER NOT NULL DEFAULT 0")
+
+
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     m001_create,
     m002_index_status,
     m003_keep_transcripts_and_labels,
+    m004_say_when_the_owner_was_seen,
 )
 
 
 _SEEN_AS_NEWEST: Final[dict[int, tuple[str, ...]]] = {
     2: (
         """
-        CREATE TEMP VIEW owner AS SELECT *, '' AS machine, 0 AS resting FROM main.owner;
+        CREATE TEMP VIEW owner AS SELECT *, '' AS machine, 0 AS resting, 0 AS seen_ms
+            FROM main.owner;
         CREATE TEMP TABLE transcript (
             run_id TEXT, thread_id TEXT, turn INTEGER, at_ms INTEGER, answer_bytes INTEGER,
             stderr_bytes INTEGER, answer BLOB, stderr BLOB
@@ -185,6 +192,7 @@ _SEEN_AS_NEWEST: Final[dict[int, tuple[str, ...]]] = {
         """,
         "CREATE TEMP VIEW label AS " + _OLD_LABELS,
     ),
+    3: ("CREATE TEMP VIEW IF NOT EXISTS owner AS SELECT *, 0 AS seen_ms FROM main.owner",),
 }
 """What makes a file of a version look as the next one to a connection that only reads."""
 
