@@ -307,6 +307,8 @@ class Composition:
         session = self.threads.known(thread_id)
         return bool(
             (session is not None and queued(session) is not None)
+            # A clock that was set is told to it, and that the engine stops: its time counts.
+            or (session is not None and session.clock.last_ms is not None)
             or self.effects.any_open(thread_id)
             or self.holds.of(thread_id)
             or thread_id in self.runs

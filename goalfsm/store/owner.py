@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from goalfsm.store.port import EXPIRY_MS, Held, Identity
+from goalfsm.store.port import EXPIRY_MS, Held, Identity, Owner
 from goalfsm.workers.supervisor.identity import boot_id, pid_namespace, started_at
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ from msgspec.structs import replace
 
 from goalfsm.daemon.remote import offline
 from goalfsm.errors import StoreUnavailable
-from goalfsm.goal.model import Limits
+from goalfsm.goal.model import Limits, Verifier
 from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.session.state import Reply
 from goalfsm.store.port import Acquired, Identity
 from goalfsm.testing import MemoryGoals
 from goalfsm.testing.loop import START_MS
-from tests.daemon.scenes import THREAD, leave_row, play, steps, worker
+from tests.daemon.scenes import COMPLETE, THREAD, leave_row, play, steps, worker
 
 GIVEN = e.ObjectiveGiven(objective="build it", limits=Limits(seconds=60))
 LIVED_S = 13
@@ -191,6 +191,50 @@ def test_a_clock_that_was_set_while_nobody_was_there_charges_nobody(set_by_s: in
         else:
             async with goals.process(SLOW):
                 assert charged(goals)[1] == LIVED_S - 1
+
+    play(scene)
+
+
+IDLE = e.ObjectiveGiven(
+    objective="build it",
+    policy={"idle_time_counts": True},
+    verifiers=(Verifier(kind="person"),),
+)
+
+
+@pytest.mark.parametrize("set_by_s", [8 * 3_600, -8 * 3_600])
+def test_a_clock_that_was_set_before_an_engine_that_rests_died_charges_nobody(
+    set_by_s: int,
+) -> None:
+    """Its last sign was given in the time before."""
+
+    async def scene(goals: MemoryGoals) -> None:
+        engine = await goals.process(worker(steps([3.0, COMPLETE]))).__aenter__()
+        await engine.submit(THREAD, IDLE)
+        await asyncio.sleep(LIVED_S)
+        goals.clock.jump(set_by_s)
+        await asyncio.sleep(LIVED_S)
+        await goals.kill(engine)
+        async with goals.process(SLOW):
+            assert charged(goals)[1] <= 2 * LIVED_S
+
+    play(scene)
+
+
+@pytest.mark.parametrize("set_by_s", [0, 8 * 3_600, -8 * 3_600])
+def test_idle_time_that_counts_is_charged_of_a_thread_that_nobody_has_asked_for(
+    monkeypatch: pytest.MonkeyPatch, set_by_s: int
+) -> None:
+    """Of the many that rest, too: to the second at which the engine stops, whatever the clock."""
+    monkeypatch.setattr("goalfsm.daemon.flow.threads.KEEP_QUIET", 0)
+
+    async def scene(goals: MemoryGoals) -> None:
+        async with goals.process(worker(steps([3.0, COMPLETE]))) as engine:
+            await engine.submit(THREAD, IDLE)
+            await asyncio.sleep(DEAD_S)
+            goals.clock.jump(set_by_s)
+            await asyncio.sleep(DEAD_S)
+        assert charged(goals) == ("active", 2 * DEAD_S)
 
     play(scene)
 

@@ -96,10 +96,10 @@ def test_an_engine_that_cannot_ask_starts_nothing_and_goes_on(
         async with goals.process(worker(steps([COMPLETE]))) as engine:
             beat, failures = inside(engine).store.owner.heartbeat, [Busy("locked")]
 
-            def busy(*, uptime_ms: int) -> None:
+            def busy(*, **said: int) -> None:
                 if failures:
                     raise failures.pop()
-                beat(uptime_ms=uptime_ms)
+                beat(**said)
 
             monkeypatch.setattr(inside(engine).store.owner, "heartbeat", busy)
             inside(engine).heartbeat._beaten_ms = None

@@ -48,6 +48,7 @@ _SORTS: Final = 10
 """One seed of so many has each of these: what the others draw is not changed by that.
 
 Queues (those that end in 9); other programs on the machine, and reads of every kind that fail (8);
+threads that nobody works on at first, and effects that raise (7);
 a disk with a size that is unreadable for a while, a file with two names, clients that repeat
 themselves late, and what breaks breaks more than once in a row (6); the engine's door, with who
 comes to it (5); faults that meet the ends of runs, one and two in a row (4)."""
@@ -90,6 +91,8 @@ class _Drawing:
                     self._queue(thread)
             case 8:
                 self._machine()
+            case 7:
+                self._unserved()
             case 6:
                 self._meetings()
             case 5:
@@ -354,6 +357,14 @@ class _Drawing:
         for _ in range(self._one(1, 2, 3)):
             nth = self.random.randrange(1, 12)
             self.items += [p.Poison(nth=nth + more, of="end") for more in range(self._one(1, 2))]
+
+    def _unserved(self) -> None:
+        """Have workers come late, and have performers raise."""
+        for thread in self.threads:
+            if self._chance(0.3):
+                self.items.append(p.Unserved(thread=thread, until_ms=self._moment()))
+        for _ in range(self._one(0, 1, 2)):
+            self.items.append(p.Breaks(nth=self.random.randrange(1, 31)))
 
     def _meetings(self) -> None:
         """Have the disk, the file's name and old commands come back at a bad time; see above."""

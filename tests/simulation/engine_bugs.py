@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 from unittest.mock import patch
+from weakref import WeakSet
 
 from msgspec.structs import replace
 
@@ -18,9 +19,11 @@ from goalfsm.daemon.flow.mailbox import Mailbox
 from goalfsm.daemon.guards import ownership, takeover
 from goalfsm.daemon.guards.failures import Quarantine, StoreOutage
 from goalfsm.daemon.guards.takeover import Takeover
+from goalfsm.daemon.guards.upkeep import Upkeep
 from goalfsm.daemon.stages import live_run as live
 from goalfsm.daemon.stages.effects import Effects
 from goalfsm.daemon.stages.performers import ProcessWatch
+from goalfsm.daemon.stages.scheduler import Scheduler
 from goalfsm.errors import Busy, DatabaseReplaced, DiskFull, StoreError
 from goalfsm.session import continuation, thread
 from goalfsm.session import events as e
@@ -28,6 +31,7 @@ from goalfsm.session.rules import runs, scheduling, steering
 from goalfsm.store import memory
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.port import Conflict, Done, Duplicate
+from tests.simulation.faulty import FaultyStore
 from tests.simulation.switching import Patches, bug
 
 # Effects.
@@ -236,6 +240,21 @@ def leave_the_run_open() -> Patches:
     yield patch.object(Quarantine, "close_run", lambda _self, _thread_id: None)
 
 
+@bug("what a fault left undone is not done when the goal is resumed", 40, 7, 10)
+def leave_undone_what_met_a_fault() -> Patches:
+    yield patch.object(Effects, "again", lambda _self, _thread_id: None)
+
+
+@bug("who works on a thread is not asked again", 20, 7, 10)
+def ask_once_who_works() -> Patches:
+    yield patch.object(Scheduler, "retry_unserved", lambda _self: None)
+
+
+@bug("a wall clock that is set is not followed", 40)
+def follow_no_clock() -> Patches:
+    yield patch.object(Upkeep, "_adopt", lambda _self, _step_ms: None)
+
+
 # The machine: worlds that end in 8 have other programs on it.
 
 
@@ -268,6 +287,20 @@ def give_up_on_a_full_disk() -> Patches:
         return not isinstance(self.present, DiskFull) and await attempt(self)
 
     yield patch.object(StoreOutage, "_try", once)
+
+
+@bug("an engine whose own log fills the disk tries once to move it", 20, 6, 10)
+def move_the_log_once() -> Patches:
+    release = FaultyStore.release_reserve
+    tried: WeakSet[FaultyStore] = WeakSet()
+
+    def once(self: Any) -> bool:
+        if self in tried:
+            return False
+        tried.add(self)
+        return release(self)
+
+    yield patch.object(FaultyStore, "release_reserve", once)
 
 
 @bug("what met another program's lock is not tried again", 20, 8, 10)

@@ -45,6 +45,11 @@ class Machine:
         of_a_while = (*self._locked, *self._full, *self._unreadable, *self._hushed)
         return any(_is_during(each, now_ms) for each in of_a_while)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the disk has had no room for the log since a write was refused."""
+        return self._full_ms is not None
+
     def hushed_for(self, now_ms: int) -> int:
         """Return for how many ms the supervisor does not react, 0 while it does."""
         ends = [i.at_ms + i.for_ms for i in self._hushed if _is_during(i, now_ms)]

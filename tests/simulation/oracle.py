@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.daemon.flow.holds import HALTED, PROCESSES, SHUTDOWN
-from goalfsm.daemon.guards.quarantine import RETRIES
-from goalfsm.daemon.host.clock import SMALL_STEP_MS
+from goalfsm.daemon.guards.failures import RETRIES
+from goalfsm.daemon.host.platform import SMALL_STEP_MS
 from goalfsm.session import codec
+from goalfsm.session.work import NEED_ENGINE, label
 from goalfsm.store.port import EXPIRY_MS, Commit, Committed, Conflict, Done, Duplicate, Outcome
 from tests.simulation.commit_rules import CommitRules
 
@@ -109,8 +110,9 @@ class Oracle(CommitRules):
         """Look for an engine that goes on by a wall clock that was set long ago."""
         world = self._world
         follows = abs(process.wall_ms() - world.wall_ms(process.loop.now_us)) < SMALL_STEP_MS
-        in_the_way = world.hardware.is_in_the_way(self._now_ms()) or not process.serves
-        if follows or in_the_way:
+        hardware = world.hardware
+        in_the_way = hardware.is_in_the_way(self._now_ms()) or hardware.is_full
+        if follows or in_the_way or not process.serves:
             process.behind_since_us = None
         elif process.behind_since_us is None:
             process.behind_since_us = world.now_us
@@ -149,6 +151,19 @@ class Oracle(CommitRules):
     def _now_ms(self) -> int:
         return self._world.now_us // 1000
 
+    def stops(self, process: Process) -> None:
+        """Note which threads have to be told that this engine stops: where something would be lost.
+
+        That is the time that is being measured, or the next try of what failed.
+        """
+        needed = {
+            thread_id
+            for thread_id, known in self._threads.items()
+            if label(known.session) in NEED_ENGINE
+            and (known.session.clock.last_ms is not None or known.session.retry.at_ms is not None)
+        }
+        process.needed = self._world.stats.faults, frozenset(needed)
+
     def exited(self, process: Process) -> None:
         """Look at an engine that has stopped in order: what it did is recorded."""
         engine = process.engine
@@ -163,6 +178,13 @@ class Oracle(CommitRules):
             run, resisted = self.session(thread_id).run, self._resisted(process, thread_id)
             if run is not None and not resisted and not parts.holds.has(HALTED, thread_id):
                 self.fail("an engine that stops leaves a run open", f"{run.run_id}, {process}")
+        if process.needed is None or process.needed[0] != self._world.stats.faults:
+            return
+        for thread_id in process.needed[1]:
+            session = self.session(thread_id)
+            left = label(session) in NEED_ENGINE and not parts.holds.has(HALTED, thread_id)
+            if left and not session.stopping:
+                self.fail("an engine stops without a word to its threads", thread_id)
 
     def _resisted(self, process: Process, thread_id: str) -> bool:
         """Tell whether a worker of this engine would not be ended."""
@@ -175,9 +197,11 @@ class Oracle(CommitRules):
     def starts(self, child: Child, work: w.Work) -> None:
         """Look at a worker that starts, and at the engine that starts it."""
         engine = child.engine
-        if engine.is_succeeded and engine.napped_at != "worker.starts":
-            self.fail("a deposed engine starts a worker", work.run_id)
-        if self._world.people.verifies_in_vain(engine, work.thread_id):
+        if engine.is_succeeded:
+            # What its verifiers are worth is its successor's to say by now.
+            if engine.napped_at != "worker.starts":
+                self.fail("a deposed engine starts a worker", work.run_id)
+        elif self._world.people.verifies_in_vain(engine, work.thread_id):
             self.fail("a turn starts beside a verifier", work.run_id)
         super().starts(child, work)
         going = [c for c in self._world.children.alive() if c.engine is engine]

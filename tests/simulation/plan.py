@@ -197,6 +197,19 @@ class Poison(Item, frozen=True, kw_only=True):
     of: DecisionSort = "any"
 
 
+class Unserved(Item, frozen=True, kw_only=True):
+    """Nobody says before ``until_ms`` which program works on a thread."""
+
+    thread: str
+    until_ms: int
+
+
+class Breaks(Item, frozen=True, kw_only=True):
+    """The performer of the ``nth`` effect raises: a fault of the program, or of a prompt's."""
+
+    nth: int
+
+
 class Shutdown(Item, frozen=True, kw_only=True):
     """The engine is asked to stop, and has ``grace_ms`` for its turns."""
 
@@ -238,6 +251,8 @@ Any_Item = (
     | Renamed
     | Hushed
     | Poison
+    | Unserved
+    | Breaks
     | Shutdown
     | Rival
     | Jump

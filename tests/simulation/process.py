@@ -19,7 +19,7 @@ from goalfsm.testing.simulated import SimulatedSystem
 from goalfsm.testing.waiting import VirtualTimeError
 from goalfsm.workers.supervisor.orphans import Orphans
 from tests.simulation.callers import ELSEWHERE, HERE
-from tests.simulation.endings import Died, Violation
+from tests.simulation.endings import Died, Poisoned, Violation
 from tests.simulation.faulty import FaultyStore
 from tests.simulation.workers import SimWorker
 
@@ -102,6 +102,10 @@ class SimEngine(Engine):
 
         def told(task: Task) -> None:
             self.sim.point("effect.before", type(task.effect).__name__)
+            if self.sim.world.breaks():
+                self.sim.trace("meets a fault as it does", task.key)
+                parts.effects._failed(task.thread_id, Poisoned(task.key))
+                return
             perform(task)
             self.sim.point("effect.after", type(task.effect).__name__)
 
@@ -136,6 +140,10 @@ class Process:
         """Since when it has gone by another wall clock than the world's, while it could look."""
         self.unsupervised = False
         """Whether a successor has ended its supervisor: it starts no process any more."""
+        self.needed: tuple[int, frozenset[str]] | None = None
+        """How many faults the store had met, and which threads needed an engine, as it was asked to
+        stop.
+        """
         self.deposed_at_us: int | None = None
         self.ended_with: BaseException | None = None
         self._workers: dict[str, SimWorker] = {}
@@ -214,8 +222,10 @@ class Process:
         finally:
             self.ready = False
 
-    def worker(self, thread_id: str) -> SimWorker:
-        """Return the worker of a thread in this process."""
+    def worker(self, thread_id: str) -> SimWorker | None:
+        """Return the worker of a thread in this process, None where nobody has said which."""
+        if thread_id in self.world.unserved:
+            return None
         if thread_id not in self._workers:
             self._workers[thread_id] = SimWorker(self, thread_id)
         return self._workers[thread_id]

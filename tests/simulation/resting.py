@@ -8,7 +8,8 @@ import msgspec
 
 from goalfsm.daemon.flow.holds import HALTED
 from goalfsm.daemon.flow.replay import replay
-from goalfsm.goal.model import ACTIVE, LIMITED, PAUSED
+from goalfsm.daemon.guards.failures import RETRIES
+from goalfsm.goal.model import ACTIVE, BLOCKED, LIMITED, PAUSED
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from tests.simulation import plan as p
@@ -65,7 +66,7 @@ def _unrest(world: World) -> str:
 
 def unrest(world: World) -> str:
     """Return what does not rest yet of commands, workers, effects and threads."""
-    if world.people.unanswered() or world.oracle.unconsumed():
+    if world.people.unanswered() or set(world.oracle.unconsumed()) - _given_up(world):
         return "commands"
     if world.people.unrecorded():
         return "a stop that was answered"
@@ -79,6 +80,14 @@ def unrest(world: World) -> str:
         if not _rested(world.oracle.session(thread), halted=_is_halted(world, thread)):
             return "a thread"
     return ""
+
+
+def _given_up(world: World) -> set[str]:
+    """Return the rows of the inbox that the next engine decides: no record of their fault could be.
+
+    The one that met it has tried as often as it says.
+    """
+    return {row for row in world.oracle.unconsumed() if world.records_met[row] > RETRIES}
 
 
 def _is_halted(world: World, thread: str) -> bool:
@@ -111,20 +120,29 @@ def _rested(session: Session, *, halted: bool) -> bool:
 def answer(world: World) -> bool:
     """Do what only people can do; return whether there was something."""
     asked = False
-    if any(_is_halted(world, thread) for thread, _ in world.oracle.undone().values()):
+    halted = {t for t, _ in world.oracle.undone().values() if _is_halted(world, t)}
+    held = any(not _may_be_resumed(world.oracle.session(thread)) for thread in halted)
+    if held or _given_up(world):
         world.shut_down(0)
         asked = True
     for thread in world.plan.threads:
         session = world.oracle.session(thread)
         goal = session.goal
-        if goal is None or goal.status != ACTIVE:
+        if goal is None or (goal.status != ACTIVE and thread not in halted):
             continue
         event: e.Command = e.WakeRequested() if session.claim is None else e.ClaimAccepted()
         if _is_halted(world, thread):
+            if not _may_be_resumed(session):
+                continue
             event = e.ResumeRequested()
         world.people.say(p.Say(at_ms=0, thread=thread, event=event))
         asked = True
     return asked
+
+
+def _may_be_resumed(session: Session) -> bool:
+    """Tell whether a person's resume takes the thread's goal up, and does what was left undone."""
+    return session.goal is not None and session.goal.status in {ACTIVE, PAUSED, BLOCKED}
 
 
 def look(world: World) -> None:

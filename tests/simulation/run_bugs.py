@@ -43,6 +43,11 @@ def believe_who_only_came() -> Patches:
     )
 
 
+@bug("an engine that stops tells no thread of it", 10, first=37)
+def stop_without_a_word() -> Patches:
+    yield patch.object(Drain, "_tell", lambda _self: [])
+
+
 @bug("an engine that cannot take over tells its threads that it stops", 60, first=30)
 def stop_what_was_not_begun() -> Patches:
     yield patch.object(drain, "STARTING", "nothing")

@@ -7,6 +7,7 @@ import heapq
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from goalfsm.daemon.config import WorkerConfig
@@ -97,16 +98,31 @@ class World:
         """Keys of usage that met a fault: the journal has it, the ledger has not."""
         self.ends_met: Counter[str] = Counter()
         """How many faults met the end of each run."""
+        self.records_met: Counter[str] = Counter()
+        """How many faults met the record of a fault, by the event that met the first one."""
         self._read_faults = {(i.of, i.nth) for i in plan.items if isinstance(i, p.ReadFault)}
-        for thread, worker in plan.workers.items():
-            config = WorkerConfig(
-                argv=("worker",),
-                turn_timeout_s=worker.turn_timeout_s,
-                silence_timeout_s=worker.silence_timeout_s,
-            )
-            self.front.workers.put(thread, config.encode())
+        self.unserved = {i.thread: i.until_ms for i in plan.items if isinstance(i, p.Unserved)}
+        """Until when nobody says which program works on a thread."""
+        self._breaks = {i.nth for i in plan.items if isinstance(i, p.Breaks)}
+        self._performed = 0
+        for thread in plan.workers:
+            if thread in self.unserved:
+                self.after(self.unserved[thread], partial(self._serve, thread))
+            else:
+                self._serve(thread)
         for item in plan.items:
             self._schedule(item)
+
+    def _serve(self, thread: str) -> None:
+        """Have somebody say which program works on a thread."""
+        worker = self.plan.workers[thread]
+        config = WorkerConfig(
+            argv=("worker",),
+            turn_timeout_s=worker.turn_timeout_s,
+            silence_timeout_s=worker.silence_timeout_s,
+        )
+        self.front.workers.put(thread, config.encode())
+        self.unserved.pop(thread, None)
 
     # Time, chance, ids.
 
@@ -168,6 +184,8 @@ class World:
                 self.poisoned_usage.add(event.key)
             if isinstance(event, e.RunFinished | e.RunInterrupted):
                 self.ends_met[event.run_id] += 1
+            if isinstance(event, e.DecisionFailed):
+                self.records_met[event.event_id] += 1
             raise Poisoned(type(event).__name__)
         return handle(session, event, context)
 
@@ -181,6 +199,11 @@ class World:
         self._poisons -= met
         return bool(met)
 
+    def breaks(self) -> bool:
+        """Tell whether the performer of the next effect raises."""
+        self._performed += 1
+        return self._performed in self._breaks
+
     def _calm_down(self) -> None:
         """Nothing breaks from now on."""
         self.calm = True
@@ -190,6 +213,7 @@ class World:
         self._faults.clear()
         self._read_faults.clear()
         self._poisons.clear()
+        self._breaks.clear()
         self.hardware.calm_down()
 
     def _tear_down(self) -> None:
@@ -371,6 +395,7 @@ class World:
         if process is not None and process.engine is not None:
             engine = process.engine
             process.trace("is asked to stop")
+            self.oracle.stops(process)
             process.call(lambda: engine.stop_soon(grace_ms / 1000))
 
     def _jump(self, by_ms: int) -> None:

@@ -16,7 +16,7 @@ from goalfsm.store.sqlite import SqliteStore
 from goalfsm.store.sqlite.migrations import MIGRATIONS
 from tests.store.handles import commit, nobody_lives, owned
 
-SCHEMAS: Final = ("bccabcb885c1efcf", "7af012dea78ad046", "abde3a85b2e8bd1b")
+SCHEMAS: Final = ("bccabcb885c1efcf", "7af012dea78ad046", "abde3a85b2e8bd1b", "a4afa46f57948c71")
 """What each migration leads to: a step that somebody has applied is never edited."""
 
 

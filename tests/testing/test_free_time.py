@@ -98,9 +98,9 @@ def test_a_week_of_quota_takes_few_beats(
     heartbeat = engine._parts.heartbeat._store.owner
     say = heartbeat.heartbeat
 
-    def count(*, uptime_ms: int) -> None:
+    def count(*, uptime_ms: int, **said: int) -> None:
         beaten.append(uptime_ms)
-        say(uptime_ms=uptime_ms)
+        say(uptime_ms=uptime_ms, **said)
 
     heartbeat.heartbeat = count  # type: ignore[method-assign]
     if run == "settle":

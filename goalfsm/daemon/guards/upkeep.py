@@ -79,6 +79,8 @@ class Upkeep:
         self._prune()
 
     def _adopt(self, step_ms: int) -> None:
+        # Its last sign is in the time before the step: until the next one it has given none.
+        self._store.owner.heartbeat(uptime_ms=self._clock.uptime_ms())
         _log.warning("the wall clock was set", by_ms=step_ms)
         self._clock.adopt(step_ms)
         adjusted = e.ClockAdjusted(by_ms=step_ms)
