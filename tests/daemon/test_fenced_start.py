@@ -96,7 +96,7 @@ def test_an_engine_that_cannot_ask_starts_nothing_and_goes_on(
         async with goals.process(worker(steps([COMPLETE]))) as engine:
             beat, failures = inside(engine).store.owner.heartbeat, [Busy("locked")]
 
-            def busy(*, **said: int) -> None:
+            def busy(**said: int) -> None:
                 if failures:
                     raise failures.pop()
                 beat(**said)
