@@ -137,6 +137,24 @@ def test_a_row_is_decided_as_soon_as_it_is_told(db: Path) -> None:
     _watched(scene, db)
 
 
+def test_an_engine_that_rests_does_so_when_the_clock_was_set(db: Path) -> None:
+    """It owes no sign of life, and its last one is of the time before."""
+
+    async def scene(goals: MemoryGoals, engine: Engine, watch: Told, looks: list[float]) -> None:
+        looks.clear()
+        goals.clock.jump(-3_600)
+        assert watch.changed is not None
+        watch.changed()
+        await asyncio.sleep(HEARTBEAT_S + 0.1)
+        assert len(looks) == 1
+        owner = inside(engine).store.owner.current()
+        assert owner is not None
+        assert (owner.resting, owner.seen_ms) == (True, 0)
+        assert inside(engine).clock.now_ms() == goals.clock.now_ms
+
+    _watched(scene, db)
+
+
 def test_an_engine_with_a_run_is_told_nothing(db: Path) -> None:
     """Its own commits would wake it each time; it says that it lives and looks as it does so."""
 

@@ -80,7 +80,10 @@ class Upkeep:
 
     def _adopt(self, step_ms: int) -> None:
         # Its last sign is in the time before the step: until the next one it has given none.
+        owner = self._store.owner.current()
         self._store.owner.heartbeat(uptime_ms=self._clock.uptime_ms())
+        if owner is not None and owner.resting:
+            self._store.owner.rest()
         _log.warning("the wall clock was set", by_ms=step_ms)
         self._clock.adopt(step_ms)
         adjusted = e.ClockAdjusted(by_ms=step_ms)
