@@ -85,8 +85,9 @@ class Quarantine:
         if _is_taken_up(landed) and self._holds.has(HALTED, thread_id):
             self._tried.pop(thread_id, None)
             self.close_run(thread_id)
-            self._effects.again(thread_id)
             self._holds.release(HALTED, thread_id)
+            # What meets a fault once more holds the thread again.
+            self._effects.again(thread_id)
 
     def met(self, thread_id: str, error: Exception, undecided: Undecided | None = None) -> None:
         """Say what happened; let no turn of the thread follow before a person resumes it.

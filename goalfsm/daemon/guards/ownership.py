@@ -15,7 +15,6 @@ from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.link import NoEngine, require_engine
 from goalfsm.errors import (
     NAMES_OWNER,
-    Busy,
     CannotWrite,
     Corrupt,
     DatabaseReplaced,
@@ -309,10 +308,11 @@ class Heartbeat:
                 # With nothing to commit nobody else would: it may be the log that fills the disk.
                 self._store.release_reserve()
             # A connection may refuse everything, and nothing else is done; under somebody else's
-            # lock nothing can be written, but it can be read whether there is a successor.
+            # lock, on a full disk nothing can be written, but it can be read whether there is a
+            # successor.
             if isinstance(error, StoreUnavailable):
                 self._try(self._store.reopen)
-            elif isinstance(error, Busy):
+            else:
                 self._try(self._store.owner.confirm)
             if self._trouble != error.code:
                 self._trouble = error.code
