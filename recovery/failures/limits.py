@@ -169,6 +169,7 @@ LIMITS: Final[tuple[Rule, ...]] = (
         r"\blimit reached\W{1,6}resets\b|\breached for this (?:month|week|day)\b"
         r"|\u4f7f\u7528\u4e0a\u9650",
         r"exhausted your (?:\w{1,20} ){0,2}(?:quota|capacity|limit|credits)",
+        r"\b(?:package|plan|subscription) (?:has |is )?expired\b",
         unless=r"\bcontext[ _-]?(?:win|len|size|limit|exceed|is)|rate limit(?! per day)|concurren"
         "|requests? per|tokens? per|prompt is"
         "|rate_limit_exceeded|input (?:token|length)|max(?:imum)? tokens|limit_requests"
@@ -278,7 +279,8 @@ LIMITS: Final[tuple[Rule, ...]] = (
         "|the )?(?:maximum )?(?:allowed )?(?:number of )?tokens allowed",
         "(?:current length is|your (?:prompt|input|request) (?:has|contains"
         "|is)).{0,40}(?:while limit|but the (?:limit|max)|exceeding)",
-        "received message larger than max",
+        r"received message larger than max|must have less than [\d,]{1,12} tokens"
+        r"|\bstatus_code\W{1,4}1039\b",
         unless=rf"{_THROTTLED}|max_tokens: \d|maximum allowed number of output tokens"
         r"|completion tokens\b(?!\)|.{0,200}context)|image|\bpdf\b|pixels|tool name|'user'",
         unless_statuses=(402,),

@@ -75,9 +75,15 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         CredentialUnavailableError CredentialsProviderError ClientAuthenticationError
         SERVICE_DISABLED ip_not_authorized model_access_denied invalid_iam_token
         token_invalidated CredentialRetrievalError NotAuthorizedException CREDENTIALS_MISSING
-        ACCESS_TOKEN_EXPIRED LoadAPIKeyError AI_LoadAPIKeyError
+        ACCESS_TOKEN_EXPIRED LoadAPIKeyError AI_LoadAPIKeyError AccessDenied.Unpurchased
         """,
         example='HTTP 401: {"error":"invalid_token"}',
+    ),
+    says("auth", "denied_upstream",
+        "who asks may not use the model, whatever status the gateway chose for that",
+        r"\bnot authorized to perform\b|access is denied due to",
+        example="502 Bedrock streaming failed: Model access is denied due to IAM user or service "
+        "role is not authorized to perform the required AWS Marketplace actions",
     ),
     says("auth", "credentials",
         "a key, a token or a permission is missing, wrong, expired or not enough",
@@ -123,7 +129,7 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         "model.{0,80}(?:not found|does not exist|not exist|is not supported|not available"
         "|no longer|has been (?:deprecated|decommissioned|retired)|not a valid|is invalid"
         "|does not support|unknown|isn't supported|is deprecated)",
-        r"no (?:model|deployment|image|tool)\b",
+        r"no (?:model|deployment|image|tool)\b|\bmodel (?:is |was |has been )?disabled\b",
         "(?:invalid|unknown|unsupported|unrecognized|no such) (?:model|deployment|schema"
         r"|parameter|param\b|params\b|value|argument|type|role|tool|function|request|image"
         r"|base64|json|input\b|body|messages?|url|format|media|content.?type|enum"
@@ -183,7 +189,9 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         unsupported_file AI_UnsupportedFunctionalityError OperationNotSupported
         invalid_request_body REQUEST_BODY_INVALID INVALID_MODEL_ID InvalidURL
         UnsupportedProtocol MissingSchema InvalidSchema LocalProtocolError
+        ProviderModelNotFoundError
         """,
+        unless=r"\u65e0\u53ef\u7528\u6e20\u9053",
         example='{"error":{"type":"invalid_type","message":"expected string, got null"}}',
     ),
 )  # fmt: skip
@@ -257,6 +265,12 @@ _CODES: Final[tuple[Rule, ...]] = (
         "unable to verify the first certificate|unable to get local issuer",
         "certificate has expired|certificate verification",
         example="[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed (_ssl.c:1000)",
+    ),
+    says("transient", "model_process",
+        "the process that runs the model did not start, or it ended",
+        r"\brunner\b.{0,20} (?:has terminated|no longer running|to start)\b"
+        r"|\bmodel (?:has )?(?:crashed|unloaded)|\benginecore\b",
+        example='{"error":"timed out waiting for llama runner to start - progress 0.00"}',
     ),
     coded("transient", "transient_codes",
         "the provider's or a client library's own word for a failure that passes",

@@ -65,7 +65,7 @@ def unwrapped(text: str) -> str:
     A terminal's glyphs, the prefix of a log line, the frames of a stack and the markup of a page
     of HTML say nothing.
     """
-    lines = [_bare(line) for line in text.splitlines() if _FRAME.match(line) is None]
+    lines = [_bare(line) for line in text.splitlines() if not _is_frame(line)]
     message = "\n".join(lines)
     if _TRACEBACK.search(text) is not None:
         # The frames quote source that names other errors: only what was raised last counts.
@@ -79,6 +79,11 @@ def unwrapped(text: str) -> str:
     if page is not None:
         message = message[: page.start()] + _HIDDEN.sub(" ", message[page.start() :])
     return message
+
+
+def _is_frame(line: str) -> bool:
+    """Tell whether ``line`` is of a stack, maybe within a box that is drawn around it."""
+    return any(map(_FRAME.match, (line, line.strip("\u2502\u2503| "))))
 
 
 def _bare(line: str) -> str:

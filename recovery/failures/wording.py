@@ -13,11 +13,12 @@ it names.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from importlib.resources import files
-from itertools import pairwise
+from itertools import islice, pairwise
 from types import MappingProxyType
 from typing import Final
 
@@ -31,8 +32,8 @@ KINDS: Final[tuple[Kind, ...]] = (
 )
 """The kinds that are weighed, in the order of their columns."""
 BIAS: Final = "<bias>"
-_EVEN: Final = 3
-"""How much must weigh for a false positive."""
+_EVEN: Final = 2
+"""How much must weigh for a false positive, over the root of how many features there are."""
 _LEAST: Final = -20
 """How much must weigh for a kind, and for it more than for any other."""
 _LEAST_ALONE: Final = 10
@@ -61,11 +62,13 @@ _TOKEN: Final = re.compile(
     r"|(?P<error>[A-Z]\w{0,60}(?:Error|Exception)\b)"
     r"|(?P<camel>(?:[A-Z][a-z0-9]{1,30}){2,8}\b|[a-z]{1,30}[A-Z]\w{0,60})"
     rf"|(?P<sign>[{_CJK}])|(?P<word>[^\W\d_{_CJK}]{{1,60}}(?:'[a-z]{{1,2}})?)"
-    r"|(?P<status>(?!443)[45]\d\d)(?!\d)|(?P<number>\d{1,40})"
+    r"|(?P<status>(?!443)[45]\d\d)(?![.,]?\d)|(?P<number>\d{1,40}(?:[.,]\d{1,40}){0,8})"
     r"|(?P<indent>\n[^\S\n]{1,200})|(?P<line>\n)|(?P<mark>[^\w\s])"
 )
 _VERBATIM: Final = frozenset({"word", "sign", "mark"})
 _STEM: Final = 5
+_OPENING: Final = 6
+"""So many tokens stand for how a text begins, each by itself."""
 _FOREIGN: Final = re.compile(
     r"\b(?:bitte|nicht|wurden?|und|eine?|diese[rs]?|ihre?|der|das|ist|sie|f[uü]r|vous|votre|veuillez"
     r"|les?|une|est|pas|dans|por|para|las?|los|una?|fue|est[aá]|su|del|n[aã]o|foi|sua|uma|il|della"
@@ -112,6 +115,16 @@ _PROGRAMS: Final = _names(
 )
 """Names of other programs and services, and words for what these handle."""
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+_CODE_NAME: Final = re.compile(
+    r"[A-Za-z]\w{0,60}_\w{1,60}|[a-z]{1,30}[A-Z]\w{1,60}|(?:[A-Z][a-z0-9]{1,30}){2,8}"
+)
+_PART: Final = re.compile(r"[A-Z]?[a-z]{3,30}|[A-Z]{3,30}")
+_ADDRESS: Final = re.compile(r"https?://([^/\s\"')]{1,200})\S{0,2000}")
+_ASKS_A_MODEL: Final = re.compile(
+    r"/(?:chat/completions|responses|messages|completions|embeddings|models/"
+    r"|api/(?:generate|chat|tags))|:11434|:1234\b|:8317"
+)
+_NEARBY: Final = ("localhost", "127.", "10.", "192.")
 _MOST_NAMED: Final = 3
 _SHAPES: Final = (
     ("<clock>", re.compile(r"\d{1,2}:\d\d:\d\d")),
@@ -147,15 +160,20 @@ def features(text: str) -> tuple[str, ...]:
     tokens = ["<start>"]
     stems = []
     for match in _TOKEN.finditer(plain):
-        kind = match.lastgroup or ""
-        token = match[0].lower() if kind in _VERBATIM else f"<{kind}>"
+        token = _token(match)
         tokens.append(token)
-        if kind == "word" and len(token) > _STEM:
+        if match.lastgroup == "word" and len(token) > _STEM:
             stems.append(f"{token[:_STEM]}~")
         if len(tokens) > _MOST_TOKENS:
             break
     tokens.append("<end>")
     return tuple(dict.fromkeys((*tokens, *stems, *map(" ".join, pairwise(tokens)))))
+
+
+def _token(match: re.Match[str]) -> str:
+    """Return what of ``match`` is the same in every text."""
+    kind = match.lastgroup or ""
+    return match[0].lower() if kind in _VERBATIM else f"<{kind}>"
 
 
 @cache
@@ -179,7 +197,8 @@ def shape(text: str) -> tuple[str, ...]:
     lines = [line for line in text.splitlines() if line.strip()]
     first = lines[0].strip() if lines else ""
     word = _FIRST.match(first)
-    named = {name.lower() for name in _NAME.findall(text[: _HEAD + _TAIL])}
+    seen = text[: _HEAD + _TAIL]
+    named = {name.lower() for name in _NAME.findall(seen)}
     return (
         f"<lines {sum(len(lines) > most for most in _LINES)}>",
         f"<size {min(len(text).bit_length(), 11)}>",
@@ -189,7 +208,25 @@ def shape(text: str) -> tuple[str, ...]:
         f"<models {min(len(named & _MODELS), _MOST_NAMED)}>",
         f"<programs {min(len(named & _PROGRAMS), _MOST_NAMED)}>",
         *(mark for mark, looks in _SHAPES if looks.search(text)),
+        *dict.fromkeys(
+            (
+                *map(_whose, _ADDRESS.finditer(seen)),
+                *(f"_{part.lower()}" for part in _PART.findall(" ".join(_CODE_NAME.findall(seen)))),
+                *(f"^{_token(match)}" for match in islice(_TOKEN.finditer(seen), _OPENING)),
+            )
+        ),
     )
+
+
+def _whose(address: re.Match[str]) -> str:
+    """Return whose ``address`` may be: a model's, another program's, one nearby or anybody's."""
+    host = address[1].lower()
+    names = set(_NAME.findall(host))
+    if names & _MODELS or _ASKS_A_MODEL.search(address[0]):
+        return "<address model>"
+    if names & _PROGRAMS:
+        return "<address program>"
+    return "<address near>" if host.startswith(_NEARBY) else "<address>"
 
 
 def _look(word: str) -> str:
@@ -216,7 +253,9 @@ def sift(text: str) -> str | None:
     if _words(named) < _FEWEST:
         return None
     named = (*named, *shape(text))
-    return None if _weighed(named)[0] <= _EVEN else _heaviest(named, 0)
+    bias = weights()[BIAS][0]
+    weighs = bias + (_weighed(named)[0] - bias) / math.sqrt(len(named))
+    return None if weighs <= _EVEN else _heaviest(named, 0)
 
 
 def begins_elsewhere(text: str) -> str | None:

@@ -38,12 +38,15 @@ _ERRORS: Final = _HERE / "errors.jsonl"
 _VECTORS: Final = _HERE.parent / "conformance" / "vectors" / "failures.jsonl"
 _WEIGHTS: Final = Path(wording.__file__).with_name("weights.tsv")
 _RARE: Final = 2
-_ROUNDS: Final = 25
+_ROUNDS: Final = 25, 100
+"""How often each row is met among the kinds, and among the false positives."""
 _STEPS: Final = 40
 _CLOSE: Final = 1e-3
 _LEAST: Final = 1e-9
-_SIFTED: Final = 1.0
+_SIFTED: Final = 10.0
 """What a row may cost among the false positives."""
+_START: Final = 25.0
+"""How freely the bias may weigh there."""
 _SURE: Final = 4.0
 _FALSE: Final = 0.3
 """How much a text counts that must be right, and one that is a false positive, among the kinds."""
@@ -162,38 +165,62 @@ Row = tuple[tuple[str, ...], bool, float]
 """Features, whether what is learned holds for them, and what it costs to be wrong there."""
 
 
-def learned(rows: Sequence[Row]) -> dict[str, float]:
+def learned(rows: Sequence[Row], *, told_apart: bool = False) -> dict[str, float]:
     """Return what each feature weighs for a row to hold.
 
     A logistic regression with an L2 penalty, by coordinate descent in its dual: a row at a time,
     until all of them have been met often enough. What it comes to does not hang on the order.
+
+    With ``told_apart``, what is learned is the sum over the root of how many features a row has,
+    and a feature may weigh the more, the more it occurs on one side only.
     """
     often = Counter(name for names, _, _ in rows for name in names)
-    places = {name: at + 1 for at, name in enumerate(n for n in often if often[n] >= _RARE)}
+    places = {name: at for at, name in enumerate(n for n in often if often[n] >= _RARE)}
     kept = [
-        ([0, *(places[name] for name in names if name in places)], 1.0 if holds else -1.0, cost)
+        ([places[name] for name in names if name in places], 1.0 if holds else -1.0, cost)
         for names, holds, cost in rows
     ]
+    free = _sides(kept, len(places)) if told_apart else [1.0] * len(places)
+    parts = [len(names) ** -0.5 if told_apart else 1.0 for names, _, _ in rows]
+    start = _START if told_apart else 1.0
     duals = [cost * 0.01 for _, _, cost in kept]
-    weights = [0.0] * (len(places) + 1)
-    for (names, sign, _), dual in zip(kept, duals, strict=True):
+    weights = [0.0] * len(places)
+    bias = 0.0
+    squares = []
+    for (names, sign, _), dual, part in zip(kept, duals, parts, strict=True):
+        bias += sign * dual * start
+        squares.append(start + part * part * sum(map(free.__getitem__, names)))
         for name in names:
-            weights[name] += sign * dual
+            weights[name] += sign * dual * part * free[name]
     order = list(range(len(kept)))
     chance = random.Random(_SEED)
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS[told_apart]):
         chance.shuffle(order)
         for place in order:
             names, sign, cost = kept[place]
-            margin = sign * sum(map(weights.__getitem__, names))
-            change = _best(len(names), margin, duals[place], cost) - duals[place]
+            part = parts[place]
+            margin = sign * (bias + part * sum(map(weights.__getitem__, names)))
+            change = _best(squares[place], margin, duals[place], cost) - duals[place]
             duals[place] += change
+            bias += sign * change * start
+            step = sign * change * part
             for name in names:
-                weights[name] += sign * change
-    return {BIAS: weights[0], **{name: weights[place] for name, place in places.items()}}
+                weights[name] += step * free[name]
+    return {BIAS: bias, **{name: weights[place] for name, place in places.items()}}
 
 
-def _best(square: int, margin: float, dual: float, cost: float) -> float:
+def _sides(kept: Sequence[tuple[list[int], float, float]], count: int) -> list[float]:
+    """Return how much more often than the others each feature occurs on one side, squared."""
+    holds, fails = [1.0] * count, [1.0] * count
+    for names, sign, cost in kept:
+        side = holds if sign > 0 else fails
+        for name in names:
+            side[name] += cost
+    shift = math.log(sum(holds) / sum(fails))
+    return [(math.log(each / other) - shift) ** 2 for each, other in zip(holds, fails, strict=True)]
+
+
+def _best(square: float, margin: float, dual: float, cost: float) -> float:
     """Return the dual variable at which a row costs least: Newton's method in a bracket."""
     low, high = -margin - square * (cost - dual), -margin + square * dual
     logit = min(max(math.log(dual / (cost - dual)), low), high)
@@ -223,7 +250,7 @@ def false_positives(without: frozenset[str]) -> dict[str, float]:
         plain = unwrapped(text)
         cost = _SIFTED * weight / (2 * (share if false_positive else 1 - share))
         rows.append(((*features(plain), *shape(plain)), false_positive, cost))
-    return learned(rows)
+    return learned(rows, told_apart=True)
 
 
 def folded(text: str) -> str:
