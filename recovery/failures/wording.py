@@ -252,10 +252,14 @@ def sift(text: str) -> str | None:
     named = features(text)
     if _words(named) < _FEWEST:
         return None
-    named = (*named, *shape(text))
-    bias = weights()[BIAS][0]
-    weighs = bias + (_weighed(named)[0] - bias) / math.sqrt(len(named))
-    return None if weighs <= _EVEN else _heaviest(named, 0)
+    known = weights()
+    told, count = sum(known[name][0] for name in named if name in known), len(named)
+    del named  # only one of the two is held at a time
+    marks = shape(text)
+    told += sum(known[name][0] for name in marks if name in known)
+    if known[BIAS][0] + told / math.sqrt(count + len(marks)) <= _EVEN:
+        return None
+    return _heaviest((*features(text), *marks), 0)
 
 
 def begins_elsewhere(text: str) -> str | None:
