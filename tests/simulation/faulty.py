@@ -245,6 +245,10 @@ class _Ownership(_Part):
             self._store.write()
         self._inner.rest()
 
+    def confirm(self) -> None:
+        self._store.touch(reads="each")
+        self._inner.confirm()
+
     def release(self) -> None:
         self._store.touch()
         self._store.look()
