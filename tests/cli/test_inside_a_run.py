@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.cli.processes import daemon, goalfsm
-from tests.cli.workers import COMPLETE, worker
+from tests.cli.workers import COMPLETE, ENGINE, worker
 
 ASKS = (
     "complete --evidence trust",
@@ -312,16 +312,20 @@ while True:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody knows who listens")
 def test_what_listens_in_the_engines_place_is_told_nothing_and_not_believed() -> None:
-    """A worker takes the engine's socket away: a person's word goes by the inbox, or is refused."""
+    """A worker takes the engine's socket away: a person's word goes by the inbox, or is refused.
+
+    The engine is stopped meanwhile: it would have its socket back within two seconds.
+    """
     Path("poses.py").write_text(POSES)
     program = worker(
+        f"engine={ENGINE}; kill -STOP $engine",
         f"{sys.executable} poses.py > /dev/null 2> failed.txt & poser=$!",
         "until [ -e posing ]; do sleep 0.02; done",
         "./person budget t --tokens none --db goals.db > budget.txt 2>&1; echo $? >> budget.txt",
         "./person steer t 'mind the gap' --db goals.db > steer.txt 2>&1; echo $? >> steer.txt",
         "./person status t --db goals.db > status.txt 2>&1",
         "./person run --thread t --db goals.db > run.txt 2>&1",
-        "./person doctor --db goals.db > doctor.txt 2>&1; kill $poser",
+        "./person doctor --db goals.db > doctor.txt 2>&1; kill $poser; kill -CONT $engine",
     )
     bound = ("--max-continuations", "1", "--tokens", "10k", "--db", "goals.db", "--thread", "t")
     goalfsm("run", "do it", *bound, "--", program)

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
+from goalfsm.daemon.remote import client
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers.supervisor import isolation
 from goalfsm.workers.supervisor.launching import ROOT
@@ -195,16 +195,13 @@ def _stranger(tmp_path: Path, *options: str) -> dict[str, str]:
     goalfsm("set", "other", "a secret", *db, *options, "--", *secret)
     program = worker(f"{sys.executable} stranger.py < /dev/null 2> failed.txt")
     with daemon(*db, "--grace", "0.1s") as serving:
-        (place,) = [
-            each.laddr
-            for each in psutil.Process(serving.process.pid).net_connections("unix")
-            if str(each.laddr).endswith(".sock") and ".run/" not in str(each.laddr)
-        ]
+        owner = client.serving(state / "g.db")
+        assert owner is not None
         known = {
             "db": str(state / "g.db"),
             "engine": serving.process.pid,
             "home": str(tmp_path),
-            "socket": str(place),
+            "socket": owner.socket,
             "jobs": str(tmp_path / "runtime" / "bus"),
         }
         Path("known.json").write_text(json.dumps(known))

@@ -331,7 +331,8 @@ def test_the_time_after_a_kill_is_charged_to_nobody() -> None:
         assert begun_ms is not None
         clock = replace(session.clock, last_ms=begun_ms - minute_ms)
         db.execute("UPDATE session SET state = ?", (codec.encode(replace(session, clock=clock)),))
-        db.execute("UPDATE owner SET uptime_ms = uptime_ms - ?", (minute_ms,))
+        back = "UPDATE owner SET uptime_ms = uptime_ms - :ms, seen_ms = seen_ms - :ms"
+        db.execute(back, {"ms": minute_ms})
     edited = goalfsm("edit", "do it well", *there)
     assert edited.status == exits.OK, edited
     found = json.loads(goalfsm("status", "--json", *there).out)["goal"]

@@ -39,7 +39,7 @@ def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _take(place: Path, how: str) -> None:
     """Take a socket away, at once."""
-    other = place.with_name("other")
+    other = place.with_suffix(".other")
     match how:
         case "removed":
             place.unlink()
