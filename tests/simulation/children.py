@@ -71,6 +71,8 @@ class Children:
         self._scripts: dict[str, deque[tuple[Step, ...]]] = {}
         self.all: list[Child] = []
         self.by_run: dict[str, Child] = {}
+        self.told: dict[str, int] = {}
+        """How often the engine of a run had stood still when it asked for the run's process."""
         self.calls: Counter[str] = Counter()
         """How often a goal's tool was called with each token, as the record has it."""
         self.unstarted: set[str] = set()

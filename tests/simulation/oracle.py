@@ -195,11 +195,14 @@ class Oracle(CommitRules):
     # Work.
 
     def starts(self, child: Child, work: w.Work) -> None:
-        """Look at a worker that starts, and at the engine that starts it."""
+        """Look at a worker that starts, and at the engine that starts it.
+
+        An engine asks whether the store is its own before it tells, and may stand still after that.
+        """
         engine = child.engine
         if engine.is_succeeded:
             # What its verifiers are worth is its successor's to say by now.
-            if engine.napped_at != "worker.starts":
+            if self._world.children.told[work.run_id] == engine.naps:
                 self.fail("a deposed engine starts a worker", work.run_id)
         elif self._world.people.verifies_in_vain(engine, work.thread_id):
             self.fail("a turn starts beside a verifier", work.run_id)

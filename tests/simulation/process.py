@@ -133,8 +133,6 @@ class Process:
         self.inside = False
         self.naps = 0
         """How often it has stood still."""
-        self.napped_at = ""
-        """Where it stood still last."""
         self.awake_since_us = world.now_us
         self.behind_since_us: int | None = None
         """Since when it has gone by another wall clock than the world's, while it could look."""

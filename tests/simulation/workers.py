@@ -11,6 +11,7 @@ import msgspec
 from goalfsm.session.codec import token_digest
 from goalfsm.workers import protocol as w
 from goalfsm.workers.inprocess import CallableWorker
+from tests.simulation.promises import naps_of
 
 if TYPE_CHECKING:
     from tests.simulation.children import Child
@@ -106,6 +107,7 @@ class SimWorker(CallableWorker):
 
     async def _turn(self, work: w.Work) -> AsyncIterator[w.TurnEvent | str]:
         world, process = self._world, self._process
+        world.children.told[work.run_id] = naps_of(process)
         process.point("worker.starts")
         if process.dead:
             return  # what is taken apart of a dead process starts nothing

@@ -312,7 +312,7 @@ class World:
         """Let the others go on while this process stands still in the middle of a step."""
         self.stats.stalls += 1
         self.trace(process, "stands still at", stall.where)
-        process.naps, process.napped_at = process.naps + 1, stall.where
+        process.naps += 1
         if stall.rival_ms is not None:
             self.after(stall.rival_ms, self._rival)
         process.stalled = True
