@@ -79,10 +79,16 @@ class Drain:
         if runs:
             _log.info("waiting for running turns", runs=len(runs), grace_s=grace_s)
         await self._all([asyncio.ensure_future(run.wait()) for run in runs], grace_s)
+        await self._end_runs()
+        await self._all(told, RECORDED_S)
+        # What an outage held back has begun by then: its dispatch was committed before.
+        await self._end_runs()
+
+    async def _end_runs(self) -> None:
+        """End the turns that run, and return when that is recorded."""
         self.end_runs()
         ending = [asyncio.ensure_future(run.wait()) for run in list(self._runs.values())]
         await self._all(ending, RECORDED_S)
-        await self._all(told, RECORDED_S)
 
     def end_runs(self) -> None:
         """End the turns that run, at once."""
