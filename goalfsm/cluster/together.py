@@ -19,27 +19,25 @@ THREADS: Final = 32
 """Most threads that are decided about in one transaction."""
 _PASSES: Final = 4
 """How many passes of the loop bring nothing more before a transaction begins."""
-AT_ONCE: Final = 2
-"""How many such transactions go on at once: one writes while the other is made."""
 
 
 class Together:
-    """A node's decisions, of which those that come at about the same time share a transaction."""
+    """A node's decisions, of which those that come while one transaction goes on share the next."""
 
     def __init__(self, decider: Decider, spawn: Spawn) -> None:
         """Decide by ``decider``."""
         self._decider = decider
         self._spawn = spawn
         self._waiting: list[tuple[Attempt, asyncio.Future[Decision | None]]] = []
-        self._going_on = 0
+        self._goes_on = False
 
     async def decide(self, attempt: Attempt) -> Decision:
         """Decide an attempt as `Decider.decide` does; a thread has one at a time."""
         if attempt.last is None:
             future = asyncio.get_running_loop().create_future()
             self._waiting.append((attempt, future))
-            if self._going_on < AT_ONCE:
-                self._going_on += 1
+            if not self._goes_on:
+                self._goes_on = True
                 self._spawn(self._gather(), "decide")
             decision: Decision | None = await future
             if decision is not None:
@@ -55,7 +53,7 @@ class Together:
                 if taken:
                     await self._decide(taken)
         finally:
-            self._going_on -= 1
+            self._goes_on = False
 
     async def _more(self) -> None:
         """Let come what is about to: turns that end at the same time."""

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import psutil
 import psycopg
+from tenacity import retry, retry_if_exception_type
 
 from goalfsm.cluster import turns
 from goalfsm.cluster.decider import Attempt
@@ -211,6 +213,7 @@ def _price(server: PostgresServer, found: Section, count: int) -> None:
         found.figures.append(figure(name, [(now - spent) / count * 1e6], "µs"))
 
 
+@retry(retry=retry_if_exception_type(psutil.NoSuchProcess))  # one ended while it was looked at
 def _spent_by(server: PostgresServer) -> float:
     """Return the processor time of a server, of its processes that have ended too, in seconds."""
     times = [each.cpu_times() for each in server.processes()]
