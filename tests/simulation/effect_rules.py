@@ -49,7 +49,7 @@ class EffectRules(Records):
             self.fail("a worker starts for a run that is not open", run_id)
         if run_id in self._started:
             self.fail("a worker starts twice", run_id)
-        self._world.people.look_at_stops(child.engine, thread_id)
+        self._world.people.look_at_stops(child.engine, thread_id, run_id)
         self._started.add(run_id)
         if not child.engine.deposed:
             # Those of a deposed engine that goes on end when it notices, see `after_step`.

@@ -165,6 +165,7 @@ class People(Promises):
             # Where there is no goal yet a stop has nothing to keep from starting: it is refused
             # when the store is back, and a goal that is given again after it begins.
             if self._world.oracle.thread(asked.thread).session.goal is not None:
+                asked.beginning = frozenset(self._world.children.unstarted)
                 self._suspended.append((process, asked))
         self._world.oracle.answered(asked.event_id, asked.thread, reply, fresh=fresh)
         self._look_at_the_halt(process, asked)

@@ -34,6 +34,8 @@ class Asked:
         self.settled = False
         self.owed: tuple[Process, int, int] | None = None
         """For a stop: who is to answer, how often that one had stood still, and since when."""
+        self.beginning: frozenset[str] = frozenset()
+        """For a stop: the turns that had begun, without a process yet, when it was answered."""
         self.halted_at: int | None = None
         """At which revision the thread was halted when this was asked for once more."""
 
@@ -69,10 +71,11 @@ class Promises:
             if asked.event_id not in oracle.thread(asked.thread).events.keys() | oracle.faulted
         ]
 
-    def look_at_stops(self, process: Process, thread: str) -> None:
+    def look_at_stops(self, process: Process, thread: str, run_id: str) -> None:
         """Look at a worker that starts: nobody was told by this engine that none would."""
         for promised, asked in self.unrecorded():
-            if promised is process and asked.thread == thread:
+            follows = asked.thread == thread and run_id not in asked.beginning
+            if promised is process and follows:
                 self._world.fail("a turn follows a stop that was answered", asked.event_id)
 
     def left_by(self, process: Process) -> None:
