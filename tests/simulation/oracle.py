@@ -12,6 +12,7 @@ from goalfsm.daemon.flow.holds import HALTED, PROCESSES, SHUTDOWN
 from goalfsm.daemon.guards.failures import RETRIES
 from goalfsm.daemon.host.platform import SMALL_STEP_MS
 from goalfsm.session import codec
+from goalfsm.session import events as e
 from goalfsm.session.work import NEED_ENGINE, label
 from goalfsm.store.port import EXPIRY_MS, Commit, Committed, Conflict, Done, Duplicate, Outcome
 from tests.simulation.commit_rules import CommitRules
@@ -226,6 +227,8 @@ class Oracle(CommitRules):
         if last is None or last[0] is process or before is None or after is None:
             return
         ended_us = last[0].ended_us
+        if self._world.records_met[e.EngineLost.__name__]:
+            return  # nobody could take note of when that engine was last there
         if ended_us is not None and before.goal_id == after.goal_id:
             grown_us = (after.active_seconds - before.active_seconds) * 1_000_000
             if grown_us > max(0, ended_us - last[1]) + UNSEEN_US:

@@ -99,7 +99,8 @@ class World:
         self.ends_met: Counter[str] = Counter()
         """How many faults met the end of each run."""
         self.records_met: Counter[str] = Counter()
-        """How many faults met the record of a fault, by the event that met the first one."""
+        """How many faults met the record of a fault, by the event that met the first one, and by
+        its kind."""
         self._read_faults = {(i.of, i.nth) for i in plan.items if isinstance(i, p.ReadFault)}
         self.unserved = {i.thread: i.until_ms for i in plan.items if isinstance(i, p.Unserved)}
         """Until when nobody says which program works on a thread."""
@@ -185,7 +186,7 @@ class World:
             if isinstance(event, e.RunFinished | e.RunInterrupted):
                 self.ends_met[event.run_id] += 1
             if isinstance(event, e.DecisionFailed):
-                self.records_met[event.event_id] += 1
+                self.records_met.update((event.event_id, event.kind))
             raise Poisoned(type(event).__name__)
         return handle(session, event, context)
 
