@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from goalfsm.workers.command import CommandWorker
@@ -179,6 +180,25 @@ def test_a_supervisor_that_does_not_react_is_killed(
     assert lifeline.is_held()
     assert end_orphans(daemon.db, {"run-1"}).left == ()
     assert not lifeline.is_held()
+
+
+def test_a_keeper_that_our_own_supervisor_forks_meanwhile_is_left_alone(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It carries the same environment as the supervisor of an earlier engine."""
+
+    async def main(supervisor: Supervisor) -> None:
+        await spawn(supervisor, "run-1", ["sleep", "3600"], bench.db)
+        with monkeypatch.context() as patched:
+            # As if it was not there yet when the supervisor's children were asked for.
+            patched.setattr(psutil.Process, "children", lambda *_, **__: [])
+            found = await asyncio.to_thread(
+                end_orphans, bench.db, [], own_supervisor=supervisor.pid
+            )
+        assert found == Orphans()
+        await supervisor.end("run-1")
+
+    bench.run(main)
 
 
 @pytest.mark.parametrize("other", ["database", "run", "start", "boot"])

@@ -167,12 +167,11 @@ class _Search:
         """Return the database's supervisors, without our own."""
         if not self.db:
             return []
-        own = self._own_supervisor()
         return [
             process
             for process, environment in _environments()
             if environment.get(SUPERVISOR_OF) == self.db
-            and process.pid not in own
+            and not self._is_own(process)
             and "supervisor" in " ".join(_command(process))
         ]
 
@@ -224,13 +223,12 @@ class _Search:
                     found.add(run.pid)
         return frozenset(found)
 
-    def _own_supervisor(self) -> set[int]:
-        """Return our own supervisor and its keeper, which is a child of it."""
-        if self.own is None:
-            return set()
-        with contextlib.suppress(psutil.Error):
-            return {self.own, *(child.pid for child in psutil.Process(self.own).children())}
-        return {self.own}
+    def _is_own(self, process: psutil.Process) -> bool:
+        """Tell whether it is our own supervisor, or its keeper: it may fork that one just now."""
+        try:
+            return self.own in {process.pid, process.ppid()}
+        except psutil.Error:
+            return False
 
     def _own_descendants(self) -> set[int]:
         if self.own is None:
