@@ -130,6 +130,13 @@ _OLD_LABELS: Final = """
 """How rows of older files are labelled; what is written later comes with its label."""
 
 
+def _add_to_owner(db: apsw.Connection, column: str) -> None:
+    """Add a column where it is not there: a file may have been taken back a version by hand."""
+    there = {name for (name,) in db.execute("SELECT name FROM pragma_table_info('owner')")}
+    if column.split(maxsplit=1)[0] not in there:
+        db.execute(f"ALTER TABLE owner ADD COLUMN {column}")
+
+
 def m003_keep_transcripts_and_labels(db: apsw.Connection) -> None:
     """Keep what turns said; find some kinds of events at once; tell machines and rest apart.
 
@@ -159,17 +166,14 @@ def m003_keep_transcripts_and_labels(db: apsw.Connection) -> None:
         ) STRICT, WITHOUT ROWID;
         """
     )
-    there = {name for (name,) in db.execute("SELECT name FROM pragma_table_info('owner')")}
-    if "machine" not in there:
-        db.execute("ALTER TABLE owner ADD COLUMN machine TEXT NOT NULL DEFAULT ''")
-    if "resting" not in there:
-        db.execute("ALTER TABLE owner ADD COLUMN resting INTEGER NOT NULL DEFAULT 0")
+    _add_to_owner(db, "machine TEXT NOT NULL DEFAULT ''")
+    _add_to_owner(db, "resting INTEGER NOT NULL DEFAULT 0")
     db.execute("INSERT OR IGNORE INTO label (thread_id, revision, kind) " + _OLD_LABELS)
 
 
 def m004_say_when_the_owner_was_seen(db: apsw.Connection) -> None:
     """Keep an owner's last sign in the time of its events, which another may not find out."""
-    db.execute("ALTER TABLE owner ADD COLUMN seen_ms INTEGER NOT NULL DEFAULT 0")
+    _add_to_owner(db, "seen_ms INTEGER NOT NULL DEFAULT 0")
 
 
 MIGRATIONS: Final[tuple[Migration, ...]] = (
