@@ -143,4 +143,6 @@ class Duty:
             with contextlib.suppress(StoreError):
                 # A turn that the next look finds again waits; others go from hand to hand.
                 before, waited = waited, await self._jobs.oldest(self._places)
-                turns.somebody_waits = waited is not None and waited == before
+                # Where a crowd was found, it is there while the node is full and anybody waits.
+                still = turns.somebody_waits and turns.under_way >= self._most
+                turns.somebody_waits = waited is not None and (still or waited == before)
