@@ -27,14 +27,10 @@ from tests.daemon.test_watch import WITHIN_S, until
 SAID = e.SteeringReceived(message_id="m", text="look at the tests")
 
 
-@pytest.fixture
-def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return where a database is to be; an engine of it looks often."""
-    runtime = tmp_path / "r"
-    runtime.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have an engine look often."""
     monkeypatch.setattr("goalfsm.daemon.guards.ownership.HEARTBEAT_S", 0.01)
-    return tmp_path / "goals.db"
 
 
 def _take(place: Path, how: str) -> None:
