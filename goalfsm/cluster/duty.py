@@ -133,16 +133,17 @@ class Duty:
 
     async def _look_for_crowds(self) -> None:
         """See now and then, while all places are taken, whether somebody waits for one."""
-        turns, waited = self._turns, None
+        turns, most = self._turns, self._most
+        waiting: list[int] = []
         while True:
             await asyncio.sleep(CROWDED_S)
             # Between two jobs of a crowd a place is free for a moment: only the queue can tell
             # that a crowd has gone.
-            if turns.under_way < self._most and not turns.somebody_waits:
+            if turns.under_way < most and not turns.somebody_waits:
                 continue
             with contextlib.suppress(StoreError):
-                # A turn that the next look finds again waits; others go from hand to hand.
-                before, waited = waited, await self._jobs.oldest(self._places)
-                # Where a crowd was found, it is there while the node is full and anybody waits.
-                still = turns.somebody_waits and turns.under_way >= self._most
-                turns.somebody_waits = waited is not None and (still or waited == before)
+                before, waiting = waiting[:1], await self._jobs.oldest(self._places, most + 1)
+                # A turn that the next look finds again waits; others go from hand to hand. Where a
+                # crowd was found, it is there while more wait than the free places can take.
+                still = turns.somebody_waits and len(waiting) > most - turns.under_way
+                turns.somebody_waits = still or waiting[:1] == before != []

@@ -78,8 +78,11 @@ class Jobs(Protocol[TX_contra]):
         """Return those of the keys of which a job waits, or is done by somebody who lives."""
         ...
 
-    async def oldest(self, places: Collection[str]) -> int | None:
-        """Return the number of the turn that is due and waits longest for one of these places."""
+    async def oldest(self, places: Collection[str], most: int) -> list[int]:
+        """Return the numbers of turns that are due and wait for one of these places.
+
+        They are in the order in which they are given out, ``most`` of them at most.
+        """
         ...
 
 

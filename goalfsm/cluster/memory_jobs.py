@@ -71,10 +71,11 @@ class MemoryJobs:
         """Return the keys of jobs that are there."""
         return {row.job.key for row in self._rows.values()} & set(keys)
 
-    async def oldest(self, places: Collection[str]) -> int | None:
-        """Return the number of the turn that is due and waits longest for one of these places."""
+    async def oldest(self, places: Collection[str], most: int) -> list[int]:
+        """Return the numbers of the first turns, ``most``, that wait for one of these places."""
         rows = self._rows.items()
-        return next((number for number, row in rows if self._is_for(row, ["turn"], places)), None)
+        waiting = (number for number, row in rows if self._is_for(row, ["turn"], places))
+        return list(itertools.islice(waiting, most))
 
     async def serve(
         self, handler: Handler, *, kinds: Collection[Kind], places: Collection[str], most: int

@@ -51,9 +51,10 @@ _MOVE: Final = """
 UPDATE goalfsm.procrastinate_jobs SET queue_name = %s
 WHERE queueing_lock = %s AND status = 'todo'"""
 _OLDEST: Final = """
-SELECT min(id) FROM goalfsm.procrastinate_jobs
+SELECT id FROM goalfsm.procrastinate_jobs
 WHERE status = 'todo' AND queue_name = ANY(%s)
-    AND (scheduled_at IS NULL OR scheduled_at <= clock_timestamp())"""
+    AND (scheduled_at IS NULL OR scheduled_at <= clock_timestamp())
+ORDER BY id LIMIT %s"""
 _log = structlog.get_logger(__name__)
 
 
@@ -125,12 +126,12 @@ class ProcrastinateJobs:
             ).fetchall()
         return {row[0] for row in rows}
 
-    async def oldest(self, places: Collection[str]) -> int | None:
-        """Return the number of the turn that is due and waits longest for one of these places."""
+    async def oldest(self, places: Collection[str], most: int) -> list[int]:
+        """Return the numbers of the first turns, ``most``, that wait for one of these places."""
         queues = queues_of(["turn"], places)
         async with statements(self._connection) as connection:
-            row = await (await connection.execute(_OLDEST, (queues,))).fetchone()
-        return None if row is None else row[0]
+            rows = await (await connection.execute(_OLDEST, (queues, most))).fetchall()
+        return [row[0] for row in rows]
 
     async def serve(
         self, handler: Handler, *, kinds: Collection[Kind], places: Collection[str], most: int

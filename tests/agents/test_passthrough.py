@@ -180,6 +180,18 @@ def test_what_concerns_no_goal_is_codexs_to_answer(home: Path, provider: Provide
     assert provider.requests == []
 
 
+def the_agents(pid: int) -> psutil.Process:
+    """Return the agent's own app-server among the processes below ``pid``."""
+    found = []
+    for process in psutil.Process(pid).children(recursive=True):
+        # Short commands are begun and gone while this looks.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "--disable" in process.cmdline():
+                found.append(process)
+    (only,) = found
+    return only
+
+
 def test_an_app_server_that_dies_takes_its_client_along_and_the_goal_goes_on(
     home: Path, provider: Provider
 ) -> None:
@@ -188,13 +200,8 @@ def test_an_app_server_that_dies_takes_its_client_along_and_the_goal_goes_on(
         thread_id = start(pipe)
         pipe.ask("thread/goal/set", threadId=thread_id, objective="Plant a tree")
         pipe.told("item/agentMessage/delta")
-        (codex,) = (
-            process
-            for process in psutil.Process(pipe.pid).children(recursive=True)
-            if "--disable" in process.cmdline()
-        )
         provider.rewrite([DONE, says("Done.")])
-        codex.kill()
+        the_agents(pipe.pid).kill()
         pipe.ended()
     with speaking(home) as pipe:
         goal = pipe.ask("thread/resume", threadId=thread_id)
