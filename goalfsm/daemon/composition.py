@@ -153,10 +153,21 @@ class Composition:
             suspended=self._suspended,
         )
         self.rows = InboxRows(store.inbox, self.service.take_row, report, db=db)
+        self.upkeep = Upkeep(
+            store,
+            self.pump,
+            clock,
+            threads,
+            self.rows,
+            wakeups,
+            self.scheduler,
+            self.outage,
+            lambda: self.taken_over,
+        )
         self.heartbeat = Heartbeat(
             store,
             platform,
-            now_ms=clock.now_ms,
+            seen_ms=self.upkeep.seen_ms,
             failed=give_up,
             troubled=partial(self.outage.met, None),
             look=self._look,
@@ -258,21 +269,6 @@ class Composition:
         """What isolated runs see of the engine."""
         first = self.processes.first_process
         return RunSockets(self.threads, self.threads, self.clock, first, db=self.processes.db)
-
-    @cached_property
-    def upkeep(self) -> Upkeep:
-        """What looks around at every beat."""
-        return Upkeep(
-            self.store,
-            self.pump,
-            self.clock,
-            self.threads,
-            self.rows,
-            self.wakeups,
-            self.scheduler,
-            self.outage,
-            lambda: self.taken_over,
-        )
 
     # What follows a decision.
 

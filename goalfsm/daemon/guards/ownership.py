@@ -205,21 +205,21 @@ class Heartbeat:
         store: Store,
         platform: Platform,
         *,
-        now_ms: Callable[[], int],
+        seen_ms: Callable[[], int],
         failed: Callable[[StoreError], None],
         troubled: Callable[[StoreError], None],
         look: Callable[[], None],
         is_busy: Callable[[], bool],
         watch: Watch | None = None,
     ) -> None:
-        """Say it while ``is_busy``, in the time of ``now_ms`` too; ``look`` each time.
+        """Say it while ``is_busy``, with ``seen_ms`` as the moment; ``look`` each time.
 
         Tell ``failed`` what ended it, and ``troubled`` what no commit may have met.
         ``watch`` tells of changes while nothing is under way; None: it is looked for them.
         """
         self._store = store
         self._platform = platform
-        self._now_ms = now_ms
+        self._seen_ms = seen_ms
         self._failed = failed
         self._troubled = troubled
         self._look = look
@@ -359,5 +359,5 @@ class Heartbeat:
 
     def _say(self) -> None:
         uptime_ms = self._platform.clock.uptime_ms()
-        self._store.owner.heartbeat(uptime_ms=uptime_ms, seen_ms=self._now_ms())
+        self._store.owner.heartbeat(uptime_ms=uptime_ms, seen_ms=self._seen_ms())
         self._beaten_ms = uptime_ms

@@ -10,6 +10,7 @@ from goalfsm.daemon.flow.decide import Envelope
 from goalfsm.session import events as e
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from goalfsm.daemon.flow.inbox import InboxRows
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from goalfsm.daemon.host.platform import Clock
     from goalfsm.daemon.stages.effects import Wakeups
     from goalfsm.daemon.stages.scheduler import Scheduler
-    from goalfsm.session.state import Session
+    from goalfsm.session.state import Reply, Session
     from goalfsm.store.port import Store
     from goalfsm.store.pump import Pump
 
@@ -56,6 +57,16 @@ class Upkeep:
         self._ready = ready
         self._prune_at_ms = 0
         self._log_grows = False
+        self._adjusting: list[asyncio.Future[Reply]] = []
+
+    def seen_ms(self) -> int:
+        """Return what a sign of life says of now, in the time that every thread counts in.
+
+        It is 0, no moment, while a thread has yet to be told durably that the clock was set: an
+        engine after this one would charge it for the step.
+        """
+        self._adjusting = [each for each in self._adjusting if not each.done()]
+        return 0 if self._adjusting else self._clock.now_ms()
 
     def look(self) -> None:
         """Notice a clock that was set, a log that grows, a file that was replaced.
@@ -90,7 +101,8 @@ class Upkeep:
         for thread_id in sorted({*self._threads.ids(), *self._wakeups.threads()}):
             session = self._threads.readable(thread_id)
             if session is not None and _is_timed(session):
-                self._threads.take(thread_id, Envelope(adjusted), first=True)
+                taken = self._threads.take(thread_id, Envelope(adjusted), first=True)
+                self._adjusting.append(taken)
         self._wakeups.again()
 
     def _prune(self) -> None:
