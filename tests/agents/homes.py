@@ -72,7 +72,12 @@ def environment(home: Path, provider: Provider) -> dict[str, str]:
             "scripted": {
                 "npm": "@ai-sdk/openai-compatible",
                 "options": {"baseURL": f"{provider.url}/v1", "apiKey": "key-of-a-test"},
-                "models": {"scripted-1": {"limit": {"context": 200_000, "output": 4_000}}},
+                "models": {
+                    "scripted-1": {
+                        "limit": {"context": 200_000, "output": 4_000},
+                        "cost": {"input": 1, "output": 2, "cache_read": 0.1},
+                    }
+                },
             }
         },
     }

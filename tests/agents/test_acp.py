@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -14,11 +16,17 @@ from goalfsm.cli import exits
 from goalfsm.workers import protocol as w
 from goalfsm.workers.agents.acp import Acp
 from goalfsm.workers.agents.dialect import Task
+from goalfsm.workers.supervisor.client import Supervisor
+from recovery import classify
 from tests.agents import homes
+from tests.agents.driving import Agent, Turn
 from tests.agents.family import SLEEPS, family, leave
 from tests.agents.terminal import DONE, Terminal, ended, wait_for
 from tests.providers.script import (
+    CUT,
+    OVERFLOW,
     UNAUTHORIZED,
+    UNAVAILABLE,
     Reply,
     Usage,
     calls,
@@ -71,8 +79,14 @@ class Played:
         return " ".join(e.reason for e in self.events if isinstance(e, w.Skipped))
 
 
-def chunk(text: str) -> dict[str, Any]:
-    return {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}}
+def chunk(text: str, **more: Any) -> dict[str, Any]:
+    content = {"type": "text", "text": text}
+    return {"sessionUpdate": "agent_message_chunk", "content": content, **more}
+
+
+def costs(amount: float) -> dict[str, Any]:
+    told = {"amount": amount, "currency": "USD"}
+    return {"sessionUpdate": "usage_update", "used": 120, "size": 200_000, "cost": told}
 
 
 def test_a_prompt_is_done_and_charged() -> None:
@@ -107,6 +121,65 @@ def test_an_agent_that_tells_no_usage_is_named() -> None:
     agent.opens()
     agent.says(id=3, result={"stopReason": "end_turn"})
     assert "codex-acp does not say what this turn used" in agent.reasons()
+
+
+def test_a_cost_is_charged_from_where_the_last_turn_had_left_the_session() -> None:
+    agent = Played(b'{"agent":"acp","id":"session-1","charged":{"cost":2000}}')
+    agent.begins()
+    agent.updates(**costs(0.002))
+    agent.says(id=2, result={})
+    agent.updates(**costs(0.0025))
+    agent.updates(sessionUpdate="usage_update", used=120, size=200_000)
+    agent.updates(**costs(0.004))
+    used = [event.cost for event in agent.events if isinstance(event, w.UsageReported)]
+    assert used == [500, 1500]
+    *_, saved = (event.session for event in agent.events if isinstance(event, w.SessionSaved))
+    assert json.loads(saved) == {"agent": "acp", "id": "session-1", "charged": {"cost": 4000}}
+
+
+def test_the_cost_of_a_session_in_place_of_a_lost_one_begins_at_nothing() -> None:
+    agent = Played(b'{"agent":"acp","id":"session-1","charged":{"cost":2000}}')
+    agent.begins(loads=False)
+    agent.opens()
+    agent.updates(**costs(0.003))
+    assert [e.cost for e in agent.events if isinstance(e, w.UsageReported)] == [3000]
+
+
+@pytest.mark.parametrize("name", ["OpenCode", "some-agent"])
+def test_an_agent_known_to_compact_without_end_is_stopped_when_it_only_summarises(
+    name: str,
+) -> None:
+    agent = Played()
+    agent.begins(name)
+    agent.opens()
+    agent.updates(**chunk("The tree ", messageId="0"))
+    agent.updates(**chunk("is planted.", messageId="0"))
+    agent.updates(sessionUpdate="tool_call", toolCallId="1", title="make", kind="execute")
+    for number in range(4):
+        agent.updates(**chunk("A summary.", messageId=f"1{number}"))
+    assert agent.written[-1]["method"] == "session/prompt"
+    agent.updates(**chunk("A summary.", messageId="14"))
+    failed = [e.failure for e in agent.events if isinstance(e, w.ErrorReported)]
+    if name == "some-agent":
+        assert failed == []
+        return
+    assert failed == ["overflow"]
+    assert agent.written[-1]["method"] == "session/cancel"
+    assert not agent.dialect.over  # what it says of the cost is waited for
+    agent.says(id=3, result={"stopReason": "cancelled"})
+    assert agent.dialect.over
+    assert len([e for e in agent.events if isinstance(e, w.ErrorReported)]) == 1
+    texts = [event.text for event in agent.events if isinstance(event, w.Text)]
+    assert "".join(texts) == "\n\n".join(["The tree is planted.", *["A summary."] * 5])
+
+
+def test_an_agent_that_goes_on_although_it_was_cancelled_is_not_waited_for() -> None:
+    agent = Played()
+    agent.begins("opencode")
+    agent.opens()
+    for number in range(6):
+        agent.updates(**chunk("A summary.", messageId=str(number)))
+    assert agent.dialect.over
 
 
 def test_a_session_goes_on_and_what_is_told_again_of_it_is_no_news() -> None:
@@ -220,19 +293,76 @@ def test_opencode_reaches_its_goal_in_one_session(opencode: Terminal, provider: 
     assert "says what the last model call of a turn used" in said
 
 
-def test_a_key_that_opencode_is_refused_with_pauses_the_goal(
-    opencode: Terminal, provider: Provider
-) -> None:
-    provider.rewrite([UNAUTHORIZED])
-    process = opencode.goal("Plant a tree")
-    said = opencode.end(process)
-    assert process.returncode == exits.ATTENTION, said
-    assert opencode.status()["goal"]["status"] == "paused"
-
-
 def waiting(command: str) -> Reply:
     """Return an answer that runs a command with OpenCode's own tool."""
     return calls("bash", command=command, description="Waits")
+
+
+@pytest.mark.asyncio
+async def test_what_opencode_overcomes_is_a_success_and_what_stays_leaves_its_session_whole(
+    place: Path, provider: Provider
+) -> None:
+    """A 503, a stream cut in the middle and a context that fits once compacted; a refused key.
+
+    It tells its cost: that of all calls of a turn, compaction too, but not the title's.
+    """
+    if not homes.OPENCODE.exists():
+        pytest.skip("OpenCode is not installed: sh .ci/tools")
+    supervisor = await Supervisor.start(db=str(place / "goal.db"))
+    agent = Agent("acp", str(place), supervisor, str(homes.OPENCODE), "acp")
+    try:
+        unavailable = dataclasses.replace(UNAVAILABLE, headers=(("retry-after-ms", "20"),))
+        works = calls("bash", command="touch begun", description="Begins")
+        script = [unavailable, works, OVERFLOW, CUT, says("I know the apple.")]
+        provider.rewrite(script)
+        turn = await agent.turn("Do it.")
+        assert turn.exited.ok, turn.events
+        assert turn.all(w.ErrorReported) == []
+        assert turn.text.endswith("I know the apple.")
+        assert len(provider.requests) == len(script)
+        # What was cut is not counted by whoever did not hear it.
+        told = [r.charged for r in (*provider.requests, provider.asides[-1]) if r.answer != CUT]
+        assert len(provider.asides) == 2
+        assert cost_of(turn) == pytest.approx(sum(map(price, told)), abs=2)
+
+        # It tries again without end; whoever has waited long enough stops it.
+        provider.rewrite([unavailable])
+        going = asyncio.create_task(agent.turn("Go on."))
+        await asyncio.to_thread(provider.wait_for, len(script) + 3)
+        assert await agent.worker.abort(agent.run_id)
+        assert (await going).exited.aborted
+        provider.rewrite([works, UNAUTHORIZED])
+        turn = await agent.turn("Go on.")
+        assert not turn.exited.ok
+        assert classify(turn.error.text or "", code=turn.error.code).kind == "auth"
+        assert "I know the apple." in provider.requests[-1].text
+        assert cost_of(turn) == pytest.approx(price(provider.requests[-2].charged), abs=2)
+    finally:
+        await supervisor.close()
+
+
+def price(use: Usage) -> float:
+    """Return what a call costs with the prices of the test's home, in millionths."""
+    return use.input_tokens + 2 * use.output_tokens + use.cached_tokens / 10
+
+
+def cost_of(turn: Turn) -> int:
+    """Return what a turn charges."""
+    return sum(used.cost for used in turn.all(w.UsageReported))
+
+
+def test_a_context_that_stays_too_long_for_opencode_pauses_the_goal(
+    opencode: Terminal, provider: Provider
+) -> None:
+    """By itself it would compact and try again without end."""
+    provider.rewrite([OVERFLOW])
+    process = opencode.goal("Plant a tree")
+    said = opencode.end(process)
+    assert process.returncode == exits.ATTENTION, said
+    assert "the context stays too long" in said
+    assert len(provider.requests) < 10
+    goal = opencode.status()["goal"]
+    assert (goal["status"], goal["pause_reason"]) == ("paused", "recovery")
 
 
 def test_opencode_overcomes_a_rate_limit_and_reads_a_message_in_its_next_turn(

@@ -2,7 +2,8 @@
 
 The messages are those of ``agent-client-protocol``, which is the extra ``acp``. The goal's tools
 are offered as an MCP server that the agent starts (the extra ``mcp``). The protocol has no contract
-for usage and none for a message into a running turn: such messages wait for the next turn.
+for tokens, only for a session's cost so far, and none for a message into a running turn: such
+messages wait for the next turn.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from acp.meta import AGENT_METHODS, CLIENT_METHODS, PROTOCOL_VERSION
 
 from goalfsm.workers.agents.dialect import Dialect, Launch, Task
 from goalfsm.workers.agents.goaltools import SERVER
-from goalfsm.workers.agents.usage import NOTHING, Totals, count
+from goalfsm.workers.agents.usage import NOTHING, Meter, Totals, count, millionths
 from goalfsm.workers.protocol import Skipped, ToolEnded, ToolResult
 
 UsageOf = Literal["prompt", "last call", "quota", "nothing"]
@@ -28,18 +29,23 @@ nothing.
 
 
 class Quirk(msgspec.Struct, frozen=True, kw_only=True):
-    """How one agent differs; ``loads`` is False where a new process cannot go on in a session."""
+    """How one agent differs; ``loads`` is False where a new process cannot go on in a session.
+
+    ``in_a_row`` is how many messages a prompt may bring with no tool between them, 0 for any
+    number: more are the summaries of a context that stays too long however often it is compacted.
+    """
 
     title: str
     tried: str
     usage: UsageOf = "prompt"
     loads: bool = True
+    in_a_row: int = 0
     note: str = ""
 
 
 # Versions are those that were tried; what is not here is taken to do what the protocol says.
 QUIRKS: Final[Mapping[str, Quirk]] = {
-    "opencode": Quirk(title="OpenCode", tried="1.18.33", usage="last call"),
+    "opencode": Quirk(title="OpenCode", tried="1.18.33", usage="last call", in_a_row=4),
     "gemini-cli": Quirk(title="Gemini CLI", tried="0.61", usage="quota", loads=False),
     "codex-acp": Quirk(
         title="codex-acp", tried="2.6", note="errors of its provider come as an ordinary answer"
@@ -79,7 +85,11 @@ class Acp(Dialect):
         self._quirk = DEFAULT
         self._session = ""
         self._prompting = False
+        self._meter = Meter(NOTHING if self.saved is None else self.saved.charged)
         self._text: list[str] = []
+        self._message: Any = None
+        self._in_a_row = 0
+        self._is_stuck = False
         self._titles: dict[str, str] = {}
 
     def launch(self) -> Launch:
@@ -173,7 +183,9 @@ class Acp(Dialect):
     def _opened(self, session_id: str) -> None:
         self._session = session_id
         self._prompting = True
-        self.save(session_id)
+        if self.renewed:
+            self._meter = Meter()
+        self.save(session_id, self._meter.charged)
         block = schema.TextContentBlock(type="text", text=self.prompt)
         self.write(
             self._request(_PROMPT, schema.PromptRequest(session_id=session_id, prompt=[block]))
@@ -182,16 +194,39 @@ class Acp(Dialect):
     def _updated(self, update: Mapping[str, Any]) -> None:
         match update.get("sessionUpdate"):
             case "agent_message_chunk":
-                content = update["content"]
-                if content.get("type") == "text":
-                    self._text.append(content["text"])
+                self._chunk(update.get("messageId"), update["content"])
+            case "usage_update" if (cost := update.get("cost")) is not None:
+                total = Totals(cost=millionths(cost.get("amount")))
+                if (used := self._meter.advance(total)) != NOTHING:
+                    self.tell(used.reported())
+                    self.save(self._session, total)
             case "tool_call":
                 self._flush()
+                self._in_a_row = 0
                 self._titles[update["toolCallId"]] = update.get("title") or "tool"
             case "tool_call_update" if update.get("status") in {"completed", "failed"}:
                 title = self._titles.pop(update["toolCallId"], "")
                 if title and SERVER not in title:
                     self.tell(ToolEnded(name=title[:256], ok=update["status"] == "completed"))
+
+    def _chunk(self, message: Any, content: Mapping[str, Any]) -> None:
+        if message != self._message:
+            self._flush()
+            self._message = message
+            self._in_a_row += 1
+            if self._in_a_row > self._quirk.in_a_row > 0:
+                self._stop_compacting()
+        if content.get("type") == "text":
+            self._text.append(content["text"])
+
+    def _stop_compacting(self) -> None:
+        if self._is_stuck:
+            self.over = True  # it goes on although its prompt was cancelled
+            return
+        self._is_stuck = True
+        words = "the context stays too long for the model, however often the agent compacts it"
+        self.fail(words, failure="overflow")
+        self.interrupt()
 
     def _asked(self, request_id: Any, asked: schema.RequestPermissionRequest) -> None:
         title = asked.tool_call.title or "a tool"
@@ -212,7 +247,7 @@ class Acp(Dialect):
         self._charge(done)
         if done.stop_reason == "refusal":
             self.fail("the model refused to go on", failure="content_refused", code="refusal")
-        elif done.stop_reason == "cancelled":
+        elif done.stop_reason == "cancelled" and not self._is_stuck:
             self.fail("the turn was cancelled", code="cancelled")
 
     def _refused(self, error: Mapping[str, Any]) -> None:
