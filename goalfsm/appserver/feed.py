@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from goalfsm.appserver import goals
 from goalfsm.appserver.protocol import Id, error, notification, response
-from goalfsm.daemon.flow.notices import Happened, StatusChanged
+from goalfsm.daemon.flow.notices import Happened, Output, StatusChanged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +71,7 @@ class Feed:
         self._clients: list[Client] = []
         self._waiting: list[_Waiting] = []
         self._told: tuple[Any, ...] | None = None
+        self._said = ""
         self._started = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -108,6 +110,14 @@ class Feed:
         """Tell the client from now on."""
         if client not in self._clients:
             self._clients.append(client)
+
+    def show_turn(self, client: Client) -> None:
+        """Tell the client of the running turn and what that has said so far."""
+        if self.run is None:
+            return
+        client.send(self._turn("turn/started", goals.turn(self.run)))
+        if self._said:
+            client.send(self._item("item/started", "startedAtMs"))
 
     def leave(self, client: Client) -> None:
         """Tell the client no more."""
@@ -150,6 +160,9 @@ class Feed:
                     async with self.lock:
                         self._take(happened)
                     happened.clear()
+                elif isinstance(notice, Output):
+                    async with self.lock:
+                        self._output(notice)
         self._refuse_waiting("the engine has stopped")
 
     def _begin(self, status: Status) -> None:
@@ -165,15 +178,26 @@ class Feed:
                     self._dispatched(event["run_id"])
                 case "RunFinished" | "RunInterrupted" if event["run_id"] == self.run:
                     self.tell_goal()
-                    self.run = None
-                    self._turn("turn/completed", goals.ended_turn(event))
+                    if self._said:
+                        self._tell_turn(self._item("item/completed", "completedAtMs"))
+                    self._tell_turn(self._turn("turn/completed", goals.ended_turn(event)))
+                    self.run, self._said = None, ""
         self.tell_goal()
         self._give_up_waiting()
 
     def _dispatched(self, run_id: str) -> None:
         self.run = run_id
         self.answer_waiting(run_id)
-        self._turn("turn/started", goals.turn(run_id))
+        self._tell_turn(self._turn("turn/started", goals.turn(run_id)))
+
+    def _output(self, said: Output) -> None:
+        if said.run_id != self.run:
+            return
+        if not self._said:
+            self._tell_turn(self._item("item/started", "startedAtMs"))
+        self._said += said.text
+        delta = {"turnId": said.run_id, "itemId": goals.message_id(said.run_id), "delta": said.text}
+        self._tell_turn(self._of_thread("item/agentMessage/delta", delta))
 
     def _give_up_waiting(self) -> None:
         goal = self.goal
@@ -185,8 +209,20 @@ class Feed:
         for client, request_id in waiting:
             client.send(error(request_id, why))
 
-    def _turn(self, method: str, turn: Mapping[str, Any]) -> None:
-        self._tell(notification(method, {"threadId": self.thread_id, "turn": turn}))
+    def _turn(self, method: str, turn: Mapping[str, Any]) -> dict[str, Any]:
+        return self._of_thread(method, {"turn": turn})
+
+    def _item(self, method: str, when: str) -> dict[str, Any]:
+        item = goals.message(run_id := self.run or "", self._said)
+        now_ms = time.time_ns() // 1_000_000
+        return self._of_thread(method, {"turnId": run_id, "item": item, when: now_ms})
+
+    def _of_thread(self, method: str, told: Mapping[str, Any]) -> dict[str, Any]:
+        return notification(method, {"threadId": self.thread_id, **told})
+
+    def _tell_turn(self, message: Mapping[str, Any]) -> None:
+        """Tell all of the running turn."""
+        self._tell(message)
 
     def _tell(self, message: Mapping[str, Any]) -> None:
         for client in list(self._clients):

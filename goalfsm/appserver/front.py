@@ -12,7 +12,6 @@ import structlog
 
 from goalfsm.appserver import protocol
 from goalfsm.appserver.feed import Feed, goal_notification
-from goalfsm.appserver.outgoing import Outgoing
 from goalfsm.appserver.protocol import Asked, Params, Refused
 from goalfsm.appserver.server import Connection, Server, Threads
 from goalfsm.daemon.flow.authority import admitted
@@ -61,20 +60,6 @@ class Driving(Protocol):
         ...
 
 
-class FrontOutgoing(Outgoing):
-    """What waits to be sent to one client, but for what it has opted out of."""
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        super().__init__()
-        self.muted: frozenset[str] = frozenset()
-
-    def send(self, message: Mapping[str, Any]) -> None:
-        """Send a message after all that were sent before."""
-        if "id" in message or message.get("method") not in self.muted:
-            super().send(message)
-
-
 class FrontFeed(Feed):
     """One thread: its goal is told here, its turns are told by Codex."""
 
@@ -90,8 +75,8 @@ class FrontFeed(Feed):
     def _dispatched(self, run_id: str) -> None:
         self.run = run_id
 
-    def _turn(self, method: str, turn: Mapping[str, Any]) -> None:
-        del method, turn
+    def _tell_turn(self, message: Mapping[str, Any]) -> None:
+        del message
 
 
 class FrontServer(Server):
@@ -205,12 +190,10 @@ class FrontConnection(Connection):
     """One client: what concerns goals is answered here, everything else by Codex."""
 
     _server: FrontServer
-    out: FrontOutgoing
 
     def __init__(self, server: FrontServer, engine: Serving, peer: Peer | None) -> None:
         """Wait for ``initialize``."""
         super().__init__(server, engine, peer)
-        self.out = FrontOutgoing()
         self._relay = server.relay
 
     def close(self) -> None:
@@ -245,11 +228,7 @@ class FrontConnection(Connection):
             self._forward(request)
 
     def _greet(self, request: Asked) -> None:
-        params = Params(request.params)
-        self._admit(params)
-        can = request.params.get("capabilities")
-        muted = can.get("optOutNotificationMethods") if isinstance(can, dict) else None
-        self.out.muted = frozenset(one for one in muted or () if isinstance(one, str))
+        self._admit(Params(request.params))
         self._respond(request.id, self._relay.upstream.greeting)
         self._relay.join(self.out)
 

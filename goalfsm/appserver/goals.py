@@ -180,6 +180,16 @@ def turn(
     return {"id": run_id, "items": [], "itemsView": "notLoaded", "status": status, "error": error}
 
 
+def message_id(run_id: str) -> str:
+    """Return the id of what a turn says, which is one message."""
+    return f"{run_id}/message"
+
+
+def message(run_id: str, text: str) -> dict[str, Any]:
+    """Return what a turn has said as a client reads it."""
+    return {"type": "agentMessage", "id": message_id(run_id), "text": text}
+
+
 def ended_turn(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return the turn that a ``RunFinished`` or ``RunInterrupted``, as it is told, has ended."""
     run_id = event["run_id"]

@@ -22,13 +22,15 @@ class Outgoing:
         """Begin with nothing."""
         self.hang_up: Callable[[], None] = lambda: None
         """Is called when a client turns out to be too slow: what is being sent may never arrive."""
+        self.muted: frozenset[str] = frozenset()
+        """Notifications that the client does not want to get."""
         self._messages: deque[Mapping[str, Any]] = deque()
         self._wake = asyncio.Event()
         self._over = False
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a message after all that were sent before."""
-        if self._over:
+        if self._over or ("id" not in message and message.get("method") in self.muted):
             return
         self._messages.append(message)
         if len(self._messages) > BACKLOG:

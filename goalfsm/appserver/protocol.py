@@ -240,6 +240,13 @@ class Params:
             texts.append(Params(item).required("text"))
         return "\n".join(texts).strip()
 
+    def muted(self) -> frozenset[str]:
+        """Return the notifications that a client which introduces itself does not want."""
+        can = self._fields.get("capabilities")
+        muted = can.get("optOutNotificationMethods") if isinstance(can, dict) else None
+        named = muted if isinstance(muted, list) else ()
+        return frozenset(one for one in named if isinstance(one, str))
+
     @staticmethod
     def _text(value: Any) -> str:
         if not isinstance(value, str):

@@ -219,6 +219,7 @@ class Connection:
         if self._initialized:
             raise Refused("Already initialized")
         self._initialized = True
+        self.out.muted = params.muted()
 
     def _initialize(self, request_id: protocol.Id, params: Params) -> None:
         self._admit(params)
@@ -245,9 +246,7 @@ class Connection:
         async with feed.lock:
             self._respond(request_id, self._described(thread_id, goal := feed.goal))
             self.out.send(goal_notification(thread_id, goal, None))
-            if feed.run is not None:
-                turn = {"threadId": thread_id, "turn": goals.turn(feed.run)}
-                self.out.send(protocol.notification("turn/started", turn))
+            feed.show_turn(self.out)
             feed.join(self.out)
 
     async def _set(self, request_id: protocol.Id, thread_id: str, params: Params) -> None:

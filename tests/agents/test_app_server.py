@@ -56,6 +56,8 @@ def test_codex_works_on_what_a_client_has_set(place: Path, provider: Provider) -
         finally:
             server.kill()
     assert [one["params"]["turn"]["status"] for one in ended] == ["completed", "completed"]
+    items = [one["params"]["item"] for one in told if one.get("method") == "item/completed"]
+    assert [item["text"] for item in items] == ["Half of it.", "Done."]
     goals = [one["params"]["goal"] for one in told if one.get("method") == "thread/goal/updated"]
     assert goals[0]["tokensUsed"] == 0
     assert goals[-1]["status"] == "complete"

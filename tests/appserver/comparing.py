@@ -70,13 +70,16 @@ class Lines:
 def differences(
     recorded: list[dict[str, Any]], ours: list[dict[str, Any]], thread_id: str
 ) -> list[Difference]:
-    """Return where we differ, in order; an answer to a turn's request was not recorded."""
+    """Return where we differ, in order.
+
+    An answer to a turn's request was not recorded, nor was what a turn says.
+    """
     known = {message["id"] for message in recorded if "id" in message}
     ours = [
         message
         for message in ours
-        if "method" in message
-        or message["id"] in known
+        if ("method" in message and not message["method"].startswith("item/"))
+        or message.get("id") in known
         or ("error" in message and message["id"] not in UNRECORDED)
     ]
     found = []

@@ -38,6 +38,7 @@ _TURN: Final = _object(
     status={"enum": ["completed", "interrupted", "failed", "inProgress"]},
     error={"anyOf": [{"type": "null"}, _object("message", message=_TEXT)]},
 )
+_MESSAGE: Final = _object("type id text", type={"enum": ["agentMessage"]}, id=_TEXT, text=_TEXT)
 _TURN_TOLD: Final = _object("threadId turn", threadId=_TEXT, turn=_TURN)
 WRITTEN: Final[dict[str, dict[str, Any]]] = {
     "thread/goal/set": _object("goal", goal=_GOAL),
@@ -52,6 +53,23 @@ WRITTEN: Final[dict[str, dict[str, Any]]] = {
     "thread/goal/cleared": _object("threadId", threadId=_TEXT),
     "turn/started": _TURN_TOLD,
     "turn/completed": _TURN_TOLD,
+    "item/started": _object(
+        "item startedAtMs threadId turnId",
+        item=_MESSAGE,
+        startedAtMs=_INTEGER,
+        threadId=_TEXT,
+        turnId=_TEXT,
+    ),
+    "item/agentMessage/delta": _object(
+        "delta itemId threadId turnId", delta=_TEXT, itemId=_TEXT, threadId=_TEXT, turnId=_TEXT
+    ),
+    "item/completed": _object(
+        "item completedAtMs threadId turnId",
+        item=_MESSAGE,
+        completedAtMs=_INTEGER,
+        threadId=_TEXT,
+        turnId=_TEXT,
+    ),
 }
 """The shapes by method: an answer's, or a notification's."""
 _FILES: Final = {
@@ -70,6 +88,7 @@ _FILES: Final = {
     "turn/started": "v2/TurnStartedNotification",
     "turn/completed": "v2/TurnCompletedNotification",
     "item/started": "v2/ItemStartedNotification",
+    "item/agentMessage/delta": "v2/AgentMessageDeltaNotification",
     "item/completed": "v2/ItemCompletedNotification",
 }
 

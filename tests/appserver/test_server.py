@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from goalfsm.appserver import outgoing
 from goalfsm.goal.model import PauseReason
 from goalfsm.session import events as e
-from goalfsm.testing import MemoryGoals, hangs, says, takes, takes_steering, waits
+from goalfsm.testing import MemoryGoals, fails, hangs, says, takes, takes_steering, waits
 from tests.appserver.playing import CALL, Client, serving
 
 Scene = Callable[[Client, str], Awaitable[None]]
@@ -109,6 +110,111 @@ def test_two_clients_are_both_told(goals: MemoryGoals) -> None:
 
     goals.clock.run(playing())
     goals.check()
+
+
+def test_what_a_turn_says_is_told_as_it_is_said_and_once_more_at_its_end(
+    goals: MemoryGoals,
+) -> None:
+    """A client that comes in the middle is told what was said before it came."""
+    goals.worker.turn(says("I dig a hole. "), takes("10s"), says("The tree stands."))
+    goals.worker.turn(hangs())
+    server = serving(goals)
+
+    async def playing() -> None:
+        one, other, third = (Client(goals, server) for _ in range(3))
+        thread_id = await one.open()
+        info = {"name": "b", "version": "1"}
+        quiet = {"optOutNotificationMethods": ["item/agentMessage/delta"]}
+        await other.ask("initialize", clientInfo=info)
+        await third.ask("initialize", clientInfo=info, capabilities=quiet)
+        await third.ask("thread/resume", threadId=thread_id)
+        one.told.messages.clear()
+        await one.ask("thread/goal/set", threadId=thread_id, objective="Plant")
+        await one.until(lambda: bool(one.told.said("item/agentMessage/delta")))
+        await other.ask("thread/resume", threadId=thread_id)
+        await one.until(lambda: bool(one.told.said("turn/completed")))
+        told = [m["method"] for m in one.told.messages if "method" in m]
+        assert told[1:6] == [
+            "turn/started",
+            "item/started",
+            "item/agentMessage/delta",
+            "item/agentMessage/delta",
+            "item/completed",
+        ]
+        (begun,), (over,) = one.told.said("item/started"), one.told.said("item/completed")
+        deltas = one.told.said("item/agentMessage/delta")
+        assert [delta["delta"] for delta in deltas] == ["I dig a hole. ", "The tree stands."]
+        assert over["item"] == {**begun["item"], "text": "I dig a hole. The tree stands."}
+        assert begun["item"]["text"] == ""
+        turn_id = one.told.said("turn/started")[0]["turn"]["id"]
+        assert {each["turnId"] for each in (begun, over, *deltas)} == {turn_id}
+        assert {each["itemId"] for each in deltas} == {begun["item"]["id"]}
+        (begun,) = other.told.said("item/started")
+        assert begun["item"]["text"] == "I dig a hole. "
+        assert other.told.said("item/agentMessage/delta") == deltas[1:]
+        assert other.told.said("item/completed") == third.told.said("item/completed") == [over]
+        assert third.told.said("item/agentMessage/delta") == []
+        for client in (one, other, third):
+            await client.close()
+        await server.close()
+
+    goals.clock.run(playing())
+    goals.check()
+
+
+STOPPED = "the goal has stopped; the text is kept for its next turn"
+PAGE = Path(__file__).parents[2] / "docs" / "app-server.md"
+
+
+def test_what_a_thread_without_an_active_goal_is_refused_is_what_the_page_says(
+    goals: MemoryGoals,
+) -> None:
+    """Nothing is written of it, and no program starts."""
+    text = [{"type": "text", "text": "How are you?"}]
+    image = [{"type": "image", "url": "x"}]
+
+    async def scene(client: Client, thread_id: str) -> None:
+        quick = await client.ask("thread/start", ephemeral=True)
+        passing = quick["result"]["thread"]["id"]
+        said: list[str] = []
+
+        async def refused(method: str, thread: str = thread_id, **params: Any) -> None:
+            answer = await client.ask(method, threadId=thread, **params)
+            assert answer["error"]["code"] == -32600
+            said.append(answer["error"]["message"].replace(thread, "THREAD"))
+
+        await refused("turn/start", input=text)
+        assert goals.engine.status(thread_id).goal is None
+        await client.ask("thread/goal/set", threadId=thread_id, objective="Plant", status="paused")
+        await refused("turn/start", input=text)
+        assert said.pop() == said[0]
+        assert goals.engine.status(thread_id).steering_pending == 0
+        await refused("turn/steer", input=text, expectedTurnId="x")
+        await refused("turn/interrupt", turnId="x")
+        await refused("turn/start", passing, input=text)
+        await refused("turn/start", input=image)
+        assert client.told.said("turn/started") == []
+        rows = PAGE.read_text("utf-8").partition("### A turn without a goal")[2].splitlines()
+        listed = [row.split("`")[-2] for row in rows if row.startswith("| `turn/")]
+        listed.remove(STOPPED)
+        assert listed == said
+
+    act(goals, scene)
+
+
+def test_a_text_whose_turn_does_not_come_is_refused_and_kept(goals: MemoryGoals) -> None:
+    goals.worker.turn(fails("overloaded", status=503))
+
+    async def scene(client: Client, thread_id: str) -> None:
+        await client.ask("thread/goal/set", threadId=thread_id, objective="Plant")
+        await client.until(lambda: bool(client.told.said("turn/completed")))
+        params = {"threadId": thread_id, "input": [{"type": "text", "text": "Use a spade."}]}
+        await client.say(json.dumps({"id": "a", "method": "turn/start", "params": params}))
+        await client.ask("thread/goal/set", threadId=thread_id, status="paused")
+        assert (await client.answer("a"))["error"] == {"code": -32600, "message": STOPPED}
+        assert goals.engine.status(thread_id).steering_pending == 1
+
+    act(goals, scene)
 
 
 def test_what_is_done_elsewhere_is_told(goals: MemoryGoals) -> None:
