@@ -50,11 +50,6 @@ class Cleanup(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     pending_turn_ends: tuple[int, ...] = ()
     pending_agent_ends: tuple[PendingAgentEnd, ...] = ()
 
-    @property
-    def settled(self) -> bool:
-        """Return whether nothing is owed any more."""
-        return not (self.pending_turn_ends or self.pending_agent_ends)
-
 
 class Settlement(NamedTuple):
     """The outcome of a terminal event that was owed: what is left, and whose end it was."""

@@ -227,7 +227,7 @@ _GUARDS: Final[Mapping[str, Callable[[Any, Any, Settlement | None], bool]]] = Ma
         "owes_nothing": lambda state, _event, _: state.cleanup is None,
         "settles": lambda _state, _event, settlement: settlement is not None,
         "settles_last": lambda _state, _event, settlement: (
-            settlement is not None and settlement.remaining.settled
+            settlement is not None and settlement.remaining == NOTHING_OWED
         ),
         "ends_aborted": lambda _state, _event, settlement: (
             settlement is not None and settlement.was_active
@@ -244,7 +244,7 @@ _ENTER: Final[Mapping[str, Callable[[_Work], State]]] = MappingProxyType(
         OBSERVING: lambda work: ObservingTurn(
             stale_goal_ids=work.stale,
             has_runnable_work=work.runnable,
-            cleanup=None if work.cleanup.settled else work.cleanup,
+            cleanup=None if work.cleanup == NOTHING_OWED else work.cleanup,
         ),
         ABORTING: lambda work: AbortingTurn(
             active_turn_index=work.turn_index, cleanup=work.cleanup

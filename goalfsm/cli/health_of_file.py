@@ -20,11 +20,12 @@ from goalfsm.cli.health import (
     waiting_turns,
 )
 from goalfsm.daemon.flow.replay import undecidable
+from goalfsm.daemon.host.platform import SystemClock
 from goalfsm.daemon.remote.link import FalseEngine, NoEngine
 from goalfsm.errors import GoalError
-from goalfsm.store.owner import is_alive, uptime_ms
+from goalfsm.store.owner import is_alive
 from goalfsm.store.port import EXPIRY_MS
-from goalfsm.store.sqlite.locks import holder_of_write_lock
+from goalfsm.store.sqlite.place import holder_of_write_lock
 from goalfsm.views.activity import suspended_by
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _owner(store: Store) -> Finding:
     if said is not None:
         # It writes no sign of life while it rests, or while nothing can be written.
         return Finding(check="owner", ok=not said, found=f"{who}, {said or 'answers'}")
-    silent = uptime_ms() - owner.uptime_ms
+    silent = SystemClock().uptime_ms() - owner.uptime_ms
     if not owner.socket and (owner.resting or silent <= EXPIRY_MS):
         return Finding(check="owner", ok=True, found=f"{who}, heard of {silent / 1000:.1f} s ago")
     return Finding(

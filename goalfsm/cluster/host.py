@@ -6,9 +6,9 @@ import socket
 import time
 from typing import TYPE_CHECKING, Final
 
+from goalfsm.daemon.host.platform import SystemClock
 from goalfsm.daemon.host.zones import local_name
 from goalfsm.errors import StoreError
-from goalfsm.store.owner import uptime_ms
 from goalfsm.store.port import SPARE_TRANSCRIPTS
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class DatabaseTime:
 
     def uptime_ms(self) -> int:
         """Return the machine's monotonic clock."""
-        return uptime_ms()
+        return SystemClock().uptime_ms()
 
     def zone(self) -> str:
         """Return the machine's time zone: its programs name times of day in it."""

@@ -15,12 +15,12 @@ from goalfsm.cluster.host import hostname
 from goalfsm.cluster.jobs import ANY, host_place, waits_for_turn
 from goalfsm.cluster.setup import prepare
 from goalfsm.daemon.config import decode_config
+from goalfsm.daemon.host.platform import SystemClock, own_identity
 from goalfsm.daemon.remote import offline
 from goalfsm.errors import CannotWrite, Corrupt, GoalError, NoDatabase
 from goalfsm.session import codec
 from goalfsm.session.effects import WatchProcess
 from goalfsm.store.contents import TABLES, Sum, summed
-from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.port import Held
 from goalfsm.store.postgres import open_store
 from goalfsm.store.postgres.contents import PostgresContents, locked
@@ -98,7 +98,7 @@ def to_file(server: Server, path: Path) -> Moved:
 
 def _take(store: SqliteStore) -> None:
     """Own the file, and leave nothing in it that an engine would still have to decide."""
-    claimed = store.owner.acquire(own_identity(), socket="", uptime_ms=uptime_ms())
+    claimed = store.owner.acquire(own_identity(), socket="", uptime_ms=SystemClock().uptime_ms())
     if isinstance(claimed, Held):
         who = "somebody" if claimed.owner is None else f"process {claimed.owner.identity.pid}"
         raise GoalError(f"{who} works on {store.path}", code="driven", hint=_DRIVEN)
@@ -124,7 +124,7 @@ def _let_go(kept: Path) -> None:
     """Leave nobody as the owner of what was set aside: it is a file like any other."""
     store = SqliteStore.open(kept, is_alive=lambda _identity: False, reserve_bytes=0)
     try:
-        store.owner.acquire(own_identity(), socket="", uptime_ms=uptime_ms())
+        store.owner.acquire(own_identity(), socket="", uptime_ms=SystemClock().uptime_ms())
         store.owner.release()
     finally:
         store.close()

@@ -29,7 +29,7 @@ from goalfsm.cluster.tenure import Tenure
 from goalfsm.cluster.threads import ClusterThreads
 from goalfsm.cluster.turns import Turns
 from goalfsm.daemon.config import Processes, Workers
-from goalfsm.daemon.flow.holds import SHUTDOWN, Holds
+from goalfsm.daemon.flow.threads import SHUTDOWN, Holds
 from goalfsm.daemon.host.platform import Clock, IdSource, LocalPlatform, Tasks
 from goalfsm.daemon.remote.run_socket import RunSockets
 from goalfsm.daemon.remote.server import Server

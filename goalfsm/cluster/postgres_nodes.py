@@ -12,7 +12,7 @@ from goalfsm.cluster.saying import SoFar
 from goalfsm.cluster.tx import LEASE_MS
 from goalfsm.daemon.guards.upkeep import KEEP_DONE_MS
 from goalfsm.store.limits import surplus
-from goalfsm.store.rows import OpenEffect, Transcript, open_effect, transcript_of
+from goalfsm.store.rows import OpenEffect, Transcript
 
 if TYPE_CHECKING:
     import psycopg
@@ -158,11 +158,11 @@ class PostgresNodes:
     async def claim(self, key: str, node_id: str) -> OpenEffect | None:
         """Take an effect for a node; None where it is done, or another living node is at it."""
         row = await self._one(_CLAIM, (node_id, key, node_id))
-        return None if row is None else open_effect(row)
+        return None if row is None else OpenEffect(*row)
 
     async def mail(self, thread_id: str) -> list[OpenEffect]:
         """Return the effects that wait for the node that has the thread's run."""
-        return [open_effect(row) for row in await self._rows(_MAIL, (thread_id,))]
+        return [OpenEffect(*row) for row in await self._rows(_MAIL, (thread_id,))]
 
     async def revisions(self, thread_ids: Collection[str]) -> dict[str, int]:
         """Return how far these threads are."""
@@ -200,7 +200,7 @@ class PostgresNodes:
     async def last_said(self, thread_id: str) -> Transcript | None:
         """Return what the thread's last turn said."""
         row = await self._one(_LAST_SAID, (thread_id,))
-        return None if row is None else transcript_of(row)
+        return None if row is None else Transcript(*row)
 
     async def put_program(self, thread_id: str, place: str, config: bytes) -> None:
         """Store who runs a thread's turns, and where."""

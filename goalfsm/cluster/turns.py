@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from goalfsm.cluster.threads import ClusterThreads
     from goalfsm.cluster.tx import Holder
     from goalfsm.daemon.config import Assignment, Workers
-    from goalfsm.daemon.flow.holds import Holds
     from goalfsm.daemon.flow.ports import Events, Landed, Report
+    from goalfsm.daemon.flow.threads import Holds
     from goalfsm.daemon.stages.live_run import LiveRuns
     from goalfsm.daemon.stages.run_control import Dispatches
     from goalfsm.session.state import Session

@@ -7,10 +7,9 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from goalfsm.daemon.config import Processes, Workers, WorkerSource
-from goalfsm.daemon.flow.holds import STARTING, Holds
 from goalfsm.daemon.flow.inbox import InboxRows, watch_of
 from goalfsm.daemon.flow.replay import as_completed
-from goalfsm.daemon.flow.threads import Threads
+from goalfsm.daemon.flow.threads import STARTING, Holds, Threads
 from goalfsm.daemon.guards.failures import Quarantine, StoreOutage
 from goalfsm.daemon.guards.ownership import Heartbeat
 from goalfsm.daemon.guards.takeover import Takeover
@@ -172,7 +171,7 @@ class Composition:
             troubled=partial(self.outage.met, None),
             look=self._look,
             is_busy=self._is_busy,
-            watch=watch_of(db, platform),
+            watch=partial(watch_of, db, platform),
         )
         self.watch = ProcessWatch(runs, platform.wait_gone)
         records = RunRecords(store.processes, clock, lambda error: self.stuck(None, error))
@@ -231,11 +230,7 @@ class Composition:
                 f.RunCallback: callbacks,
                 f.AskPerson: callbacks,
                 f.WriteReport: Reports(
-                    db,
-                    lambda thread_id, goal_id: as_completed(
-                        store, thread_id, goal_id, options.machine
-                    ),
-                    report,
+                    db, partial(as_completed, store, machine=options.machine), report
                 ),
                 f.TakeNextGoal: NextGoals(),
                 **options.performers,

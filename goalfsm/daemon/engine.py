@@ -14,7 +14,7 @@ import structlog
 
 from goalfsm.daemon.composition import Composition, Options
 from goalfsm.daemon.config import WorkerSource
-from goalfsm.daemon.flow.holds import OVER
+from goalfsm.daemon.flow.threads import OVER
 from goalfsm.daemon.guards.drain import RECORDED_S, Drain
 from goalfsm.daemon.guards.ownership import acquire
 from goalfsm.daemon.host.platform import LocalPlatform, Platform, simulated

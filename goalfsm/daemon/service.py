@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.daemon.flow.decide import FAULT_HINT, Envelope
-from goalfsm.daemon.flow.holds import HALTED, STOP
 from goalfsm.daemon.flow.notices import Happened, StatusChanged, notice_of
+from goalfsm.daemon.flow.threads import HALTED, STOP
 from goalfsm.errors import StoreClosed, StoreError
 from goalfsm.session import events as e
 from goalfsm.session.codec import CodecError, sealed
@@ -19,9 +19,8 @@ from goalfsm.views.tool_answers import respond
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from goalfsm.daemon.flow.holds import Holds
     from goalfsm.daemon.flow.notices import Notice, Output
-    from goalfsm.daemon.flow.threads import Threads
+    from goalfsm.daemon.flow.threads import Holds, Threads
     from goalfsm.daemon.host.platform import Clock, IdSource
     from goalfsm.daemon.stages.scheduler import Quiescence
     from goalfsm.daemon.stages.subscriptions import Subscriptions

@@ -6,7 +6,7 @@ the session decide on it, and shows ``goalfsm.views.tool_answers.respond``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -16,9 +16,6 @@ from goalfsm.goal.model import (
     MAX_OBJECTIVE_LENGTH,
     MAX_TEXT_LENGTH,
 )
-
-if TYPE_CHECKING:
-    from goalfsm.session.state import Session
 
 ToolName = Literal["create_goal", "get_goal", "update_goal", "wait"]
 WaitFor = Literal["timer", "process", "person", "event"]
@@ -184,11 +181,6 @@ WAIT: Final = ToolDefinition(
     },
 )
 TOOLS: Final[tuple[ToolDefinition, ...]] = (CREATE_GOAL, GET_GOAL, UPDATE_GOAL, WAIT)
-
-
-def offered(session: Session) -> tuple[ToolDefinition, ...]:
-    """Return the tools that the model of a thread is shown: none that it may not use."""
-    return TOOLS if session.model_may_create else TOOLS[1:]
 
 
 BY_NAME: Final[dict[str, ToolDefinition]] = {tool.name: tool for tool in TOOLS}

@@ -1,4 +1,4 @@
-"""Which process is which, and whether it lives: the facts that ownership is decided from.
+"""Whether an owner lives, and what is done about one that does not: what ownership rests on.
 
 What is read of a process is read by ``workers.supervisor.identity``.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import time
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -25,14 +24,6 @@ if TYPE_CHECKING:
 _MACHINE_ID: Final = Path("/etc/machine-id")
 
 
-def uptime_ms() -> int:
-    """Return milliseconds of a clock that every process of this boot shares and nobody sets.
-
-    It stands still while the machine sleeps, so that an owner is not silent for having slept.
-    """
-    return time.monotonic_ns() // 1_000_000
-
-
 @cache
 def machine() -> str:
     """Return what tells this machine from others, whatever it has booted.
@@ -45,29 +36,6 @@ def machine() -> str:
     except OSError:
         found = ""
     return hashlib.sha256(f"goalfsm {found} {os.uname().nodename}".encode()).hexdigest()[:16]
-
-
-def identity_of(pid: int) -> Identity | None:
-    """Return the identity of a living process, None when it is gone or a zombie."""
-    started = started_at(pid)
-    if started is None:
-        return None
-    return Identity(
-        pid=pid,
-        start_time=started,
-        boot_id=boot_id(),
-        namespace=pid_namespace(),
-        machine=machine(),
-    )
-
-
-def own_identity() -> Identity:
-    """Return the identity of this process."""
-    identity = identity_of(os.getpid())
-    if identity is None:  # pragma: no cover - only where /proc is hidden from its own process
-        msg = "this process cannot read its own start time"
-        raise OSError(msg)
-    return identity
 
 
 def is_alive(identity: Identity) -> bool:

@@ -141,11 +141,10 @@ KEPT_BYTES: Final = 8 * 1024 * 1024
 class Lease(Protocol):
     """One owner at a time, fenced by an epoch that only grows.
 
-    ``uptime_ms`` is read from a clock that all processes of this boot share and that nobody sets
-    (`goalfsm.store.owner.uptime_ms`), so that a wall clock that jumps neither deposes an owner
-    nor keeps a dead one. What it says of the wall clock is for whoever measures its work: that
-    clock may be set, or run on while the machine sleeps, after its last sign and before the next
-    owner.
+    ``uptime_ms`` is read from a clock that all processes of this boot share and that nobody sets,
+    so that a wall clock that jumps neither deposes an owner nor keeps a dead one. What it says of
+    the wall clock is for whoever measures its work: that clock may be set, or run on while the
+    machine sleeps, after its last sign and before the next owner.
 
     An owner with something under way owes a `heartbeat` now and then. One with nothing under way
     calls `rest` and then writes nothing: whoever wants to know whether it hangs asks its socket.

@@ -6,7 +6,7 @@ sets.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -97,8 +97,11 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     at_ms: int
 
 
-class OpenEffect(msgspec.Struct, frozen=True, kw_only=True):
-    """An effect that was committed with ``revision`` of its thread and is not marked done."""
+class OpenEffect(msgspec.Struct, frozen=True):
+    """An effect that was committed with ``revision`` of its thread and is not marked done.
+
+    Its fields are the columns of an outbox, in their order.
+    """
 
     seq: int
     thread_id: str
@@ -109,8 +112,11 @@ class OpenEffect(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
 
 
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """The snapshot of one thread; ``epoch`` is that of the owner that wrote it."""
+class Stored(msgspec.Struct, frozen=True):
+    """The snapshot of one thread; ``epoch`` is that of the owner that wrote it, 0 on a server.
+
+    Its fields are the columns, in their order.
+    """
 
     thread_id: str
     state: bytes
@@ -119,11 +125,11 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     wake_at_ms: int | None
     updated_at_ms: int
-    epoch: int
+    epoch: int = 0
 
 
-class ThreadRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A thread in a listing, without its state."""
+class ThreadRow(msgspec.Struct, frozen=True):
+    """A thread in a listing, without its state; its fields are the columns, in their order."""
 
     thread_id: str
     status: str
@@ -132,8 +138,12 @@ class ThreadRow(msgspec.Struct, frozen=True, kw_only=True):
     updated_at_ms: int
 
 
-class JournalRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One committed event; ``seq`` orders all threads, ``revision`` one thread without gaps."""
+class JournalRow(msgspec.Struct, frozen=True):
+    """One committed event; ``seq`` orders all threads, ``revision`` one thread without gaps.
+
+    Its fields are the columns, in their order. ``epoch`` is that of the owner that wrote it, 0 on
+    a server, where ``node`` names the writer.
+    """
 
     seq: int
     thread_id: str
@@ -144,12 +154,15 @@ class JournalRow(msgspec.Struct, frozen=True, kw_only=True):
     decision: bytes | None
     digest: bytes
     rules_version: int
-    epoch: int
+    epoch: int = 0
     node: str = ""
 
 
-class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An event from outside that no commit has consumed; ``seq`` is the order of arrival."""
+class InboxRow(msgspec.Struct, frozen=True):
+    """An event from outside that no commit has consumed; ``seq`` is the order of arrival.
+
+    Its fields are the columns, in their order.
+    """
 
     seq: int
     inbox_id: str
@@ -262,10 +275,11 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
-class Transcript(msgspec.Struct, frozen=True, kw_only=True):
+class Transcript(msgspec.Struct, frozen=True):
     """What a run said: the end of its answer and of its standard error.
 
-    ``answer_bytes`` and ``stderr_bytes`` are how many there were, of which the last are kept.
+    Its fields are the columns of a transcript, in their order. ``answer_bytes`` and
+    ``stderr_bytes`` are how many there were, of which the last are kept.
     """
 
     thread_id: str
@@ -297,44 +311,3 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     journal_rows: int
     open_effects: int
     pending_inbox: int
-
-
-def thread_row(row: tuple[Any, ...]) -> ThreadRow:
-    """Return a thread in a listing, of its columns in their order."""
-    thread_id, status, wake_at_ms, revision, updated_at_ms = row
-    return ThreadRow(
-        thread_id=thread_id,
-        status=status,
-        wake_at_ms=wake_at_ms,
-        revision=revision,
-        updated_at_ms=updated_at_ms,
-    )
-
-
-def open_effect(row: tuple[Any, ...]) -> OpenEffect:
-    """Return an effect to do, of the columns of an outbox in their order."""
-    seq, thread_id, revision, at_ms, key, kind, payload = row
-    return OpenEffect(
-        seq=seq,
-        thread_id=thread_id,
-        revision=revision,
-        at_ms=at_ms,
-        key=key,
-        kind=kind,
-        payload=payload,
-    )
-
-
-def transcript_of(row: tuple[Any, ...]) -> Transcript:
-    """Return what a turn said, of the columns of a transcript in their order."""
-    thread_id, run_id, turn, at_ms, answer, stderr, answer_bytes, stderr_bytes = row
-    return Transcript(
-        thread_id=thread_id,
-        run_id=run_id,
-        turn=turn,
-        at_ms=at_ms,
-        answer=answer,
-        stderr=stderr,
-        answer_bytes=answer_bytes,
-        stderr_bytes=stderr_bytes,
-    )

@@ -15,13 +15,13 @@ from typing import Any
 
 import apsw
 
+from goalfsm.daemon.host.platform import SystemClock, own_identity
 from goalfsm.errors import StoreError
 from goalfsm.session import Context, codec
 from goalfsm.session.effects import SendWork
 from goalfsm.session.events import HostChanged, ObjectiveGiven
 from goalfsm.session.state import Session
 from goalfsm.session.thread import handle
-from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.port import Acquired, Commit, Committed, Outcome
 from goalfsm.store.port import Effect as OutboxRow
 from goalfsm.store.pump import Pump
@@ -66,7 +66,7 @@ def commit_of(thread: str, revision: int, rows: Payload) -> Commit:
 def opened(folder: str, vfs: str | None = None, name: str = "goals.db") -> Iterator[SqliteStore]:
     """Yield a store that this process owns."""
     store = SqliteStore.open(Path(folder) / name, vfs=vfs)
-    claimed = store.owner.acquire(own_identity(), socket="", uptime_ms=uptime_ms())
+    claimed = store.owner.acquire(own_identity(), socket="", uptime_ms=SystemClock().uptime_ms())
     assert isinstance(claimed, Acquired)
     try:
         yield store

@@ -18,12 +18,12 @@ import apsw
 
 from goalfsm.daemon.config import WorkerConfig
 from goalfsm.daemon.engine import Engine
+from goalfsm.daemon.host.platform import SystemClock, own_identity
 from goalfsm.session import Policy, codec
 from goalfsm.session.effects import SendWork
 from goalfsm.session.events import CompletionRequested, ObjectiveGiven
 from goalfsm.session.state import Session
 from goalfsm.session.thread import context_of, handle
-from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.port import Acquired, Commit
 from goalfsm.store.port import Effect as OutboxRow
 from goalfsm.store.sqlite import SqliteStore
@@ -118,7 +118,8 @@ def prepared(path: Path, *, goals: int, active: int, rows: int) -> None:
     """Write a database with so many goals, some active, and so many journal rows."""
     store = SqliteStore.open(path)
     assert isinstance(
-        store.owner.acquire(own_identity(), socket="", uptime_ms=uptime_ms()), Acquired
+        store.owner.acquire(own_identity(), socket="", uptime_ms=SystemClock().uptime_ms()),
+        Acquired,
     )
     commits = []
     event = codec.encode_event(ObjectiveGiven(objective="go on"))

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import apsw
 
-from goalfsm.store.owner import own_identity, uptime_ms
+from goalfsm.daemon.host.platform import SystemClock, own_identity
 from goalfsm.store.sqlite import SqliteStore
 
 if __name__ == "__main__":
     path = Path(sys.argv[1])
     store = SqliteStore.open(path)
-    store.owner.acquire(own_identity(), socket="", uptime_ms=uptime_ms())
+    store.owner.acquire(own_identity(), socket="", uptime_ms=SystemClock().uptime_ms())
     lock = apsw.Connection(str(path))
     lock.execute("BEGIN IMMEDIATE")
     sys.stdout.write("held\n")

@@ -135,6 +135,12 @@ def beside(db: Path, ask: Any) -> None:
     asyncio.run(main())
 
 
+def private(directory: Path) -> Path:
+    """Make a directory that is this user's alone."""
+    directory.mkdir(mode=0o700)
+    return directory
+
+
 def connect(db: Path) -> socket.socket:
     """Connect to the engine of a database as a stranger does."""
     owner = serving(db)

@@ -23,6 +23,7 @@ from goalfsm.daemon.flow.authority import (
     require_person,
 )
 from goalfsm.daemon.flow.replay import undecidable
+from goalfsm.daemon.host.platform import SystemClock, own_identity
 from goalfsm.daemon.remote.client import request, serving
 from goalfsm.daemon.remote.link import NoEngine
 from goalfsm.daemon.remote.narrating import told
@@ -32,7 +33,6 @@ from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.session.codec import sealed, token_digest
 from goalfsm.session.state import Run
-from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers.supervisor.identity import LINUX
 from goalfsm.workers.supervisor.peers import Peer
@@ -309,7 +309,7 @@ def test_nobody_is_called_a_person_who_was_not_looked_at() -> None:
 def test_what_needs_a_look_at_the_asker_is_not_left_in_the_inbox(db: Path) -> None:
     request(db, THREAD, OBJECTIVE, "one")
     store = SqliteStore.open(db)
-    store.owner.acquire(own_identity(), socket="", uptime_ms=uptime_ms())
+    store.owner.acquire(own_identity(), socket="", uptime_ms=SystemClock().uptime_ms())
     with pytest.raises(NoEngine) as refused:
         request(db, THREAD, e.CompletionRequested(), "two", timeout_s=0.1)
     assert "nothing was written" in refused.value.message

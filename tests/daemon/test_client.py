@@ -8,7 +8,6 @@ import json
 import os
 import socket
 import stat
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,8 @@ import pytest
 from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.flow.notices import Ended, Happened, Output, Settled, StatusChanged
 from goalfsm.daemon.flow.replay import replay
-from goalfsm.daemon.remote import socket_path, wire
+from goalfsm.daemon.host.platform import SystemClock, own_identity
+from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.client import follow, request, serving, status
 from goalfsm.daemon.remote.link import NoEngine
 from goalfsm.daemon.remote.socket_path import MAX_PATH, socket_for
@@ -28,25 +28,19 @@ from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply
-from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.port import Answer
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.views.status import Status
-from tests.daemon.scenes import COMPLETE, OBJECTIVE, THREAD, inside, steps, worker
+from tests.daemon.scenes import COMPLETE, OBJECTIVE, THREAD, inside, private, steps, worker
 
 T = TypeVar("T")
 
 
 @pytest.fixture
 def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(_private(tmp_path / "r")))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(private(tmp_path / "r")))
     monkeypatch.setattr("goalfsm.daemon.remote.direct._RECORDED_S", 0.1)
     return tmp_path / "goals.db"
-
-
-def _private(directory: Path) -> Path:
-    directory.mkdir(mode=0o700)
-    return directory
 
 
 def beside(db: Path, turns: Any, ask: Callable[[Engine], T], **options: Any) -> T:
@@ -171,7 +165,7 @@ def test_an_unknown_thread_or_file_is_refused_before_anything_is_written(db: Pat
 def silent_owner(db: Path) -> Iterator[SqliteStore]:
     """Own the database and do not listen."""
     store = SqliteStore.open(db)
-    store.owner.acquire(own_identity(), socket="", uptime_ms=uptime_ms())
+    store.owner.acquire(own_identity(), socket="", uptime_ms=SystemClock().uptime_ms())
     yield store
     store.close()
 
@@ -214,7 +208,7 @@ def test_who_may_not_leave_a_row_waits_for_who_is_at_the_database_only_for_a_mom
     """Another command decides something, or an engine ends and has closed its socket."""
     request(db, THREAD, OBJECTIVE, "one")
     with contextlib.closing(SqliteStore.open(db)) as other:
-        other.owner.acquire(own_identity(), socket=socket, uptime_ms=uptime_ms())
+        other.owner.acquire(own_identity(), socket=socket, uptime_ms=SystemClock().uptime_ms())
         monkeypatch.setattr(
             "goalfsm.daemon.remote.link.time.sleep", lambda _: other.owner.release()
         )
@@ -248,7 +242,7 @@ def test_an_owner_whose_socket_does_not_answer_counts_as_silent(db: Path) -> Non
     with socket.socket(socket.AF_UNIX) as deaf:
         deaf.bind(str(place))
         deaf.listen()
-        store.owner.acquire(own_identity(), socket=str(place), uptime_ms=uptime_ms())
+        store.owner.acquire(own_identity(), socket=str(place), uptime_ms=SystemClock().uptime_ms())
         assert request(db, THREAD, OBJECTIVE, "one", timeout_s=0.3).code == "recorded"
         with pytest.raises(NoEngine):
             status(db, THREAD, timeout_s=0.2)
@@ -349,56 +343,3 @@ def test_an_engine_that_is_leaving_is_asked_again(db: Path) -> None:
 
     beside(db, {}, ask)
     assert asked == ["one", "one"]
-
-
-@pytest.fixture
-def short_path() -> Iterator[Path]:
-    """Be a directory in which the path of a socket is short enough, whoever runs the test."""
-    with tempfile.TemporaryDirectory(prefix="g", dir="/tmp") as made:
-        yield Path(made)
-
-
-def test_a_directory_that_others_can_use_is_not_used(
-    short_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    monkeypatch.setenv("TMPDIR", str(short_path))
-    place = short_path / f"goalfsm-{os.getuid()}"
-    assert socket_for("a.db").parent == place
-    place.chmod(0o755)
-    with pytest.raises(GoalError) as raised:
-        socket_for("a.db")
-    assert raised.value.code == "no_socket_directory"
-    place.rmdir()
-    place.symlink_to(_private(short_path / "elsewhere"))
-    with pytest.raises(GoalError):
-        socket_for("a.db")
-    place.unlink()
-    place.write_text("")
-    with pytest.raises(GoalError):
-        socket_for("a.db")
-
-
-def test_a_long_directory_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    long = _private(tmp_path / ("x" * 120))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
-    place = socket_for("a.db")
-    assert long not in place.parents
-    assert len(os.fsencode(place)) <= MAX_PATH
-
-
-def test_what_anybody_may_make_is_no_run_s_own_socket(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Outside of a namespace a turn could listen there, and answer the tools of all others."""
-    monkeypatch.setattr(socket_path, "_short", lambda: tmp_path)
-    place = socket_path.own_directory() / socket_path.SOCKET
-    place.parent.mkdir()
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(place))
-        listening.listen()
-        assert socket_path.own_socket() is None
-        mounts = tmp_path / "mounts"
-        mounts.write_text(f"36 35 98:0 /home {place.parent} ro - ext4 /dev/root ro\n")
-        monkeypatch.setattr(socket_path, "_MOUNTS", mounts)
-        assert socket_path.own_socket() == place

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from goalfsm.daemon.flow.holds import ENDING
+from goalfsm.daemon.flow.threads import ENDING
 from goalfsm.goal.model import Verifier
 from goalfsm.session import effects as f
 from goalfsm.session import events as e

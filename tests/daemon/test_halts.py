@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from goalfsm.daemon.flow.holds import HALTED
+from goalfsm.daemon.flow.threads import HALTED
 from goalfsm.session import events as e
 from goalfsm.testing import MemoryGoals
 from tests.daemon.faults import faulty, is_a

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goalfsm.daemon.flow.holds import ENDING, HALTED, OUTAGE, SHUTDOWN, Holds
+from goalfsm.daemon.flow.threads import ENDING, HALTED, OUTAGE, SHUTDOWN, Holds
 
 
 def test_what_holds_a_thread_is_told_of_all_and_of_itself() -> None:

@@ -17,12 +17,12 @@ import pytest
 
 from goalfsm.daemon.flow import inbox
 from goalfsm.daemon.flow.replay import replay, undecidable
+from goalfsm.daemon.host.platform import SystemClock, own_identity
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.remote.client import request
 from goalfsm.daemon.remote.link import NoEngine
 from goalfsm.goal.model import Limits
 from goalfsm.session import events as e
-from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers.supervisor import identity
 from tests.daemon.scenes import OBJECTIVE, THREAD, beside, connect
@@ -194,7 +194,7 @@ def test_where_nobody_can_get_in_a_message_goes_to_the_inbox(
     door.bind(str(place))
     door.listen(1)
     store = SqliteStore.open(db)
-    store.owner.acquire(own_identity(), socket=str(place), uptime_ms=uptime_ms())
+    store.owner.acquire(own_identity(), socket=str(place), uptime_ms=SystemClock().uptime_ms())
     crowd = [socket.socket(socket.AF_UNIX) for _ in range(8)]
     for link in crowd:
         link.settimeout(0)

@@ -10,9 +10,8 @@ import pytest
 
 from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.guards.ownership import Owned, acquire, answers
-from goalfsm.daemon.host.platform import LocalPlatform
+from goalfsm.daemon.host.platform import LocalPlatform, SystemClock, own_identity
 from goalfsm.store.memory import MemoryDisk, MemoryStore
-from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.port import Acquired
 from goalfsm.store.sqlite import SqliteStore
 
@@ -20,7 +19,7 @@ from goalfsm.store.sqlite import SqliteStore
 def rests(disk: MemoryDisk, socket: str) -> None:
     """Own the data as an idle engine does."""
     store = MemoryStore(disk, is_alive=lambda _: True)
-    owned = store.owner.acquire(own_identity(), socket=socket, uptime_ms=uptime_ms())
+    owned = store.owner.acquire(own_identity(), socket=socket, uptime_ms=SystemClock().uptime_ms())
     assert isinstance(owned, Acquired)
     store.owner.rest()
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from goalfsm.daemon.flow.replay import replay
-from goalfsm.daemon.host.platform import SystemClock
+from goalfsm.daemon.host.platform import SystemClock, own_identity
 from goalfsm.daemon.remote import offline
 from goalfsm.errors import OutcomeUnknown, StoreUnavailable
 from goalfsm.session import codec
@@ -17,7 +17,6 @@ from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply
 from goalfsm.store.memory import MemoryStore
-from goalfsm.store.owner import own_identity
 from goalfsm.store.port import Commit, Conflict, Held, Outcome
 from tests.daemon.scenes import OBJECTIVE, THREAD
 

@@ -15,12 +15,17 @@ import pytest
 from goalfsm.daemon.config import WorkerConfig
 from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.guards.ownership import Owned, acquire
-from goalfsm.daemon.host.platform import LocalPlatform, recorded_identity, started_text
+from goalfsm.daemon.host.platform import (
+    LocalPlatform,
+    SystemClock,
+    own_identity,
+    recorded_identity,
+    started_text,
+)
 from goalfsm.daemon.signals import stopping_on_signals
 from goalfsm.errors import Corrupt, DatabaseReplaced, StoreUnavailable
 from goalfsm.goal.model import Verifier
 from goalfsm.session import events as e
-from goalfsm.store.owner import own_identity, uptime_ms
 from goalfsm.store.port import Acquired, Held, Process
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers.supervisor import identity
@@ -233,7 +238,7 @@ def test_a_lock_without_an_owner_is_not_waited_for_for_ever(
 
     with pytest.raises(Owned, match="another process is using"):
         asyncio.run(acquire(Always(), Harmless(), socket=""))  # type: ignore[arg-type]
-    assert uptime_ms() > 0
+    assert SystemClock().uptime_ms() > 0
 
 
 @pytest.mark.parametrize("harm", ["deleted", "emptied"])

@@ -11,6 +11,7 @@ import msgspec
 
 from recovery.obligations import (
     IDLE,
+    NOTHING_OWED,
     AbortingTurn,
     AgentEnd,
     AwaitingTerminalCleanup,
@@ -115,7 +116,7 @@ def broken_states(state: State) -> Iterator[str]:
         yield "only a turn that is aborting owes an active run"
     if isinstance(state, ObservingTurn):
         yield from broken_observing(state)
-    if isinstance(state, AwaitingTerminalCleanup) and cleanup.settled:
+    if isinstance(state, AwaitingTerminalCleanup) and cleanup == NOTHING_OWED:
         yield "awaiting means that something is owed"
     if list(cleanup.pending_turn_ends) != sorted(set(cleanup.pending_turn_ends)):
         yield "turn ends are owed once, in order"
@@ -131,7 +132,7 @@ def broken_observing(state: ObservingTurn) -> Iterator[str]:
         yield "an observed turn has work"
     if list(state.stale_goal_ids) != sorted(set(state.stale_goal_ids)):
         yield "stale goals are named once, in order"
-    if state.cleanup is not None and state.cleanup.settled:
+    if state.cleanup is not None and state.cleanup == NOTHING_OWED:
         yield "an observed turn that owes nothing has no cleanup"
 
 

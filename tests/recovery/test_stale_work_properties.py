@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from recovery.obligations import (
     IDLE,
     MAX_TRACKED,
+    NOTHING_OWED,
     AbortingTurn,
     AgentEnd,
     AwaitingTerminalCleanup,
@@ -100,7 +101,7 @@ def test_any_history(events: list[Event]) -> None:
     for event in events:
         state = reduce(state, event).state
         cleanup = getattr(state, "cleanup", None)
-        assert cleanup is None or not cleanup.settled
+        assert cleanup != NOTHING_OWED
     assert reduce(state, SessionShutdown()).state is IDLE
 
 

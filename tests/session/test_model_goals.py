@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from goalfsm.daemon.flow.turn import tools_of
 from goalfsm.goal.model import Criterion, Limits, Verifier
 from goalfsm.session import Policy, Reply
 from goalfsm.session import events as e
-from goalfsm.session.tools import offered
 from goalfsm.testing.threads import CheckedThread
 
 TWO = Policy(model_goals=2)
@@ -94,7 +94,7 @@ COMMAND = Verifier(kind="command", argv=("make", "test"))
 
 def names(thread: CheckedThread) -> list[str]:
     """Return the tools that the model is shown."""
-    return [tool.name for tool in offered(thread.session)]
+    return [tool.name for tool in tools_of(thread.session)]
 
 
 def test_unless_it_is_allowed_the_model_gives_a_thread_without_any_goal_its_first_alone() -> None:

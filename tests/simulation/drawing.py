@@ -20,28 +20,8 @@ HOUR_MS: Final = 3_600_000
 CHECKED: Final = Verifier(kind="callable", name="check", timeout_s=5.0)
 PERSON: Final = Verifier(kind="person")
 
-WHERE: Final = (
-    # Where, how often it is reached in one world or so, and how often it is chosen.
-    ("commit.before", 90, 6),
-    ("commit.after", 90, 7),
-    ("effect.before", 30, 4),
-    ("effect.after", 30, 4),
-    ("claim.before", 2, 1),
-    ("claim.after", 3, 2),
-    ("taking_over", 5, 5),
-    ("heartbeat", 30, 1),
-    ("inbox.read", 4, 2),
-    ("worker.starts", 10, 3),
-    ("worker.step", 35, 4),
-    ("worker.steered", 1, 2),
-    ("worker.compacts", 1, 2),
-    ("verifier.before", 2, 2),
-    ("verifier.after", 1, 2),
-    ("callback.before", 3, 1),
-    ("callback.after", 3, 1),
-)
-_PLACES: Final = tuple(where for where, _, weight in WHERE for _ in range(weight))
-_OFTEN: Final = {where: often for where, often, _ in WHERE}
+_PLACES: Final = tuple(where for where, _, weight in p.WHERE for _ in range(weight))
+_OFTEN: Final = {where: often for where, often, _ in p.WHERE}
 
 
 _SORTS: Final = 10

@@ -13,9 +13,9 @@ from weakref import WeakSet
 from msgspec.structs import replace
 
 from goalfsm.daemon.flow.decide import reopened
-from goalfsm.daemon.flow.holds import HALTED
 from goalfsm.daemon.flow.inbox import InboxRows
 from goalfsm.daemon.flow.mailbox import Mailbox
+from goalfsm.daemon.flow.threads import HALTED
 from goalfsm.daemon.guards import ownership, takeover
 from goalfsm.daemon.guards.failures import Quarantine, StoreOutage
 from goalfsm.daemon.guards.takeover import Takeover

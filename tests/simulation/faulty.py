@@ -78,7 +78,7 @@ class FaultyStore(MemoryStore):
             process.point("taking_over")
         process.point("commit.before")
         self.look()
-        fault = self._world.fault(self._sorts(batch))
+        fault = self._world.hardware.fault(self._sorts(batch))
         if fault is None and (done or any(self._is_new(each) for each in batch)):
             fault = self.refused()
         if fault is not None:
@@ -136,7 +136,7 @@ class FaultyStore(MemoryStore):
         """Refuse a dead process, and fail where the plan says so."""
         if self._process.dead:
             raise StoreClosed("the process is dead")
-        if reads is not None and self._world.read_fault(reads):
+        if reads is not None and self._world.hardware.read_fault(reads, self._world.now_us // 1000):
             self._process.trace("store fails to read")
             raise StoreUnavailable("input/output error while reading")
 

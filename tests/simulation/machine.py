@@ -1,7 +1,8 @@
-"""What happens to the machine: its disk is full, or cannot be read, and others hold its locks."""
+"""What happens to the machine: its disk fails, is full or unreadable, and others hold its locks."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
@@ -11,13 +12,26 @@ from tests.simulation import plan as p
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tests.simulation.plan import CommitSort, FaultKind, ReadSort
+    from tests.simulation.stats import Stats
+
 
 class Machine:
     """One machine's disk and locks, by the times of a plan."""
 
-    def __init__(self, items: Iterable[p.Any_Item]) -> None:
+    def __init__(self, items: Iterable[p.Any_Item], stats: Stats) -> None:
         """Have a disk with room, that nobody else writes to, but for the times in ``items``."""
         items = tuple(items)
+        self._stats = stats
+        self._commits: Counter[CommitSort] = Counter()
+        self._reads: Counter[ReadSort] = Counter()
+        self._faults = {
+            (i.of, i.nth + n): i.kind
+            for i in items
+            if isinstance(i, p.Fault)
+            for n in range(i.times)
+        }
+        self._read_faults = {(i.of, i.nth) for i in items if isinstance(i, p.ReadFault)}
         self._locked = [i for i in items if isinstance(i, p.Locked)]
         self._full = [i for i in items if isinstance(i, p.SmallDisk)]
         self._kept: dict[int, int] = {}
@@ -33,8 +47,28 @@ class Machine:
     def calm_down(self) -> None:
         """Have everything free from now on; a disk keeps its size."""
         self._locked, self._full, self._unreadable, self._hushed = [], [], [], []
+        self._faults.clear()
+        self._read_faults.clear()
         if self._sized is not None:
             self._sized = replace(self._sized, pinned_ms=0)
+
+    def fault(self, sorts: Iterable[CommitSort]) -> FaultKind | None:
+        """Return how the next commit, which is of these sorts, fails; None when it does not."""
+        fails: FaultKind | None = None
+        for sort in sorts:
+            self._commits[sort] += 1
+            fails = self._faults.pop((sort, self._commits[sort]), None) or fails
+        self._stats.faults += fails is not None
+        return fails
+
+    def read_fault(self, sort: ReadSort, now_ms: int) -> bool:
+        """Tell whether the next read, which is of this sort, fails."""
+        fails = self.is_unreadable(now_ms)
+        for each in {sort, "each"}:
+            self._reads[each] += 1
+            fails |= (each, self._reads[each]) in self._read_faults
+        self._stats.faults += fails
+        return fails
 
     def is_unreadable(self, now_ms: int) -> bool:
         """Tell whether nothing can be read."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from goalfsm.daemon.flow.holds import HALTED, PROCESSES, SHUTDOWN
+from goalfsm.daemon.flow.threads import HALTED, PROCESSES, SHUTDOWN
 from goalfsm.daemon.guards.failures import RETRIES
 from goalfsm.daemon.host.platform import SMALL_STEP_MS
 from goalfsm.session import codec

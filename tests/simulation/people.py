@@ -11,7 +11,7 @@ import msgspec
 
 from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.flow.authority import is_recordable
-from goalfsm.daemon.flow.holds import HALTED
+from goalfsm.daemon.flow.threads import HALTED
 from goalfsm.daemon.remote import wire
 from goalfsm.daemon.stages.performers import Answer, CallbackCall, Verdict
 from goalfsm.errors import GoalError, StoreError

@@ -6,7 +6,7 @@ remains is a plan again. That is what makes a failing one small.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -296,6 +296,29 @@ def shown(item: Any_Item) -> str:
     fields = telling(msgspec.to_builtins(item))
     fields.pop("type", None)
     return f"{type(item).__name__} " + " ".join(f"{name}={value}" for name, value in fields.items())
+
+
+WHERE: Final = (
+    # Where, how often it is reached in one world or so, and how often it is chosen.
+    ("commit.before", 90, 6),
+    ("commit.after", 90, 7),
+    ("effect.before", 30, 4),
+    ("effect.after", 30, 4),
+    ("claim.before", 2, 1),
+    ("claim.after", 3, 2),
+    ("taking_over", 5, 5),
+    ("heartbeat", 30, 1),
+    ("inbox.read", 4, 2),
+    ("worker.starts", 10, 3),
+    ("worker.step", 35, 4),
+    ("worker.steered", 1, 2),
+    ("worker.compacts", 1, 2),
+    ("verifier.before", 2, 2),
+    ("verifier.after", 1, 2),
+    ("callback.before", 3, 1),
+    ("callback.after", 3, 1),
+)
+"""The points of a process at which it may die or stand still."""
 
 
 def telling(value: Any) -> Any:

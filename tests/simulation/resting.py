@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from goalfsm.daemon.flow.holds import HALTED
 from goalfsm.daemon.flow.replay import replay
+from goalfsm.daemon.flow.threads import HALTED
 from goalfsm.daemon.guards.failures import RETRIES
 from goalfsm.goal.model import ACTIVE, BLOCKED, LIMITED, PAUSED
 from goalfsm.session import effects as f

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from goalfsm.session.context import Context, Step
     from goalfsm.session.state import Session
     from goalfsm.store.port import Identity
-    from tests.simulation.plan import CommitSort, DecisionSort, FaultKind, Plan, ReadSort
+    from tests.simulation.plan import DecisionSort, Plan
 
 START_MS: Final = 1_800_000_000_000
 UPTIME_MS: Final = 5_000_000
@@ -80,18 +80,10 @@ class World:
         self.started = 0
         """How many processes there have been: the pid of the last one."""
         self._reached: Counter[str] = Counter()
-        self._commits: Counter[CommitSort] = Counter()
-        self._reads: Counter[ReadSort] = Counter()
-        self.hardware = Machine(plan.items)
+        self.hardware = Machine(plan.items, self.stats)
         self._restarting = False
         self._kills = {(i.where, i.nth): i for i in plan.items if isinstance(i, p.Kill)}
         self._stalls = {(i.where, i.nth): i for i in plan.items if isinstance(i, p.Stall)}
-        self._faults = {
-            (i.of, i.nth + n): i.kind
-            for i in plan.items
-            if isinstance(i, p.Fault)
-            for n in range(i.times)
-        }
         self._poisons = {(i.of, i.nth) for i in plan.items if isinstance(i, p.Poison)}
         self._decided: Counter[DecisionSort] = Counter()
         self.poisoned_usage: set[str] = set()
@@ -101,7 +93,6 @@ class World:
         self.records_met: Counter[str] = Counter()
         """How many faults met the record of a fault, by the event that met the first one, and by
         its kind."""
-        self._read_faults = {(i.of, i.nth) for i in plan.items if isinstance(i, p.ReadFault)}
         self.unserved = {i.thread: i.until_ms for i in plan.items if isinstance(i, p.Unserved)}
         """Until when nobody says which program works on a thread."""
         self._breaks = {i.nth for i in plan.items if isinstance(i, p.Breaks)}
@@ -211,8 +202,6 @@ class World:
         self.trace(None, "calm")
         self._kills.clear()
         self._stalls.clear()
-        self._faults.clear()
-        self._read_faults.clear()
         self._poisons.clear()
         self._breaks.clear()
         self.hardware.calm_down()
@@ -333,24 +322,6 @@ class World:
     def _rival(self, *, foreign: bool = False) -> None:
         self.trace(None, "a rival is started", "elsewhere" if foreign else "")
         self.start_process(foreign=foreign)
-
-    def fault(self, sorts: Iterable[CommitSort]) -> FaultKind | None:
-        """Return how the next commit, which is of these sorts, fails; None when it does not."""
-        fails: FaultKind | None = None
-        for sort in sorts:
-            self._commits[sort] += 1
-            fails = self._faults.pop((sort, self._commits[sort]), None) or fails
-        self.stats.faults += fails is not None
-        return fails
-
-    def read_fault(self, sort: ReadSort) -> bool:
-        """Tell whether the next read, which is of this sort, fails."""
-        fails = self.hardware.is_unreadable(self.now_us // 1000)
-        for each in {sort, "each"}:
-            self._reads[each] += 1
-            fails |= (each, self._reads[each]) in self._read_faults
-        self.stats.faults += fails
-        return fails
 
     def _schedule(self, item: Any) -> None:
         """Have an item happen at its time; what has none is met on the way."""

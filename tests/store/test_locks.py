@@ -10,8 +10,9 @@ from pathlib import Path
 import apsw
 import pytest
 
+from goalfsm.daemon.host.platform import own_identity
 from goalfsm.errors import Busy, CannotWrite, Fenced, StoreClosed, StoreUnavailable
-from goalfsm.store.owner import end_stalled, own_identity
+from goalfsm.store.owner import end_stalled
 from goalfsm.store.port import EXPIRY_MS, Acquired, Committed, Held, Identity
 from goalfsm.store.sqlite import SqliteStore
 from tests.store.handles import ALICE, BOB, commit, everybody_lives, nobody_lives, owned
@@ -100,7 +101,8 @@ def test_owner_stopped_inside_a_transaction_is_replaced(
     script = (
         "import os, signal, sys; from pathlib import Path;"
         "from goalfsm.store.sqlite import SqliteStore;"
-        "from goalfsm.store.owner import own_identity; from tests.store.handles import commit;"
+        "from goalfsm.daemon.host.platform import own_identity;"
+        "from tests.store.handles import commit;"
         "s = SqliteStore.open(Path(sys.argv[1]));"
         "s.owner.acquire(own_identity(), socket='', uptime_ms=0); s.commit([commit()]);"
         "db = s._database.connection(); db.execute('BEGIN IMMEDIATE; DELETE FROM journal');"

@@ -106,9 +106,9 @@ def test_many_processes_create_at_once(path: Path) -> None:
     """All of them open the same database; one of them becomes the owner."""
     script = (
         "import sys; from pathlib import Path; from goalfsm.store.sqlite import SqliteStore;"
-        "from goalfsm.store.owner import own_identity, uptime_ms;"
+        "from goalfsm.daemon.host.platform import own_identity;"
         "s = SqliteStore.open(Path(sys.argv[1]), busy_ms=30000);"
-        "print(type(s.owner.acquire(own_identity(), socket='', uptime_ms=uptime_ms())).__name__,"
+        "print(type(s.owner.acquire(own_identity(), socket='', uptime_ms=0)).__name__,"
         " flush=True);"
         "sys.stdin.read()"
     )

@@ -12,6 +12,7 @@ import msgspec
 import psutil
 import pytest
 
+from goalfsm.daemon.host.platform import SystemClock, identity_of, own_identity
 from goalfsm.store import owner
 from goalfsm.store.port import EXPIRY_MS, Held, Identity, Owner
 from goalfsm.workers.supervisor import identity as identity_reader
@@ -34,7 +35,7 @@ def child() -> Iterator[subprocess.Popen[str]]:
 
 
 def _identity(pid: int) -> Identity:
-    identity = owner.identity_of(pid)
+    identity = identity_of(pid)
     assert identity is not None
     return identity
 
@@ -58,9 +59,9 @@ def _exited_but_unreaped(process: subprocess.Popen[str]) -> None:
 
 def test_this_process_is_alive() -> None:
     """A process recognises itself, always by the same identity."""
-    mine = owner.own_identity()
+    mine = own_identity()
     assert mine.pid == os.getpid()
-    assert mine == owner.own_identity()
+    assert mine == own_identity()
     assert owner.is_alive(mine)
 
 
@@ -78,7 +79,7 @@ def test_zombie_is_dead(child: subprocess.Popen[str]) -> None:
     identity = _identity(child.pid)
     _exited_but_unreaped(child)
     assert not owner.is_alive(identity)
-    assert owner.identity_of(child.pid) is None
+    assert identity_of(child.pid) is None
 
 
 def test_gone_process_is_dead(child: subprocess.Popen[str]) -> None:
@@ -101,14 +102,15 @@ def test_gone_process_is_dead(child: subprocess.Popen[str]) -> None:
 )
 def test_another_process_under_the_same_pid(change: dict[str, object], *, alive: bool) -> None:
     """Another start or boot is another process; another namespace cannot be judged from here."""
-    assert owner.is_alive(msgspec.structs.replace(owner.own_identity(), **change)) is alive
+    assert owner.is_alive(msgspec.structs.replace(own_identity(), **change)) is alive
 
 
 def test_command_name_with_parentheses_is_read_past() -> None:
     """What a process calls itself does not move the fields behind it."""
     script = (
         "import sys; open('/proc/self/comm', 'w').write('a) Z (b');"
-        "from goalfsm.store.owner import own_identity, is_alive; me = own_identity();"
+        "from goalfsm.daemon.host.platform import own_identity;"
+        "from goalfsm.store.owner import is_alive; me = own_identity();"
         "print(is_alive(me), me.start_time)"
     )
     done = subprocess.run(
@@ -130,13 +132,13 @@ def test_identity_agrees_with_psutil(
     _exited_but_unreaped(child)
     assert not owner.is_alive(identity)
     child.communicate()
-    assert owner.identity_of(child.pid) is None
+    assert identity_of(child.pid) is None
 
 
 def test_uptime_goes_on() -> None:
     """The clock of ownership never goes back."""
-    first = owner.uptime_ms()
-    assert 0 < first <= owner.uptime_ms()
+    first = SystemClock().uptime_ms()
+    assert 0 < first <= SystemClock().uptime_ms()
 
 
 def test_stalled_owner_is_killed(child: subprocess.Popen[str]) -> None:
@@ -183,7 +185,7 @@ def test_owner_that_runs_is_never_killed(child: subprocess.Popen[str]) -> None:
 
 def test_own_process_and_unknown_owner_are_never_killed() -> None:
     """A daemon does not end itself, nor an owner that nobody can name."""
-    assert not owner.end_stalled(_held(owner.own_identity()))
+    assert not owner.end_stalled(_held(own_identity()))
     assert not owner.end_stalled(Held(owner=None, silent_for_ms=EXPIRY_MS, locked=True))
 
 

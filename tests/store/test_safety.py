@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from goalfsm.daemon.host.platform import own_identity
 from goalfsm.errors import UnsafeDatabase
-from goalfsm.store.owner import own_identity
 from goalfsm.store.port import Acquired, Held
-from goalfsm.store.sqlite import SqliteStore, locks
+from goalfsm.store.sqlite import SqliteStore, place
 from tests.store.files import filled
 from tests.store.handles import BOB, commit, everybody_lives, nobody_lives, owned
 
@@ -107,10 +107,10 @@ def test_file_that_is_mounted_by_itself_is_refused(path: Path) -> None:
 
 
 OWNS = (
-    "import sys; from pathlib import Path; from goalfsm.store.sqlite import SqliteStore, locks;"
-    "from goalfsm.store.owner import own_identity, uptime_ms;"
+    "import sys; from pathlib import Path; from goalfsm.store.sqlite import SqliteStore;"
+    "from goalfsm.daemon.host.platform import own_identity;"
     "s = SqliteStore.open(Path(sys.argv[1]));"
-    "print(s.owner.acquire(own_identity(), socket='', uptime_ms=uptime_ms()).epoch, flush=True);"
+    "print(s.owner.acquire(own_identity(), socket='', uptime_ms=0).epoch, flush=True);"
     "sys.stdin.read()"
 )
 
@@ -171,7 +171,7 @@ def test_handles_of_one_process_do_not_keep_each_other_out(path: Path) -> None:
     second.commit([commit()])
     second.close()
     file = path.stat()
-    assert (file.st_dev, file.st_ino) not in locks._uses
+    assert (file.st_dev, file.st_ino) not in place._uses
 
 
 def test_reserve_is_not_written_through_a_link(path: Path, tmp_path: Path) -> None:

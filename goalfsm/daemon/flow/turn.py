@@ -13,7 +13,7 @@ from goalfsm.errors import REFUSED_STATUS
 from goalfsm.goal.model import Usage
 from goalfsm.session import events as e
 from goalfsm.session.continuation import answer_digest, answer_shape, answer_step
-from goalfsm.session.tools import TOOLS, offered
+from goalfsm.session.tools import TOOLS
 from goalfsm.store.port import MAX_ANSWER_BYTES
 from goalfsm.workers import protocol as w
 from goalfsm.workers.output import Tail
@@ -31,10 +31,10 @@ KEEP_ERROR: Final = 4_000
 _AGAIN: Final = 16 * 1024
 """How many bytes of what a turn has said are told to who follows it later."""
 
-_TOOLS: Final = {
-    tool.name: w.Tool(name=tool.name, description=tool.description, parameters=tool.parameters)
+_TOOLS: Final = tuple(
+    w.Tool(name=tool.name, description=tool.description, parameters=tool.parameters)
     for tool in TOOLS
-}
+)
 
 Zone = Callable[[], str | None]
 """Names a time zone; asked only of a turn that failed, for it is read from files."""
@@ -69,6 +69,11 @@ def dispatched(
     )
 
 
+def tools_of(session: Session) -> tuple[w.Tool, ...]:
+    """Return the tools that the model of a thread is shown: none that it may not use."""
+    return _TOOLS if session.model_may_create else _TOOLS[1:]
+
+
 def work_of(
     session: Session, run: Run, prompt: str, given: Assignment, task: Task, *, db: str
 ) -> w.Work:
@@ -89,7 +94,7 @@ def work_of(
         turn_timeout_s=given.turn_timeout_s,
         silence_timeout_s=given.silence_timeout_s,
         session=session.worker_session,
-        tools=tuple([_TOOLS[tool.name] for tool in offered(session)]),
+        tools=tools_of(session),
         fence=revision_of(task.key),
     )
 

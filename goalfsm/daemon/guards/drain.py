@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from goalfsm.daemon.flow.holds import SHUTDOWN, STARTING
+from goalfsm.daemon.flow.threads import SHUTDOWN, STARTING
 from goalfsm.session import events as e
 from goalfsm.session.work import NEED_ENGINE, label
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
-    from goalfsm.daemon.flow.holds import Holds
-    from goalfsm.daemon.flow.threads import Threads
+    from goalfsm.daemon.flow.threads import Holds, Threads
     from goalfsm.daemon.stages.effects import Wakeups
     from goalfsm.daemon.stages.live_run import LiveRun, LiveRuns
     from goalfsm.daemon.stages.subscriptions import Subscriptions

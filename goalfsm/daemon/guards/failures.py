@@ -15,7 +15,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_result, wait_exponential
 
 from goalfsm.daemon.flow.decide import FAULT_HINT, Envelope, failure_of
-from goalfsm.daemon.flow.holds import HALTED, OUTAGE, PROCESSES, SHUTDOWN, Holds
+from goalfsm.daemon.flow.threads import HALTED, OUTAGE, PROCESSES, SHUTDOWN, Holds
 from goalfsm.errors import (
     Corrupt,
     DatabaseReplaced,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -210,12 +210,13 @@ class Heartbeat:
         troubled: Callable[[StoreError], None],
         look: Callable[[], None],
         is_busy: Callable[[], bool],
-        watch: Watch | None = None,
+        watch: Callable[[], Watch | None],
     ) -> None:
         """Say it while ``is_busy``, with ``seen_ms`` as the moment; ``look`` each time.
 
         Tell ``failed`` what ended it, and ``troubled`` what no commit may have met.
-        ``watch`` tells of changes while nothing is under way; None: it is looked for them.
+        ``watch`` makes what tells of changes while nothing is under way; None: it is looked for
+        them.
         """
         self._store = store
         self._platform = platform
@@ -224,7 +225,7 @@ class Heartbeat:
         self._troubled = troubled
         self._look = look
         self._is_busy = is_busy
-        self._watch = watch
+        self._make_watch = watch
         self._handle: asyncio.TimerHandle | None = None
         self._beaten_ms: int | None = None
         """When it was said last. Not yet: the claim may have been long ago, if we stood still."""
@@ -233,6 +234,10 @@ class Heartbeat:
         """The code of what keeps it from being said, as the log has been told."""
         self.resting = False
         """Whether it is told of changes, and looks by itself a minute from now: see `stir`."""
+
+    @cached_property
+    def _watch(self) -> Watch | None:
+        return self._make_watch()
 
     def start(self) -> None:
         """Beat from now on."""
@@ -294,7 +299,8 @@ class Heartbeat:
             else:
                 self._rest()
                 # Before the look: what changes from now on is told.
-                self.resting = self._watch is not None and self._watch.start(self._changed)
+                watch = self._watch
+                self.resting = watch is not None and watch.start(self._changed)
             self._verify()
             self._look()
             self._trouble = ""
@@ -348,9 +354,9 @@ class Heartbeat:
             self._handle = loop.call_at(soon, self._look_once_more)
 
     def _stop_watching(self) -> None:
-        self.resting = False
-        if self._watch is not None:
+        if self.resting and self._watch is not None:
             self._watch.stop()
+        self.resting = False
 
     def _rest(self) -> None:
         """Owe nothing from now on: the next worker is started after a sign of life."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from goalfsm.daemon.flow.decide import reopened
-from goalfsm.daemon.flow.holds import HALTED, PROCESSES
+from goalfsm.daemon.flow.threads import HALTED, PROCESSES
 from goalfsm.daemon.flow.turn import finished, usage_id, usages
 from goalfsm.errors import GoalError, StoreError
 from goalfsm.session import events as e
@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from goalfsm.daemon.config import Processes, Workers
-    from goalfsm.daemon.flow.holds import Holds
     from goalfsm.daemon.flow.inbox import InboxRows
     from goalfsm.daemon.flow.ports import EventBatch, Events, Spawn
-    from goalfsm.daemon.flow.threads import Threads
+    from goalfsm.daemon.flow.threads import Holds, Threads
     from goalfsm.daemon.flow.turn import Zone
     from goalfsm.daemon.guards.failures import Quarantine
     from goalfsm.daemon.guards.ownership import Heartbeat

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,16 +17,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkab
 
 from goalfsm.daemon.host.zones import local_name
 from goalfsm.errors import GoalError
-from goalfsm.store.owner import (
-    end_stalled,
-    machine,
-    own_identity,
-    uptime_ms,
-)
+from goalfsm.store.owner import end_stalled, machine
 from goalfsm.store.port import Held, Identity, Process
 from goalfsm.workers.supervisor.identity import (
+    boot_id,
     parts_of,
     pid_namespace,
+    started_at,
     text_of,
     wait_gone,
 )
@@ -80,8 +78,11 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     def uptime_ms(self) -> int:
-        """Return the machine's monotonic clock."""
-        return uptime_ms()
+        """Return a clock that nobody sets, and that stands still while the machine sleeps.
+
+        So an owner is not silent for having slept.
+        """
+        return time.monotonic_ns() // 1_000_000
 
     def zone(self) -> str:
         """Return the machine's time zone."""
@@ -226,6 +227,29 @@ class Tasks:
             import structlog  # noqa: PLC0415  a command without an engine logs nothing
 
             structlog.get_logger(__name__).error("task failed", task=name, exc_info=error)
+
+
+def identity_of(pid: int) -> Identity | None:
+    """Return the identity of a living process, None when it is gone or a zombie."""
+    started = started_at(pid)
+    if started is None:
+        return None
+    return Identity(
+        pid=pid,
+        start_time=started,
+        boot_id=boot_id(),
+        namespace=pid_namespace(),
+        machine=machine(),
+    )
+
+
+def own_identity() -> Identity:
+    """Return the identity of this process."""
+    identity = identity_of(os.getpid())
+    if identity is None:  # pragma: no cover - only where /proc is hidden from its own process
+        msg = "this process cannot read its own start time"
+        raise OSError(msg)
+    return identity
 
 
 def recorded_identity(pid: int, started: str) -> Identity:

@@ -14,7 +14,7 @@ from goalfsm.daemon.flow.authority import of_a_row
 from goalfsm.daemon.flow.decide import ACCEPTED, decode_reply, failure_of, prepare
 from goalfsm.daemon.flow.inbox import move_into
 from goalfsm.daemon.flow.ports import Undecided
-from goalfsm.daemon.host.platform import SystemClock, SystemEntropy
+from goalfsm.daemon.host.platform import SystemClock, SystemEntropy, own_identity
 from goalfsm.daemon.host.zones import zone
 from goalfsm.daemon.remote.hosted_turn import noted
 from goalfsm.errors import GoalError, OutcomeUnknown, StoreUnavailable
@@ -26,7 +26,6 @@ from goalfsm.session.policy import Policy
 from goalfsm.session.state import Reply
 from goalfsm.session.thread import GoalThread
 from goalfsm.session.work import NEED_ENGINE
-from goalfsm.store.owner import own_identity
 from goalfsm.store.port import Committed, Conflict, Duplicate, Held, Invalid
 
 if TYPE_CHECKING:

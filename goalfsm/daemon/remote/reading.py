@@ -82,14 +82,15 @@ def _of_nodes(who: Driving) -> Driver:
 
 def _of_owner(owner: Owner) -> Driver:
     """Return which process owns a file, as its row and the system tell."""
-    from goalfsm.store.owner import is_alive, uptime_ms  # noqa: PLC0415  only where it is asked
+    from goalfsm.daemon.host.platform import SystemClock  # noqa: PLC0415  only where it is asked
+    from goalfsm.store.owner import is_alive  # noqa: PLC0415  only where it is asked
 
     now = time.time_ns() // 1_000_000
     alive = is_alive(owner.identity)
     return Driver(
         pid=owner.identity.pid,
         alive=alive,
-        since_ms=_started_ms(owner.identity, now - uptime_ms()) if alive else None,
+        since_ms=_started_ms(owner.identity, now - SystemClock().uptime_ms()) if alive else None,
         seen_ms=now if alive else owner.seen_ms or None,
         held=suspended_by(socket_path.shown(owner.socket)) if alive else "",
     )
@@ -126,10 +127,10 @@ def _said_by(owner: Owner, thread_id: str, deadline: float | None = None) -> Pon
 
 def own_driver(now_ms: int, held: str) -> Driver:
     """Return this process as who works on its threads, but for what ``held`` says."""
-    from goalfsm.store.owner import own_identity, uptime_ms  # noqa: PLC0415  as above
+    from goalfsm.daemon.host.platform import SystemClock, own_identity  # noqa: PLC0415  as above
 
     identity = own_identity()
-    since_ms = _started_ms(identity, time.time_ns() // 1_000_000 - uptime_ms())
+    since_ms = _started_ms(identity, time.time_ns() // 1_000_000 - SystemClock().uptime_ms())
     return Driver(pid=identity.pid, alive=True, since_ms=since_ms, seen_ms=now_ms, held=held)
 
 

@@ -20,8 +20,7 @@ from goalfsm.views.status import project
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from goalfsm.daemon.flow.holds import Holds
-    from goalfsm.daemon.flow.threads import Threads
+    from goalfsm.daemon.flow.threads import Holds, Threads
     from goalfsm.daemon.host.platform import Clock
     from goalfsm.session.state import Run, Session
     from goalfsm.store.port import Store

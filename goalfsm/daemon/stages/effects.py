@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from goalfsm.daemon.flow.holds import ENDING, Holds
+from goalfsm.daemon.flow.threads import ENDING, Holds
 from goalfsm.errors import GoalError
 from goalfsm.session.effects import TOLD, Effect
 from goalfsm.session.events import TimerFired

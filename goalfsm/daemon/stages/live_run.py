@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 import structlog
 
-from goalfsm.daemon.flow.holds import PROCESSES
 from goalfsm.daemon.flow.notices import Output
+from goalfsm.daemon.flow.threads import PROCESSES
 from goalfsm.daemon.flow.turn import Gathered, ended, outcome_of, usage_id
 from goalfsm.errors import GoalError, StoreError, described
 from goalfsm.goal.model import LIMITED

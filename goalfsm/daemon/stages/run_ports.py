@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from goalfsm.daemon.config import Assignment
-    from goalfsm.daemon.flow.holds import Holds
     from goalfsm.daemon.flow.ports import Events, Inbox, Report, Sessions, Spawn
+    from goalfsm.daemon.flow.threads import Holds
     from goalfsm.daemon.flow.turn import Gathered
     from goalfsm.daemon.host.platform import Clock
     from goalfsm.daemon.stages.subscriptions import Subscriptions

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from goalfsm.daemon.config import Assignment, Workers
-    from goalfsm.daemon.flow.holds import Holds
     from goalfsm.daemon.flow.ports import Events, Landed, Report, Sessions, Spawn
-    from goalfsm.daemon.flow.threads import Threads
+    from goalfsm.daemon.flow.threads import Holds, Threads
     from goalfsm.daemon.stages.effects import Effects, Wakeups
     from goalfsm.daemon.stages.live_run import LiveRuns
     from goalfsm.daemon.stages.run_control import Dispatches

@@ -40,6 +40,7 @@ from goalfsm.session.rules import (
 from goalfsm.session.rules.change import end_run, extend
 from goalfsm.session.state import Decision, Reply, Run, Session
 from goalfsm.session.work import queued, route
+from recovery.machine import needs_user_start
 from recovery.obligations import ContextAbort, TurnEnd
 
 HANDLED = Reply(ok=True, code="handled", message="stale work is swallowed")
@@ -69,7 +70,7 @@ def agent_starting(session: Session, event: AgentStarting, ctx: Context) -> Chan
 
     The run before it is over, if nobody said so: its claim can be verified.
     """
-    before = claims.ask(session, over=True)
+    before = Change(session) if session.claim is None else claims.ask(session, over=True)
     host = before.session.host
     if not host.in_run:
         host = replace(host, in_run=True)
@@ -109,7 +110,9 @@ def message_started(session: Session, event: MessageStarted, ctx: Context) -> Ch
         return change
     if work is not None and work.kind == "command_resume":
         change = extend(change, recovering.reset(change.session, ctx))
-    return extend(change, recovering.started(change.session, ctx))
+    if not needs_user_start(change.session.recovery):
+        return change
+    return extend(change, recovering.user_started(change.session, ctx))
 
 
 def context_requested(session: Session, ctx: Context) -> Change:
@@ -338,7 +341,7 @@ def interrupt_requested(session: Session, event: InterruptRequested, ctx: Contex
 def engine_started(session: Session, event: EngineStarted, ctx: Context) -> Change:
     """Take the thread over; an open claim is verified, whatever became of its run."""
     change = lifecycle.started(session, event, ctx)
-    return extend(change, claims.ask(change.session))
+    return change if session.claim is None else extend(change, claims.ask(change.session))
 
 
 _STOPS: dict[Outcome, StopReason] = {

@@ -259,10 +259,8 @@ def _user_start(session: Session, *, persist: bool, active: bool) -> Change:
     return Change(session, (AppendEntry(entry=UserStartEntry(active=active)),))
 
 
-def started(session: Session, ctx: Context) -> Change:
-    """Note that a visible message started the run, when one was required."""
-    if not recovery.needs_user_start(session.recovery):
-        return Change(session)
+def user_started(session: Session, ctx: Context) -> Change:
+    """Note that a visible message started the run, which was required."""
     state, persist = recovery.persist_user_start(
         session.recovery, active=False, table=ctx.rules.phases
     )

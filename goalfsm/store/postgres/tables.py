@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from goalfsm.store.reading import PAGE_BYTES
 from goalfsm.store.rows import (
@@ -14,15 +14,12 @@ from goalfsm.store.rows import (
     Stored,
     ThreadRow,
     Transcript,
-    open_effect,
-    thread_row,
-    transcript_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from goalfsm.store.postgres.link import Link, Row
+    from goalfsm.store.postgres.link import Link
 
 
 SILENT_MS: Final = 3_000
@@ -80,7 +77,8 @@ class PostgresSessions(Table):
 
     def many(self, thread_ids: Collection[str]) -> tuple[Stored, ...]:
         """Return the snapshots of these threads, as far as they are there, in the same order."""
-        return tuple(map(_stored, self._link.rows(_SNAPSHOTS, (list(thread_ids),))))
+        rows = self._link.rows(_SNAPSHOTS, (list(thread_ids),))
+        return tuple(Stored(*row) for row in rows)
 
     def threads(self, statuses: Collection[str] = ()) -> tuple[ThreadRow, ...]:
         """Return all threads, or those with one of these statuses, by thread id."""
@@ -90,7 +88,7 @@ class PostgresSessions(Table):
             rows = self._link.rows(
                 f"{_THREADS}goalfsm.session WHERE status = ANY(%s){_BY_ID}", (list(statuses),)
             )
-        return tuple(map(thread_row, rows))
+        return tuple(ThreadRow(*row) for row in rows)
 
     def due(self, now_ms: int, *, limit: int = 1000) -> tuple[ThreadRow, ...]:
         """Return threads whose timer has run out, the longest due first."""
@@ -99,26 +97,12 @@ class PostgresSessions(Table):
             ' ORDER BY wake_at_ms, thread_id COLLATE "C" LIMIT %s',
             (now_ms, limit),
         )
-        return tuple(map(thread_row, rows))
+        return tuple(ThreadRow(*row) for row in rows)
 
     def next_wake(self) -> int | None:
         """Return the earliest timer."""
         wake: int | None = self._link.rows("SELECT min(wake_at_ms) FROM goalfsm.session")[0][0]
         return wake
-
-
-def _stored(row: tuple[Any, ...]) -> Stored:
-    thread_id, state, revision, rules_version, status, wake_at_ms, updated_at_ms = row
-    return Stored(
-        thread_id=thread_id,
-        state=state,
-        revision=revision,
-        rules_version=rules_version,
-        status=status,
-        wake_at_ms=wake_at_ms,
-        updated_at_ms=updated_at_ms,
-        epoch=0,
-    )
 
 
 class PostgresOutbox(Table):
@@ -134,7 +118,7 @@ class PostgresOutbox(Table):
             rows = self._link.rows(
                 f"{_OPEN} AND thread_id = %s ORDER BY seq LIMIT %s", (after, thread_id, limit)
             )
-        return tuple(map(open_effect, rows))
+        return tuple(OpenEffect(*row) for row in rows)
 
 
 class PostgresAnswers(Table):
@@ -213,7 +197,8 @@ class PostgresDrivers(Table):
 
 
 _COLUMNS: Final = (
-    "seq, thread_id, revision, event_id, at_ms, event, decision, digest, rules_version, node"
+    "seq, thread_id, revision, event_id, at_ms, event, decision, digest, rules_version,"
+    " 0 AS epoch, node"
 )
 _FIND: Final = (
     f"SELECT {_COLUMNS} FROM goalfsm.journal"  # noqa: S608 - constants
@@ -268,7 +253,7 @@ class PostgresJournal(Table):
         of_kinds = (list(kinds),) if kinds else ()
         sql = _PAGE + (_OF_KINDS if kinds else "") + (_NEWEST if newest else _OLDEST)
         rows = self._link.rows(sql, (thread_id, after, end, *of_kinds, limit, max_bytes))
-        return tuple(map(_journalled, rows))
+        return tuple(JournalRow(*row) for row in rows)
 
     def revision_before(self, thread_id: str, at_ms: int) -> int:
         """Return the newest revision of a thread that is older than a moment."""
@@ -278,24 +263,7 @@ class PostgresJournal(Table):
     def find(self, thread_id: str, event_id: str) -> JournalRow | None:
         """Return the row of an event."""
         rows = self._link.rows(_FIND, (thread_id, event_id))
-        return _journalled(rows[0]) if rows else None
-
-
-def _journalled(row: Row) -> JournalRow:
-    seq, thread_id, revision, event_id, at_ms, event, decision, digest, rules_version, node = row
-    return JournalRow(
-        seq=seq,
-        thread_id=thread_id,
-        revision=revision,
-        event_id=event_id,
-        at_ms=at_ms,
-        event=event,
-        decision=decision,
-        digest=digest,
-        rules_version=rules_version,
-        epoch=0,
-        node=node,
-    )
+        return JournalRow(*rows[0]) if rows else None
 
 
 class PostgresHistory(Table):
@@ -323,7 +291,7 @@ class PostgresTranscripts(Table):
             " LIMIT %s",
             (thread_id, last, limit),
         )
-        return tuple(map(transcript_of, rows))
+        return tuple(Transcript(*row) for row in rows)
 
     def saying(self, thread_id: str) -> tuple[str, int, bytes] | None:
         """Return the run of a thread that says something, how many bytes, and the last of them.
@@ -340,4 +308,4 @@ class PostgresTranscripts(Table):
     def of_run(self, run_id: str) -> Transcript | None:
         """Return the text that a run has said."""
         rows = self._link.rows(_TRANSCRIPT + "WHERE run_id = %s", (run_id,))
-        return transcript_of(rows[0]) if rows else None
+        return Transcript(*rows[0]) if rows else None

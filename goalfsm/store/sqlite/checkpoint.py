@@ -10,7 +10,8 @@ import apsw
 from goalfsm.errors import Busy, StoreClosed, StoreError
 from goalfsm.store.sqlite.connection import connect, shut, translated
 from goalfsm.store.sqlite.database import Database
-from goalfsm.store.sqlite.place import free_space, wal_of
+from goalfsm.store.sqlite.place import wal_of
+from goalfsm.store.sqlite.spare import free_space
 
 CHECKPOINT_FRAMES: Final = 1_000
 """How long the log may grow before a checkpoint that lets it start over is due."""

@@ -23,8 +23,8 @@ from goalfsm.errors import (
     StoreUnavailable,
 )
 from goalfsm.store.port import BUSY_MS
-from goalfsm.store.sqlite import locks
 from goalfsm.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS, Migration, version_of
+from goalfsm.store.sqlite.place import Key, closed, key_of, opened
 
 if TYPE_CHECKING:
     from tenacity import Retrying
@@ -112,7 +112,7 @@ class Settings:
 class Connection(apsw.Connection):
     """A connection that knows which file it has open."""
 
-    key: locks.Key | None = None
+    key: Key | None = None
 
 
 def fetched(cursor: apsw.Cursor, max_bytes: int | None) -> list[Row]:
@@ -136,8 +136,8 @@ def connect(path: Path, settings: Settings, flags: int, *, name: str | None = No
     except apsw.Error as error:
         msg = f"cannot open {path}: {error}"
         raise CannotWrite(msg, hint="The file and its directory must be yours.") from error
-    db.key = locks.key_of(path)
-    locks.opened(db.key)
+    db.key = key_of(path)
+    opened(db.key)
     db.set_busy_timeout(settings.busy_ms)
     return db
 
@@ -153,7 +153,7 @@ def shut(db: apsw.Connection) -> None:
         db.close(force=True)
     if isinstance(db, Connection):
         key, db.key = db.key, None
-        locks.closed(key)
+        closed(key)
 
 
 def recognise(db: apsw.Connection, path: Path, newest: int) -> bool:

@@ -25,7 +25,6 @@ from goalfsm.errors import (
     StoreError,
     StoreUnavailable,
 )
-from goalfsm.store.sqlite import locks
 from goalfsm.store.sqlite.connection import (
     Connection,
     Row,
@@ -39,7 +38,15 @@ from goalfsm.store.sqlite.connection import (
     translated_at_commit,
 )
 from goalfsm.store.sqlite.migrations import migrate, version_of
-from goalfsm.store.sqlite.place import Place, Stamp, refuse_read_only, resolve, stamp
+from goalfsm.store.sqlite.place import (
+    Place,
+    Stamp,
+    lock,
+    refuse_read_only,
+    resolve,
+    stamp,
+    unlock,
+)
 
 T = TypeVar("T")
 
@@ -284,12 +291,12 @@ class Database:
     def lock_file(self) -> bool:
         """Keep other processes from owning the file by another name; False when one does."""
         db = self._db
-        return not isinstance(db, Connection) or locks.lock(self.path, db.key)
+        return not isinstance(db, Connection) or lock(self.path, db.key)
 
     def unlock_file(self) -> None:
         """Let another process own the file."""
         if isinstance(self._db, Connection):
-            locks.unlock(self._db.key)
+            unlock(self._db.key)
 
     def verify_place(self) -> None:
         """Raise `DatabaseReplaced` when the file at the path is no longer the one that is open."""

@@ -14,8 +14,9 @@ from goalfsm.store.contents import TABLES, Contents, Row
 from goalfsm.store.port import Facts
 from goalfsm.store.sqlite.connection import Settings, connect, shut, translated
 from goalfsm.store.sqlite.database import Database
-from goalfsm.store.sqlite.place import Reserve, claim_copy, free_space, publish_copy, wal_of
+from goalfsm.store.sqlite.place import wal_of
 from goalfsm.store.sqlite.reader import ReadOnlyDatabase, connect_to_read
+from goalfsm.store.sqlite.spare import Reserve, claim_copy, free_space, publish_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

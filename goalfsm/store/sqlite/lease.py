@@ -10,9 +10,9 @@ import apsw
 from goalfsm.errors import Busy, Corrupt, Fenced
 from goalfsm.store.owner import Silence
 from goalfsm.store.port import EXPIRY_MS, Acquired, Held, Identity, Owner
-from goalfsm.store.sqlite import locks
 from goalfsm.store.sqlite.connection import Row
 from goalfsm.store.sqlite.database import Database
+from goalfsm.store.sqlite.place import holder_of_write_lock
 
 _SELECT: Final = (
     "SELECT epoch, pid, start_time, boot_id, namespace, socket, uptime_ms, seen_ms, machine,"
@@ -111,7 +111,7 @@ class SqliteLease:
                 owner=owner,
                 silent_for_ms=0 if owner is None else silence_of(owner),
                 locked=True,
-                holder=locks.holder_of_write_lock(self._database.path),
+                holder=holder_of_write_lock(self._database.path),
             )
         finally:
             if self._database.epoch is None and free:

@@ -1,29 +1,29 @@
-"""The files of a database: where they are, whose they are, whether they are still the same ones.
+"""The files of a database: whose they are, whether they are still the same, who has them locked.
 
-The database itself is never opened here once SQLite may have it open: closing any descriptor of a
-file drops the POSIX locks that the whole process holds on it. Only its directory entry is read.
+Closing any descriptor of a file drops the POSIX locks that the whole process holds on it, SQLite's
+among them. So once SQLite may have the database open only its directory entry is read; the
+descriptor with our lock stays open until the last connection of this process to that file is
+closed; and SQLite's own descriptors are borrowed, never closed, to ask about its lock.
+
+SQLite names its log after the path, so two engines that know one file by two names do not see each
+other in it. A lock of ours on the file is on the file, whatever its name. Where the system has no
+such locks nothing is locked and nobody is named.
 """
 
 from __future__ import annotations
 
-import errno
+import fcntl
 import os
 import stat
+import struct
+import sys
+import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
-from goalfsm.errors import CannotWrite, DatabaseReplaced, DiskFull, NoDatabase
+from goalfsm.errors import CannotWrite, DatabaseReplaced, NoDatabase
 from goalfsm.store.sqlite.safety import refuse_unsafe
-
-_PART: Final = ".goalfsm-part"
-"""What the name of a copy ends with that is not finished."""
-RESERVE_BYTES: Final = 1024 * 1024
-LEAST_RESERVE: Final = 64 * 1024
-"""What the last words take on the smallest disk."""
-
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _TICK_NS: Final = 50_000_000
 """Longer than the clock of any file system ticks."""
@@ -33,13 +33,18 @@ LOOK_EVERY_NS: Final = 10_000_000
 
 _DIRECTORY: Final = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 
+_OFD_SETLK: Final = getattr(fcntl, "F_OFD_SETLK", None)
+_FLOCK: Final = "hhqqi4x"
+"""``struct flock`` of 64-bit Linux: type, whence, start, length, pid."""
+_LINUX: Final = sys.platform.startswith("linux") and sys.maxsize > 2**32
+_OURS_AT: Final = 0x7000_0000_0000_0000
+"""Beyond the end of every file, and beyond the bytes that SQLite locks."""
+_WRITE_LOCK_AT: Final = 120
+"""Where in the shared memory of a log SQLite locks for writing."""
+
+Key = tuple[int, int]
+"""Device and inode."""
 Stamp = tuple[int, int, int, int]
-
-
-def free_space(directory: Path) -> int:
-    """Return how many bytes this user may still write in a directory."""
-    disk = os.statvfs(directory)
-    return disk.f_bavail * disk.f_frsize
 
 
 def wal_of(path: Path) -> Path:
@@ -92,6 +97,15 @@ def refuse_read_only(path: Path) -> None:
         raise CannotWrite(msg, hint="Make it writable again, or stop the daemon.")
 
 
+def key_of(path: Path | str) -> Key | None:
+    """Return what tells the file from every other, None when it is gone."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a path of text: this is done at every commit
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino)
+
+
 class Place:
     """Notices that a database file, or its log, is no longer the one that was opened.
 
@@ -113,8 +127,8 @@ class Place:
         self._directory: int | None = None
         self._given = os.fspath(path if given is None else given)
         self._paths = (os.fspath(path), os.fspath(wal_of(path)))
-        self._database = _identity(self._paths[0])
-        self._wal: tuple[int, int] | None = None
+        self._database = key_of(self._paths[0])
+        self._wal: Key | None = None
         self._quiet: int | None = None
         self._look_at = 0
 
@@ -124,7 +138,7 @@ class Place:
 
     def check_database(self) -> None:
         """Raise `DatabaseReplaced` when the database itself was deleted or replaced."""
-        if _identity(self._given) != self._database:
+        if key_of(self._given) != self._database:
             self._refuse(self._given)
 
     def check(self, *, afresh: bool = True) -> None:
@@ -154,7 +168,7 @@ class Place:
         self._check_log()
 
     def _check_log(self) -> None:
-        wal = _identity(self._paths[1])
+        wal = key_of(self._paths[1])
         if self._wal is None:
             self._wal = wal
         elif wal != self._wal:
@@ -177,140 +191,123 @@ class Place:
         raise DatabaseReplaced(msg)
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+# Who has a file.
+
+
+class _Use:
+    """What this process has open of one file."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.descriptor: int | None = None
+        self.locked = False
+
+
+_guard = threading.Lock()
+_uses: dict[Key, _Use] = {}
+
+
+def opened(key: Key | None) -> None:
+    """Count a connection of this process to the file of ``key``."""
+    if key is not None:
+        with _guard:
+            _uses.setdefault(key, _Use()).connections += 1
+
+
+def closed(key: Key | None) -> None:
+    """Take a connection to the file of ``key``, which is closed by now, out of the count."""
+    with _guard:
+        use = None if key is None else _uses.get(key)
+        if key is None or use is None:
+            return
+        use.connections -= 1
+        if use.connections == 0:
+            del _uses[key]
+            if use.descriptor is not None:
+                os.close(use.descriptor)
+
+
+def lock(path: Path, key: Key | None) -> bool:
+    """Lock the file for this process; False when another process has it locked."""
+    if not _LINUX or _OFD_SETLK is None:
+        return True
+    with _guard:
+        use = None if key is None else _uses.get(key)
+        if use is None or use.locked:
+            return True
+        if use.descriptor is None:
+            use.descriptor = _open(path, key)
+            if use.descriptor is None:
+                return True
+        use.locked = _set(use.descriptor, fcntl.F_WRLCK)
+        return use.locked
+
+
+def unlock(key: Key | None) -> None:
+    """Give the lock on the file back."""
+    with _guard:
+        use = None if key is None else _uses.get(key)
+        if use is not None and use.locked and use.descriptor is not None:
+            _set(use.descriptor, fcntl.F_UNLCK)
+            use.locked = False
+
+
+def _open(path: Path, key: Key | None) -> int | None:
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        found = os.stat(path)  # noqa: PTH116 - a path of text: this is done at every commit
+        descriptor = os.open(path, flags)
     except OSError:
         return None
-    return (found.st_dev, found.st_ino)
-
-
-class Reserve:
-    """Disk space set aside beside the database, given back to write the last words with."""
-
-    def __init__(self, database: Path, size: int = RESERVE_BYTES) -> None:
-        """Name the file; nothing is written yet."""
-        self._path = database.with_name(database.name + "-reserve")
-        self._bytes = size
-
-    def size(self) -> int:
-        """Return how many bytes are set aside."""
-        try:
-            return self._path.lstat().st_size
-        except OSError:
-            return 0
-
-    def _wanted(self) -> int:
-        """Return how much is to be set aside: a quarter of what is free on a small disk."""
-        try:
-            free = free_space(self._path.parent) + self.size()
-        except OSError:
-            return self._bytes
-        return min(self._bytes, max(LEAST_RESERVE, free // 4))
-
-    def release(self) -> bool:
-        """Give the space back; True when there was some."""
-        if self.size() == 0:
-            return False
-        try:
-            os.close(os.open(self._path, os.O_RDWR | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW))
-        except OSError as error:
-            msg = f"cannot release {self._path}: {error.strerror}"
-            raise CannotWrite(msg) from error
-        return True
-
-    def restore(self) -> bool:
-        """Set the space aside; False when there is no room for it."""
-        size = self._wanted()
-        if self.size() >= size:
-            return True
-        try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            descriptor = os.open(self._path, flags, 0o600)
-        except OSError:
-            return False
-        try:
-            if not _is_ours(descriptor):
-                return False
-            _allocate(descriptor, size)
-        except OSError:
-            os.ftruncate(descriptor, 0)
-            return False
-        finally:
-            os.close(descriptor)
-        return True
-
-
-def _is_ours(descriptor: int) -> bool:
-    """Return whether this is an ordinary file of this user's under one name."""
     found = os.fstat(descriptor)
-    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink == 1
+    if (found.st_dev, found.st_ino) == key:
+        return descriptor
+    # Somebody put another file there meanwhile; nobody of this process has that one open.
+    os.close(descriptor)
+    return None
 
 
-def _allocate(descriptor: int, size: int) -> None:
-    """Make the file really take ``size`` bytes of the disk: a hole would reserve nothing."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, size)
-    else:
-        written = 0
-        while written < size:
-            written += os.pwrite(descriptor, bytes(size - written), written)
-    os.fsync(descriptor)
-
-
-def claim_copy(target: Path) -> Path:
-    """Create an empty 0600 file beside ``target`` to write a copy into; refuse to overwrite."""
-    if target.exists():
-        msg = f"{target} exists"
-        raise CannotWrite(msg, hint="Name a file that does not exist yet.")
-    _remove_left_parts(target.parent)
-    part = target.with_name(f".{target.name}.{os.getpid()}{_PART}")
+def _set(descriptor: int, kind: int) -> bool:
+    """Set or take away our lock; False where another process has it."""
+    wanted = struct.pack(_FLOCK, kind, os.SEEK_SET, _OURS_AT, 1, 0)
     try:
-        os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        msg = f"cannot create {part}: {error.strerror}"
-        raise CannotWrite(msg, hint="Name a file in a directory that you may write to.") from error
-    return part
-
-
-def _remove_left_parts(directory: Path) -> None:
-    """Remove unfinished copies of processes that were killed; only ours have such names."""
-    for left in directory.glob(f".*{_PART}"):
-        number = left.name.removesuffix(_PART).rpartition(".")[2]
-        with suppress(OSError, ValueError):
-            if left.lstat().st_uid == os.getuid() and not _runs(int(number)):
-                left.unlink()
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        fcntl.fcntl(descriptor, _OFD_SETLK or 0, wanted)
+    except BlockingIOError:
+        return False
+    except PermissionError:
         return False
     except OSError:
-        pass  # it is there, and another user's
+        # A file system without locks: the owner row alone decides.
+        return True
     return True
 
 
-def publish_copy(part: Path, target: Path) -> None:
-    """Give a finished copy its name, durably; refuse when another file took it meanwhile."""
+def holder_of_write_lock(database: Path) -> int | None:
+    """Return the process that may write the database now, None where nobody can tell.
+
+    This process itself is never named.
+    """
+    descriptor = _borrowed(database.with_name(database.name + "-shm"))
+    if descriptor is None:
+        return None
+    asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, _WRITE_LOCK_AT, 1, 0)
     try:
-        descriptor = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
+        answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, asked)
+    except OSError:
+        return None
+    kind, _, _, _, pid = struct.unpack(_FLOCK, answer)
+    return pid if kind != fcntl.F_UNLCK and pid > 0 else None
+
+
+def _borrowed(path: Path) -> int | None:
+    """Return the descriptor by which SQLite has a file open in this process."""
+    key = key_of(path)
+    if not _LINUX or key is None:
+        return None
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - no paths are wanted
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.link(part, target)
-        part.unlink()
-        directory = os.open(target.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    except FileExistsError as error:
-        msg = f"{target} exists"
-        raise CannotWrite(msg, hint="Name a file that does not exist yet.") from error
-    except OSError as error:
-        kind = DiskFull if error.errno in _FULL else CannotWrite
-        msg = f"cannot finish {target}: {error.strerror}"
-        raise kind(msg) from error
+            found = os.fstat(int(name))
+        except OSError:
+            continue
+        if stat.S_ISREG(found.st_mode) and (found.st_dev, found.st_ino) == key:
+            return int(name)
+    return None

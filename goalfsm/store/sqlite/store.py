@@ -18,8 +18,8 @@ from goalfsm.store.sqlite.connection import MEMORY, Settings
 from goalfsm.store.sqlite.database import Database
 from goalfsm.store.sqlite.lease import SqliteLease, lives
 from goalfsm.store.sqlite.migrations import MIGRATIONS, Migration
-from goalfsm.store.sqlite.place import RESERVE_BYTES, Reserve, free_space
 from goalfsm.store.sqlite.reader import ReadOnlyDatabase
+from goalfsm.store.sqlite.spare import RESERVE_BYTES, Reserve, free_space
 from goalfsm.store.sqlite.tables import (
     SqliteHistory,
     SqliteInbox,

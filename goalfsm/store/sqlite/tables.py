@@ -25,8 +25,6 @@ from goalfsm.store.port import (
     ThreadRow,
     Transcript,
 )
-from goalfsm.store.rows import open_effect, thread_row, transcript_of
-from goalfsm.store.sqlite.connection import Row
 from goalfsm.store.sqlite.database import Database
 
 _THREADS: Final = """
@@ -81,10 +79,7 @@ class SqliteInbox(Table):
             " WHERE revision IS NULL AND seq > ? ORDER BY seq LIMIT ?",
             (after, limit),
         )
-        return tuple(
-            InboxRow(seq=seq, inbox_id=inbox_id, thread_id=thread_id, at_ms=at_ms, event=event)
-            for seq, inbox_id, thread_id, at_ms, event in rows
-        )
+        return tuple(InboxRow(*row) for row in rows)
 
     def answer(self, inbox_id: str) -> Answer | None:
         """Return what became of that row."""
@@ -104,19 +99,7 @@ class SqliteSessions(Table):
             " epoch FROM session WHERE thread_id = ?",
             (thread_id,),
         )
-        if not rows:
-            return None
-        thread_id, state, revision, rules_version, status, wake, updated, epoch = rows[0]
-        return Stored(
-            thread_id=thread_id,
-            state=state,
-            revision=revision,
-            rules_version=rules_version,
-            status=status,
-            wake_at_ms=wake,
-            updated_at_ms=updated,
-            epoch=epoch,
-        )
+        return Stored(*rows[0]) if rows else None
 
     def many(self, thread_ids: Collection[str]) -> tuple[Stored, ...]:
         """Return the snapshots of these threads, as far as they are there, in the same order."""
@@ -126,13 +109,13 @@ class SqliteSessions(Table):
         """Return all threads, or those with one of these statuses, by thread id."""
         if statuses:
             wanted = msgspec.json.encode(list(statuses)).decode()
-            return tuple(map(thread_row, self._database.rows(_THREADS_IN, (wanted,))))
-        return tuple(map(thread_row, self._database.rows(_THREADS)))
+            return tuple(ThreadRow(*row) for row in self._database.rows(_THREADS_IN, (wanted,)))
+        return tuple(ThreadRow(*row) for row in self._database.rows(_THREADS))
 
     def due(self, now_ms: int, *, limit: int = 1000) -> tuple[ThreadRow, ...]:
         """Return threads whose timer has run out, the longest due first."""
         rows = self._database.rows(_DUE, (now_ms, limit))
-        return tuple(thread_row(row) for row in rows)
+        return tuple(ThreadRow(*row) for row in rows)
 
     def next_wake(self) -> int | None:
         """Return the earliest timer."""
@@ -154,7 +137,7 @@ class SqliteOutbox(Table):
             rows = self._database.rows(_OPEN, (after, limit))
         else:
             rows = self._database.rows(_OPEN_OF, (thread_id, after, limit))
-        return tuple(map(open_effect, rows))
+        return tuple(OpenEffect(*row) for row in rows)
 
     def mark_done(self, done: Sequence[Done]) -> None:
         """Record that the effects of these keys were done."""
@@ -300,7 +283,7 @@ class SqliteJournal(Table):
         rows = self._database.rows(
             sql, (thread_id, after + 1, last, *of_kinds, limit), max_bytes=max_bytes
         )
-        return tuple(_journalled(row) for row in rows)
+        return tuple(JournalRow(*row) for row in rows)
 
     def revision_before(self, thread_id: str, at_ms: int) -> int:
         """Return the newest revision of a thread that is older than a moment."""
@@ -317,23 +300,7 @@ class SqliteJournal(Table):
     def find(self, thread_id: str, event_id: str) -> JournalRow | None:
         """Return the row of an event."""
         rows = self._database.rows(_FIND, (thread_id, event_id))
-        return _journalled(rows[0]) if rows else None
-
-
-def _journalled(row: Row) -> JournalRow:
-    seq, thread_id, revision, event_id, at_ms, event, decision, digest, rules, epoch = row
-    return JournalRow(
-        seq=seq,
-        thread_id=thread_id,
-        revision=revision,
-        event_id=event_id,
-        at_ms=at_ms,
-        event=event,
-        decision=decision,
-        digest=digest,
-        rules_version=rules,
-        epoch=epoch,
-    )
+        return JournalRow(*rows[0]) if rows else None
 
 
 class SqliteHistory(Table):
@@ -385,10 +352,10 @@ class SqliteTranscripts(Table):
             + "WHERE thread_id = ? AND turn < ? ORDER BY turn DESC, run_id DESC LIMIT ?",
             (thread_id, last, limit),
         )
-        return tuple(transcript_of(row) for row in rows)
+        return tuple(Transcript(*row) for row in rows)
 
     def of_run(self, run_id: str) -> Transcript | None:
         """Return the text that a run has said."""
         self._database.carry()
         rows = self._database.rows(_TRANSCRIPT + "WHERE run_id = ?", (run_id,))
-        return transcript_of(rows[0]) if rows else None
+        return Transcript(*rows[0]) if rows else None
