@@ -83,12 +83,10 @@ class Pump:
         *,
         checkpoint_frames: int = CHECKPOINT_FRAMES,
         look_every: int = LOOK_EVERY,
-        background: bool = True,
     ) -> None:
         """Pump into ``store``; start a thread only when the store wants checkpoints.
 
         ``look_every`` is how many commits go by between two looks at the length of the log.
-        ``background`` False starts none: the store then does its checkpoints inside `commit`.
         """
         self.stats = PumpStats()
         self._store = store
@@ -109,8 +107,7 @@ class Pump:
         self._linger: asyncio.TimerHandle | None = None
         self._locked_at: float | None = None
         """Since when another process has held the lock."""
-        checkpointer = store.checkpointer() if background else None
-        self._log = LogKeeper(self.held, self.stats, checkpointer, checkpoint_frames)
+        self._log = LogKeeper(self.held, self.stats, store.checkpointer(), checkpoint_frames)
 
     @property
     def checkpoint_error(self) -> StoreError | None:
