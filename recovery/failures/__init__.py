@@ -80,7 +80,7 @@ _MAY_FAIL: Final = (
     *("trial", "allowance", "does not", "no such", "unknown", "unsupp", "deprecat", "prompt"),
     *("input", "sensitive", "internal", "incomplete", "bad ", "message", "conversation", "declin"),
     *("content", "generat", "role", "endpoint", "memory", "upgrade", "plan", "please", "stream"),
-    *("engine", "crash"),
+    *("engine", "crash", "respon", "too old"),
     *("access", "credential", "key", "must be", "tool", "reason", "guardrail", "runner"),
     *(str(status) for status in (400, 401, 402, 403, 404, 408, 409, 413, 422, 424, 429)),
     *(str(status) for status in (498, 499, 500, 501, 502, 503, 504, 507, 520, 522, 524, 529)),

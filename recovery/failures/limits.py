@@ -45,6 +45,13 @@ LIMITS: Final[tuple[Rule, ...]] = (
         "requires more system memory",
         example="model requires more system memory (2.7 GiB) than is available (2.3 GiB)",
     ),
+    says("invalid_request", "outdated_client",
+        "the service answers no program as old as this one",
+        r"please (?:update|upgrade) (?:to the latest version|your (?:client|app|extension|cli|ide))"
+        r"|\b(?:client|cli|version) (?:version )?(?:of (?:\S{1,40} ){1,3})?is "
+        "(?:too old|outdated|out of date|no longer supported)",
+        example="This version of the editor is no longer supported. Please update to go on.",
+    ),
     says("transient", "cut_stream",
         "the answer's stream was cut, whatever status the pieces bear",
         r"payload is not completed|transferencodingerror|contentlengtherror",
@@ -144,8 +151,8 @@ LIMITS: Final[tuple[Rule, ...]] = (
         r"key limit exceeded|extra usage is required|\bout of (?:call volume )?quota\b",
         r"need a (?:\w{1,20} )?subscription|upgrade your (?:plan|subscription) to continue"
         r"|upgrade to (?:plus|pro|max|team)\b|\bcard (?:was )?declined",
-        unless="rate.?limit reached for|temporarily rate.?limited|rate limit is exceeded"
-        "|exceeded (?:token|call) rate limit",
+        unless="location is not supported|rate.?limit reached for|temporarily rate.?limited"
+        "|rate limit is exceeded|exceeded (?:token|call) rate limit",
         example="Credit balance is too low",
     ),
     says("quota", "allowance_used_up",
@@ -189,8 +196,9 @@ LIMITS: Final[tuple[Rule, ...]] = (
         capacity_exceeded service_tier_capacity_exceeded ServiceTierCapacityExceeded
         user_model_rate_limited engine_rate_limited concurrency_limit_exceeded TransactionLimit
         upstream_rate_limited Throttling.RateQuota Throttling.AllocationQuota RateLimitExceeded
-        TooManyTokens too_many_tokens_error limit_requests limit_burst_rate
+        TooManyTokens too_many_tokens_error limit_requests limit_burst_rate AppIdQpsOverFlowError
         """,
+        unless="server had an error",
         example="TooManyRequests: throttled by gateway",
     ),
     says("rate_limited", "throttled",
@@ -218,7 +226,8 @@ LIMITS: Final[tuple[Rule, ...]] = (
         r"maximum allowed content length|\btokens? [\d,]{1,12} > (?:context|limit"
         r"|max)\w{0,10} [\d,]|\bcontext window\b.{0,40}\bis [\d,]{3,12} tokens\b"
         r"|\btokens\b.{0,40}\bexceeds? (?:the )?max(?:imum)? (?:message|prompt|input)",
-        r"\b(?:sequence|input|prompt|context|token) length.{0,20}\bexceed",
+        r"\b(?:sequence|input|prompt|context|token) length.{0,20}\bexceed"
+        r"|\b(?:prompt|input)_?tokens?\b.{0,40}\b(?:must|should) be (?:less|smaller|fewer|at most)",
         unless=_OUTPUT_ONLY,
         unless_statuses=(402, 429),
         example='"Sequence length 9000 exceeds maximum 8192"',
@@ -248,7 +257,8 @@ LIMITS: Final[tuple[Rule, ...]] = (
         "|greater than) .{0,60}context[ _-]?(?:window|length|size|limit)",
         "context[ _-]?(?:window|length|size|limit).{0,40}(?:exceed|overflow|is full|reached|too)",
         "exceed.{0,20}maximum context|context the overflows|context (?:window )?(?:is )?full",
-        r"prompt.{0,3}\u8d85\u957f",
+        r"(?:prompt|\u5185\u5bb9|\u8f93\u5165|\u63d0\u793a\u8bcd).{0,6}(?:\u8d85|\u8fc7)\u957f"
+        r"|\u4e0a\u4e0b\u6587.{0,12}(?:\u8d85\u51fa|\u8d85\u8fc7|\u8fc7\u957f)|\u8d85\u51fa.{0,12}\u4e0a\u4e0b\u6587",
         "maximum (?:conversation|chat|thread|session) length|context overflow"
         "|(?:conversation|prompt|input|message) too long|out of room in",
         r"context (?:length|window) is (?:only )?[\d,]",

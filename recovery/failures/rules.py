@@ -76,6 +76,7 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         SERVICE_DISABLED ip_not_authorized model_access_denied invalid_iam_token
         token_invalidated CredentialRetrievalError NotAuthorizedException CREDENTIALS_MISSING
         ACCESS_TOKEN_EXPIRED LoadAPIKeyError AI_LoadAPIKeyError AccessDenied.Unpurchased
+        AppIdNoAuthError
         """,
         example='HTTP 401: {"error":"invalid_token"}',
     ),
@@ -116,6 +117,8 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         "|suspended|disabled|banned|terminated|not active)",
         "organization has been disabled|country, region",
         "(?:country|region|location) (?:is )?not supported|only authorized for use|not eligible",
+        "not (?:available|supported|offered) (?:in|for) (?:this|your)(?: current)? "
+        "(?:country|region|location|territory)",
         "authentication fails|must be verified|verify (?:your )?organi[sz]ation"
         "|verification (?:is )?required",
         unless_statuses=_SERVERS,
@@ -166,7 +169,7 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         unless_statuses=(*_SERVERS, 401, 402, 403),
         unless="overload|timed? ?out|temporar|unavailable|internal|server.?error|upstream"
         "|unexpected end|unexpected token|in json at|bad gateway|try again|retry|chunk"
-        r"|stream (?:error|ended|closed)|connect|network|websocket|\bsse\b|event"
+        r"|stream (?:error|ended|closed)|connect(?!ionerror: llm)|network|websocket|\bsse\b|event"
         "|is (?:currently )?loading",
         example="max_tokens: Field required",
     ),
@@ -207,7 +210,9 @@ _STATUSES: Final[tuple[Rule, ...]] = (
     says("transient", "overloaded",
         "the service says that it is overloaded, whatever status it chose for that",
         r"\b(?:servers?|service|model|engine|system) (?:is|are) (?:\w{1,20} )?"
-        "(?:overloaded|at capacity|under (?:high|heavy) load)",
+        "(?:overloaded|at capacity|under (?:high|heavy) load)|degraded function|model_degraded",
+        r"\b(?:is|are) (?:currently )?experiencing (?:\w{1,20} )?(?:high|heavy|issues|problems"
+        "|difficulties|outage)|server had an error (?:while )?processing",
         unless_statuses=(429,),
         example="API error (400): Our servers are currently overloaded.",
     ),
@@ -221,6 +226,7 @@ _STATUSES: Final[tuple[Rule, ...]] = (
         401,
         403,
         407,
+        451,
         example="Request failed with status code 401",
     ),
     answered("overflow", "status_413",
@@ -331,6 +337,14 @@ _WEIGHED: Final[tuple[Rule, ...]] = (
         text=r"^fetch failed: (?:connect|read|write|getaddrinfo) e[a-z_]{3,20}\b",
         unless="registry",
         example="fetch failed: connect ECONNREFUSED 203.0.113.7:443",
+    ),
+    says("transient", "no_answer",
+        "the service gave no answer, or none that can be read",
+        "failed to (?:get|fetch|receive|obtain) (?:an? |any )?(?:valid )?"
+        r"(?:response|reply|completion)|returned an? (?:empty|invalid)\b.{0,30}\bresponse",
+        "no (?:response|answer|reply) (?:was|is) (?:returned|received)|empty response from",
+        unless="could not be parsed as",
+        example="RuntimeError: Failed to get response after 5 retries",
     ),
     weighed("transient", "its words speak of a service, or of the way to it, that is in trouble",
         unless="no (?:messages?|output|result)s? (?:was |were )?(?:returned|produced)",

@@ -293,7 +293,7 @@ class Classifier:
         if given and found.place == without.place:
             return found
         # The text decided: only now is it worth asking whether it is a provider's at all.
-        shows = sift(message)
+        shows = sift(message, by_words=self._table[found.place].rule.weighed)
         if shows is None:
             return found
         if without.place < len(self._table):

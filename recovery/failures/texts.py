@@ -12,15 +12,17 @@ import re
 from typing import Final
 
 _GLYPHS: Final = (
-    r"[\s\u00d7\u00b7\u2022\u203a\u2190-\u21ff\u2219\u2300-\u27bf\u2b00-\u2bff\u2502\ufe0f"
+    r"[\s\u00d7\u00b7\u2022\u203a\u2139\u2190-\u21ff\u2219\u2300-\u27bf\u2b00-\u2bff\u2502\ufe0f"
     r"\U0001f300-\U0001faff]"
 )
 _DECORATION: Final = re.compile(rf"^{_GLYPHS}{{1,200}}|{_GLYPHS}{{1,200}}$")
 _LOG_START: Final = re.compile(
     r"[\[(]?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[ ]?[+-]\d\d:?\d\d)?[\])]?"
-    r"|[\[(]?(?:\d\d-\d\d )?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?[\])]?(?=[\s|:-])"
+    r"|[\[(]?(?:\d\d-\d\d )?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?[\])]?(?=[\s|:-])"
     r"|(?:ERROR|CRITICAL|FATAL|SEVERE):[\w.-]{1,100}:"
-    r"|[\[(<]?(?:ERROR|CRITICAL|FATAL|SEVERE)[\])>]?(?=[\s|-])(?! in )|[\w-]{1,60}\.py:\d{1,6}\] "
+    r"|[\[(<]?(?:ERROR|CRITICAL|FATAL|SEVERE)[\])>]?(?=[\s\[|-])(?! in )|[\w-]{1,60}\.py:\d{1,6}\] "
+    r"|[EFW]\d{4} \d\d:\d\d:\d\d\.\d{1,9} +\d{1,9} [\w./-]{1,80}:\d{1,6}\] "
+    r"|[\w-]{1,60}-\d{1,3} +\| "
 )
 _LOG_MORE: Final = re.compile(
     r"[\s|:-]{1,20}|\[[\w./:-]{1,80}\](?=[\s:-])|stderr(?= \|)"
@@ -35,8 +37,12 @@ _FRAME: Final = re.compile(
     r"|^\s{0,12}File \".{1,400}\", line \d+.{0,200}$"
     r"|^\s{0,40}[~^]{1,200}\s{0,8}$|^Node\.js v\d.{0,40}$|^\s{0,8}\.\.\. \d+ more$"
     r"|^\s{0,12}(?:at )?\S{1,200}\.rs:\d+(?::\d+)?\s{0,8}$|^\s{0,8}(?:Location|Backtrace):\s{0,8}$"
+    r"|^thread '.{0,60}' .{0,20}panicked at \S{1,200}:\d+:?$"
+    r"|^note: run with `RUST_BACKTRACE=.{0,80}$|^Run `rlang::last_trace\(\)`.{0,60}$"
 )
-_TRACEBACK: Final = re.compile(r"Traceback \(most recent call last\)|^ {0,12}File \"", re.MULTILINE)
+_TRACEBACK: Final = re.compile(
+    r"Traceback \(most recent call last\)|^ {0,12}File \"|^ {4,12}raise [\w.]{1,80}", re.MULTILINE
+)
 _RAISED: Final = re.compile(r"^((?:\w{1,60}\.){0,8}\w{1,60})(?::|$)", re.MULTILINE)
 ERROR_NAMES: Final = (
     *("Error", "Exception", "Timeout", "ResourceExhausted", "ServiceUnavailable"),
@@ -124,7 +130,7 @@ _REASON_BEFORE: Final = re.compile(_REASON + r"[a-z ]{0,12}\s?[(\[]$")
 _KEY_BEFORE: Final = re.compile(
     r"(?:^|[^a-z])(?:http(?:/\d(?:\.\d)?)?|(?:http[ _-]?)?(?:error[ _-]?|response[ _-]?)?status"
     r"(?: ?text)?|(?:(?:http|error|response|status)[ _-]?)*code|httpstatus(?:code)?"
-    r"|statuscode|(?:http|api|server|client|upstream|provider|request)? ?(?:error|exception)"
+    r"|statuscode|[a-z]{0,24} ?(?:error|exception)"
     r"|return(?:ed|s|ing)?|respon[ds]\w*(?: with)?|receiv(?:ed|ing)|got|failed(?: with)?)"
     r"(?:\\*[\"'])?\s{0,2}(?:[:=(\[]|is|was|of)?\s{0,2}(?:an? )?(?:http )?(?:status )?(?:code )?"
     r"(?:error )?(?:\\*[\"'])?$"

@@ -32,11 +32,13 @@ KINDS: Final[tuple[Kind, ...]] = (
 )
 """The kinds that are weighed, in the order of their columns."""
 BIAS: Final = "<bias>"
-_EVEN: Final = 2
+_EVEN: Final = 8
 """How much must weigh for a false positive, over the root of how many features there are."""
+_EVEN_OF_WORDS: Final = -2
+"""How much where its words alone speak for a failure, and no rule knows one of them."""
 _LEAST: Final = -20
 """How much must weigh for a kind, and for it more than for any other."""
-_LEAST_ALONE: Final = 10
+_LEAST_ALONE: Final = 12
 """How much a single word must weigh: ``error`` or ``bad`` by itself means no kind."""
 _OTHERS: Final = re.compile(
     r"when calling the (?!Invoke|Converse|Retrieve|CountTokens|ApplyGuard)\w{1,60} operation"
@@ -141,6 +143,10 @@ _SHAPES: Final = (
 """What stands in some texts and not in others: a time, JSON of an answer, a change, code."""
 _FIRST: Final = re.compile(r"\W*([\w.()]+)(:?)")
 _LINES: Final = (1, 2, 5, 12)
+_PARTS: Final = re.compile(
+    r"\n|[\"'](?:error|message|detail|reason|title)\\*[\"']\s*:\s*\\*[\"']|\\*[\"']\s*[,}]"
+)
+_MOST_PARTS: Final = 12
 
 
 def features(text: str) -> tuple[str, ...]:
@@ -242,10 +248,11 @@ def _look(word: str) -> str:
     return "aA" if word[1:].lower() != word[1:] else "A"
 
 
-def sift(text: str) -> str | None:
+def sift(text: str, *, by_words: bool = False) -> str | None:
     """Return what shows that ``text`` is no provider's error, or None where it may be one.
 
-    Of one word or two nobody can tell.
+    Of one word or two nobody can tell. ``by_words`` says that words alone, and no rule, speak for
+    a failure: then less is enough to show that there was none.
     """
     if (other := begins_elsewhere(text) or _operation(text)) is not None:
         return other
@@ -257,7 +264,8 @@ def sift(text: str) -> str | None:
     del named  # only one of the two is held at a time
     marks = shape(text)
     told += sum(known[name][0] for name in marks if name in known)
-    if known[BIAS][0] + told / math.sqrt(count + len(marks)) <= _EVEN:
+    most = _EVEN_OF_WORDS if by_words else _EVEN
+    if known[BIAS][0] + told / math.sqrt(count + len(marks)) <= most:
         return None
     return _heaviest((*features(text), *marks), 0)
 
@@ -277,8 +285,18 @@ def _operation(text: str) -> str | None:
 def meaning(text: str) -> tuple[Kind, str] | None:
     """Return the kind for which the words of ``text`` weigh most, and the heaviest of them.
 
-    None where they hardly weigh for any.
+    None where they hardly weigh for any. Of what weighs for none as a whole, each line and each
+    message that is quoted in it is weighed by itself.
     """
+    whole = _meaning(text)
+    if whole is not None:
+        return whole
+    parts = dict.fromkeys(map(str.strip, _PARTS.split(text)[:_MOST_PARTS]))
+    told = (part for part in parts if _words(features(part)) >= _FEWEST)
+    return next(filter(None, map(_meaning, told)), None) if len(parts) > 1 else None
+
+
+def _meaning(text: str) -> tuple[Kind, str] | None:
     named = features(text)
     sums = _weighed(named)[1:]
     most = max(sums)

@@ -55,7 +55,7 @@ _COST: Final = 3.0
 _TOLD: Final = 0.5
 """How much a text's words count once more that every language has a word for."""
 _TENTHS: Final = 10
-_SLIGHT: Final = (1, 2)
+_SLIGHT: Final = (2, 3)
 """Below how much a feature is left out: for a false positive, and for any kind."""
 _SEED: Final = 5
 _NOTHINGS: Final = 600
