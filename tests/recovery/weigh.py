@@ -1,6 +1,6 @@
 """How the weights were made: ``python -m tests.recovery.weigh`` writes them anew.
 
-``--without r s t u v`` writes nothing: it learns once for each of these sets without that set, and
+``--without o p q`` writes nothing: it learns once for each of these sets without that set, and
 says how often the messages of the set are told apart then. What stands in both is left out.
 
 Logistic regressions with an L2 penalty learn from the labelled messages that are not blind, and
