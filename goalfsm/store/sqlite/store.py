@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,8 @@ from goalfsm.store.sqlite.tables import (
 )
 
 if TYPE_CHECKING:
-    from goalfsm.store.port import Checkpointer, Facts, Identity
+    from goalfsm.store.port import Checkpointer, Done, Facts, Identity, Outcome
+    from goalfsm.store.rows import Commit
     from goalfsm.store.sqlite.commits import Commits
     from goalfsm.store.sqlite.inspect import SqliteContents
 
@@ -131,9 +132,13 @@ class SqliteStore:
         """Return the absolute path of the database file."""
         return self._database.path
 
+    def commit(self, batch: Sequence[Commit], *, done: Sequence[Done] = ()) -> list[Outcome]:
+        """Write events; see `goalfsm.store.port.Store.commit`."""
+        return self._commits(batch, done=done)
+
     @cached_property
-    def commit(self) -> Commits:
-        """Writes events, called as `goalfsm.store.port.Store.commit`; it is loaded by who asks."""
+    def _commits(self) -> Commits:
+        """What writes events; it is loaded by who does."""
         from goalfsm.store.sqlite.commits import Commits  # noqa: PLC0415  a reader needs none
 
         return Commits(self._database)
@@ -159,13 +164,13 @@ class SqliteStore:
         if self._database.read_only or self._database.in_memory:
             return None
         self._database.wait_for_locks(_LOOP_BUSY_MS)
-        return self.commit.checkpointer()
+        return self._commits.checkpointer()
 
     def release_reserve(self) -> bool:
         """Make room on a full disk: move the log and cut it, give back the space kept for this."""
         released = self._reserve.release()
         with suppress(apsw.Error, Busy):
-            self.commit.cut_log()
+            self._commits.cut_log()
         return released
 
     def restore_reserve(self) -> bool:
