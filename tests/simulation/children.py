@@ -36,6 +36,9 @@ class Child:
         nobody but that somewhere can refuse it, by the token of its run."""
         self.alive = True
         self.unkillable = False
+        self.let_go = False
+        """Whether its engine has ended its turn: all that an engine can do of a process that stays.
+        """
         self.finished = False
         self.resisted = 0
         """How often it was to end and did not."""

@@ -101,7 +101,9 @@ class Oracle(CommitRules):
             if since is None or not process.runs:
                 continue
             late = world.now_us - since - FENCED_WITHIN_US
-            kept = (child for child in world.children.all if child.engine is process)
+            own = [child for child in world.children.all if child.engine is process]
+            # What nobody can end is left to a successor; the turn that it was of has to end.
+            kept = [child for child in own if not (child.unkillable and child.let_go)]
             if late >= 0 and any(late >= child.resisted * RESISTED_US for child in kept):
                 self.fail("a deposed engine keeps its workers", repr(process))
 

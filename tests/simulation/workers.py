@@ -133,6 +133,7 @@ class SimWorker(CallableWorker):
                     yield event if isinstance(event, str) else child.report(event)
             child.report(w.Exited(ok=True))
         finally:
+            child.let_go = True
             if not process.dead:
                 if leaves_ms is not None:
                     world.children.refuse_to_die(child, leaves_ms)
