@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _TABLES: Final = (
     (
         "journal",
-        "thread_id revision event_id at_ms rules_version kind digest event decision node",
+        "thread_id revision event_id at_ms rules_version digest event decision node",
         "",
     ),
     (
@@ -94,7 +94,6 @@ def _journal(commit: Commit, node: str) -> tuple[Any, ...]:
         commit.event_id,
         commit.at_ms,
         commit.rules_version,
-        commit.kind,
         commit.digest,
         commit.event,
         commit.decision,

@@ -15,7 +15,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         "thread_id", "revision", "status", "wake_at_ms", "updated_at_ms", "rules_version", "state"
     ),
     "journal": (
-        "thread_id", "revision", "event_id", "at_ms", "rules_version", "kind", "digest", "event",
+        "thread_id", "revision", "event_id", "at_ms", "rules_version", "digest", "event",
         "decision",
     ),
     "outbox": ("thread_id", "key", "revision", "at_ms", "done_at_ms", "kind", "payload"),

@@ -146,8 +146,6 @@ class MemoryStore(MemoryHandle):
             rules_version=commit.rules_version,
             epoch=disk.epoch,
         )
-        if commit.kind:
-            disk.labels[thread_id, revision] = commit.kind
         disk.journal.setdefault(thread_id, []).append(row)
         disk.event_ids[thread_id, commit.event_id] = row
         for effect in commit.outbox:

@@ -48,7 +48,6 @@ class MemoryDisk:
         self.sessions: dict[str, Stored] = {}
         self.journal: dict[str, list[JournalRow]] = {}
         self.event_ids: dict[tuple[str, str], JournalRow] = {}
-        self.labels: dict[tuple[str, int], str] = {}
         self.effects: dict[str, StoredEffect] = {}
         self.open_effects: dict[str, OpenEffect] = {}
         self.history: dict[str, list[bytes]] = {}
@@ -70,7 +69,6 @@ class MemoryDisk:
         copy.sessions = dict(self.sessions)
         copy.journal = {thread: list(rows) for thread, rows in self.journal.items()}
         copy.event_ids = dict(self.event_ids)
-        copy.labels = dict(self.labels)
         copy.effects = dict(self.effects)
         copy.open_effects = dict(self.open_effects)
         copy.history = {thread: list(entries) for thread, entries in self.history.items()}

@@ -211,7 +211,6 @@ class MemoryJournal(_Port):
         *,
         after: int = 0,
         before: int | None = None,
-        kinds: Collection[str] = (),
         limit: int = 1000,
         max_bytes: int = PAGE_BYTES,
         newest: bool = False,
@@ -219,15 +218,13 @@ class MemoryJournal(_Port):
         """See `goalfsm.store.port.Journal.read`."""
         # Revisions have no gaps and begin at 1, so a row's place is its revision.
         end = None if before is None else max(before - 1, 0)
-        disk = self._store.disk
-        rows = disk.journal.get(thread_id, [])[max(after, 0) : end]
+        rows = self._store.disk.journal.get(thread_id, [])[max(after, 0) : end]
         found: list[JournalRow] = []
         for row in reversed(rows) if newest else rows:
             if max_bytes <= 0 or len(found) >= limit:
                 break
-            if not kinds or disk.labels.get((thread_id, row.revision)) in kinds:
-                found.append(row)
-                max_bytes -= len(row.event) + len(row.decision or b"") + len(row.digest)
+            found.append(row)
+            max_bytes -= len(row.event) + len(row.decision or b"") + len(row.digest)
         return tuple(found)
 
     def revision_before(self, thread_id: str, at_ms: int) -> int:

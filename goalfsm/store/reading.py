@@ -63,17 +63,16 @@ class Journal(Protocol):
         *,
         after: int = 0,
         before: int | None = None,
-        kinds: Collection[str] = (),
         limit: int = 1000,
         max_bytes: int = PAGE_BYTES,
         newest: bool = False,
     ) -> tuple[JournalRow, ...]:
         """Return a page of rows with ``after < revision < before``, oldest first.
 
-        ``newest``: from the end, newest first. ``kinds``: only rows with one of these labels. A
-        page has ``limit`` rows at most, and ends behind the row with which it carries ``max_bytes``
-        of events, decisions and digests; so it has one row at least where there is one, and fewer
-        rows than ``limit`` do not mean the end: read on from the last revision until none come.
+        ``newest``: from the end, newest first. A page has ``limit`` rows at most, and ends behind
+        the row with which it carries ``max_bytes`` of events, decisions and digests; so it has one
+        row at least where there is one, and fewer rows than ``limit`` do not mean the end: read on
+        from the last revision until none come.
         """
         ...
 

@@ -34,9 +34,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     timer that the state waits for, None for none; ``status`` a short label for listings.
     ``outbox_done`` names effects that this event reports as done. ``inbox_id`` is the inbox row
     that this commit consumes; where there is no such row (the event came over a socket) one is
-    written, consumed at birth, so that ``reply`` is found when the sender asks again. ``kind`` is a
-    label by which the journal finds the event without reading the others; leave it empty for events
-    that nobody looks for so, for each label is one more row to write.
+    written, consumed at birth, so that ``reply`` is found when the sender asks again.
     """
 
     thread_id: str
@@ -55,7 +53,6 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     history: tuple[bytes, ...] = ()
     inbox_id: str | None = None
     reply: bytes | None = None
-    kind: str = ""
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True, gc=False):

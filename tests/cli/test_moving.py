@@ -215,7 +215,7 @@ def test_every_column_comes_along(tmp_path: Path, empty: str) -> None:
     effects = (Effect(key="k1", kind="WatchProcess", payload=odd), Effect(key="k2", kind="K"))
     store.commit(
         [
-            commit("ä\\x", state=state, event=odd, decision=odd, digest=odd, kind="Given",
+            commit("ä\\x", state=state, event=odd, decision=odd, digest=odd,
                    outbox=effects, history=(odd, b""), wake_at_ms=5, status="active"),
             commit("b", state=state, inbox_id="in", reply=odd),
             commit("ä\\x", 1, state=state, outbox_done=("k2",), decision=None),

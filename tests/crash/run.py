@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 TAKE_BACK: Final = """
     DROP INDEX session_status;
     DROP TABLE transcript;
-    DROP TABLE label;
     ALTER TABLE owner DROP COLUMN machine;
     ALTER TABLE owner DROP COLUMN resting;
     """

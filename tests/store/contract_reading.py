@@ -132,22 +132,6 @@ class ReadingContract:
         assert revisions(max_bytes=2_000, after=1) == [2, 3]
         assert revisions(max_bytes=2_000, newest=True) == [6, 5]
 
-    def test_events_of_a_kind_are_found(self, reading: Reading, write: Write) -> None:
-        """Only what was labelled, in the order of the thread, within the same bounds."""
-        kinds = ("Given", "", "Refused", "Given", "", "Other")
-        write.commits(*(commit(expected=n, kind=kind) for n, kind in enumerate(kinds)))
-        write.commits(commit("other", kind="Given"))
-
-        def revisions(**options: Any) -> list[int]:
-            return [row.revision for row in reading.journal.read("t", **options)]
-
-        assert revisions(kinds=["Given"]) == [1, 4]
-        assert revisions(kinds={"Given", "Refused"}, newest=True) == [4, 3, 1]
-        assert revisions(kinds=["Given", "Other"], after=1, before=6) == [4]
-        assert revisions(kinds=["Given"], limit=1) == [1]
-        assert revisions(kinds=["unknown"]) == []
-        assert len(revisions()) == 6
-
     def test_moment_in_a_journal_is_found(self, reading: Reading, write: Write) -> None:
         """What came since begins behind the newest row that is older."""
         write.commits(*(commit(expected=n, at_ms=10 * n) for n in range(7)))

@@ -17,10 +17,10 @@ def test_it_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     one, two = owned(SqliteStore.open(":memory:")), owned(SqliteStore.open(Path(":memory:")))
     effects = (Effect(key="k", kind="K"),)
-    assert one.commit([commit(outbox=effects, kind="Given")]) == [Committed(revision=1)]
+    assert one.commit([commit(outbox=effects)]) == [Committed(revision=1)]
     one.transcripts.put(transcript(1, answer=b"x"))
     one.owner.heartbeat(uptime_ms=5)
-    assert [row.revision for row in one.journal.read("t", kinds=["Given"])] == [1]
+    assert [row.revision for row in one.journal.read("t")] == [1]
     assert two.sessions.load("t") is None
     assert one.integrity() == ()
     one.verify()

@@ -58,14 +58,13 @@ class WriteBySql:
         )
         execute(
             "INSERT INTO goalfsm.journal (thread_id, revision, event_id, at_ms, rules_version,"
-            " kind, digest, event, decision) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            " digest, event, decision) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 each.thread_id,
                 revision,
                 each.event_id,
                 each.at_ms,
                 each.rules_version,
-                each.kind,
                 each.digest,
                 each.event,
                 each.decision,

@@ -50,4 +50,7 @@ def test_an_older_schema_keeps_what_it_holds(postgres: PostgresServer) -> None:
         )
         assert migrate(connection) == 1
         found = connection.execute("SELECT thread_id, node FROM goalfsm.journal").fetchall()
+        columns = connection.execute("SELECT * FROM goalfsm.journal").description
     assert found == [("a", "")]
+    assert columns is not None
+    assert "kind" not in [column.name for column in columns]

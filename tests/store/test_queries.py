@@ -16,7 +16,13 @@ from goalfsm.store.sqlite import SqliteStore
 from goalfsm.store.sqlite.migrations import MIGRATIONS
 from tests.store.handles import commit, nobody_lives, owned
 
-SCHEMAS: Final = ("bccabcb885c1efcf", "7af012dea78ad046", "abde3a85b2e8bd1b", "a4afa46f57948c71")
+SCHEMAS: Final = (
+    "bccabcb885c1efcf",
+    "7af012dea78ad046",
+    "abde3a85b2e8bd1b",
+    "a4afa46f57948c71",
+    "30f59d9744be4ad7",
+)
 """What each migration leads to: a step that somebody has applied is never edited."""
 
 
@@ -104,13 +110,9 @@ READS: Final[dict[str, tuple[Callable[[SqliteStore], object], str]]] = {
     "the end of a journal": (
         lambda store: store.journal.read("t1", limit=2, newest=True),
         (
-            "SEARCH j USING INDEX sqlite_autoindex_journal_1"
+            "SEARCH journal USING INDEX sqlite_autoindex_journal_1"
             " (thread_id=? AND revision>? AND revision<?)"
         ),
-    ),
-    "events of a kind": (
-        lambda store: store.journal.read("t1", kinds=["ObjectiveGiven"], newest=True),
-        "SEARCH l USING PRIMARY KEY (thread_id=? AND revision>? AND revision<?)",
     ),
     "where a journal is at a moment": (
         lambda store: store.journal.revision_before("t1", 1_500),
@@ -122,7 +124,7 @@ READS: Final[dict[str, tuple[Callable[[SqliteStore], object], str]]] = {
     ),
     "an event": (
         lambda store: store.journal.find("t1", "event-1"),
-        "SEARCH j USING INDEX sqlite_autoindex_journal_2 (thread_id=? AND event_id=?)",
+        "SEARCH journal USING INDEX sqlite_autoindex_journal_2 (thread_id=? AND event_id=?)",
     ),
     "history": (
         lambda store: store.history.read("t1"),
@@ -137,13 +139,7 @@ def test_reads_are_found_by_an_index(store: SqliteStore, what: str) -> None:
     read, expected = READS[what]
     plans = plans_of(store, read)
     assert expected in plans
-    unasked = (
-        "SCAN session",
-        "SCAN journal",
-        "SCAN journal ",
-        "SCAN l",
-        "SCAN history",
-    )
+    unasked = ("SCAN session", "SCAN journal", "SCAN history")
     assert not [plan for plan in plans if plan.startswith(unasked)]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from goalfsm.daemon.flow.replay import replay
 from goalfsm.session import codec
-from goalfsm.session.events import ResumeRequested
+from goalfsm.session.events import ResumeRequested, RunInterrupted
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.store.sqlite.migrations import MIGRATIONS
 from goalfsm.testing import MemoryGoals
@@ -43,8 +43,8 @@ def test_it_is_read_without_a_migration(path: Path) -> None:
     assert current is not None
     assert (current.identity.pid, current.identity.machine, current.resting) == (4242, "", False)
     assert current.seen_ms == 0
-    given = store.journal.read("done", kinds=["ObjectiveGiven"])
-    assert [type(codec.decode_event(row.event)).__name__ for row in given] == ["ObjectiveGiven"]
+    given = store.journal.read("done")[0]
+    assert type(codec.decode_event(given.event)).__name__ == "ObjectiveGiven"
     assert store.transcripts.read("done") == ()
     assert store.transcripts.of_run("r") is None
     assert store.integrity() == ()
@@ -54,17 +54,13 @@ def test_it_is_read_without_a_migration(path: Path) -> None:
 
 
 def test_it_is_migrated_with_all_that_is_in_it(path: Path) -> None:
-    """Rows are what they were; what later versions look up is found."""
+    """Rows are what they were."""
     old = SqliteStore.open(path, read_only=True, is_alive=nobody_lives)
     rows = {row.thread_id: old.journal.read(row.thread_id) for row in old.sessions.threads()}
-    labels = ["ObjectiveGiven", "PauseRequested", "SteeringReceived"]
-    labelled = {thread: old.journal.read(thread, kinds=labels) for thread in rows}
     old.close()
     store = SqliteStore.open(path, is_alive=nobody_lives)
     assert store.facts().schema_version == len(MIGRATIONS)
     assert {thread: store.journal.read(thread) for thread in rows} == rows
-    assert {thread: store.journal.read(thread, kinds=labels) for thread in rows} == labelled
-    assert sum(map(len, labelled.values())) == 6
     assert [(row.run_id, row.identity.machine) for row in store.processes.open()] == [
         ("8b5b46d6cbd0c407b927d125", "")
     ]
@@ -122,8 +118,8 @@ def test_its_goals_go_on(path: Path) -> None:
             session = await engine.settled("held")
             assert session.goal is not None
             assert session.goal.status == "complete"
-        interrupted = store.journal.read("cut", kinds=["RunInterrupted"])
-        assert len(interrupted) == 1
+        events = [codec.decode_event(row.event) for row in store.journal.read("cut")]
+        assert [type(event) for event in events].count(RunInterrupted) == 1
         assert store.integrity() == ()
         store.close()
 

@@ -29,13 +29,6 @@ ACCEPTED: Final = Reply(ok=True)
 
 FAULT_HINT: Final = "The log says where; goalfsm explain THREAD, then goalfsm resume THREAD."
 KEEP_ERROR: Final = 1_000
-_LOOKED_UP: Final = (
-    e.Expecting,
-    e.RunInterrupted,
-    e.VerificationFinished,
-    e.DecisionFailed,
-)
-"""What a journal can be asked for by kind: commands, and what is rare and matters for long."""
 
 
 class Envelope:
@@ -230,7 +223,6 @@ def prepare(
         history=tuple(history),
         inbox_id=event_id if outside else None,
         reply=codec.encode_reply(ready.reply or ACCEPTED) if outside else None,
-        kind=type(event).__name__ if isinstance(event, _LOOKED_UP) else "",
     )
     return Decided(commit, ready, tuple(outbox))
 

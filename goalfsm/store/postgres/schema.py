@@ -145,7 +145,12 @@ CREATE UNLOGGED TABLE goalfsm.saying (
 CREATE INDEX saying_of ON goalfsm.saying (thread_id);
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (M001_CREATE, M002_NODE, M003_SAYING)
+# Nobody asks for events by their kind.
+M004_KIND: Final = """
+ALTER TABLE goalfsm.journal DROP COLUMN kind;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (M001_CREATE, M002_NODE, M003_SAYING, M004_KIND)
 NEWEST: Final = len(MIGRATIONS)
 """The version of the schema that this program reads and writes."""
 

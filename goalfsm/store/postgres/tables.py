@@ -212,7 +212,6 @@ _PAGE: Final = (
     "   octet_length(digest) AS size"
     " FROM goalfsm.journal WHERE thread_id = %s AND revision > %s AND revision < %s"
 )
-_OF_KINDS: Final = " AND kind = ANY(%s)"
 _OLDEST: Final = (
     " ORDER BY revision LIMIT %s),"  # noqa: S608 - constants
     " weighed AS (SELECT *, sum(size) OVER (ORDER BY revision) - size AS before FROM found)"
@@ -243,16 +242,14 @@ class PostgresJournal(Table):
         *,
         after: int = 0,
         before: int | None = None,
-        kinds: Collection[str] = (),
         limit: int = 1000,
         max_bytes: int = PAGE_BYTES,
         newest: bool = False,
     ) -> tuple[JournalRow, ...]:
         """Return a page of rows of a thread by revision."""
         end = _EVER if before is None else before
-        of_kinds = (list(kinds),) if kinds else ()
-        sql = _PAGE + (_OF_KINDS if kinds else "") + (_NEWEST if newest else _OLDEST)
-        rows = self._link.rows(sql, (thread_id, after, end, *of_kinds, limit, max_bytes))
+        sql = _PAGE + (_NEWEST if newest else _OLDEST)
+        rows = self._link.rows(sql, (thread_id, after, end, limit, max_bytes))
         return tuple(JournalRow(*row) for row in rows)
 
     def revision_before(self, thread_id: str, at_ms: int) -> int:

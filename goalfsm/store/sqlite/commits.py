@@ -60,7 +60,6 @@ _EFFECT: Final = (
     " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 _DONE: Final = "UPDATE outbox SET done_at_ms = ? WHERE key = ? AND done_at_ms IS NULL"
-_LABEL: Final = "INSERT INTO label (thread_id, revision, kind) VALUES (?, ?, ?)"
 _HISTORY: Final = "INSERT INTO history (thread_id, entry) VALUES (?, ?)"
 _CONSUME: Final = (
     "INSERT INTO inbox (inbox_id, thread_id, at_ms, event, revision, reply)"
@@ -90,8 +89,7 @@ class Batch:
     """The rows of a batch, by statement; raises `LostError` when it has to be taken apart."""
 
     __slots__ = (
-        "consumed", "done", "effects", "epoch", "history", "journal", "labels", "outcomes",
-        "sessions",
+        "consumed", "done", "effects", "epoch", "history", "journal", "outcomes", "sessions"
     )  # fmt: skip
 
     def __init__(self, batch: Sequence[Commit], marks: Rows, epoch: int | None) -> None:
@@ -100,7 +98,6 @@ class Batch:
         self.sessions: list[tuple[Commit, Commit]] = []
         """The first and the last of commits of one thread that follow each other."""
         self.journal: Rows = []
-        self.labels: Rows = []
         self.effects: Rows = []
         self.done: Rows = []
         self.history: Rows = []
@@ -117,8 +114,6 @@ class Batch:
                 self.sessions.append((commit, commit))
             before = commit
             self.journal.append(_journalled(commit, epoch))
-            if commit.kind:
-                self.labels.append(_label(commit))
             for effect in commit.outbox:
                 self.effects.append(_ordered(commit, effect))
             if commit.outbox_done:
@@ -138,8 +133,6 @@ class Batch:
             for first, last in self.sessions:
                 _write_session(cursor, first, last, self.epoch)
             cursor.executemany(_JOURNAL, self.journal)
-            if self.labels:
-                cursor.executemany(_LABEL, self.labels)
             if self.effects:
                 cursor.executemany(_EFFECT, self.effects)
             if self.done:
@@ -170,8 +163,6 @@ def _insert_one(commit: Commit, marks: Rows, epoch: int | None, cursor: apsw.Cur
     try:
         _write_session(cursor, commit, commit, epoch)
         execute(_JOURNAL, _journalled(commit, epoch))
-        if commit.kind:
-            execute(_LABEL, _label(commit))
         for effect in commit.outbox:
             execute(_EFFECT, _ordered(commit, effect))
         if commit.outbox_done:
@@ -221,10 +212,6 @@ def _journalled(c: Commit, epoch: int | None) -> tuple[Any, ...]:
         c.thread_id, revision, c.event_id, c.at_ms, c.rules_version, epoch, c.digest, c.event,
         c.decision,
     )  # fmt: skip
-
-
-def _label(c: Commit) -> tuple[Any, ...]:
-    return (c.thread_id, c.expected_revision + 1, c.kind)
 
 
 def _ordered(c: Commit, effect: Effect) -> tuple[Any, ...]:

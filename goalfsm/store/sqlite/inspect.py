@@ -206,9 +206,8 @@ def _size(path: Path) -> int:
 _READ: Final = {
     "session": "SELECT thread_id, revision, status, wake_at_ms, updated_at_ms, rules_version,"
     " state FROM session ORDER BY thread_id",
-    "journal": "SELECT j.thread_id, j.revision, j.event_id, j.at_ms, j.rules_version,"
-    " coalesce(l.kind, ''), j.digest, j.event, j.decision"
-    " FROM journal j LEFT JOIN label l USING (thread_id, revision) ORDER BY j.seq",
+    "journal": "SELECT thread_id, revision, event_id, at_ms, rules_version, digest, event,"
+    " decision FROM journal ORDER BY seq",
     "outbox": "SELECT thread_id, key, revision, at_ms, done_at_ms, kind, payload"
     " FROM outbox ORDER BY seq",
     "history": "SELECT thread_id, entry FROM history ORDER BY seq",
@@ -233,7 +232,6 @@ _WRITE: Final = {
     " stderr_bytes, answer, stderr, size) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,"
     " length(?7) + length(?8))",
 }
-_LABEL: Final = "INSERT INTO label (thread_id, revision, kind) VALUES (?, ?, ?)"
 
 
 class SqliteContents:
@@ -255,16 +253,6 @@ class SqliteContents:
 
         def work(cursor: apsw.Cursor) -> None:
             for table in TABLES:
-                for row in contents.rows(table):
-                    if table != "journal":
-                        cursor.execute(_WRITE[table], row)
-                        continue
-                    # The kind of an event has a table of its own here.
-                    thread_id, revision, *others, kind, digest, event, decision = row
-                    cursor.execute(
-                        _WRITE[table], (thread_id, revision, *others, digest, event, decision)
-                    )
-                    if kind:
-                        cursor.execute(_LABEL, (thread_id, revision, kind))
+                cursor.executemany(_WRITE[table], contents.rows(table))
 
         self._database.write(work, owned=False)

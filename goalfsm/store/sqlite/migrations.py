@@ -1,4 +1,4 @@
-"""The schema, as functions that are appended and never edited.
+"""The schema, as functions that are appended; what schema each of them makes is never edited.
 
 Each runs in a transaction of its own together with the version it leads to, so that a crash
 between two leaves a database that the next start takes further.
@@ -116,20 +116,6 @@ def m002_index_status(db: apsw.Connection) -> None:
     db.execute("CREATE INDEX session_status ON session (status, thread_id)")
 
 
-# An event begins with its type: {"type":"ObjectiveGiven",…
-_OLD_LABELS: Final = """
-    SELECT j.thread_id, j.revision, k.value AS kind
-    FROM main.journal j JOIN json_each('[
-        "BlockRequested", "BudgetChanged", "ClaimAccepted", "ClaimRejected", "ClearRequested",
-        "CompletionRequested", "DecisionFailed", "EditRequested", "ObjectiveGiven",
-        "PauseRequested", "PolicyChanged", "ResumeRequested", "RunInterrupted",
-        "SteeringDropped", "SteeringReceived", "TriggerFired", "VerificationFinished",
-        "WakeRequested"]') k
-    ON substr(j.event, 1, length(k.value) + 10) = CAST('{"type":"' || k.value || '"' AS BLOB)
-"""
-"""How rows of older files are labelled; what is written later comes with its label."""
-
-
 def _add_to_owner(db: apsw.Connection, column: str) -> None:
     """Add a column where it is not there: a file may have been taken back a version by hand."""
     there = {name for (name,) in db.execute("SELECT name FROM pragma_table_info('owner')")}
@@ -138,7 +124,7 @@ def _add_to_owner(db: apsw.Connection, column: str) -> None:
 
 
 def m003_keep_transcripts_and_labels(db: apsw.Connection) -> None:
-    """Keep what turns said; find some kinds of events at once; tell machines and rest apart.
+    """Keep what turns said, and kinds of events beside the journal; tell machines and rest apart.
 
     What is there already is left: a file may have been taken back a version by hand.
     """
@@ -168,7 +154,6 @@ def m003_keep_transcripts_and_labels(db: apsw.Connection) -> None:
     )
     _add_to_owner(db, "machine TEXT NOT NULL DEFAULT ''")
     _add_to_owner(db, "resting INTEGER NOT NULL DEFAULT 0")
-    db.execute("INSERT OR IGNORE INTO label (thread_id, revision, kind) " + _OLD_LABELS)
 
 
 def m004_say_when_the_owner_was_seen(db: apsw.Connection) -> None:
@@ -176,17 +161,22 @@ def m004_say_when_the_owner_was_seen(db: apsw.Connection) -> None:
     _add_to_owner(db, "seen_ms INTEGER NOT NULL DEFAULT 0")
 
 
+def m005_drop_the_labels(db: apsw.Connection) -> None:
+    """Drop the kinds of events: nobody asks for them."""
+    db.execute("DROP TABLE label")
+
+
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     m001_create,
     m002_index_status,
     m003_keep_transcripts_and_labels,
     m004_say_when_the_owner_was_seen,
+    m005_drop_the_labels,
 )
 
 
-_SEEN_AS_NEWEST: Final[dict[int, tuple[str, ...]]] = {
-    2: (
-        """
+_SEEN_AS_NEWEST: Final[dict[int, str]] = {
+    2: """
         CREATE TEMP VIEW owner AS SELECT *, '' AS machine, 0 AS resting, 0 AS seen_ms
             FROM main.owner;
         CREATE TEMP TABLE transcript (
@@ -194,9 +184,7 @@ _SEEN_AS_NEWEST: Final[dict[int, tuple[str, ...]]] = {
             stderr_bytes INTEGER, answer BLOB, stderr BLOB
         );
         """,
-        "CREATE TEMP VIEW label AS " + _OLD_LABELS,
-    ),
-    3: ("CREATE TEMP VIEW IF NOT EXISTS owner AS SELECT *, 0 AS seen_ms FROM main.owner",),
+    3: "CREATE TEMP VIEW IF NOT EXISTS owner AS SELECT *, 0 AS seen_ms FROM main.owner",
 }
 """What makes a file of a version look as the next one to a connection that only reads."""
 
@@ -205,8 +193,7 @@ def look_newest(db: apsw.Connection, version: int) -> None:
     """Let a connection that may not migrate read an older file with the newest queries."""
     for older, views in _SEEN_AS_NEWEST.items():
         if version <= older:
-            for sql in views:
-                db.execute(sql)
+            db.execute(views)
 
 
 def migrate(db: apsw.Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:

@@ -231,19 +231,13 @@ class SqliteProcesses(Table):
 
 
 _SELECT: Final = (
-    "SELECT j.seq, j.thread_id, j.revision, j.event_id, j.at_ms, j.event, j.decision, j.digest,"
-    " j.rules_version, j.epoch FROM "
+    "SELECT seq, thread_id, revision, event_id, at_ms, event, decision, digest, rules_version,"
+    " epoch FROM journal WHERE thread_id = ? AND "
 )
-_FIND: Final = _SELECT + "journal j WHERE j.thread_id = ? AND j.event_id = ?"
-_BETWEEN: Final = _SELECT + "journal j WHERE j.thread_id = ? AND j.revision BETWEEN ? AND ? "
-# In this order: labels are few.
-_LABELLED: Final = (
-    f"{_SELECT}label l CROSS JOIN journal j USING (thread_id, revision)"  # noqa: S608 - constants
-    " WHERE l.thread_id = ? AND l.revision BETWEEN ? AND ?"
-    " AND l.kind IN (SELECT value FROM json_each(?)) "
-)
-_OLDEST: Final = "ORDER BY 3 LIMIT ?"
-_NEWEST: Final = "ORDER BY 3 DESC LIMIT ?"
+_FIND: Final = _SELECT + "event_id = ?"
+_BETWEEN: Final = _SELECT + "revision BETWEEN ? AND ? "
+_OLDEST: Final = "ORDER BY revision LIMIT ?"
+_NEWEST: Final = "ORDER BY revision DESC LIMIT ?"
 _LAST: Final = "SELECT max(revision) FROM journal WHERE thread_id = ?"
 _WHEN: Final = "SELECT at_ms FROM journal WHERE thread_id = ? AND revision = ?"
 _EVER: Final = 2**62
@@ -271,18 +265,14 @@ class SqliteJournal(Table):
         *,
         after: int = 0,
         before: int | None = None,
-        kinds: Collection[str] = (),
         limit: int = 1000,
         max_bytes: int = PAGE_BYTES,
         newest: bool = False,
     ) -> tuple[JournalRow, ...]:
         """Return a page of rows of a thread by revision."""
         last = _EVER if before is None else before - 1
-        of_kinds = (msgspec.json.encode(list(kinds)).decode(),) if kinds else ()
-        sql = (_LABELLED if kinds else _BETWEEN) + (_NEWEST if newest else _OLDEST)
-        rows = self._database.rows(
-            sql, (thread_id, after + 1, last, *of_kinds, limit), max_bytes=max_bytes
-        )
+        sql = _BETWEEN + (_NEWEST if newest else _OLDEST)
+        rows = self._database.rows(sql, (thread_id, after + 1, last, limit), max_bytes=max_bytes)
         return tuple(JournalRow(*row) for row in rows)
 
     def revision_before(self, thread_id: str, at_ms: int) -> int:
