@@ -41,7 +41,7 @@ _ENVIRONMENT: Final = (
 )
 
 _UTF8: Final = "use a path and arguments that are UTF-8; mv renames a directory"
-_SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
+_SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.EFBIG})
 _LEAST_FILES: Final = 32
 """So many open files a command may need; where there are fewer, SQLite gives other reasons."""
 _BROKEN: Final = frozenset(

@@ -120,3 +120,42 @@ def test_a_module_that_is_missing_is_a_fault(cli: Cli, monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "goalfsm.cli.app", None)
     with pytest.raises(ImportError):
         cli("status")
+
+
+@pytest.mark.parametrize("most", [4_096, 65_536])
+def test_a_limit_on_the_size_of_files_is_named(most: int, tmp_path: Path) -> None:
+    """SQLite says that the disk is full, or that it failed, where a limit of the shell's is met."""
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+    words = ("set", "t", "do it", "--db", str(tmp_path / "small.db"), "--", "true")
+    done = subprocess.run(
+        [sys.executable, "-m", "goalfsm.cli", *words],
+        preexec_fn=limited,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"Hint: No file may be larger than {most:,} bytes here (ulimit -f)" in done.stderr
+
+
+def test_output_beyond_such_a_limit_points_at_the_limits(tmp_path: Path) -> None:
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512))
+
+    with (tmp_path / "help.txt").open("wb") as output:
+        done = subprocess.run(
+            [sys.executable, "-m", "goalfsm.cli", "--help"],
+            preexec_fn=limited,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+            env={"PATH": os.defpath},
+        )
+    assert done.returncode == 1
+    assert "Hint: look at the limits on memory, files and processes: ulimit -a" in done.stderr

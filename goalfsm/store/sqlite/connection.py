@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -52,11 +53,11 @@ def translated(error: apsw.Error, doing: str) -> StoreError:
         return DatabaseReplaced(message)
     if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:
         # The index of the log cannot grow, which SQLite calls an I/O error.
-        return DiskFull(f"{doing}: database or disk is full")
+        return _no_room(DiskFull, f"{doing}: database or disk is full")
     for theirs, ours in _KINDS:
         if isinstance(error, theirs):
-            return ours(message)
-    return StoreUnavailable(message)
+            return _no_room(ours, message) if ours is DiskFull else ours(message)
+    return _no_room(StoreUnavailable, message)
 
 
 def translated_at_commit(error: apsw.Error) -> StoreError:
@@ -67,7 +68,19 @@ def translated_at_commit(error: apsw.Error) -> StoreError:
     """
     if isinstance(error, apsw.FullError | apsw.BusyError):
         return translated(error, "committing")
-    return OutcomeUnknown(f"committing: {_words(error)}")
+    return _no_room(OutcomeUnknown, f"committing: {_words(error)}")
+
+
+def _no_room(kind: type[StoreError], message: str) -> StoreError:
+    """Return the error for a file that did not grow; its hint names a limit that may be why.
+
+    SQLite calls that limit a full disk or an I/O error, by how much of a write is beyond it.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if most == resource.RLIM_INFINITY:
+        return kind(message)
+    hint = f"No file may be larger than {most:,} bytes here (ulimit -f): raise that limit if it"
+    return kind(message, hint=f"{hint} is too low. {kind.hint}", remedies=kind.remedies)
 
 
 def _words(error: apsw.Error) -> str:
