@@ -153,6 +153,10 @@ class Decider:
         self._kept(said)
         return decision
 
+    def knows(self, thread_id: str) -> bool:
+        """Tell whether the thread was decided about here, not too long ago."""
+        return thread_id in self._newest
+
     async def decide_free(self, attempts: Sequence[Attempt]) -> dict[str, Decision]:
         """Decide about several threads in one transaction; return the decisions by thread.
 

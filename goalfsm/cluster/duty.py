@@ -142,7 +142,10 @@ class Duty:
             if turns.under_way < most and not turns.somebody_waits:
                 continue
             with contextlib.suppress(StoreError):
-                before, waiting = waiting[:1], await self._jobs.oldest(self._places, most + 1)
+                found = await self._jobs.waiting(self._places, 2 * most + 1)
+                # Who still has a place here may have asked for the next turn already.
+                without = [number for number, thread_id in found if not turns.does(thread_id)]
+                before, waiting = waiting[:1], without
                 # A turn that the next look finds again waits; others go from hand to hand. Where a
                 # crowd was found, it is there while more wait than the free places can take.
                 still = turns.somebody_waits and len(waiting) > most - turns.under_way

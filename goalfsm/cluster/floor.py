@@ -37,8 +37,8 @@ class Floor(Nodes, Left, Protocol):
         """Record that effects were done."""
         ...
 
-    async def trim(self, thread_id: str) -> None:
-        """Remove what turns of the thread said, but for as much as a store keeps."""
+    async def trim(self, thread_ids: Collection[str]) -> None:
+        """Remove what turns of the threads said, but for as much as a store keeps of each."""
         ...
 
     async def say(self, said: Sequence[SoFar], over: Collection[str]) -> None:

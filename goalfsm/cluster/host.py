@@ -56,8 +56,8 @@ class LastWords:
     the transaction that records its end.
     """
 
-    def __init__(self, trim: Callable[[str], Awaitable[None]], spawn: Spawn) -> None:
-        """Have ``trim(thread_id)`` remove now and then what is too old to be kept."""
+    def __init__(self, trim: Callable[[list[str]], Awaitable[None]], spawn: Spawn) -> None:
+        """Have ``trim(thread_ids)`` remove now and then what is too old to be kept."""
         self._trim = trim
         self._spawn = spawn
         self._last: dict[str, Transcript] = {}
@@ -85,12 +85,13 @@ class LastWords:
             self._unkept[each.thread_id] = left
             if not left:
                 del self._unkept[each.thread_id]
-            if each.turn % SPARE_TRANSCRIPTS == 0:
-                self._spawn(self._trimmed(each.thread_id), f"trim {each.thread_id}")
+        due = [each.thread_id for each in transcripts if each.turn % SPARE_TRANSCRIPTS == 0]
+        if due:
+            self._spawn(self._trimmed(due), "trim")
 
-    async def _trimmed(self, thread_id: str) -> None:
+    async def _trimmed(self, thread_ids: list[str]) -> None:
         try:
-            await self._trim(thread_id)
+            await self._trim(thread_ids)
         except StoreError:
             return
 

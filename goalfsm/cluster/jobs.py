@@ -78,8 +78,8 @@ class Jobs(Protocol[TX_contra]):
         """Return those of the keys of which a job waits, or is done by somebody who lives."""
         ...
 
-    async def oldest(self, places: Collection[str], most: int) -> list[int]:
-        """Return the numbers of turns that are due and wait for one of these places.
+    async def waiting(self, places: Collection[str], most: int) -> list[tuple[int, str]]:
+        """Return the turns that are due and wait for one of these places: number, and thread.
 
         They are in the order in which they are given out, ``most`` of them at most.
         """

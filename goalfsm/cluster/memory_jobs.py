@@ -71,11 +71,11 @@ class MemoryJobs:
         """Return the keys of jobs that are there."""
         return {row.job.key for row in self._rows.values()} & set(keys)
 
-    async def oldest(self, places: Collection[str], most: int) -> list[int]:
-        """Return the numbers of the first turns, ``most``, that wait for one of these places."""
+    async def waiting(self, places: Collection[str], most: int) -> list[tuple[int, str]]:
+        """Return the first turns, ``most``, that wait for one of these places."""
         rows = self._rows.items()
-        waiting = (number for number, row in rows if self._is_for(row, ["turn"], places))
-        return list(itertools.islice(waiting, most))
+        found = ((n, row.job.thread_id) for n, row in rows if self._is_for(row, ["turn"], places))
+        return list(itertools.islice(found, most))
 
     async def serve(
         self, handler: Handler, *, kinds: Collection[Kind], places: Collection[str], most: int

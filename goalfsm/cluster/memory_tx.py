@@ -145,7 +145,7 @@ class MemoryDatabase:
             if key in self.outbox:
                 self.outbox[key].done = True
 
-    async def trim(self, thread_id: str) -> None:
+    async def trim(self, thread_ids: Collection[str]) -> None:
         """Keep the last only, as ever."""
 
     async def say(self, said: Sequence[SoFar], over: Collection[str]) -> None:

@@ -11,7 +11,7 @@ from goalfsm.cluster.postgres_tx import NOW_MS, Connection, statements
 from goalfsm.cluster.saying import SoFar
 from goalfsm.cluster.tx import LEASE_MS
 from goalfsm.daemon.guards.upkeep import KEEP_DONE_MS
-from goalfsm.store.limits import surplus
+from goalfsm.store.port import KEPT_BYTES, KEPT_TRANSCRIPTS
 from goalfsm.store.rows import OpenEffect, Transcript
 
 if TYPE_CHECKING:
@@ -44,9 +44,14 @@ ORDER BY seq"""
 _REVISIONS: Final = "SELECT thread_id, revision FROM goalfsm.session WHERE thread_id = ANY(%s)"
 _MARK: Final = f"""
 UPDATE goalfsm.outbox SET done_at_ms = {NOW_MS} WHERE key = ANY(%s) AND done_at_ms IS NULL"""
-_SIZES: Final = """
-SELECT seq, size FROM goalfsm.transcript WHERE thread_id = %s ORDER BY turn DESC, seq DESC"""
-_TRIM: Final = "DELETE FROM goalfsm.transcript WHERE seq = ANY(%s)"
+# The newest stays, whatever its size.
+_TRIM: Final = """
+DELETE FROM goalfsm.transcript WHERE seq IN (
+    SELECT seq FROM (
+        SELECT seq, row_number() OVER newest AS place, sum(size) OVER newest AS total
+        FROM goalfsm.transcript WHERE thread_id = ANY(%s)
+        WINDOW newest AS (PARTITION BY thread_id ORDER BY turn DESC, seq DESC)
+    ) AS sized WHERE place > 1 AND (place > %s OR total > %s))"""
 _LAST_SAID: Final = """
 SELECT thread_id, run_id, turn, at_ms, answer, stderr, answer_bytes, stderr_bytes
 FROM goalfsm.transcript WHERE thread_id = %s ORDER BY turn DESC, seq DESC LIMIT 1"""
@@ -173,13 +178,10 @@ class PostgresNodes:
         """Record that effects were done."""
         await self._rows(_MARK, (list(keys),), has_rows=False)
 
-    async def trim(self, thread_id: str) -> None:
-        """Remove what turns of the thread said, but for as much as a store keeps."""
-        async with statements(self._connection) as connection:
-            rows = await (await connection.execute(_SIZES, (thread_id,))).fetchall()
-            gone = [seq for seq, _ in rows[surplus([size for _, size in rows]) :]]
-            if gone:
-                await connection.execute(_TRIM, (gone,))
+    async def trim(self, thread_ids: Collection[str]) -> None:
+        """Remove what turns of the threads said, but for as much as a store keeps of each."""
+        given = list(thread_ids), KEPT_TRANSCRIPTS, KEPT_BYTES
+        await self._rows(_TRIM, given, has_rows=False)
 
     async def say(self, said: Sequence[SoFar], over: Collection[str]) -> None:
         """Write down what running turns have said; forget those that are ``over``."""

@@ -121,11 +121,19 @@ class PostgresTx:
     async def load(self, ask: Ask) -> Loaded:
         """Lock the thread and return how it stands."""
         found = await self._load([ask], _LOCK)
-        if not found:
-            # Nothing to lock: whoever begins the thread waits here.
-            await self.connection.execute(_LOCK_NEW, (ask.thread_id,))
+        return found[ask.thread_id] if found else await self._load_new(ask)
+
+    async def _load_new(self, ask: Ask) -> Loaded:
+        """Lock a thread of which there was nothing to lock: whoever begins it waits here."""
+        connection = self.connection
+        async with connection.pipeline():
+            await connection.execute(_LOCK_NEW, (ask.thread_id,))
+            beside = await connection.execute(_BESIDE, (ask.thread_id,), binary=True)
             found = await self._load([ask], _LOCK)
-        return found[ask.thread_id] if found else await self._nothing(ask.thread_id)
+            (row,) = await beside.fetchall()
+        if found:
+            return found[ask.thread_id]
+        return _loaded([0, None, 0, None, 0, None, None, *row], {}, frozenset())
 
     async def load_free(self, asks: Sequence[Ask]) -> dict[str, Loaded]:
         """Lock those of the threads that are there and that nobody has locked; return them."""
@@ -160,11 +168,6 @@ class PostgresTx:
         found = await self.connection.execute(_BESIDE, (thread_id,), binary=True)
         (row,) = await found.fetchall()
         return row
-
-    async def _nothing(self, thread_id: str) -> Loaded:
-        return _loaded(
-            [0, None, 0, None, 0, None, None, *await self._beside(thread_id)], {}, frozenset()
-        )
 
     async def write(self, writes: Writes) -> None:
         """Write a change, together with the commit: one round trip."""

@@ -50,8 +50,8 @@ WHERE j.queueing_lock = ANY(%s) AND (j.status = 'todo' OR (j.status = 'doing'
 _MOVE: Final = """
 UPDATE goalfsm.procrastinate_jobs SET queue_name = %s
 WHERE queueing_lock = %s AND status = 'todo'"""
-_OLDEST: Final = """
-SELECT id FROM goalfsm.procrastinate_jobs
+_WAITING: Final = """
+SELECT id, args #>> '{job,thread_id}' FROM goalfsm.procrastinate_jobs
 WHERE status = 'todo' AND queue_name = ANY(%s)
     AND (scheduled_at IS NULL OR scheduled_at <= clock_timestamp())
 ORDER BY id LIMIT %s"""
@@ -126,12 +126,12 @@ class ProcrastinateJobs:
             ).fetchall()
         return {row[0] for row in rows}
 
-    async def oldest(self, places: Collection[str], most: int) -> list[int]:
-        """Return the numbers of the first turns, ``most``, that wait for one of these places."""
+    async def waiting(self, places: Collection[str], most: int) -> list[tuple[int, str]]:
+        """Return the first turns, ``most``, that wait for one of these places."""
         queues = queues_of(["turn"], places)
         async with statements(self._connection) as connection:
-            rows = await (await connection.execute(_OLDEST, (queues, most))).fetchall()
-        return [row[0] for row in rows]
+            rows = await (await connection.execute(_WAITING, (queues, most))).fetchall()
+        return [(number, thread_id) for number, thread_id in rows]
 
     async def serve(
         self, handler: Handler, *, kinds: Collection[Kind], places: Collection[str], most: int

@@ -33,7 +33,10 @@ class Together:
 
     async def decide(self, attempt: Attempt) -> Decision:
         """Decide an attempt as `Decider.decide` does; a thread has one at a time."""
-        if attempt.last is None:
+        # What is said from outside to a thread that nothing was decided about here: it is new, most
+        # often, and would be left out.
+        is_new = not self._decider.knows(attempt.thread_id)
+        if attempt.last is None and not (is_new and attempt.envelopes[0].outside):
             future = asyncio.get_running_loop().create_future()
             self._waiting.append((attempt, future))
             if not self._goes_on:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from goalfsm.daemon.stages.run_control import Dispatches
     from goalfsm.session.state import Session
 
-IN_A_ROW: Final = 16
-"""How many turns of a thread follow one another without a look at who else waits."""
+IN_A_ROW: Final = 64
+"""How many turns of a thread follow one another without its job being looked for anew."""
 LOST: Final = "the node that ran it is gone"
 NOT_STARTED: Final = "its worker was not started"
 
@@ -108,6 +108,10 @@ class Turns:
         finally:
             self.under_way -= 1
             self._in_a_row.pop(thread_id, None)
+
+    def does(self, thread_id: str) -> bool:
+        """Tell whether the thread has a place here."""
+        return thread_id in self._in_a_row
 
     def follow_on(self, thread_id: str, assignment: Assignment, session: Session) -> Events:
         """Yield the dispatch of the turn that waits in ``session``, which the last one has left.

@@ -224,11 +224,11 @@ async def test_a_server_takes_the_kinds_and_places_that_it_serves(engine: Engine
     async with serving(engine, served, kinds=["turn"]):
         await served.until("turn/b")
     assert set(served.given) == {"turn/b"}
-    waits = await engine.jobs.oldest(["hill"], 1)
+    waits = await engine.jobs.waiting(["hill"], 1)
     assert waits
-    assert await engine.jobs.oldest(["any"], 1) == []
+    assert await engine.jobs.waiting(["any"], 1) == []
     await enqueue(engine, turn_job("d", "hill"))
-    assert await engine.jobs.oldest(["hill"], 1) == waits
+    assert await engine.jobs.waiting(["hill"], 1) == waits
     async with serving(engine, served, places=["hill", "any"]):
         await served.until("turn/a", "c/1/0")
 
