@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from msgspec.structs import asdict
 
 from goalfsm.cli import arguments, options, places, policy_settings, programs
 from goalfsm.cli.arguments import HintedError
@@ -286,7 +287,7 @@ def _command(option: str, command: str, given: dict[str, Any], cwd: str) -> Veri
         argv=argv,
         cwd=cwd,
         timeout_s=timeout_s,
-        sealed=tuple(Seal(role=each.role, path=each.path, digest=each.digest) for each in found),
+        sealed=tuple(Seal(**asdict(each)) for each in found),
         on_change=given["verify_changed"] or "ask",
     )
 

@@ -50,15 +50,17 @@ class Criterion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     text: str
 
 
-class Seal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Seal(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A file or directory that a verifier is made of, as it was; ``digest`` is a SHA-256.
 
     ``role`` says why it is sealed: it is the program, an argument, the makefile, or was named.
+    ``leads_to`` is the path without links, None where that was not looked at.
     """
 
     role: Literal["program", "argument", "makefile", "named"]
     path: str
     digest: str
+    leads_to: str | None = None
 
 
 class Verifier(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -32,11 +32,14 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
     """A file or directory as it was; ``digest`` is SHA-256 of what it holds.
 
     ``role`` says why it is sealed: it is the program, an argument, the makefile, or was named.
+    ``leads_to`` is the path without links, None where nobody looked: a program that finds its other
+    files by its own place finds others when a link leads elsewhere, to a copy of it.
     """
 
     role: Literal["program", "argument", "makefile", "named"]
     path: str
     digest: str
+    leads_to: str | None = None
 
 
 def seal(
@@ -87,14 +90,15 @@ def changed(
 ) -> tuple[str, ...]:
     """Return the paths that are not as they were when ``sealed`` was made; empty when all are.
 
-    A program or makefile that another one now comes before counts as changed; a file that was not
-    there when the seal was made does not.
+    A program or makefile that another one now comes before counts as changed, and what links now
+    lead to another place; a file that was not there when the seal was made does not.
     """
     differing: list[str] = []
     place = Path(cwd or os.curdir).absolute()
     now = {role: str(target) for role, target in _parts(argv, place, path) if role != "argument"}
     for each in sealed:
         moved = each.role in {"program", "makefile"} and now.get(each.role) != each.path
+        moved |= each.leads_to not in {None, os.path.realpath(each.path)}
         try:
             if moved or _digest(Path(each.path)) != each.digest:
                 differing.append(each.path)
@@ -110,31 +114,36 @@ def _add(
     target: Path,
     digest: str,
 ) -> None:
-    found.setdefault(str(target), Sealed(role=role, path=str(target), digest=digest))
+    path, real = str(target), os.path.realpath(target)
+    found.setdefault(path, Sealed(role=role, path=path, digest=digest, leads_to=real))
 
 
 def _is_below(target: Path, free: tuple[Path, ...]) -> bool:
+    target = Path(os.path.normpath(target))
     return any(target == each or each in target.parents for each in free)
 
 
 def _parts(
     argv: Sequence[str], place: Path, path: str | None
 ) -> Iterator[tuple[Literal["program", "argument", "makefile"], Path]]:
-    """Yield the regular files that a command is made of, with normal absolute paths."""
+    """Yield the regular files that a command is made of, with absolute paths.
+
+    ``..`` stays: the system takes it from where a link leads, and so does whoever looks here.
+    """
     program = argv[0]
     resolved: str | None = program
     if "/" not in program:
         resolved = shutil.which(program, path=path)
     if resolved is not None and (place / resolved).is_file():
-        yield "program", Path(os.path.normpath(place / resolved))
+        yield "program", place / resolved
     for argument in argv[1:]:
         for text in (argument, argument.partition("=")[2]):
             if text and "\0" not in text and _is_regular(place / text):
-                yield "argument", Path(os.path.normpath(place / text))
+                yield "argument", place / text
     if Path(program).name in _MAKES:
         makefile = _makefile(argv[1:], place)
         if makefile is not None:
-            yield "makefile", Path(os.path.normpath(makefile))
+            yield "makefile", makefile
 
 
 def _makefile(arguments: Sequence[str], place: Path) -> Path | None:
@@ -169,7 +178,10 @@ def _is_regular(path: Path) -> bool:
 
 
 def _digest(path: Path) -> str:
-    """Return the digest of a regular file, or of all of a directory's, with their names."""
+    """Return the digest of a regular file, or of all of a directory's, with their names.
+
+    A link in a directory counts by where it leads; a directory that it leads to is not followed.
+    """
     total, read = sha256(), 0
     if not path.is_dir():
         _read_into(total.update, path, 0)
@@ -181,6 +193,10 @@ def _digest(path: Path) -> str:
         count += len(directories) + len(regular)
         if count > MAX_FILES:
             raise _too_large(path, f"{MAX_FILES:,} files and directories")
+        for link in sorted(each for each in (*directories, *names) if Path(top, each).is_symlink()):
+            leads_to = os.path.realpath(Path(top, link))
+            relative = os.fsencode(Path(top, link).relative_to(path))
+            total.update(relative + b"\0\0" + os.fsencode(leads_to) + b"\n")
         for file in regular:
             content = sha256()
             read = _read_into(content.update, file, read)

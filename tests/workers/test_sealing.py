@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from goalfsm.errors import GoalError
 from goalfsm.workers import sealing
@@ -113,6 +114,66 @@ def test_a_directory_that_is_named_is_sealed_with_all_its_files(
         seal(["pytest"], str(tmp_path), **given)
     # What has been filled up since is not as it was: the verifier proves nothing, and goes on.
     assert changed(sealed, ["pytest"], str(tmp_path), path="") == (str(tmp_path / "tests"),)
+
+
+def copied(place: Path) -> None:
+    """Move what is at a place, and lead there by a link: what is beside it may be anything now."""
+    elsewhere = place.parent / "elsewhere"
+    elsewhere.mkdir()
+    place.rename(elsewhere / place.name)
+    place.symlink_to(elsewhere / place.name)
+
+
+@pytest.mark.parametrize("swapped", ["tests/check.py", "tests", "."])
+def test_a_copy_that_a_link_leads_to_is_a_change(tmp_path: Path, swapped: str) -> None:
+    """A script finds its modules beside the file that it is, wherever a link has led."""
+    here = tmp_path / "here"
+    program(here / "tests" / "check.py")
+    argv = ["python3", "tests/check.py"]
+    given: dict[str, Any] = {"path": ""}
+    alone, whole = seal(argv, str(here), **given), seal(argv, str(here), named=["tests"], **given)
+    assert (
+        changed(alone, argv, str(here), **given) == changed(whole, argv, str(here), **given) == ()
+    )
+    copied(here / swapped)
+    check, tests = str(here / "tests" / "check.py"), str(here / "tests")
+    assert changed(alone, argv, str(here), **given) == (check,)
+    assert changed(whole, argv, str(here), **given) == (tests, check)
+
+
+def test_a_seal_of_which_nobody_knows_where_it_led_goes_by_what_it_holds(tmp_path: Path) -> None:
+    check = program(tmp_path / "check.sh")
+    sealed = tuple(replace(each, leads_to=None) for each in seal(["./check.sh"], str(tmp_path)))
+    copied(check)
+    assert changed(sealed, ["./check.sh"], str(tmp_path)) == ()
+
+
+def test_what_lies_above_is_looked_at_as_the_system_finds_it(tmp_path: Path) -> None:
+    """The directory above is that of where a link leads, not that of the link."""
+    app = tmp_path / "app"
+    app.mkdir()
+    program(tmp_path / "check.sh")
+    argv = ["../check.sh"]
+    sealed = seal(argv, str(app))
+    assert changed(sealed, argv, str(app)) == ()
+    copied(app)
+    program(tmp_path / "elsewhere" / "check.sh", "#!/bin/sh\nexit 0 # always\n")
+    assert changed(sealed, argv, str(app)) == (f"{app}/../check.sh",)
+    assert not seal(argv, str(tmp_path / "elsewhere"), unsealed=[".."])
+
+
+def test_a_link_in_a_directory_that_is_named_leads_where_it_led(tmp_path: Path) -> None:
+    for name in ("tests", "data", "other"):
+        (tmp_path / name).mkdir()
+    link = tmp_path / "tests" / "data"
+    link.symlink_to(tmp_path / "data")
+    given: dict[str, Any] = {"path": ""}
+    sealed = seal(["pytest"], str(tmp_path), named=["tests"], **given)
+    (tmp_path / "data" / "more.txt").write_text("what it leads to is not sealed with it")
+    assert changed(sealed, ["pytest"], str(tmp_path), **given) == ()
+    link.unlink()
+    link.symlink_to(tmp_path / "other")
+    assert changed(sealed, ["pytest"], str(tmp_path), **given) == (str(tmp_path / "tests"),)
 
 
 @pytest.mark.parametrize("becomes", ["large", "fifo", "device", "folders"])
