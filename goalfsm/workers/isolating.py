@@ -25,7 +25,11 @@ _LAUNCHERS: Final = (
     *("/run/containerd", "/run/screen", "/run/tmux", "/run/libvirt", "/run/snapd.socket"),
 )
 """Where programs listen that run a command for whoever asks: outside of every namespace."""
-_OF_A_USER: Final = ("bus", "systemd", "docker.sock", "podman", "dbus-1", "tmux")
+_OF_A_USER: Final = (
+    *("bus", "systemd", "docker.sock", "podman", "dbus-1", "tmux", "zellij", "wezterm", "kitty*"),
+    *("emacs", "nvim.*", "sway-ipc.*", "i3", "hypr", "niri.*"),
+)
+"""What listens so for one user, by patterns: editors, terminals and window managers, too."""
 _SCHEDULES: Final = (
     *("/etc/crontab", "/etc/cron.d", "/etc/cron.hourly", "/etc/cron.daily", "/etc/cron.weekly"),
     *("/etc/cron.monthly", "/etc/systemd", "/var/spool/cron", "/var/spool/at", "/etc/profile.d"),
@@ -78,12 +82,15 @@ def hidden(db: str, sockets: Iterable[str] = ()) -> tuple[str, ...]:
     user = os.getuid()
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{user}"
     terminals = os.environ.get("TMUX_TMPDIR") or "/tmp"  # noqa: S108 - where tmux listens
+    temporary = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 - where there is no other
     wanted = [
         *sockets,
         str(user_state_path("goalfsm", appauthor=False)),
         *_LAUNCHERS,
-        *(f"{runtime}/{name}" for name in _OF_A_USER),
+        *(str(found) for name in _OF_A_USER for found in Path(runtime).glob(name)),
         f"{terminals}/tmux-{user}",
+        *(str(temporary / f"{name}{user}") for name in ("emacs", "zellij-")),
+        *map(str, temporary.glob("nvim.*")),
         str(Path.home() / ".screen"),
     ]
     if db:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,7 +40,13 @@ def goals(tmp_path: Path) -> Path:
 
 
 def isolated(
-    bench: Any, argv: list[str], goals: Path, *, cwd: Path | None = None, **given: Any
+    bench: Any,
+    argv: list[str],
+    goals: Path,
+    *,
+    cwd: Path | None = None,
+    hide: tuple[str, ...] = (),
+    **given: Any,
 ) -> list[TurnEvent]:
     opened: list[str] = []
 
@@ -45,7 +54,9 @@ def isolated(
     async def around(work: Work) -> AsyncIterator[Isolation]:
         opened.append(work.run_id)
         yield Isolation(
-            hide=(str(goals),), bind=((str(goals / "run"), str(goals / "run")),), **given
+            hide=(str(goals), *hide),
+            bind=((str(goals / "run"), str(goals / "run")),),
+            **given,
         )
         opened.append("closed")
 
@@ -101,6 +112,42 @@ def test_what_holds_the_hidden_keeps_its_place(
     events = isolated(bench, ["sh", "-c", script], goals, readonly=protected_now)
     assert answer(events).split() == [f"{home}:", "config", "p", f"{home}/p:", "beside", "state"]
     assert not list((home / "config" / "goalfsm").iterdir())
+
+
+ASKS = """
+import contextlib, os, socket, sys
+sys.stdin.read()
+for place in sys.argv[1:]:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
+        os.chdir(os.path.dirname(place))
+        asking.connect(os.path.basename(place))
+        print(place)
+"""
+
+
+def test_what_runs_commands_for_whoever_asks_is_not_reached(
+    bench: Any, goals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An editor or a window manager would run them outside of the namespaces, as the person."""
+    runtime, temporary = tmp_path / "runtime", tmp_path / "tmp"
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    names = ("bus", "emacs/server", "nvim.7.0", "zellij/0.40/one", "sway-ipc.0.7.sock", "hypr/x/s")
+    keys = runtime / "gnupg" / "S.gpg-agent"
+    places = [runtime / name for name in names]
+    places += [temporary / f"emacs{os.getuid()}/server", temporary / "nvim.me/AbC/nvim.7.0", keys]
+    with contextlib.ExitStack() as listening:
+        for place in places:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            monkeypatch.chdir(place.parent)
+            server = listening.enter_context(socket.socket(socket.AF_UNIX))
+            server.bind(place.name)
+            server.listen()
+        asks = [sys.executable, "-c", ASKS, *map(str, places)]
+        monkeypatch.chdir(tmp_path)
+        events = isolated(bench, asks, goals, hide=isolating.hidden(""))
+    # What signs a person's commits is no such program.
+    assert answer(events).split() == [str(keys)]
 
 
 @pytest.fixture
