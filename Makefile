@@ -8,7 +8,7 @@ export PYTHON
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test shared alone quick verify lint types fresh docs man rows coverage few floors diagrams picture bench containment simulate crash soak cluster mutants lock clean
+.PHONY: help setup run test shared alone quick verify lint types fresh docs man rows coverage few floors newer diagrams picture bench containment simulate crash soak cluster mutants lock clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -75,7 +75,7 @@ verify: setup ## Everything that has to hold; installs what it needs; no test ma
 	@status=0; \
 	$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target \
 		lint types fresh docs man rows || status=1; \
-	$(MAKE) --no-print-directory --keep-going coverage floors PYTEST=--no-skips || status=1; \
+	$(MAKE) --no-print-directory --keep-going coverage floors newer PYTEST=--no-skips || status=1; \
 	$(MAKE) --no-print-directory test PYTEST="--no-skips $(PURE:%=--ignore=%)" || status=1; \
 	exit $$status
 
@@ -86,13 +86,13 @@ man: setup ## Build the manual page build/man/goalfsm.1
 	$(BIN)/sphinx-build -q -W --keep-going -b man -c docs . build/man
 
 # A test or a few of each dependency and of each extra.
-FEW := tests/packaging/test_modules.py tests/cli/test_run.py::test_a_goal_completes \
-	tests/cli/test_notifying.py::test_a_service_of_apprise_is_told tests/store/test_file.py \
-	tests/cluster/test_jobs.py::test_a_job_comes_after_its_transaction_and_not_before \
-	tests/session/test_codec.py tests/diagram/test_extract.py tests/diagram/test_png.py \
-	tests/ui/test_keys.py::test_s_steers tests/appserver/test_websocket.py \
-	tests/mcp/test_server.py::test_the_tools_are_listed_as_they_are_everywhere \
-	tests/agents/test_acp.py::test_a_prompt_is_done_and_charged tests/testing/test_other_plugins.py
+SOME := tests/cli/test_run.py::test_a_goal_completes tests/store/test_file.py \
+	tests/cli/test_notifying.py::test_a_service_of_apprise_is_told tests/session/test_codec.py \
+	tests/diagram/test_extract.py tests/diagram/test_png.py tests/ui/test_keys.py::test_s_steers \
+	tests/appserver/test_websocket.py tests/agents/test_acp.py::test_a_prompt_is_done_and_charged \
+	tests/mcp/test_server.py::test_the_tools_are_listed_as_they_are_everywhere
+FEW := $(SOME) tests/packaging/test_modules.py tests/testing/test_other_plugins.py \
+	tests/cluster/test_jobs.py::test_a_job_comes_after_its_transaction_and_not_before
 
 few: setup ## Run a test or a few of each dependency; with PYTHON=python3.13 by that one
 	$(BIN)/python -m pytest -q $(EACH) $(PYTEST) $(FEW)
@@ -100,8 +100,19 @@ few: setup ## Run a test or a few of each dependency; with PYTHON=python3.13 by 
 floors: .venv-floors/.ready ## Run these with the lowest versions of the dependencies that are allowed
 	.venv-floors/bin/python -m pytest -q $(EACH) $(PYTEST) $(FEW)
 
-.venv-floors/.ready: .ci/floors.lock .ci/floors $(VENV)/.ready
-	@sh .ci/floors
+.venv-floors/.ready: .ci/floors.lock .ci/beside.py $(VENV)/.ready
+	@.venv/bin/python .ci/beside.py .venv-floors .venv/bin/python .ci/floors.lock
+
+# What enumerates, draws or counts finds the same in every Python.
+SEARCHING := any_ or every_ or properties or stateful or labelled or accuracy or vector_runner
+
+newer: setup ## Run what decides and some of these with each newer Python that is here
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target \
+		newer-3.12 newer-3.13 newer-3.14
+
+newer-%:
+	@sh .ci/newer $* $(PYTEST) -k 'not ($(SEARCHING))' $(SOME) \
+		tests/conformance tests/recovery tests/session tests/unit
 
 diagrams: setup ## Write diagrams/ and the generated blocks of the docs
 	$(BIN)/python -m goalfsm.diagram.docs.files

@@ -132,7 +132,7 @@ def test_no_file_names_a_registry_or_a_place_on_one_machine() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("name", ["run", "setup", "tools", "lock", "floors", "mutants"])
+@pytest.mark.parametrize("name", ["run", "setup", "tools", "lock", "newer", "mutants"])
 def test_the_scripts_can_be_run_and_parsed(name: str) -> None:
     script = ROOT / ".ci" / name
     assert os.access(script, os.X_OK)
