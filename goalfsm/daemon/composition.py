@@ -263,7 +263,15 @@ class Composition:
     def sockets(self) -> RunSockets:
         """What isolated runs see of the engine."""
         first = self.processes.first_process
-        return RunSockets(self.threads, self.threads, self.clock, first, db=self.processes.db)
+        named = getattr(self.store, "named", None)
+        return RunSockets(
+            self.threads,
+            self.threads,
+            self.clock,
+            first,
+            db=self.processes.db,
+            named="" if named is None else str(named),
+        )
 
     # What follows a decision.
 

@@ -39,6 +39,9 @@ _KEPT: Final = ("/run/systemd/resolve",)
 """What programs need of that: names are resolved there."""
 
 
+_MOST_LINKS: Final = 40
+"""So many links the system follows."""
+
 NOTHING_OUTLIVES: Final = ToolResult(
     ok=False,
     error="nothing of an isolated turn outlives it: no process of it can be waited for",
@@ -52,11 +55,13 @@ class Isolation(msgspec.Struct, frozen=True, kw_only=True):
 
     ``hide`` are directories that it finds empty, and files; ``bind`` pairs of a directory and where
     the run sees it all the same, unable to change it; ``readonly`` what else it cannot change.
+    ``links`` go on leading where they lead.
     """
 
     hide: tuple[str, ...]
     bind: tuple[tuple[str, str], ...] = ()
     readonly: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
 
 
 IsolationOf = Callable[[Work], contextlib.AbstractAsyncContextManager[Isolation]]
@@ -112,6 +117,18 @@ def protected(sealed: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def links_to(db: str) -> tuple[str, ...]:
+    """Return the links on the way to ``db``, as people name it, and to what goalfsm goes by.
+
+    Who could turn one would have the next command find another database there.
+    """
+    from platformdirs import user_config_path, user_state_path  # noqa: PLC0415 - as above
+
+    own = user_config_path("goalfsm"), user_state_path("goalfsm", appauthor=False)
+    wanted = [*map(str, own), *([db] if db else ())]
+    return tuple(dict.fromkeys(link for path in wanted for link in _links(path)))
+
+
 def kept() -> tuple[tuple[str, str], ...]:
     """Return what is seen although what holds it is hidden."""
     return tuple((path, path) for path in _KEPT if os.path.isdir(path))  # noqa: PTH112
@@ -149,9 +166,10 @@ def starter(argv: Sequence[str], cwd: str | None, given: Isolation | None) -> li
     from platformdirs import user_config_path  # noqa: PLC0415 - only where a worker is isolated
 
     config = os.path.realpath(user_config_path("goalfsm"))
+    hold = {*_around((*given.hide, config, *given.links)), *given.links}
     arranged = json.dumps(
         {
-            "hold": _around((*given.hide, config)),
+            "hold": sorted(hold),
             "hide": given.hide,
             "bind": given.bind,
             "readonly": given.readonly,
@@ -160,10 +178,30 @@ def starter(argv: Sequence[str], cwd: str | None, given: Isolation | None) -> li
     return [sys.executable, "-I", "-S", "-c", isolation.PROGRAM, ROOT, arranged, *argv]
 
 
-def _around(paths: Iterable[str]) -> list[str]:
-    """Return the directories that ``paths`` lie in, but for the root; the outer ones first."""
-    found = {str(each) for path in paths for each in Path(path).parents if each != each.parent}
-    return sorted(found)
+def _around(paths: Iterable[str]) -> set[str]:
+    """Return the directories that ``paths`` lie in, but for the root."""
+    return {str(each) for path in paths for each in Path(path).parents if each != each.parent}
+
+
+def _links(path: str) -> list[str]:
+    """Return the links that the system follows on the way to an absolute path, where they lie."""
+    found: list[str] = []
+    here, ahead = "/", path.split("/")
+    while ahead and len(found) < _MOST_LINKS:
+        name = ahead.pop(0)
+        if name == "..":
+            here = os.path.dirname(here)  # noqa: PTH120 - text, as the system goes
+        elif name not in {"", "."}:
+            place = f"{here.rstrip('/')}/{name}"
+            try:
+                target = os.readlink(place)  # noqa: PTH115 - the same
+            except OSError:
+                here = place
+                continue
+            found.append(place)
+            here = "/" if target.startswith("/") else here
+            ahead = [*target.split("/"), *ahead]
+    return found
 
 
 def waits_for_a_process(call: ToolCalled) -> bool:

@@ -255,6 +255,21 @@ def _budget_of_the_other(tmp_path: Path) -> list[dict[str, Any]]:
     return [row["by"] for row in rows if row["type"] == "BudgetChanged"]
 
 
+def test_it_does_not_stop_the_engine_by_turning_a_link_on_the_way_to_its_database(
+    tmp_path: Path,
+) -> None:
+    """The next command would take what the turn had put at the link's new end for the database."""
+    (tmp_path / "goals").mkdir(mode=0o700)
+    link = tmp_path / "named"
+    link.symlink_to("goals")
+    turns = f"rm {link}; mv {link} {link}.x; ln -sfn {tmp_path} {link}; touch turned"
+    bound = ("--db", str(link / "g.db"), "--verify", "true", "--isolate")
+    done = goalfsm("run", "do it", *bound, "--", worker(turns, "ls turned", COMPLETE))
+    assert done.status == 0, done
+    assert Path("turned").exists()
+    assert link.readlink() == Path("goals")
+
+
 def test_each_run_is_answered_for_its_own_goal() -> None:
     """Whatever a run says which thread it is of: its socket knows."""
     script = "cat > /dev/null; GOALFSM_THREAD={other} goalfsm tool get_goal > {own}.txt; sleep 0.5"
@@ -359,12 +374,14 @@ def test_a_user_without_privileges_is_isolated_as_well() -> None:
             "ls -A $(dirname $GOALFSM_DB) > seen.txt",
             "ls -d /proc/[0-9]* | wc -l > processes.txt",
             "unshare -Urm umount $(dirname $GOALFSM_DB) && echo open > unmounted.txt",
+            "rm $HOME/.local || unshare -Urm sh -c 'umount $HOME/.local; rm $HOME/.local'",
             "goalfsm complete --evidence trust 2> refused.txt",
             COMPLETE,
         )
-        for each in (work, home):
+        for each in (work, home, place / "kept"):
             each.mkdir()
             os.chown(each, 65534, 65534)
+        (home / ".local").symlink_to("../kept")
         stash.mkdir()
         place.chmod(0o755)
         program = work / "w.sh"
@@ -386,6 +403,7 @@ def test_a_user_without_privileges_is_isolated_as_well() -> None:
         assert (work / "seen.txt").read_text() == ""
         assert int((work / "processes.txt").read_text()) < 10
         assert not (work / "unmounted.txt").exists()
+        assert (home / ".local").is_symlink()
         assert "no person" in (work / "refused.txt").read_text()
     finally:
         shutil.rmtree(place)

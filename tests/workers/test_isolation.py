@@ -114,6 +114,33 @@ def test_what_holds_the_hidden_keeps_its_place(
     assert not list((home / "config" / "goalfsm").iterdir())
 
 
+def test_a_link_on_the_way_to_the_goals_leads_where_it_led(
+    bench: Any, goals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who could turn it would have the next command find another database by that name."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "kept"))
+    (tmp_path / "mine").mkdir()
+    for place in (tmp_path / "config", tmp_path / "mine" / "goals"):
+        place.symlink_to("../state" if place.name == "goals" else "mine")
+    (tmp_path / "named").symlink_to(tmp_path / "config" / ".." / "mine" / "goals")
+    links = isolating.links_to(str(tmp_path / "named" / "goals.db"))
+    script = (
+        f"cd {tmp_path}; for link in config mine/goals named; do "
+        "rm $link; mv $link $link.x; ln -sfn /tmp $link; mv -T mine $link; done; "
+        "mv mine mine.x; readlink config mine/goals named; ls named/ mine/"
+    )
+    events = isolated(bench, ["sh", "-c", script], goals, links=links)
+    led = ["mine", "../state", f"{tmp_path}/config/../mine/goals"]
+    assert answer(events).split() == [*led, "mine/:", "goals", "named/:", "run"]
+    assert links == tuple(str(tmp_path / name) for name in ("config", "named", "mine/goals"))
+
+
+def test_links_without_end_are_followed_as_far_as_the_system_goes(tmp_path: Path) -> None:
+    (tmp_path / "round").symlink_to("round")
+    assert set(isolating.links_to(str(tmp_path / "round" / "g.db"))) >= {str(tmp_path / "round")}
+
+
 ASKS = """
 import contextlib, os, socket, sys
 sys.stdin.read()

@@ -30,7 +30,14 @@ from goalfsm.daemon.remote.tool_events import event_of_call
 from goalfsm.errors import GoalError, StoreError
 from goalfsm.session.codec import sealed
 from goalfsm.views.tool_answers import respond
-from goalfsm.workers.isolating import NOTHING_OUTLIVES, Isolation, hidden, kept, protected
+from goalfsm.workers.isolating import (
+    NOTHING_OUTLIVES,
+    Isolation,
+    hidden,
+    kept,
+    links_to,
+    protected,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -81,8 +88,9 @@ class RunSockets:
         first_process: Callable[[str], tuple[int, str] | None],
         *,
         db: str,
+        named: str = "",
     ) -> None:
-        """Send to ``inbox`` what runs of the database ``db`` ask for.
+        """Send to ``inbox`` what runs of the database ``db`` ask for, which people call ``named``.
 
         ``first_process(run_id)`` returns pid and start of what the run's processes descend from.
         """
@@ -91,6 +99,7 @@ class RunSockets:
         self._clock = clock
         self._first_process = first_process
         self._db = db
+        self._named = named
         self._said = Said()
 
     @contextlib.asynccontextmanager
@@ -106,6 +115,7 @@ class RunSockets:
                 hide=hidden(self._db, socket_directories()),
                 bind=((str(home), str(own_directory())), *kept()),
                 readonly=protected(self._sealed(work.thread_id)),
+                links=links_to(self._named),
             )
         finally:
             await listener.close()

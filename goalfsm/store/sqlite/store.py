@@ -132,6 +132,11 @@ class SqliteStore:
         """Return the absolute path of the database file."""
         return self._database.path
 
+    @property
+    def named(self) -> Path:
+        """Return the absolute path by which the database file was named, with the links in it."""
+        return self._database.given
+
     def commit(self, batch: Sequence[Commit], *, done: Sequence[Done] = ()) -> list[Outcome]:
         """Write events; see `goalfsm.store.port.Store.commit`."""
         return self._commits(batch, done=done)

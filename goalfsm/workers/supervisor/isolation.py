@@ -87,9 +87,9 @@ class _Libc:
 def main(argv: list[str]) -> int:
     """Start the program of ``argv[2:]``; the first argument is a JSON object.
 
-    ``hold`` are directories that must keep their place, the outer ones first; ``hide`` directories
-    to make empty, and files; ``bind`` pairs of a directory and where it is to be seen all the same;
-    ``readonly`` files and directories that must not be changed.
+    ``hold`` are directories and links that must keep their place, the outer ones first; ``hide``
+    directories to make empty, and files; ``bind`` pairs of a directory and where it is to be seen
+    all the same; ``readonly`` files and directories that must not be changed.
     """
     given: dict[str, Any] = json.loads(argv[1])
     libc = _Libc()
@@ -140,7 +140,7 @@ def _arrange(libc: _Libc, given: dict[str, Any]) -> None:
     for path in given["hold"]:
         # What is a mount cannot be renamed; with its parent, all that is hidden in it could be.
         with contextlib.suppress(PermissionError):
-            libc.mount(path, path, "none", _BIND | _ALL)
+            _hold(libc, path)
     for kind, path in dict.fromkeys((mount.kind, mount.place) for mount in mounts):
         if kind in _OF_THE_KERNEL or path == "/sys" or path.startswith("/sys/"):
             _protect(libc, path)
@@ -253,6 +253,18 @@ def _rest(path: str, above: str) -> str | None:
 
 def _joined(above: str, rest: str) -> str:
     return f"{above.rstrip('/')}/{rest}" if rest else above
+
+
+def _hold(libc: _Libc, path: str) -> None:
+    """Keep a directory or a link in its place: mounted over itself."""
+    fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        itself = f"/proc/self/fd/{fd}"
+        libc.mount(itself, itself, "none", _BIND | _ALL)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
+    finally:
+        os.close(fd)
 
 
 def _hide(libc: _Libc, path: str) -> None:
