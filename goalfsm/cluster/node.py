@@ -161,8 +161,13 @@ class Node:
         self.effects.perform_by(
             {f.StartRun: control, f.EndRun: control, f.DeliverSteering: self.runs}
         )
+        workers = self.workers
         verifiers = Verifiers(
-            self.threads.session, self.processes, options.verifiers, most=options.max_runs
+            self.threads.session,
+            self.processes,
+            options.verifiers,
+            most=options.max_runs,
+            isolation=lambda each: sockets.without(each) if workers.isolates(each) else None,
         )
         callbacks = Callbacks(options.callbacks)
         performers: dict[type[f.Effect], Performer] = {

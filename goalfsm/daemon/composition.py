@@ -103,7 +103,8 @@ class Composition:
             report=report,
         )
         around = lambda work: self.sockets.around(work)  # noqa: E731, PLW0108  made for the first
-        self.workers = Workers(options.workers, store.workers, self.processes, around)
+        workers = Workers(options.workers, store.workers, self.processes, around)
+        self.workers = workers
         holds = self.holds = Holds(self._held)
         runs = self.runs = LiveRuns()
         wakeups = self.wakeups = Wakeups(clock, threads)
@@ -215,7 +216,11 @@ class Composition:
             self.quiescence,
         )
         verifiers = Verifiers(
-            threads.session, self.processes, options.verifiers, most=options.max_runs
+            threads.session,
+            self.processes,
+            options.verifiers,
+            most=options.max_runs,
+            isolation=lambda each: self.sockets.without(each) if workers.isolates(each) else None,
         )
         callbacks = Callbacks(options.callbacks)
         self.effects.perform_by(

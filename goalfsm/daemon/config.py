@@ -234,6 +234,14 @@ class Workers:
         limits = config.turn_timeout_s, config.silence_timeout_s
         return Assignment(worker, stored, *limits, argv=argv)
 
+    def isolates(self, thread_id: str) -> bool:
+        """Tell whether the thread's turns are isolated. Raises as `assignment` does."""
+        worker = given_worker(thread_id, self._source)
+        if worker is not None:
+            return bool(getattr(getattr(worker, "spec", None), "isolate", False))
+        stored = self._configs.get(thread_id)
+        return stored is not None and decode_config(stored).isolate
+
     def stored(self, thread_id: str) -> bytes | None:
         """Return what is stored as the thread's worker. Raises `StoreError`."""
         return self._configs.get(thread_id)

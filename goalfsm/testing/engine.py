@@ -37,7 +37,7 @@ class SimulatedVerifiers(Verifiers):
         super().__init__(session, Processes(""), registered, most=most)
         self._programs = programs
 
-    async def _run(self, goal: Goal, claim: Claim, verifier: Verifier) -> Verdict:
+    async def _run(self, thread_id: str, goal: Goal, claim: Claim, verifier: Verifier) -> Verdict:
         if verifier.kind == "command":
             argv = verifier.argv
             program = self._programs.get(argv[0])
@@ -47,4 +47,4 @@ class SimulatedVerifiers(Verifiers):
             name = " ".join(argv)
             self._registered[name] = lambda *_: program(argv)
             verifier = msgspec.structs.replace(verifier, kind="callable", name=name)
-        return await super()._run(goal, claim, verifier)
+        return await super()._run(thread_id, goal, claim, verifier)

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from goalfsm.errors import GoalError
+from goalfsm.workers.isolating import refusal, starter
 from goalfsm.workers.output import KEEP_TAIL, Tail
 from goalfsm.workers.sealing import changed
 from goalfsm.workers.supervisor.orphans import VERIFY_PREFIX
 from goalfsm.workers.supervisor.pipes import OutputPipe
+from goalfsm.workers.supervisor.spawning import check_program
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from goalfsm.workers.isolating import Isolation
     from goalfsm.workers.sealing import Sealed
     from goalfsm.workers.supervisor.client import Child, Supervisor
 
@@ -53,13 +56,15 @@ async def run_verifier(  # noqa: PLR0913 - what a program is run with
     keep: int = KEEP_TAIL,
     grace_s: float = GRACE_S,
     sealed: Collection[Sealed] = (),
+    isolation: Isolation | None = None,
 ) -> VerifierResult:
     """Run a program and return its verdict; nothing of it is left afterwards.
 
     Where something of it is not as it was ``sealed``, it is not run: ``unverifiable``.
 
     It reads nothing, runs without a shell, and dies with the daemon. ``env`` is its whole
-    environment, by default this process's. Never raises for what the program does.
+    environment, by default this process's. Under ``isolation`` it sees what that leaves. Never
+    raises for what the program does.
     """
     run_id = run_id or f"{VERIFY_PREFIX}{uuid.uuid4().hex}"
     loop = asyncio.get_running_loop()
@@ -74,6 +79,9 @@ async def run_verifier(  # noqa: PLR0913 - what a program is run with
     tail = Tail(keep)
     output: OutputPipe | None = None
     try:
+        if isolation is not None:
+            check_program(argv, cwd, os.environ if env is None else env)
+            argv = starter(argv, cwd, isolation)
         reading, writing = os.pipe()
         output = OutputPipe(reading, tail.add)
         try:
@@ -101,6 +109,9 @@ async def run_verifier(  # noqa: PLR0913 - what a program is run with
             output.close()
     code = None if late or left else _exit_code(child)
     status, reason = _verdict(code, timeout_s if late else None)
+    refused = None if isolation is None else refusal(code, tail.text())
+    if refused is not None:
+        status, reason = "unverifiable", refused.message
     return VerifierResult(
         status=status,
         exit_code=code if code is not None and code >= 0 else None,

@@ -255,6 +255,22 @@ def _budget_of_the_other(tmp_path: Path) -> list[dict[str, Any]]:
     return [row["by"] for row in rows if row["type"] == "BudgetChanged"]
 
 
+def test_what_checks_the_work_of_isolated_turns_sees_no_more_than_they(tmp_path: Path) -> None:
+    """It runs what the turns have made, and would do for them what they may not."""
+    place = tmp_path / "goals"
+    place.mkdir(mode=0o700)
+    Path("check.sh").write_text("./made.sh || exit 1\n[ ! -s seen.txt ]\n")
+    made = f"ls -A {place} > seen.txt; ls -d /proc/[0-9]* | wc -l > processes.txt"
+    made += f"; echo 'exit 0' > check.sh; goalfsm accept --db {place}/g.db && touch accepted; true"
+    lines = [f"cat > made.sh <<'E'\n#!/bin/sh\n{made}\nE", "chmod +x made.sh", COMPLETE]
+    bound = ("--db", str(place / "g.db"), "--max-continuations", "1", "--isolate")
+    done = goalfsm("run", "do it", *bound, "--verify", "sh check.sh", "--", worker(*lines))
+    assert done.status == 0, (done, Path("seen.txt").read_text())
+    assert int(Path("processes.txt").read_text()) < 10
+    assert Path("check.sh").read_text().startswith("./made.sh")
+    assert not Path("accepted").exists()
+
+
 def test_it_does_not_stop_the_engine_by_turning_a_link_on_the_way_to_its_database(
     tmp_path: Path,
 ) -> None:

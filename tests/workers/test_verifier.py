@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from goalfsm.workers.isolating import Isolation
 from goalfsm.workers.sealing import seal
+from goalfsm.workers.supervisor import isolation
 from goalfsm.workers.supervisor.client import Supervisor
 from goalfsm.workers.verifier import VerifierResult, run_verifier
 
@@ -131,3 +133,23 @@ def test_a_verifier_that_was_changed_since_it_was_sealed_is_not_run(
     assert result.status == "unverifiable"
     assert str(check) in result.reason
     assert not ran.exists()
+
+
+@pytest.mark.skipif(isolation.is_possible() != "", reason="this machine allows no namespaces")
+def test_an_isolated_one_sees_what_is_left_to_it(bench: Any, tmp_path: Path) -> None:
+    goals, check = tmp_path / "goals", tmp_path / "check.sh"
+    goals.mkdir()
+    (goals / "g.db").write_text("secret")
+    check.write_text("[ -e goals/g.db ] && exit 3; echo >> check.sh; kill -9 $$")
+    seen = Isolation(hide=(str(goals),), readonly=(str(check),))
+    result = verify(bench, ["sh", "check.sh"], cwd=str(tmp_path), isolation=seen)
+    assert (result.status, result.exit_code) == ("failed", 137)
+    assert "check.sh: Read-only file system" in result.output_tail
+    missing = verify(bench, ["no-such-verifier"], isolation=seen)
+    assert "no such program" in missing.reason
+    here = verify(bench, ["true"], cwd=str(goals), isolation=seen)
+    assert here.status == "unverifiable"
+    assert "an isolated worker cannot work in" in here.reason
+    nowhere = verify(bench, ["true"], isolation=Isolation(hide=(), readonly=("/no/such",)))
+    assert nowhere.status == "unverifiable"
+    assert nowhere.reason.startswith("cannot isolate the worker: No such file")

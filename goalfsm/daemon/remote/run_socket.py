@@ -111,15 +111,26 @@ class RunSockets:
         try:
             await listener.start()
             listener.ready()
-            yield Isolation(
-                hide=hidden(self._db, socket_directories()),
-                bind=((str(home), str(own_directory())), *kept()),
-                readonly=protected(self._sealed(work.thread_id)),
-                links=links_to(self._named),
-            )
+            yield self._seen(work.thread_id, (str(home), str(own_directory())))
         finally:
             await listener.close()
             shutil.rmtree(home, ignore_errors=True)
+
+    def without(self, thread_id: str) -> Isolation:
+        """Return what a check of the thread's work sees: the same, but for a socket.
+
+        Raises GoalError.
+        """
+        self._check_names()
+        return self._seen(thread_id)
+
+    def _seen(self, thread_id: str, *bind: tuple[str, str]) -> Isolation:
+        return Isolation(
+            hide=hidden(self._db, socket_directories()),
+            bind=(*bind, *kept()),
+            readonly=protected(self._sealed(thread_id)),
+            links=links_to(self._named),
+        )
 
     def _check_names(self) -> None:
         """Raise GoalError where the database has a name that would be left to be seen.

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from goalfsm.daemon.config import Processes
     from goalfsm.daemon.flow.ports import Report, Task
     from goalfsm.daemon.stages.live_run import LiveRuns
+    from goalfsm.workers.isolating import Isolation
 
 
 MAX_DETAIL: Final = 4_000
@@ -72,11 +73,14 @@ class Verifiers:
         registered: Mapping[str, VerifierFunction],
         *,
         most: int,
+        isolation: Callable[[str], Isolation | None] = lambda _thread_id: None,
     ) -> None:
         """Run programs under ``processes`` and callables by their ``registered`` names.
 
-        ``session(thread_id)`` is asked whether the claim is still open when its turn comes.
+        ``session(thread_id)`` is asked whether the claim is still open when its turn comes,
+        ``isolation(thread_id)`` what programs see that check the work of an isolated one.
         """
+        self._isolation = isolation
         self._session = session
         self._processes = processes
         self._registered = dict(registered)
@@ -98,7 +102,8 @@ class Verifiers:
             goal, claim = session.goal, session.claim
             if goal is None or claim is None or claim.claim_id != effect.claim_id:
                 return None
-            verdict = await self._run(goal, claim, goal.verifiers[effect.index])
+            verifier = goal.verifiers[effect.index]
+            verdict = await self._run(task.thread_id, goal, claim, verifier)
         _log.info(
             "verifier finished",
             thread_id=task.thread_id,
@@ -122,7 +127,7 @@ class Verifiers:
         if check is None or check.check_id != effect.check_id:
             return None
         claim = Claim(claim_id=check.check_id, goal_id=goal.goal_id, at_ms=0)
-        verdict = await self._run(goal, claim, goal.until)
+        verdict = await self._run(thread_id, goal, claim, goal.until)
         _log.info(
             "until checked", thread_id=thread_id, goal_id=goal.goal_id, outcome=verdict.outcome
         )
@@ -134,18 +139,20 @@ class Verifiers:
             timed_out=verdict.timed_out,
         )
 
-    async def _run(self, goal: Goal, claim: Claim, verifier: Verifier) -> Verdict:
+    async def _run(self, thread_id: str, goal: Goal, claim: Claim, verifier: Verifier) -> Verdict:
         match verifier.kind:
             case "command":
-                return await self._program(verifier)
+                return await self._program(thread_id, verifier)
             case "callable":
                 return await self._callable(goal, claim, verifier)
             case "person":
                 return Verdict(outcome="unverifiable", detail="only a person can tell")
 
-    async def _program(self, verifier: Verifier) -> Verdict:
+    async def _program(self, thread_id: str, verifier: Verifier) -> Verdict:
         try:
             supervisor = await self._processes.supervisor()
+            # What the turns have made runs in it: it could do what no turn may.
+            isolation = self._isolation(thread_id)
         except GoalError as error:
             return Verdict(outcome="unverifiable", detail=f"{error.message}. Hint: {error.hint}")
         sealed = tuple(Sealed(**msgspec.structs.asdict(each)) for each in verifier.sealed)
@@ -156,6 +163,7 @@ class Verifiers:
             cwd=verifier.cwd,
             timeout_s=verifier.timeout_s,
             sealed=sealed if asks else (),
+            isolation=isolation,
         )
         name = " ".join(verifier.argv)
         if not asks:
