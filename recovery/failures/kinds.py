@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import tzinfo
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -131,23 +131,9 @@ def sign(text: str) -> str:
     return _LONG_NUMBER.sub("<n>", line)[:MAX_SIGNATURE]
 
 
-# At most so many words in between: a sentence, not a page.
-FAR: Final = r"(?:[^\s]{1,40}\s){0,12}?"
-
-
-def coded(  # noqa: PLR0913 - a row of the table, by name
-    kind: Kind, name: str, why: str, names: str, *, unless: str = "", example: str
-) -> Rule:
+def coded(kind: Kind, name: str, why: str, names: str, **more: Any) -> Rule:
     """Return a rule on provider codes and class names, as providers write them, in one text."""
-    return Rule(
-        kind=kind,
-        name=name,
-        why=why,
-        codes=tuple(names.split()),
-        unless=unless,
-        sifted=True,
-        example=example,
-    )
+    return Rule(kind=kind, name=name, why=why, codes=tuple(names.split()), sifted=True, **more)
 
 
 def answered(kind: Kind, name: str, why: str, *statuses: int, example: str) -> Rule:
@@ -155,37 +141,11 @@ def answered(kind: Kind, name: str, why: str, *statuses: int, example: str) -> R
     return Rule(kind=kind, name=name, why=why, statuses=statuses, sifted=True, example=example)
 
 
-def says(  # noqa: PLR0913 - a row of the table, by name
-    kind: Kind,
-    name: str,
-    why: str,
-    *text: str,
-    also: str = "",
-    unless: str = "",
-    unless_statuses: tuple[int, ...] = (),
-    exceeds: str = "",
-    common: bool = False,
-    example: str,
-) -> Rule:
+def says(kind: Kind, name: str, why: str, *text: str, **more: Any) -> Rule:
     """Return a rule on the text: any of these regular expressions."""
-    return Rule(
-        kind=kind,
-        name=name,
-        why=why,
-        text="|".join(text),
-        also=also,
-        unless=unless,
-        unless_statuses=unless_statuses,
-        exceeds=exceeds,
-        common=common,
-        sifted=True,
-        example=example,
-    )
+    return Rule(kind=kind, name=name, why=why, text="|".join(text), sifted=True, **more)
 
 
-def weighed(kind: Kind, why: str, *, example: str, unless: str = "") -> Rule:
+def weighed(kind: Kind, why: str, **more: Any) -> Rule:
     """Return the rule on what the words of a text weigh for."""
-    name = f"words_of_{kind}"
-    return Rule(
-        kind=kind, name=name, why=why, weighed=True, sifted=True, unless=unless, example=example
-    )
+    return Rule(kind=kind, name=f"words_of_{kind}", why=why, weighed=True, sifted=True, **more)

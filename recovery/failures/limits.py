@@ -108,21 +108,18 @@ LIMITS: Final[tuple[Rule, ...]] = (
     coded("quota", "quota_codes",
         "the provider's own word for money or an allowance that is used up",
         """
-        insufficient_quota quota_exceeded QuotaExceeded exceeded_current_quota_error
-        exceeded_quota InsufficientQuota billing_hard_limit_reached billing_not_active
-        billing_error BILLING_DISABLED credit_balance_too_low insufficient_credits
-        insufficient_balance insufficient_funds not_enough_credits out_of_credits
-        payment_required PaymentRequired budget_exceeded BudgetExceededError
-        CreditLimitExceeded credit_limit_exceeded spend_limit_reached spending_limit_exceeded
-        usage_limit_reached usage_limit_exceeded usage_limit UsageLimitExceeded UsageLimitError
-        GoUsageLimitError FreeUsageLimitError usage_not_included CreditsError
+        insufficient_quota quota_exceeded exceeded_current_quota_error exceeded_quota
+        billing_hard_limit_reached billing_not_active billing_error BILLING_DISABLED
+        credit_balance_too_low insufficient_credits insufficient_balance insufficient_funds
+        not_enough_credits out_of_credits payment_required budget_exceeded CreditLimitExceeded
+        spend_limit_reached spending_limit_exceeded usage_limit_reached usage_limit_exceeded
+        usage_limit GoUsageLimitError FreeUsageLimitError usage_not_included CreditsError
         ServiceQuotaExceededException user_weekly_rate_limited user_monthly_rate_limited
         user_global_rate_limited_weekly MONTHLY_REQUEST_COUNT
         subscription_sharing_usage_limit_exceeded free_tier_limit daily_limit_exceeded
         monthly_limit_exceeded out_of_quota quota_exhausted quota_limit_exceeded
         insufficient_user_quota arrearage account_deactivated_billing credits_exhausted
-        CreditsExhausted balance_exhausted
-        QuotaLimit quota_limit
+        balance_exhausted QuotaLimit
         """,
         example="OpenAI API error: billing_hard_limit_reached",
     ),
@@ -163,7 +160,7 @@ LIMITS: Final[tuple[Rule, ...]] = (
         r"exceed\w{0,4} (?:(?:your|the|its|their|current|free|monthly|account"
         r"|usage) ){0,3}(?:\w{1,20} )?quota",
         "quota (?:has been |is |was |limit )?(?:exceeded|exhausted|reached|used)|quota_exceeded",
-        r"exceed\w{0,4} (?:the )?service quota|usage[_ ]limits?\b|usagelimit",
+        r"usage[_ ]limits?\b|usagelimit",
         "(?:hit|reached|exceeded|used"
         r"|over) your (?:(?!rate\b)[\w'-]{1,20} ){0,4}(?:limits?|allowance)\b",
         r"\b\d{1,3}[ -]?(?:hours?|hr?) (?:usage )?limit|\bsession limit|\bplan limit",
@@ -186,17 +183,15 @@ LIMITS: Final[tuple[Rule, ...]] = (
     coded("rate_limited", "throttling_codes",
         "the provider's own word for too many requests",
         """
-        rate_limit_error RateLimitError rate_limit_exceeded rate_limited rate_limits
-        rate_limit_reached_error RateLimitReached rate_limit_exceeded_error too_many_requests
-        TooManyRequestsError TooManyRequestsException TooManyRequests ThrottlingException
-        Throttling ThrottledException RequestThrottled throttled RequestThrottledException
+        rate_limit_error rate_limit_exceeded rate_limited rate_limits rate_limit_reached_error
+        too_many_requests ThrottlingException ThrottledException RequestThrottled
         RequestLimitExceeded ThrottledRequest SlowDown ProvisionedThroughputExceededException
-        ModelThrottledException RESOURCE_EXHAUSTED ResourceExhausted tokens_limit_exceeded
-        user_rate_limited request_quota_exceeded token_quota_exceeded queue_exceeded
-        capacity_exceeded service_tier_capacity_exceeded ServiceTierCapacityExceeded
-        user_model_rate_limited engine_rate_limited concurrency_limit_exceeded TransactionLimit
-        upstream_rate_limited Throttling.RateQuota Throttling.AllocationQuota RateLimitExceeded
-        TooManyTokens too_many_tokens_error limit_requests limit_burst_rate AppIdQpsOverFlowError
+        ModelThrottledException RESOURCE_EXHAUSTED tokens_limit_exceeded user_rate_limited
+        request_quota_exceeded token_quota_exceeded queue_exceeded capacity_exceeded
+        service_tier_capacity_exceeded user_model_rate_limited engine_rate_limited
+        concurrency_limit_exceeded TransactionLimit upstream_rate_limited Throttling.RateQuota
+        Throttling.AllocationQuota TooManyTokens limit_requests limit_burst_rate
+        AppIdQpsOverFlowError
         """,
         unless="server had an error",
         example="TooManyRequests: throttled by gateway",
@@ -212,7 +207,7 @@ LIMITS: Final[tuple[Rule, ...]] = (
         "reached (?:organization|user|project) max (?:rpm|tpm|tpd|concurrency)|slow down",
         r"error code:? 1015\b|capacity exceeded|usage increase rate",
         "too many tokens.{0,20}(?:wait|rate|for team)|resource (?:has been )?exhausted",
-        r"resource_exhausted|some resource has been exhausted|limited to \d+ api calls",
+        r"resource_exhausted|limited to \d+ api calls",
         r"exceeded your (?:\w{1,20} )?token usage|\brate.?limiter\b",
         unless="invalid (?:value|parameter|argument)|unsupported",
         example="AI_APICallError: Rate limit exceeded",
@@ -235,13 +230,11 @@ LIMITS: Final[tuple[Rule, ...]] = (
     coded("overflow", "overflow_codes",
         "the provider's own word for a context that is too long",
         """
-        context_length_exceeded ContextLengthExceeded ContextWindowExceededError
-        context_window_exceeded model_context_window_exceeded exceed_context_size_error
-        context_size_exceeded context_length_error prompt_too_long request_too_large
-        RequestTooLarge RequestEntityTooLarge input_too_long max_context_length_exceeded
-        tokens_limit_reached context_overflow PayloadTooLarge ContextOverflowError
-        LLMContextLengthExceededException input_tokens_exceeded token_limit_exceeded
-        context_limit_exceeded
+        context_length_exceeded ContextWindowExceededError model_context_window_exceeded
+        exceed_context_size_error context_size_exceeded context_length_error prompt_too_long
+        request_too_large RequestEntityTooLarge input_too_long max_context_length_exceeded
+        tokens_limit_reached context_overflow PayloadTooLarge LLMContextLengthExceededException
+        input_tokens_exceeded token_limit_exceeded context_limit_exceeded
         """,
         unless=rf"{_THROTTLED}|{_OF_A_TOOL}",
         example="context_length_exceeded: please shorten your prompt",
@@ -251,7 +244,7 @@ LIMITS: Final[tuple[Rule, ...]] = (
         "(?:prompt|input|message|messages|conversation|request|context"
         r"|history)\b.{0,40}(?:is|are|was) (?:too long|too large for|longer than"
         "|larger than the)",
-        "prompt too long|prompt_too_long|request_too_large",
+        "prompt_too_long|request_too_large",
         "context.?(?:window|length|size).?exceeded|maximum context len|token length too long",
         r"(?:exceed\w{0,4}|over|beyond|past|larger than|longer than"
         "|greater than) .{0,60}context[ _-]?(?:window|length|size|limit)",
@@ -265,13 +258,11 @@ LIMITS: Final[tuple[Rule, ...]] = (
         "(?:prompt|input|total|requested|message) tokens?.{0,20}exceed",
         "tokens.{0,40}exceeds? the max",
         r"(?:maximum|max) (?:prompt|context) length (?:is|of) [\d,]+",
-        r"maximum context length\b.{0,20}(?:[\d,]+|exceed)",
-        r"(?:input )?token count.{0,40}exceed\w{0,3} the (?:max|limit)|input tokens exceed",
+        r"(?:input )?token count.{0,40}exceed\w{0,3} the (?:max|limit)",
         r"range of input length|(?:prompt|input).{0,20}exceed\w{0,3} max",
         r"larger than (?:the )?(?:model's )?n_ctx",
         r"exceed\w{0,3} the maximum (?:number of |allowed )?(?:input )?(?:tokens|length"
         "|input)",
-        "exceeded model token limit",
         r"exceed\w{0,3} (?:the )?(?:model'?s? |model )?(?:maximum )?(?:token|input"
         "|context) limit",
         "(?:token|prompt|input|context|message"

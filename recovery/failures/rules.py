@@ -18,13 +18,11 @@ _REFUSED: Final[tuple[Rule, ...]] = (
     coded("content_refused", "refusal_codes",
         "the provider's own word for content that it will not serve",
         """
-        content_filter content_filtered content_filter_error ContentFilterError
-        content_policy_violation ContentPolicyViolationError ResponsibleAIPolicyViolation
-        content_policy content_moderation moderation_blocked moderation_error
-        PROHIBITED_CONTENT prompt_blocked safety SAFETY RECITATION BLOCKLIST SPII IMAGE_SAFETY
-        guardrail_intervened GUARDRAIL_INTERVENED guardrails_blocked cyber_policy_violation
-        usage_policy_violation policy_violation refusal data_inspection_failed
-        DataInspectionFailed invalid_prompt safety_violation InputTextSensitiveContentDetected
+        content_filter content_filtered content_policy_violation ResponsibleAIPolicyViolation
+        content_policy content_moderation moderation_blocked moderation_error PROHIBITED_CONTENT
+        prompt_blocked safety RECITATION BLOCKLIST SPII IMAGE_SAFETY guardrail_intervened
+        guardrails_blocked cyber_policy_violation usage_policy_violation policy_violation refusal
+        data_inspection_failed invalid_prompt safety_violation InputTextSensitiveContentDetected
         OutputTextSensitiveContentDetected SensitiveContentDetected BlockedPromptException
         StopCandidateException ContentFilterFinishReasonError sensitive_words_detected
         image_content_policy_violation blocked_by_safety safety_check_failed unsafe_content
@@ -49,7 +47,7 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         "|terms|guidelines|practices)",
         r"prohibited_content|guardrail|considered high risk|\bblock(?:ed)?_?reason"
         "|for safety",
-        r"safety reasons|model refused|refused to (?:answer|respond)|content\b.{0,60}\bis blocked",
+        r"model refused|refused to (?:answer|respond)|content\b.{0,60}\bis blocked",
         unless="access was terminated|organization (?:policy|has been)|service control policy"
         "|resource.?based policy|identity-based policy|data policy|no endpoints|privacy"
         "|account (?:was|has been|is)|violation of protocol",
@@ -58,25 +56,21 @@ _REFUSED: Final[tuple[Rule, ...]] = (
     coded("auth", "auth_codes",
         "the provider's own word for credentials that are wrong or not enough",
         """
-        invalid_api_key InvalidApiKey missing_api_key api_key_invalid API_KEY_INVALID
-        API_KEY_SERVICE_BLOCKED AuthenticationError authentication_error AuthError
-        AuthenticationException unauthorized UnauthorizedError UNAUTHENTICATED Unauthenticated
-        PermissionDeniedError PERMISSION_DENIED PermissionDenied permission_error
-        permission_denied_error AccessDeniedException access_denied AccessDenied ForbiddenError
-        forbidden ForbiddenException token_expired ExpiredTokenException ExpiredToken
+        invalid_api_key missing_api_key api_key_invalid API_KEY_SERVICE_BLOCKED AuthenticationError
+        AuthError unauthorized UNAUTHENTICATED PermissionDeniedError permission_error
+        AccessDeniedException ForbiddenError token_expired ExpiredTokenException
         UnrecognizedClientException access_terminated InvalidSignatureException
         SignatureDoesNotMatch IncompleteSignature NotAuthorized MissingAuthenticationToken
         InvalidClientTokenId NoCredentialsError OAuthError PartialCredentialsError
         ACCESS_TOKEN_SCOPE_INSUFFICIENT unsupported_api_key wrong_api_key invalid_client
         TokenRetrievalError SSOTokenLoadError RefreshError UnauthorizedSSOTokenError
         DefaultCredentialsError account_deactivated invalid_token invalid_grant
-        invalid_authentication_error authentication_failed auth_error organization_restricted
+        invalid_authentication_error authentication_failed organization_restricted
         organization_deactivated unsupported_country_region_territory CONSUMER_INVALID
         CredentialUnavailableError CredentialsProviderError ClientAuthenticationError
-        SERVICE_DISABLED ip_not_authorized model_access_denied invalid_iam_token
-        token_invalidated CredentialRetrievalError NotAuthorizedException CREDENTIALS_MISSING
-        ACCESS_TOKEN_EXPIRED LoadAPIKeyError AI_LoadAPIKeyError AccessDenied.Unpurchased
-        AppIdNoAuthError
+        SERVICE_DISABLED ip_not_authorized model_access_denied invalid_iam_token token_invalidated
+        CredentialRetrievalError CREDENTIALS_MISSING ACCESS_TOKEN_EXPIRED LoadAPIKeyError
+        AI_LoadAPIKeyError AccessDenied.Unpurchased AppIdNoAuthError
         """,
         example='HTTP 401: {"error":"invalid_token"}',
     ),
@@ -91,12 +85,12 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         "(?:please set|specify|provide) .{0,80}(?:api.?key|auth method)",
         "(?:invalid|incorrect|missing|no|expired|wrong|bad|unknown|revoked|disabled"
         r"|provide an?|set the|find|unrecognized) (?:\S{1,30} ){0,3}(?:\S{0,20}api.?key"
-        "|api.?token|x-api-key|access.?token|auth(?:entication|orization)? ?token"
+        "|api.?token|access.?token|auth(?:entication|orization)? ?token"
         "|credentials?|bearer|subscription key|oauth|authentication|security token"
         "|id token)",
         r"(?:api.?key|access.?token|token|credentials?|session)\b.{0,60}(?:not valid"
         r"|is invalid|\binvalid\b|expired|revoked|missing|not found|not provided"
-        "|is required|disabled|incorrect|deactivated|were not found|not set|must be set"
+        "|is required|disabled|incorrect|deactivated|not set|must be set"
         "|does not have|lacks)",
         r"\binvalid token\b|unauthori[sz]ed|unauthenticated|authentication (?:fail|error"
         "|requir)",
@@ -110,8 +104,8 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         "access (?:to .{1,60} )?(?:has|is) not (?:been )?(?:granted|enabled)",
         "caller does not have|unable to locate credentials|reauthenticat",
         r"please (?:run|log|sign).{0,20}(?:login|in again|in\b)",
-        "could not load (?:the )?default credentials|invalid authentication|not logged in",
-        "login (?:is )?required|access was terminated|config profile|username or password"
+        "could not load (?:the )?default credentials|not logged in|login (?:is )?required"
+        "|access was terminated|config profile|username or password"
         "|request signature we calculated",
         r"account (?:\S{1,60} )?(?:is |has been |was )?(?:\w{1,12} )?(?:deactivated"
         "|suspended|disabled|banned|terminated|not active)",
@@ -119,7 +113,7 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         "(?:country|region|location) (?:is )?not supported|only authorized for use|not eligible",
         "not (?:available|supported|offered) (?:in|for) (?:this|your)(?: current)? "
         "(?:country|region|location|territory)",
-        "authentication fails|must be verified|verify (?:your )?organi[sz]ation"
+        "must be verified|verify (?:your )?organi[sz]ation"
         "|verification (?:is )?required",
         unless_statuses=_SERVERS,
         unless=r"model_not_found|does not exist \(?or (?:you|perhaps)|(?:model|deployment|publisher"
@@ -139,11 +133,10 @@ _REFUSED: Final[tuple[Rule, ...]] = (
         "|max_tokens|temperature|property|field)",
         "(?:unsupported|not supported|unexpected|missing|required) .{0,60}(?:parameter"
         r"|field|argument|property|param|key \[|content type)",
-        "is not supported with this model|unrecognized request",
+        "is not supported with this model",
         "(?:tool_use|tool_result|tool_call|function_call|tool call"
         "|thinking).{0,120}(?:must|without|missing|cannot|not found|required|no tool"
         "|found|expected|invalid|has no)",
-        "no tool (?:output|call) found",
         r"(?:image|pdf|document|file|media|audio|video)\b.{0,120}(?:too large|exceed"
         "|too many|maximum|not supported|unsupported|invalid|could not|corrupt|at most"
         "|too small|larger)",
@@ -176,23 +169,20 @@ _REFUSED: Final[tuple[Rule, ...]] = (
     coded("invalid_request", "request_codes",
         "a client library's own word for a request that is wrong",
         """
-        BadRequestError BadRequestException NotFoundError UnprocessableEntityError
-        UnsupportedParamsError ModelNotFoundError ModelNotFoundException model_not_found
-        DeploymentNotFound invalid_model InvalidModel ModelNotAllowed unsupported_parameter
-        unsupported_value missing_required_parameter unknown_parameter invalid_type
-        invalid_value invalid_image invalid_image_format image_too_large invalid_base64
+        BadRequestError NotFoundError UnprocessableEntityError UnsupportedParamsError
+        ModelNotFoundError DeploymentNotFound invalid_model ModelNotAllowed unsupported_parameter
+        unsupported_value missing_required_parameter unknown_parameter invalid_type invalid_value
+        invalid_image invalid_image_format image_too_large invalid_base64
         invalid_function_parameters invalid_tool_schema tool_use_failed json_validate_failed
         model_decommissioned model_deprecated string_above_max_length array_above_max_length
-        integer_above_max_value InvalidParameter invalid_parameter invalid_parameter_error
-        InvalidParameterValue UnsupportedModel unsupported_model InvalidArgument
-        INVALID_ARGUMENT FAILED_PRECONDITION OUT_OF_RANGE UNIMPLEMENTED ParamValidationError
+        integer_above_max_value InvalidParameter InvalidParameterValue UnsupportedModel
+        InvalidArgument FAILED_PRECONDITION OUT_OF_RANGE UNIMPLEMENTED ParamValidationError
         JSONSchemaValidationError RequestValidationError invalid_json invalid_schema
         invalid_messages ValidationException ResourceNotFoundException MethodNotAllowed
-        UnsupportedMediaType unsupported_content_type invalid_input NotFoundException
-        unsupported_file AI_UnsupportedFunctionalityError OperationNotSupported
-        invalid_request_body REQUEST_BODY_INVALID INVALID_MODEL_ID InvalidURL
-        UnsupportedProtocol MissingSchema InvalidSchema LocalProtocolError
-        ProviderModelNotFoundError
+        UnsupportedMediaType unsupported_content_type invalid_input unsupported_file
+        AI_UnsupportedFunctionalityError OperationNotSupported invalid_request_body
+        REQUEST_BODY_INVALID INVALID_MODEL_ID InvalidURL UnsupportedProtocol MissingSchema
+        LocalProtocolError ProviderModelNotFoundError
         """,
         unless=r"\u65e0\u53ef\u7528\u6e20\u9053",
         example='{"error":{"type":"invalid_type","message":"expected string, got null"}}',
@@ -202,9 +192,7 @@ _REFUSED: Final[tuple[Rule, ...]] = (
 _STATUSES: Final[tuple[Rule, ...]] = (
     coded("transient", "model_not_ready",
         "a model that is being started answers 429, although nobody sent too much",
-        """
-        ModelNotReadyException
-        """,
+        "ModelNotReadyException",
         example="An error occurred (ModelNotReadyException) when calling the InvokeModel operation",
     ),
     says("transient", "overloaded",
@@ -267,7 +255,7 @@ _STATUSES: Final[tuple[Rule, ...]] = (
 _CODES: Final[tuple[Rule, ...]] = (
     says("unknown", "certificate",
         "a certificate that is not trusted stays untrusted",
-        "certificate.verify.failed|certificate_verify_failed|self.signed certificate",
+        "certificate.verify.failed|self.signed certificate",
         "unable to verify the first certificate|unable to get local issuer",
         "certificate has expired|certificate verification",
         example="[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed (_ssl.c:1000)",
@@ -281,47 +269,37 @@ _CODES: Final[tuple[Rule, ...]] = (
     coded("transient", "transient_codes",
         "the provider's or a client library's own word for a failure that passes",
         """
-        overloaded_error overloaded OverloadedError engine_overloaded_error engine_overloaded
-        server_overloaded server_error ServerError api_error internal_server_error
-        InternalServerError InternalServerException internal_error InternalError INTERNAL
-        InternalFailure InternalFailureException unavailable ServiceUnavailable
-        service_unavailable ServiceUnavailableError unavailable_error
-        ServiceUnavailableException over_capacity NoCapacity DEADLINE_EXCEEDED DeadlineExceeded
-        ABORTED CANCELLED DATA_LOSS GatewayTimeout BadGateway timeout TimeoutError
-        turn_timeout silence_timeout timeout_error APITimeoutError TimeoutException
-        RequestTimeout request_timeout
-        RequestTimeoutException gateway_timeout ModelTimeoutException ModelNotReadyException
-        ModelErrorException ModelStreamErrorException ConnectTimeout ReadTimeout WriteTimeout
-        PoolTimeout ConnectTimeoutError ReadTimeoutError ServerTimeoutError SocketTimeoutError
-        ConnectionTimeoutError APIConnectionError ConnectionError ConnectError
-        ConnectionResetError ConnectionRefusedError ConnectionAbortedError BrokenPipeError
-        ConnectionClosedError ConnectionClosed EndpointConnectionError ReadError WriteError
-        CloseError NetworkError RemoteProtocolError RemoteDisconnected ServerDisconnectedError
-        ServerConnectionError ClientConnectionError ProxyError ProxyConnectionError
-        HTTPClientError ClientConnectorError ClientOSError ClientConnectorDNSError
-        ClientPayloadError ChunkedEncodingError ProtocolError IncompleteRead
-        IncompleteReadError ResponseStreamingError EventStreamError StreamError
-        StreamClosedError stream_error gaierror SSLEOFError SSLZeroReturn MaxRetryError
-        NewConnectionError NameResolutionError ContentDecodingError JSONDecodeError
-        APIResponseValidationError DecodingError ECONNRESET ECONNREFUSED ECONNABORTED ETIMEDOUT
-        ENETUNREACH EHOSTUNREACH ENETDOWN ENETRESET EHOSTDOWN EPIPE EAI_AGAIN ENOTFOUND
-        ESOCKETTIMEDOUT UND_ERR_SOCKET UND_ERR_CONNECT_TIMEOUT UND_ERR_HEADERS_TIMEOUT
+        overloaded_error engine_overloaded_error server_overloaded server_error api_error
+        internal_server_error internal_error InternalFailure unavailable ServiceUnavailable
+        over_capacity NoCapacity DEADLINE_EXCEEDED ABORTED CANCELLED DATA_LOSS GatewayTimeout
+        BadGateway timeout turn_timeout silence_timeout APITimeoutError RequestTimeout
+        ModelTimeoutException ModelErrorException ModelStreamErrorException ConnectTimeout
+        ReadTimeout WriteTimeout PoolTimeout ServerTimeoutError SocketTimeoutError
+        ConnectionTimeoutError APIConnectionError ConnectionError ConnectError ConnectionResetError
+        ConnectionRefusedError ConnectionAbortedError BrokenPipeError ConnectionClosedError
+        EndpointConnectionError ReadError WriteError CloseError NetworkError RemoteProtocolError
+        RemoteDisconnected ServerDisconnectedError ServerConnectionError ClientConnectionError
+        ProxyError ProxyConnectionError HTTPClientError ClientConnectorError ClientOSError
+        ClientConnectorDNSError ClientPayloadError ChunkedEncodingError ProtocolError IncompleteRead
+        ResponseStreamingError EventStreamError StreamError StreamClosedError gaierror SSLEOFError
+        SSLZeroReturn MaxRetryError NewConnectionError NameResolutionError ContentDecodingError
+        JSONDecodeError APIResponseValidationError DecodingError ECONNRESET ECONNREFUSED
+        ECONNABORTED ETIMEDOUT ENETUNREACH EHOSTUNREACH ENETDOWN ENETRESET EHOSTDOWN EPIPE EAI_AGAIN
+        ENOTFOUND ESOCKETTIMEDOUT UND_ERR_SOCKET UND_ERR_CONNECT_TIMEOUT UND_ERR_HEADERS_TIMEOUT
         UND_ERR_ABORTED UND_ERR_BODY_TIMEOUT ERR_STREAM_PREMATURE_CLOSE ERR_HTTP2_STREAM_ERROR
-        ERR_HTTP2_PROTOCOL_ERROR NGHTTP2_ENHANCE_YOUR_CALM
-        ERR_SOCKET_CONNECTION_TIMEOUT provider_error upstream_error bad_gateway
-        provider_unavailable model_overloaded no_available_provider retryable_error
-        overloaded_exception incomplete_generation generation TransientError
-        provider_returned_error CapacityError server_busy ServerBusy model_unavailable
-        FailedToOpenSocket ConnectionRefused IncompleteMessage EngineDeadError
-        ClosedResourceError BrokenResourceError UnknownHostException StreamResetError
+        ERR_HTTP2_PROTOCOL_ERROR NGHTTP2_ENHANCE_YOUR_CALM ERR_SOCKET_CONNECTION_TIMEOUT
+        provider_error upstream_error provider_unavailable model_overloaded no_available_provider
+        retryable_error incomplete_generation generation TransientError provider_returned_error
+        CapacityError server_busy model_unavailable FailedToOpenSocket IncompleteMessage
+        EngineDeadError ClosedResourceError BrokenResourceError UnknownHostException
+        StreamResetError
         """,
         example="Error: aborted (ECONNRESET)",
     ),
     coded("invalid_request", "broad_request_codes",
         "the provider's broadest word for a request that is wrong",
         """
-        invalid_request_error invalid_request InvalidRequest validation_error invalid
-        unprocessable_entity conflict_error
+        invalid_request_error validation_error invalid unprocessable_entity conflict_error
         """,
         example='{"error":{"message":"Not for you.","type":"invalid_request_error"}}',
     ),

@@ -123,7 +123,7 @@ _CODE_NAME: Final = re.compile(
 _PART: Final = re.compile(r"[A-Z]?[a-z]{3,30}|[A-Z]{3,30}")
 _ADDRESS: Final = re.compile(r"https?://([^/\s\"')]{1,200})\S{0,2000}")
 _ASKS_A_MODEL: Final = re.compile(
-    r"/(?:chat/completions|responses|messages|completions|embeddings|models/"
+    r"/(?:responses|messages|completions|embeddings|models/"
     r"|api/(?:generate|chat|tags))|:11434|:1234\b|:8317"
 )
 _NEARBY: Final = ("localhost", "127.", "10.", "192.")

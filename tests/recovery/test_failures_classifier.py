@@ -12,6 +12,7 @@ import pytest
 import recovery
 from recovery import RULES, Classifier, Failure, Rule, Why, classify, load_rules, only_error
 from recovery.failures.table import check_rules
+from recovery.failures.texts import code
 from tests.recovery.raising import make, raised
 
 MINE = Rule(
@@ -151,6 +152,12 @@ def test_every_rule_of_the_project_could_stand_in_a_file() -> None:
 # --- what the caller knows ------------------------------------------------------------------
 
 LOG = "2026-01-01 12:00:00 INFO app: upstream returned 503 Service Unavailable"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule.name for rule in RULES])
+def test_a_rule_names_a_code_once(rule: Rule) -> None:
+    """Rules compare what is left of a code: ``RateLimitError`` is ``rate_limit_error``."""
+    assert len(set(map(code, rule.codes))) == len(rule.codes)
 
 
 def test_what_the_caller_knows_is_not_guessed() -> None:
