@@ -13,7 +13,7 @@ from goalfsm.cluster.jobs import ANY, is_at_rest
 from goalfsm.cluster.node import Node
 from goalfsm.cluster.options import Options
 from goalfsm.daemon.config import WorkerSource, given_worker
-from goalfsm.daemon.logs import be_quiet
+from goalfsm.daemon.logs import configure
 from goalfsm.daemon.remote.socket_path import socket_for
 from goalfsm.daemon.signals import GRACE_S
 from goalfsm.daemon.stages.scheduler import MAX_RUNS
@@ -95,7 +95,9 @@ class ClusterEngine:
 
         Raises `StoreError`, and GoalError with the code ``extra_missing``.
         """
-        be_quiet()
+        if not structlog.is_configured():
+            # It would print everything to the application's own output.
+            configure(level="warning")
         try:
             from goalfsm.cluster.reaching import reach  # noqa: PLC0415  the extra has the driver
             from goalfsm.cluster.setup import prepare  # noqa: PLC0415  the same

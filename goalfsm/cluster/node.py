@@ -166,8 +166,8 @@ class Node:
             self.threads.session,
             self.processes,
             options.verifiers,
-            most=options.max_runs,
-            isolation=lambda each: sockets.without(each) if workers.isolates(each) else None,
+            asyncio.Semaphore(options.max_runs),
+            lambda each: sockets.without(each) if workers.isolates(each) else None,
         )
         callbacks = Callbacks(options.callbacks)
         performers: dict[type[f.Effect], Performer] = {

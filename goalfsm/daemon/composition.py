@@ -33,7 +33,7 @@ from goalfsm.daemon.stages.run_control import (
 from goalfsm.daemon.stages.run_ports import RunPorts
 from goalfsm.daemon.stages.scheduler import Quiescence, Scheduler
 from goalfsm.daemon.stages.subscriptions import DecisionLog, Subscriptions
-from goalfsm.errors import StoreError
+from goalfsm.errors import StoreClosed, StoreError
 from goalfsm.session import effects as f
 from goalfsm.session.policy import Policy
 from goalfsm.session.work import queued
@@ -83,6 +83,7 @@ class Composition:
         """
         self.store = store
         self.platform = platform
+        self._ended_by = ended_by
         self.over = asyncio.Event()
         self.tasks = Tasks(self.over)
         spawn = self.tasks.spawn
@@ -148,7 +149,7 @@ class Composition:
             self.ids,
             store.journal,
             over=self.over,
-            ended_by=ended_by,
+            check_open=self._check_open,
             said=runs.said,
             suspended=self._suspended,
         )
@@ -167,7 +168,7 @@ class Composition:
         self.heartbeat = Heartbeat(
             store,
             platform,
-            seen_ms=self.upkeep.seen_ms,
+            seen_ms=clock.seen_ms,
             failed=give_up,
             troubled=partial(self.outage.met, None),
             look=self._look,
@@ -219,8 +220,8 @@ class Composition:
             threads.session,
             self.processes,
             options.verifiers,
-            most=options.max_runs,
-            isolation=lambda each: self.sockets.without(each) if workers.isolates(each) else None,
+            asyncio.Semaphore(options.max_runs),
+            lambda each: self.sockets.without(each) if workers.isolates(each) else None,
         )
         callbacks = Callbacks(options.callbacks)
         self.effects.perform_by(
@@ -339,6 +340,11 @@ class Composition:
     def _suspended(self) -> str:
         return "" if self.outage.present is None else self.outage.present.code
 
+    def _check_open(self) -> None:
+        """Raise what has ended the engine."""
+        if self.over.is_set():
+            raise self._ended_by() or StoreClosed("the engine has stopped", hint="Start it again.")
+
     def _mark(self, key: str) -> None:
         if not self.over.is_set():
             self.pump.mark_done(key, at_ms=self.clock.now_ms())
@@ -399,7 +405,7 @@ class Composition:
             if not going_on.done():
                 going_on.cancel()
                 await asyncio.wait({going_on})
-        self.service.check_open()
+        self._check_open()
         going_on.result()
         self.taken_over = True
         self.holds.release(STARTING)

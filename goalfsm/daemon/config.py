@@ -187,24 +187,17 @@ class Processes:
                 os.kill(pid, signal.SIGKILL)
 
 
-class Workers:
-    """The worker of each thread, made when the thread first needs one."""
+class Workers(msgspec.Struct, eq=False):
+    """The worker of each thread, made when the thread first needs one.
 
-    def __init__(
-        self,
-        source: WorkerSource | None,
-        configs: Programs,
-        processes: Processes,
-        isolation: IsolationOf | None = None,
-    ) -> None:
-        """Ask ``source`` first, then for the programs in ``configs``, run under ``processes``.
+    ``source`` is asked first, then for the programs in ``configs``, run under ``processes``.
+    ``isolation`` says what those see that are to be isolated.
+    """
 
-        ``isolation`` says what those see that are to be isolated.
-        """
-        self._isolation = isolation
-        self._source = source
-        self._configs = configs
-        self._processes = processes
+    source: WorkerSource | None
+    configs: Programs
+    processes: Processes
+    isolation: IsolationOf | None = None
 
     async def assignment(self, thread_id: str, argv: tuple[str, ...] = ()) -> Assignment | None:
         """Return the worker for a thread's next run, None when nobody said who runs it.
@@ -217,48 +210,48 @@ class Workers:
         says nothing before. Raises GoalError when what is stored cannot be used, `StoreError`
         when it cannot be read.
         """
-        stored = self._configs.get(thread_id)
+        stored = self.configs.get(thread_id)
         config = None if stored is None else decode_config(stored)
-        worker = given_worker(thread_id, self._source)
+        worker = given_worker(thread_id, self.source)
         if isinstance(worker, Supervised):
-            worker.bind(self._processes.supervisor)
-        if isinstance(worker, Isolating) and self._isolation is not None:
-            worker.isolate_by(self._isolation)
+            worker.bind(self.processes.supervisor)
+        if isinstance(worker, Isolating) and self.isolation is not None:
+            worker.isolate_by(self.isolation)
         if config is None:
             return None if worker is None else Assignment(worker)
         if worker is not None:
             argv = ()
         else:
             config = config.routed(argv) if argv else config
-            worker = await _stored_worker(config, self._processes, self._isolation)
+            worker = await _stored_worker(config, self.processes, self.isolation)
         limits = config.turn_timeout_s, config.silence_timeout_s
         return Assignment(worker, stored, *limits, argv=argv)
 
     def isolates(self, thread_id: str) -> bool:
         """Tell whether the thread's turns are isolated. Raises as `assignment` does."""
-        worker = given_worker(thread_id, self._source)
+        worker = given_worker(thread_id, self.source)
         if worker is not None:
             return bool(getattr(getattr(worker, "spec", None), "isolate", False))
-        stored = self._configs.get(thread_id)
+        stored = self.configs.get(thread_id)
         return stored is not None and decode_config(stored).isolate
 
     def stored(self, thread_id: str) -> bytes | None:
         """Return what is stored as the thread's worker. Raises `StoreError`."""
-        return self._configs.get(thread_id)
+        return self.configs.get(thread_id)
 
     def is_current(
         self, thread_id: str, assignment: Assignment, argv: tuple[str, ...] = ()
     ) -> bool:
         """Tell whether the thread's next turn, on the route of ``argv``, has the same worker."""
-        given = given_worker(thread_id, self._source)
+        given = given_worker(thread_id, self.source)
         same = given is assignment.worker or (given is None and argv == assignment.argv)
-        return same and self._configs.get(thread_id) == assignment.stored
+        return same and self.configs.get(thread_id) == assignment.stored
 
     def has_other(self, thread_id: str, stored: bytes | None) -> bool:
         """Tell whether somebody runs the thread now that ``stored`` could not."""
         return (
-            given_worker(thread_id, self._source) is not None
-            or self._configs.get(thread_id) != stored
+            given_worker(thread_id, self.source) is not None
+            or self.configs.get(thread_id) != stored
         )
 
 

@@ -18,7 +18,7 @@ from goalfsm.daemon.flow.threads import OVER
 from goalfsm.daemon.guards.drain import RECORDED_S, Drain
 from goalfsm.daemon.guards.ownership import acquire
 from goalfsm.daemon.host.platform import LocalPlatform, Platform, simulated
-from goalfsm.daemon.logs import be_quiet
+from goalfsm.daemon.logs import configure
 from goalfsm.daemon.remote.socket_path import socket_for
 from goalfsm.daemon.signals import GRACE_S
 from goalfsm.daemon.stages.scheduler import MAX_RUNS
@@ -110,7 +110,9 @@ class Engine:
 
         Raises `goalfsm.daemon.guards.ownership.Owned` when another engine does, and `StoreError`.
         """
-        be_quiet()
+        if not structlog.is_configured():
+            # It would print everything to the application's own output.
+            configure(level="warning")
         virtual = simulated(asyncio.get_running_loop())
         platform = self._platform or virtual or LocalPlatform()
         serve = bool(self._db) and virtual is None if self._serve is None else self._serve

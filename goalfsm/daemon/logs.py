@@ -6,7 +6,7 @@ import io
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, cast
 
 import structlog
 
@@ -45,19 +45,21 @@ def configure(*, json: bool = False, level: str = "info") -> None:
     structlog.configure(
         processors=shared,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        # Looked up anew: whoever replaced stderr for a while may have closed it since.
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())),
         cache_logger_on_first_use=False,
     )
 
 
-def be_quiet() -> None:
-    """Write warnings and worse to stderr, where the application has not said what it wants.
+class _Stderr(io.TextIOBase):
+    """Looked up anew: whoever replaced stderr for a while may have closed it since."""
 
-    An unconfigured logger would print everything to the application's own output.
-    """
-    if not structlog.is_configured():
-        configure(level="warning")
+    def write(self, text: str) -> int:
+        """Write to what stderr is now."""
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Let nothing wait."""
+        sys.stderr.flush()
 
 
 def make_visible(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from goalfsm.daemon.flow.decide import FAULT_HINT, Envelope
 from goalfsm.daemon.flow.notices import Happened, StatusChanged, notice_of
 from goalfsm.daemon.flow.threads import HALTED, STOP
-from goalfsm.errors import StoreClosed, StoreError
+from goalfsm.errors import StoreError
 from goalfsm.session import events as e
 from goalfsm.session.codec import CodecError, sealed
 from goalfsm.session.state import Reply
@@ -45,54 +47,39 @@ _HALTED: Final = Reply(
 )
 
 
-class Service:
-    """Answers from outside; it dispatches and performs nothing itself."""
+class Service(msgspec.Struct, eq=False):
+    """Answers from outside; it dispatches and performs nothing itself.
 
-    def __init__(
-        self,
-        threads: Threads,
-        holds: Holds,
-        subscriptions: Subscriptions,
-        quiescence: Quiescence,
-        clock: Clock,
-        ids: IdSource,
-        journal: Journal,
-        *,
-        over: asyncio.Event,
-        ended_by: Callable[[], StoreError | None],
-        said: Callable[[str], Output | None],
-        suspended: Callable[[], str] = str,
-    ) -> None:
-        """Refuse everything once ``over`` is set, with what ``ended_by`` says.
+    Everything is refused once ``over`` is set, with what ``check_open`` raises then.
+    ``said`` returns what a thread's running turn has said so far.
+    ``suspended`` returns the code of what keeps the store from committing, "" of nothing.
+    """
 
-        ``said`` returns what a thread's running turn has said so far.
-        ``suspended`` returns the code of what keeps the store from committing, "" of nothing.
-        """
-        self._suspended = suspended
-        self._threads = threads
-        self._holds = holds
-        self._subscriptions = subscriptions
-        self._quiescence = quiescence
-        self._clock = clock
-        self._ids = ids
-        self._journal = journal
-        self._over = over
-        self._ended_by = ended_by
-        self._said = said
-        self._stops = 0
+    threads: Threads
+    holds: Holds
+    subscriptions: Subscriptions
+    quiescence: Quiescence
+    clock: Clock
+    ids: IdSource
+    journal: Journal
+    over: asyncio.Event
+    check_open: Callable[[], None]
+    said: Callable[[str], Output | None]
+    suspended: Callable[[], str] = str
+    _stops: int = 0
 
     async def submit(self, thread_id: str, event: e.Event, event_id: str | None = None) -> Reply:
         """Decide an event from outside, as `goalfsm.daemon.engine.Engine.submit` says."""
         self.check_open()
         stop = isinstance(event, _STOPS)
-        envelope = Envelope(sealed(event), event_id=event_id or self._ids.new_id(), outside=True)
+        envelope = Envelope(sealed(event), event_id=event_id or self.ids.new_id(), outside=True)
         told = self._take(thread_id, envelope, stop=stop)
         try:
             return await (self._stopped(told) if stop else asyncio.shield(told))
         except CodecError:
             raise
         except Exception as error:
-            if not stop or self._over.is_set():
+            if not stop or self.over.is_set():
                 raise
             return _SUSPENDED if isinstance(error, StoreError) else _HALTED
 
@@ -102,7 +89,7 @@ class Service:
         It fails what it is asked at once, but tries again what came before only now and then.
         """
         while not (await asyncio.wait((told,), timeout=_PATIENCE_S))[0]:
-            if self._suspended():
+            if self.suspended():
                 return _SUSPENDED
         return told.result()
 
@@ -111,8 +98,8 @@ class Service:
     ) -> ToolResponse:
         """Have a tool's call decided as `submit` does; return what the model is told."""
         reply = await self.submit(thread_id, event, event_id)
-        session = self._threads.session(thread_id)
-        return respond(reply, session, self._clock.now_ms())
+        session = self.threads.session(thread_id)
+        return respond(reply, session, self.clock.now_ms())
 
     def take_row(self, thread_id: str, envelope: Envelope, event: e.Event) -> None:
         """Have ``event``, which was left in the inbox, decided by ``envelope``."""
@@ -121,19 +108,19 @@ class Service:
     def _take(self, thread_id: str, envelope: Envelope, *, stop: bool) -> asyncio.Future[Reply]:
         """Have an envelope from outside decided; no turn starts before a ``stop`` is recorded."""
         if not stop:
-            return self._threads.take(thread_id, envelope)
+            return self.threads.take(thread_id, envelope)
         self._stops += 1
         reason = f"{STOP}{self._stops}"
-        self._holds.add(reason, thread_id)
-        told = self._threads.take(thread_id, envelope)
+        self.holds.add(reason, thread_id)
+        told = self.threads.take(thread_id, envelope)
 
         def follow(done: asyncio.Future[Reply]) -> None:
             failed = not done.cancelled() and isinstance(done.exception(), StoreError)
-            if failed and not self._over.is_set():
+            if failed and not self.over.is_set():
                 again = Envelope(
                     envelope.asked, event_id=envelope.event_id, outside=True, kept=True
                 )
-                self._threads.take(thread_id, again).add_done_callback(recorded)
+                self.threads.take(thread_id, again).add_done_callback(recorded)
             else:
                 recorded(done)
 
@@ -141,7 +128,7 @@ class Service:
             if not done.cancelled():
                 done.exception()
             # Whether turns follow is left to the goal's status again: the stop is in there.
-            self._holds.release(reason, thread_id)
+            self.holds.release(reason, thread_id)
 
         told.add_done_callback(follow)
         return told
@@ -150,7 +137,7 @@ class Service:
         """Pause the thread's goal in a way that cannot fail: no turn follows, whatever is said."""
         reply = await self.submit(thread_id, e.PauseRequested())
         if not reply.ok:
-            self._holds.add(HALTED, thread_id)
+            self.holds.add(HALTED, thread_id)
         return reply
 
     async def follow(
@@ -166,14 +153,14 @@ class Service:
         """
         self.check_open()
         # Before the journal is read, so that no event falls between what it holds and what follows.
-        follower = self._subscriptions.follow(thread_id, successor=successor)
-        said = self._said(thread_id)
+        follower = self.subscriptions.follow(thread_id, successor=successor)
+        said = self.said(thread_id)
         try:
             told = after_revision
             if told is not None:
                 # Of another database's thread, perhaps: what follows here is news all the same.
-                told = min(told, self._threads.stored(thread_id)[1])
-            while told is not None and (rows := self._journal.read(thread_id, after=told)):
+                told = min(told, self.threads.stored(thread_id)[1])
+            while told is not None and (rows := self.journal.read(thread_id, after=told)):
                 for row in rows:
                     yield notice_of(row)
                     told = row.revision
@@ -184,7 +171,7 @@ class Service:
                 if told is None or not isinstance(notice, Happened) or notice.revision > told:
                     yield notice
         finally:
-            self._subscriptions.leave(follower)
+            self.subscriptions.leave(follower)
 
     async def settled(self, thread_id: str) -> Session:
         """Return the session when its goal has left active, or nothing follows by itself.
@@ -192,25 +179,19 @@ class Service:
         Raises a `StoreError` when the engine ends before.
         """
         self.check_open()
-        future = self._quiescence.wait(thread_id, self._threads.open(thread_id))
+        future = self.quiescence.wait(thread_id, self.threads.open(thread_id))
         try:
             await future
         finally:
-            self._quiescence.forget(thread_id, future)
-        return self._threads.session(thread_id)
+            self.quiescence.forget(thread_id, future)
+        return self.threads.session(thread_id)
 
     def session(self, thread_id: str) -> Session:
         """Return the thread's committed session; a new one when there is none."""
-        return self._threads.session(thread_id)
+        return self.threads.session(thread_id)
 
     def status(self, thread_id: str) -> Status:
         """Return the thread as every surface shows it."""
-        session, now_ms = self.session(thread_id), self._clock.now_ms()
-        held = suspended_by(self._suspended())
+        session, now_ms = self.session(thread_id), self.clock.now_ms()
+        held = suspended_by(self.suspended())
         return project(session, now_ms, thread_id=thread_id, held=held)
-
-    def check_open(self) -> None:
-        """Raise what has ended the engine."""
-        if self._over.is_set():
-            stopped = StoreClosed("the engine has stopped", hint="Start it again.")
-            raise self._ended_by() or stopped

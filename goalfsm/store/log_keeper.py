@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -36,36 +37,32 @@ class PumpStats(msgspec.Struct, kw_only=True):
     held_s: float = 0.0
 
 
-class LogKeeper:
-    """Keeps the store's log short: moves it beside the commits, then once with commits held."""
+class LogKeeper(msgspec.Struct, eq=False):
+    """Keeps the store's log short: moves it beside the commits, then once with commits held.
 
-    def __init__(
-        self,
-        held: Callable[[], AbstractAsyncContextManager[None]],
-        stats: PumpStats,
-        checkpointer: Checkpointer | None,
-        frames: int,
-    ) -> None:
-        """Move a log of so many ``frames``; nothing is committed inside of ``held``."""
-        self.error: StoreError | None = None
-        """What kept the log from being moved the last time."""
-        self._held = held
-        self._stats = stats
-        self._checkpointer = checkpointer
-        self._frames = frames
-        self._due = frames
-        self._left = 0
-        """What the last run could not move."""
-        self._look_at = LEAST_FRAMES
-        """From which length on the disk is asked whether it has room for more."""
-        self._running: asyncio.Task[None] | None = None
-        self._executor: ThreadPoolExecutor | None = None
-        if checkpointer is not None:
-            self._executor = ThreadPoolExecutor(1, thread_name_prefix="goalfsm-checkpoint")
+    A log of so many ``frames`` is moved; nothing is committed inside of ``held``.
+    """
+
+    held: Callable[[], AbstractAsyncContextManager[None]]
+    stats: PumpStats
+    checkpointer: Checkpointer | None
+    frames: int
+    error: StoreError | None = None
+    """What kept the log from being moved the last time."""
+    _later: int = 0
+    """How many frames more the log has before it is moved again."""
+    _left: int = 0
+    """What the last run could not move."""
+    _look_at: int = LEAST_FRAMES
+    """From which length on the disk is asked whether it has room for more."""
+    _running: asyncio.Task[None] | None = None
+    _executor: ThreadPoolExecutor = msgspec.field(
+        default_factory=partial(ThreadPoolExecutor, 1, thread_name_prefix="goalfsm-checkpoint")
+    )
 
     def look(self) -> None:
         """Start when the log is long enough and nothing is running."""
-        checkpointer = self._checkpointer
+        checkpointer = self.checkpointer
         if checkpointer is None or self._running is not None:
             return
         try:
@@ -74,9 +71,10 @@ class LogKeeper:
             # The commits are durable, whatever is wrong with the log's length.
             self.error = error
             return
-        if frames >= self._due or (frames >= self._look_at and self._fills(checkpointer, frames)):
+        due = frames >= self.frames + self._later
+        if due or (frames >= self._look_at and self._fills(checkpointer, frames)):
             # While a reader holds the log back, try less and less often.
-            self._due = frames * 2
+            self._later = frames * 2 - self.frames
             self._running = asyncio.get_running_loop().create_task(self._run(checkpointer, frames))
 
     def _fills(self, checkpointer: Checkpointer, frames: int) -> bool:
@@ -91,20 +89,20 @@ class LogKeeper:
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._executor, checkpointer.run)
-            async with self._held():
+            async with self.held():
                 begun = loop.time()
                 moved = await loop.run_in_executor(self._executor, checkpointer.run)
                 self._left = 0 if moved else frames
                 self._look_at = LEAST_FRAMES
                 if moved:
-                    self._due = self._frames
-                self._stats.held_s += loop.time() - begun
-            self._stats.checkpoints += 1
+                    self._later = 0
+                self.stats.held_s += loop.time() - begun
+            self.stats.checkpoints += 1
             self.error = None
         except StoreError as error:
             # The commits are durable in the log; it grows until a later run succeeds. That comes
             # soon: a log left to double takes the room that a full disk was given.
-            self._due = frames + self._frames
+            self._later = frames
             self.error = error
         finally:
             self._running = None
@@ -113,7 +111,7 @@ class LogKeeper:
         """Wait for a run under way, then close the connection on its own thread."""
         if self._running is not None:
             await self._running
-        checkpointer, self._checkpointer = self._checkpointer, None
-        if checkpointer is not None and self._executor is not None:
+        checkpointer, self.checkpointer = self.checkpointer, None
+        if checkpointer is not None:
             await asyncio.get_running_loop().run_in_executor(self._executor, checkpointer.close)
             self._executor.shutdown(wait=True)

@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
-from goalfsm.daemon.config import Processes
-from goalfsm.daemon.stages.performers import Answer, Verdict, VerifierFunction, Verifiers
+from goalfsm.daemon.stages.performers import Answer, Verdict, Verifiers
 from goalfsm.errors import GoalError
 from goalfsm.goal.model import Goal, Verifier
-from goalfsm.session.state import Claim, Session
+from goalfsm.session.state import Claim
 
 Program = Callable[[tuple[str, ...]], Answer | Awaitable[Answer]]
 """Stands for a program that verifies: gets its arguments, answers as a callable verifier does."""
@@ -22,29 +21,22 @@ class EngineFault(GoalError, AssertionError):
     code = "engine_fault"
 
 
-class SimulatedVerifiers(Verifiers):
-    """The performer of `RunVerifier` and `RunUntil` that runs functions in place of programs."""
+class SimulatedVerifiers(Verifiers, kw_only=True):
+    """The performer of `RunVerifier` and `RunUntil` that runs functions in place of programs.
 
-    def __init__(
-        self,
-        session: Callable[[str], Session],
-        registered: Mapping[str, VerifierFunction],
-        programs: Mapping[str, Program],
-        *,
-        most: int,
-    ) -> None:
-        """Let ``programs`` stand for the programs of these names; see `Verifiers` for the rest."""
-        super().__init__(session, Processes(""), registered, most=most)
-        self._programs = programs
+    ``programs`` stand for the programs of these names; see `Verifiers` for the rest.
+    """
+
+    programs: Mapping[str, Program]
 
     async def _run(self, thread_id: str, goal: Goal, claim: Claim, verifier: Verifier) -> Verdict:
         if verifier.kind == "command":
             argv = verifier.argv
-            program = self._programs.get(argv[0])
+            program = self.programs.get(argv[0])
             if program is None:
                 detail = f"{argv[0]} does not exist in this test: configure(programs=...) names it"
                 return Verdict(outcome="unverifiable", detail=detail)
             name = " ".join(argv)
-            self._registered[name] = lambda *_: program(argv)
+            self.registered = {**self.registered, name: lambda *_: program(argv)}
             verifier = msgspec.structs.replace(verifier, kind="callable", name=name)
         return await super()._run(thread_id, goal, claim, verifier)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from goalfsm.daemon.config import WorkerConfig, WorkerSource
+from goalfsm.daemon.config import Processes, WorkerConfig, WorkerSource
 from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.signals import GRACE_S
 from goalfsm.daemon.stages.performers import Callback, VerifierFunction
@@ -155,7 +155,10 @@ class MemoryGoals(Asking):
         self._process = self.worker.process()
         verifiers = telling(self.verifiers, "verifier", self.plan.reach)
         programs = telling(self.programs, "program", self.plan.reach)
-        simulated = SimulatedVerifiers(self.session, verifiers, programs, most=self.max_runs)
+        at_once = asyncio.Semaphore(self.max_runs)
+        simulated = SimulatedVerifiers(
+            self.session, Processes(""), verifiers, at_once, programs=programs
+        )
         engine = Engine(
             self._store,
             workers=telling_source(

@@ -6,6 +6,8 @@ import re
 import signal
 from typing import Final
 
+import msgspec
+
 from goalfsm.workers.protocol import ErrorReported
 
 KEEP_TEXT: Final = 64 * 1024
@@ -34,35 +36,33 @@ def excerpt(raw: bytes, limit: int = 200) -> str:
     return text[:limit].strip()
 
 
-class BoundedText:
+class BoundedText(msgspec.Struct, eq=False):
     """Pass text through up to a limit, then keep only its end.
 
     The parts that `add` returns and the one that `finish` returns, joined, are the text with
     its middle left out and a line that says so.
+
+    ``keep`` characters are kept of the beginning and as many of the end.
     """
 
-    __slots__ = ("_keep", "_parts", "_parts_size", "_passed", "_tail", "_tail_size", "left_out")
-
-    def __init__(self, keep: int = KEEP_TEXT) -> None:
-        """Keep ``keep`` characters of the beginning and as many of the end."""
-        self._keep = keep
-        self._passed = 0
-        self._tail: list[str] = []
-        self._tail_size = 0
-        self._parts: list[str] = []
-        self._parts_size = 0
-        self.left_out = 0
+    keep: int = KEEP_TEXT
+    _passed: int = 0
+    _tail: list[str] = []
+    _tail_size: int = 0
+    _parts: list[str] = []
+    _parts_size: int = 0
+    left_out: int = 0
 
     def add(self, text: str) -> str:
         """Take a part and return what of it belongs to the beginning ("" when nothing)."""
-        room = self._keep - self._passed
+        room = self.keep - self._passed
         head, rest = text[:room], text[room:]
         self._passed += len(head)
         if rest:
             # Thousands of short parts cost more than their characters: join them, each once.
             self._parts.append(rest)
             self._parts_size += len(rest)
-            if len(self._parts) >= _MAX_PARTS or self._parts_size >= self._keep:
+            if len(self._parts) >= _MAX_PARTS or self._parts_size >= self.keep:
                 self._join()
         return head
 
@@ -73,7 +73,7 @@ class BoundedText:
         self._parts_size = 0
         self._tail.append(joined)
         self._tail_size += len(joined)
-        while self._tail_size - len(self._tail[0]) >= self._keep:
+        while self._tail_size - len(self._tail[0]) >= self.keep:
             gone = len(self._tail.pop(0))
             self._tail_size -= gone
             self.left_out += gone
@@ -84,34 +84,30 @@ class BoundedText:
         tail = "".join(self._tail)
         self._tail.clear()
         self._tail_size = 0
-        cut = max(0, len(tail) - self._keep)
+        cut = max(0, len(tail) - self.keep)
         self.left_out += cut
         if not self.left_out:
             return tail
         return f"\n[... {self.left_out:,} characters left out ...]\n{tail[cut:]}"
 
 
-class Tail:
-    """The last bytes of a stream, and how many there were."""
+class Tail(msgspec.Struct, eq=False):
+    """The last ``keep`` bytes of a stream, and how many there were."""
 
-    __slots__ = ("_data", "_keep", "total")
-
-    def __init__(self, keep: int = KEEP_TAIL) -> None:
-        """Keep the last ``keep`` bytes."""
-        self._keep = keep
-        self._data = bytearray()
-        self.total = 0
+    keep: int = KEEP_TAIL
+    _data: bytearray = bytearray()
+    total: int = 0
 
     def add(self, data: bytes) -> None:
         """Take the next bytes."""
         self.total += len(data)
-        self._data += data[-self._keep :]
-        if len(self._data) > 2 * self._keep:
-            del self._data[: -self._keep]
+        self._data += data[-self.keep :]
+        if len(self._data) > 2 * self.keep:
+            del self._data[: -self.keep]
 
     def kept(self) -> bytes:
         """Return the last bytes."""
-        return bytes(self._data[-self._keep :])
+        return bytes(self._data[-self.keep :])
 
     def text(self) -> str:
         """Return the end as printable text; a cut first line begins with an ellipsis."""

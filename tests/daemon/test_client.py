@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import pytest
 
@@ -303,8 +304,8 @@ def test_what_fails_in_the_engine_is_told_with_its_hint(db: Path) -> None:
         async def fail(*_: object, **__: object) -> None:
             raise GoalError("no", code="some_code", hint="do this")
 
-        inside(engine).service.submit = fail
-        with pytest.raises(GoalError, match="no") as raised:
+        service = type(inside(engine).service)
+        with patch.object(service, "submit", fail), pytest.raises(GoalError, match="no") as raised:
             request(db, THREAD, OBJECTIVE, "one")
         assert (raised.value.code, raised.value.hint) == ("some_code", "do this")
 
@@ -318,8 +319,11 @@ def test_an_engine_that_is_leaving_is_none_to_who_looks(db: Path) -> None:
         def gone(*_: object, **__: object) -> None:
             raise StoreClosed("the engine has stopped")
 
-        inside(engine).service.status = gone
-        with pytest.raises(NoEngine, match="has stopped"):
+        service = type(inside(engine).service)
+        with (
+            patch.object(service, "status", gone),
+            pytest.raises(NoEngine, match="has stopped"),
+        ):
             status(db, THREAD)
 
     beside(db, {}, ask)
@@ -332,14 +336,14 @@ def test_an_engine_that_is_leaving_is_asked_again(db: Path) -> None:
     def ask(engine: Engine) -> None:
         real = inside(engine).service.submit
 
-        async def leaving(thread_id: str, event: Any, event_id: str) -> Any:
+        async def leaving(_: Any, thread_id: str, event: Any, event_id: str) -> Any:
             asked.append(event_id)
             if len(asked) == 1:
                 raise GoalError("the engine has stopped", code="store_closed")
             return await real(thread_id, event, event_id)
 
-        inside(engine).service.submit = leaving
-        assert request(db, THREAD, OBJECTIVE, "one").code == "created"
+        with patch.object(type(inside(engine).service), "submit", leaving):
+            assert request(db, THREAD, OBJECTIVE, "one").code == "created"
 
     beside(db, {}, ask)
     assert asked == ["one", "one"]

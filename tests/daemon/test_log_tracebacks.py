@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import structlog
 
 from goalfsm.daemon import logs
+from goalfsm.daemon.engine import Engine
+from goalfsm.store.memory import MemoryStore
 
 
 @pytest.fixture(autouse=True)
@@ -34,11 +38,19 @@ def test_a_traceback_shows_no_local_variable(
     assert "hunter2-xxx" not in shown
 
 
+def _enter_an_engine() -> None:
+    async def enter() -> None:
+        async with Engine(MemoryStore()):
+            pass
+
+    asyncio.run(enter())
+
+
 def test_an_unconfigured_program_sees_warnings_only_and_on_stderr(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     structlog.reset_defaults()
-    logs.be_quiet()
+    _enter_an_engine()
     structlog.get_logger().info("chatter")
     structlog.get_logger().warning("trouble")
     seen = capsys.readouterr()
@@ -48,9 +60,12 @@ def test_an_unconfigured_program_sees_warnings_only_and_on_stderr(
 
 
 def test_a_configured_program_keeps_its_configuration() -> None:
-    structlog.configure(processors=[])
-    logs.be_quiet()
-    assert structlog.get_config()["processors"] == []
+    def drop(*_: object) -> str:
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[drop])
+    _enter_an_engine()
+    assert structlog.get_config()["processors"] == [drop]
 
 
 def test_no_text_controls_the_terminal_or_forges_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from goalfsm.goal.model import Limits, Usage
 from goalfsm.session import Context, Policy, Session
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
-from goalfsm.session.rules import claims, runs, steering
+from goalfsm.session.rules import claims, host_events, runs, steering
 from goalfsm.session.state import Run
 from goalfsm.session.thread import GoalThread, handle
 from goalfsm.session.work import can_begin, queued
@@ -56,7 +56,7 @@ class Host:
         self.session = runs.dispatched(self.session, event, self.ctx)
         message = e.Message(role="custom", work=work)
         self.says(e.TurnStarted(turn_index=index), e.MessageStarted(message=message))
-        self.session = steering.carried(self.session, event.run_id)
+        self.session = host_events.carried(self.session, event.run_id)
         self.says(e.ContextRequested())
         assert self.session.run is not None
         host = replace(self.session.host, turn_goal=self.session.run.goal_id)

@@ -90,7 +90,7 @@ def read_the_inbox_once() -> Patches:
     look = Upkeep._look
 
     def _look(self: Any) -> None:
-        with patch.object(self._rows, "take", lambda: None):
+        with patch.object(type(self.rows), "take", lambda _self: None):
             look(self)
 
     yield patch.object(Upkeep, "_look", _look)
@@ -123,7 +123,7 @@ def forget_a_stop() -> Patches:
     yield patch.object(
         Service,
         "_take",
-        lambda self, thread_id, envelope, **_: self._threads.take(thread_id, envelope),
+        lambda self, thread_id, envelope, **_: self.threads.take(thread_id, envelope),
     )
 
 

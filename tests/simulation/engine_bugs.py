@@ -205,7 +205,7 @@ def forget_timers() -> Patches:
     threads = Takeover._threads_of_engines
 
     def without(self: Any) -> Any:
-        with patch.object(self._wakeups, "set", lambda _thread_id, _at_ms: None):
+        with patch.object(self.wakeups, "set", lambda _thread_id, _at_ms: None):
             return threads(self)
 
     yield patch.object(Takeover, "_threads_of_engines", without)
@@ -365,12 +365,12 @@ def take_a_failed_read_for_a_fault() -> Patches:
 )
 def redo_what_is_new() -> Patches:
     def redo(self: Any, _undone: Any) -> None:
-        for row in self._store.outbox.open():
-            self._threads.open(row.thread_id)
+        for row in self.store.outbox.open():
+            self.threads.open(row.thread_id)
             task = reopened(row)
-            if not self._effects.is_open(task):
-                self._effects.take_over(task)
-        for thread_id in self._threads.ids():
-            self._considered(thread_id)
+            if not self.effects.is_open(task):
+                self.effects.take_over(task)
+        for thread_id in self.threads.ids():
+            self.considered(thread_id)
 
     yield patch.object(Takeover, "_redo", redo)

@@ -33,7 +33,7 @@ def skip_the_ledger_at_takeover() -> Patches:
 
 @bug("a goal's time counts on after its engine has died", 20)
 def count_dead_time() -> Patches:
-    yield patch.object(Takeover, "_seen_ms", lambda self, *_: self._clock.now_ms())
+    yield patch.object(Takeover, "_seen_ms", lambda self, *_: self.clock.now_ms())
 
 
 @bug("an engine that died before it took a thread over counts as there", 60, first=150)
@@ -77,7 +77,7 @@ def start_without_a_look() -> Patches:
 @bug("an engine that stops ends its turns without a record", 60, first=30)
 def stop_without_a_record() -> Patches:
     def end_runs(self: Any) -> None:
-        for run in list(self._runs.values()):
+        for run in list(self.runs.values()):
             run.end("killed")
 
     yield patch.object(Drain, "end_runs", end_runs)

@@ -55,7 +55,7 @@ def leave(db: str, thread_id: str, event_id: str, *, at_ms: int, event: bytes) -
     """Keep an event for whoever owns ``db`` next; raise `CannotWrite` where no disk takes it."""
     data = msgspec.json.encode(_Left(thread_id, at_ms, event))
     failure: OSError | None = None
-    for place in places(db):
+    for place in places(same_database(db)):
         try:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not _is_ours(place):
@@ -105,13 +105,13 @@ def _read(path: Path) -> _Left:
 def places(db: str) -> list[Path]:
     """Return where stops for ``db`` are kept, there or not, the best place first.
 
-    There is none for a store in memory.
+    ``db`` is the path of an open store, in which no link is left; there is none of one in memory.
     """
     if not db:
         return []
     from platformdirs import user_state_path  # noqa: PLC0415 - only where something was left
 
-    name = hashlib.sha256(os.fsencode(same_database(db))).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(db)).hexdigest()[:16]
     state = user_state_path("goalfsm", appauthor=False)
     # Not where sockets come and go: an idle engine is woken by what happens beside its stops.
     return [state / "stops" / name, Path(tempfile.gettempdir(), f"goalfsm-{os.getuid()}-{name}")]
@@ -126,29 +126,23 @@ def _is_ours(place: Path) -> bool:
     return stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.getuid() and private
 
 
-class InboxRows:
-    """Decides each row once, in the order in which they came."""
+class InboxRows(msgspec.Struct, eq=False):
+    """Decides each row once, in the order in which they came.
 
-    def __init__(
-        self,
-        rows: Inbox,
-        take: Callable[[str, Envelope, e.Event], None],
-        report: Report,
-        *,
-        db: str = "",
-    ) -> None:
-        """Read ``rows`` of ``db``; have them decided by ``take(thread_id, envelope, event)``."""
-        self._db = db
-        self._rows = rows
-        self._decide = take
-        self._report = report
-        self._seen = 0
+    They are ``rows`` of ``db``, decided by ``decide(thread_id, envelope, event)``.
+    """
+
+    rows: Inbox
+    decide: Callable[[str, Envelope, e.Event], None]
+    report: Report
+    db: str = ""
+    _seen: int = 0
 
     def take(self) -> None:
         """Decide what has come since the last time. Raises `StoreError` where it cannot be read."""
-        move_into(self._rows, self._db)
+        move_into(self.rows, self.db)
         while True:
-            rows = self._rows.pending(after=self._seen, limit=PAGE)
+            rows = self.rows.pending(after=self._seen, limit=PAGE)
             for row in rows:
                 self._seen = row.seq
                 self._take(row)
@@ -161,11 +155,11 @@ class InboxRows:
         except GoalError as error:
             # It stays there: another version may be able to read it. Or somebody forged it.
             message = f"inbox row {row.inbox_id}: {error.message}"
-            self._report(row.thread_id, error.code, message, error.hint)
+            self.report(row.thread_id, error.code, message, error.hint)
             return
         envelope = Envelope(event, event_id=row.inbox_id, outside=True, from_inbox=True, kept=True)
         envelope.future.add_done_callback(lambda done: _note(row, done))
-        self._decide(row.thread_id, envelope, event)
+        self.decide(row.thread_id, envelope, event)
 
 
 def _note(row: InboxRow, done: asyncio.Future[Reply]) -> None:

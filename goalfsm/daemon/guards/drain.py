@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import structlog
 
 from goalfsm.daemon.flow.threads import SHUTDOWN, STARTING
@@ -27,41 +28,32 @@ RECORDED_S: Final = 15.0
 _log = structlog.get_logger(__name__)
 
 
-class Drain:
-    """Brings every thread to where a later engine takes it up again."""
+class Drain(msgspec.Struct, eq=False):
+    """Brings every thread to where a later engine takes it up again.
 
-    def __init__(
-        self,
-        threads: Threads,
-        holds: Holds,
-        runs: LiveRuns,
-        wakeups: Wakeups,
-        subscriptions: Subscriptions,
-        over: asyncio.Event,
-    ) -> None:
-        """Wait for nothing beyond ``over``, when nothing can be recorded any more.
+    Nothing is waited for beyond ``over``, when nothing can be recorded any more.
+    Whom ``subscriptions`` has as followers that go on with their threads is waited for.
+    """
 
-        Whom ``subscriptions`` has as followers that go on with their threads is waited for.
-        """
-        self._threads = threads
-        self._holds = holds
-        self._runs = runs
-        self._wakeups = wakeups
-        self._subscriptions = subscriptions
-        self._over = over
+    threads: Threads
+    holds: Holds
+    runs: LiveRuns
+    wakeups: Wakeups
+    subscriptions: Subscriptions
+    over: asyncio.Event
 
     def followed(self) -> list[LiveRun]:
         """Return the turns that run, of threads with which another process goes on."""
-        threads = self._subscriptions.followed()
-        return [run for run in list(self._runs.values()) if run.thread_id in threads]
+        threads = self.subscriptions.followed()
+        return [run for run in list(self.runs.values()) if run.thread_id in threads]
 
     async def finish_followed(self) -> None:
         """Begin no turn; return when no turn runs any more that a successor follows."""
-        self._holds.add(SHUTDOWN)
-        while not self._over.is_set() and (runs := self.followed()):
+        self.holds.add(SHUTDOWN)
+        while not self.over.is_set() and (runs := self.followed()):
             _log.info("turns are finished for those who go on with them", runs=len(runs))
             waiting: list[Awaitable[object]] = [run.wait() for run in runs]
-            waiting += [self._subscriptions.somebody_leaves(), self._over.wait()]
+            waiting += [self.subscriptions.somebody_leaves(), self.over.wait()]
             tasks = [asyncio.ensure_future(each) for each in waiting]
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -71,10 +63,10 @@ class Drain:
 
     async def finish(self, grace_s: float) -> None:
         """Begin no turn; give those that run ``grace_s`` seconds, then end and record them."""
-        self._holds.add(SHUTDOWN)
+        self.holds.add(SHUTDOWN)
         # What was not taken over is told nothing: it would be as if somebody had been there.
-        told = [] if self._holds.has(STARTING) else self._tell()
-        runs = list(self._runs.values())
+        told = [] if self.holds.has(STARTING) else self._tell()
+        runs = list(self.runs.values())
         if runs:
             _log.info("waiting for running turns", runs=len(runs), grace_s=grace_s)
         await self._all([asyncio.ensure_future(run.wait()) for run in runs], grace_s)
@@ -86,12 +78,12 @@ class Drain:
     async def _end_runs(self) -> None:
         """End the turns that run, and return when that is recorded."""
         self.end_runs()
-        ending = [asyncio.ensure_future(run.wait()) for run in list(self._runs.values())]
+        ending = [asyncio.ensure_future(run.wait()) for run in list(self.runs.values())]
         await self._all(ending, RECORDED_S)
 
     def end_runs(self) -> None:
         """End the turns that run, at once."""
-        for run in list(self._runs.values()):
+        for run in list(self.runs.values()):
             run.end("interrupted", "the engine shut down")
 
     def _tell(self) -> list[asyncio.Future[Reply]]:
@@ -101,21 +93,21 @@ class Drain:
         What a successor follows is not told: it goes on at once.
         """
         told = []
-        followed = self._subscriptions.followed()
-        for thread_id in sorted({*self._threads.ids(), *self._wakeups.threads()}):
+        followed = self.subscriptions.followed()
+        for thread_id in sorted({*self.threads.ids(), *self.wakeups.threads()}):
             if thread_id in followed:
                 continue
-            session = self._threads.readable(thread_id)
-            stored = self._threads.is_stored(thread_id)
+            session = self.threads.readable(thread_id)
+            stored = self.threads.is_stored(thread_id)
             if session is not None and stored and label(session) in NEED_ENGINE:
-                told.append(self._threads.send(thread_id, e.ShutdownStarted()))
+                told.append(self.threads.send(thread_id, e.ShutdownStarted()))
         return told
 
     async def _all(self, waiting: Sequence[asyncio.Future[Any]], most_s: float) -> None:
         """Wait for all of these, ``most_s`` seconds at most and not beyond the engine's end."""
         if not waiting:
             return
-        over = asyncio.ensure_future(self._over.wait())
+        over = asyncio.ensure_future(self.over.wait())
         everything = asyncio.ensure_future(asyncio.wait(waiting))
         try:
             await asyncio.wait(

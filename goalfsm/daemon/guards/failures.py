@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 from tenacity import AsyncRetrying, retry_if_result, wait_exponential
 
@@ -52,42 +53,33 @@ _STOPS: Final = (e.PauseRequested, e.ClearRequested)
 _log = structlog.get_logger(__name__)
 
 
-class Quarantine:
-    """Holds the threads that met a fault until a person takes them up again."""
+class Quarantine(msgspec.Struct, eq=False):
+    """Holds the threads that met a fault until a person takes them up again.
 
-    def __init__(
-        self,
-        threads: Threads,
-        holds: Holds,
-        runs: LiveRuns,
-        effects: Effects,
-        report: Report,
-        *,
-        over: asyncio.Event,
-        on_fault: Callable[[str, Exception], None] | None,
-    ) -> None:
-        """Stop threads by ``holds``; tell ``on_fault`` of what nobody else is told."""
-        self._threads = threads
-        self._holds = holds
-        self._runs = runs
-        self._effects = effects
-        self._report = report
-        self._over = over
-        self._on_fault = on_fault
-        self._closing: set[str] = set()
-        """Threads whose run is being closed."""
-        self._tried: dict[str, int] = {}
-        """How often the record of a fault met another one, by thread."""
+    They are stopped by ``holds``; ``on_fault`` is told of what nobody else is told.
+    """
+
+    threads: Threads
+    holds: Holds
+    runs: LiveRuns
+    effects: Effects
+    report: Report
+    over: asyncio.Event
+    on_fault: Callable[[str, Exception], None] | None
+    _closing: set[str] = set()
+    """Threads whose run is being closed."""
+    _tried: dict[str, int] = {}
+    """How often the record of a fault met another one, by thread."""
 
     def committed(self, landed: Landed) -> None:
         """Go on with a thread that a person has taken up again: do what was left undone."""
         thread_id = landed.thread_id
-        if _is_taken_up(landed) and self._holds.has(HALTED, thread_id):
+        if _is_taken_up(landed) and self.holds.has(HALTED, thread_id):
             self._tried.pop(thread_id, None)
             self.close_run(thread_id)
-            self._holds.release(HALTED, thread_id)
+            self.holds.release(HALTED, thread_id)
             # What meets a fault once more holds the thread again.
-            self._effects.again(thread_id)
+            self.effects.again(thread_id)
 
     def met(self, thread_id: str, error: Exception, undecided: Undecided | None = None) -> None:
         """Say what happened; let no turn of the thread follow before a person resumes it.
@@ -103,39 +95,39 @@ class Quarantine:
             exc_info=error,
         )
         message = f"{failed.kind} met a fault: {failed.error}"
-        self._report(thread_id, FAULT_CODE, message, FAULT_HINT)
+        self.report(thread_id, FAULT_CODE, message, FAULT_HINT)
         if undecided is not None and undecided.only_asked:
             return
-        if self._on_fault is not None:
-            self._on_fault(thread_id, error)
-        self._holds.add(HALTED, thread_id)
-        if not self._over.is_set():
+        if self.on_fault is not None:
+            self.on_fault(thread_id, error)
+        self.holds.add(HALTED, thread_id)
+        if not self.over.is_set():
             # Not from inside of the decision: it is one of several that are made in one go.
             asyncio.get_running_loop().call_soon(self._stop, thread_id, failed, undecided)
 
     def run_over(self, thread_id: str) -> None:
         """Close the run of a thread whose worker is gone, where a fault kept its end out."""
-        if self._holds.has(HALTED, thread_id):
+        if self.holds.has(HALTED, thread_id):
             self.close_run(thread_id)
 
     def close_run(self, thread_id: str) -> None:
         """End a run that is open and that no worker of this engine will tell of."""
 
         def batch(session: Session) -> Events:
-            if thread_id in self._runs:
+            if thread_id in self.runs:
                 return
-            gone = not self._holds.has(PROCESSES, thread_id)
+            gone = not self.holds.has(PROCESSES, thread_id)
             run = session.run
             if run is not None:
                 yield e.RunInterrupted(run_id=run.run_id, turn=run.turn, detail=_WHY, gone=gone)
             elif gone and not session.host.idle:
                 yield e.HostChanged(idle=True)
-            if session.stopping and not self._holds.has(SHUTDOWN):
+            if session.stopping and not self.holds.has(SHUTDOWN):
                 # The word of this engine's start was kept out as well.
                 yield e.EngineStarted(after_crash=True)
 
         self._closing.add(thread_id)
-        closed = self._threads.run(thread_id, batch)
+        closed = self.threads.run(thread_id, batch)
         closed.add_done_callback(lambda _: self._closing.discard(thread_id))
 
     def _stop(self, thread_id: str, failed: e.DecisionFailed, undecided: Undecided | None) -> None:
@@ -148,7 +140,7 @@ class Quarantine:
             return
         # In the place of a row of the inbox: it is consumed, and its sender gets the reply.
         self._record(thread_id, failed, undecided if row else None)
-        live = self._runs.get(thread_id)
+        live = self.runs.get(thread_id)
         if live is not None:
             live.end("interrupted", _WHY)
         elif thread_id in self._closing:
@@ -160,7 +152,7 @@ class Quarantine:
         row = of is not None and of.from_inbox
         event_id = of.event_id if of is not None and row else ""
         envelope = Envelope(failed, event_id=event_id, outside=row, from_inbox=row, kept=True)
-        self._threads.take(thread_id, envelope, first=True)
+        self.threads.take(thread_id, envelope, first=True)
 
     def _later(self, thread_id: str, what: Callable[[], None]) -> None:
         """Try something again, later each time; in the end the thread stands as it is.
@@ -170,7 +162,7 @@ class Quarantine:
         tried = self._tried[thread_id] = self._tried.get(thread_id, 0) + 1
 
         def again() -> None:
-            if not self._over.is_set() and self._holds.has(HALTED, thread_id):
+            if not self.over.is_set() and self.holds.has(HALTED, thread_id):
                 what()
 
         if tried <= RETRIES:
@@ -208,50 +200,39 @@ _MOST_RELAPSES: Final = 10
 """From so many on the wait is the longest one in any case."""
 
 
-class StoreOutage:
+class StoreOutage(msgspec.Struct, eq=False):
     """Keeps an engine safe while its store cannot commit or read.
 
     Nothing is dispatched, what workers report is kept in memory, and every retry submits it
     again; who asks from outside is told at once that nothing was written.
+
+    ``give_up`` ends the engine where the store is another's or cannot be trusted.
+    ``show`` is told the code of what keeps the store from committing, "" once nothing does.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        threads: Threads,
-        holds: Holds,
-        subscriptions: Subscriptions,
-        spawn: Spawn,
-        give_up: Callable[[StoreError], None],
-        show: Callable[[str], None],
-    ) -> None:
-        """End the engine by ``give_up`` where the store is another's or cannot be trusted.
-
-        ``show`` is told the code of what keeps the store from committing, "" once nothing does.
-        """
-        self._show = show
-        self._store = store
-        self._threads = threads
-        self._holds = holds
-        self._subscriptions = subscriptions
-        self._spawn = spawn
-        self._give_up = give_up
-        self._waiting: set[str] = set()
-        """Threads with something that the store has not taken yet."""
-        self._asked: set[str] = set()
-        """Threads that were asked to try again and have not met the store yet."""
-        self._answered = asyncio.Event()
-        self._reopens = False
-        """Whether the store's connection is not to be gone on with: it may refuse everything."""
-        self._failed = False
-        self.retrying = False
-        """Whether threads try again: each that has an answer then says so by `past`."""
-        self.present: StoreError | None = None
-        """What keeps the store from committing, None while nothing does."""
-        self._over_at: float | None = None
-        """When the last outage ended, in the loop's time."""
-        self._relapses = 0
-        """How often the disk was full again at once: what fits then is less than a turn takes."""
+    store: Store
+    threads: Threads
+    holds: Holds
+    subscriptions: Subscriptions
+    spawn: Spawn
+    give_up: Callable[[StoreError], None]
+    show: Callable[[str], None]
+    _waiting: set[str] = set()
+    """Threads with something that the store has not taken yet."""
+    _asked: set[str] = set()
+    """Threads that were asked to try again and have not met the store yet."""
+    _answered: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
+    _reopens: bool = False
+    """Whether the store's connection is not to be gone on with: it may refuse everything."""
+    _failed: bool = False
+    retrying: bool = False
+    """Whether threads try again: each that has an answer then says so by `past`."""
+    present: StoreError | None = None
+    """What keeps the store from committing, None while nothing does."""
+    _over_at: float | None = None
+    """When the last outage ended, in the loop's time."""
+    _relapses: int = 0
+    """How often the disk was full again at once: what fits then is less than a turn takes."""
 
     def met(self, thread_id: str | None, error: StoreError) -> None:
         """Deal with a failure; what the thread has to say waits until it is over."""
@@ -261,7 +242,7 @@ class StoreOutage:
             self._answer(thread_id)
         match error:
             case Fenced() | DatabaseReplaced() | Corrupt() | StoreClosed():
-                self._give_up(error)
+                self.give_up(error)
             case OutcomeUnknown() | StoreUnavailable():
                 self._reopens = True
                 self._suspend(error)
@@ -280,20 +261,20 @@ class StoreOutage:
 
     def _suspend(self, error: StoreError) -> None:
         if self.present is None:
-            self._holds.add(OUTAGE)
+            self.holds.add(OUTAGE)
             self._note_relapse(error)
             _log.error("the store cannot commit", code=error.code, error=error.message)
             told = f"suspended, no turn starts: {suspended_by(error.code)} ({error.message})"
-            self._subscriptions.problem(error.code, told, error.hint)
-            if isinstance(error, DiskFull) and self._store.release_reserve():
+            self.subscriptions.problem(error.code, told, error.hint)
+            if isinstance(error, DiskFull) and self.store.release_reserve():
                 _log.warning("the space kept for a full disk was released")
         known, self.present = self.present, error
         if known is None or known.code != error.code:
-            self._show(error.code)
+            self.show(error.code)
             self._restate()
         if not self.retrying:
             self.retrying = True
-            self._spawn(self._retry(), "store outage")
+            self.spawn(self._retry(), "store outage")
 
     def _note_relapse(self, error: StoreError) -> None:
         """Wait longer for a disk that has room for the least of what there is to write, only."""
@@ -312,31 +293,31 @@ class StoreOutage:
         self.retrying, self.present = False, None
         self._over_at = asyncio.get_running_loop().time()
         _log.info("the store commits again")
-        self._show("")
-        self._subscriptions.problem("recovered", "the database can be written again: work goes on")
+        self.show("")
+        self.subscriptions.problem("recovered", "the database can be written again: work goes on")
         self._restate()
-        self._holds.release(OUTAGE)
+        self.holds.release(OUTAGE)
 
     def _restate(self) -> None:
         """Tell those who follow a thread how it stands now."""
-        for thread_id in self._subscriptions.threads():
-            session = self._threads.known(thread_id)
+        for thread_id in self.subscriptions.threads():
+            session = self.threads.known(thread_id)
             if session is not None:
-                self._subscriptions.restate(thread_id, session)
+                self.subscriptions.restate(thread_id, session)
 
     async def _try(self) -> bool:
         """Have everything that waits tried again; tell whether nothing failed."""
         self._failed = False
         if isinstance(self.present, DiskFull):
             # What could not be moved before may be by now.
-            self._store.release_reserve()
+            self.store.release_reserve()
         try:
             if self._reopens:
-                self._store.reopen()
+                self.store.reopen()
                 self._reopens = False
             if not self._waiting:
                 # No commit would tell whether it is over.
-                self._store.verify()
+                self.store.verify()
         except StoreError as error:
             self.met(None, error)
             return False
@@ -345,7 +326,7 @@ class StoreOutage:
         self._answered.clear()
         for thread_id in sorted(waiting):
             # Each answers by `met`, or by `past` when it has committed.
-            if not self._threads.again(thread_id):
+            if not self.threads.again(thread_id):
                 self.past(thread_id)
         if self._asked:
             await self._answered.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 
 from goalfsm.daemon.flow.decide import reopened
@@ -43,46 +44,28 @@ LEFT_RETRY_S: Final = 2.0
 _log = structlog.get_logger(__name__)
 
 
-class Takeover:
-    """Makes the threads of a store go on from where an earlier engine left them."""
+class Takeover(msgspec.Struct, eq=False):
+    """Makes the threads of a store go on from where an earlier engine left them.
 
-    def __init__(
-        self,
-        store: Store,
-        platform: Platform,
-        clock: Clock,
-        *,
-        db: str,
-        threads: Threads,
-        holds: Holds,
-        rows: InboxRows,
-        workers: Workers,
-        processes: Processes,
-        wakeups: Wakeups,
-        effects: Effects,
-        watch: ProcessWatch,
-        quarantine: Quarantine,
-        heartbeat: Heartbeat,
-        spawn: Spawn,
-        considered: Callable[[str], None],
-    ) -> None:
-        """Prepare; ``considered`` is told of threads that may have a turn to begin."""
-        self._store = store
-        self._platform = platform
-        self._clock = clock
-        self._db = db
-        self._threads = threads
-        self._holds = holds
-        self._rows = rows
-        self._workers = workers
-        self._processes = processes
-        self._wakeups = wakeups
-        self._effects = effects
-        self._watch = watch
-        self._quarantine = quarantine
-        self._heartbeat = heartbeat
-        self._spawn = spawn
-        self._considered = considered
+    ``considered`` is told of threads that may have a turn to begin.
+    """
+
+    store: Store
+    platform: Platform
+    clock: Clock
+    db: str
+    threads: Threads
+    holds: Holds
+    rows: InboxRows
+    workers: Workers
+    processes: Processes
+    wakeups: Wakeups
+    effects: Effects
+    watch: ProcessWatch
+    quarantine: Quarantine
+    heartbeat: Heartbeat
+    spawn: Spawn
+    considered: Callable[[str], None]
 
     async def reconcile(self, previous: Owner | None) -> None:
         """Settle every run that is open, then do what was left undone.
@@ -105,8 +88,8 @@ class Takeover:
         blocked = await self._end_runs(runs)
         for thread_id, left in blocked.items():
             # Also a thread that has stopped waits for them: it may be resumed before they are gone.
-            self._holds.add(PROCESSES, thread_id)
-            self._spawn(self._free(thread_id, left), f"left of {thread_id}")
+            self.holds.add(PROCESSES, thread_id)
+            self.spawn(self._free(thread_id, left), f"left of {thread_id}")
         threads = list(found)
         waiting = [
             self._take_over(thread_id, session, previous) for thread_id, session in found.items()
@@ -115,18 +98,18 @@ class Takeover:
         for thread_id, reply in zip(threads, replies, strict=True):
             if isinstance(reply, GoalError | asyncio.CancelledError):
                 raise reply
-            if isinstance(reply, Exception) and not self._holds.has(HALTED, thread_id):
+            if isinstance(reply, Exception) and not self.holds.has(HALTED, thread_id):
                 # One thread that meets a fault must not keep the others from going on.
-                self._quarantine.met(thread_id, reply)
+                self.quarantine.met(thread_id, reply)
         self._redo(undone)
-        self._rows.take()
+        self.rows.take()
 
     def _readable(self, thread_id: str) -> Session | None:
         """Return a thread's session, None of one that never can be read. Raises `StoreError`."""
         try:
-            return self._threads.open(thread_id)
+            return self.threads.open(thread_id)
         except CodecError:
-            return self._threads.readable(thread_id)
+            return self.threads.readable(thread_id)
 
     def _seen_ms(self, thread_id: str, previous: Owner | None) -> int:
         """Return until when ``previous`` is known to have worked on the thread; 0 where it did not.
@@ -136,30 +119,30 @@ class Takeover:
         """
         if previous is None:
             return 0
-        stored = self._store.sessions.load(thread_id)
+        stored = self.store.sessions.load(thread_id)
         served = stored is not None and stored.epoch == previous.epoch
         return previous.seen_ms if served else 0
 
     def _threads_of_engines(self) -> list[str]:
         """Return the threads that need an engine, and set the wake-ups of all others."""
-        sessions = self._store.sessions
+        sessions = self.store.sessions
         found = [row.thread_id for row in sessions.threads(NEED_ENGINE)]
         # The wake-ups of those that were found are set when they have been taken over.
         for row in sessions.due(_EVER, limit=_ALL):
             if row.status not in NEED_ENGINE:
-                self._wakeups.set(row.thread_id, row.wake_at_ms)
+                self.wakeups.set(row.thread_id, row.wake_at_ms)
         return found
 
     async def _end_runs(self, runs: dict[str, Run]) -> dict[str, tuple[int, ...]]:
         """End what is left of open runs; return by thread what could not be ended."""
-        recorded = self._store.processes.open()
+        recorded = self.store.processes.open()
         run_ids = {run.run_id for run in runs.values()}
         ends = sorted({*run_ids, *(process.run_id for process in recorded)})
-        supervisor = self._processes.started
+        supervisor = self.processes.started
         pid = None if supervisor is None else supervisor.pid
-        if not self._heartbeat.confirm():
+        if not self.heartbeat.confirm():
             return {}  # a successor has the store, and a supervisor that is not to be ended
-        orphans = await self._platform.end_orphans(self._db, ends, recorded, pid)
+        orphans = await self.platform.end_orphans(self.db, ends, recorded, pid)
         if orphans.ended:
             _log.warning("processes of an earlier engine were ended", pids=orphans.ended)
         if orphans.left:
@@ -168,7 +151,7 @@ class Takeover:
             had_runs = {*runs, *(process.thread_id for process in recorded)}
             return dict.fromkeys(sorted(had_runs), orphans.left)
         for process in recorded:
-            self._store.processes.end(process.run_id)
+            self.store.processes.end(process.run_id)
         return {}
 
     async def _take_over(self, thread_id: str, found: Session, previous: Owner | None) -> Reply:
@@ -180,7 +163,7 @@ class Takeover:
         if found.clock.last_ms is not None:
             # Before anything else is said to the thread: time would have run until now.
             seen_ms = self._seen_ms(thread_id, previous)
-            await self._threads.send(thread_id, e.EngineLost(seen_ms=seen_ms))
+            await self.threads.send(thread_id, e.EngineLost(seen_ms=seen_ms))
         ending = None if run is None else await self._ending_of(thread_id, run, probe)
 
         def batch(session: Session) -> Events:
@@ -188,14 +171,14 @@ class Takeover:
                 yield from ending(session)
             yield e.EngineStarted(after_crash=previous is not None)
 
-        return await self._threads.run(thread_id, batch)
+        return await self.threads.run(thread_id, batch)
 
     async def _free(self, thread_id: str, left: tuple[int, ...]) -> None:
         """Let the thread run again when the processes that were left are gone."""
-        await self._watch.gone(left)
-        self._holds.release(PROCESSES, thread_id)
+        await self.watch.gone(left)
+        self.holds.release(PROCESSES, thread_id)
         # Where a fault met the end of the run, nobody has said yet that its processes are gone.
-        self._quarantine.run_over(thread_id)
+        self.quarantine.run_over(thread_id)
 
     async def _ending_of(self, thread_id: str, run: Run, probe: w.Probe | None) -> EventBatch:
         """Return how an open run ended; where nobody can tell, it was interrupted."""
@@ -204,18 +187,18 @@ class Takeover:
             # The journal refuses what was charged before; the session forgets keys after a while.
             charges = usages(run, probe.events)
             sent = [
-                self._threads.send(thread_id, usage, event_id=usage_id(usage.key))
+                self.threads.send(thread_id, usage, event_id=usage_id(usage.key))
                 for usage in charges
             ]
             await asyncio.gather(*sent)
-            return _result(run, probe.events, self._clock.zone)
+            return _result(run, probe.events, self.clock.zone)
         _log.warning("run was interrupted", thread_id=thread_id, run_id=run.run_id, turn=run.turn)
         return _interrupted(run)
 
     async def _probe(self, thread_id: str, run_id: str, argv: tuple[str, ...]) -> w.Probe | None:
         """Ask the worker, and have it end the run when it goes on somewhere."""
         try:
-            assignment = await self._workers.assignment(thread_id, argv)
+            assignment = await self.workers.assignment(thread_id, argv)
             if assignment is None or "probe" not in assignment.worker.capabilities:
                 return None
             worker = assignment.worker
@@ -236,7 +219,7 @@ class Takeover:
         """Return the effects that an earlier engine left open, in the order of their commits."""
         found: list[OpenEffect] = []
         while True:
-            rows = self._store.outbox.open(after=found[-1].seq if found else 0, limit=PAGE)
+            rows = self.store.outbox.open(after=found[-1].seq if found else 0, limit=PAGE)
             found += rows
             if len(rows) < PAGE:
                 return found
@@ -249,11 +232,11 @@ class Takeover:
             try:
                 task = reopened(row)
             except CodecError as error:
-                self._quarantine.met(row.thread_id, error)
+                self.quarantine.met(row.thread_id, error)
                 continue
-            self._effects.take_over(task)
-        for thread_id in self._threads.ids():
-            self._considered(thread_id)
+            self.effects.take_over(task)
+        for thread_id in self.threads.ids():
+            self.considered(thread_id)
 
 
 def _interrupted(run: Run) -> EventBatch:

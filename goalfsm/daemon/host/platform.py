@@ -120,6 +120,7 @@ class Clock:
         self._loop = asyncio.get_running_loop()
         self._offset_ms = self._source.wall_ms() - self._loop_ms()
         self._latest_ms = 0
+        self._telling: tuple[asyncio.Future[Any], ...] = ()
 
     def now_ms(self) -> int:
         """Return the time in unix milliseconds; it goes back only by `adopt`."""
@@ -146,6 +147,19 @@ class Clock:
         """Go on from a wall clock that was set by ``step_ms``."""
         self._offset_ms += step_ms
         self._latest_ms = self._loop_ms() + self._offset_ms
+
+    def telling(self, told: asyncio.Future[Any]) -> None:
+        """Note that a thread is being told of a step: it knows of it when ``told`` is done."""
+        self._telling = (*self._telling, told)
+
+    def seen_ms(self) -> int:
+        """Return what a sign of life says of now, in the time that every thread counts in.
+
+        It is 0, no moment, while a thread has yet to be told durably that the clock was set: an
+        engine after this one would charge it for the step.
+        """
+        self._telling = tuple(each for each in self._telling if not each.done())
+        return 0 if self._telling else self.now_ms()
 
     def _loop_ms(self) -> int:
         return int(self._loop.time() * 1000)

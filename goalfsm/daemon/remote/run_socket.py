@@ -77,36 +77,26 @@ class Said:
             )
 
 
-class RunSockets:
-    """Makes what an isolated run sees: a directory of its own, in which its socket is."""
+class RunSockets(msgspec.Struct, eq=False):
+    """Makes what an isolated run sees: a directory of its own, in which its socket is.
 
-    def __init__(
-        self,
-        inbox: Inbox,
-        sessions: Sessions,
-        clock: Clock,
-        first_process: Callable[[str], tuple[int, str] | None],
-        *,
-        db: str,
-        named: str = "",
-    ) -> None:
-        """Send to ``inbox`` what runs of the database ``db`` ask for, which people call ``named``.
+    What runs of the database ``db`` ask for, which people call ``named``, is sent to ``inbox``.
+    ``first_process(run_id)`` returns pid and start of what the run's processes descend from.
+    """
 
-        ``first_process(run_id)`` returns pid and start of what the run's processes descend from.
-        """
-        self._inbox = inbox
-        self._sessions = sessions
-        self._clock = clock
-        self._first_process = first_process
-        self._db = db
-        self._named = named
-        self._said = Said()
+    inbox: Inbox
+    sessions: Sessions
+    clock: Clock
+    first_process: Callable[[str], tuple[int, str] | None]
+    db: str
+    named: str = ""
+    _said: Said = msgspec.field(default_factory=Said)
 
     @contextlib.asynccontextmanager
     async def around(self, work: Work) -> AsyncIterator[Isolation]:
         """Listen for one run while it lasts; yield what it sees. Raises GoalError."""
         self._check_names()
-        home = run_directory(self._db)
+        home = run_directory(self.db)
         listener = Listener(home / SOCKET, partial(self._do, work), partial(self._admit, work))
         try:
             await listener.start()
@@ -126,10 +116,10 @@ class RunSockets:
 
     def _seen(self, thread_id: str, *bind: tuple[str, str]) -> Isolation:
         return Isolation(
-            hide=hidden(self._db, socket_directories()),
+            hide=hidden(self.db, socket_directories()),
             bind=(*bind, *kept()),
             readonly=protected(self._sealed(thread_id)),
-            links=links_to(self._named),
+            links=links_to(self.named),
         )
 
     def _check_names(self) -> None:
@@ -137,16 +127,16 @@ class RunSockets:
 
         One that it was given since it was opened is in no directory that is known.
         """
-        if self._db and "://" not in self._db:
+        if self.db and "://" not in self.db:
             # A database in memory needs no SQLite.
             from goalfsm.store.sqlite.safety import refuse_unsafe  # noqa: PLC0415
 
-            refuse_unsafe(Path(self._db))
+            refuse_unsafe(Path(self.db))
 
     def _sealed(self, thread_id: str) -> list[str]:
         """Return the files that completion of the thread's goal hangs on."""
         try:
-            goal = self._sessions.session(thread_id).goal
+            goal = self.sessions.session(thread_id).goal
         except StoreError:
             return []  # whatever keeps it from being read keeps the claim from being verified
         if goal is None:
@@ -155,7 +145,7 @@ class RunSockets:
         return [seal.path for check in checks for seal in check.sealed]
 
     def _admit(self, work: Work, link: Link) -> wire.Failed | None:
-        first = self._first_process(work.run_id)
+        first = self.first_process(work.run_id)
         if first is not None and link.is_below(first):
             return None
         _log.warning("somebody else came to a run's own socket", run_id=work.run_id)
@@ -171,9 +161,9 @@ class RunSockets:
             )
         self._said.add(work.thread_id, work.run_id, len(msgspec.json.encode(arguments)))
         event = sealed(event_of_call(name, arguments, work.run_token))
-        reply = await asyncio.shield(self._inbox.send(work.thread_id, event))
-        session = self._sessions.session(work.thread_id)
-        return respond(reply, session, self._clock.now_ms())
+        reply = await asyncio.shield(self.inbox.send(work.thread_id, event))
+        session = self.sessions.session(work.thread_id)
+        return respond(reply, session, self.clock.now_ms())
 
     async def _do(self, work: Work, request: wire.Request, link: Link) -> None:
         match request:

@@ -42,63 +42,54 @@ def seen_in(store: Reading, thread_id: str, *, deadline: float) -> wire.Seen | N
     return _seen(session, now_ms, thread_id, driver, store)
 
 
-class EngineView:
-    """What others see of this process's engine."""
+class EngineView(msgspec.Struct, eq=False):
+    """What others see of this process's engine.
 
-    def __init__(
-        self,
-        threads: Threads,
-        store: Store,
-        holds: Holds,
-        clock: Clock,
-        suspended: Callable[[], str],
-        ready: Callable[[], bool],
-        brings_workers: bool,  # noqa: FBT001  whether no program need be stored for a thread
-    ) -> None:
-        """Look at these; at no thread before ``ready()``: an earlier engine's runs may go on.
+    It looks at no thread before ``ready()``: an earlier engine's runs may go on.
+    ``suspended()`` is the code of what keeps the store from committing, "" of nothing.
+    """
 
-        ``suspended()`` is the code of what keeps the store from committing, "" of nothing.
-        """
-        self._brings_workers = brings_workers
-        self._threads = threads
-        self._store = store
-        self._holds = holds
-        self._clock = clock
-        self._suspended = suspended
-        self._ready = ready
+    threads: Threads
+    store: Store
+    holds: Holds
+    clock: Clock
+    suspended: Callable[[], str]
+    ready: Callable[[], bool]
+    brings_workers: bool
+    """Whether no program need be stored for a thread."""
 
     def told(self, thread_id: str) -> str:
         """Return in words what keeps turns of the thread from starting."""
-        return suspended_by(self._suspended()) or self._holds.told(thread_id)
+        return suspended_by(self.suspended()) or self.holds.told(thread_id)
 
     def seen(self, thread_id: str) -> wire.Seen | None:
         """Return what people see of a thread; None where there is none, or before the takeover."""
-        if not self._ready():
+        if not self.ready():
             return None
-        known, now_ms = self._threads.is_stored(thread_id), self._clock.now_ms()
-        session = self._threads.known(thread_id) if known else None
+        known, now_ms = self.threads.is_stored(thread_id), self.clock.now_ms()
+        session = self.threads.known(thread_id) if known else None
         if session is None:
-            session, revision = self._threads.stored(thread_id)
+            session, revision = self.threads.stored(thread_id)
             if not revision:
                 return None
         driver = own_driver(now_ms, self.told(thread_id))
-        if not self._brings_workers:
-            driver = with_program(self._store, thread_id, driver)
-        return _seen(session, now_ms, thread_id, driver, self._store)
+        if not self.brings_workers:
+            driver = with_program(self.store, thread_id, driver)
+        return _seen(session, now_ms, thread_id, driver, self.store)
 
     def exists(self, thread_id: str) -> bool:
         """Tell whether there is such a thread, also one that is given its goal in the inbox."""
         try:
-            if self._store.sessions.load(thread_id) is not None:
+            if self.store.sessions.load(thread_id) is not None:
                 return True
-            return any(row.thread_id == thread_id for row in self._store.inbox.pending())
+            return any(row.thread_id == thread_id for row in self.store.inbox.pending())
         except StoreError:
             return True  # a stop has to be taken, whatever cannot be read
 
     def run_of(self, thread_id: str) -> Run | None:
         """Return the thread's open run; None of one that cannot be read: nothing follows."""
         try:
-            return self._threads.session(thread_id).run
+            return self.threads.session(thread_id).run
         except GoalError:
             return None
 

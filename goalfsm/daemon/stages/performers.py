@@ -63,28 +63,19 @@ VerifierFunction = Callable[[Goal, Claim], Answer | Awaitable[Answer]]
 """Gets the goal and the claim; may be a coroutine function. What it raises is unverifiable."""
 
 
-class Verifiers:
-    """The performer of `RunVerifier` and `RunUntil`: a bounded number of them at once."""
+class Verifiers(msgspec.Struct, eq=False):
+    """The performer of `RunVerifier` and `RunUntil`: as many of them as ``at_once`` lets.
 
-    def __init__(
-        self,
-        session: Callable[[str], Session],
-        processes: Processes,
-        registered: Mapping[str, VerifierFunction],
-        *,
-        most: int,
-        isolation: Callable[[str], Isolation | None] = lambda _thread_id: None,
-    ) -> None:
-        """Run programs under ``processes`` and callables by their ``registered`` names.
+    Programs are run under ``processes``, and callables by their ``registered`` names.
+    ``session(thread_id)`` is asked whether the claim is still open when its turn comes,
+    ``isolation(thread_id)`` what programs see that check the work of an isolated one.
+    """
 
-        ``session(thread_id)`` is asked whether the claim is still open when its turn comes,
-        ``isolation(thread_id)`` what programs see that check the work of an isolated one.
-        """
-        self._isolation = isolation
-        self._session = session
-        self._processes = processes
-        self._registered = dict(registered)
-        self._places = asyncio.Semaphore(most)
+    session: Callable[[str], Session]
+    processes: Processes
+    registered: Mapping[str, VerifierFunction]
+    at_once: asyncio.Semaphore
+    isolation: Callable[[str], Isolation | None] = lambda _thread_id: None
 
     async def perform(
         self, task: Task, session: Session
@@ -95,10 +86,10 @@ class Verifiers:
         """
         effect = task.effect
         assert isinstance(effect, RunVerifier | RunUntil)  # noqa: S101  performers are chosen by the effect
-        async with self._places:
+        async with self.at_once:
             if isinstance(effect, RunUntil):
                 return await self._until(effect, task.thread_id)
-            session = self._session(task.thread_id)
+            session = self.session(task.thread_id)
             goal, claim = session.goal, session.claim
             if goal is None or claim is None or claim.claim_id != effect.claim_id:
                 return None
@@ -120,7 +111,7 @@ class Verifiers:
         )
 
     async def _until(self, effect: RunUntil, thread_id: str) -> UntilChecked | None:
-        session = self._session(thread_id)
+        session = self.session(thread_id)
         goal, check = session.goal, session.check
         if goal is None or goal.until is None:
             return None
@@ -150,9 +141,9 @@ class Verifiers:
 
     async def _program(self, thread_id: str, verifier: Verifier) -> Verdict:
         try:
-            supervisor = await self._processes.supervisor()
+            supervisor = await self.processes.supervisor()
             # What the turns have made runs in it: it could do what no turn may.
-            isolation = self._isolation(thread_id)
+            isolation = self.isolation(thread_id)
         except GoalError as error:
             return Verdict(outcome="unverifiable", detail=f"{error.message}. Hint: {error.hint}")
         sealed = tuple(Sealed(**msgspec.structs.asdict(each)) for each in verifier.sealed)
@@ -176,7 +167,7 @@ class Verifiers:
         return Verdict(outcome=result.status, detail=detail, timed_out=result.timed_out)
 
     async def _callable(self, goal: Goal, claim: Claim, verifier: Verifier) -> Verdict:
-        function = self._registered.get(verifier.name)
+        function = self.registered.get(verifier.name)
         if function is None:
             return Verdict(
                 outcome="unverifiable",
@@ -230,12 +221,10 @@ Callback = Callable[[CallbackCall], Awaitable[Any] | Any]
 """Called when a goal has entered a status; at least once. What it raises is logged."""
 
 
-class Callbacks:
-    """The performer of `RunCallback` and `AskPerson`."""
+class Callbacks(msgspec.Struct, eq=False):
+    """The performer of `RunCallback` and `AskPerson`: calls ``callbacks`` by name."""
 
-    def __init__(self, callbacks: Mapping[str, Callback]) -> None:
-        """Call ``callbacks`` by name."""
-        self._callbacks = dict(callbacks)
+    callbacks: Mapping[str, Callback]
 
     async def perform(self, task: Task, session: Session) -> None:
         """Call the function; a name that nobody registered is logged."""
@@ -247,7 +236,7 @@ class Callbacks:
         if isinstance(effect, RunCallback):
             name, status = effect.name, effect.status
         log = _log.bind(thread_id=task.thread_id, callback=name)
-        callback = self._callbacks.get(name)
+        callback = self.callbacks.get(name)
         if callback is None:
             if isinstance(effect, RunCallback):
                 log.warning("no such callback")
@@ -276,23 +265,17 @@ class NotWritten(GoalError):
     hint = "see that the folder can be written; goalfsm report THREAD prints the record"
 
 
-class Reports:
-    """The performer of `WriteReport`: one file a goal, which a second time only replaces."""
+class Reports(msgspec.Struct, eq=False):
+    """The performer of `WriteReport`: one file a goal, which a second time only replaces.
 
-    def __init__(
-        self,
-        db: str,
-        completed: Callable[[str, str], Session | None],
-        report: Report,
-    ) -> None:
-        """Write beside ``db``; tell followers by ``report`` where that fails.
+    It is written beside ``db``; followers are told by ``report`` where that fails.
+    ``completed(thread_id, goal_id)`` is the thread as it was when that goal had been completed,
+    for a goal that it has no more.
+    """
 
-        ``completed(thread_id, goal_id)`` is the thread as it was when that goal had been completed,
-        for a goal that it has no more.
-        """
-        self._db = db
-        self._completed = completed
-        self._report = report
+    db: str
+    completed: Callable[[str, str], Session | None]
+    report: Report
 
     def perform(self, task: Task, session: Session) -> None:
         """Write the record; raises `NotWritten`, which leaves the effect open."""
@@ -300,7 +283,7 @@ class Reports:
         assert isinstance(effect, WriteReport)  # noqa: S101  performers are chosen by the effect
         goal = session.goal
         if goal is None or goal.goal_id != effect.goal_id:
-            session = self._completed(task.thread_id, effect.goal_id) or session
+            session = self.completed(task.thread_id, effect.goal_id) or session
             goal = session.goal
         if goal is None or goal.goal_id != effect.goal_id:
             _log.warning("the record of a goal that is gone is not written", key=task.key)
@@ -308,12 +291,12 @@ class Reports:
         # The same text whenever it is written: no clock runs for a goal that is complete.
         made = record(session, goal.updated_at * 1000, thread_id=task.thread_id)
         text = pull_request(made) if effect.form == "pr" else markdown(made)
-        path = record_path(self._db, task.thread_id, effect.goal_id)
+        path = record_path(self.db, task.thread_id, effect.goal_id)
         try:
             files.write_bytes(path, text.encode())
         except OSError as error:
             refused = NotWritten(f"{path} could not be written: {error.strerror or error}")
-            self._report(task.thread_id, refused.code, refused.message, refused.hint)
+            self.report(task.thread_id, refused.code, refused.message, refused.hint)
             raise refused from error
 
 
@@ -331,14 +314,15 @@ class NextGoals:
         return NextGoalRequested(origin="system", expected_goal_id=effect.goal_id)
 
 
-class ProcessWatch:
-    """The performer of `WatchProcess`: who is told when which process has ended."""
+class ProcessWatch(msgspec.Struct, eq=False):
+    """The performer of `WatchProcess`: who is told when which process has ended.
 
-    def __init__(self, runs: LiveRuns, wait_gone: Callable[[int, str], Awaitable[None]]) -> None:
-        """Wait by ``wait_gone(pid, started)``; a live run must not end what its goal waits for."""
-        self._runs = runs
-        self._wait_gone = wait_gone
-        self._watched: set[tuple[str, int]] = set()
+    It waits by ``wait_gone(pid, started)``; a live run must not end what its goal waits for.
+    """
+
+    runs: LiveRuns
+    wait_gone: Callable[[int, str], Awaitable[None]]
+    _watched: set[tuple[str, int]] = set()
 
     def perform(self, task: Task, session: Session) -> Awaitable[ProcessEnded] | None:
         """Tell the thread once when the process has ended.
@@ -348,7 +332,7 @@ class ProcessWatch:
         del session
         effect = task.effect
         assert isinstance(effect, WatchProcess)  # noqa: S101  performers are chosen by the effect
-        live = self._runs.get(task.thread_id)
+        live = self.runs.get(task.thread_id)
         if live is not None:
             live.spare(effect.pid)
         if (task.thread_id, effect.pid) in self._watched:
@@ -359,11 +343,11 @@ class ProcessWatch:
     async def gone(self, pids: Iterable[int]) -> None:
         """Return when all of these processes have ended."""
         started = {pid: identity.start_time(pid) for pid in pids}
-        await asyncio.gather(*(self._wait_gone(pid, start) for pid, start in started.items()))
+        await asyncio.gather(*(self.wait_gone(pid, start) for pid, start in started.items()))
 
     async def _watch(self, task: Task, pid: int, started: str) -> ProcessEnded:
         try:
-            await self._wait_gone(pid, started or identity.start_time(pid))
+            await self.wait_gone(pid, started or identity.start_time(pid))
         finally:
             self._watched.discard((task.thread_id, pid))
         return ProcessEnded(pid=pid)

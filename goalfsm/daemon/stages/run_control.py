@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 
 from goalfsm.daemon.flow.turn import Gathered, compaction_ended, dispatched, work_of
@@ -36,13 +38,11 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 
-class Dispatches:
+class Dispatches(msgspec.Struct, eq=False):
     """Gives each dispatch its run id and token, and keeps the token for whoever starts the run."""
 
-    def __init__(self, ids: IdSource) -> None:
-        """Draw from ``ids``."""
-        self._ids = ids
-        self._assigned: dict[str, tuple[str, Assignment]] = {}
+    ids: IdSource
+    _assigned: dict[str, tuple[str, Assignment]] = {}
 
     def intend(
         self, thread_id: str, assignment: Assignment, work: Queued, session: Session
@@ -51,7 +51,7 @@ class Dispatches:
 
         ``work`` is what waits in ``session``. It says why the worker is on a route, if it is.
         """
-        run_id, token = self._ids.new_id(), self._ids.token()
+        run_id, token = self.ids.new_id(), self.ids.token()
         self._assigned[thread_id] = (run_id, assignment._replace(token=token))
         digest = token_digest(token)
         return dispatched(
@@ -72,30 +72,22 @@ class Dispatches:
         return assignment
 
 
-class RunControl:
-    """The performer of `StartRun` and `EndRun`."""
+class RunControl(msgspec.Struct, eq=False):
+    """The performer of `StartRun` and `EndRun`.
 
-    def __init__(
-        self,
-        ports: RunPorts,
-        runs: LiveRuns,
-        outbox: Outbox,
-        take_assignment: Callable[[str, str], Assignment | None],
-        last_words: Callable[[str, Session], str],
-        given_up: Callable[[str], bool] = lambda _thread_id: False,
-    ) -> None:
-        """Keep what is started in ``runs``.
+    It keeps what is started in ``runs``.
 
-        ``take_assignment(thread_id, run_id)`` returns who runs what was dispatched here;
-        ``last_words(thread_id, session)`` what the prompt says of the turn before;
-        ``given_up(thread_id)`` whether somebody was told meanwhile that no turn of it follows.
-        """
-        self._given_up = given_up
-        self._ports = ports
-        self._runs = runs
-        self._outbox = outbox
-        self._take_assignment = take_assignment
-        self._last_words = last_words
+    ``take_assignment(thread_id, run_id)`` returns who runs what was dispatched here;
+    ``last_words(thread_id, session)`` what the prompt says of the turn before;
+    ``given_up(thread_id)`` whether somebody was told meanwhile that no turn of it follows.
+    """
+
+    ports: RunPorts
+    runs: LiveRuns
+    outbox: Outbox
+    take_assignment: Callable[[str, str], Assignment | None]
+    last_words: Callable[[str, Session], str]
+    given_up: Callable[[str], bool] = lambda _thread_id: False
 
     def perform(self, task: Task, session: Session) -> None:
         """Start or end the thread's run."""
@@ -109,27 +101,27 @@ class RunControl:
 
     def _start(self, task: Task, session: Session, run_id: str) -> None:
         run, thread_id = session.run, task.thread_id
-        assignment = self._take_assignment(thread_id, run_id)
+        assignment = self.take_assignment(thread_id, run_id)
         if run is None or run.run_id != run_id or run.ending is not None or assignment is None:
             # It has been reconciled, or is being ended: what was not started never will be.
             return
-        if self._given_up(thread_id):
+        if self.given_up(thread_id):
             self._end(thread_id, run_id, "the goal was stopped before it started")
             return
         try:
-            prompt = render_turn(session, self._ports.clock.now_ms())
-            before = self._last_words(thread_id, session)
+            prompt = render_turn(session, self.ports.clock.now_ms())
+            before = self.last_words(thread_id, session)
             prompt = f"{prompt}\n{before}\n" if before else prompt
         except Exception:
             # The open run says what there is to settle; nothing of it will be started.
-            self._outbox.done(task)
+            self.outbox.done(task)
             raise
-        work = work_of(session, run, prompt, assignment, task, db=self._ports.db)
-        live = self._runs[thread_id] = LiveRun(self._ports, run, work, assignment)
+        work = work_of(session, run, prompt, assignment, task, db=self.ports.db)
+        live = self.runs[thread_id] = LiveRun(self.ports, run, work, assignment)
         live.start()
 
     def _end(self, thread_id: str, run_id: str, reason: str) -> None:
-        live = self._runs.get(thread_id)
+        live = self.runs.get(thread_id)
         if live is not None and live.run_id == run_id:
             live.end("interrupted", reason)
             return
@@ -139,17 +131,18 @@ class RunControl:
                 yield e.RunInterrupted(run_id=run_id, turn=session.run.turn, detail=reason)
 
         # Nothing of it was started here, and what an earlier engine started is gone by now.
-        self._ports.inbox.run(thread_id, batch)
+        self.ports.inbox.run(thread_id, batch)
 
 
-class Compaction:
-    """The performer of `CompactContext`."""
+class Compaction(msgspec.Struct, eq=False):
+    """The performer of `CompactContext`.
 
-    def __init__(self, inbox: Inbox, workers: Workers, *, db: str) -> None:
-        """Ask the thread's worker among ``workers``; tell ``inbox`` what came of it."""
-        self._inbox = inbox
-        self._workers = workers
-        self._db = db
+    It asks the thread's worker among ``workers``, and tells ``inbox`` what came of it.
+    """
+
+    inbox: Inbox
+    workers: Workers
+    db: str
 
     async def perform(self, task: Task, session: Session) -> e.CompactionEnded:
         """Have the worker shorten its context while the goal is there; return how that ended."""
@@ -157,7 +150,7 @@ class Compaction:
         assert isinstance(effect, f.CompactContext)  # noqa: S101  performers are chosen by the effect
         done = w.Compaction(changed=False)
         if goal is not None and goal.goal_id == effect.goal_id:
-            await self._inbox.send(task.thread_id, e.CompactionStarted())
+            await self.inbox.send(task.thread_id, e.CompactionStarted())
             done = await self._compacted(task, goal, session)
         return compaction_ended(effect.goal_id, done)
 
@@ -166,11 +159,11 @@ class Compaction:
             # What there is to shorten is of whoever saved it.
             saved = None if session.worker_session is None else session.worker
             argv = () if saved is None else saved.argv
-            assignment = await self._workers.assignment(task.thread_id, argv)
+            assignment = await self.workers.assignment(task.thread_id, argv)
             if assignment is None or "compact" not in assignment.worker.capabilities:
                 return w.Compaction(changed=False)
             work = w.Work(
-                db=self._db,
+                db=self.db,
                 thread_id=task.thread_id,
                 goal_id=goal.goal_id,
                 run_id=task.key,
@@ -191,16 +184,15 @@ class Compaction:
             return w.Compaction(changed=False)
 
 
-class RunRecords:
-    """What is written down of the processes of runs, so that a later engine finds what is left."""
+class RunRecords(msgspec.Struct, eq=False):
+    """What is written down of the processes of runs, so that a later engine finds what is left.
 
-    def __init__(
-        self, processes: Processes, clock: Clock, stuck: Callable[[StoreError], None]
-    ) -> None:
-        """Write to ``processes``; ``stuck`` is told of a store that cannot."""
-        self._processes = processes
-        self._clock = clock
-        self._stuck = stuck
+    ``stuck`` is told of a store that cannot write it.
+    """
+
+    processes: Processes
+    clock: Clock
+    stuck: Callable[[StoreError], None]
 
     def spawned(self, thread_id: str, run_id: str, spawned: w.Spawned) -> None:
         """Write down the process of a run."""
@@ -209,20 +201,20 @@ class RunRecords:
             thread_id=thread_id,
             identity=recorded_identity(spawned.pid, spawned.start_time),
             pgid=spawned.pgid,
-            at_ms=self._clock.now_ms(),
+            at_ms=self.clock.now_ms(),
         )
         try:
-            self._processes.put(process)
+            self.processes.put(process)
         except StoreError as error:
             # Its environment names it as well; the next commit meets the same trouble.
-            self._stuck(error)
+            self.stuck(error)
 
     def gone(self, run_id: str) -> None:
         """Forget the process of a run: nothing of it is left."""
         try:
-            self._processes.end(run_id)
+            self.processes.end(run_id)
         except StoreError as error:
-            self._stuck(error)
+            self.stuck(error)
 
 
 _SHOWN: Final = 2_000
@@ -235,20 +227,19 @@ _LATE: Final = 16
 """How many turns' words wait for a store in trouble."""
 
 
-class Transcripts:
-    """What the runs of every thread said; losing one harms nobody."""
+class Transcripts(msgspec.Struct, eq=False):
+    """What the runs of every thread said; losing one harms nobody.
 
-    def __init__(
-        self, keeping: TranscriptKeeping, clock: Clock, *, elsewhere: bool = False
-    ) -> None:
-        """Keep them in ``keeping``; ``elsewhere``: others run turns of the same threads, too."""
-        self._keeping = keeping
-        self._clock = clock
-        self._elsewhere = elsewhere
-        self._last: dict[str, tuple[int, str]] = {}
-        """The turn of a thread that ended last, and the end of its answer, for the next prompt."""
-        self._late: deque[Transcript] = deque(maxlen=_LATE)
-        """What the store did not take yet."""
+    They are kept in ``keeping``; ``elsewhere``: others run turns of the same threads, too.
+    """
+
+    keeping: TranscriptKeeping
+    clock: Clock
+    elsewhere: bool = False
+    _last: dict[str, tuple[int, str]] = {}
+    """The turn of a thread that ended last, and the end of its answer, for the next prompt."""
+    _late: deque[Transcript] = msgspec.field(default_factory=partial(deque, maxlen=_LATE))
+    """What the store did not take yet."""
 
     def keep(self, thread_id: str, run: Run, seen: Gathered) -> None:
         """Keep what a run said, where it said something."""
@@ -261,14 +252,14 @@ class Transcripts:
             thread_id=thread_id,
             run_id=run.run_id,
             turn=run.turn,
-            at_ms=self._clock.now_ms(),
+            at_ms=self.clock.now_ms(),
             answer=answer,
             stderr=stderr,
             answer_bytes=max(seen.said.total, len(answer)),
             stderr_bytes=len(stderr),
         )
         self._late.append(transcript)
-        if not self._elsewhere:
+        if not self.elsewhere:
             self._last.pop(thread_id, None)
             if len(self._last) >= _LAST:
                 del self._last[next(iter(self._last))]
@@ -280,7 +271,7 @@ class Transcripts:
         try:
             while self._late:
                 with contextlib.suppress(TooLarge):
-                    self._keeping.put(self._late[0])
+                    self.keeping.put(self._late[0])
                 self._late.popleft()
         except StoreError as error:
             _log.debug("what turns said is kept later", turns=len(self._late), code=error.code)
@@ -302,7 +293,7 @@ class Transcripts:
     def _stored(self, thread_id: str, run: Run) -> str:
         self._put_late()
         try:
-            found = self._keeping.read(thread_id, before_turn=run.turn, limit=1)
+            found = self.keeping.read(thread_id, before_turn=run.turn, limit=1)
         except StoreError:
             return ""
         return _end_of(found[0].answer) if found else ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from goalfsm.errors import GoalError, StoreError
 from goalfsm.goal.model import ACTIVE
 from goalfsm.session.state import program_of
@@ -236,28 +238,21 @@ class Scheduler:
         return assignment
 
 
-class Quiescence:
-    """Answers those who wait for a thread to come to rest."""
+class Quiescence(msgspec.Struct, eq=False):
+    """Answers those who wait for a thread to come to rest.
 
-    def __init__(
-        self,
-        sessions: Sessions,
-        effects: Effects,
-        runs: LiveRuns,
-        scheduler: Scheduler,
-        wakeups: Wakeups,
-        subscriptions: Subscriptions,
-    ) -> None:
-        """Ask each of these whether it has something going on."""
-        self._sessions = sessions
-        self._effects = effects
-        self._runs = runs
-        self._scheduler = scheduler
-        self._wakeups = wakeups
-        self._subscriptions = subscriptions
-        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
-        self._told: dict[str, tuple[str, str] | None] = {}
-        """Which goal, in which status, a thread was said to have settled with."""
+    Each of these is asked whether it has something going on.
+    """
+
+    sessions: Sessions
+    effects: Effects
+    runs: LiveRuns
+    scheduler: Scheduler
+    wakeups: Wakeups
+    subscriptions: Subscriptions
+    _waiting: dict[str, set[asyncio.Future[None]]] = {}
+    _told: dict[str, tuple[str, str] | None] = {}
+    """Which goal, in which status, a thread was said to have settled with."""
 
     def committed(self, landed: Landed) -> None:
         """Look whether the thread has come to rest."""
@@ -269,17 +264,17 @@ class Quiescence:
         A goal that is not active any more has settled even when it resumes by itself one day.
         """
         if (
-            self._sessions.busy(thread_id)
+            self.sessions.busy(thread_id)
             or session.run is not None
-            or thread_id in self._runs
-            or self._effects.any_open(thread_id)
+            or thread_id in self.runs
+            or self.effects.any_open(thread_id)
         ):
             return False
-        if queued(session) is not None and not self._scheduler.is_unserved(thread_id):
+        if queued(session) is not None and not self.scheduler.is_unserved(thread_id):
             return False
         if session.goal is None or session.goal.status != ACTIVE:
             return True
-        return self._wakeups.get(thread_id) is None
+        return self.wakeups.get(thread_id) is None
 
     def wait(self, thread_id: str, session: Session) -> asyncio.Future[None]:
         """Return a future that is done when the thread has settled."""
@@ -296,10 +291,10 @@ class Quiescence:
 
     def look(self, thread_id: str) -> None:
         """Answer those who wait, and tell followers, when the thread has settled."""
-        if thread_id not in self._waiting and not self._subscriptions.has(thread_id):
+        if thread_id not in self._waiting and not self.subscriptions.has(thread_id):
             self._told.pop(thread_id, None)
             return
-        session = self._sessions.known(thread_id)
+        session = self.sessions.known(thread_id)
         if session is None or not self.is_settled(thread_id, session):
             self._told.pop(thread_id, None)
             return
@@ -312,7 +307,7 @@ class Quiescence:
         if thread_id in self._told and self._told[thread_id] == now:
             return
         self._told[thread_id] = now
-        self._subscriptions.settled(thread_id, session)
+        self.subscriptions.settled(thread_id, session)
 
     def forget(self, thread_id: str, future: asyncio.Future[None]) -> None:
         """Take back a wait."""

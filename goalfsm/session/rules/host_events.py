@@ -102,9 +102,8 @@ def message_started(session: Session, event: MessageStarted, ctx: Context) -> Ch
     if message.role == "user" and session.host.inputs:
         session = replace(session, host=replace(session.host, inputs=0))
     if work is not None and session.run is None and not turns.is_stale(session, work):
-        session = steering.carried(
-            session, steering.HOST_RUN
-        )  # the prompt was made from the session
+        # The prompt was made from the session.
+        session = carried(session, steering.HOST_RUN)
     change = turns.entered(session, work, ctx)
     if work is not None and turns.is_stale(session, work):
         return change
@@ -241,7 +240,7 @@ def run_dispatched(session: Session, event: RunDispatched, ctx: Context) -> Chan
         return Change(session, (), _OTHER_ROUTE)
     work = None if waits.wind_down else GoalWork(kind="continuation", goal_id=waits.goal_id)
     change = agent_starting(session, AgentStarting(work=work), ctx)
-    session = steering.carried(runs.dispatched(change.session, event, ctx), event.run_id)
+    session = carried(runs.dispatched(change.session, event, ctx), event.run_id)
     index = (session.host.turn_index or 0) + 1
     change = extend(change, turn_started(session, TurnStarted(turn_index=index), ctx))
     message = Message(role="custom", work=work)
@@ -256,6 +255,14 @@ def run_dispatched(session: Session, event: RunDispatched, ctx: Context) -> Chan
         decision="continue", guard=ROUTE, reason=f"routed to {event.route.text}", at_ms=ctx.now_ms
     )
     return replace(change, session=replace(change.session, decision=decision))
+
+
+def carried(session: Session, run_id: str) -> Session:
+    """Note that the prompt of ``run_id`` carries all that waits, and the goal as it is."""
+    kept = tuple(replace(one, carried_by=run_id) for one in session.steering if one.kind != "edit")
+    if kept == session.steering and session.told_word is None:
+        return session
+    return replace(session, steering=kept, told_word=None)
 
 
 def run_finished(session: Session, event: RunFinished, ctx: Context) -> Change:

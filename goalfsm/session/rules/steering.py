@@ -205,14 +205,6 @@ def why_set_aside(aside: SetAside) -> str:
     return f"claim {aside.claim_id} was set aside when {SET_ASIDE_BY[aside.by]}{said}"
 
 
-def carried(session: Session, run_id: str) -> Session:
-    """Note that the prompt of ``run_id`` carries all that waits, and the goal as it is."""
-    kept = tuple(replace(one, carried_by=run_id) for one in session.steering if one.kind != "edit")
-    if kept == session.steering and session.told_word is None:
-        return session
-    return replace(session, steering=kept, told_word=None)
-
-
 def settled(session: Session, run_id: str, *, taken: bool) -> Session:
     """Drop what the run got when it was ``taken``, else tell it again.
 

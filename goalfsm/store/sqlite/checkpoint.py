@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 import apsw
+import msgspec
 
 from goalfsm.errors import Busy, StoreClosed, StoreError
 from goalfsm.store.sqlite.connection import connect, shut, translated
@@ -31,22 +32,23 @@ _FRAME_BYTES: Final = 4096 + 24
 _READ: Final = "SELECT count(*) FROM sqlite_schema"
 
 
-class SqliteCheckpointer:
-    """`goalfsm.store.port.Checkpointer` on a connection of its own."""
+class SqliteCheckpointer(msgspec.Struct, eq=False):
+    """`goalfsm.store.port.Checkpointer` on a connection of its own.
 
-    def __init__(self, database: Database) -> None:
-        """Keep the log of ``database`` short; connect on the first run, on its thread."""
-        self._database = database
-        self._db: apsw.Connection | None = None
-        self._closed = False
+    It keeps the log of ``database`` short, and connects on the first run, on its thread.
+    """
+
+    database: Database
+    _db: apsw.Connection | None = None
+    _closed: bool = False
 
     def backlog(self) -> int:
         """Return how many frames the log holds."""
-        return self._database.log_frames()
+        return self.database.log_frames()
 
     def room(self) -> int:
         """Return how many frames the log may hold: an eighth of what is free without it."""
-        return room(self._database)
+        return room(self.database)
 
     def run(self) -> bool:
         """Move what can be moved; return True when the log is free to start over."""
@@ -56,12 +58,12 @@ class SqliteCheckpointer:
         if self._db is None:
             self._db = self._connect()
         try:
-            return move(self._db, self._database)
+            return move(self._db, self.database)
         except apsw.Error as error:
             raise translated(error, "checkpointing") from error
 
     def _connect(self) -> apsw.Connection:
-        database = self._database
+        database = self.database
         db = connect(database.path, database.settings, apsw.SQLITE_OPEN_READWRITE)
         try:
             db.pragma("checkpoint_fullfsync", 1)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
+import msgspec
 
 from goalfsm.errors import (
     Busy,
@@ -98,28 +99,19 @@ _RETRY_S: Final = 0.005
 _CACHE_KIB: Final = 8_192
 
 
-class Settings:
-    """How a database is opened; shared by every connection of a handle."""
+class Settings(msgspec.Struct, eq=False):
+    """How a database is opened; shared by every connection of a handle.
 
-    def __init__(
-        self,
-        *,
-        busy_ms: int = BUSY_MS,
-        vfs: str | None = None,
-        migrations: tuple[Migration, ...] = MIGRATIONS,
-        owner_lives: Callable[[apsw.Connection], bool] = lambda _db: False,
-        before_migration: Callable[[Path, int], None] = lambda _path, _version: None,
-    ) -> None:
-        """Keep the settings; ``owner_lives`` tells whether an owner uses the open database.
+    ``owner_lives`` tells whether an owner uses the open database.
+    ``before_migration`` is called with the path and the version of a database that is going to
+    be migrated.
+    """
 
-        ``before_migration`` is called with the path and the version of a database that is going to
-        be migrated.
-        """
-        self.busy_ms = busy_ms
-        self.vfs = vfs
-        self.migrations = migrations
-        self.owner_lives = owner_lives
-        self.before_migration = before_migration
+    busy_ms: int = BUSY_MS
+    vfs: str | None = None
+    migrations: tuple[Migration, ...] = MIGRATIONS
+    owner_lives: Callable[[apsw.Connection], bool] = lambda _db: False
+    before_migration: Callable[[Path, int], None] = lambda _path, _version: None
 
 
 class Connection(apsw.Connection):
