@@ -54,11 +54,11 @@ class _Stderr(io.TextIOBase):
     """Looked up anew: whoever replaced stderr for a while may have closed it since."""
 
     def write(self, text: str) -> int:
-        """Write to what stderr is now."""
+        """Write to the present stderr."""
         return sys.stderr.write(text)
 
     def flush(self) -> None:
-        """Let nothing wait."""
+        """Flush the present stderr."""
         sys.stderr.flush()
 
 

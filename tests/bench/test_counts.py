@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import tempfile
 import tracemalloc
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -29,15 +30,19 @@ from goalfsm.testing.clock import GoalClock
 from goalfsm.testing.simulated import SimulatedSystem
 from goalfsm.workers.inprocess import CallableWorker
 from goalfsm.workers.protocol import TurnEvent, UsageReported, Work
+from tests.bench import traces
 from tests.bench.durable import commit_of, opened, payload
 from tests.bench.pure import PAUSED, recorded
 from tests.store.faulty_vfs import FaultyVfs
 from tests.store.pumping import submit
 
 CEILINGS = Path(__file__).with_name("ceilings.json")
-"""Most calls and bytes per event by kind. ``python -m tests.bench.test_counts`` writes it anew."""
+"""Most calls and bytes per event by kind, most files a way.
 
-MARGIN = 1.1
+``python -m tests.bench.test_counts`` writes it anew.
+"""
+
+MARGINS = {"calls": 1.1, "bytes": 1.1, "files": 1.0}
 SYNCS_A_TURN = 1.1
 STATEMENTS_A_TURN = 12
 ROWS_A_TURN = 3
@@ -77,8 +82,15 @@ def bytes_of(work: Callable[[], object]) -> int:
         sys.settrace(tracer)
 
 
+def files() -> dict[str, float]:
+    """Return through how many of our files each way goes that `traces` follows."""
+    with tempfile.TemporaryDirectory() as folder:
+        ways = asyncio.run(traces.followed(Path(folder) / "ways.db"))
+    return {what: tracer.way.files for what, tracer in ways.items()}
+
+
 def measured() -> Figures:
-    """Return the mean calls and bytes per event of each kind over the session vectors."""
+    """Return mean calls and bytes per event of each kind over the session vectors, and files."""
     calls: dict[str, list[int]] = defaultdict(list)
     sizes: dict[str, list[int]] = defaultdict(list)
     machine = default_machine()
@@ -92,14 +104,15 @@ def measured() -> Figures:
         work()
         calls[kind].append(calls_of(work))
         sizes[kind].append(bytes_of(work))
-    return {
+    means = {
         what: {kind: round(fmean(counts), 1) for kind, counts in sorted(kinds.items())}
         for what, kinds in (("calls", calls), ("bytes", sizes))
     }
+    return {**means, "files": files()}
 
 
-def test_no_kind_of_event_calls_or_allocates_more_than_it_did() -> None:
-    """A change that makes an event dearer says so by raising the ceiling."""
+def test_nothing_takes_more_calls_bytes_or_files_than_it_did() -> None:
+    """A change that makes an event dearer, or a way longer, says so by raising the ceiling."""
     ceilings: Figures = json.loads(CEILINGS.read_text(encoding="utf-8"))
     now = measured()
     assert {what: set(kinds) for what, kinds in now.items()} == {
@@ -109,7 +122,7 @@ def test_no_kind_of_event_calls_or_allocates_more_than_it_did() -> None:
         (what, kind): (now[what][kind], most)
         for what, kinds in ceilings.items()
         for kind, most in kinds.items()
-        if now[what][kind] > most * MARGIN
+        if now[what][kind] > most * MARGINS[what]
     }
     assert not dearer, "run: python -m tests.bench.test_counts, if this is meant"
 

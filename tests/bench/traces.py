@@ -147,7 +147,7 @@ async def _settle() -> None:
         await asyncio.sleep(0)
 
 
-async def _ways(path: Path) -> dict[str, Tracer]:
+async def followed(path: Path) -> dict[str, Tracer]:
     store, stage, ways = SqliteStore.open(path), Stage(), {}
     worker = CallableWorker(stage.turn, steer=stage.steer)
     engine = Engine(store, workers=worker, policy=ENDLESS, serve=False)
@@ -217,7 +217,7 @@ def section() -> Section:
     """Return what was counted, beside what it was before a turn became two events."""
     told = Section("The way through the house, and what a turn costs")
     with tempfile.TemporaryDirectory() as folder:
-        for what, tracer in asyncio.run(_ways(Path(folder) / "ways.db")).items():
+        for what, tracer in asyncio.run(followed(Path(folder) / "ways.db")).items():
             way = tracer.way
             note = f"{way.files} files, {way.returns} returns; before: {_BEFORE[what]}"
             told.figures.append(figure(what, [float(way.calls)], "calls", note=note))
@@ -242,7 +242,7 @@ def main() -> None:
         print(markdown(section()))
         return
     with tempfile.TemporaryDirectory() as folder:
-        for what, tracer in asyncio.run(_ways(Path(folder) / "ways.db")).items():
+        for what, tracer in asyncio.run(followed(Path(folder) / "ways.db")).items():
             print(f"{what}: {tracer.way}", *tracer.lines(), "", sep="\n")
 
 
