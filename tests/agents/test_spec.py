@@ -12,7 +12,7 @@ from goalfsm.errors import GoalError
 from goalfsm.workers.agents.codex import _config
 from goalfsm.workers.agents.jsonrpc import Lines
 from goalfsm.workers.agents.spec import AGENTS, AgentSpec, look
-from goalfsm.workers.agents.usage import NOTHING, Meter, Totals, including_cache, millionths
+from goalfsm.workers.agents.usage import NOTHING, Meter, Totals, millionths, totals
 from tests.cli.processes import goalfsm
 
 
@@ -143,12 +143,12 @@ def test_a_counter_is_charged_by_what_is_new_and_from_0_when_it_began_again() ->
 
 
 def test_what_came_from_the_cache_is_no_input() -> None:
-    names = ("in", "out", "cached")
-    assert including_cache({"in": 120, "out": 10, "cached": 20}, names) == Totals(
+    names = ("in",), "out", "cached"
+    assert totals({"in": 120, "out": 10, "cached": 20}, *names, within=True) == Totals(
         input_tokens=100, output_tokens=10, cached_tokens=20
     )
     odd = {"in": "many", "out": -3, "cached": float("inf")}
-    assert including_cache(odd, names) == NOTHING
+    assert totals(odd, *names, within=True) == NOTHING
     assert (millionths(0.0012), millionths(None), millionths(float("nan"))) == (1_200, 0, 0)
 
 

@@ -17,7 +17,7 @@ from acp.meta import AGENT_METHODS, CLIENT_METHODS, PROTOCOL_VERSION
 
 from goalfsm.workers.agents.dialect import Dialect, Launch, Task
 from goalfsm.workers.agents.goaltools import SERVER
-from goalfsm.workers.agents.usage import NOTHING, Meter, Totals, count, millionths
+from goalfsm.workers.agents.usage import NOTHING, Meter, Totals, millionths, totals
 from goalfsm.workers.protocol import Skipped, ToolEnded, ToolResult
 
 UsageOf = Literal["prompt", "last call", "quota", "nothing"]
@@ -85,7 +85,6 @@ class Acp(Dialect):
         self._quirk = DEFAULT
         self._session = ""
         self._prompting = False
-        self._meter = Meter(NOTHING if self.saved is None else self.saved.charged)
         self._text: list[str] = []
         self._message: Any = None
         self._in_a_row = 0
@@ -196,10 +195,7 @@ class Acp(Dialect):
             case "agent_message_chunk":
                 self._chunk(update.get("messageId"), update["content"])
             case "usage_update" if (cost := update.get("cost")) is not None:
-                total = Totals(cost=millionths(cost.get("amount")))
-                if (used := self._meter.advance(total)) != NOTHING:
-                    self.tell(used.reported())
-                    self.save(self._session, total)
+                self.count_up(self._session, Totals(cost=millionths(cost.get("amount"))))
             case "tool_call":
                 self._flush()
                 self._in_a_row = 0
@@ -267,18 +263,14 @@ class Acp(Dialect):
         used = NOTHING
         if self._quirk.usage == "quota":
             quota = ((done.field_meta or {}).get("quota") or {}).get("token_count") or {}
-            used = Totals(
-                input_tokens=count(quota, "input_tokens"),
-                output_tokens=count(quota, "output_tokens"),
-            )
+            used = totals(quota, ("input_tokens",), "output_tokens")
         elif done.usage is not None:
             used = Totals(
                 input_tokens=done.usage.input_tokens + (done.usage.cached_write_tokens or 0),
                 output_tokens=done.usage.output_tokens + (done.usage.thought_tokens or 0),
                 cached_tokens=done.usage.cached_read_tokens or 0,
             )
-        if used != NOTHING:
-            self.tell(used.reported())
+        self.charge(used)
         who = self._quirk.title
         if used == NOTHING:
             self.tell(Skipped(reason=f"no usage: {who} does not say what this turn used"))

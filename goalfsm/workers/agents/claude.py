@@ -15,7 +15,7 @@ import msgspec
 from goalfsm.workers.agents.dialect import Dialect, Launch, Task, has_option
 from goalfsm.workers.agents.goaltools import SERVER, mcp_answer, mcp_tools
 from goalfsm.workers.agents.jsonrpc import line
-from goalfsm.workers.agents.usage import NOTHING, Totals, count, millionths
+from goalfsm.workers.agents.usage import NOTHING, Totals, millionths, totals
 from goalfsm.workers.protocol import (
     RetryReported,
     Skipped,
@@ -38,6 +38,16 @@ _NOBODY: Final = (
     "name this tool, so that the person can allow it."
 )
 _UNKNOWN_SESSION: Final = "No conversation found"
+_OF_A_CALL: Final = (
+    ("input_tokens", "cache_creation_input_tokens"),
+    "output_tokens",
+    "cache_read_input_tokens",
+)
+_OF_A_MODEL: Final = (
+    ("inputTokens", "cacheCreationInputTokens"),
+    "outputTokens",
+    "cacheReadInputTokens",
+)
 _KINDS: Final[Mapping[str, Kind]] = {"prompt_too_long": "overflow"}
 
 
@@ -56,7 +66,6 @@ class Claude(Dialect):
         self._names: dict[str, str] = {}
         self._streamed = NOTHING
         self._open: Totals | None = None
-        self._resets: float | None = None
         self._refused: set[str] = set()
 
     def launch(self) -> Launch:
@@ -86,7 +95,7 @@ class Claude(Dialect):
             case "control_request":
                 self._asked(message["request_id"], message["request"])
             case "rate_limit_event":
-                self._resets = (message.get("rate_limit_info") or {}).get("resetsAt")
+                self.resets = (message.get("rate_limit_info") or {}).get("resetsAt")
             case "result":
                 self._result(message, now)
 
@@ -130,9 +139,9 @@ class Claude(Dialect):
     def _streaming(self, event: Mapping[str, Any]) -> None:
         match event.get("type"):
             case "message_start":
-                self._open = _usage(event["message"]["usage"])
+                self._open = totals(event["message"]["usage"], *_OF_A_CALL)
             case "message_delta" if event.get("usage"):
-                self._open = _usage(event["usage"])
+                self._open = totals(event["usage"], *_OF_A_CALL)
             case "message_stop" if self._open is not None:
                 self._streamed += self._open
                 self.tell(self._open.reported())
@@ -203,10 +212,9 @@ class Claude(Dialect):
 
     def _result(self, message: Mapping[str, Any], now: float) -> None:
         models = message.get("model_usage_since_last_result") or {}
-        total = sum((_model_usage(each) for each in models.values()), NOTHING)
-        rest = total.beyond(self._streamed)
-        if rest != NOTHING:
-            self.tell(rest.reported())
+        tokens = sum((totals(each, *_OF_A_MODEL) for each in models.values()), NOTHING)
+        cost = sum(millionths(each.get("costUSD")) for each in models.values())
+        self.charge((tokens + Totals(cost=cost)).beyond(self._streamed))
         self._streamed, self._open = NOTHING, None
         errors = "; ".join(str(each) for each in message.get("errors") or ())
         if not self._begun and self.saved is not None and _UNKNOWN_SESSION in errors:
@@ -217,32 +225,16 @@ class Claude(Dialect):
         self.over = not self._steers
 
     def _failed(self, message: Mapping[str, Any], errors: str, now: float) -> None:
-        status, reason = message.get("api_error_status"), message.get("terminal_reason")
-        known: dict[str, Any] = {"status": status, "code": reason}
-        if (kind := _KINDS.get(str(reason))) is not None:
-            known["failure"] = kind
-        if self._resets is not None:
-            known["retry_after"] = max(0.0, self._resets - now)
-        self.fail(message.get("result") or errors, **known)
+        reason = message.get("terminal_reason")
+        self.fail(
+            message.get("result") or errors,
+            status=message.get("api_error_status"),
+            code=reason,
+            failure=_KINDS.get(str(reason)),
+            retry_after=self.until_reset(now),
+        )
 
 
 def _user(text: str, named: str) -> bytes:
     spoken = {"role": "user", "content": text}
     return line({"type": "user", "uuid": named, "message": spoken, "parent_tool_use_id": None})
-
-
-def _usage(said: Mapping[str, Any]) -> Totals:
-    return Totals(
-        input_tokens=count(said, "input_tokens") + count(said, "cache_creation_input_tokens"),
-        output_tokens=count(said, "output_tokens"),
-        cached_tokens=count(said, "cache_read_input_tokens"),
-    )
-
-
-def _model_usage(said: Mapping[str, Any]) -> Totals:
-    return Totals(
-        input_tokens=count(said, "inputTokens") + count(said, "cacheCreationInputTokens"),
-        output_tokens=count(said, "outputTokens"),
-        cached_tokens=count(said, "cacheReadInputTokens"),
-        cost=millionths(said.get("costUSD")),
-    )

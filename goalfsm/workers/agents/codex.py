@@ -11,11 +11,10 @@ from typing import Any, Final
 
 from goalfsm.workers.agents.dialect import Dialect, Launch, Task, has_option
 from goalfsm.workers.agents.goaltools import answer_text
-from goalfsm.workers.agents.usage import NOTHING, Meter, Totals, including_cache
+from goalfsm.workers.agents.usage import Meter, Totals, totals
 from goalfsm.workers.protocol import RetryReported, ToolEnded, ToolResult
 from recovery import Kind
 
-_COUNTS: Final = ("inputTokens", "outputTokens", "cachedInputTokens")
 _KINDS: Final[Mapping[str, Kind]] = {
     "contextWindowExceeded": "overflow",
     "usageLimitExceeded": "quota",
@@ -60,11 +59,9 @@ class Codex(Dialect):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self._meter = Meter(NOTHING if self.saved is None else self.saved.charged)
         self._thread = ""
         self._turn = ""
         self._steers: set[str] = set()
-        self._resets: float | None = None
 
     def launch(self) -> Launch:
         """Return how the app-server is started; its own goal tools are switched off."""
@@ -182,16 +179,13 @@ class Codex(Dialect):
                 self._turn = params["turn"]["id"]
             case "thread/tokenUsage/updated":
                 total = totals_of(params["tokenUsage"]["total"])
-                used = self._meter.advance(total)
-                if used != NOTHING:
-                    self.tell(used.reported())
-                    self.save(self._thread or params["threadId"], total)
+                self.count_up(self._thread or params["threadId"], total)
             case "item/started" | "item/completed":
                 self._item(params["item"], done=method == "item/completed")
             case "thread/compacted":
                 self.changed = True
             case "account/rateLimits/updated":
-                self._resets = _reset_of(params["rateLimits"])
+                self.resets = _reset_of(params["rateLimits"])
             case "error" if params.get("willRetry"):
                 error = params["error"]
                 self.tell(RetryReported(message=error.get("additionalDetails") or error["message"]))
@@ -228,14 +222,14 @@ class Codex(Dialect):
             known = {"code": code, "status": (details or {}).get("httpStatusCode")}
         elif isinstance(info, str):
             known = {"code": info, "failure": _KINDS.get(info)}
-            if info == "usageLimitExceeded" and self._resets is not None:
-                known["retry_after"] = max(0.0, self._resets - now)
+            if info == "usageLimitExceeded":
+                known["retry_after"] = self.until_reset(now)
         self.fail(error.get("message") or "", **known)
 
 
 def totals_of(total: Mapping[str, Any]) -> Totals:
     """Return what a thread has used so far, as Codex says it."""
-    return including_cache(total, _COUNTS)
+    return totals(total, ("inputTokens",), "outputTokens", "cachedInputTokens", within=True)
 
 
 def _input(text: str) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ import msgspec
 
 from goalfsm.text import MALFORMED
 from goalfsm.workers.agents.jsonrpc import Caller
-from goalfsm.workers.agents.usage import NOTHING, Totals
+from goalfsm.workers.agents.usage import NOTHING, Meter, Totals
 from goalfsm.workers.output import excerpt
 from goalfsm.workers.protocol import (
     ErrorReported,
@@ -105,6 +105,9 @@ class Dialect(abc.ABC):
         self.changed = False
         """Whether the context was shortened."""
         self.saved = None if task.lost else self._read(task.work.session)
+        self.resets: float | None = None
+        """When the limit that is used up is reset, in unix seconds, where the agent said so."""
+        self._meter = Meter(NOTHING if self.saved is None else self.saved.charged)
         self._rpc = Caller(version=self.rpc_version)
         self._events: list[TurnEvent] = []
         self._lines: list[bytes] = []
@@ -225,6 +228,22 @@ class Dialect(abc.ABC):
             raise TypeError("no session id")
         self.saved = Saved(agent=self.name, id=session_id, charged=charged)
         self.tell(SessionSaved(session=msgspec.json.encode(self.saved)))
+
+    def charge(self, used: Totals) -> None:
+        """Report what was used, where that is anything."""
+        if used != NOTHING:
+            self.tell(used.reported())
+
+    def count_up(self, session_id: str, total: Totals) -> None:
+        """Charge what a session has used so far beyond what was charged, and keep how much."""
+        used = self._meter.advance(total)
+        if used != NOTHING:
+            self.charge(used)
+            self.save(session_id, total)
+
+    def until_reset(self, now: float) -> float | None:
+        """Return in how many seconds the limit that is used up is reset, None where none is."""
+        return None if self.resets is None else max(0.0, self.resets - now)
 
     def say(self, text: str) -> None:
         """Report a message of the agent's; messages are told apart by an empty line."""

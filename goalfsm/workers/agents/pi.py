@@ -16,7 +16,7 @@ import msgspec
 from goalfsm.workers.agents.dialect import Dialect, Launch, Task
 from goalfsm.workers.agents.goaltools import SERVER, answer_text
 from goalfsm.workers.agents.jsonrpc import line
-from goalfsm.workers.agents.usage import Totals, count, millionths
+from goalfsm.workers.agents.usage import Totals, millionths, totals
 from goalfsm.workers.protocol import RetryReported, ToolEnded, ToolResult
 
 EXTENSION: Final = Path(__file__).with_name("pi_goal_tools.ts")
@@ -139,14 +139,8 @@ class Pi(Dialect):
     def _charge(self, usage: Mapping[str, Any] | None) -> None:
         if usage is None:
             return
-        used = Totals(
-            input_tokens=count(usage, "input") + count(usage, "cacheWrite"),
-            output_tokens=count(usage, "output"),
-            cached_tokens=count(usage, "cacheRead"),
-            cost=millionths((usage.get("cost") or {}).get("total")),
-        )
-        if used != Totals():
-            self.tell(used.reported())
+        cost = Totals(cost=millionths((usage.get("cost") or {}).get("total")))
+        self.charge(totals(usage, ("input", "cacheWrite"), "output", "cacheRead") + cost)
 
     def _compacted(self, message: Mapping[str, Any]) -> None:
         result = message.get("result")

@@ -6,7 +6,7 @@ from a cache is never part of ``input_tokens`` here. Costs are millionths of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -41,15 +41,23 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 NOTHING = Totals()
 
 
-def including_cache(said: Mapping[str, Any], names: tuple[str, str, str]) -> Totals:
-    """Return totals from counts whose input includes what was read from a cache.
+def totals(
+    said: Mapping[str, Any],
+    read: Iterable[str],
+    written: str,
+    cached: str = "",
+    *,
+    within: bool = False,
+) -> Totals:
+    """Return the tokens that an agent counts, of which ``read`` together are the input.
 
-    ``names`` are the fields for input, output and cached tokens.
+    ``within``: what was read from a cache is part of them.
     """
-    read, written, cached = (count(said, name) for name in names)
-    return Totals(
-        input_tokens=max(0, read - cached), output_tokens=written, cached_tokens=min(read, cached)
-    )
+    taken, kept = sum(count(said, name) for name in read), count(said, cached)
+    if within:
+        kept = min(taken, kept)
+        taken -= kept
+    return Totals(input_tokens=taken, output_tokens=count(said, written), cached_tokens=kept)
 
 
 def count(said: Mapping[str, Any], name: str) -> int:
