@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -88,9 +89,7 @@ def hidden(db: str, sockets: Iterable[str] = ()) -> tuple[str, ...]:
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{user}"
     terminals = os.environ.get("TMUX_TMPDIR") or "/tmp"  # noqa: S108 - where tmux listens
     temporary = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 - where there is no other
-    wanted = [
-        *sockets,
-        str(user_state_path("goalfsm", appauthor=False)),
+    asked = [
         *_LAUNCHERS,
         *(str(found) for name in _OF_A_USER for found in Path(runtime).glob(name)),
         f"{terminals}/tmux-{user}",
@@ -98,9 +97,23 @@ def hidden(db: str, sockets: Iterable[str] = ()) -> tuple[str, ...]:
         *map(str, temporary.glob("nvim.*")),
         str(Path.home() / ".screen"),
     ]
+    own = [*sockets, str(user_state_path("goalfsm", appauthor=False))]
     if db:
-        wanted.insert(0, str(Path(db).parent))
-    return _outermost(os.path.realpath(path) for path in wanted if os.path.exists(path))  # noqa: PTH110
+        own.append(str(Path(db).parent))
+    wanted = [*(path for path in own if os.path.exists(path)), *filter(_may_listen, asked)]  # noqa: PTH110
+    return _outermost(map(os.path.realpath, wanted))
+
+
+def _may_listen(path: str) -> bool:
+    """Tell whether there is a socket, or what may hold one.
+
+    A turn could put a link there to a directory or a file that the next turn needs, or the check of
+    its work: that would be hidden from them.
+    """
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode) or not os.path.islink(path)  # noqa: PTH114, PTH116
+    except OSError:
+        return False
 
 
 def protected(sealed: Iterable[str]) -> tuple[str, ...]:

@@ -177,6 +177,31 @@ def test_what_runs_commands_for_whoever_asks_is_not_reached(
     assert answer(events).split() == [str(keys)]
 
 
+def test_a_link_that_a_turn_has_put_there_hides_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check of its work would find a test empty that was sealed, and looked at outside."""
+    runtime, work = tmp_path / "r", tmp_path / "work"
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    for name in ("XDG_STATE_HOME", "TMPDIR", "TMUX_TMPDIR", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+        (tmp_path / name).mkdir()
+    runtime.mkdir()
+    work.mkdir()
+    (work / "test_it.py").write_text("assert False")
+    user = os.getuid()
+    places = ["r/podman", "r/nvim.1.0", f"TMPDIR/emacs{user}", "TMPDIR/nvim.me", "HOME/.screen"]
+    for place in (*places, f"TMUX_TMPDIR/tmux-{user}"):
+        (tmp_path / place).symlink_to(work)
+    (runtime / "kitty-1").symlink_to(work / "test_it.py")
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("engine")
+        (runtime / "docker.sock").symlink_to(tmp_path / "engine")
+        found = [path for path in isolating.hidden("") if path.startswith(str(tmp_path))]
+    assert found == [str(tmp_path / "engine")]
+
+
 @pytest.fixture
 def mounted(tmp_path: Path) -> Iterator[Callable[[Path, str], Path]]:
     """Return how to mount a file or directory at a second place."""
