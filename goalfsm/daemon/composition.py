@@ -173,7 +173,7 @@ class Composition:
             troubled=partial(self.outage.met, None),
             look=self._look,
             is_busy=self._is_busy,
-            watch=partial(watch_of, db, platform),
+            make_watch=partial(watch_of, db, platform),
         )
         self.watch = ProcessWatch(runs, platform.wait_gone)
         records = RunRecords(store.processes, clock, lambda error: self.stuck(None, error))

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
+import msgspec
+
 from goalfsm.store.port import EXPIRY_MS, Held, Identity, Owner
 from goalfsm.workers.supervisor.identity import boot_id, pid_namespace, started_at
 
@@ -115,27 +117,25 @@ class _Pinned:
             os.close(self._descriptor)
 
 
-class OwnerDrives:
-    """`goalfsm.store.reading.Drivers` of a store with one owner."""
+class OwnerDrives(msgspec.Struct, eq=False):
+    """`goalfsm.store.reading.Drivers` of a store with one owner, who started ``processes``."""
 
-    def __init__(self, lease: Lease, processes: Processes) -> None:
-        """Ask ``lease`` for the owner, and ``processes`` for what it has started."""
-        self._lease = lease
-        self._processes = processes
+    lease: Lease
+    processes: Processes
 
     def of(self, thread_id: str) -> Owner | None:
         """Return the owner, dead or alive: it works on every thread."""
         del thread_id
-        return self._lease.current()
+        return self.lease.current()
 
     def many(self, thread_ids: Collection[str]) -> dict[str, Owner | None]:
         """Return the same for each of these threads."""
-        return dict.fromkeys(thread_ids, self._lease.current())
+        return dict.fromkeys(thread_ids, self.lease.current())
 
     def runs(self, thread_id: str, run_id: str) -> bool:
         """Tell whether a process of that run is there."""
         del thread_id
-        return any(process.run_id == run_id for process in self._processes.open())
+        return any(process.run_id == run_id for process in self.processes.open())
 
 
 class Silence:

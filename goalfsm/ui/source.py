@@ -94,13 +94,14 @@ class Source(Protocol):
         ...
 
 
-class Database:
-    """The threads of one database, with somebody who drives them or without."""
+class Database(msgspec.Struct, eq=False):
+    """The threads of one database, with somebody who drives them or without.
 
-    def __init__(self, place: Address, remote: Remote) -> None:
-        """Look at ``place``, which need not exist yet; ``remote`` is who is asked and followed."""
-        self._place = place
-        self._remote = remote
+    ``place`` need not exist yet; ``remote`` is who is asked and followed.
+    """
+
+    place: Address
+    remote: Remote
 
     def now_ms(self) -> int:
         """Return the time in unix milliseconds."""
@@ -193,15 +194,15 @@ class Database:
 
     def follow(self, thread_id: str, after: int) -> Iterator[Notice]:
         """Yield what an engine tells of the thread since revision ``after``."""
-        return self._remote.follow(thread_id, after_revision=after)
+        return self.remote.follow(thread_id, after_revision=after)
 
     def send(self, thread_id: str, event: Event) -> Reply:
         """Have an event decided; raise GoalError where nothing was written."""
-        return self._remote.request(thread_id, event, uuid.uuid4().hex)
+        return self.remote.request(thread_id, event, uuid.uuid4().hex)
 
     def _open(self) -> Reading | None:
         try:
-            return open_to_read(self._place)
+            return open_to_read(self.place)
         except NoDatabase:
             return None
 

@@ -95,7 +95,7 @@ def test_a_week_of_quota_takes_few_beats(
     memory_goals.give("t", "Go on")
     beaten: list[int] = []
     engine = memory_goals.engine
-    heartbeat = engine._parts.heartbeat._store.owner
+    heartbeat = engine._parts.heartbeat.store.owner
     say = heartbeat.heartbeat
 
     def count(*, uptime_ms: int, **said: int) -> None:

@@ -7,6 +7,7 @@ import contextlib
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
@@ -192,52 +193,39 @@ async def answers(place: str) -> bool:
         return False
 
 
-class Heartbeat:
+class Heartbeat(msgspec.Struct, eq=False, dict=True):
     """Says every two seconds that this engine lives, while that is owed; has it look around.
 
     An engine with nothing under way owes no sign of life, and writes nothing: whoever wants to
     know whether it hangs asks its socket. Where the system tells it of changes it does not even
     look, but for once a minute: for what no system tells.
+
+    It is said while ``is_busy``, with ``seen_ms`` as the moment; ``look`` is called each time.
+    ``failed`` is told what ended it, and ``troubled`` what no commit may have met. ``make_watch``
+    makes what tells of changes while nothing is under way; None: it is looked for
+    them.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        platform: Platform,
-        *,
-        seen_ms: Callable[[], int],
-        failed: Callable[[StoreError], None],
-        troubled: Callable[[StoreError], None],
-        look: Callable[[], None],
-        is_busy: Callable[[], bool],
-        watch: Callable[[], Watch | None],
-    ) -> None:
-        """Say it while ``is_busy``, with ``seen_ms`` as the moment; ``look`` each time.
-
-        Tell ``failed`` what ended it, and ``troubled`` what no commit may have met.
-        ``watch`` makes what tells of changes while nothing is under way; None: it is looked for
-        them.
-        """
-        self._store = store
-        self._platform = platform
-        self._seen_ms = seen_ms
-        self._failed = failed
-        self._troubled = troubled
-        self._look = look
-        self._is_busy = is_busy
-        self._make_watch = watch
-        self._handle: asyncio.TimerHandle | None = None
-        self._beaten_ms: int | None = None
-        """When it was said last. Not yet: the claim may have been long ago, if we stood still."""
-        self._looked_at = 0.0
-        self._trouble = ""
-        """The code of what keeps it from being said, as the log has been told."""
-        self.resting = False
-        """Whether it is told of changes, and looks by itself a minute from now: see `stir`."""
+    store: Store
+    platform: Platform
+    seen_ms: Callable[[], int]
+    failed: Callable[[StoreError], None]
+    troubled: Callable[[StoreError], None]
+    look: Callable[[], None]
+    is_busy: Callable[[], bool]
+    make_watch: Callable[[], Watch | None]
+    _handle: asyncio.TimerHandle | None = None
+    _beaten_ms: int | None = None
+    """When it was said last. Not yet: the claim may have been long ago, if we stood still."""
+    _looked_at: float = 0.0
+    _trouble: str = ""
+    """The code of what keeps it from being said, as the log has been told."""
+    resting: bool = False
+    """Whether it is told of changes, and looks by itself a minute from now: see `stir`."""
 
     @cached_property
     def _watch(self) -> Watch | None:
-        return self._make_watch()
+        return self.make_watch()
 
     def start(self) -> None:
         """Beat from now on."""
@@ -250,19 +238,19 @@ class Heartbeat:
         Raises any other `StoreError`: then nobody knows.
         """
         beaten_ms = self._beaten_ms
-        if beaten_ms is not None and self._platform.clock.uptime_ms() - beaten_ms < EXPIRY_MS:
+        if beaten_ms is not None and self.platform.clock.uptime_ms() - beaten_ms < EXPIRY_MS:
             return True
         try:
             self._say()
         except Fenced as error:
             self.stop()
-            self._failed(error)
+            self.failed(error)
             return False
         return True
 
     def stir(self) -> None:
         """Beat again, if something is under way by now: our own writes are no news then."""
-        if self._is_busy():
+        if self.is_busy():
             self._stop_watching()
             self._arm()
 
@@ -293,7 +281,7 @@ class Heartbeat:
         self._looked_at = loop.time()
         self._arm()
         try:
-            if self._is_busy():
+            if self.is_busy():
                 self._stop_watching()
                 self._say()
             else:
@@ -302,24 +290,24 @@ class Heartbeat:
                 watch = self._watch
                 self.resting = watch is not None and watch.start(self._changed)
             self._verify()
-            self._look()
+            self.look()
             self._trouble = ""
         except (Fenced, DatabaseReplaced, Corrupt) as error:
             self.stop()
-            self._failed(error)
+            self.failed(error)
         except StoreError as error:
             # Commits meet the same trouble and deal with it; until then we are only silent.
             self._stop_watching()
             if isinstance(error, DiskFull):
                 # With nothing to commit nobody else would: it may be the log that fills the disk.
-                self._store.release_reserve()
+                self.store.release_reserve()
             # A connection may refuse everything, and nothing else is done; under somebody else's
             # lock, on a full disk nothing can be written, but it can be read whether there is a
             # successor.
             if isinstance(error, StoreUnavailable):
-                self._try(self._store.reopen)
+                self._try(self.store.reopen)
             else:
-                self._try(self._store.owner.confirm)
+                self._try(self.store.owner.confirm)
             if self._trouble != error.code:
                 self._trouble = error.code
                 _log.warning("heartbeat failed", code=error.code, error=error.message)
@@ -333,16 +321,16 @@ class Heartbeat:
             step()
         except (Fenced, DatabaseReplaced, Corrupt) as error:
             self.stop()
-            self._failed(error)
+            self.failed(error)
         except StoreError as error:
             _log.debug("the store cannot be looked at", code=error.code)
 
     def _verify(self) -> None:
         """Look at the file; SQLite itself may write on where nobody who opens it afresh could."""
         try:
-            self._store.verify()
+            self.store.verify()
         except CannotWrite as error:
-            self._troubled(error)
+            self.troubled(error)
             raise
 
     def _changed(self) -> None:
@@ -360,10 +348,10 @@ class Heartbeat:
 
     def _rest(self) -> None:
         """Owe nothing from now on: the next worker is started after a sign of life."""
-        self._store.owner.rest()
+        self.store.owner.rest()
         self._beaten_ms = None
 
     def _say(self) -> None:
-        uptime_ms = self._platform.clock.uptime_ms()
-        self._store.owner.heartbeat(uptime_ms=uptime_ms, seen_ms=self._seen_ms())
+        uptime_ms = self.platform.clock.uptime_ms()
+        self.store.owner.heartbeat(uptime_ms=uptime_ms, seen_ms=self.seen_ms())
         self._beaten_ms = uptime_ms

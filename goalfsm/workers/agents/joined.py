@@ -195,32 +195,21 @@ class JoinedCodex(Codex):
             self._meter = Meter(totals_of(total))
 
 
-class Seat:
-    """A turn's place on the app-server, in place of a process of its own."""
+class Seat(msgspec.Struct, eq=False):
+    """A turn's place on the app-server, as `goalfsm.workers.piped.PipedProcess` is one."""
 
-    def __init__(  # noqa: PLR0913 - what a process of its own is given
-        self,
-        link: Link,
-        work: Work,
-        dialect: JoinedCodex,
-        *,
-        heard: Callable[[bytes], None],
-        signs: Callable[[], None],
-        gone: Callable[[], None],
-    ) -> None:
-        """Prepare; see `goalfsm.workers.piped.PipedProcess`."""
-        self._link = link
-        self._work = work
-        self._dialect = dialect
-        self._heard = heard
-        self._signs = signs
-        self._told_gone = gone
-        self._seated = False
-        self._left = asyncio.Event()
-        self.keep: set[int] = set()
-        self.left: tuple[int, ...] = ()
-        self.code: int | None = 0
-        self.messages = ""
+    link: Link
+    work: Work
+    dialect: JoinedCodex
+    heard: Callable[[bytes], None]
+    signs: Callable[[], None]
+    gone: Callable[[], None]
+    _seated: bool = False
+    _left: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
+    keep: set[int] = set()
+    left: tuple[int, ...] = ()
+    code: int | None = 0
+    messages: str = ""
 
     @property
     def is_over(self) -> bool:
@@ -248,20 +237,20 @@ class Seat:
         finally:
             waiting.cancel()
             left.cancel()
-        run, thread = self._work.run_id, self._work.thread_id
-        self._dialect.enter(self._link.attach(run, thread, self._hear, self._lost))
+        run, thread = self.work.run_id, self.work.thread_id
+        self.dialect.enter(self.link.attach(run, thread, self._hear, self._lost))
         self._seated = True
-        self.write(self._dialect.take_lines())
+        self.write(self.dialect.take_lines())
         return host
 
     async def _ready(self) -> Host:
-        host = await self._link.ready()
-        await self._link.idle(self._work.thread_id)
+        host = await self.link.ready()
+        await self.link.idle(self.work.thread_id)
         return host
 
     def write(self, data: bytes) -> bool:
         """Send these lines; False when nobody can take them any more."""
-        return self._seated and not self.is_over and self._link.write(data)
+        return self._seated and not self.is_over and self.link.write(data)
 
     def end_input(self) -> None:
         """Leave: the turn is over."""
@@ -273,20 +262,20 @@ class Seat:
 
     def end_soon(self) -> None:
         """Leave; a turn that does not stop takes the app-server with it."""
-        if self._seated and not self.is_over and not self._dialect.over:
-            self._link.end()
+        if self._seated and not self.is_over and not self.dialect.over:
+            self.link.end()
         self._leave()
 
     async def dismantle(self) -> None:
         """Leave; a turn that still runs is stopped."""
-        if self._seated and not self.is_over and not self._dialect.over:
-            self._dialect.interrupt()
-            self.write(self._dialect.take_lines())
+        if self._seated and not self.is_over and not self.dialect.over:
+            self.dialect.interrupt()
+            self.write(self.dialect.take_lines())
         self._leave()
 
     def _hear(self, data: bytes) -> None:
-        self._signs()
-        self._heard(data + b"\n")
+        self.signs()
+        self.heard(data + b"\n")
 
     def _lost(self, code: int | None, messages: str) -> None:
         self.code, self.messages = code, messages
@@ -295,8 +284,8 @@ class Seat:
     def _leave(self) -> None:
         if not self.is_over:
             self._left.set()
-            self._link.detach(self._work.run_id)
-            self._told_gone()
+            self.link.detach(self.work.run_id)
+            self.gone()
 
 
 class JoinedRun(AgentRun):
