@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import psutil
+
 from goalfsm import Engine
 from goalfsm.session import events as e
 from goalfsm.session.state import Session
+from goalfsm.store.memory import MemoryStore
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.workers.protocol import Work
 from goalfsm.workers.turn import TurnWorker
@@ -18,11 +21,11 @@ PAGE = (Path(__file__).parents[2] / "docs" / "frameworks.md").read_text("utf-8")
 EVIDENCE = {"status": "complete", "evidence": ["report.md holds the figures"]}
 
 
-def achieve(folder: Path, worker: TurnWorker, *, serve: bool = False) -> Session:
-    """Give the worker a goal; return where its thread stands when it has settled."""
+def achieve(folder: Path | None, worker: TurnWorker, *, serve: bool = False) -> Session:
+    """Give the worker a goal, in memory without a folder; return its thread when it has settled."""
 
     async def main() -> Session:
-        store = SqliteStore.open(folder / "goals.db")
+        store = MemoryStore() if folder is None else SqliteStore.open(folder / "goals.db")
         try:
             async with Engine(store, workers=worker, serve=serve) as engine:
                 await engine.submit(THREAD, e.ObjectiveGiven(objective="Write the report"))
@@ -31,6 +34,12 @@ def achieve(folder: Path, worker: TurnWorker, *, serve: bool = False) -> Session
             store.close()
 
     return asyncio.run(main())
+
+
+def left_open(folder: Path) -> list[str]:
+    """Return the files of the folder that this process has open."""
+    paths = (file.path for file in psutil.Process().open_files())
+    return [path for path in paths if path.startswith(str(folder))]
 
 
 def status(session: Session) -> str:

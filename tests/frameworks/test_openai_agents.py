@@ -18,7 +18,7 @@ from openai.types.responses import (
 from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
 
 from goalfsm.workers.frameworks.openai_agents import OpenAIAgents
-from tests.frameworks.playing import EVIDENCE, achieve, charged, status
+from tests.frameworks.playing import EVIDENCE, achieve, charged, left_open, status
 
 
 @pytest.fixture(autouse=True)
@@ -95,13 +95,17 @@ def test_an_agent_completes_a_goal_and_is_charged_what_its_model_counted(tmp_pat
     assert charged(session) == 2 * (60 + 20)
 
 
-def test_the_turns_of_a_goal_share_one_session_on_disk(tmp_path: Path) -> None:
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_the_turns_of_a_goal_share_one_session(tmp_path: Path, *, on_disk: bool) -> None:
     model = Scripted(says("Looked around."), says("Wrote a part."), claims(), says("Done."))
-    session = achieve(tmp_path, OpenAIAgents(Agent("writer", model=model)))
+    worker = OpenAIAgents(Agent("writer", model=model))
+    session = achieve(tmp_path if on_disk else None, worker)
     assert status(session) == "complete"
     assert model.said(2, "assistant") == ["Looked around.", "Wrote a part."]
     assert len(model.said(2, "user")) == 3
-    assert (tmp_path / "goals.db.openai-agents.db").stat().st_mode & 0o777 == 0o600
+    assert left_open(tmp_path) == []
+    if on_disk:
+        assert (tmp_path / "goals.db.openai-agents.db").stat().st_mode & 0o777 == 0o600
 
 
 def test_tools_of_the_agent_are_used_beside_those_of_the_goal(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from pydantic_ai.usage import RequestUsage, UsageLimits
 
 from goalfsm.workers.frameworks.histories import LOST, Histories
 from goalfsm.workers.frameworks.pydantic_ai import PydanticAI
-from tests.frameworks.playing import EVIDENCE, achieve, charged, status, work_with
+from tests.frameworks.playing import EVIDENCE, achieve, charged, left_open, status, work_with
 
 USAGE = RequestUsage(input_tokens=100, cache_read_tokens=40, output_tokens=20)
 
@@ -76,13 +76,16 @@ def test_an_agent_completes_a_goal_and_is_charged_what_its_model_counted(tmp_pat
     assert charged(session) == 2 * (60 + 20)
 
 
-def test_the_turns_of_a_goal_share_one_history(tmp_path: Path) -> None:
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_the_turns_of_a_goal_share_one_history(tmp_path: Path, *, on_disk: bool) -> None:
     model = Scripted(says("Looked around."), says("Wrote a part."), claims(), says("Done."))
-    session = achieve(tmp_path, PydanticAI(model.agent()))
+    worker = PydanticAI(model.agent())
+    session = achieve(tmp_path if on_disk else None, worker)
     assert status(session) == "complete"
     assert [len(model.prompts(request)) for request in range(3)] == [1, 2, 3]
     answers = [m.text for m in model.requests[2] if isinstance(m, ModelResponse)]
     assert answers == ["Looked around.", "Wrote a part."]
+    assert left_open(tmp_path) == []
 
 
 def test_a_turn_that_failed_is_not_in_the_history_of_the_next_process(tmp_path: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from goalfsm.workers.protocol import ToolResult, Work
 
 KEPT: Final = 3
@@ -53,21 +56,17 @@ class Histories:
 
     def __init__(self) -> None:
         """Open nothing yet: the first work names the place."""
-        self._databases: dict[str, sqlite3.Connection] = {}
+        self._memory: sqlite3.Connection | None = None
 
     def load(self, work: Work, framework: str) -> bytes | None:
         """Return the conversation that the work's session names, None when it is not there."""
         if work.session is None:
             return None
-        conversation, version = self._named(work.session)
-        row = (
-            self._database(work, framework)
-            .execute(
+        with self._opened(work, framework) as database:
+            row = database.execute(
                 "SELECT messages FROM history WHERE conversation = ? AND version = ?",
-                (conversation, version),
-            )
-            .fetchone()
-        )
+                self._named(work.session),
+            ).fetchone()
         return None if row is None else bytes(row[0])
 
     def store(self, work: Work, framework: str, messages: bytes) -> bytes:
@@ -77,8 +76,7 @@ class Histories:
             if work.session is None
             else self._named(work.session)
         )
-        database = self._database(work, framework)
-        with database:
+        with self._opened(work, framework) as database:
             database.execute(
                 "INSERT OR REPLACE INTO history VALUES (?, ?, ?)",
                 (conversation, version + 1, messages),
@@ -89,27 +87,29 @@ class Histories:
             )
         return f"{version + 1}:{conversation}".encode()
 
-    def close(self) -> None:
-        """Close the files."""
-        for database in self._databases.values():
-            database.close()
-        self._databases.clear()
-
     def _named(self, session: bytes) -> tuple[str, int]:
         version, _, conversation = session.decode(errors="replace").partition(":")
         with contextlib.suppress(ValueError):
             return conversation, int(version)
         return conversation, 0
 
-    def _database(self, work: Work, framework: str) -> sqlite3.Connection:
-        path = file_for(work, framework)
-        database = self._databases.get(path)
+    @contextlib.contextmanager
+    def _opened(self, work: Work, framework: str) -> Iterator[sqlite3.Connection]:
+        """Open the work's file for one transaction; what has no file lives as long as this."""
+        database = None if work.db else self._memory
         if database is None:
-            database = sqlite3.connect(path, check_same_thread=False)
-            database.execute("PRAGMA synchronous = FULL")
-            database.execute(
-                "CREATE TABLE IF NOT EXISTS history (conversation TEXT, version INTEGER,"
-                " messages BLOB NOT NULL, PRIMARY KEY (conversation, version)) STRICT"
-            )
-            self._databases[path] = database
-        return database
+            database = sqlite3.connect(file_for(work, framework), check_same_thread=False)
+            if not work.db:
+                self._memory = database
+                weakref.finalize(self, database.close)
+        try:
+            with database:
+                database.execute("PRAGMA synchronous = FULL")
+                database.execute(
+                    "CREATE TABLE IF NOT EXISTS history (conversation TEXT, version INTEGER,"
+                    " messages BLOB NOT NULL, PRIMARY KEY (conversation, version)) STRICT"
+                )
+                yield database
+        finally:
+            if work.db:
+                database.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from agents import Agent, FunctionTool, RunHooks, Runner, SQLiteSession
@@ -13,10 +15,12 @@ from goalfsm.workers.frameworks.histories import conversation_of, file_for, show
 from goalfsm.workers.turn import Turn, TurnWorker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agents.items import ModelResponse
     from agents.memory import Session
 
-    from goalfsm.workers.protocol import Tool
+    from goalfsm.workers.protocol import Tool, Work
 
 _NAME: Final = "openai-agents"
 
@@ -35,29 +39,36 @@ class OpenAIAgents(TurnWorker):
         super().__init__(self._play)
         self._agent = agent
         self._options = options
-        self._sessions: dict[tuple[str, str], SQLiteSession] = {}
+        self._in_memory: dict[str, SQLiteSession] = {}
 
     async def _play(self, turn: Turn) -> None:
         conversation = conversation_of(turn.work)
         turn.save(conversation.encode())
         offered = [_offered(turn, tool) for tool in turn.tools.definitions]
         agent = self._agent.clone(tools=[*self._agent.tools, *offered])
-        try:
-            await Runner.run(
-                agent,
-                turn.prompt,
-                session=self._session(file_for(turn.work, _NAME), conversation),
-                hooks=_Told(turn, {tool.name for tool in offered}),
-                **self._options,
-            )
-        except MaxTurnsExceeded as error:
-            turn.text(f"\n(the turn ended at a limit of the agent: {error})")
+        with self._session(turn.work, conversation) as session:
+            try:
+                await Runner.run(
+                    agent,
+                    turn.prompt,
+                    session=session,
+                    hooks=_Told(turn, {tool.name for tool in offered}),
+                    **self._options,
+                )
+            except MaxTurnsExceeded as error:
+                turn.text(f"\n(the turn ended at a limit of the agent: {error})")
 
-    def _session(self, path: str, conversation: str) -> Session:
-        found = self._sessions.get((path, conversation))
-        if found is None:
-            found = self._sessions[path, conversation] = SQLiteSession(conversation, path)
-        return found
+    @contextlib.contextmanager
+    def _session(self, work: Work, conversation: str) -> Iterator[Session]:
+        """Open the conversation for one turn; one without a file lives as long as the worker."""
+        if work.db:
+            with contextlib.closing(SQLiteSession(conversation, file_for(work, _NAME))) as session:
+                yield session
+            return
+        if conversation not in self._in_memory:
+            self._in_memory[conversation] = SQLiteSession(conversation)
+            weakref.finalize(self, self._in_memory[conversation].close)
+        yield self._in_memory[conversation]
 
 
 class _Told(RunHooks[Any]):
