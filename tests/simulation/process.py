@@ -235,8 +235,8 @@ class Process:
             pass
 
         server.start = started
-        server._runs_below = self.world.callers.runs_below
-        server._run_above = self.world.callers.run_above
+        server.runs_below = self.world.callers.runs_below
+        server.run_above = self.world.callers.run_above
 
     # How the world drives it.
 
