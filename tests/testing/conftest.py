@@ -19,3 +19,10 @@ def machine_coverage() -> Iterator[MachineCoverage]:
     """Count for one test alone: its half-covered machines are none of the session's business."""
     with MachineCoverage().watching() as coverage:
         yield coverage
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Leave the plugin out here, too: what it loads survives no second import in one process."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:langsmith_plugin")
+    return pytester
