@@ -114,7 +114,7 @@ class NodeAftermath:
         return {
             *(run.thread_id for run in list(self._runs.values())),
             *self._threads.open_runs(),
-            *self._chores.threads(),
+            *self._chores.going_on(),
             *self._subscriptions.threads(),
         }
 

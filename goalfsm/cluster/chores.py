@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_fixed
 
@@ -32,32 +33,22 @@ REPEAT_MS: Final = 1_000
 _log = structlog.get_logger(__name__)
 
 
-class Chores:
-    """Does effects by their performers, and wakes threads; each effect by one living node."""
+class Chores(msgspec.Struct, eq=False):
+    """Does effects by their performers, and wakes threads; each effect by one living node.
 
-    def __init__(
-        self,
-        threads: ClusterThreads,
-        performers: Mapping[type[Effect], Performer],
-        *,
-        claim: Callable[[str], Awaitable[OpenEffect | None]],
-        mark: Callable[[str], None],
-        wish: Callable[[Sequence[Job]], Awaitable[None]],
-        alive: Callable[[], bool],
-    ) -> None:
-        """Do what ``claim(key)`` gives to this node, and write it down by ``mark``.
+    It does what ``claim(key)`` gives to this node, and writes that down by ``mark``.
+    ``wish`` enqueues jobs; nothing is begun or reported unless the node's lease is ``alive``.
+    """
 
-        ``wish`` enqueues jobs; nothing is begun or reported unless the node's lease is ``alive``.
-        """
-        self._threads = threads
-        self._performers = performers
-        self._claim = claim
-        self._mark = mark
-        self._wish = wish
-        self._alive = alive
-        self._going_on: dict[str, dict[str, tuple[Task, asyncio.Future[Outcome]]]] = {}
-        self._unwanted: set[str] = set()
-        """What is being ended because nobody wants it any more."""
+    threads: ClusterThreads
+    performers: Mapping[type[Effect], Performer]
+    claim: Callable[[str], Awaitable[OpenEffect | None]]
+    mark: Callable[[str], None]
+    wish: Callable[[Sequence[Job]], Awaitable[None]]
+    alive: Callable[[], bool]
+    _going_on: dict[str, dict[str, tuple[Task, asyncio.Future[Outcome]]]] = {}
+    _unwanted: set[str] = set()
+    """What is being ended because nobody wants it any more."""
 
     def committed(self, landed: Landed) -> None:
         """End what nobody wants any more."""
@@ -66,7 +57,7 @@ class Chores:
                 self._unwanted.add(task.key)
                 doing.cancel()
 
-    def threads(self) -> list[str]:
+    def going_on(self) -> list[str]:
         """Return the threads of which something is going on."""
         return list(self._going_on)
 
@@ -90,16 +81,16 @@ class Chores:
         await AsyncRetrying(wait=wait_fixed(AGAIN_S), retry=broken_off)(self._do_effect, job)
 
     async def _do_effect(self, job: Job) -> None:
-        if not self._alive():
+        if not self.alive():
             return
-        row = await self._claim(job.key)
+        row = await self.claim(job.key)
         if row is None:
             return
         task = reopened(row)
-        _, session = await self._threads.look(job.thread_id)
-        performer = self._performers.get(type(task.effect))
+        _, session = await self.threads.look(job.thread_id)
+        performer = self.performers.get(type(task.effect))
         if performer is None or not is_wanted(task.effect, session):
-            self._mark(task.key)
+            self.mark(task.key)
             return
         await self._perform(task, performer, session)
 
@@ -117,23 +108,23 @@ class Chores:
                 del self._going_on[thread_id]
             unwanted = task.key in self._unwanted
             self._unwanted.discard(task.key)
-        if not self._alive():
+        if not self.alive():
             return  # its place is taken by others: what came of it does not count
         error = None if doing.cancelled() else doing.exception()
         if doing.cancelled():
             if unwanted:
-                self._mark(task.key)
+                self.mark(task.key)
         elif isinstance(error, StoreError):
             raise error
         elif isinstance(error, GoalError):
             _log.debug("left undone", key=task.key, code=error.code)
         elif isinstance(error, Exception):
             _log.error("an effect met a fault", key=task.key, exc_info=error)
-            self._threads.fault(thread_id, failure_of(None, error), (task.key,))
+            self.threads.fault(thread_id, failure_of(None, error), (task.key,))
         elif (event := doing.result()) is None:
-            self._mark(task.key)
+            self.mark(task.key)
         else:
-            await self._threads.send(thread_id, event, done=(task.key,))
+            await self.threads.send(thread_id, event, done=(task.key,))
 
     async def do_timer(self, job: Job) -> None:
         """Tell the thread that its time has come, if it has; a job may come early."""
@@ -142,19 +133,19 @@ class Chores:
 
         def batch(session: Session) -> Events:
             nonlocal fired
-            loaded = self._threads.loaded(thread_id)
+            loaded = self.threads.loaded(thread_id)
             at_ms = next_wake(session)
             fired = loaded is not None and at_ms is not None and at_ms <= loaded.now_ms
             if fired:
                 yield TimerFired()
 
-        await self._threads.run(thread_id, batch)
-        loaded, session = await self._threads.look(thread_id)
+        await self.threads.run(thread_id, batch)
+        loaded, session = await self.threads.look(thread_id)
         again = next_wake(session)
         if again is not None:
             # The same key as the one that the change itself may have enqueued: the earlier counts.
             soonest = loaded.now_ms + REPEAT_MS if fired else 0
-            await self._wish([timer_job(thread_id, max(again, soonest))])
+            await self.wish([timer_job(thread_id, max(again, soonest))])
 
 
 async def _done(performer: Performer, task: Task, session: Session) -> Outcome:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+import msgspec
+
 from goalfsm.cluster.jobs import ANY, is_over, jobs_of, place_of, waits_for_turn
 from goalfsm.cluster.tx import Ask, Writes
 from goalfsm.daemon.flow.decide import ACCEPTED, UndecidableError, decide_batch, decode_reply
@@ -103,41 +105,29 @@ class Said(Protocol):
         ...
 
 
-class Decider:
-    """Decides about any thread, for one node or command."""
+class Decider(msgspec.Struct, eq=False):
+    """Decides about any thread, for one node or command.
 
-    def __init__(
-        self,
-        transactions: Transactions,
-        ids: IdSource,
-        *,
-        policy: Policy,
-        rules: Rules,
-        node_id: Callable[[], str | None] = lambda: None,
-        host: str = "",
-        name: str = "",
-        said: Said | None = None,
-    ) -> None:
-        """Decide in ``transactions``; a new thread gets ``policy``.
+    It decides in ``transactions``; a new thread gets ``policy``.
+    ``node_id()`` is the node that has the runs that are opened here, None where none are.
+    ``host`` is where processes are that the thread comes to wait for. ``name`` is that
+    of the node, ``said`` has what turns said that is to be kept with what is decided.
+    """
 
-        ``node_id()`` is the node that has the runs that are opened here, None where none are.
-        ``host`` is where processes are that the thread comes to wait for. ``name`` is that
-        of the node, ``said`` has what turns said that is to be kept with what is decided.
-        """
-        self._transactions = transactions
-        self._ids = ids
-        self._policy = policy
-        self._rules = rules
-        self._node_id = node_id
-        self._host = host
-        self._name = name
-        self._said = said
-        self._newest: dict[str, tuple[bytes, Session]] = {}
-        """What was encoded last of each thread: the very same bytes need no decoding."""
+    transactions: Transactions
+    ids: IdSource
+    policy: Policy
+    rules: Rules
+    node_id: Callable[[], str | None] = lambda: None
+    host: str = ""
+    name: str = ""
+    said: Said | None = None
+    _newest: dict[str, tuple[bytes, Session]] = {}
+    """What was encoded last of each thread: the very same bytes need no decoding."""
 
     async def look(self, thread_id: str) -> tuple[Loaded, Session]:
         """Return how the thread stands, and its session; the lock is free again."""
-        async with self._transactions.begin() as tx:
+        async with self.transactions.begin() as tx:
             loaded = await tx.load(Ask(thread_id))
         return loaded, self._session(thread_id, loaded)
 
@@ -148,7 +138,7 @@ class Decider:
         Raises `NewerRules`, and `CodecError` for a thread that cannot be read.
         """
         ask = self._ask(attempt)
-        async with self._transactions.begin() as tx:
+        async with self.transactions.begin() as tx:
             decision, said = await self._write(tx, attempt, await tx.load(ask))
         self._kept(said)
         return decision
@@ -166,7 +156,7 @@ class Decider:
         made: dict[str, Decision] = {}
         said: list[Transcript] = []
         asks = [self._ask(attempt) for attempt in attempts]
-        async with self._transactions.begin() as tx:
+        async with self.transactions.begin() as tx:
             free = await tx.load_free(asks)
             for attempt in attempts:
                 if attempt.thread_id not in free:
@@ -202,16 +192,16 @@ class Decider:
 
     def is_holder(self, loaded: Loaded) -> bool:
         """Tell whether this node has the thread's open run."""
-        return loaded.holder is not None and loaded.holder.node_id == self._node_id()
+        return loaded.holder is not None and loaded.holder.node_id == self.node_id()
 
     def _kept(self, said: Sequence[Transcript]) -> None:
-        if self._said is not None:
-            self._said.kept(said)
+        if self.said is not None:
+            self.said.kept(said)
 
     def _ask(self, attempt: Attempt) -> Ask:
         for envelope in attempt.envelopes:
             # One id for every attempt: by it a commit is found whose outcome nobody knew.
-            envelope.event_id = envelope.event_id or self._ids.event_id()
+            envelope.event_id = envelope.event_id or self.ids.event_id()
         return Ask(
             attempt.thread_id,
             tuple(
@@ -224,7 +214,7 @@ class Decider:
 
     def _session(self, thread_id: str, loaded: Loaded) -> Session:
         if loaded.state is None:
-            return Session(policy=self._policy)
+            return Session(policy=self.policy)
         if loaded.rules_version > RULES_VERSION:
             raise NewerRules(loaded.rules_version)
         state, session = self._newest.get(thread_id, (None, None))
@@ -252,8 +242,8 @@ class Decider:
                     revision,
                     envelope,
                     thread_id=thread_id,
-                    rules=self._rules,
-                    next_id=self._ids.event_id,
+                    rules=self.rules,
+                    next_id=self.ids.event_id,
                     now_ms=lambda: loaded.now_ms,
                 )
             except UndecidableError as fault:
@@ -291,17 +281,17 @@ class Decider:
         before, session = decision.before, decision.session
         place = ANY if loaded.program is None else loaded.program.place
         tasks = [
-            (task, place_of(task.effect, place, self._host))
+            (task, place_of(task.effect, place, self.host))
             for each in decision.decided
             for task in each.outbox
             if not isinstance(task.effect, TOLD)
         ]
         run_before, run = _run_id(before), _run_id(session)
         holder = None if loaded.holder is None else loaded.holder.node_id
-        node_id = None if run is None else holder if run == run_before else self._node_id()
+        node_id = None if run is None else holder if run == run_before else self.node_id()
         woken = (loaded.wake_at_ms, decision.wake_at_ms)
         going_on = (before.run, before.claim, before.check, session.claim, session.check)
-        elsewhere = holder is not None and holder != self._node_id()
+        elsewhere = holder is not None and holder != self.node_id()
         busy = elsewhere or any(each is not None for each in going_on[1:]) or bool(before.waits)
         return Writes(
             commits=tuple(each.commit for each in decision.decided),
@@ -312,8 +302,8 @@ class Decider:
             over=is_over(before, session),
             told=busy,
             jobs=jobs_of(thread_id, before, session, tasks, place=place, woken=woken),
-            said=() if self._said is None else self._said.unkept(thread_id),
-            node=self._name,
+            said=() if self.said is None else self.said.unkept(thread_id),
+            node=self.name,
         )
 
 

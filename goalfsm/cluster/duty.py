@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import structlog
 from msgspec.structs import replace
 
@@ -32,53 +33,42 @@ RECORDED_S: Final = 10.0
 _log = structlog.get_logger(__name__)
 
 
-class Duty:
-    """Serves under one lease after the other."""
+class Duty(msgspec.Struct, eq=False):
+    """Serves under one lease after the other.
 
-    def __init__(
-        self,
-        tenure: Tenure,
-        jobs: Jobs[Any],
-        turns: Turns,
-        chores: Chores,
-        mail: Mail,
-        sweeps: Sweeps,
-        *,
-        wish: Callable[[Sequence[Job]], Awaitable[None]],
-        places: Collection[str],
-        most: int,
-    ) -> None:
-        """Take the jobs of ``places``, ``most`` turns at once; ``wish`` enqueues jobs."""
-        self._tenure = tenure
-        self._jobs = jobs
-        self._turns = turns
-        self._chores = chores
-        self._mail = mail
-        self._sweeps = sweeps
-        self._wish = wish
-        self._places = places
-        self._most = most
-        self._keeping: asyncio.Future[None] | None = None
-        self.serving: list[asyncio.Task[Any]] = []
-        """What takes jobs and hears of news, as long as it does."""
+    It takes the jobs of ``places``, ``most`` turns at once; ``wish`` enqueues jobs.
+    """
+
+    tenure: Tenure
+    jobs: Jobs[Any]
+    turns: Turns
+    chores: Chores
+    mail: Mail
+    sweeps: Sweeps
+    wish: Callable[[Sequence[Job]], Awaitable[None]]
+    places: Collection[str]
+    most: int
+    _keeping: asyncio.Future[None] | None = None
+    serving: list[asyncio.Task[Any]] = []
+    """What takes jobs and hears of news, as long as it does."""
 
     async def serve(self, stopping: asyncio.Event) -> None:
         """Serve until the lease is lost, a part of this ends, or ``stopping``; all goes on then."""
-        jobs, places = self._jobs, self._places
-        self._keeping = keeping = asyncio.ensure_future(self._tenure.keep())
+        jobs, places = self.jobs, self.places
+        self._keeping = keeping = asyncio.ensure_future(self.tenure.keep())
         self.serving = [
             asyncio.get_running_loop().create_task(each)
             for each in (
-                jobs.serve(self._turn, kinds=["turn"], places=places, most=self._most),
+                jobs.serve(self._turn, kinds=["turn"], places=places, most=self.most),
                 jobs.serve(self._chore, kinds=["effect", "timer"], places=places, most=CHORES),
-                self._mail.listen(),
-                self._mail.poll(),
-                self._sweeps.keep(),
+                self.mail.listen(),
+                self.mail.poll(),
+                self.sweeps.keep(),
                 self._look_for_crowds(),
             )
         ]
         ends = [
-            asyncio.ensure_future(self._tenure.lost.wait()),
+            asyncio.ensure_future(self.tenure.lost.wait()),
             asyncio.ensure_future(stopping.wait()),
         ]
         every: list[asyncio.Future[Any]] = [*ends, *self.serving, keeping]
@@ -108,8 +98,8 @@ class Duty:
 
     async def close(self) -> None:
         """Look for no news and for nothing that is left any more."""
-        await self._mail.close()
-        await self._sweeps.close()
+        await self.mail.close()
+        await self.sweeps.close()
 
     def drop(self) -> None:
         """End all at once, as a crash would."""
@@ -117,10 +107,10 @@ class Duty:
             task.cancel()
 
     async def _turn(self, job: Job) -> None:
-        await self._do(self._turns.do, job)
+        await self._do(self.turns.do, job)
 
     async def _chore(self, job: Job) -> None:
-        chores = self._chores
+        chores = self.chores
         await self._do(chores.do_timer if job.kind == "timer" else chores.do_effect, job)
 
     async def _do(self, doing: Callable[[Job], Awaitable[None]], job: Job) -> None:
@@ -129,11 +119,11 @@ class Duty:
                 await doing(job)
             except NewerRules as newer:
                 # Nodes of this version never see it again: those that know the rules have it.
-                await self._wish([replace(job, rules=newer.rules_version, at_ms=None)])
+                await self.wish([replace(job, rules=newer.rules_version, at_ms=None)])
 
     async def _look_for_crowds(self) -> None:
         """See now and then, while all places are taken, whether somebody waits for one."""
-        turns, most = self._turns, self._most
+        turns, most = self.turns, self.most
         waiting: list[int] = []
         while True:
             await asyncio.sleep(CROWDED_S)
@@ -142,7 +132,7 @@ class Duty:
             if turns.under_way < most and not turns.somebody_waits:
                 continue
             with contextlib.suppress(StoreError):
-                found = await self._jobs.waiting(self._places, 2 * most + 1)
+                found = await self.jobs.waiting(self.places, 2 * most + 1)
                 # Who still has a place here may have asked for the next turn already.
                 without = [number for number, thread_id in found if not turns.does(thread_id)]
                 before, waiting = waiting[:1], without

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
@@ -21,30 +22,21 @@ _AGAIN_S: Final = 0.5
 _log = structlog.get_logger(__name__)
 
 
-class Mail:
-    """Has a node look at a thread when somebody else has decided about it."""
+class Mail(msgspec.Struct, eq=False):
+    """Has a node look at a thread when somebody else has decided about it.
 
-    def __init__(
-        self,
-        notifications: Callable[[], AsyncIterator[str]],
-        *,
-        going_on: Callable[[], Collection[str]],
-        revisions: Callable[[Collection[str]], Awaitable[dict[str, int]]],
-        seen: Callable[[str], int],
-        look: Callable[[str], Awaitable[None]],
-    ) -> None:
-        """Call ``look(thread_id)`` for threads that are ``going_on`` and have news.
+    It calls ``look(thread_id)`` for threads that are ``going_on`` and have news.
+    ``notifications()`` yields threads until the connection is gone. ``revisions`` says how far
+    threads are, ``seen`` how far they were when last looked at.
+    """
 
-        ``notifications()`` yields threads until the connection is gone. ``revisions`` says how far
-        threads are, ``seen`` how far they were when last looked at.
-        """
-        self._notifications = notifications
-        self._going_on = going_on
-        self._revisions = revisions
-        self._seen = seen
-        self._look = look
-        self._looking: dict[str, asyncio.Task[None]] = {}
-        self._again: set[str] = set()
+    notifications: Callable[[], AsyncIterator[str]]
+    going_on: Callable[[], Collection[str]]
+    revisions: Callable[[Collection[str]], Awaitable[dict[str, int]]]
+    seen: Callable[[str], int]
+    look: Callable[[str], Awaitable[None]]
+    _looking: dict[str, asyncio.Task[None]] = {}
+    _again: set[str] = set()
 
     async def listen(self) -> None:
         """Follow notifications until cancelled; connect again as often as it takes."""
@@ -53,8 +45,8 @@ class Mail:
 
     async def _connected(self) -> None:
         try:
-            async for thread_id in self._notifications():
-                if thread_id in self._going_on():
+            async for thread_id in self.notifications():
+                if thread_id in self.going_on():
                     self.arrived(thread_id)
         except (StoreError, OSError) as error:
             _log.debug("notifications stopped", error=described(error))
@@ -63,12 +55,12 @@ class Mail:
         """Look at what is going on every now and then, until cancelled."""
         while True:
             await asyncio.sleep(POLL_S)
-            threads = list(self._going_on())
+            threads = list(self.going_on())
             if not threads:
                 continue
             with contextlib.suppress(StoreError):
-                for thread_id, revision in (await self._revisions(threads)).items():
-                    if revision > self._seen(thread_id):
+                for thread_id, revision in (await self.revisions(threads)).items():
+                    if revision > self.seen(thread_id):
                         self.arrived(thread_id)
 
     def arrived(self, thread_id: str) -> None:
@@ -84,7 +76,7 @@ class Mail:
             while True:
                 self._again.discard(thread_id)
                 try:
-                    await self._look(thread_id)
+                    await self.look(thread_id)
                 except GoalError as error:
                     _log.debug("mail is read later", thread_id=thread_id, code=error.code)
                 if thread_id not in self._again:

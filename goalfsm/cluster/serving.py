@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from goalfsm.cluster.hearing import Hearing
 from goalfsm.daemon.flow.decide import Envelope
 from goalfsm.daemon.flow.notices import Output, StatusChanged
@@ -27,31 +29,20 @@ if TYPE_CHECKING:
     from goalfsm.views.tool_answers import ToolResponse
 
 
-class ClusterService:
-    """Answers from outside; it dispatches and performs nothing itself."""
+class ClusterService(msgspec.Struct, eq=False):
+    """Answers from outside; it dispatches and performs nothing itself.
 
-    def __init__(
-        self,
-        threads: ClusterThreads,
-        subscriptions: Subscriptions,
-        clock: Clock,
-        ids: IdSource,
-        *,
-        over: asyncio.Event,
-        said: Callable[[str], Output | None],
-        words: Words,
-    ) -> None:
-        """Refuse everything once ``over`` is set.
+    Everything is refused once ``over`` is set.
+    ``said`` is what a thread's turn here has said, ``words`` what turns at other nodes have.
+    """
 
-        ``said`` is what a thread's turn here has said, ``words`` what turns at other nodes have.
-        """
-        self._said = said
-        self._words = words
-        self._threads = threads
-        self._subscriptions = subscriptions
-        self._clock = clock
-        self._ids = ids
-        self._over = over
+    threads: ClusterThreads
+    subscriptions: Subscriptions
+    clock: Clock
+    ids: IdSource
+    over: asyncio.Event
+    said: Callable[[str], Output | None]
+    words: Words
 
     async def submit(self, thread_id: str, event: Event, event_id: str | None = None) -> Reply:
         """Decide an event from outside; return the reply when both are durable.
@@ -60,14 +51,14 @@ class ClusterService:
         `StoreError` where the database cannot be reached.
         """
         self.check_open()
-        envelope = Envelope(sealed(event), event_id=event_id or self._ids.new_id(), outside=True)
-        return await asyncio.shield(self._threads.take(thread_id, envelope))
+        envelope = Envelope(sealed(event), event_id=event_id or self.ids.new_id(), outside=True)
+        return await asyncio.shield(self.threads.take(thread_id, envelope))
 
     async def call(self, thread_id: str, event: Event, event_id: str | None = None) -> ToolResponse:
         """Have a tool's call decided; return what the model is told."""
         reply = await self.submit(thread_id, event, event_id)
-        _, session = await self._threads.look(thread_id)
-        return respond(reply, session, self._clock.now_ms())
+        _, session = await self.threads.look(thread_id)
+        return respond(reply, session, self.clock.now_ms())
 
     async def follow(
         self, thread_id: str, *, after_revision: int | None = None, successor: int | None = None
@@ -78,9 +69,9 @@ class ClusterService:
         """
         del after_revision, successor  # who follows a thread on a server reads the database
         self.check_open()
-        follower = self._subscriptions.follow(thread_id)
-        said = self._said(thread_id)
-        hearing = Hearing(follower, self._words, said)
+        follower = self.subscriptions.follow(thread_id)
+        said = self.said(thread_id)
+        hearing = Hearing(follower, self.words, said)
         listening = asyncio.ensure_future(hearing.listen())
         try:
             yield StatusChanged(thread_id=thread_id, status=await self.status(thread_id))
@@ -92,19 +83,19 @@ class ClusterService:
                     yield told
         finally:
             listening.cancel()
-            self._subscriptions.leave(follower)
+            self.subscriptions.leave(follower)
 
     async def session(self, thread_id: str) -> Session:
         """Return the thread's session as it stands now; a new one when there is none."""
-        _, session = await self._threads.look(thread_id)
+        _, session = await self.threads.look(thread_id)
         return session
 
     async def status(self, thread_id: str) -> Status:
         """Return the thread as every surface shows it."""
         session = await self.session(thread_id)
-        return project(session, self._clock.now_ms(), thread_id=thread_id)
+        return project(session, self.clock.now_ms(), thread_id=thread_id)
 
     def check_open(self) -> None:
         """Raise where the node has stopped."""
-        if self._over.is_set():
+        if self.over.is_set():
             raise StoreClosed("the node has stopped", hint="Start it again.")

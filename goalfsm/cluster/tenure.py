@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from goalfsm.cluster.host import DatabaseTime, hostname
 from goalfsm.cluster.lease import Lease, Registration
 
@@ -16,34 +18,23 @@ if TYPE_CHECKING:
     from goalfsm.daemon.host.platform import Clock, Platform
 
 
-class Tenure:
-    """The lease that this node has now, and the clock of the database, which comes with it."""
+class Tenure(msgspec.Struct, eq=False):
+    """The lease that this node has now, and the clock of the database, which comes with it.
 
-    def __init__(
-        self,
-        nodes: Nodes,
-        options: Options,
-        platform: Platform,
-        clock: Clock,
-        *,
-        address: str,
-        deadline: Callable[[float], None],
-        renewed: Callable[[Renewed], None],
-    ) -> None:
-        """Register in ``nodes`` what ``options`` say; programs know the node by ``address``.
+    It registers in ``nodes`` what ``options`` say; programs know the node by ``address``.
+    ``deadline`` and ``renewed`` are told what `goalfsm.cluster.lease.Lease` tells them.
+    """
 
-        ``deadline`` and ``renewed`` are told what `goalfsm.cluster.lease.Lease` tells them.
-        """
-        self._nodes = nodes
-        self._options = options
-        self._platform = platform
-        self._clock = clock
-        self._address = address
-        self._deadline = deadline
-        self._told = renewed
-        self.lease: Lease | None = None
-        self.node_id: str | None = None
-        self.lost = asyncio.Event()
+    nodes: Nodes
+    options: Options
+    platform: Platform
+    clock: Clock
+    address: str
+    deadline: Callable[[float], None]
+    renewed: Callable[[Renewed], None]
+    lease: Lease | None = None
+    node_id: str | None = None
+    lost: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
 
     def alive(self) -> bool:
         """Tell whether programs may run here: the lease of this node has not run out."""
@@ -51,22 +42,22 @@ class Tenure:
 
     async def begin(self) -> None:
         """Begin a lease, under an id that nobody has had. Raises `StoreError`."""
-        options, self.lost = self._options, asyncio.Event()
-        node_id = f"{options.name}-{self._platform.entropy.new_id()}"
+        options, self.lost = self.options, asyncio.Event()
+        node_id = f"{options.name}-{self.platform.entropy.new_id()}"
         node = Registration(
             node_id=node_id,
             name=options.name,
             host=hostname(),
-            pid=self._platform.identity().pid,
-            address=self._address,
+            pid=self.platform.identity().pid,
+            address=self.address,
             places=options.places,
             max_runs=options.max_runs,
             version=options.version,
         )
         lease = Lease(
-            self._nodes,
+            self.nodes,
             node,
-            deadline=self._deadline,
+            deadline=self.deadline,
             lost=self.lost.set,
             renewed=self._renewed,
         )
@@ -89,12 +80,12 @@ class Tenure:
 
     def _renewed(self, answer: Renewed) -> None:
         self._set_clock(answer.now_ms)
-        self._told(answer)
+        self.renewed(answer)
 
     def _set_clock(self, now_ms: int) -> None:
-        time = self._platform.clock
+        time = self.platform.clock
         if isinstance(time, DatabaseTime):
             time.tell(now_ms)
-        step_ms = self._clock.step_ms()
+        step_ms = self.clock.step_ms()
         if step_ms:
-            self._clock.adopt(step_ms)
+            self.clock.adopt(step_ms)

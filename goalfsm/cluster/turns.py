@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 
 from goalfsm.errors import GoalError, StoreError
@@ -37,54 +38,38 @@ NOT_STARTED: Final = "its worker was not started"
 _log = structlog.get_logger(__name__)
 
 
-class Turns:
-    """Does turn jobs, and follows commits as far as they concern a running turn."""
+class Turns(msgspec.Struct, eq=False):
+    """Does turn jobs, and follows commits as far as they concern a running turn.
 
-    def __init__(
-        self,
-        threads: ClusterThreads,
-        holds: Holds,
-        runs: LiveRuns,
-        workers: Workers,
-        dispatches: Dispatches,
-        *,
-        node_id: Callable[[], str | None],
-        alive: Callable[[], bool],
-        places: Collection[str],
-        last_words: Callable[[str], Awaitable[None]],
-        end_orphans: Callable[[str, str], Awaitable[None]],
-        report: Report,
-        most: int,
-    ) -> None:
-        """Open runs of this node while its lease is ``alive``, for threads of ``places``.
+    Runs are opened while the node's lease is ``alive``, for threads of ``places``.
+    ``last_words(thread_id)`` has the prompt know what the turn before said;
+    ``end_orphans(node_id, run_id)`` ends what may be left here of another node's run. ``most``
+    is how many turns run at once.
+    """
 
-        ``last_words(thread_id)`` has the prompt know what the turn before said;
-        ``end_orphans(node_id, run_id)`` ends what may be left here of another node's run. ``most``
-        is how many turns run at once.
-        """
-        self._threads = threads
-        self._holds = holds
-        self._runs = runs
-        self._workers = workers
-        self._dispatches = dispatches
-        self._node_id = node_id
-        self._alive = alive
-        self._places = frozenset(places)
-        self._last_words = last_words
-        self._end_orphans = end_orphans
-        self._report = report
-        self._most = most
-        self._in_a_row: dict[str, int] = {}
-        self._wished: set[str] = set()
-        """Threads of which it is still to be seen whether a turn may begin."""
-        self.under_way = 0
-        """How many jobs are being done."""
-        self.somebody_waits = False
-        """Whether a turn waited for a place here when that was last looked at."""
+    threads: ClusterThreads
+    holds: Holds
+    runs: LiveRuns
+    workers: Workers
+    dispatches: Dispatches
+    node_id: Callable[[], str | None]
+    alive: Callable[[], bool]
+    places: Collection[str]
+    last_words: Callable[[str], Awaitable[None]]
+    end_orphans: Callable[[str, str], Awaitable[None]]
+    report: Report
+    most: int
+    _in_a_row: dict[str, int] = {}
+    _wished: set[str] = set()
+    """Threads of which it is still to be seen whether a turn may begin."""
+    under_way: int = 0
+    """How many jobs are being done."""
+    somebody_waits: bool = False
+    """Whether a turn waited for a place here when that was last looked at."""
 
     def committed(self, landed: Landed) -> None:
         """Have the running turn wind its work down where the goal has come to owe that."""
-        live = self._runs.get(landed.thread_id)
+        live = self.runs.get(landed.thread_id)
         if live is not None:
             live.wind_down(landed.session)
 
@@ -92,7 +77,7 @@ class Turns:
         """Do a turn job; return when no turn of the thread runs here any more."""
         thread_id = job.thread_id
         self._wished.add(thread_id)
-        if thread_id in self._runs:
+        if thread_id in self.runs:
             # What follows on a turn may be wished for before that one is over here: who does it
             # looks again.
             return
@@ -102,7 +87,7 @@ class Turns:
                 self._wished.discard(thread_id)
                 self._in_a_row[thread_id] = 0
                 if await self._begin(thread_id):
-                    while (live := self._runs.get(thread_id)) is not None:
+                    while (live := self.runs.get(thread_id)) is not None:
                         await live.wait()
                 await self._settle(thread_id)
         finally:
@@ -126,37 +111,37 @@ class Turns:
             or work.wind_down
             or not can_begin(session)
             or not self._may(thread_id)
-            or self._threads.waiting(thread_id)
+            or self.threads.waiting(thread_id)
             or in_a_row >= IN_A_ROW
-            or (self.somebody_waits and self.under_way >= self._most)
-            or not self._workers.is_current(thread_id, assignment, program_of(route(session)))
+            or (self.somebody_waits and self.under_way >= self.most)
+            or not self.workers.is_current(thread_id, assignment, program_of(route(session)))
         ):
             return
         self._in_a_row[thread_id] = in_a_row + 1
-        yield self._dispatches.intend(thread_id, assignment, work, session)
+        yield self.dispatches.intend(thread_id, assignment, work, session)
 
     def _serves(self, thread_id: str) -> bool:
-        program = self._threads.program(thread_id)
-        return program is None or program.place in self._places
+        program = self.threads.program(thread_id)
+        return program is None or program.place in self.places
 
     async def _begin(self, thread_id: str) -> bool:
         """Open a run where one is due; return whether it was opened here."""
-        loaded, session = await self._threads.look(thread_id)
+        loaded, session = await self.threads.look(thread_id)
         if not self._is_due(thread_id, session, loaded.holder) or not self._may(thread_id):
             return False
         assignment = await self._assignment(thread_id, program_of(route(session)))
         run = session.run
         if run is None and assignment is None:
             return False
-        await self._last_words(thread_id)
+        await self.last_words(thread_id)
         if run is not None and loaded.holder is not None:
             _log.warning(
                 "a run is taken over", thread_id=thread_id, run_id=run.run_id, turn=run.turn
             )
-            await self._end_orphans(loaded.holder.node_id, run.run_id)
+            await self.end_orphans(loaded.holder.node_id, run.run_id)
 
         def batch(session: Session) -> Events:
-            now = self._threads.loaded(thread_id)
+            now = self.threads.loaded(thread_id)
             holder = None if now is None else now.holder
             if not self._is_due(thread_id, session, holder):
                 return
@@ -174,27 +159,27 @@ class Turns:
                 and work is not None
                 and can_begin(session)
                 and self._may(thread_id)
-                and self._workers.is_current(thread_id, assignment, program_of(route(session)))
+                and self.workers.is_current(thread_id, assignment, program_of(route(session)))
             ):
-                yield self._dispatches.intend(thread_id, assignment, work, session)
+                yield self.dispatches.intend(thread_id, assignment, work, session)
 
-        await self._threads.run(thread_id, batch)
-        return thread_id in self._runs
+        await self.threads.run(thread_id, batch)
+        return thread_id in self.runs
 
     async def _settle(self, thread_id: str) -> None:
         """Close a run that was opened here and whose worker could not be started."""
-        session = self._threads.known(thread_id)
-        if session is None or session.run is None or not self._alive():
+        session = self.threads.known(thread_id)
+        if session is None or session.run is None or not self.alive():
             return
 
         def batch(session: Session) -> Events:
-            now = self._threads.loaded(thread_id)
+            now = self.threads.loaded(thread_id)
             holder = None if now is None else now.holder
-            mine = holder is not None and holder.node_id == self._node_id()
-            if session.run is not None and mine and thread_id not in self._runs:
+            mine = holder is not None and holder.node_id == self.node_id()
+            if session.run is not None and mine and thread_id not in self.runs:
                 yield e.RunInterrupted(run_id=session.run.run_id, detail=NOT_STARTED)
 
-        await self._threads.run(thread_id, batch)
+        await self.threads.run(thread_id, batch)
 
     def _is_due(self, thread_id: str, session: Session, holder: Holder | None) -> bool:
         """Tell whether a turn may begin, or there is a run that nobody has."""
@@ -203,19 +188,19 @@ class Turns:
         return queued(session) is not None and can_begin(session)
 
     def _may(self, thread_id: str) -> bool:
-        return self._alive() and self._serves(thread_id) and not self._holds.stops(thread_id)
+        return self.alive() and self._serves(thread_id) and not self.holds.stops(thread_id)
 
     def _is_left(self, thread_id: str, holder: Holder | None) -> bool:
         """Tell whether nobody has the thread's open run: its node is gone, or never started it."""
         if holder is None or not holder.alive:
             return True
-        return holder.node_id == self._node_id() and thread_id not in self._runs
+        return holder.node_id == self.node_id() and thread_id not in self.runs
 
     async def _assignment(self, thread_id: str, argv: tuple[str, ...]) -> Assignment | None:
         try:
-            return await self._workers.assignment(thread_id, argv)
+            return await self.workers.assignment(thread_id, argv)
         except StoreError:
             raise
         except GoalError as error:
-            self._report(thread_id, error.code, error.message, error.hint)
+            self.report(thread_id, error.code, error.message, error.hint)
             return None
