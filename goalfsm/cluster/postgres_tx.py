@@ -27,6 +27,12 @@ CHANNEL: Final = "goalfsm"
 """The channel of notifications; their text is the thread."""
 STALLED_MS: Final = 2_000
 """How long a transaction may stand still before the server ends it, with the locks that it has."""
+MOST_MS: Final = 3_000
+"""How long a transaction may keep its locks on threads, where the server can count that.
+
+A process that was stopped between two statements that it sends at one go does not stand still to
+the server: its locks would stay as long as it is stopped.
+"""
 NOW_MS: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 """The server's clock as it is, not as it was when the transaction began."""
 
@@ -45,6 +51,9 @@ LEFT JOIN goalfsm.worker w ON w.thread_id = s.thread_id
 LEFT JOIN goalfsm.node n ON n.node_id = s.node_id
 WHERE s.thread_id = ANY(%s) ORDER BY s.thread_id FOR UPDATE OF s"""
 _LOCK_FREE: Final = f"{_LOCK} SKIP LOCKED"
+_BOUND: Final = f"SET LOCAL transaction_timeout = {MOST_MS}"
+_BOUND_SINCE: Final = 170_000
+"""The version of the server that can bound a transaction."""
 _LOCK_NEW: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 7))"
 # A statement of its own: what others committed while the lock was waited for is in its snapshot.
 _BESIDE: Final = f"""
@@ -145,6 +154,9 @@ class PostgresTx:
         keys = [key for ask in asks for key in ask.keys]
         async with connection.pipeline():
             locked = await connection.execute(lock, ([a.thread_id for a in asks],), binary=True)
+            if connection.info.server_version >= _BOUND_SINCE:
+                # Not before: who waits for the lock may get it from one who comes to this bound.
+                await connection.execute(_BOUND)
             known, still_open = None, None
             if events:
                 columns = tuple(map(list, zip(*events, strict=True)))
