@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from goalfsm.daemon.config import Processes, Workers, WorkerSource
+from goalfsm.daemon.config import Processes, Workers
 from goalfsm.daemon.flow.inbox import InboxRows, watch_of
 from goalfsm.daemon.flow.replay import as_completed
 from goalfsm.daemon.flow.threads import STARTING, Holds, Threads
@@ -35,31 +35,16 @@ from goalfsm.daemon.stages.scheduler import Quiescence, Scheduler
 from goalfsm.daemon.stages.subscriptions import DecisionLog, Subscriptions
 from goalfsm.errors import StoreClosed, StoreError
 from goalfsm.session import effects as f
-from goalfsm.session.policy import Policy
 from goalfsm.session.work import queued
 from goalfsm.store.pump import Pump
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
-    from goalfsm.daemon.flow.ports import Landed, Performer, Stage, Undecided
-    from goalfsm.daemon.stages.performers import Callback, VerifierFunction
-    from goalfsm.goal.machine import GoalMachine
+    from goalfsm.daemon.flow.ports import Landed, Stage, Undecided
+    from goalfsm.daemon.options import Options
     from goalfsm.store.port import Owner, Store
-
-
-class Options(NamedTuple):
-    """The options of an engine, as its embedder gave them."""
-
-    workers: WorkerSource | None
-    policy: Policy
-    machine: GoalMachine | None
-    callbacks: Mapping[str, Callback]
-    verifiers: Mapping[str, VerifierFunction]
-    performers: Mapping[type[f.Effect], Performer]
-    on_fault: Callable[[str, Exception], None] | None
-    max_runs: int
 
 
 class Composition:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
-from goalfsm.daemon.composition import Composition, Options
+from goalfsm.daemon.composition import Composition
 from goalfsm.daemon.config import WorkerSource
 from goalfsm.daemon.flow.threads import OVER
 from goalfsm.daemon.guards.drain import RECORDED_S, Drain
 from goalfsm.daemon.guards.ownership import acquire
 from goalfsm.daemon.host.platform import LocalPlatform, Platform, simulated
 from goalfsm.daemon.logs import configure
+from goalfsm.daemon.options import Options
 from goalfsm.daemon.remote.socket_path import socket_for
 from goalfsm.daemon.signals import GRACE_S
 from goalfsm.daemon.stages.scheduler import MAX_RUNS

@@ -56,6 +56,22 @@ def test_commands_that_keep_nothing_work_there(cli: Cli, strange: Path) -> None:
     assert list(strange.iterdir()) == []
 
 
+def _limited(words: tuple[str, ...], what: int, most: int) -> subprocess.CompletedProcess[str]:
+    """Run a command under a limit of the system's."""
+
+    def limited() -> None:
+        resource.setrlimit(what, (most, most))
+
+    return subprocess.run(
+        [sys.executable, "-m", "goalfsm.cli", *words],
+        preexec_fn=limited,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit means something else")
 @pytest.mark.parametrize("words", [("run", "do it", "--", "true"), ("daemon",), ("status",)])
 @pytest.mark.parametrize(
@@ -70,17 +86,7 @@ def test_commands_that_keep_nothing_work_there(cli: Cli, strange: Path) -> None:
 def test_where_the_system_gives_no_more_it_ends_with_a_line(
     words: tuple[str, ...], what: int, most: int
 ) -> None:
-    def limited() -> None:
-        resource.setrlimit(what, (most, most))
-
-    done = subprocess.run(
-        [sys.executable, "-m", "goalfsm.cli", *words],
-        preexec_fn=limited,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = _limited(words, what, most)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr, done.stderr
     # The log of an engine that had begun is before it.
@@ -125,19 +131,8 @@ def test_a_module_that_is_missing_is_a_fault(cli: Cli, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("most", [4_096, 65_536])
 def test_a_limit_on_the_size_of_files_is_named(most: int, tmp_path: Path) -> None:
     """SQLite says that the disk is full, or that it failed, where a limit of the shell's is met."""
-
-    def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-
     words = ("set", "t", "do it", "--db", str(tmp_path / "small.db"), "--", "true")
-    done = subprocess.run(
-        [sys.executable, "-m", "goalfsm.cli", *words],
-        preexec_fn=limited,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = _limited(words, resource.RLIMIT_FSIZE, most)
     assert done.returncode == 1
     assert f"Hint: No file may be larger than {most:,} bytes here (ulimit -f)" in done.stderr
 
