@@ -145,9 +145,10 @@ CREATE UNLOGGED TABLE goalfsm.saying (
 CREATE INDEX saying_of ON goalfsm.saying (thread_id);
 """
 
-# Nobody asks for events by their kind.
+# Nobody asks for events by their kind. The column stays: nodes are upgraded one at a time, and
+# those of the version before write it as long as one of them runs.
 M004_KIND: Final = """
-ALTER TABLE goalfsm.journal DROP COLUMN kind;
+DROP INDEX goalfsm.journal_kind;
 """
 
 MIGRATIONS: Final[tuple[str, ...]] = (M001_CREATE, M002_NODE, M003_SAYING, M004_KIND)
