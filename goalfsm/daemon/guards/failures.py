@@ -74,7 +74,7 @@ class Quarantine(msgspec.Struct, eq=False):
     def committed(self, landed: Landed) -> None:
         """Go on with a thread that a person has taken up again: do what was left undone."""
         thread_id = landed.thread_id
-        if _is_taken_up(landed) and self.holds.has(HALTED, thread_id):
+        if self.holds.has(HALTED, thread_id) and _is_taken_up(landed):
             self._tried.pop(thread_id, None)
             self.close_run(thread_id)
             self.holds.release(HALTED, thread_id)

@@ -86,11 +86,11 @@ def handle(session: Session, event: e.Event, ctx: Context) -> Step:
         change = extend(change, announce_limit(change.session, ctx))
     if change.session.check is not None:
         change = extend(change, claims.ask_check(change.session))
+    after, effects = change.session, change.effects
     if _decides(session, event, change):
         interrupted = isinstance(event, e.RunInterrupted)
-        scheduled = scheduling.schedule(change.session, ctx, interrupted=interrupted)
-        change = extend(change, scheduled)
-    after = change.session
+        scheduled = scheduling.schedule(after, ctx, interrupted=interrupted)
+        after, effects = scheduled.session, effects + scheduled.effects
     if after.claim is not session.claim:
         after = _counted(session, after)
     goal = after.goal
@@ -100,7 +100,6 @@ def handle(session: Session, event: e.Event, ctx: Context) -> Step:
     if goal is not was or after.run is not session.run or after.claim is not session.claim:
         after = _tallied(session, after, event, ctx.now_ms)
     decided = after.decision if after.decision is not session.decision else None
-    effects = change.effects
     if after.claim is not None or after.waits:
         effects += _asked(session, after)
     if goal and goal.status == COMPLETE:

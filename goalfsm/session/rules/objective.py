@@ -271,7 +271,7 @@ def _told(session: Session, ctx: Context) -> Change:
     )
     kept = tuple(one for one in session.steering if one.kind != "edit")
     session = replace(session, steering=(*kept, said))
-    return steering.handed(session, said)
+    return Change(session, steering.handed(session, said))
 
 
 def change_policy(session: Session, event: PolicyChanged, _ctx: Context) -> Change:

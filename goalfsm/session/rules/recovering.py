@@ -321,7 +321,7 @@ def _calmed(session: Session, state: RecoveryState) -> Change:
 def compacted(session: Session, event: CompactionEnded, ctx: Context) -> Change:
     """Follow the recovery machine through a compaction; one that failed pauses the goal."""
     if not event.ok:
-        if not recovery.blocks_continuation(session.recovery):
+        if not is_recovering(session):
             return Change(session)  # nothing hung on it: somebody compacted for comfort
         reason = "the context window is exceeded and the compaction failed"
         return _pause(session, reason, ctx)

@@ -16,7 +16,7 @@ from goalfsm.session.context import Change, Context
 from goalfsm.session.continuation import max_continuations
 from goalfsm.session.effects import DeliverSteering
 from goalfsm.session.events import SteeringAcknowledged, SteeringDropped, SteeringReceived
-from goalfsm.session.rules.change import extend, notify, refuse
+from goalfsm.session.rules.change import notify, refuse
 from goalfsm.session.state import (
     SET_ASIDE_BY,
     Progress,
@@ -74,7 +74,7 @@ def received(session: Session, event: SteeringReceived, ctx: Context) -> Change:
     if claimed is not session.claim:
         message = f"the open completion claim is set aside; {message}"
     reply = Reply(ok=True, code="recorded", message=message)
-    return extend(Change(session, (), reply), handed(session, said))
+    return Change(session, handed(session, said), reply)
 
 
 def _what_happens(session: Session, goal: Goal) -> str:
@@ -218,13 +218,12 @@ def settled(session: Session, run_id: str, *, taken: bool) -> Session:
     return session if left == session.steering else replace(session, steering=left)
 
 
-def handed(session: Session, said: Steering) -> Change:
-    """Give one word to the running turn, where its worker can take it."""
+def handed(session: Session, said: Steering) -> tuple[DeliverSteering, ...]:
+    """Return what gives one word to the running turn, where its worker can take it."""
     run = session.run
     if run is None or not run.can_steer or run.ending is not None:
-        return Change(session)
-    deliver = DeliverSteering(run_id=run.run_id, message_id=said.message_id, text=said.text)
-    return Change(session, (deliver,))
+        return ()
+    return (DeliverSteering(run_id=run.run_id, message_id=said.message_id, text=said.text),)
 
 
 def left_unread(session: Session, *, claimed: bool = False) -> tuple[str, ...]:
