@@ -62,7 +62,7 @@ class Feed:
     """
 
     def __init__(self, engine: Serving, thread_id: str) -> None:
-        """Prepare; `start` begins."""
+        """Have no client yet; what ``engine`` tells of the thread is followed from `start` on."""
         self.thread_id = thread_id
         self.lock = asyncio.Lock()
         self.run: str | None = None

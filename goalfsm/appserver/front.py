@@ -64,7 +64,7 @@ class FrontFeed(Feed):
     """One thread: its goal is told here, its turns are told by Codex."""
 
     def __init__(self, engine: Serving, thread_id: str, relay: Relay) -> None:
-        """Prepare; `start` begins."""
+        """Take the ids of the thread's turns from ``relay``, whose app-server runs them."""
         super().__init__(engine, thread_id)
         self._relay = relay
 

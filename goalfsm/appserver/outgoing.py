@@ -19,7 +19,7 @@ class Outgoing:
     """What waits to be sent to one client, in order."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Have no message to send yet."""
         self.hang_up: Callable[[], None] = lambda: None
         """Is called when a client turns out to be too slow: what is being sent may never arrive."""
         self.muted: frozenset[str] = frozenset()

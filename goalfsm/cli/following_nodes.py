@@ -74,10 +74,10 @@ def _gone_on(errand: Errand, client: ClusterClient, over: Over | None) -> Over |
 
 
 class Drivers:
-    """Who works on the thread, told when that changes."""
+    """Tells which node works on the thread, when that changes."""
 
     def __init__(self, errand: Errand) -> None:
-        """Tell it by the errand's view."""
+        """Tell who works on the thread by the errand's view."""
         self._say = errand.view.say
         self._told = ""
 

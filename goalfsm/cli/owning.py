@@ -38,7 +38,7 @@ class Host:
     """An engine of this process's own, for one errand."""
 
     def __init__(self, errand: Errand) -> None:
-        """Prepare; nothing is opened yet."""
+        """Open no file before `carry_out` is awaited."""
         self._errand = errand
         self._thread_id = errand.place.thread_id
         self._interrupts = 0

@@ -84,7 +84,7 @@ class Attempt:
     __slots__ = ("envelopes", "last", "loaded", "thread_id")
 
     def __init__(self, thread_id: str, envelopes: Sequence[Envelope]) -> None:
-        """Begin; nothing has been tried."""
+        """Keep the envelopes, of which no transaction has been tried yet."""
         self.thread_id = thread_id
         self.envelopes = tuple(envelopes)
         self.last: Decision | None = None

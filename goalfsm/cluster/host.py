@@ -29,7 +29,7 @@ class DatabaseTime:
     """The database's clock, as far as this process knows it: `goalfsm.daemon.host.platform`."""
 
     def __init__(self) -> None:
-        """Begin with this machine's clock."""
+        """Show this machine's clock until `tell` says the database's."""
         self._offset_ms = 0
 
     def tell(self, now_ms: int) -> None:

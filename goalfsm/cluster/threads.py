@@ -48,7 +48,7 @@ class Line:
     )
 
     def __init__(self) -> None:
-        """Begin with nothing known."""
+        """Have no mail, and know no session yet."""
         self.mail: deque[Envelope] = deque()
         self.session: Session | None = None
         self.revision = 0

@@ -83,7 +83,7 @@ class Lost:
     __slots__ = ("_first",)
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Have left out no commit yet."""
         self._first: dict[str, int] = {}
 
     def note(self, commit: Commit, outcome: Outcome) -> None:

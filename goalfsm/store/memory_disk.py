@@ -41,7 +41,7 @@ class MemoryDisk:
     """The durable part: what every handle sees and what a crash leaves."""
 
     def __init__(self) -> None:
-        """Start empty."""
+        """Hold no thread, and belong to no owner."""
         self.epoch = 0
         self.owner: Owner | None = None
         self.inbox: dict[str, Inbound] = {}

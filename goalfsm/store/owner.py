@@ -144,7 +144,7 @@ class Silence:
     __slots__ = ("_row", "_since_ms")
 
     def __init__(self) -> None:
-        """Have seen nothing yet."""
+        """Have seen no row of an owner yet."""
         self._row: tuple[int, int] | None = None
         self._since_ms = 0
 

@@ -45,7 +45,7 @@ class TimeMachineTime:
     """Where ``time_machine.travel`` has gone."""
 
     def __init__(self, traveller: Any) -> None:
-        """Move a traveller."""
+        """Read and move the clock of ``traveller``."""
         self._traveller = traveller
 
     def now_us(self) -> int:

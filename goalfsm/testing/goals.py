@@ -60,7 +60,7 @@ class MemoryGoals(Asking):
         max_runs: int = MAX_RUNS,
         plan: CrashPlan | None = None,
     ) -> None:
-        """Prepare; see `configure`. ``plan`` says where the engine dies by itself."""
+        """Start no engine yet, see `configure`. ``plan`` says where it dies by itself."""
         self.clock = clock or GoalClock()
         self.worker = worker or ScriptedWorker(self.clock)
         self.system = self.clock.machine

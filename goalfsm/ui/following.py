@@ -30,7 +30,7 @@ class Follower:
     """Hands on what an engine tells about one thread, and never takes over from it."""
 
     def __init__(self, source: Source, thread_id: str, tell: Callable[[str, Notice], None]) -> None:
-        """Prepare; ``tell`` gets the thread's name and each notice, in another thread."""
+        """Hand the thread's name and each notice to ``tell``, in another thread."""
         self._source, self._thread_id, self._tell = source, thread_id, tell
         self._stopped = threading.Event()
         self._told: int | None = None

@@ -34,7 +34,7 @@ class GoalsScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [("escape", "unfind", "")]
 
     def __init__(self) -> None:
-        """Begin with nothing; `show` fills it."""
+        """List no thread before `show` is called."""
         super().__init__()
         self._names: tuple[str, ...] = ()
         self._listed: list[str] = []
@@ -166,7 +166,7 @@ class GoalScreen(Screen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012  as Textual declares it
 
     def __init__(self, thread_id: str) -> None:
-        """Begin with nothing; `show` fills it."""
+        """Say nothing of the goal before `show` is called."""
         super().__init__()
         self.thread_id = thread_id
         self.look: Look | None = None

@@ -59,7 +59,7 @@ class CommandRun(SupervisedRun):
         tool_directory: str | None,
         isolation_of: Isolation | None = None,
     ) -> None:
-        """Prepare; nothing is started before `events` is iterated."""
+        """Start no process before `events` is iterated."""
         super().__init__(work, cwd=spec.cwd, isolate=spec.isolate, isolation=isolation_of)
         self._spec = spec
         self._tool_directory = tool_directory

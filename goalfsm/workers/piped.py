@@ -105,7 +105,7 @@ class PipedProcess:
         gone: Callable[[], None],
         grace_s: float,
     ) -> None:
-        """Prepare; ``signs`` is called with every sign of life."""
+        """Start no process yet; ``signs`` is called with every sign of its life."""
         self._supervisor = supervisor
         self._run_id = run_id
         self._heard = heard

@@ -34,7 +34,7 @@ class SupervisedRun(abc.ABC):
     def __init__(
         self, work: Work, *, cwd: str | None, isolate: bool, isolation: Isolation | None
     ) -> None:
-        """Prepare; nothing is started yet."""
+        """Start no process yet; ``cwd`` and ``isolation`` say where it will run."""
         self._work = work
         self._cwd = cwd
         self._isolate = isolate

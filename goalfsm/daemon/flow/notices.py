@@ -54,7 +54,7 @@ class Heard:
     """What a follower has heard of a run's words, so that none is told twice."""
 
     def __init__(self) -> None:
-        """Begin with nothing heard."""
+        """Count from the first word of a run."""
         self._run_id, self._bytes = "", 0
 
     def unheard(self, said: Output) -> Output | None:

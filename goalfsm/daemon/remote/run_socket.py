@@ -59,7 +59,7 @@ class Said:
     """Counts the bytes of each thread's turn; another turn starts afresh."""
 
     def __init__(self) -> None:
-        """Nothing was said yet."""
+        """Count from the first byte of each thread's turn."""
         self._of: OrderedDict[str, tuple[str, int]] = OrderedDict()
 
     def add(self, thread_id: str, run_id: str, size: int) -> None:

@@ -42,7 +42,7 @@ class Names:
     """What guards are called: by their names, numbered where two of them share one."""
 
     def __init__(self) -> None:
-        """Start without any."""
+        """Have named no guard yet."""
         self._of: dict[object, str] = {}
         self._taken: set[str] = set()
 

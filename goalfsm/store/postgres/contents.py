@@ -42,7 +42,7 @@ class PostgresContents:
     """`goalfsm.store.contents.Contents` of a database that nobody else changes meanwhile."""
 
     def __init__(self, server: Server, connection: psycopg.Connection[Row]) -> None:
-        """Use `locked`."""
+        """Write by a connection that `locked` has locked."""
         self._server = server
         self._connection = connection
 

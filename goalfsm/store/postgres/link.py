@@ -114,7 +114,7 @@ class Link:
     """A connection to a database that has our tables in the version that this program reads."""
 
     def __init__(self, server: Server) -> None:
-        """Connect; raise a `StoreError` that says why the database cannot be read."""
+        """Connect to the database; raise a `StoreError` that says why it cannot be read."""
         self.server = server
         self._connection: psycopg.Connection[Row] | None = connect(server)
         try:

@@ -78,7 +78,7 @@ class PostgresReading:
     """`goalfsm.store.reading.Reading` on a PostgreSQL server."""
 
     def __init__(self, link: Link) -> None:
-        """Use `open`."""
+        """Read by ``link``, which `open` has connected."""
         self._link = link
         self.sessions = PostgresSessions(link)
         self.journal = PostgresJournal(link)

@@ -95,7 +95,7 @@ class InlineCheckpoint:
         """From which length on the disk is asked whether it has room for more."""
 
     def after_commit(self) -> None:
-        """Checkpoint when one is due. The commit is durable already: failure here is no harm."""
+        """Checkpoint when the log is long enough; failure does no harm to what is committed."""
         with suppress(apsw.Error, StoreError):
             frames = self._database.log_frames()
             if frames >= self._due or (frames >= self._look and self._fills(frames)):

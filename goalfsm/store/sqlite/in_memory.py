@@ -38,7 +38,7 @@ class MemoryDatabase(Database):
     in_memory = True
 
     def __init__(self, settings: Settings) -> None:
-        """Open an empty one."""
+        """Open an empty database."""
         self.settings = settings
         self.given = self.path = Path(MEMORY)
         self._begin()

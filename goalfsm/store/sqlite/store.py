@@ -63,7 +63,7 @@ class SqliteStore:
     def __init__(
         self, database: Database, is_alive: Callable[[Identity], bool], reserve: Reserve
     ) -> None:
-        """Use `open`."""
+        """Read and write ``database``, which `open` has opened."""
         self._database = database
         self._reserve = reserve
         self.owner = SqliteLease(database, is_alive)

@@ -55,7 +55,7 @@ class Chapter:
     """Invariants about one thing, in the order in which they are written."""
 
     def __init__(self) -> None:
-        """Begin without any."""
+        """Have no invariant yet."""
         self._written: list[Invariant] = []
 
     def says(self, sentence: str) -> Callable[[Look], Look]:

@@ -94,7 +94,7 @@ class Dialect(abc.ABC):
     """Types of messages behind which the turn is over: one that cannot be read ends it too."""
 
     def __init__(self, task: Task) -> None:
-        """Begin; the agent is not started yet."""
+        """Say one prompt to an agent, which is not started yet."""
         self.task = task
         self.over = False
         """Whether the agent has nothing more to do: then its stdin may end."""

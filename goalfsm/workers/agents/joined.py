@@ -292,7 +292,7 @@ class JoinedRun(AgentRun):
     """Drives one turn on the app-server."""
 
     def __init__(self, spec: AgentSpec, link: Link, work: Work, *, compact: bool = False) -> None:
-        """Prepare; nothing is said before `events` is iterated."""
+        """Say nothing to the app-server before `events` is iterated."""
         self._link = link
         super().__init__(spec, None, work, grace_s=0.0, compact=compact)
 

@@ -64,7 +64,7 @@ class Lines:
     """Cuts what a program writes into lines; one that is too long comes as None."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Have read no byte yet."""
         self._rest = bytearray()
         self._searched = 0
         self._skipping = False

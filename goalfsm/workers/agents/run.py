@@ -80,7 +80,7 @@ class AgentRun(SupervisedRun):
         compact: bool = False,
         isolation: Isolation | None = None,
     ) -> None:
-        """Prepare; nothing is started before `events` is iterated.
+        """Start no process before `events` is iterated.
 
         Raises GoalError without a ``supervisor``, where the run would start a process.
         """
