@@ -69,6 +69,25 @@ def _sent(asked: Remote, place: Place, event: Event) -> Reply:
     return reply
 
 
+def rehearsed(place: Place, session: Session | None, event: Event) -> Reply:
+    """Return what a thread of that session, or a new one, replies to ``event``; nothing is written.
+
+    Raises what the event would be refused with.
+    """
+    from goalfsm.cli.output import now_ms  # noqa: PLC0415  few commands rehearse
+    from goalfsm.daemon.flow.decide import ACCEPTED  # noqa: PLC0415  the same
+    from goalfsm.daemon.host.zones import zone  # noqa: PLC0415  the same
+    from goalfsm.session.thread import GoalThread  # noqa: PLC0415  the same
+
+    thread = GoalThread.new(thread_id=place.thread_id, zones=zone)
+    if session is not None:
+        thread = GoalThread(session, thread_id=place.thread_id, zones=zone)
+    reply = thread.step(event, id="asked", at_ms=now_ms()).reply or ACCEPTED
+    if not reply.ok:
+        raise refusal(place, reply)
+    return reply
+
+
 def require_person(db: Address | None, what: str) -> None:
     """Raise GoalError where this process is a run's: ``what`` it asks for is a person's to do.
 

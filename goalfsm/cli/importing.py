@@ -174,15 +174,7 @@ def _send(bound: _Bound) -> tuple[str, str, str]:
 
 def _trial(bound: _Bound) -> tuple[str, str, str]:
     """Return what would come of it; nothing is written. Raises what it would be refused with."""
-    from goalfsm.cli.output import now_ms  # noqa: PLC0415  it loads the session
-    from goalfsm.daemon.host.zones import zone  # noqa: PLC0415  the same
-    from goalfsm.session.state import Session as Fresh  # noqa: PLC0415  the same
-    from goalfsm.session.thread import context_of, handle  # noqa: PLC0415  the same
-
-    context = context_of(bound.thread_id, "asked", now_ms(), zones=zone)
-    reply = handle(_stored(bound) or Fresh(), _event(bound.goal), context).reply
-    if reply is None or not reply.ok:
-        raise asking.refusal(_place(bound), reply) if reply is not None else GoalError("refused")
+    reply = asking.rehearsed(_place(bound), _stored(bound), _event(bound.goal))
     if reply.code == "imported":
         return "would_import", "it would be brought here", ""
     return reply.code, reply.message, reply.hint

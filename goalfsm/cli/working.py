@@ -197,18 +197,10 @@ def set_command(
 
 def _refuse_early(place: Place, session: Session | None, wanted: ObjectiveGiven) -> None:
     """Raise what the objective will be refused with, before anything is written for it."""
-    from goalfsm.cli.output import now_ms  # noqa: PLC0415  it loads the session
-    from goalfsm.daemon.host.zones import zone  # noqa: PLC0415  the same
-    from goalfsm.session.state import Session as Fresh  # noqa: PLC0415  the same
-    from goalfsm.session.thread import context_of, handle  # noqa: PLC0415  the same
-
     goal = None if session is None else session.goal
     if goal is not None and goal.status != COMPLETE and not wanted.replace:
         raise asking.busy(place)
-    context = context_of(place.thread_id, "asked", now_ms(), zones=zone)
-    reply = handle(session or Fresh(), wanted, context).reply
-    if reply is not None and not reply.ok:
-        raise asking.refusal(place, reply)
+    asking.rehearsed(place, session, wanted)
 
 
 def _now(place: Place, *, given: bool) -> tuple[Session | None, bytes | None]:

@@ -85,10 +85,11 @@ class NodeAftermath:
     def failed(self, thread_id: str, error: Exception, undecided: Undecided | None = None) -> None:
         """Stop a thread that met a fault until a person takes it up again."""
         _log.error("a thread met a fault", thread_id=thread_id, exc_info=error)
-        if self._on_fault is not None and (undecided is None or not undecided.outside):
+        if undecided is not None and undecided.only_asked:
+            return
+        if self._on_fault is not None:
             self._on_fault(thread_id, error)
-        if undecided is None or not undecided.only_asked:
-            self._threads.fault(thread_id, failure_of(undecided, error))
+        self._threads.fault(thread_id, failure_of(undecided, error))
 
     def quiet(self, thread_id: str) -> None:
         """Take note that nothing of a thread waits to be decided here."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from goalfsm.daemon.host.zones import zone
+from goalfsm.daemon.flow.replay import replayed
 from goalfsm.goal.model import Usage
 from goalfsm.session import codec
 from goalfsm.session import events as e
-from goalfsm.session.context import Rules
-from goalfsm.session.thread import GoalThread, ReplayError
-from goalfsm.store.port import JournalRow
+from goalfsm.session.thread import ReplayError
+from goalfsm.store.memory import MemoryStore
 from goalfsm.testing import invariants
 from goalfsm.testing.goals import MemoryGoals
 from goalfsm.testing.invariants.invariant import hold
@@ -34,47 +32,26 @@ def check_goals(goals: MemoryGoals | Reading, *, machine: GoalMachine | None = N
     is the store's, where that is not ours; a scenario has its own.
     """
     if isinstance(goals, MemoryGoals):
-        for thread, kept in sorted(goals.disk.journal.items()):
-            state = goals.disk.sessions[thread].state
-            _check_noted(thread, state, kept, Rules(goals.machine))
+        check_goals(MemoryStore(goals.disk), machine=goals.machine)
         _check_worker(goals)
         return
     for listed in goals.sessions.threads():
         stored = goals.sessions.load(listed.thread_id)
-        if stored is not None:
-            rows = _journal(goals, listed.thread_id)
-            _check_noted(listed.thread_id, stored.state, rows, Rules(machine))
+        if stored is None:
+            continue
+        try:
+            _check_thread(goals, listed.thread_id, stored.state, machine)
+        except AssertionError as broken:
+            broken.add_note(f"in thread {listed.thread_id!r}")
+            raise
 
 
-def _journal(store: Reading, thread_id: str) -> Iterator[JournalRow]:
-    """Yield a thread's journal, oldest row first."""
-    revision = 0
-    while page := store.journal.read(thread_id, after=revision):
-        yield from page
-        revision = page[-1].revision
-
-
-def _check_noted(thread: str, state: bytes, rows: Iterable[JournalRow], rules: Rules) -> None:
-    try:
-        _check_thread(thread, state, rows, rules)
-    except AssertionError as broken:
-        broken.add_note(f"in thread {thread!r}")
-        raise
-
-
-def _check_thread(thread: str, state: bytes, rows: Iterable[JournalRow], rules: Rules) -> None:
+def _check_thread(store: Reading, thread: str, state: bytes, machine: GoalMachine | None) -> None:
     session = codec.decode(state)
     used: dict[str, Usage] = {}
     last = b""
-    replayed = GoalThread.replay(
-        rows,
-        session.began_with,
-        thread_id=thread,
-        rules=rules,
-        zones=zone,
-    )
     try:
-        for row, before, ready in replayed:
+        for row, before, ready in replayed(store, thread, session, machine):
             event, last = ready.event, row.digest
             invariants.check(before, event, ready.step, now_ms=row.at_ms)
             if isinstance(event, e.UsageReported):

@@ -21,6 +21,7 @@ from goalfsm.session.work import is_over
 if TYPE_CHECKING:
     from goalfsm.goal.machine import GoalMachine
     from goalfsm.session.state import Session
+    from goalfsm.session.thread import Replayed
     from goalfsm.store.port import Store
     from goalfsm.store.reading import Reading
     from goalfsm.store.rows import JournalRow
@@ -53,18 +54,10 @@ def replay(store: Reading, thread_id: str, machine: GoalMachine | None = None) -
     stored = store.sessions.load(thread_id)
     if stored is None:
         return Replay()
-    began_with = codec.decode(stored.state).began_with
-    rows = GoalThread.replay(
-        journal_of(store, thread_id),
-        began_with,
-        thread_id=thread_id,
-        rules=Rules(machine),
-        zones=zone,
-    )
     revision, state = 0, b""
     try:
-        for replayed in rows:
-            revision, state = replayed.row.revision, replayed.row.digest
+        for each in replayed(store, thread_id, codec.decode(stored.state), machine):
+            revision, state = each.row.revision, each.row.digest
     except ReplayError as error:
         if error.code == "state_differs":
             return Replay(rows=error.revision, wrong_at=error.revision)
@@ -84,20 +77,29 @@ def as_completed(
     stored = store.sessions.load(thread_id)
     if stored is None:
         return None
-    rows = GoalThread.replay(
+    found = None
+    with contextlib.suppress(ReplayError):
+        for each in replayed(store, thread_id, codec.decode(stored.state), machine):
+            state = each.ready.state
+            if state.goal and state.goal.goal_id == goal_id and is_over(state):
+                found = state
+    return found
+
+
+def replayed(
+    store: Reading, thread_id: str, last: Session, machine: GoalMachine | None = None
+) -> Iterator[Replayed]:
+    """Decide the journal of a thread again, whose stored session is ``last``.
+
+    Yields what `GoalThread.replay` does, and raises what it raises.
+    """
+    return GoalThread.replay(
         journal_of(store, thread_id),
-        codec.decode(stored.state).began_with,
+        last.began_with,
         thread_id=thread_id,
         rules=Rules(machine),
         zones=zone,
     )
-    found = None
-    with contextlib.suppress(ReplayError):
-        for replayed in rows:
-            goal = replayed.ready.state.goal
-            if goal is not None and goal.goal_id == goal_id and is_over(replayed.ready.state):
-                found = replayed.ready.state
-    return found
 
 
 def journal_of(store: Reading, thread_id: str) -> Iterator[JournalRow]:

@@ -166,7 +166,30 @@ class Gathered:
         """Return text without the run's token, which a program may have printed."""
         return text.replace(self._secret, "[token]") if self._secret else text
 
-    def text(self, text: str) -> None:
+    def take(self, event: w.TurnEvent) -> None:
+        """Add what the worker says of how its turn goes; what it asks for is no part of that."""
+        match event:
+            case w.Text(text=text):
+                self._add(text)
+            case w.ToolEnded(ok=ok):
+                self.tools_ok += ok
+                self.tools_failed += not ok
+            case w.ModelTurnStarted():
+                # What failed before was not the end of the turn.
+                self.error = None
+                self.stop_reason = "stop"
+            case w.ModelTurnEnded(stop_reason=stop_reason):
+                self.stop_reason = stop_reason
+            case w.ErrorReported():
+                self.error = event
+            case w.ProgressReported():
+                self.progress = True
+            case w.Exited():
+                self.exited = event
+            case _:
+                pass
+
+    def _add(self, text: str) -> None:
         """Add to the answer; of a long one the beginning, the end and the length are kept."""
         room = KEEP_ANSWER - self._kept
         if room > 0:
@@ -174,11 +197,6 @@ class Gathered:
             self._kept += min(room, len(text))
         self.answer_length += len(text)
         self.said.add(text.encode("utf-8", "replace"))
-
-    def tool(self, *, ok: bool) -> None:
-        """Count a tool of the worker's own."""
-        self.tools_ok += ok
-        self.tools_failed += not ok
 
     def usage(self, run: Run, event: w.UsageReported) -> e.UsageReported:
         """Return the charge, under a key that counts once."""
@@ -229,11 +247,6 @@ class Gathered:
         text = kept.decode("utf-8", "ignore")
         left_out, shown = self.said.total - len(text.encode()), self.clean(text)
         return Output(thread_id=thread_id, run_id=run_id, text=shown, again=True, left_out=left_out)
-
-    def next_call(self) -> None:
-        """Another model call begins: what failed before was not the end of it."""
-        self.error = None
-        self.stop_reason = "stop"
 
 
 def outcome_of(seen: Gathered) -> Literal["finished", "failed", "timed_out"]:
@@ -313,24 +326,8 @@ def finished(run: Run, reported: tuple[w.TurnEvent, ...], zone: Zone = nowhere) 
     """
     seen = Gathered("")
     for event in reported:
-        match event:
-            case w.Text(text=text):
-                seen.text(text)
-            case w.ToolEnded(ok=ok):
-                seen.tool(ok=ok)
-            case w.ErrorReported():
-                seen.error = event
-            case w.ProgressReported():
-                seen.progress = True
-            case w.ModelTurnStarted():
-                seen.next_call()
-            case w.ModelTurnEnded(stop_reason=stop_reason):
-                seen.stop_reason = stop_reason
-            case w.Exited():
-                seen.exited = event
-            case _:
-                # Calls and waits were answered or lost with the engine that they were meant for.
-                pass
+        # Calls and waits were answered or lost with the engine that they were meant for.
+        seen.take(event)
     return ended(run, seen, zone=zone)
 
 

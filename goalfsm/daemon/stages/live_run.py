@@ -180,7 +180,7 @@ class LiveRun:
                 raise
         except Exception as error:  # noqa: BLE001 - a worker of the embedder's may raise anything
             self._log.exception("worker raised")
-            self.gathered.error = exception_reported(error)
+            self.gathered.take(exception_reported(error))
         if self._ending != "killed":
             await self._record()
             if self._spawned:
@@ -207,15 +207,15 @@ class LiveRun:
             if isinstance(events, AsyncGenerator):
                 await events.aclose()
 
-    async def _take(self, event: w.TurnEvent) -> None:  # noqa: C901, PLR0912 - one case an event
+    async def _take(self, event: w.TurnEvent) -> None:  # noqa: C901 - one case an event
         seen = self.gathered
+        seen.take(event)
         match event:
             case w.Spawned(pid=pid):
                 self._spawned = True  # what a crash would have to end is written down
                 self._ports.spawned(self.thread_id, self.run_id, event)
                 self._log.debug("worker spawned", pid=pid)
             case w.Text(text=text):
-                seen.text(text)
                 self._show(text)
             case w.UsageReported():
                 usage = seen.usage(self.run, event)
@@ -223,29 +223,18 @@ class LiveRun:
             case w.SessionSaved(session=data):
                 await self._send(e.SessionSaved(run_token=self.run.token, data=data))
             case w.ToolEnded(name=name, ok=ok):
-                seen.tool(ok=ok)
                 await self._send(e.ToolFinished(name=name, ok=ok))
-            case w.ModelTurnStarted():
-                seen.next_call()
-            case w.ModelTurnEnded(stop_reason=stop_reason):
-                seen.stop_reason = stop_reason
             case w.ToolCalled():
                 result = await self._answer(event)
                 await self._worker.tool_result(self.run_id, event.id, result)
-            case w.ErrorReported():
-                seen.error = event
             case w.WaitDeclared():
                 await self._send(seen.wait(self.run, event, self._ports.clock.now_ms()))
             case w.SteeringAcknowledged(id=taken):
                 await self._send(e.SteeringAcknowledged(message_id=taken, run_token=self.run.token))
             case w.Skipped(reason=reason, excerpt=excerpt, count=count):
                 self._skipped(reason, excerpt, count)
-            case w.ProgressReported():
-                seen.progress = True
             case w.RetryReported():
                 self._retrying(event)
-            case w.Exited():
-                seen.exited = event
 
     async def _send(self, event: e.Event, *, event_id: str = "") -> None:
         """Wait for a commit only when too many wait already: then the worker has to wait too."""

@@ -13,9 +13,7 @@ from goalfsm.diagram.model import Frame, Message, Participant, Remark, Step
 from goalfsm.diagram.model import Sequence as Drawn
 from goalfsm.goal.model import Usage
 from goalfsm.session import events as e
-from goalfsm.session.context import Context
-from goalfsm.session.state import Session
-from goalfsm.session.thread import handle
+from goalfsm.session.thread import GoalThread
 
 PERSON: Final = "person"
 DAEMON: Final = "daemon"
@@ -50,10 +48,10 @@ def session_sequence() -> Drawn:
             run_id=_RUN, run_token=_RUN, key="1", usage=Usage(input_tokens=900, output_tokens=80)
         ),
     )
-    before_end = play.session
+    before_end = play.thread.session
     ended = play.decided("the end, and what follows from it", _END)
     # The same turn once more, but with a claim in it.
-    play.session = before_end
+    play.thread = GoalThread(before_end)
     claimed = play.asked(
         "claims that the goal is met",
         e.ToolCalled(
@@ -99,7 +97,7 @@ class _Play:
     """A thread that is driven through its events, and what is told of it."""
 
     def __init__(self) -> None:
-        self.session = Session()
+        self.thread = GoalThread.new()
         self._now_ms = 0
 
     def _handled(self, events: Sequence[e.Event]) -> tuple[str, str]:
@@ -109,8 +107,7 @@ class _Play:
         decision = None
         for event in events:
             self._now_ms += 1_000
-            step = handle(self.session, event, Context(self._now_ms, lambda kind: f"{kind}-1"))
-            self.session = step.session
+            step = self.thread.step(event, id="", at_ms=self._now_ms)
             found += [type(effect).__name__ for effect in step.effects]
             decision = step.decision or decision
             reply = reply if step.reply is None else step.reply.code

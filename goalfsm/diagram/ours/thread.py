@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from goalfsm.daemon.flow.replay import journal_of
-from goalfsm.daemon.host.zones import zone
+from goalfsm.daemon.flow.replay import journal_of, replayed
 from goalfsm.diagram.model import Diagram, DiagramError
 from goalfsm.diagram.ours.machines import named, of_goal_machine
 from goalfsm.diagram.ours.observing import observed_by
@@ -25,10 +24,9 @@ from goalfsm.goal.compiler import Compiled
 from goalfsm.goal.machine import GoalMachine, default_machine
 from goalfsm.goal.model import ABSENT, ACTIVE, LIMITED, Goal
 from goalfsm.session import codec
-from goalfsm.session.context import Rules
 from goalfsm.session.continuation import OTHERWISE
 from goalfsm.session.state import Session
-from goalfsm.session.thread import GoalThread, ReplayError
+from goalfsm.session.thread import ReplayError
 from recovery import stale_work
 
 if TYPE_CHECKING:
@@ -166,15 +164,8 @@ def _replayed(
 
     ``show`` is what draws the place alone: the advice where the journal cannot be decided again.
     """
-    replayed = GoalThread.replay(
-        journal_of(store, thread_id),
-        last.began_with,
-        thread_id=thread_id,
-        rules=Rules(machine),
-        zones=zone,
-    )
     try:
-        for _, before, ready in replayed:
+        for _, before, ready in replayed(store, thread_id, last, machine):
             yield before, ready.state
     except ReplayError as error:
         if error.code == "state_differs":
