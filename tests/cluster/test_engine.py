@@ -18,6 +18,7 @@ from goalfsm.goal.model import Verifier
 from goalfsm.session import codec
 from goalfsm.session.events import (
     ClearRequested,
+    EditRequested,
     GoalQueued,
     ObjectiveGiven,
     PauseRequested,
@@ -30,6 +31,8 @@ from goalfsm.session.policy import Policy
 from goalfsm.workers.inprocess import CallableWorker
 from goalfsm.workers.protocol import ToolCalled, WaitDeclared
 from tests.cluster.conftest import Turns
+from tests.daemon.faults import Fault, faulty, is_a
+from tests.daemon.scenes import OBJECTIVE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -88,6 +91,23 @@ async def test_what_is_refused_begins_no_thread(dsn: str) -> None:
         assert not (await engine.submit("a", PauseRequested())).ok
     with psycopg.connect(dsn) as connection:
         assert connection.execute("SELECT count(*) FROM goalfsm.session").fetchone() == (0,)
+
+
+async def test_an_embedder_is_told_of_the_faults_that_hold_a_thread(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, Exception]] = []
+
+    def note(thread_id: str, error: Exception) -> None:
+        told.append((thread_id, error))
+
+    async with ClusterEngine(dsn, policy=FREE, places=["elsewhere"], on_fault=note) as engine:
+        await engine.submit("a", OBJECTIVE)
+        with faulty(monkeypatch, is_a(EditRequested, PauseRequested)):
+            for event in (EditRequested(objective="x"), PauseRequested()):
+                with pytest.raises(Fault):
+                    await engine.submit("a", event)
+        assert [(thread_id, type(error)) for thread_id, error in told] == [("a", Fault)]
 
 
 async def test_a_paused_goal_goes_on_at_another_node(dsn: str, turns: Turns) -> None:

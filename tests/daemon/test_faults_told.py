@@ -68,6 +68,26 @@ def test_a_stop_that_meets_a_fault_stops_all_the_same(
     play(scene)
 
 
+def test_an_embedder_is_told_of_the_faults_that_hold_a_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a wish the asker is told, by what is raised there; a stop is answered all the same."""
+    told: list[tuple[str, Exception]] = []
+
+    async def scene(goals: MemoryGoals) -> None:
+        options = {"on_fault": lambda thread, error: told.append((thread, error))}
+        async with goals.process(worker(steps([50.0, "a"])), **options) as engine:
+            await engine.submit(THREAD, OBJECTIVE)
+            with faulty(monkeypatch, is_a(e.EditRequested, e.PauseRequested)):
+                with pytest.raises(Fault):
+                    await engine.submit(THREAD, e.EditRequested(objective="x"))
+                assert told == []
+                await engine.submit(THREAD, e.PauseRequested())
+            assert [(thread, type(error)) for thread, error in told] == [(THREAD, Fault)]
+
+    play(scene)
+
+
 def test_an_inbox_row_that_meets_a_fault_is_consumed_once_with_an_answer(
     stores: Callable[[MemoryGoals], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
