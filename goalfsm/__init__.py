@@ -11,7 +11,4 @@ from __future__ import annotations
 
 from recovery.lazy import exports
 
-__version__ = "0.1.0"
-
 __getattr__, __dir__, __all__ = exports(globals())
-__all__ += ["__version__"]

@@ -44,6 +44,7 @@ from goalfsm.session.thread import handle as handle
 from goalfsm.session.work import next_wake as next_wake
 from goalfsm.store.memory import MemoryStore as MemoryStore
 from goalfsm.store.sqlite import SqliteStore as SqliteStore
+from goalfsm.version import __version__ as __version__
 from goalfsm.views import explain as explain
 from goalfsm.views import report as report
 from goalfsm.views.status import project as project
@@ -54,5 +55,3 @@ from goalfsm.workers.inprocess import CallableWorker as CallableWorker
 from goalfsm.workers.turn import Turn as Turn
 from goalfsm.workers.turn import TurnWorker as TurnWorker
 from goalfsm.workers.turn import worker as worker
-
-__version__: str

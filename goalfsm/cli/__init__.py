@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from goalfsm.cli.scarcity import LIMITS, is_missing
+
 # Ctrl-C before anything of this has begun shows where: what takes time is imported later.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,11 +16,6 @@ if TYPE_CHECKING:
     from typing import Final, NoReturn
 
 __all__ = ["main", "program"]
-
-LIMITS: Final = "look at the limits on memory, files and processes: ulimit -a"
-"""What to do where the system gives no more."""
-_NO_ROOM: Final = ("failed to map segment from shared object", "Cannot allocate memory")
-"""How the message of a library ends that found no room."""
 
 _INTERRUPTED: Final = 130
 """As in `exits`, which cannot be imported while nothing is."""
@@ -39,11 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what = str(error) or "out of memory"
         os.write(2, f"goalfsm: the system gives no more: {what}\nHint: {LIMITS}\n".encode())
         return 1
-
-
-def is_missing(error: BaseException) -> bool:
-    """Tell whether a module is not there; one that finds no room is reported by Python alike."""
-    return isinstance(error, ImportError) and not str(error).endswith(_NO_ROOM)
 
 
 def program() -> NoReturn:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from goalfsm.cli import LIMITS, exits, is_missing
+from goalfsm.cli import exits
+from goalfsm.cli.scarcity import LIMITS, is_missing
 from goalfsm.cli.signals import leaving
 from goalfsm.errors import (
     Busy,

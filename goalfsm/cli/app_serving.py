@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from goalfsm import __version__
 from goalfsm.cli import arguments, exits, options, places, turn_worker
 from goalfsm.cli.arguments import HintedError
 from goalfsm.cli.loading import load_logging
@@ -19,6 +18,7 @@ from goalfsm.cli.output import say
 from goalfsm.cli.program_command import ProgramCommand, program_of
 from goalfsm.cli.signals import ending
 from goalfsm.errors import GoalError
+from goalfsm.version import __version__
 
 if TYPE_CHECKING:
     from goalfsm.appserver.server import Server

@@ -101,8 +101,7 @@ def show_budgets(place: Place) -> None:
 
 def show_policy(place: Place) -> None:
     """Print each setting of the thread, with the default of those that differ from it."""
-    from goalfsm.cli.policy_settings import HOST_SETTINGS  # noqa: PLC0415  as above
-    from goalfsm.session.policy import Policy  # noqa: PLC0415  the same
+    from goalfsm.session.policy import Policy  # noqa: PLC0415  as above
 
     with asking.reading(place) as store:
         policy = asking.require_thread(store, place).policy

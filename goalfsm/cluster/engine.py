@@ -19,6 +19,7 @@ from goalfsm.daemon.signals import GRACE_S
 from goalfsm.daemon.stages.scheduler import MAX_RUNS
 from goalfsm.errors import GoalError, StoreClosed
 from goalfsm.session.policy import Policy
+from goalfsm.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Mapping
@@ -67,8 +68,6 @@ class ClusterEngine:
         that ``workers`` run, belongs to the first of ``places``. ``name`` is what people see, the
         host's by default.
         """
-        from goalfsm import __version__  # noqa: PLC0415  it is read from the distribution
-
         self._dsn = dsn
         self._grace_s = grace_s
         self._options = Options(

@@ -24,11 +24,11 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-import goalfsm
 from goalfsm.diagram.model import Diagram, DiagramError, Drawing
 from goalfsm.diagram.ours.machines import BUILTINS, named
 from goalfsm.diagram.render import DIRECTIONS, render
 from goalfsm.diagram.table import NOTHING, Cell, Table, states_of, table_of
+from goalfsm.version import __version__
 
 MERMAID: Final = "sphinxcontrib.mermaid"
 SHOWN: Final = ("svg", "table", "mermaid", "dot", "plantuml", "json")
@@ -171,7 +171,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directive."""
     app.add_directive("goalfsm-diagram", GoalfsmDiagram)
     return {
-        "version": getattr(goalfsm, "__version__", "0"),
+        "version": __version__,
         "parallel_read_safe": True,
         "parallel_write_safe": True,
     }

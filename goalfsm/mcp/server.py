@@ -11,10 +11,10 @@ from mcp import types
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
-from goalfsm import __version__
 from goalfsm.daemon.remote.tool_client import call_tool
 from goalfsm.errors import GoalError
 from goalfsm.session.tools import TOOLS
+from goalfsm.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
