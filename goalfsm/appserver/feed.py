@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from goalfsm.views.status import Status
 
 
-class Serving(Protocol):
+class HostedEngine(Protocol):
     """What is asked of an engine here."""
 
     async def submit(self, thread_id: str, event: Event, event_id: str | None = None) -> Reply:
@@ -61,7 +61,7 @@ class Feed:
     everybody was told; what the engine says meanwhile waits.
     """
 
-    def __init__(self, engine: Serving, thread_id: str) -> None:
+    def __init__(self, engine: HostedEngine, thread_id: str) -> None:
         """Have no client yet; what ``engine`` tells of the thread is followed from `start` on."""
         self.thread_id = thread_id
         self.lock = asyncio.Lock()

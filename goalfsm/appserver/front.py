@@ -12,7 +12,7 @@ import structlog
 
 from goalfsm.appserver import protocol
 from goalfsm.appserver.feed import Feed, goal_notification
-from goalfsm.appserver.protocol import Asked, Params, Refused
+from goalfsm.appserver.protocol import Asked, Params, RequestRejected
 from goalfsm.appserver.server import Connection, Server, Threads
 from goalfsm.daemon.flow.authority import admitted
 from goalfsm.errors import GoalError, described
@@ -22,7 +22,7 @@ from goalfsm.views.tool_answers import respond
 from goalfsm.workers.supervisor.peers import Peer
 
 if TYPE_CHECKING:
-    from goalfsm.appserver.feed import Serving
+    from goalfsm.appserver.feed import HostedEngine
     from goalfsm.appserver.relay import Opened, Relay
     from goalfsm.session.state import Session
 
@@ -53,7 +53,7 @@ class Adopting(Threads, Protocol):
 
 
 class Driving(Protocol):
-    """What is asked of an engine here beyond `Serving`."""
+    """What is asked of an engine here beyond `HostedEngine`."""
 
     def session(self, thread_id: str) -> Session:
         """Return the thread's committed session."""
@@ -63,7 +63,7 @@ class Driving(Protocol):
 class FrontFeed(Feed):
     """One thread: its goal is told here, its turns are told by Codex."""
 
-    def __init__(self, engine: Serving, thread_id: str, relay: Relay) -> None:
+    def __init__(self, engine: HostedEngine, thread_id: str, relay: Relay) -> None:
         """Take the ids of the thread's turns from ``relay``, whose app-server runs them."""
         super().__init__(engine, thread_id)
         self._relay = relay
@@ -85,7 +85,7 @@ class FrontServer(Server):
     threads: Adopting
 
     def __init__(
-        self, engine: Serving, threads: Adopting, relay: Relay, *, home: str, version: str
+        self, engine: HostedEngine, threads: Adopting, relay: Relay, *, home: str, version: str
     ) -> None:
         """Serve ``relay``, whose listener this becomes."""
         super().__init__(engine, threads, home=home, version=version)
@@ -101,13 +101,13 @@ class FrontServer(Server):
         return thread_id in self.relay.seen or super()._is_known(thread_id)
 
     async def learn(self, named: str) -> None:
-        """Ask Codex for a thread that it has not spoken of. Raises `Refused` where it has none."""
+        """Ask Codex for a thread; raise `RequestRejected` where it has none of the name."""
         thread_id = named if self.threads.known(named) else protocol.canonical_id(named)
         if not self._is_known(thread_id):
             try:
                 await self.relay.upstream.ask("thread/read", {"threadId": thread_id})
-            except Refused:
-                raise Refused(f"thread not found: {thread_id}") from None
+            except RequestRejected:
+                raise RequestRejected(f"thread not found: {thread_id}") from None
             self.relay.seen.add(thread_id)
 
     def _made_feed(self, thread_id: str) -> Feed:
@@ -191,7 +191,7 @@ class FrontConnection(Connection):
 
     _server: FrontServer
 
-    def __init__(self, server: FrontServer, engine: Serving, peer: Peer | None) -> None:
+    def __init__(self, server: FrontServer, engine: HostedEngine, peer: Peer | None) -> None:
         """Wait for ``initialize``."""
         super().__init__(server, engine, peer)
         self._relay = server.relay
@@ -215,7 +215,7 @@ class FrontConnection(Connection):
     async def _answer(self, request: Asked) -> None:
         method = request.method
         if method != "initialize" and not self._initialized:
-            raise Refused("Not initialized")
+            raise RequestRejected("Not initialized")
         await self._relay.ready()
         if method == "initialize":
             self._greet(request)
@@ -252,7 +252,7 @@ class FrontConnection(Connection):
     async def _set(self, request_id: protocol.Id, thread_id: str, params: Params) -> None:
         found = self._server.find(thread_id)
         if params.text("objective") is not None and not self._server.threads.adopted(found):
-            raise Refused(
+            raise RequestRejected(
                 f"thread {thread_id} was started without goalfsm, so that its model could not say "
                 "when the goal is reached. Hint: /new starts one that can have a goal"
             )
@@ -278,7 +278,7 @@ class FrontConnection(Connection):
             return False
         try:
             await super()._answer(request)
-        except Refused:
+        except RequestRejected:
             # What has ended meanwhile is Codex's to answer.
             return False
         return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
-from goalfsm.appserver.protocol import ORIGINS, STATUSES, Params, Refused, Status
+from goalfsm.appserver.protocol import ORIGINS, STATUSES, Params, RequestRejected, Status
 from goalfsm.goal.model import ACTIVE, BLOCKED, COMPLETE, LIMITED, PAUSED, Goal, Limits, Origin
 from goalfsm.session import events as e
 from recovery import Kind, classify
@@ -62,19 +62,19 @@ class Asked(NamedTuple):
 
 
 def asked(params: Params) -> Asked:
-    """Return what ``thread/goal/set`` asks for. Raises `Refused`."""
+    """Return what ``thread/goal/set`` asks for. Raises `RequestRejected`."""
     objective, status = params.text("objective"), params.choice("status", STATUSES)
     tokens, origin = params.integer("tokenBudget"), origin_of(params)
     if objective is not None:
         objective = objective.strip()
         if not objective:
-            raise Refused("goal objective must not be empty")
+            raise RequestRejected("goal objective must not be empty")
         if len(objective) > MAX_OBJECTIVE:
-            raise Refused(f"goal objective must be at most {MAX_OBJECTIVE} characters")
+            raise RequestRejected(f"goal objective must be at most {MAX_OBJECTIVE} characters")
     if tokens is not None and tokens <= 0:
-        raise Refused("goal budgets must be positive when provided")
+        raise RequestRejected("goal budgets must be positive when provided")
     if status in _FOUND_OUT:
-        raise Refused(f"goal status {status} is found out and cannot be set")
+        raise RequestRejected(f"goal status {status} is found out and cannot be set")
     return Asked(objective, status, tokens, "tokenBudget" in params and tokens is None, origin)
 
 
@@ -86,17 +86,19 @@ def origin_of(params: Params) -> Origin:
 def events_for(goal: Goal | None, ask: Asked, thread_id: str) -> tuple[e.Command, ...]:
     """Return what has to happen to ``goal`` for it to be as asked, in order.
 
-    Raises `Refused` where there is no goal, or one that is over and gets no new objective.
+    Raises `RequestRejected` where there is no goal, or one that is over and gets no new objective.
     """
     if goal is None and ask.objective is None:
-        raise Refused(f"cannot update goal for thread {thread_id}: no goal exists")
+        raise RequestRejected(f"cannot update goal for thread {thread_id}: no goal exists")
     if goal is None or (goal.status == COMPLETE and ask.objective is not None):
         return _given(goal, ask)
     other_budget = ask.tokens not in {None, goal.token_budget} or (
         ask.lift and goal.token_budget is not None
     )
     if goal.status == COMPLETE and (ask.status not in {None, COMPLETE} or other_budget):
-        raise Refused(f"the goal of thread {thread_id} is complete: give it another objective")
+        raise RequestRejected(
+            f"the goal of thread {thread_id} is complete: give it another objective"
+        )
     done: list[e.Command] = []
     if ask.objective is not None and ask.objective != goal.objective:
         done.append(e.EditRequested(objective=ask.objective, origin=ask.origin))

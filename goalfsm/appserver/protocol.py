@@ -57,10 +57,10 @@ _I64: Final = 2**63
 Id = str | int
 
 
-class Refused(GoalError):
+class RequestRejected(GoalError):
     """A client has asked wrongly, or for what cannot be."""
 
-    code = "request_refused"
+    code = "request_rejected"
 
 
 class ServerFailed(GoalError):
@@ -127,13 +127,13 @@ def notification(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_method(method: str) -> None:
-    """Raise `Refused` for a method that there is not."""
+    """Raise `RequestRejected` for a method that there is not."""
     if method not in METHODS:
         raise _invalid(_unknown(method, METHODS))
 
 
 class Params:
-    """The parameters of one request; each read raises `Refused` where they are wrong."""
+    """The parameters of one request; each read raises `RequestRejected` where they are wrong."""
 
     def __init__(self, params: Any, method: str = "") -> None:
         """Take what came as ``params`` of a method; of one in `SHAPES`, read all that is known.
@@ -236,7 +236,7 @@ class Params:
         texts: list[str] = []
         for item in items:
             if not isinstance(item, dict) or item.get("type") != "text":
-                raise Refused("only text can be handed to a goal's turn")
+                raise RequestRejected("only text can be handed to a goal's turn")
             texts.append(Params(item).required("text"))
         return "\n".join(texts).strip()
 
@@ -257,7 +257,7 @@ class Params:
 def canonical_id(text: str) -> str:
     """Return a UUID as threads are named by it.
 
-    Raises `Refused` for what is none, in the words of Codex's parser.
+    Raises `RequestRejected` for what is none, in the words of Codex's parser.
     """
     start, end = 0, len(text)
     if text.startswith("{") and text.endswith("}"):
@@ -265,7 +265,7 @@ def canonical_id(text: str) -> str:
     elif text.startswith(_URN):
         start = len(_URN)
     if (fault := _uuid_fault(text[start:end], start)) is not None:
-        raise Refused(f"invalid thread id: {fault}")
+        raise RequestRejected(f"invalid thread id: {fault}")
     digits = text[start:end].replace("-", "").lower()
     bounds = itertools.accumulate(_GROUPS, initial=0)
     return "-".join(digits[begin:end] for begin, end in itertools.pairwise(bounds))
@@ -292,8 +292,8 @@ def _uuid_fault(text: str, start: int) -> str | None:
     return None
 
 
-def _invalid(what: str) -> Refused:
-    return Refused(f"Invalid request: {what}")
+def _invalid(what: str) -> RequestRejected:
+    return RequestRejected(f"Invalid request: {what}")
 
 
 def _unknown(value: str, known: Sequence[str]) -> str:

@@ -15,13 +15,13 @@ from msgspec.structs import replace
 from goalfsm.appserver import goals, protocol
 from goalfsm.appserver.feed import Feed, goal_notification
 from goalfsm.appserver.outgoing import Outgoing
-from goalfsm.appserver.protocol import Asked, Params, Refused
+from goalfsm.appserver.protocol import Asked, Params, RequestRejected
 from goalfsm.daemon.flow.authority import admitted
 from goalfsm.errors import GoalError, described
 from goalfsm.session import events as e
 
 if TYPE_CHECKING:
-    from goalfsm.appserver.feed import Serving
+    from goalfsm.appserver.feed import HostedEngine
     from goalfsm.goal.model import Goal
     from goalfsm.workers.supervisor.peers import Peer
 
@@ -56,7 +56,7 @@ class Threads(Protocol):
 class Server:
     """One engine's threads, for any number of clients."""
 
-    def __init__(self, engine: Serving, threads: Threads, *, home: str, version: str) -> None:
+    def __init__(self, engine: HostedEngine, threads: Threads, *, home: str, version: str) -> None:
         """Serve the threads of ``engine``, whose files are in the directory ``home``."""
         self._engine = engine
         self.threads = threads
@@ -138,14 +138,14 @@ class Server:
     def find(self, named: str) -> str:
         """Return the id of the thread that is named.
 
-        Raises `Refused` where it is unknown, or can have no goal.
+        Raises `RequestRejected` where it is unknown, or can have no goal.
         """
         # A thread of ours that has a name in place of an id is as good.
         thread_id = named if self.threads.known(named) else protocol.canonical_id(named)
         if thread_id in self.ephemeral:
-            raise Refused(f"ephemeral thread does not support goals: {thread_id}")
+            raise RequestRejected(f"ephemeral thread does not support goals: {thread_id}")
         if not self._is_known(thread_id):
-            raise Refused(f"thread not found: {thread_id}")
+            raise RequestRejected(f"thread not found: {thread_id}")
         return thread_id
 
     def _is_known(self, thread_id: str) -> bool:
@@ -155,7 +155,7 @@ class Server:
 class Connection:
     """One client: `take` what it says, and send it what `out` has."""
 
-    def __init__(self, server: Server, engine: Serving, peer: Peer | None) -> None:
+    def __init__(self, server: Server, engine: HostedEngine, peer: Peer | None) -> None:
         """Wait for ``initialize``."""
         self.out = Outgoing()
         self._peer = peer
@@ -189,7 +189,7 @@ class Connection:
             self._initialize(request_id, Params(given))
             return
         if not self._initialized:
-            raise Refused("Not initialized")
+            raise RequestRejected("Not initialized")
         params = Params(given, method)
         if method == "thread/start":
             self._open(request_id, params)
@@ -213,11 +213,11 @@ class Connection:
                 await self._interrupt(request_id, thread_id, params)
 
     def _admit(self, params: Params) -> None:
-        """Take note that the client has introduced itself. Raises `Refused`."""
+        """Take note that the client has introduced itself. Raises `RequestRejected`."""
         if "clientInfo" not in params:
-            raise Refused("Invalid request: missing field `clientInfo`")
+            raise RequestRejected("Invalid request: missing field `clientInfo`")
         if self._initialized:
-            raise Refused("Already initialized")
+            raise RequestRejected("Already initialized")
         self._initialized = True
         self.out.muted = params.muted()
 
@@ -285,7 +285,7 @@ class Connection:
             goal = feed.goal
             _check_said(text)
             if goal is None or goal.status != "active":
-                raise Refused(
+                raise RequestRejected(
                     f"a turn belongs to an active goal, and thread {thread_id} has none: "
                     "thread/goal/set gives it one, or takes it up again; "
                     "under --passthrough Codex has other turns too"
@@ -327,7 +327,7 @@ class Connection:
             said = replace(admitted(event, self._peer), origin=event.origin)
         reply = await self._engine.submit(thread_id, said)
         if not reply.ok:
-            raise Refused(reply.message, hint=reply.hint)
+            raise RequestRejected(reply.message, hint=reply.hint)
 
     async def _joined(self, thread_id: str) -> Feed:
         feed = await self._server.feed(thread_id)
@@ -356,14 +356,14 @@ class Connection:
 
 def _check_said(text: str) -> None:
     if not text:
-        raise Refused("input must not be empty")
+        raise RequestRejected("input must not be empty")
 
 
 def _running(feed: Feed, expected: str, to: str) -> str:
-    """Return the running turn; raise `Refused` where it is not the one that is meant."""
+    """Return the running turn; raise `RequestRejected` where it is not the one that is meant."""
     running = feed.turn_id
     if running is None:
-        raise Refused(f"no active turn to {to}")
+        raise RequestRejected(f"no active turn to {to}")
     if running != expected:
-        raise Refused(f"expected active turn id `{expected}` but found `{running}`")
+        raise RequestRejected(f"expected active turn id `{expected}` but found `{running}`")
     return running

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from goalfsm.appserver.protocol import Refused, ServerFailed, encode
+from goalfsm.appserver.protocol import RequestRejected, ServerFailed, encode
 from goalfsm.errors import GoalError
 from goalfsm.workers.agents.joined import Host
 from goalfsm.workers.agents.jsonrpc import Lines
@@ -72,7 +72,7 @@ class Upstream:
     async def ask(self, method: str, params: Mapping[str, Any]) -> Any:
         """Return the app-server's answer to a request.
 
-        Raises `Refused` with its words, and `GoalError` where it has ended.
+        Raises `RequestRejected` with its words, and `GoalError` where it has ended.
         """
         await self.ready()
         return await self._ask(method, params)
@@ -119,7 +119,7 @@ class Upstream:
                 greeting = await self._ask(
                     "initialize", {"clientInfo": client, "capabilities": can}
                 )
-        except (Refused, TimeoutError) as error:
+        except (RequestRejected, TimeoutError) as error:
             await process.dismantle()
             self._gone(process)
             raise ServerFailed(
@@ -164,7 +164,7 @@ class Upstream:
             self.hear(message, line)
         elif not answer.done():
             if "error" in message:
-                answer.set_exception(Refused(str(message["error"].get("message"))))
+                answer.set_exception(RequestRejected(str(message["error"].get("message"))))
             else:
                 answer.set_result(message.get("result"))
 

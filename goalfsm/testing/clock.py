@@ -55,9 +55,9 @@ class GoalClock:
         self._failed: list[str] = []
         self.loop.on_pass.append(self._passed)
         self.loop.set_exception_handler(self._note_failure)
-        self.machine = SimulatedSystem(self)
+        self.system = SimulatedSystem(self)
         """What a `goalfsm.Engine` entered on the loop runs on, each as a process of its own."""
-        self.loop.make_platform = self.machine.process  # type: ignore[method-assign]
+        self.loop.make_platform = self.system.process  # type: ignore[method-assign]
         _OPEN.add(self)
 
     # What it shows.

@@ -25,7 +25,7 @@ class GoalFile:
     def open(self, *, read_only: bool = False) -> SqliteStore:
         """Return a store on the file; it is closed when the test ends."""
         store = SqliteStore.open(
-            self.path, read_only=read_only, is_alive=self._clock.machine.is_alive
+            self.path, read_only=read_only, is_alive=self._clock.system.is_alive
         )
         self._stores.append(store)
         return store
@@ -33,7 +33,7 @@ class GoalFile:
     def kill(self) -> None:
         """End everything that runs on the clock, as SIGKILL would: nothing more is written."""
         self.close()
-        self._clock.machine.power_off()
+        self._clock.system.power_off()
         discard(self._clock.loop)
         self._clock.forgive()
 

@@ -63,7 +63,7 @@ class MemoryGoals(Asking):
         """Start no engine yet, see `configure`. ``plan`` says where it dies by itself."""
         self.clock = clock or GoalClock()
         self.worker = worker or ScriptedWorker(self.clock)
-        self.system = self.clock.machine
+        self.system = self.clock.system
         self.disk = MemoryDisk()
         """What is durable."""
         self.plan = plan or CrashPlan()

@@ -8,7 +8,7 @@ import pytest
 
 from goalfsm.appserver import protocol
 from goalfsm.appserver.goals import Asked, asked, origin_of
-from goalfsm.appserver.protocol import Params, Refused, error_of
+from goalfsm.appserver.protocol import Params, RequestRejected, error_of
 
 I64 = "expected i64"
 VARIANT = "expected string or map"
@@ -32,7 +32,7 @@ BELOW = -(2**63) - 1
     ],
 )  # fmt: skip
 def test_wrong_parameters_are_refused(params: Any, text: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRejected) as refused:
         asked(Params(params))
     error = {"code": -32600, "message": text}
     assert error_of(1, refused.value) == {"error": error, "id": 1}
@@ -52,7 +52,7 @@ def test_wrong_parameters_are_refused(params: Any, text: str) -> None:
     ],
 )
 def test_what_is_no_thread_id_is_told(given: str, fault: str) -> None:
-    with pytest.raises(Refused, match="invalid thread id") as refused:
+    with pytest.raises(RequestRejected, match="invalid thread id") as refused:
         protocol.canonical_id(given)
     assert refused.value.message == f"invalid thread id: {fault}"
 
@@ -97,7 +97,7 @@ def test_a_null_is_a_parameter_that_was_not_given_but_for_the_budget() -> None:
     ],
 )
 def test_what_is_no_text_for_a_turn_is_refused(given: Any, text: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRejected) as refused:
         Params(given).words("input")
     assert refused.value.message == text
 
@@ -105,5 +105,5 @@ def test_what_is_no_text_for_a_turn_is_refused(given: Any, text: str) -> None:
 def test_a_flag_is_true_or_false() -> None:
     assert Params({"ephemeral": True}).flag("ephemeral")
     assert not Params({}).flag("ephemeral")
-    with pytest.raises(Refused, match="expected a boolean"):
+    with pytest.raises(RequestRejected, match="expected a boolean"):
         Params({"ephemeral": None, "other": 1}).flag("other")

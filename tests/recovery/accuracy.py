@@ -48,7 +48,7 @@ FIRST: Final = {
     "x": (87.0, 98.0, 94.4),
     "y": (96.5, 90.3, 96.2),
 }
-"""What was right at first sight, in percent: kind of real ones, kind of decoys, action."""
+"""What was right at first sight, in percent: kind of real ones, kind of false positives, action."""
 _ACTIONS: Final = {"transient": "retry", "rate_limited": "retry", "overflow": "compact"}
 
 
@@ -58,7 +58,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     error: str
     kinds: tuple[str, ...]
-    decoy: bool = False
+    false_positive: bool = False
     status: int | None = None
     code: str | None = None
     headers: dict[str, str] | None = None
@@ -81,7 +81,7 @@ class Judged(NamedTuple):
 
     id: str
     error: str
-    decoy: bool
+    false_positive: bool
     kind: str
     right_kind: bool
     right_action: bool
@@ -101,7 +101,7 @@ def judged(message: Message) -> Judged:
     return Judged(
         message.id,
         message.error,
-        message.decoy,
+        message.false_positive,
         kind,
         kind in message.kinds,
         _action(kind) in actions,
@@ -121,14 +121,14 @@ def _action(kind: str) -> str:
 
 def table() -> str:
     """Return the figures as they are printed."""
-    rows = [("", "kind, real", "kind, decoys", "action")]
+    rows = [("", "kind, real", "kind, false positives", "action")]
     for name, blind in (("blind", True), ("tuned", False)):
         found = [each for message, each in verdicts() if message.blind is blind]
         rows.append(
             (
                 name,
-                _share(each.right_kind for each in found if not each.decoy),
-                _share(each.right_kind for each in found if each.decoy),
+                _share(each.right_kind for each in found if not each.false_positive),
+                _share(each.right_kind for each in found if each.false_positive),
                 _share(each.right_action for each in found),
             )
         )
@@ -149,16 +149,16 @@ def table() -> str:
 def sets() -> str:
     """Return a table of the sets that were judged blind: their figures at first sight and now."""
     lines = [
-        "| set | now | real | decoys | first: real | decoys | action | real | decoys | action |",
+        "| set | now | real | false | first: real | false | action | real | false | action |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, first in FIRST.items():
         found = [each for message, each in verdicts() if message.set == name]
-        real = [each.right_kind for each in found if not each.decoy]
-        decoys = [each.right_kind for each in found if each.decoy]
-        now = (_percent(real), _percent(decoys), _percent([each.right_action for each in found]))
+        real = [each.right_kind for each in found if not each.false_positive]
+        false = [each.right_kind for each in found if each.false_positive]
+        now = (_percent(real), _percent(false), _percent([each.right_action for each in found]))
         cells = (
-            *(name, "blind" if name in BLIND else "tuned since", len(real), len(decoys)),
+            *(name, "blind" if name in BLIND else "tuned since", len(real), len(false)),
             *(f"{share:.1f} %" for share in (*first, *now)),
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
@@ -166,12 +166,12 @@ def sets() -> str:
 
 
 def figures(asked: Iterable[Message]) -> str:
-    """Return in one line how many are right: kind of real ones, kind of decoys, action."""
+    """Return in one line how many are right: kind of real ones, kind of false positives, action."""
     found = [judged(message) for message in asked]
-    real = _share(each.right_kind for each in found if not each.decoy)
-    decoys = _share(each.right_kind for each in found if each.decoy)
+    real = _share(each.right_kind for each in found if not each.false_positive)
+    false = _share(each.right_kind for each in found if each.false_positive)
     action = _share(each.right_action for each in found)
-    return f"kind, real {real}; kind, decoys {decoys}; action {action}"
+    return f"kind, real {real}; kind, false positives {false}; action {action}"
 
 
 def _percent(right: list[bool]) -> float:

@@ -60,32 +60,32 @@ def test_labelled_errors(provider: str) -> None:
     for line in LABELLED:
         if line["provider"] == provider:
             expect = line["expect"]
-            decoy = provider in {"decoy", "prose"} and expect["kind"] == "unknown"
-            source: Source = "tool" if decoy else "provider"
+            false_positive = provider in {"false_positive", "prose"} and expect["kind"] == "unknown"
+            source: Source = "tool" if false_positive else "provider"
             failure = classify(line["error"], **_given(line), source=source)
             if (shown := _shown(failure, expect)) != pytest.approx(expect, abs=1e-6):
                 wrong[line["id"]] = shown
     assert wrong == {}
 
 
-def test_hardly_a_labelled_error_is_sifted_and_hardly_a_decoy_passes() -> None:
+def test_hardly_a_labelled_error_is_sifted_and_hardly_a_false_positive_passes() -> None:
     """Nobody says who spoke: the sieve alone tells a provider's error from other texts."""
-    real, decoys = [], []
+    real, false = [], []
     for line in LABELLED:
         right = unknown_source()[line["id"]].kind == line["expect"]["kind"]
-        (decoys if line["expect"]["kind"] == "unknown" else real).append(right)
+        (false if line["expect"]["kind"] == "unknown" else real).append(right)
     assert sum(real) / len(real) >= 0.99
-    assert sum(decoys) / len(decoys) >= 0.98
+    assert sum(false) / len(false) >= 0.98
 
 
-def test_labelled_set_covers_every_kind_and_many_decoys() -> None:
+def test_labelled_set_covers_every_kind_and_many_false_positives() -> None:
     """The set is what it claims to be: large, of all kinds and providers, each id once."""
     kinds = Counter(line["expect"]["kind"] for line in LABELLED)
     providers = Counter(line["provider"] for line in LABELLED)
     assert len({line["id"] for line in LABELLED}) == len(LABELLED)
     assert min(kinds[kind] for kind in ("overflow", "transient", "rate_limited", "quota")) >= 60
     assert min(kinds[kind] for kind in ("auth", "invalid_request", "content_refused")) >= 30
-    assert providers["decoy"] >= 150
+    assert providers["false_positive"] >= 150
     assert len(providers) >= 30
 
 

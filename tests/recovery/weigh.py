@@ -37,6 +37,8 @@ _HERE: Final = Path(__file__).parent
 _ERRORS: Final = _HERE / "errors.jsonl"
 _VECTORS: Final = _HERE.parent / "conformance" / "vectors" / "failures.jsonl"
 _WEIGHTS: Final = Path(wording.__file__).with_name("weights.tsv")
+_NOBODY: Final = frozenset({"false_positive", "prose"})
+"""What stands for the provider of a text that no provider said."""
 _RARE: Final = 2
 _ROUNDS: Final = 25, 100
 """How often each row is met among the kinds, and among the false positives."""
@@ -92,15 +94,16 @@ def labelled() -> Iterator[Example]:
     """Yield the labelled texts: the text alone is judged, so those with a status teach nothing."""
     for message in messages():
         plain = message.status is None and message.code is None
-        if plain and not message.blind and message.decoy is (message.kinds[0] == "unknown"):
+        false_positive = message.false_positive
+        if plain and not message.blind and false_positive is (message.kinds[0] == "unknown"):
             # Whole threads were read for the later sets: what stands in them is nearest to life.
-            yield Example(message.error, message.decoy, 8.0 if message.thread else 2.0)
+            yield Example(message.error, false_positive, 8.0 if message.thread else 2.0)
     for line in _ERRORS.read_text("utf-8").splitlines():
         row = json.loads(line)
-        decoy = row["expect"]["kind"] == "unknown"
-        if {"status", "code"} & row.keys() or (decoy and row["provider"] not in {"decoy", "prose"}):
+        false_positive = row["expect"]["kind"] == "unknown"
+        if {"status", "code"} & row.keys() or (false_positive and row["provider"] not in _NOBODY):
             continue
-        yield Example(row["error"], decoy, 1.5)
+        yield Example(row["error"], false_positive, 1.5)
 
 
 def certain() -> Iterator[Example]:
@@ -262,12 +265,12 @@ def kinds() -> Iterator[tuple[str, str, float]]:
     """Yield texts, the kind of each and how much it counts; false positives are of none."""
     for message in messages():
         if message.status is None and message.code is None and not message.blind:
-            yield message.error, message.kinds[0], _FALSE if message.decoy else 1.0
+            yield message.error, message.kinds[0], _FALSE if message.false_positive else 1.0
     for line in _ERRORS.read_text("utf-8").splitlines():
         row = json.loads(line)
         if not {"status", "code"} & row.keys():
             kind = row["expect"]["kind"]
-            yield row["error"], kind, _FALSE if row["provider"] in {"decoy", "prose"} else 1.0
+            yield row["error"], kind, _FALSE if row["provider"] in _NOBODY else 1.0
     for rule in RULES:
         yield rule.example, rule.kind, _SURE
     for line in _VECTORS.read_text("utf-8").splitlines():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from goalfsm.daemon.flow import threads as actors
+from goalfsm.daemon.flow import threads
 from goalfsm.session import thread as deciding
 from goalfsm.session.rules import runs
 from tests.simulation.endings import Poisoned
@@ -34,14 +34,14 @@ def surroundings(world: World) -> Iterator[None]:
             world.fail("the engine met a fault of its own", f"{said}: {line.get('exc_info')!r}")
         raise structlog.DropEvent
 
-    before, kept = structlog.get_config(), (actors.KEEP_QUIET, runs.KEYS_KEPT)
+    before, kept = structlog.get_config(), (threads.KEEP_QUIET, runs.KEYS_KEPT)
     decided = vars(deciding)["handle"]
     structlog.configure(
         processors=[logged],
         wrapper_class=structlog.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    actors.KEEP_QUIET = world.plan.keep_quiet  # type: ignore[misc]
+    threads.KEEP_QUIET = world.plan.keep_quiet  # type: ignore[misc]
     runs.KEYS_KEPT = world.plan.keys_kept
     setattr(deciding, "handle", world.decide)  # noqa: B010
     # What is let go must not depend on when the collector happens to run.
@@ -53,6 +53,6 @@ def surroundings(world: World) -> Iterator[None]:
     finally:
         if collects:
             gc.enable()
-        actors.KEEP_QUIET, runs.KEYS_KEPT = kept  # type: ignore[misc]
+        threads.KEEP_QUIET, runs.KEYS_KEPT = kept  # type: ignore[misc]
         setattr(deciding, "handle", decided)  # noqa: B010
         structlog.configure(**before)

@@ -30,13 +30,13 @@ from goalfsm.session.rules.change import (
     notify,
 )
 from goalfsm.session.state import Blocking, Progress, Reply, Run, Session, WorkerSession, program_of
-from goalfsm.session.work import overrun_ends as due
+from goalfsm.session.work import overrun_ends
 
 KEYS_KEPT = 128
 """How many usage keys a run remembers; the journal refuses repeats of all of them."""
 
 
-def overrun_ends(session: Session, ctx: Context) -> int | None:
+def overrun_limit(session: Session, ctx: Context) -> int | None:
     """Return when (unix ms) a turn that goes on from now has to be over; None for never."""
     if not session.policy.end_overrun:
         return None
@@ -78,7 +78,7 @@ def dispatched(session: Session, event: RunDispatched, ctx: Context) -> Session:
         can_steer=event.can_steer,
         can_compact=event.can_compact,
         notices=session.notices,
-        ends_ms=overrun_ends(session, ctx) if event.wind_down else None,
+        ends_ms=overrun_limit(session, ctx) if event.wind_down else None,
         route=event.route,
     )
     return replace(
@@ -279,7 +279,7 @@ def wind_down_delivered(session: Session, event: WindDownDelivered, ctx: Context
     run = session.run
     if run is None or run.run_id != event.run_id or session.wind_down != "owed":
         return session
-    run = replace(run, wind_down=True, ends_ms=overrun_ends(session, ctx))
+    run = replace(run, wind_down=True, ends_ms=overrun_limit(session, ctx))
     return replace(session, run=run, wind_down="running")
 
 
@@ -300,12 +300,12 @@ def bounded(after: Session, goal: Goal, ctx: Context) -> Session:
         return after
     if run is None or not mine or run.ends_ms is not None:
         return after
-    return replace(after, run=replace(run, ends_ms=overrun_ends(after, ctx)))
+    return replace(after, run=replace(run, ends_ms=overrun_limit(after, ctx)))
 
 
 def fallen_due(session: Session, ctx: Context) -> Change:
     """End a turn that goes on although its goal stopped long enough ago."""
-    goal, ends_ms = session.goal, due(session)
+    goal, ends_ms = session.goal, overrun_ends(session)
     if goal is None or ends_ms is None or ends_ms > ctx.now_ms:
         return Change(session)
     over = f"the {goal.limited_by} budget is used up" if goal.status == LIMITED else ""

@@ -54,7 +54,7 @@ class Child:
         """The wait status (`os.waitstatus_to_exitcode`); None when the supervisor died."""
 
 
-class _Refused(Exception):
+class _SpawnFailed(Exception):
     def __init__(self, stage: str, errno: int) -> None:
         super().__init__(stage, errno)
         self.stage = stage
@@ -167,7 +167,7 @@ class Supervisor:
             answer.add_done_callback(lambda done: done.cancelled() or done.exception())
             self.end_soon(run_id)
             raise
-        except _Refused as refused:
+        except _SpawnFailed as refused:
             raise spawn_error(refused.stage, refused.errno, argv, cwd) from None
 
     def until(self, at: float) -> None:
@@ -243,7 +243,7 @@ class Supervisor:
             case "failed":
                 answer = self._starting.pop(run_id)
                 if not answer.done():
-                    answer.set_exception(_Refused(packet["stage"], packet["errno"]))
+                    answer.set_exception(_SpawnFailed(packet["stage"], packet["errno"]))
                 if (ending := self._ending.pop(run_id, None)) is not None:
                     _resolve(ending, ())
             case "exit":
@@ -257,7 +257,7 @@ class Supervisor:
             # Whoever asks again must hear it again.
             self._left[run_id] = left
         if (answer := self._starting.pop(run_id, None)) is not None and not answer.done():
-            answer.set_exception(_Refused("exec", errno.ETIMEDOUT))
+            answer.set_exception(_SpawnFailed("exec", errno.ETIMEDOUT))
         child = self._children.pop(run_id, None)
         if child is not None:
             _resolve(child.exited, None)
@@ -331,7 +331,7 @@ class Supervisor:
         """Answer everybody who waits for a run that no supervisor looks after any more."""
         for answer in self._starting.values():
             if not answer.done():
-                answer.set_exception(_Refused("lost", errno.EPIPE))
+                answer.set_exception(_SpawnFailed("lost", errno.EPIPE))
         self._starting.clear()
         for run_id in [*self._children, *self._ending]:
             self._gone(run_id, self._left.get(run_id, ()))
