@@ -11,6 +11,7 @@ import structlog
 from msgspec.structs import replace
 
 from goalfsm.cluster.decider import NewerRules
+from goalfsm.cluster.ending import ended
 from goalfsm.errors import StoreError, described
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Duty(msgspec.Struct, eq=False):
     places: Collection[str]
     most: int
     _keeping: asyncio.Future[None] | None = None
+    _taking: list[asyncio.Task[Any]] = []
     serving: list[asyncio.Task[Any]] = []
     """What takes jobs and hears of news, as long as it does."""
 
@@ -56,16 +58,17 @@ class Duty(msgspec.Struct, eq=False):
         """Serve until the lease is lost, a part of this ends, or ``stopping``; all goes on then."""
         jobs, places = self.jobs, self.places
         self._keeping = keeping = asyncio.ensure_future(self.tenure.keep())
+        begin = asyncio.get_running_loop().create_task
+        self._taking = [
+            begin(jobs.serve(self._turn, kinds=["turn"], places=places, most=self.most)),
+            begin(jobs.serve(self._chore, kinds=["effect", "timer"], places=places, most=CHORES)),
+        ]
         self.serving = [
-            asyncio.get_running_loop().create_task(each)
-            for each in (
-                jobs.serve(self._turn, kinds=["turn"], places=places, most=self.most),
-                jobs.serve(self._chore, kinds=["effect", "timer"], places=places, most=CHORES),
-                self.mail.listen(),
-                self.mail.poll(),
-                self.sweeps.keep(),
-                self._look_for_crowds(),
-            )
+            *self._taking,
+            begin(self.mail.listen()),
+            begin(self.mail.poll()),
+            begin(self.sweeps.keep()),
+            begin(self._look_for_crowds()),
         ]
         ends = [
             asyncio.ensure_future(self.tenure.lost.wait()),
@@ -87,14 +90,12 @@ class Duty(msgspec.Struct, eq=False):
                 task.cancel()
 
     async def end(self) -> None:
-        """End what serves; jobs that are under way are waited for."""
+        """End what serves; jobs that are under way are waited for, and cut off when it is late."""
         self.take_no_more()
-        if self.serving:
-            await asyncio.wait(self.serving, timeout=RECORDED_S)
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
-        self.serving, self._keeping = [], None
+        if self._taking:
+            await asyncio.wait(self._taking, timeout=RECORDED_S)
+        await ended([*self.serving, *([] if self._keeping is None else [self._keeping])])
+        self.serving, self._taking, self._keeping = [], [], None
 
     async def close(self) -> None:
         """Look for no news and for nothing that is left any more."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
+from goalfsm.cluster.duty import RECORDED_S
+from goalfsm.cluster.ending import ended
 from goalfsm.cluster.host import hostname
 from goalfsm.cluster.jobs import ANY, is_at_rest
 from goalfsm.cluster.node import Node
@@ -82,6 +85,7 @@ class ClusterEngine:
             verifiers=dict(verifiers or {}),
             on_fault=on_fault,
         )
+        self._opened = contextlib.AsyncExitStack()
         self._reach: Reach | None = None
         self._made: Node | None = None
         self._living: asyncio.Task[None] | None = None
@@ -107,15 +111,14 @@ class ClusterEngine:
                 hint="pip install 'goalfsm[cluster]'",
             ) from error
         await asyncio.to_thread(prepare, self._dsn)
-        reached = self._reach = await reach(self._dsn)
-        # A name of its own: nodes of one host listen beside one another.
-        socket = socket_for(f"{self._dsn}#{os.getpid()}")
-        node = self._made = Node(reached.reached, self._options, socket=socket)
-        try:
+        async with contextlib.AsyncExitStack() as opened:
+            self._reach = await opened.enter_async_context(reach(self._dsn))
+            # A name of its own: nodes of one host listen beside one another.
+            socket = socket_for(f"{self._dsn}#{os.getpid()}")
+            node = Node(self._reach.reached, self._options, socket=socket)
             await node.begin()
-        except BaseException:
-            await self._close(0.0)
-            raise
+            self._opened = opened.pop_all()
+        self._made = node
         self._living = asyncio.get_running_loop().create_task(node.live())
         _log.info("node started", node=self._options.name, places=self._options.places)
         return self
@@ -132,7 +135,8 @@ class ClusterEngine:
     async def stop(self, grace_s: float = GRACE_S) -> None:
         """Take no further turn; those that run have ``grace_s`` seconds, then go on elsewhere."""
         self.stop_soon(grace_s)
-        await self._closed.wait()
+        if self._stopping is not None:
+            await asyncio.shield(self._stopping)
 
     def stop_soon(self, grace_s: float = GRACE_S) -> None:
         """Begin to stop; see `stop`. A second call can only shorten the grace."""
@@ -192,16 +196,16 @@ class ClusterEngine:
         return await self._reach.nodes.has_open(thread_id)
 
     async def _close(self, grace_s: float) -> None:
-        node = self._made
         try:
-            if node is not None:
-                node.stop_soon()
-                if self._living is not None:
-                    await asyncio.gather(self._living, return_exceptions=True)
-                await node.finish(grace_s)
+            # The connections are closed last, whatever the node meets at its end.
+            async with self._opened:
+                if self._made is not None and self._living is not None:
+                    self._made.stop_soon()
+                    # A server that stands still would keep it from beginning another lease.
+                    await asyncio.wait([self._living], timeout=RECORDED_S)
+                    await ended([self._living])
+                    await self._made.finish(grace_s)
         finally:
-            if self._reach is not None:
-                await self._reach.close()
             self._closed.set()
 
     @property

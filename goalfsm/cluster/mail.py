@@ -10,6 +10,7 @@ import msgspec
 import structlog
 from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
+from goalfsm.cluster.ending import ended
 from goalfsm.errors import GoalError, StoreError, described
 
 if TYPE_CHECKING:
@@ -86,7 +87,4 @@ class Mail(msgspec.Struct, eq=False):
 
     async def close(self) -> None:
         """Look for no more letters."""
-        tasks = list(self._looking.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(self._looking.values())

@@ -263,14 +263,18 @@ class Node:
     async def begin(self) -> None:
         """Start what lives as long as the node, before anything else: its supervisor, its socket.
 
-        Raises `StoreError` where the database cannot be reached.
+        Raises `StoreError` where the database cannot be reached; nothing is left open then.
         """
-        await self.tenure.begin()
-        if self._options.workers is None:
-            await self.processes.supervisor()
-        if self.server is not None:
-            await self.server.start()
-            self.server.ready()
+        try:
+            await self.tenure.begin()
+            if self._options.workers is None:
+                await self.processes.supervisor()
+            if self.server is not None:
+                await self.server.start()
+                self.server.ready()
+        except BaseException:
+            await self.finish(0.0)
+            raise
 
     async def live(self) -> None:
         """Serve until told to stop: one lease after the other."""
@@ -291,6 +295,16 @@ class Node:
 
     async def finish(self, grace_s: float) -> None:
         """Give running turns ``grace_s`` seconds, then end and record them; let everything go."""
+        async with contextlib.AsyncExitStack() as closing:
+            # Each is closed whatever another meets; the first of them last.
+            closing.push_async_callback(self.processes.close)
+            closing.push_async_callback(self.tasks.cancel, RECORDED_S)
+            closing.push_async_callback(self.duty.close)
+            if self.server is not None:
+                closing.push_async_callback(self.server.close)
+            await self._leave(grace_s)
+
+    async def _leave(self, grace_s: float) -> None:
         self.duty.take_no_more()
         runs = [asyncio.ensure_future(run.wait()) for run in list(self.runs.values())]
         if runs:
@@ -309,11 +323,6 @@ class Node:
                 await self.tenure.release()
         self.threads.abandon(StoreClosed("the node has stopped", hint="Start it again."))
         self.subscriptions.end("stopped")
-        if self.server is not None:
-            await self.server.close()
-        await self.duty.close()
-        await self.tasks.cancel(RECORDED_S)
-        await self.processes.close()
 
     def end_runs(self) -> None:
         """End the turns that run, at once; their threads go on elsewhere."""

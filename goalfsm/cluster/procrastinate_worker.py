@@ -14,6 +14,7 @@ from procrastinate import jobs as library
 from procrastinate import worker
 from psycopg_pool import AsyncConnectionPool
 
+from goalfsm.cluster.ending import ended
 from goalfsm.cluster.jobs import Handler, Job
 from goalfsm.cluster.postgres_tx import Connection, statements
 from goalfsm.errors import StoreError
@@ -89,11 +90,17 @@ class LibraryWorker:
         """Do jobs until cancelled; then return when those that are under way are over."""
         await self._connector.open_async(self._pool)
         rescuing = asyncio.ensure_future(self._rescue())
+        working = asyncio.ensure_future(self._worker.run())  # type: ignore[no-untyped-call]
         try:
-            await self._worker.run()  # type: ignore[no-untyped-call]
+            await asyncio.shield(working)
+        except asyncio.CancelledError:
+            # What is cancelled while it waits for the server may miss that; this is seen later.
+            self._worker.stop()  # type: ignore[no-untyped-call]
+            working.cancel()
+            await working
+            raise
         finally:
-            rescuing.cancel()
-            await asyncio.gather(rescuing, return_exceptions=True)
+            await ended([rescuing])
 
     async def _do(self, context: procrastinate.JobContext, job: dict[str, Any]) -> None:
         held = context.job.id

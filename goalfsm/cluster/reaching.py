@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, Final, NamedTuple
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool
 
 from goalfsm.cluster.options import Reached
 from goalfsm.cluster.postgres_nodes import PostgresNodes
@@ -19,35 +20,26 @@ from goalfsm.cluster.postgres_tx import (
 )
 from goalfsm.cluster.procrastinate_jobs import ProcrastinateJobs
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
 CONNECTIONS: Final = 8
 """How many connections a node opens at most, besides three that listen."""
-_CLOSE_S: Final = 5.0
 
 
 class Reach(NamedTuple):
-    """The database as a node reaches it: jobs, nodes, connections."""
+    """The database as a node reaches it: jobs and nodes."""
 
     reached: Reached
     nodes: PostgresNodes
-    pool: AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]
-
-    async def close(self) -> None:
-        """Close every connection."""
-        await self.pool.close(timeout=_CLOSE_S)
 
 
-async def reach(dsn: str) -> Reach:
-    """Open connections to ``dsn``, whose tables are there."""
-    pool = pool_of(dsn, most=CONNECTIONS)
-    await pool.open()
-    connection = Connection(pool)
-    jobs, nodes = ProcrastinateJobs(connection), PostgresNodes(connection)
-    transactions = PostgresTransactions(connection, jobs)
-    reached = Reached(transactions, nodes, jobs, listen=lambda: notifications(dsn))
-    return Reach(reached, nodes, pool)
+@contextlib.asynccontextmanager
+async def reach(dsn: str) -> AsyncIterator[Reach]:
+    """Keep connections to ``dsn``, whose tables are there, open while inside."""
+    async with pool_of(dsn, most=CONNECTIONS) as pool:
+        connection = Connection(pool)
+        jobs, nodes = ProcrastinateJobs(connection), PostgresNodes(connection)
+        transactions = PostgresTransactions(connection, jobs)
+        reached = Reached(transactions, nodes, jobs, listen=lambda: notifications(dsn))
+        yield Reach(reached, nodes)
 
 
 async def notifications(dsn: str) -> AsyncIterator[str]:

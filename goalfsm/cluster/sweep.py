@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
+from goalfsm.cluster.ending import ended
 from goalfsm.errors import StoreError
 
 if TYPE_CHECKING:
@@ -111,6 +112,4 @@ class Sweeps:
         """Sweep no more, and end what runs of the last sweep."""
         for handle in self._timers.values():
             handle.cancel()
-        for task in list(self._taking):
-            task.cancel()
-        await asyncio.gather(*self._taking, return_exceptions=True)
+        await ended(self._taking)
