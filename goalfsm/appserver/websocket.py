@@ -64,19 +64,19 @@ async def listening(server: Server, place: Path, db: str) -> AsyncIterator[None]
             connection.close()
             await sending
 
-    own = _bound(place)
-    try:
-        async with serve(
-            answer,
-            sock=own,
-            unix=True,
-            process_request=admitted,
-            max_size=MAX_MESSAGE,
-            compression=None,
-        ):
-            yield
-    finally:
-        _remove(place)
+    with _bound(place) as own:
+        try:
+            async with serve(
+                answer,
+                sock=own,
+                unix=True,
+                process_request=admitted,
+                max_size=MAX_MESSAGE,
+                compression=None,
+            ):
+                yield
+        finally:
+            _remove(place)
 
 
 async def _send(out: Outgoing, client: ServerConnection) -> None:

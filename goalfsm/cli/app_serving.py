@@ -167,10 +167,13 @@ async def _fronting(
     spec = AgentSpec(agent="codex")
     spec.validate()
     cwd = places.working_directory()
-    store = SqliteStore.open(db)
-    supervisor = await Supervisor.start(db=str(db))
-    try:
+    async with contextlib.AsyncExitStack() as closing:
+        store = SqliteStore.open(db)
+        closing.callback(store.close)
+        supervisor = await Supervisor.start(db=str(db))
+        closing.push_async_callback(supervisor.close)
         upstream = Upstream(supervisor, cwd=str(cwd), version=__version__)
+        closing.push_async_callback(upstream.close)
         relay = Relay(upstream)
         threads = StoredThreads(store, worker, cwd)
         joined = JoinedWorker(spec, relay)
@@ -182,10 +185,6 @@ async def _fronting(
         server = FrontServer(engine, threads, relay, home=str(db.parent), version=__version__)
         async with engine:
             yield engine, server
-        await upstream.close()
-    finally:
-        await supervisor.close()
-        store.close()
 
 
 async def _serve(

@@ -120,13 +120,17 @@ class Engine:
         socket = socket_for(self._db) if serve else None
         address = "" if socket is None else str(socket)
         claimed = await acquire(self._store, platform, socket=address, wait_s=self._wait_s)
-        parts = self._made = self._compose(platform, socket)
         supervised = self._options.workers is None
         try:
+            parts = self._made = self._compose(platform, socket)
             await parts.begin(supervised=supervised, previous=claimed.previous)
         except BaseException as error:
             _log.debug("the engine did not start", error=repr(error))
-            await self.stop(0.0)
+            if self._made is not None:
+                await self.stop(0.0)
+            else:
+                # As long as this process lives, no other could own the store.
+                self._release()
             raise
         after_crash = claimed.previous is not None
         _log.info("engine started", epoch=claimed.epoch, after_crash=after_crash)
@@ -298,8 +302,10 @@ class Engine:
         try:
             async with asyncio.timeout(grace_s + _LAST_S):
                 await self._stop_parts(grace_s)
-        except TimeoutError:
-            _log.error("stopping took too long; what still runs is killed")
+        except Exception as error:
+            late = isinstance(error, TimeoutError)
+            why = "took too long" if late else "failed"
+            _log.error(f"stopping {why}; what still runs is killed")
             parts.processes.kill()
             if not parts.over.is_set():
                 self._end(StoreClosed("the engine did not stop in time"))
@@ -307,6 +313,9 @@ class Engine:
             with contextlib.suppress(TimeoutError):
                 # What was waited for is dead by now; nothing of ours is left open.
                 await asyncio.wait_for(self._close(), RECORDED_S)
+            if not late:
+                self._release()
+                raise
 
     async def _stop_parts(self, grace_s: float) -> None:
         parts = self._parts
@@ -318,11 +327,15 @@ class Engine:
         with contextlib.suppress(StoreError, TimeoutError):
             await asyncio.wait_for(parts.pump.drain(), RECORDED_S)
         self._end(stopped)
-        await self._close_parts()
+        async with contextlib.AsyncExitStack() as closing:
+            closing.push_async_callback(self._hang_up)
+            closing.callback(parts.subscriptions.end, "stopped")
+            closing.callback(self._release)
+            await self._close_parts()
+
+    def _release(self) -> None:
         with contextlib.suppress(StoreError):
-            parts.store.owner.release()
-        parts.subscriptions.end("stopped")
-        await self._hang_up()
+            self._store.owner.release()
 
     def _end(self, error: StoreError) -> None:
         parts = self._parts
@@ -336,8 +349,10 @@ class Engine:
         parts.quiescence.fail(error)
 
     async def _close(self) -> None:
-        await self._hang_up()
-        await self._close_parts()
+        try:
+            await self._hang_up()
+        finally:
+            await self._close_parts()
 
     async def _hang_up(self) -> None:
         parts = self._parts
@@ -346,10 +361,14 @@ class Engine:
 
     async def _close_parts(self) -> None:
         parts = self._parts
-        await parts.tasks.cancel(RECORDED_S)
-        gone = [asyncio.ensure_future(run.wait()) for run in list(parts.runs.values())]
-        if gone:
-            await asyncio.wait(gone, timeout=RECORDED_S)
+        async with contextlib.AsyncExitStack() as closing:
+            closing.push_async_callback(parts.processes.close)
+            closing.push_async_callback(self._close_pump)
+            await parts.tasks.cancel(RECORDED_S)
+            gone = [asyncio.ensure_future(run.wait()) for run in list(parts.runs.values())]
+            if gone:
+                await asyncio.wait(gone, timeout=RECORDED_S)
+
+    async def _close_pump(self) -> None:
         with contextlib.suppress(StoreError):
-            await parts.pump.close()
-        await parts.processes.close()
+            await self._parts.pump.close()

@@ -7,16 +7,22 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import psutil
 import pytest
 from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import ConnectionClosed
 
-from goalfsm.appserver import outgoing
+from goalfsm.appserver import outgoing, websocket
 from goalfsm.appserver.server import Connection, Server
+from goalfsm.appserver.upstream import Upstream
 from goalfsm.appserver.websocket import listening
+from goalfsm.cli.app_serving import _fronting
+from goalfsm.daemon.engine import Engine
 from goalfsm.errors import GoalError
 from goalfsm.workers.supervisor import peers
+from goalfsm.workers.supervisor.client import Supervisor
 
 HELLO = {"id": 1, "method": "initialize", "params": {"clientInfo": {"name": "t", "version": "1"}}}
 _LIMIT_S = 60.0
@@ -132,3 +138,27 @@ def test_where_a_file_or_a_long_path_is_no_socket_can_be(server: Server, tmp_pat
             asyncio.run(listen(place))
         assert "less than 100 bytes" in refused.value.hint
     assert taken.read_text() == "mine"
+
+
+@pytest.mark.asyncio
+async def test_a_socket_that_is_not_served_is_closed(server: Server, tmp_path: Path) -> None:
+    place = tmp_path / "s"
+    broken = mock.patch.object(websocket, "serve", side_effect=OSError("no"))
+    with broken, pytest.raises(OSError, match="no"):
+        async with listening(server, place, "g.db"):
+            pass
+    assert not place.exists()
+    # Nothing is left to the collector, which would warn of it.
+    assert str(place) not in {each.laddr for each in psutil.Process().net_connections("unix")}
+
+
+@pytest.mark.asyncio
+async def test_a_front_that_cannot_begin_leaves_nothing_open(tmp_path: Path) -> None:
+    db, this = tmp_path / "a.db", psutil.Process()
+    for part in ((Supervisor, "start"), (Upstream, "__init__"), (Engine, "__aenter__")):
+        broken = mock.patch.object(*part, side_effect=GoalError("no"))
+        with broken, pytest.raises(GoalError, match="no"):
+            async with _fronting(db, None, 0.0):
+                pass
+        assert [each for each in this.open_files() if each.path == str(db)] == []
+        assert this.children() == []

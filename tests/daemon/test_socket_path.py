@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import tempfile
@@ -67,3 +68,23 @@ def test_what_anybody_may_make_is_no_run_s_own_socket(
         mounts.write_text(f"36 35 98:0 /home {place.parent} ro - ext4 /dev/root ro\n")
         monkeypatch.setattr(socket_path, "_MOUNTS", mounts)
         assert socket_path.own_socket() == place
+
+
+def test_where_nothing_can_be_written_or_removed_that_is_said(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read-only file system, as root meets it, too."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(socket_path, "_short", lambda: private(short_path / "own"))
+    monkeypatch.setattr(tempfile, "mkdtemp", refused)
+    with pytest.raises(GoalError, match="cannot create a directory in") as raised:
+        socket_path.run_directory("a.db")
+    assert raised.value.code == "no_socket_directory"
+    left = short_path / "0123-1.sock"
+    left.touch()
+    monkeypatch.setattr(socket_path, "remove", refused)
+    socket_path.remove_stale(short_path / "0123-2.sock")
+    assert left.exists()

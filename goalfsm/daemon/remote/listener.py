@@ -186,7 +186,9 @@ class Listener:
             await asyncio.wait({self._restoring})
         if self._server is not None:
             self._server.close()
-            remove(self._place)
+            # What cannot be removed answers nobody.
+            with contextlib.suppress(OSError):
+                remove(self._place)
         if self.following:
             await asyncio.wait(self.following, timeout=_LAST_WORDS_S)
         for task in self._tasks:

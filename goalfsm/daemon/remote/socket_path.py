@@ -69,11 +69,15 @@ def _placed(name: str) -> Path:
 
 
 def remove_stale(place: Path) -> None:
-    """Remove sockets that earlier owners of the same database left; only its owner may."""
+    """Remove sockets that earlier owners of the same database left; only its owner may.
+
+    One that cannot be removed answers nobody.
+    """
     database = place.name.partition("-")[0]
     for kind in (".sock*", _RUN):
         for other in place.parent.glob(f"{database}-*{kind}"):
-            remove(other)
+            with contextlib.suppress(OSError):
+                remove(other)
 
 
 def remove(place: Path) -> None:
@@ -95,7 +99,14 @@ def run_directory(db: str) -> Path:
 
     parent = _short()
     _prepare(parent)
-    return Path(tempfile.mkdtemp(prefix=f"{_digest(db)}-", suffix=_RUN, dir=parent))
+    try:
+        return Path(tempfile.mkdtemp(prefix=f"{_digest(db)}-", suffix=_RUN, dir=parent))
+    except OSError as error:
+        raise GoalError(
+            f"cannot create a directory in {parent}: {error.strerror}",
+            code="no_socket_directory",
+            hint=f"make room in {parent}, and let this user write there",
+        ) from error
 
 
 def socket_directories() -> tuple[str, ...]:
