@@ -87,11 +87,11 @@ class FrontServer(Server):
     def __init__(
         self, engine: HostedEngine, threads: Adopting, relay: Relay, *, home: str, version: str
     ) -> None:
-        """Serve ``relay``, whose listener this becomes."""
+        """Serve ``relay``, and listen to it."""
         super().__init__(engine, threads, home=home, version=version)
         self.relay = relay
         self._tasks: set[asyncio.Task[None]] = set()
-        relay.listener = self
+        relay.listen(self)
 
     def connect(self, peer: Peer | None = None) -> FrontConnection:
         """Return what answers a new client; see `Server.connect`."""

@@ -20,24 +20,30 @@ class Outgoing:
 
     def __init__(self) -> None:
         """Have no message to send yet."""
-        self.hang_up: Callable[[], None] = lambda: None
-        """Is called when a client turns out to be too slow: what is being sent may never arrive."""
-        self.muted: frozenset[str] = frozenset()
-        """Notifications that the client does not want to get."""
+        self._hang_up: Callable[[], None] = lambda: None
+        self._muted: frozenset[str] = frozenset()
         self._messages: deque[Mapping[str, Any]] = deque()
         self._wake = asyncio.Event()
         self._over = False
 
+    def end_slow(self, hang_up: Callable[[], None]) -> None:
+        """End a client that is too slow with ``hang_up``: what is being sent may never arrive."""
+        self._hang_up = hang_up
+
+    def mute(self, methods: frozenset[str]) -> None:
+        """Leave out the notifications that the client does not want to get."""
+        self._muted = methods
+
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a message after all that were sent before."""
-        if self._over or ("id" not in message and message.get("method") in self.muted):
+        if self._over or ("id" not in message and message.get("method") in self._muted):
             return
         self._messages.append(message)
         if len(self._messages) > BACKLOG:
             _log.warning("a client reads too slowly", waiting=len(self._messages))
             self._messages.clear()
             self._over = True
-            self.hang_up()
+            self._hang_up()
         self._wake.set()
 
     @property

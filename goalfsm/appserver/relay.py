@@ -15,14 +15,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from goalfsm.appserver import protocol
+from goalfsm.appserver.upstream import Upstream
 from goalfsm.session.tools import TOOLS
 from goalfsm.workers.agents.joined import ThreadState
 
 if TYPE_CHECKING:
     from goalfsm.appserver.feed import Client
     from goalfsm.appserver.protocol import Id
-    from goalfsm.appserver.upstream import Upstream
     from goalfsm.workers.agents.joined import Host
+    from goalfsm.workers.supervisor.client import Supervisor
 
 TOOL_CALL: Final = "item/tool/call"
 OPENING: Final = ("thread/start", "thread/resume", "thread/fork")
@@ -98,10 +99,10 @@ class _Words:
 class Relay:
     """The table at which clients, goals' turns and the app-server sit."""
 
-    def __init__(self, upstream: Upstream) -> None:
-        """Sit down with ``upstream``; ``listener`` has to be set before anybody speaks."""
-        self.upstream = upstream
-        self.listener: Listener
+    def __init__(self, supervisor: Supervisor, *, cwd: str, version: str) -> None:
+        """Have an app-server in ``cwd``; `listen` has to be called before anybody speaks."""
+        self.upstream = Upstream(supervisor, self._hear, self._lost, cwd=cwd, version=version)
+        self._listener: Listener
         self.seen: set[str] = set()
         """Every thread that the app-server was heard to speak of."""
         self._numbers = itertools.count(1)
@@ -117,8 +118,10 @@ class Relay:
         self._used: dict[str, tuple[str, Mapping[str, Any]]] = {}
         self._words: dict[str, _Words] = {}
         self._waiting: set[asyncio.Future[None]] = set()
-        upstream.hear = self._hear
-        upstream.lost = self._lost
+
+    def listen(self, listener: Listener) -> None:
+        """Tell ``listener`` what the threads of the app-server come to."""
+        self._listener = listener
 
     # Clients.
 
@@ -252,7 +255,7 @@ class Relay:
             self.seen.add(thread["id"])
             if asked.method in OPENING:
                 self._loaded.add(thread["id"])
-                self.listener.opened(Opened(*asked, result=result))
+                self._listener.opened(Opened(*asked, result=result))
                 self.follow(asked.client, thread["id"])
                 return
         asked.client.send({**message, "id": asked.request_id})
@@ -266,7 +269,7 @@ class Relay:
             if turn is not None and mine:
                 turn.heard(line)
             else:
-                self.listener.called(message)
+                self._listener.called(message)
             return
         self._questions[message["id"]] = message
         if turn is not None and mine:
@@ -329,7 +332,7 @@ class Relay:
         turn.turn_id = turn_id
         run_id = next(run for run, one in self._turns.items() if one is turn)
         self._goal_turns[turn.thread_id] = (run_id, turn_id)
-        self.listener.began(turn.thread_id, turn_id)
+        self._listener.began(turn.thread_id, turn_id)
         asyncio.get_running_loop().call_soon(self._show_words, turn.thread_id, turn_id)
 
     def _show_words(self, thread_id: str, turn_id: str) -> None:
@@ -365,7 +368,7 @@ class Relay:
         self._started("")
         for turn in turns:
             turn.lost(code, messages)
-        self.listener.lost()
+        self._listener.lost()
 
 
 def _is_goal_tool(params: Mapping[str, Any]) -> bool:

@@ -219,7 +219,7 @@ class Connection:
         if self._initialized:
             raise RequestRejected("Already initialized")
         self._initialized = True
-        self.out.muted = params.muted()
+        self.out.mute(params.muted())
 
     def _initialize(self, request_id: protocol.Id, params: Params) -> None:
         self._admit(params)

@@ -30,10 +30,6 @@ _GRACE_S: Final = 2.0
 _log = structlog.get_logger(__name__)
 
 
-def _nobody(*_: Any) -> None:
-    """Take what nobody has asked for."""
-
-
 class Upstream:
     """One `codex app-server` under a supervisor: started when needed, and again after its end.
 
@@ -41,10 +37,18 @@ class Upstream:
     ``lost`` is told of the end: its status (None: not known), and the last words on stderr.
     """
 
-    def __init__(self, supervisor: Supervisor, *, cwd: str, version: str) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        hear: Callable[[dict[str, Any], bytes], None],
+        lost: Callable[[int | None, str], None],
+        *,
+        cwd: str,
+        version: str,
+    ) -> None:
         """Start it in ``cwd``; nothing is started yet."""
-        self.hear: Callable[[dict[str, Any], bytes], None] = _nobody
-        self.lost: Callable[[int | None, str], None] = _nobody
+        self._hear = hear
+        self._lost = lost
         self.greeting: Mapping[str, Any] = {}
         """What it answered when it was greeted."""
         self.notices: list[Mapping[str, Any]] = []
@@ -106,7 +110,7 @@ class Upstream:
             self._supervisor,
             f"codex-{os.getpid()}-{self._numbers}",
             heard=self._output,
-            signs=_nobody,
+            signs=lambda: None,
             gone=lambda: self._gone(process),
             grace_s=_GRACE_S,
         )
@@ -161,7 +165,7 @@ class Upstream:
         if answer is None:
             if message.get("method") in _STANDING and message not in self.notices:
                 self.notices.append(message)
-            self.hear(message, line)
+            self._hear(message, line)
         elif not answer.done():
             if "error" in message:
                 answer.set_exception(RequestRejected(str(message["error"].get("message"))))
@@ -177,7 +181,7 @@ class Upstream:
                 answer.set_exception(_ended(process.messages))
         if not self._closed:
             _log.warning("codex app-server has ended", status=process.code)
-        self.lost(process.code, process.messages)
+        self._lost(process.code, process.messages)
 
 
 def _ended(words: str) -> ServerFailed:

@@ -55,7 +55,7 @@ async def listening(server: Server, place: Path, db: str) -> AsyncIterator[None]
 
     async def answer(client: ServerConnection) -> None:
         connection = server.connect(who(client))
-        connection.out.hang_up = client.transport.abort
+        connection.out.end_slow(client.transport.abort)
         sending = asyncio.create_task(_send(connection.out, client), name="answers to a client")
         try:
             async for message in client:

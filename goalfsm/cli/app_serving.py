@@ -157,7 +157,6 @@ async def _fronting(
     from goalfsm.appserver.front import FrontServer  # noqa: PLC0415  it loads the whole engine
     from goalfsm.appserver.relay import Relay  # noqa: PLC0415  the same
     from goalfsm.appserver.threads import StoredThreads  # noqa: PLC0415  the same
-    from goalfsm.appserver.upstream import Upstream  # noqa: PLC0415  the same
     from goalfsm.cli.hosting import engine_on  # noqa: PLC0415  the same
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  the same
     from goalfsm.workers.agents.joined import JoinedWorker  # noqa: PLC0415  the same
@@ -172,9 +171,8 @@ async def _fronting(
         closing.callback(store.close)
         supervisor = await Supervisor.start(db=str(db))
         closing.push_async_callback(supervisor.close)
-        upstream = Upstream(supervisor, cwd=str(cwd), version=__version__)
-        closing.push_async_callback(upstream.close)
-        relay = Relay(upstream)
+        relay = Relay(supervisor, cwd=str(cwd), version=__version__)
+        closing.push_async_callback(relay.upstream.close)
         threads = StoredThreads(store, worker, cwd)
         joined = JoinedWorker(spec, relay)
 

@@ -199,14 +199,13 @@ class Decider(msgspec.Struct, eq=False):
             self.said.kept(said)
 
     def _ask(self, attempt: Attempt) -> Ask:
-        for envelope in attempt.envelopes:
-            # One id for every attempt: by it a commit is found whose outcome nobody knew.
-            envelope.event_id = envelope.event_id or self.ids.event_id()
+        # One id for every attempt: by it a commit is found whose outcome nobody knew.
+        identified = [(envelope, envelope.identify(self.ids)) for envelope in attempt.envelopes]
         return Ask(
             attempt.thread_id,
             tuple(
-                envelope.event_id
-                for envelope in attempt.envelopes
+                event_id
+                for envelope, event_id in identified
                 if attempt.last is not None or envelope.named
             ),
             tuple(key for envelope in attempt.envelopes for key in envelope.done),

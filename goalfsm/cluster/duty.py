@@ -140,4 +140,4 @@ class Duty(msgspec.Struct, eq=False):
                 # A turn that the next look finds again waits; others go from hand to hand. Where a
                 # crowd was found, it is there while more wait than the free places can take.
                 still = turns.somebody_waits and len(waiting) > most - turns.under_way
-                turns.somebody_waits = still or waiting[:1] == before != []
+                turns.crowded(waits=still or waiting[:1] == before != [])

@@ -67,6 +67,10 @@ class Turns(msgspec.Struct, eq=False):
     somebody_waits: bool = False
     """Whether a turn waited for a place here when that was last looked at."""
 
+    def crowded(self, *, waits: bool) -> None:
+        """Take note of whether a turn waits for a place here: its own follow-ons would take it."""
+        self.somebody_waits = waits
+
     def committed(self, landed: Landed) -> None:
         """Have the running turn wind its work down where the goal has come to owe that."""
         live = self.runs.get(landed.thread_id)

@@ -109,6 +109,10 @@ class MemoryHandle:
             raise CannotWrite(msg)
         return self.disk
 
+    def own(self, epoch: int | None) -> None:
+        """Commit under an epoch from now on; None: not at all."""
+        self.epoch = epoch
+
     def owned(self) -> MemoryDisk:
         """Return the durable part for the owner; raise `Fenced` when this handle is not."""
         disk = self.writable()

@@ -66,7 +66,7 @@ class MemoryLease:
                 return Held(owner=before, silent_for_ms=silent)
         disk.epoch += 1
         disk.owner = Owner(identity=identity, epoch=disk.epoch, socket=socket, uptime_ms=uptime_ms)
-        store.epoch = disk.epoch
+        store.own(disk.epoch)
         return Acquired(epoch=disk.epoch, previous=before)
 
     def heartbeat(self, *, uptime_ms: int, seen_ms: int = 0) -> None:
@@ -94,7 +94,7 @@ class MemoryLease:
             return
         if store.writable().epoch == store.epoch:
             store.disk.owner = None
-        store.epoch = None
+        store.own(None)
 
     def current(self) -> Owner | None:
         """See `goalfsm.store.port.Lease.current`."""

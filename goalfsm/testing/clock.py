@@ -49,8 +49,7 @@ class GoalClock:
     def __init__(self, start: Moment = START) -> None:
         """Begin at ``start``; a time of day alone is that of 2026-01-01."""
         self.loop = VirtualLoop()
-        self.on_crash: Callable[[Crashed], None] | None = None
-        """Called where the simulated process dies; time goes on after it returns."""
+        self._crash: Callable[[Crashed], None] | None = None
         self._wall_us = us(moment_of(start, datetime(2026, 1, 1, tzinfo=UTC)))
         self._failed: list[str] = []
         self.loop.on_pass.append(self._passed)
@@ -148,6 +147,10 @@ class GoalClock:
             else:
                 return
 
+    def on_crash(self, told: Callable[[Crashed], None]) -> None:
+        """Call ``told`` where the simulated process dies; time goes on after it returns."""
+        self._crash = told
+
     def check(self) -> None:
         """Raise `Unhandled` when something failed on the loop and nobody was told."""
         self.loop.check()
@@ -171,9 +174,9 @@ class GoalClock:
     # Its own.
 
     def _die(self, crash: Crashed) -> None:
-        if self.on_crash is None:
+        if self._crash is None:
             raise crash
-        self.on_crash(crash)
+        self._crash(crash)
 
     def _now_us(self) -> int:
         if (frozen := frozen_time()) is not None:

@@ -92,7 +92,7 @@ class MemoryGoals(Asking):
         self._process: WorkerProcess | None = None
         self._store = self._handle()
         self._down = False
-        self.clock.on_crash = self._crashed
+        self.clock.on_crash(self._crashed)
 
     # Its life.
 

@@ -139,7 +139,7 @@ def test_time_goes_on_after_a_crash_that_somebody_buries(clock: GoalClock) -> No
     def die() -> None:
         raise Crashed("here")
 
-    clock.on_crash = lambda _: died.append(clock.now)
+    clock.on_crash(lambda _: died.append(clock.now))
     clock.loop.call_later(60, die)
     clock.loop.call_later(120, die)
     clock.advance("1h")

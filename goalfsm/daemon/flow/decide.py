@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from goalfsm.daemon.flow.ports import EventBatch
+    from goalfsm.daemon.host.platform import IdSource
     from goalfsm.session.context import Rules
     from goalfsm.session.thread import Ready
 
@@ -62,6 +63,11 @@ class Envelope:
         self.kept = kept or not outside
         self.from_inbox = from_inbox
         self.done = done
+
+    def identify(self, ids: IdSource) -> str:
+        """Return the id of the event, which has one of its own from then on."""
+        self.event_id = self.event_id or ids.event_id()
+        return self.event_id
 
     def answer(self, reply: Reply) -> None:
         """Give the sender the reply."""

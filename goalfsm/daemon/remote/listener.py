@@ -44,18 +44,25 @@ _log = structlog.get_logger(__name__)
 class Link:
     """One connection: what it has sent of a request, who it is, since when it owes something."""
 
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, since: float
-    ) -> None:
-        """Begin at ``since``, in the loop's time."""
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Wait for the first request from now on."""
         self.reader = reader
         self.writer = writer
         self.received = bytearray()
         self.task: asyncio.Task[None] | None = None
-        self.waiting_since: float | None = since
+        self.waiting_since: float | None
         """Since when it has owed a request or has not taken a notice; None while it is served."""
+        self.waits()
         self._peer: Peer | None = None
         self._began = begun(self.connection)
+
+    def waits(self) -> None:
+        """Take note that the other side has something to do from now on: to ask, or to read."""
+        self.waiting_since = asyncio.get_running_loop().time()
+
+    def served(self) -> None:
+        """Take note that something is done for the other side from now on."""
+        self.waiting_since = None
 
     @property
     def connection(self) -> socket.socket:
@@ -197,7 +204,7 @@ class Listener:
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
-        link = Link(reader, writer, loop.time())
+        link = Link(reader, writer)
         self._links.add(link)
         link.task = loop.create_task(self._serve(link))
         self._tasks.add(link.task)
@@ -211,9 +218,9 @@ class Listener:
                 link.writer.write(wire.encode(refusal))
                 return
             while (line := await self._line(link)) is not None:
-                link.waiting_since = None
+                link.served()
                 await self._answer(line, link)
-                link.waiting_since = asyncio.get_running_loop().time()
+                link.waits()
         except (ConnectionError, TimeoutError):
             pass  # Whoever asked has gone; what was decided stays decided.
         finally:
@@ -300,7 +307,7 @@ class Listener:
             writer.write(
                 wire.encode(wire.Failed(code=FAULT_CODE, message=message, hint=FAULT_HINT))
             )
-        link.waiting_since = asyncio.get_running_loop().time()  # who does not read it asks nothing
+        link.waits()  # who does not read it asks nothing
         await writer.drain()
 
 

@@ -154,9 +154,9 @@ class Server(msgspec.Struct, eq=False, dict=True):
         async with contextlib.aclosing(notices):
             async for notice in notices:
                 link.say(wire.Noticed(notice=wire.raw(notice)))
-                link.waiting_since = asyncio.get_running_loop().time()
+                link.waits()
                 await link.writer.drain()
-                link.waiting_since = None
+                link.served()
 
 
 def _unknown(thread_id: str) -> GoalError:

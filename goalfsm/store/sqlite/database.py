@@ -151,7 +151,7 @@ class Database:
         try:
             cursor.execute("BEGIN IMMEDIATE")
             if owned and cursor.execute(_EPOCH).get != self.epoch:
-                self._fenced()
+                self.fenced()
             if self._riders:
                 self._carry(cursor)
             result = work(cursor)
@@ -220,7 +220,18 @@ class Database:
             self._broken = self._broken or StoreUnavailable(f"writing: {error}")
             raise translated(error, "writing") from error
 
-    def _fenced(self) -> NoReturn:
+    def own(self, epoch: int | None) -> None:
+        """Commit under an epoch from now on, None: not at all; others see it by the file's lock."""
+        self.epoch = epoch
+        if epoch is None:
+            self.unlock_file()
+        else:
+            self.lock_file()
+
+    def fenced(self) -> NoReturn:
+        """Commit no more, and raise `Fenced`."""
+        if self.epoch is None:
+            raise _not_owner()
         mine, self.epoch = self.epoch, None
         msg = f"the store has a new owner since epoch {mine}, which was this one's"
         raise Fenced(msg)

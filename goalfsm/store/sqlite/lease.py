@@ -7,7 +7,7 @@ from typing import Final
 
 import apsw
 
-from goalfsm.errors import Busy, Corrupt, Fenced
+from goalfsm.errors import Busy, Corrupt
 from goalfsm.store.owner import Silence
 from goalfsm.store.port import EXPIRY_MS, Acquired, Held, Identity, Owner
 from goalfsm.store.sqlite.connection import Row
@@ -117,8 +117,7 @@ class SqliteLease:
             if self._database.epoch is None and free:
                 self._database.unlock_file()
         if isinstance(answer, Acquired):
-            self._database.epoch = answer.epoch
-            self._database.lock_file()
+            self._database.own(answer.epoch)
             self._rests = False
         return answer
 
@@ -172,9 +171,7 @@ class SqliteLease:
         mine = self.epoch
         owner = self.current()
         if mine is None or owner is None or owner.epoch != mine:
-            self._database.epoch = None
-            msg = "this store handle does not own the store"
-            raise Fenced(msg)
+            self._database.fenced()
 
     def release(self) -> None:
         """Give the store up."""
@@ -182,8 +179,7 @@ class SqliteLease:
         if epoch is None:
             return
         self._database.write(lambda cursor: cursor.execute(_RELEASE, (epoch,)), owned=False)
-        self._database.epoch = None
-        self._database.unlock_file()
+        self._database.own(None)
 
     def current(self) -> Owner | None:
         """Return the owner of the store, None where there is none."""

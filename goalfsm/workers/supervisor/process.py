@@ -91,7 +91,7 @@ class Supervisor:
         limit_for_good()
         self.mark = mark
         self.fork_keeper = fork_keeper
-        self.tree.keeper = fork_keeper()
+        self.tree.keep(fork_keeper())
         if LINUX:
             ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.poller = select.poll()
@@ -289,7 +289,7 @@ class Supervisor:
             if pid == 0:
                 return
             if pid == self.tree.keeper:
-                self.tree.keeper = 0 if self.orphaned else self.fork_keeper()
+                self.tree.keep(0 if self.orphaned else self.fork_keeper())
             run = self.tree.reaped(pid)
             if run is None:
                 continue

@@ -221,8 +221,11 @@ class ProcessTree:
         """Begin without runs."""
         self.runs: dict[str, Run] = {}
         self.keeper = 0
-        """A child of ours that is no run's; 0 where there is none."""
         self._released: dict[int, tuple[str, int]] = {}
+
+    def keep(self, pid: int) -> None:
+        """Take note of the keeper, a child of ours that is no run's; 0 where there is none."""
+        self.keeper = pid
 
     def release(self, run: Run, pids: Iterable[int]) -> None:
         """Let go of these processes of a run, and of what they start: nothing ends them."""
