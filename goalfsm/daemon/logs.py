@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import sys
@@ -51,15 +52,22 @@ def configure(*, json: bool = False, level: str = "info") -> None:
 
 
 class _Stderr(io.TextIOBase):
-    """Looked up anew: whoever replaced stderr for a while may have closed it since."""
+    """Looked up anew: whoever replaced stderr for a while may have closed it since.
+
+    A line that cannot be written is lost. Whoever read the log has gone, or the disk is full; what
+    the line tells of, such as a request to stop, is carried out all the same.
+    """
 
     def write(self, text: str) -> int:
         """Write to the present stderr."""
-        return sys.stderr.write(text)
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
 
     def flush(self) -> None:
         """Flush the present stderr."""
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
 
 
 def make_visible(

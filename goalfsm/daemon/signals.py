@@ -41,8 +41,9 @@ def stopping_on_signals(engine: Stopping, grace_s: float = GRACE_S) -> Iterator[
     def stop(number: signal.Signals) -> None:
         nonlocal received
         received += 1
-        _log.info("stopping", signal=number.name)
+        # First of all: a log that cannot be written must not keep the process from ending.
         engine.stop_soon(grace_s if received == 1 else 0.0)
+        _log.info("stopping", signal=number.name)
 
     hung_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
     heeded = [number for number in _SIGNALS if number is not signal.SIGHUP or hung_up]
