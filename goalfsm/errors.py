@@ -81,6 +81,9 @@ class GoalError(Exception):
         if hint or remedies:
             self.hint = hint or told(remedies)
             self.remedies = remedies
+        if self.hint:
+            # For whoever meets it as a traceback, as in a test: commands print the hint themselves.
+            self.add_note(f"Hint: {self.hint}")
 
     @property
     def message(self) -> str:

@@ -200,7 +200,8 @@ def no_database(db: Address, error: NoDatabase) -> NoDatabase:
     own = "this directory has no goal yet: " if db == own_database() else ""
     return NoDatabase(
         f"{own}{error.message}",
-        hint='goalfsm run "OBJECTIVE" -- PROGRAM makes it; --db names another one',
+        hint='goalfsm run "OBJECTIVE" -- PROGRAM makes it; --db names another one,'
+        " and goalfsm list --everywhere shows yours",
     )
 
 

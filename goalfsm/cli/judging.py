@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import tzinfo
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -11,7 +12,7 @@ import click
 from goalfsm.cli import options, policy_settings
 from goalfsm.cli.output import now_ms, print_json, say
 from goalfsm.daemon.host.zones import local_name, zone
-from goalfsm.text import line
+from goalfsm.text import duration, line
 from goalfsm.views.explain import moment
 from recovery.failures import Kind, classifier
 
@@ -78,14 +79,16 @@ def _zones(name: str | None) -> tzinfo | None:
 def _told(failure: Failure) -> list[tuple[str, str]]:
     """Return what is known of a failure, in words."""
     why = failure.why
+    reset, after = failure.resets_at, failure.retry_after
+    pauses = failure.kind == "quota"  # until a moment; what else is waited for has a length
     told = [
         ("kind", failure.kind),
         ("said by", "" if failure.source == "unknown" else f"a {failure.source}"),
         ("decided by", f"{why.row}: {why.reason}"),
         ("found", why.words),
         ("signature", failure.signature),
-        ("wait", "" if failure.retry_after is None else f"{failure.retry_after:g} s"),
-        ("resets at", "" if failure.resets_at is None else moment(int(failure.resets_at * 1000))),
+        ("wait", "" if after is None or pauses else duration(ceil(after))),
+        ("resets at", moment(int(reset * 1000)) if reset is not None and pauses else ""),
         ("follows", _FOLLOWS[failure.kind]),
     ]
     return [(word, said) for word, said in told if said]

@@ -52,7 +52,7 @@ def node_command(
     url = dsn or os.environ.get(_ADDRESS, "")
     if not url.startswith(("postgresql://", "postgres://")):
         raise GoalError(
-            f"{url or 'nothing'} is not the address of a PostgreSQL database",
+            f"{url} is not the address of a PostgreSQL database" if url else "no database is named",
             code="database_invalid",
             hint="goalfsm node postgresql://USER@HOST/DATABASE",
         )

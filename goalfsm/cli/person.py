@@ -63,7 +63,7 @@ def _limit(flag: str, name: str, convert: Callable[[str], int], metavar: str, sa
 
 
 def _interrupted(text: str | None) -> commands.Command:
-    said = "" if text is None else arguments.text(text, "text")
+    said = "" if text is None else arguments.text(text, "message")
     return commands.InterruptRequested(text=said, message_id=uuid.uuid4().hex if said else "")
 
 
@@ -76,7 +76,7 @@ def _edited(text: str | None, **given: Any) -> commands.Command:
 
 def _steered(text: str | None, drop: str | None) -> commands.Command:
     if text is not None and drop is None:
-        said = arguments.text(text, "text")
+        said = arguments.text(text, "message")
         return commands.SteeringReceived(message_id=uuid.uuid4().hex, text=said)
     if text is None and drop is not None:
         return commands.SteeringDropped(message_id=drop)

@@ -110,12 +110,12 @@ def show_policy(place: Place) -> None:
         if name in HOST_SETTINGS:
             continue
         value, default = getattr(policy, name), getattr(usual, name)
-        note = "" if value == default else f"  (default: {_shown(default)})"
+        note = "" if value == default else f"  (default: {_shown(default) or 'none'})"
         say(f"{name}={_shown(value)}{note}")
 
 
 def _shown(value: Setting) -> str:
     """Return a setting as it is given on the command line; rules by their number."""
     if isinstance(value, tuple):
-        return f"{len(value)} rules" if value else ""
+        return f"{len(value)} rule{'s' * (len(value) != 1)}" if value else ""
     return str(value).lower() if isinstance(value, bool) else str(value)

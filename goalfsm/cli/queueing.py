@@ -138,7 +138,7 @@ def _named(
     """Return the place and the last ``count`` words; the thread may stand before them."""
     if not count <= len(words) <= count + 1:
         raise HintedError(
-            f"{len(words)} arguments, and {what} of the queued goal expected",
+            f"expected: {what} of the queued goal",
             "goalfsm queue list shows what is queued",
         )
     thread = words[0] if len(words) > count else None

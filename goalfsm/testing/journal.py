@@ -279,5 +279,7 @@ def _matches(wanted: str, actual: Line) -> bool:
         if not actual.stamp.startswith(found[0]):
             return False
         wanted = wanted[found.end() :]
+    # A star at the beginning may stand for the time as well.
+    said = str(actual) if wanted.startswith("*") else actual.text
     parts = (re.escape(part) for part in " ".join(wanted.split()).split("*"))
-    return re.fullmatch(".*".join(parts), " ".join(actual.text.split())) is not None
+    return re.fullmatch(".*".join(parts), " ".join(said.split())) is not None

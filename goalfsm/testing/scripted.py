@@ -14,7 +14,8 @@ from goalfsm.errors import GoalError
 from goalfsm.testing.clock import GoalClock
 from goalfsm.testing.times import Moment, moment_of
 from goalfsm.testing.turns import Does, Hangs, Raises, Step, Takes, TakesSteering
-from goalfsm.workers.inprocess import CallableWorker
+from goalfsm.text import shortened
+from goalfsm.workers.inprocess import CallableWorker, checked_event
 from goalfsm.workers.protocol import (
     Capability,
     Compaction,
@@ -31,6 +32,8 @@ from goalfsm.workers.protocol import (
 Turn = tuple[Step, ...]
 
 _ANY: Final = ""
+_SHOWN: Final = 400
+"""How much of a prompt is shown: what it begins with says why the run was asked for."""
 _PASSES: Final = 8
 """How many passes of the loop a step waits, which take no time."""
 CAPABILITIES: Final[frozenset[Capability]] = frozenset({"abort", "steer", "tool_result"})
@@ -175,7 +178,8 @@ class ScriptedWorker:
         self._clock.loop.break_off(
             NoTurn(
                 f"run {len(self.runs) + 1} has no turn: turn {work.turn} of thread"
-                f" {work.thread_id!r} ({work.kind})\n{work.prompt}"
+                f" {work.thread_id!r} ({work.kind}), whose prompt begins:"
+                f"\n{shortened(work.prompt, _SHOWN)}"
             )
         )
         return (Raises(error=NoTurn(f"no turn was written for {work.run_id}")),), None
@@ -301,10 +305,15 @@ class WorkerProcess:
 
 
 def _checked(steps: Turn) -> Turn:
-    """Return the steps of a turn; raise `StepInvalid` where one is none."""
+    """Return the steps of a turn; raise `StepInvalid` where one is none or of no use."""
     for step in steps:
         if not isinstance(step, Step) or isinstance(step, Exited):
             raise StepInvalid(f"{step!r} is no step of a turn")
+        if isinstance(step, TurnEvent):
+            try:
+                checked_event(step)
+            except GoalError as error:
+                raise StepInvalid(f"{step!r} cannot be played: {error}", hint=error.hint) from None
     return steps
 
 

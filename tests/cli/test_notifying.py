@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -26,6 +28,7 @@ class Received:
     def __init__(self) -> None:
         self.notes: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.authorized: list[str | None] = []
         self.answers: list[int] = []
         self.came = threading.Event()
         self.instead: list[Callable[[], None]] = []
@@ -37,6 +40,7 @@ class Received:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 received.notes.append(json.loads(body))
                 received.keys.append(self.headers["Idempotency-Key"])
+                received.authorized.append(self.headers["Authorization"])
                 if received.instead:
                     received.instead.pop()()
                     return
@@ -194,6 +198,9 @@ def test_the_list_hides_what_may_be_a_secret(cli: Cli, tmp_path: Path) -> None:
     [
         ("add", "webhook"),
         ("add", "webhook", "ftp://example.org"),
+        ("add", "webhook", "https://example.org:eighty/hook"),
+        ("add", "webhook", "https://example.org:99999/hook"),
+        ("add", "webhook", "https://[::1/hook"),
         ("add", "desktop", "https://example.org"),
         ("add", "apprise"),
         ("add", "apprise", "no-such-service://token"),
@@ -205,6 +212,45 @@ def test_what_makes_no_sense_is_refused(words: tuple[str, ...], cli: Cli) -> Non
     refused = cli("notify", *words)
     assert refused.status != exits.OK
     assert "Hint" in refused.err
+    assert "nobody" in cli("notify", "list").out
+
+
+def test_a_name_and_a_password_in_an_address_are_shown_to_the_receiver_alone(
+    cli: Cli, received: Received
+) -> None:
+    address = received.url.replace("http://", "http://me%40home:a%2Fword@")
+    cli("notify", "add", "webhook", address)
+    told = cli("notify", "test")
+    assert told.status == exits.OK, told
+    assert received.authorized == [f"Basic {b64encode(b'me@home:a/word').decode()}"]
+    assert "home" not in told.out
+
+
+def test_a_receiver_that_speaks_no_http_is_said(
+    cli: Cli, received: Received, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Like one that is away; what is sent next finds the rest of the list."""
+    monkeypatch.setattr("goalfsm.daemon.stages.notifications._ATTEMPTS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as strange:
+        answering = threading.Thread(target=_babble, args=(strange,))
+        answering.start()
+        cli("notify", "add", "webhook", f"http://127.0.0.1:{strange.getsockname()[1]}/")
+        cli("notify", "add", "webhook", "http://127.0.0.1/a path")
+        cli("notify", "add", "webhook", received.url)
+        told = cli("notify", "test")
+        answering.join()
+    assert told.status == exits.FAILED, told
+    assert "BadStatusLine" in told.err
+    assert "InvalidURL" in told.err
+    assert len(received.notes) == 1
+
+
+def _babble(listening: socket.socket) -> None:
+    caller, _ = listening.accept()
+    with caller:
+        caller.sendall(b"220 ready when you are\r\n")
+        while caller.recv(65_536):
+            pass
 
 
 def test_a_broken_list_is_said(cli: Cli, tmp_path: Path) -> None:

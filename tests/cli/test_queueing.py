@@ -60,8 +60,8 @@ def test_what_is_wrong_is_said_and_nothing_is_written(cli: Cli) -> None:
     for words, said in (
         (("queue", "drop", "q9"), "nothing is queued as q9"),
         (("queue", "move", "q1", "7"), "no place 7"),
-        (("queue", "move", "q1"), "1 arguments"),
-        (("queue", "drop"), "0 arguments"),
+        (("queue", "move", "q1"), "expected: ID and PLACE"),
+        (("queue", "drop"), "expected: the ID"),
     ):
         refused = cli(*words)
         assert (refused.status, said in refused.err) == (exits.USAGE, True), words

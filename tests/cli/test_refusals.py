@@ -68,7 +68,7 @@ def refused(cli: Cli, *words: str) -> str:
         (("pause",), "has no goal yet"),
         (("resume", "absent"), "there is no database"),
         (("steer", "go left"), "has no goal yet"),
-        (("steer", ""), "the text is empty"),
+        (("steer", ""), "the message is empty"),
         (("edit", "x" * 9_000), "9,000 characters"),
         (("budget", "--tokens", "none"), "has no goal yet"),
         (("log",), "has no goal yet"),

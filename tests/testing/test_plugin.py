@@ -116,7 +116,12 @@ def test_a_missing_turn_fails_the_test_that_missed_it(pytester: pytest.Pytester)
         """
     )
     result = pytester.runpytest("-p", "no:randomly")
-    result.stdout.fnmatch_lines(["E *NoTurn: run 1 has no turn: turn 1 of thread 't' *"])
+    result.stdout.fnmatch_lines(
+        [
+            "E *NoTurn: run 1 has no turn: turn 1 of thread 't' *",
+            "E *Hint: write one more turn, or say what all others do with rest()",
+        ]
+    )
     result.stdout.no_fnmatch_line("*SystemError: *")
     outcomes = result.parseoutcomes()
     assert outcomes.get("failed", 0) + outcomes.get("errors", 0) >= 1

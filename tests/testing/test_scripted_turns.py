@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from signal import Signals
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -33,6 +34,7 @@ from goalfsm.testing import (
     waits,
 )
 from goalfsm.testing.scripted import NoTurn, StepInvalid
+from goalfsm.testing.turns import Step
 from goalfsm.workers.protocol import Exited, Work
 from tests.testing.journals import events
 
@@ -248,6 +250,23 @@ def test_what_is_no_step_is_refused_where_it_is_written(
     assert scripted_worker.left == 0
 
 
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (lambda: fails("Overloaded", status=cast("Any", "529")), "Expected `int | null`"),
+        (lambda: waits(cast("Any", "timr"), "1m"), "Invalid enum value 'timr'"),
+        (lambda: uses(input=cast("Any", "many")), "Expected `int`"),
+    ],
+)
+def test_a_step_that_no_engine_could_use_is_refused_where_it_is_written(
+    scripted_worker: ScriptedWorker, made: Callable[[], Step], why: str
+) -> None:
+    with pytest.raises(StepInvalid, match="cannot be played") as caught:
+        scripted_worker.turn(made())
+    assert why in caught.value.message
+    assert "goalfsm.workers.protocol" in caught.value.hint
+
+
 def test_a_turn_can_do_something_of_the_tests_own(
     memory_goals: MemoryGoals, scripted_worker: ScriptedWorker
 ) -> None:
@@ -328,6 +347,7 @@ def test_a_run_without_a_turn_fails_the_test(goal_clock: GoalClock) -> None:
     with pytest.raises(NoTurn, match="turn 1 of thread 't'") as caught:
         goals.settle("t")
     worker.check()  # it has been raised
-    assert "Go on" in caught.value.message
+    assert "The work on this thread's goal goes on" in caught.value.message
+    assert "more characters" in caught.value.message
     assert "rest()" in caught.value.hint
     goals.close()

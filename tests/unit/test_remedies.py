@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import click
@@ -133,3 +134,20 @@ def test_a_claim_that_could_not_be_verified_can_be_taken_as_it_is(
     assert [each.action for each in memory_goals.status("t").remedies] == ["accept", "resume"]
     memory_goals.accept("t")
     assert memory_goals.goal("t").status == "complete"
+
+
+@pytest.mark.parametrize(
+    ("error", "notes"),
+    [
+        (GoalError("it failed", hint="look at it"), ["Hint: look at it"]),
+        (GoalError("it failed", remedies=(Remedy("doctor"),)), ["Hint: goalfsm doctor"]),
+        (errors.StoreUnavailable("it failed"), [f"Hint: {errors.StoreUnavailable.hint}"]),
+        (GoalError("it failed"), []),
+    ],
+)
+def test_a_traceback_shows_the_hint(error: GoalError, notes: list[str]) -> None:
+    assert getattr(error, "__notes__", []) == notes
+    assert traceback.format_exception(error)[-len(notes) - 1 :] == [
+        f"goalfsm.errors.{type(error).__name__}: it failed\n",
+        *(f"{note}\n" for note in notes),
+    ]

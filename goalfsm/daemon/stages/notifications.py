@@ -11,9 +11,10 @@ import inspect
 import shlex
 import shutil
 import sys
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 import structlog
@@ -58,12 +59,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         if self.kind == "apprise":
             _service(self.url)
             return
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not _is_web_address(self.url):
             raise GoalError(
                 f"{line(self.url)} is no address that a webhook can have",
                 code="webhook_invalid",
-                hint="give http:// or https:// with a host",
+                hint="give http:// or https:// with a host, as in https://example.org/hook",
             )
 
     @property
@@ -74,9 +74,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         parts = urlsplit(self.url)
         if self.kind == "apprise":
             return f"apprise {parts.scheme}://…"  # with many services the rest is the secret
-        return f"webhook {parts.scheme}://{parts.hostname}" + (
-            f":{parts.port}" if parts.port else ""
-        )
+        return f"webhook {parts.scheme}://{_host(parts)}"
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,17 +209,38 @@ async def _send(target: Target, note: Note) -> None:
                 await asyncio.to_thread(_post, target.url, note)
 
 
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _host(parts: SplitResult) -> str:
+    """Return the host and the port of an address, without a name and a password before them."""
+    return parts.netloc.rpartition("@")[2]
+
+
 def _post(url: str, note: Note) -> None:
     import urllib.request  # noqa: PLC0415  only where somebody is told so
+    from http.client import HTTPException  # noqa: PLC0415  the same
 
+    headers = {"Content-Type": "application/json", "Idempotency-Key": note.key}
+    parts = urlsplit(url)
+    if parts.username is not None:
+        who = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Authorization"] = f"Basic {b64encode(who.encode()).decode()}"
+        url = parts._replace(netloc=_host(parts)).geturl()
     request = urllib.request.Request(  # noqa: S310  the scheme was checked
-        url,
-        data=msgspec.json.encode(note),
-        headers={"Content-Type": "application/json", "Idempotency-Key": note.key},
-        method="POST",
+        url, data=msgspec.json.encode(note), headers=headers, method="POST"
     )
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310  the same
-        answer.read(1)
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310  the same
+            answer.read(1)
+    except (HTTPException, ValueError) as error:
+        # An answer that is no HTTP, and an address that HTTP cannot carry.
+        raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def _service(url: str) -> apprise.Apprise:
