@@ -82,8 +82,9 @@ def _going_on(status: Status) -> Iterator[tuple[str, str]]:
     if status.run is not None:
         yield "run", f"turn {status.run.turn}, since {moment(status.run.started_ms)}"
     if status.claim is not None:
-        passed = f"{status.claim.passed} of {status.claim.verifiers} verifiers passed"
-        yield "claim", f"{status.claim.evidence} pieces of evidence, {passed}"
+        shown, passed = status.claim.evidence, status.claim.passed
+        pieces = f"{shown} piece{'s' * (shown != 1)} of evidence"
+        yield "claim", f"{pieces}, {passed} of {status.claim.verifiers} verifiers passed"
     if status.retry is not None:
         yield "retries", f"{status.retry.attempts}: {short(status.retry.reason)}"
     if status.blocked_claims.count:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from goalfsm.goal.model import Evidence
 from goalfsm.session import Session
 from goalfsm.session.state import Blocking, Progress, Retry, SetAside, Steering, Wait
 from goalfsm.views.parts import Driver
@@ -86,6 +87,10 @@ def test_which_node_drives(driver: Driver, by: str, place: str | None) -> None:
     [
         ({"run": RUN}, ("run", "turn 3, since 2027-01-15 08:00:08 UTC")),
         ({"claim": CLAIM}, ("claim", "0 pieces of evidence, 0 of 0 verifiers passed")),
+        (
+            {"claim": replace(CLAIM, evidence=(Evidence(text="seen"),))},
+            ("claim", "1 piece of evidence, 0 of 0 verifiers passed"),
+        ),
         ({"retry": Retry(attempts=2, reason="503")}, ("retries", "2: 503")),
         (
             {"blocking": Blocking(count=1, reason="no key")},
