@@ -222,6 +222,7 @@ class Decider(msgspec.Struct, eq=False):
     def _decide(self, attempt: Attempt, loaded: Loaded, before: Session) -> Decision:
         thread_id = attempt.thread_id
         session, revision, wake_at = before, loaded.revision, loaded.wake_at_ms
+        older = loaded.state is not None and loaded.rules_version < RULES_VERSION
         every: list[Decided] = []
         answers: list[tuple[Envelope, Reply]] = []
         failures: list[Failure] = []
@@ -244,6 +245,7 @@ class Decider(msgspec.Struct, eq=False):
                     rules=self.rules,
                     next_id=self.ids.event_id,
                     now_ms=lambda: loaded.now_ms,
+                    older=older,
                 )
             except UndecidableError as fault:
                 # Whoever sent it is told; others go on.
@@ -256,6 +258,7 @@ class Decider(msgspec.Struct, eq=False):
             every += decided
             if decided:
                 session, wake_at = decided[-1].ready.state, decided[-1].ready.wake_at
+                older = False
                 revision += len(decided)
             answers.append((envelope, reply))
             if decided:

@@ -193,6 +193,15 @@ class EngineLost(EventBase, frozen=True, kw_only=True):
     seen_ms: int
 
 
+class RulesChanged(EventBase, frozen=True, kw_only=True):
+    """Other rules decide about the thread from here on, beginning with the snapshot ``state``.
+
+    It is said before the first decision of a version of the rules: a replay begins with it.
+    """
+
+    state: str
+
+
 class RunDispatched(EventBase, frozen=True, kw_only=True):
     """A run was dispatched: it is open, and its worker is to be started.
 
@@ -374,6 +383,7 @@ Event = (
     | HostChanged
     | EngineStarted
     | EngineLost
+    | RulesChanged
     | RunDispatched
     | RunFinished
     | RunInterrupted

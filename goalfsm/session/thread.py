@@ -17,7 +17,14 @@ from goalfsm.session import codec
 from goalfsm.session.context import OUR_RULES, Context, Rules, Step, Zones
 from goalfsm.session.continuation import answer_digest, answer_shape, answer_step
 from goalfsm.session.effects import Effect
-from goalfsm.session.events import Event, Message, Outcome, RunDispatched, RunFinished
+from goalfsm.session.events import (
+    Event,
+    Message,
+    Outcome,
+    RulesChanged,
+    RunDispatched,
+    RunFinished,
+)
 from goalfsm.session.policy import Policy
 from goalfsm.session.rules.handle import handle
 from goalfsm.session.rules.runs import KEYS_KEPT
@@ -298,24 +305,36 @@ class GoalThread:
         rules: Rules = OUR_RULES,
         zones: Zones | None = None,
     ) -> Iterator[Replayed]:
-        """Decide a journal again, from its first row; yield every row that gives its state again.
+        """Decide a journal again; yield every row that gives its state again.
 
-        ``policy`` is what the thread began with, see ``Session.began_with``. Raises ``ReplayError``
-        at the first row that was written by other rules, does not follow the row before it, or
-        gives another state.
+        It begins with the first row, or where earlier versions of the rules wrote that, with the
+        ``RulesChanged`` that follows what they wrote. ``policy`` is what the thread began with, see
+        ``Session.began_with``. Raises ``ReplayError`` at the first row that does not follow the
+        row before it, gives another state, or was written by rules from which no way leads here.
         """
         thread = cls.new(policy, thread_id=thread_id, rules=rules, zones=zones)
         revision = 0
+        other: Row | None = None
         for row in rows:
-            before, revision = thread.session, revision + 1
-            if row.rules_version != RULES_VERSION:
-                message = f"row {row.revision} was written by rules {row.rules_version}"
-                raise ReplayError(message, code="other_rules", revision=row.revision)
+            revision += 1
             if row.revision != revision:
                 message = f"the journal goes on with row {row.revision} where {revision} belongs"
                 raise ReplayError(message, code="journal_gap", revision=row.revision)
-            ready = thread.step(codec.decode_event(row.event), id=row.event_id, at_ms=row.at_ms)
+            if row.rules_version != RULES_VERSION:
+                other = row
+                continue
+            event = codec.decode_event(row.event)
+            if other is not None and isinstance(event, RulesChanged):
+                snapshot, other = event.state.encode(), None
+                thread = cls.load(snapshot, thread_id=thread_id, rules=rules, zones=zones)
+            if other is not None:
+                break
+            before = thread.session
+            ready = thread.step(event, id=row.event_id, at_ms=row.at_ms)
             if codec.digest(ready.snapshot()) != row.digest:
                 message = f"row {row.revision}, decided again, gives another state"
                 raise ReplayError(message, code="state_differs", revision=row.revision)
             yield Replayed(row, before, ready)
+        if other is not None:
+            message = f"row {other.revision} was written by rules {other.rules_version}"
+            raise ReplayError(message, code="other_rules", revision=other.revision)

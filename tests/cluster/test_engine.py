@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import closing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from unittest import mock
@@ -14,6 +15,7 @@ from goalfsm.cluster import turns as stage
 from goalfsm.cluster.engine import ClusterEngine
 from goalfsm.cluster.jobs import turn_job
 from goalfsm.cluster.procrastinate_jobs import ProcrastinateJobs
+from goalfsm.daemon.flow.replay import replay
 from goalfsm.goal.model import Verifier
 from goalfsm.session import codec
 from goalfsm.session.events import (
@@ -28,6 +30,9 @@ from goalfsm.session.events import (
 )
 from goalfsm.session.events import WaitDeclared as Waiting
 from goalfsm.session.policy import Policy
+from goalfsm.session.state import RULES_VERSION
+from goalfsm.store.address import Server
+from goalfsm.store.postgres import open_store
 from goalfsm.workers.inprocess import CallableWorker
 from goalfsm.workers.protocol import ToolCalled, WaitDeclared
 from tests.cluster.conftest import Turns
@@ -135,6 +140,26 @@ async def test_the_journal_decided_again_gives_the_snapshot(dsn: str, turns: Tur
     state, digest, revision, newest = row
     assert codec.digest(state) == digest
     assert revision == newest
+
+
+async def test_a_node_of_new_rules_says_once_from_where_they_decide(dsn: str) -> None:
+    """Of what an earlier version has decided nothing can be said, of all that follows it can."""
+    async with ClusterEngine(dsn, policy=FREE, places=["elsewhere"]) as engine:
+        await engine.submit("a", ObjectiveGiven(objective="do it"))
+    with psycopg.connect(dsn) as connection:
+        older = (RULES_VERSION - 1,)
+        connection.execute("UPDATE goalfsm.journal SET rules_version = %s, digest = '0'", older)
+        connection.execute("UPDATE goalfsm.session SET rules_version = %s", older)
+    async with ClusterEngine(dsn, policy=FREE, places=["elsewhere"]) as engine:
+        await engine.submit("a", PauseRequested())
+        await engine.submit("a", ResumeRequested())
+    with closing(open_store(Server(dsn))) as store:
+        rows = [row for row in store.journal.read("a") if row.rules_version == RULES_VERSION]
+        found = replay(store, "a")
+    told = [type(codec.decode_event(row.event)).__name__ for row in rows]
+    assert told.count("RulesChanged") == 1
+    assert told[0] == "RulesChanged"
+    assert (found.rows, found.ok, found.skipped) == (len(rows), True, False)
 
 
 async def test_a_turn_that_is_wished_for_while_another_ends_begins(dsn: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,10 +16,11 @@ from goalfsm.errors import OutcomeUnknown, StoreUnavailable
 from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
-from goalfsm.session.state import Reply
+from goalfsm.session.state import RULES_VERSION, Reply
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.port import Commit, Conflict, Held, Outcome
-from tests.daemon.scenes import OBJECTIVE, THREAD
+from goalfsm.testing import MemoryGoals, check_goals
+from tests.daemon.scenes import OBJECTIVE, THREAD, play, steps, worker
 
 
 class Odd(MemoryStore):
@@ -138,6 +140,57 @@ def test_a_replay_finds_a_snapshot_that_differs() -> None:
     other = codec.encode(msgspec.structs.replace(codec.decode(stored.state), stopping=True))
     store.disk.sessions[THREAD] = msgspec.structs.replace(stored, state=other)
     assert replay(store, THREAD).wrong_at == 3
+
+
+def of_earlier_rules(store: MemoryStore) -> None:
+    """Have it look as if an earlier version of the rules had decided all that is stored."""
+    disk, older = store.disk, RULES_VERSION - 1
+    for thread_id, rows in disk.journal.items():
+        rows[:] = [msgspec.structs.replace(row, rules_version=older, digest=b"x") for row in rows]
+        stored = disk.sessions[thread_id]
+        disk.sessions[thread_id] = msgspec.structs.replace(stored, rules_version=older)
+
+
+def kinds(store: MemoryStore, after: int) -> list[str]:
+    rows = store.journal.read(THREAD, after=after)
+    assert {row.rules_version for row in rows} == {RULES_VERSION}
+    return [type(codec.decode_event(row.event)).__name__ for row in rows]
+
+
+def test_new_rules_say_once_from_where_they_decide() -> None:
+    store = MemoryStore()
+    journal_of(store)
+    of_earlier_rules(store)
+    assert replay(store, THREAD).skipped
+    check_goals(store)
+    assert decided(store, e.PauseRequested(), "four").ok
+    assert decided(store, e.PauseRequested(), "four").ok
+    assert decided(store, e.ResumeRequested(), "five").ok
+    assert kinds(store, after=3) == ["RulesChanged", "PauseRequested", "ResumeRequested"]
+    found = replay(store, THREAD)
+    assert (found.rows, found.ok, found.skipped) == (3, True, False)
+    check_goals(store)
+
+
+def test_an_engine_of_new_rules_says_from_where_they_decide() -> None:
+    """Before all else: before what it takes over, and once for all that comes at the same time."""
+
+    async def scene(goals: MemoryGoals) -> None:
+        journal_of(goals.store())
+        of_earlier_rules(goals.store())
+        async with goals.process(worker(steps([500.0, "a"]))) as engine:
+            await asyncio.sleep(1)
+            await asyncio.gather(
+                engine.submit(THREAD, e.PauseRequested()),
+                engine.submit(THREAD, e.ResumeRequested()),
+            )
+        told = kinds(goals.store(), after=3)
+        assert told[0] == "RulesChanged"
+        assert "RulesChanged" not in told[1:]
+        found = replay(goals.store(), THREAD)
+        assert (found.rows, found.ok, found.skipped) == (len(told), True, False)
+
+    play(scene)
 
 
 def test_a_replay_stops_at_other_rules() -> None:

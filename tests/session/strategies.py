@@ -216,6 +216,7 @@ FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "seconds": counts,
     "source": st.sampled_from(["interactive", "rpc", "extension"]),
     "started": st.just(""),
+    "state": st.just("{}"),
     "status": st.sampled_from(["paused", "blocked", "complete", "budgetLimited"]),
     "text": texts,
     "timed_out": st.booleans(),

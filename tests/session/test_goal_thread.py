@@ -146,6 +146,40 @@ def test_a_replay_begins_with_the_policy_that_the_thread_began_with() -> None:
     assert (differs.value.code, differs.value.revision) == ("state_differs", 1)
 
 
+def upgraded() -> Journal:
+    """Return a journal whose first rows an earlier version of the rules has written."""
+    journal = written()
+    journal.rows = [
+        msgspec.structs.replace(row, rules_version=RULES_VERSION - 1, digest=b"other")
+        for row in journal.rows
+    ]
+    journal.step(e.RulesChanged(state=codec.encode(journal.thread.session).decode()))
+    journal.step(e.PauseRequested())
+    return journal
+
+
+def test_a_replay_begins_where_these_rules_began_to_decide() -> None:
+    journal = upgraded()
+    replayed = journal.replayed()
+    assert [each.row.revision for each in replayed] == [5, 6]
+    assert replayed[0].before == replayed[0].ready.state == replayed[1].before
+    assert replayed[-1].ready.state == journal.thread.session
+
+
+def test_a_replay_goes_back_to_no_rules_but_its_own() -> None:
+    """Neither to rows of earlier ones that come later, nor to rows that follow without a word."""
+    journal = upgraded()
+    later = msgspec.structs.replace(journal.rows[0], revision=7)
+    with pytest.raises(ReplayError) as stopped:
+        list(GoalThread.replay([*journal.rows, later]))
+    assert (stopped.value.code, stopped.value.revision) == ("other_rules", 7)
+    del journal.rows[4]
+    journal.rows[4] = msgspec.structs.replace(journal.rows[4], revision=5)
+    with pytest.raises(ReplayError) as stopped:
+        journal.replayed()
+    assert (stopped.value.code, stopped.value.revision) == ("other_rules", 4)
+
+
 @pytest.mark.parametrize(
     ("row", "changes", "code"),
     [

@@ -39,6 +39,16 @@ def test_it_arrives_paused_with_what_it_has_used() -> None:
     assert (thread.status, thread.goal.tokens_used) == ("budgetLimited", 1_100)
 
 
+def test_it_follows_a_goal_that_is_complete_with_its_own_use_alone() -> None:
+    thread = CheckedThread()
+    thread.give()
+    brought(thread, tokens=7)
+    assert thread.reply.code == "goal_exists"
+    thread.do(e.CompletionRequested())
+    brought(thread, tokens=700, seconds=90)
+    assert (thread.goal.tokens_used, thread.goal.active_seconds) == (700, 90)
+
+
 @pytest.mark.parametrize(
     ("said", "kept"),
     [

@@ -133,9 +133,11 @@ def decide_batch(
     rules: Rules,
     next_id: Callable[[], str],
     now_ms: Callable[[], int],
+    older: bool = False,
 ) -> tuple[list[Decided], Reply]:
     """Decide what ``envelope`` asks for on ``session``, which stands at ``revision``.
 
+    ``older``: an earlier version of the rules has brought the session there.
     Returns what to commit as one piece, and the reply: nothing where what would have begun the
     thread is refused. Raises `UndecidableError` for a fault, and the `StoreError` of a batch that
     reads the store: then nothing of it is to be committed.
@@ -148,6 +150,9 @@ def decide_batch(
     try:
         asked = envelope.asked
         batch = asked(session) if callable(asked) else None
+        if older:
+            every.append(rules_changed(thread, revision, thread_id, id=next_id(), at_ms=now_ms()))
+            revision += 1
         event = next(batch, None) if batch is not None else cast("e.Event", asked)
         while event is not None:
             event_id, at_ms = named or next_id(), now_ms()
@@ -180,6 +185,20 @@ def decide_batch(
         undecided = Undecided(event, event_id, envelope.outside, envelope.from_inbox)
         raise UndecidableError(undecided, error) from error
     return every, reply
+
+
+def rules_changed(
+    thread: GoalThread,
+    revision: int,
+    thread_id: str,
+    *,
+    id: str,  # noqa: A002  what a row calls it
+    at_ms: int,
+) -> Decided:
+    """Return what tells a replay from which state on these rules decide about ``thread``."""
+    event = e.RulesChanged(state=codec.encode(thread.session).decode())
+    ready = thread.step(event, id=id, at_ms=at_ms)
+    return prepare(thread_id, revision, ready, event_id=id, at_ms=at_ms)
 
 
 def prepare(

@@ -38,6 +38,14 @@ _CHAIN: Final = 64
 """Most events decided in one go, so that no thread keeps the others waiting."""
 
 
+class Standing(NamedTuple):
+    """How a thread stands in the store; ``older``: an earlier version of the rules decided last."""
+
+    session: Session
+    revision: int = 0
+    older: bool = False
+
+
 class Deciding(NamedTuple):
     """What every mailbox of an engine decides and commits with."""
 
@@ -45,8 +53,7 @@ class Deciding(NamedTuple):
     ids: IdSource
     rules: Rules
     pump: Pump
-    load: Callable[[str], tuple[Session, int]]
-    """Returns what is stored of a thread and its revision, 0 where nothing is."""
+    load: Callable[[str], Standing]
     aftermath: Aftermath
 
 
@@ -58,6 +65,7 @@ class Mailbox:
         "_chain",
         "_conflicts",
         "_deciding",
+        "_older",
         "_over",
         "_queued",
         "_troubled",
@@ -75,6 +83,7 @@ class Mailbox:
         self.revision = 0
         self.session: Session | None = None
         """The committed session, None while it has not been read."""
+        self._older = False
         self.mail: list[Envelope] = []  # not a deque: an empty one takes more than a session
         self._chain: list[PendingCommit] = []
         self._queued = False
@@ -90,7 +99,7 @@ class Mailbox:
         Raises `StoreError` where it cannot be read now, `CodecError` where it never can.
         """
         if self.session is None:
-            self.session, self.revision = self._deciding.load(self.thread_id)
+            self.session, self.revision, self._older = self._deciding.load(self.thread_id)
         return self.session
 
     @property
@@ -162,13 +171,13 @@ class Mailbox:
 
     def _decide_all(self, session: Session) -> None:
         """Decide what waits, as one chain, up to so many events."""
-        revision, events = self.revision, 0
+        revision, events, older = self.revision, 0, self._older
         while self.mail and events < _CHAIN:
             envelope = self.mail.pop(0)
             if envelope.future.cancelled():
                 continue
             try:
-                pending = self._decide(envelope, session, revision)
+                pending = self._decide(envelope, session, revision, older=older)
             except StoreError as error:
                 # A batch that reads the store met trouble: nothing of it has been decided. What
                 # was decided before it is committed first; then it is tried again.
@@ -183,6 +192,7 @@ class Mailbox:
                 session = pending.decided[-1].ready.state
                 revision += len(pending.decided)
                 events += len(pending.decided)
+                older = False
 
     def _read(self) -> Session | None:
         """Return the committed session, None where it cannot be read."""
@@ -203,7 +213,9 @@ class Mailbox:
         self.mail = [one for one in self.mail if not _failed_outside(one, error)]
         self._deciding.aftermath.stuck(self.thread_id, error)
 
-    def _decide(self, envelope: Envelope, session: Session, revision: int) -> PendingCommit | None:
+    def _decide(
+        self, envelope: Envelope, session: Session, revision: int, *, older: bool
+    ) -> PendingCommit | None:
         """Decide an envelope's events; None when that failed, which its future then says.
 
         Raises the `StoreError` of a batch that reads the store.
@@ -218,6 +230,7 @@ class Mailbox:
                 rules=deciding.rules,
                 next_id=deciding.ids.event_id,
                 now_ms=deciding.clock.now_ms,
+                older=older,
             )
         except UndecidableError as fault:
             # Whoever sent it is told; others go on.
@@ -248,7 +261,7 @@ class Mailbox:
             answered.append(pending)
         before = self.session
         if landed:
-            self.session = landed[-1].ready.state
+            self.session, self._older = landed[-1].ready.state, False
             self.revision += len(landed)
         rest = chain[len(answered) :]
         if stopped is not None:
@@ -311,7 +324,7 @@ class Mailbox:
     def _reload(self, pending: PendingCommit) -> StoreError | None:
         """Go on from what is stored: somebody wrote the thread behind this engine's back."""
         try:
-            self.session, self.revision = self._deciding.load(self.thread_id)
+            self.session, self.revision, self._older = self._deciding.load(self.thread_id)
         except StoreError as error:
             return error
         self._conflicts = _PATIENCE + 1 if pending.landed else self._conflicts + 1

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from goalfsm.session.events import Event
     from goalfsm.store import port
 
-_SECRETS: Final = ("token", "run_token")
+_LEFT_OUT: Final = ("token", "run_token", "state")
 
 
 class _Notice(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -108,9 +108,9 @@ Notice = Happened | StatusChanged | Output | Problem | Missed | Settled | Ended
 
 
 def public(event: Event) -> dict[str, Any]:
-    """Return an event's fields without those that authorise anybody to act as a run."""
+    """Return an event's fields without snapshots, and what authorises anybody to act as a run."""
     fields: dict[str, Any] = msgspec.to_builtins(event)
-    for name in _SECRETS:
+    for name in _LEFT_OUT:
         fields.pop(name, None)
     return fields
 

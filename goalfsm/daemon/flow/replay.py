@@ -32,8 +32,8 @@ _PAGE = 1_000
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """How far a replay came: ``wrong_at`` is the first revision whose state differs.
 
-    ``rows`` were replayed. ``skipped``: the journal begins with other rules or has a gap, so that
-    nothing can be said of it.
+    ``rows`` were replayed. ``skipped``: the journal has a gap, or was written by other rules of
+    which none of its rows leads to these, so that nothing can be said of it.
     """
 
     rows: int = 0
@@ -47,24 +47,21 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def replay(store: Reading, thread_id: str, machine: GoalMachine | None = None) -> Replay:
-    """Decide the thread's journal again, up to the first row of other rules.
-
-    The end is compared with the snapshot where the whole journal has the same rules.
-    """
+    """Decide the thread's journal again, from where these rules began to decide, and compare."""
     stored = store.sessions.load(thread_id)
     if stored is None:
         return Replay()
-    revision, state = 0, b""
+    rows, revision, state = 0, 0, b""
     try:
         for each in replayed(store, thread_id, codec.decode(stored.state), machine):
-            revision, state = each.row.revision, each.row.digest
+            rows, revision, state = rows + 1, each.row.revision, each.row.digest
     except ReplayError as error:
         if error.code == "state_differs":
-            return Replay(rows=error.revision, wrong_at=error.revision)
-        return Replay(rows=revision, skipped=True)
+            return Replay(rows=rows + 1, wrong_at=error.revision)
+        return Replay(rows=rows, skipped=True)
     if revision != stored.revision or state != codec.digest(stored.state):
-        return Replay(rows=revision, wrong_at=stored.revision)
-    return Replay(rows=revision)
+        return Replay(rows=rows, wrong_at=stored.revision)
+    return Replay(rows=rows)
 
 
 def as_completed(

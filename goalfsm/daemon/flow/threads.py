@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from goalfsm.daemon.flow.decide import Envelope
-from goalfsm.daemon.flow.mailbox import Deciding, Mailbox
+from goalfsm.daemon.flow.mailbox import Deciding, Mailbox, Standing
 from goalfsm.errors import StoreError, described
 from goalfsm.goal.machine import default_machine
 from goalfsm.session import codec
 from goalfsm.session.context import Rules
-from goalfsm.session.state import Session
+from goalfsm.session.state import RULES_VERSION, Session
 
 if TYPE_CHECKING:
     import asyncio
@@ -179,12 +179,13 @@ class Threads:
         for mailbox in list(self._all.values()):
             mailbox.abandon(error)
 
-    def stored(self, thread_id: str) -> tuple[Session, int]:
-        """Return what is stored of the thread, and its revision; a new session at 0."""
+    def stored(self, thread_id: str) -> Standing:
+        """Return what is stored of the thread; a new session at revision 0."""
         stored = self._store.sessions.load(thread_id)
         if stored is None:
-            return Session(policy=self._policy), 0
-        return codec.decode(stored.state), stored.revision
+            return Standing(Session(policy=self._policy))
+        older = stored.rules_version < RULES_VERSION
+        return Standing(codec.decode(stored.state), stored.revision, older)
 
     # What is in memory.
 

@@ -130,6 +130,8 @@ def told(event: events.Event, turn: int = 0) -> str:  # noqa: C901, PLR0911, PLR
             return "the engine started" + (" after a crash" if event.after_crash else "")
         case events.EngineLost():
             return f"the engine is gone, last seen {moment(event.seen_ms)}"
+        case events.RulesChanged():
+            return "a new version of the rules decides from here on"
         case events.RunDispatched():
             last = ", to wind the work down" if event.wind_down else ""
             by = "" if event.route is None else f", by {short(event.route.text)}"
@@ -178,6 +180,7 @@ def is_quiet(event: events.Event) -> bool:
             | events.SessionStarted()
             | events.TreeChanged()
             | events.HostChanged()
+            | events.RulesChanged()
             | events.TimerFired()
         ):
             return True

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from goalfsm.daemon.flow.authority import of_a_row
-from goalfsm.daemon.flow.decide import ACCEPTED, decode_reply, failure_of, prepare
+from goalfsm.daemon.flow.decide import (
+    ACCEPTED,
+    decode_reply,
+    failure_of,
+    prepare,
+    rules_changed,
+)
 from goalfsm.daemon.flow.inbox import move_into
 from goalfsm.daemon.flow.ports import Undecided
 from goalfsm.daemon.host.platform import SystemClock, SystemEntropy, own_identity
@@ -23,7 +29,7 @@ from goalfsm.session.codec import sealed
 from goalfsm.session.effects import StartRun
 from goalfsm.session.events import EngineLost, EngineStarted, RunDispatched
 from goalfsm.session.policy import Policy
-from goalfsm.session.state import Reply
+from goalfsm.session.state import RULES_VERSION, Reply
 from goalfsm.session.thread import GoalThread
 from goalfsm.session.work import NEED_ENGINE
 from goalfsm.store.port import Committed, Conflict, Duplicate, Held, Invalid
@@ -131,10 +137,15 @@ def _decide(
         stored = store.sessions.load(thread_id)
         thread = GoalThread.new(policy, thread_id=thread_id, zones=zone)
         revision = 0
+        at_ms = SystemClock().wall_ms()
+        commits = []
         if stored is not None:
             thread = GoalThread.load(stored.state, thread_id=thread_id, zones=zone)
             revision = stored.revision
-        at_ms = SystemClock().wall_ms()
+            if stored.rules_version < RULES_VERSION:
+                began = rules_changed(thread, revision, thread_id, id=new_event_id(), at_ms=at_ms)
+                commits.append(began.commit)
+                revision += 1
         ready = thread.step(event, id=event_id, at_ms=at_ms)
         if isinstance(event, RunDispatched):
             # Whoever says so where no engine is does the turn: an engine has nothing to start.
@@ -143,7 +154,7 @@ def _decide(
         if revision == 0 and not reply.ok and store.inbox.answer(event_id) is None:
             return reply
         decided = prepare(thread_id, revision, ready, event_id=event_id, at_ms=at_ms, outside=True)
-        match _commit(store, decided.commit):
+        match _commit(store, [*commits, decided.commit]):
             case Committed():
                 return reply
             case Duplicate(revision=known, reply=kept):
@@ -159,13 +170,14 @@ def _without_start(effects: tuple[Effect, ...]) -> tuple[Effect, ...]:
     return tuple(effect for effect in effects if not isinstance(effect, StartRun))
 
 
-def _commit(store: Store, commit: Commit) -> Outcome:
+def _commit(store: Store, commits: list[Commit]) -> Outcome:
+    """Write ``commits``, which follow one another; return what became of the last."""
     try:
-        return store.commit([commit])[0]
+        return store.commit(commits)[-1]
     except OutcomeUnknown:
         store.reopen()
-        # The very same commit again: when it is there already it says so.
-        return store.commit([commit])[0]
+        # The very same commits again: when they are there already they say so.
+        return store.commit(commits)[-1]
 
 
 def new_event_id() -> str:

@@ -69,7 +69,7 @@ class EngineView(msgspec.Struct, eq=False):
         known, now_ms = self.threads.is_stored(thread_id), self.clock.now_ms()
         session = self.threads.known(thread_id) if known else None
         if session is None:
-            session, revision = self.threads.stored(thread_id)
+            session, revision, _ = self.threads.stored(thread_id)
             if not revision:
                 return None
         driver = own_driver(now_ms, self.told(thread_id))

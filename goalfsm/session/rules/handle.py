@@ -326,6 +326,8 @@ def _react(session: Session, event: e.Event, ctx: Context) -> Change:  # noqa: C
             return host_events.engine_started(session, event, ctx)
         case e.EngineLost():
             return lifecycle.lost(session, event, ctx)
+        case e.RulesChanged():
+            return Change(session)
         case e.HostChanged():
             return host_events.host_changed(session, event, ctx)
         case e.RunInterrupted():

@@ -83,7 +83,9 @@ def _successors_start_clean(t: Transition) -> None:
     hold(session.run is None or session.run.ending is not None, "the old run goes on")
     if after is not None and not isinstance(t.event, LOADS):
         spent = (after.tokens_used, after.active_seconds, after.cost_used, after.continuations)
-        hold(not any(spent), f"inherited use: {spent}")
+        event = t.event
+        own = (event.tokens, event.seconds) if isinstance(event, e.GoalImported) else (0, 0)
+        hold(spent == (*own, 0, 0), f"inherited use: {spent}")
 
 
 @GOALS.says("What is refused leaves the goal alone, except for use that was due anyway.")
