@@ -5,9 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import time
 import uuid
 from typing import TYPE_CHECKING, Final
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_not_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_fixed,
+)
 
 from goalfsm.cli import asking, exits, programs
 from goalfsm.cli.errand import Errand, Over
@@ -106,25 +116,26 @@ def carry_out(errand: Errand) -> int:
 
         return following_nodes.follow(errand, errand.place.db).exit_status
     reachable = True
-    for _ in range(_ATTEMPTS):
-        owner = _owner(errand) if reachable else None
-        try:
+    for attempt in Retrying(
+        stop=stop_after_attempt(_ATTEMPTS),
+        wait=lambda state: _PAUSE_S if isinstance(_error(state), Owned) else 0.0,
+        # Whoever a false engine is, it is there, and is asked by the inbox.
+        retry=retry_if_exception_type((Owned, NoEngine)) & retry_if_not_exception_type(FalseEngine),
+        retry_error_callback=_error,
+    ):
+        with attempt:
+            owner = _owner(errand) if reachable else None
+            # Who cannot be followed is taken for gone; who is there nevertheless is followed again.
+            reachable = owner is None
             over = asyncio.run(Host(errand).carry_out()) if owner is None else follow(errand, owner)
-        except Owned:
-            # Somebody took it meanwhile, or is about to answer: follow them.
-            reachable = True
-            time.sleep(_PAUSE_S)
-        except OthersTurn:
+            return over.exit_status
+        error = _error(attempt.retry_state)
+        if isinstance(error, OthersTurn):
             errand.view.say("the engine that was followed has ended; another terminal goes on")
             _await_owner(errand)
-        except FalseEngine:
-            raise  # whoever it is, the engine is there, and is asked by the inbox
-        except NoEngine:
-            if errand.begun:
-                errand.view.say("the engine that was followed is gone; going on here")
-            reachable = False
-        else:
-            return over.exit_status
+            reachable = True
+        elif isinstance(error, NoEngine) and errand.begun:
+            errand.view.say("the engine that was followed is gone; going on here")
     raise NoEngine(
         "another process holds the database, but does not answer",
         hint="goalfsm doctor names it",
@@ -142,6 +153,13 @@ def _owner(errand: Errand) -> Owner | None:
 
 def _await_owner(errand: Errand) -> None:
     """Wait a moment for the process that was there first to own the database."""
-    deadline = time.monotonic() + _OTHERS_S
-    while _owner(errand) is None and time.monotonic() < deadline:
-        time.sleep(_PAUSE_S)
+    Retrying(
+        stop=stop_after_delay(_OTHERS_S),
+        wait=wait_fixed(_PAUSE_S),
+        retry=retry_if_result(lambda owner: owner is None),
+        retry_error_callback=_error,
+    )(_owner, errand)
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return None if state.outcome is None else state.outcome.exception()

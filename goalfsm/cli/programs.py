@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import time
+from operator import not_
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from goalfsm.errors import GoalError, OutcomeUnknown
 
@@ -58,9 +58,10 @@ def stored(
         yield
         return
     with _opened(folder) as place:
-        deadline = time.monotonic() + _WAIT_S
-        while not _locked(place) and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
+        if not _locked(place):
+            from tenacity import Retrying  # noqa: PLC0415  most find nobody there
+
+            Retrying(**_patience())(_locked, place)
         with _put(workers, thread_id, config):
             yield
 
@@ -70,16 +71,17 @@ async def stored_by_engine(
     workers: WorkerConfigs, thread_id: str, config: bytes | None, folder: Path
 ) -> AsyncIterator[None]:
     """Do as `stored`, in an engine: whoever has the lock may be waiting for its answer."""
-    import asyncio  # noqa: PLC0415  whoever runs an engine has it; the others do without
+    from tenacity import AsyncRetrying  # noqa: PLC0415  an engine has it; the others do without
 
     if config is None:
         yield
         return
     with _opened(folder) as place:
-        deadline = time.monotonic() + _WAIT_S
-        # Nobody tells when another process lets go of a lock.
-        while not _locked(place) and time.monotonic() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(_POLL_S)
+
+        async def locked() -> bool:
+            return _locked(place)
+
+        await AsyncRetrying(**_patience())(locked)
         with _put(workers, thread_id, config):
             yield
 
@@ -110,6 +112,18 @@ def _opened(folder: Path) -> Iterator[int]:
         yield place
     finally:
         os.close(place)
+
+
+def _patience() -> dict[str, Any]:
+    """Return how a lock is waited for: nobody tells when another process lets go of it."""
+    from tenacity import retry_if_result, stop_after_delay, wait_fixed  # noqa: PLC0415  as above
+
+    return {
+        "stop": stop_after_delay(_WAIT_S),
+        "wait": wait_fixed(_POLL_S),
+        "retry": retry_if_result(not_),
+        "retry_error_callback": lambda _: False,
+    }
 
 
 def _locked(place: int) -> bool:

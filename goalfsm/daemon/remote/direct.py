@@ -15,7 +15,7 @@ from goalfsm.daemon.flow.authority import (
 )
 from goalfsm.daemon.flow.inbox import leave
 from goalfsm.daemon.remote import wire
-from goalfsm.daemon.remote.link import POLL_S, FalseEngine, Link, NoEngine, again, refused
+from goalfsm.daemon.remote.link import FalseEngine, Link, NoEngine, again, refused
 from goalfsm.errors import (
     NAMES_OWNER,
     Busy,
@@ -54,6 +54,10 @@ class _TakesNobody(NoEngine):
 
 class _Leaving(Exception):
     """The store changes hands at this moment: look again who owns it."""
+
+
+class _Unanswered(Exception):
+    """What lies in the inbox has not been decided yet."""
 
 
 def ask(
@@ -134,10 +138,7 @@ def _ask(
                 allowed = allowed or admitted_here(event, db)
                 if not is_recordable(event):
                     raise _untold(silent, owner)
-                reply = _record(opened.to_write(), silent, owner, thread_id, event, event_id)
-                if reply is None:
-                    raise _Leaving
-                return reply
+                return _record(opened.to_write(), silent, owner, thread_id, event, event_id)
             # Only a command that no engine answers needs the rules.
             from goalfsm.daemon.remote import offline  # noqa: PLC0415
 
@@ -252,28 +253,27 @@ def _untold(silent: NoEngine, owner: Owner) -> NoEngine:
 
 def _record(
     store: Store, silent: NoEngine, owner: Owner, thread_id: str, event: Event, event_id: str
-) -> Reply | None:
+) -> Reply:
     """Leave the event in the inbox, and the reply to an owner that may yet wake up.
 
-    None where the owner is gone before it did: a command that owned the store for a moment.
+    Raises `_Leaving` where it is gone before it did: a command that owned the store for a moment.
     """
     at_ms = time.time_ns() // 1_000_000
     store.inbox.put(event_id, thread_id, at_ms=at_ms, event=codec.encode_event(event))
     deadline = time.monotonic() + _RECORDED_S
-    while time.monotonic() < deadline:
+
+    def answered() -> Reply:
+        if time.monotonic() >= deadline:
+            why = f"process {owner.identity.pid} serves the database and does not answer"
+            if isinstance(silent, FalseEngine):
+                why = silent.message
+            told = f"{why}; it is recorded and will be decided when an engine does"
+            return Reply(ok=True, code="recorded", message=told)
         answer = store.inbox.answer(event_id)
         if answer is not None and answer.revision is not None:
             # Where no reply was kept the event was accepted.
             return Reply(ok=True) if answer.reply is None else codec.decode_reply(answer.reply)
         holder = store.owner.current()
-        if holder is None or not is_alive(holder.identity):
-            return None
-        time.sleep(POLL_S)
-    why = f"process {owner.identity.pid} serves the database and does not answer"
-    if isinstance(silent, FalseEngine):
-        why = silent.message
-    return Reply(
-        ok=True,
-        code="recorded",
-        message=f"{why}; it is recorded and will be decided when an engine does",
-    )
+        raise _Leaving if holder is None or not is_alive(holder.identity) else _Unanswered
+
+    return again(answered, (_Unanswered,))
