@@ -62,7 +62,10 @@ def write_whole(path: Path, data: bytes) -> None:
     A link stays one: the file that it leads to is replaced. What is no file (a terminal, a pipe)
     is written to. Raises ``OSError``, with the name of ``path``; nothing is changed then.
     """
-    target = path.resolve() if path.is_symlink() else path
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if target.is_symlink():
+        # Links in a circle lead to one of them.
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     if target.exists() and not target.is_file():
         target.write_bytes(data)
         return

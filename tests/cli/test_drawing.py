@@ -218,3 +218,15 @@ def test_a_file_is_replaced_whole_and_keeps_its_rights(cli: Cli) -> None:
     assert target.stat().st_mode & 0o777 == 0o640
     assert Path("link.svg").is_symlink()
     assert cli("diagram", "goal", "-o", os.devnull).status == exits.OK
+
+
+def test_a_link_to_itself_is_refused(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop.svg").symlink_to("loop.svg")
+    done = cli("diagram", "goal", "-o", "loop.svg")
+    assert done.status == exits.USAGE
+    assert done.told_shortly
+    assert "cannot write loop.svg: Too many levels of symbolic links" in done.err
+    assert Path("loop.svg").is_symlink()

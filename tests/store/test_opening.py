@@ -166,3 +166,29 @@ def test_database_on_a_read_only_file_system(path: Path, read_only_mount: Path) 
     reader = SqliteStore.open(there, read_only=True)
     assert len(reader.sessions.threads()) == 3
     reader.close()
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize("name", ["loop", "x" * 300, "x" * 250])
+def test_where_no_database_can_be_that_is_said(
+    tmp_path: Path, name: str, *, read_only: bool
+) -> None:
+    """A link to itself, a name that is too long, and one that is too long for the log's."""
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(CannotWrite, match="there can be no database at") as refused:
+        SqliteStore.open(tmp_path / name, read_only=read_only)
+    assert refused.value.hint == "Name another path."
+    store = SqliteStore.open(tmp_path / "a.db")
+    with pytest.raises(CannotWrite):
+        store.backup(tmp_path / name)
+    store.close()
+    assert {each.name for each in tmp_path.iterdir()} <= {"loop", "a.db", "a.db-reserve"}
+
+
+def test_a_user_whom_nobody_knows_is_a_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = SqliteStore.open("~nobody-has-this-name/a.db")
+    assert store.path == tmp_path / "~nobody-has-this-name" / "a.db"
+    store.close()

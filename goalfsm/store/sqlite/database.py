@@ -6,6 +6,7 @@ the same wherever it happens.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -67,7 +68,8 @@ class Database:
 
     def __init__(self, path: Path, settings: Settings, *, create: bool = True) -> None:
         """Open the database at ``path``; raise a `StoreError` that says why it cannot be used."""
-        self.given = path.expanduser().absolute()
+        # Where nobody has that name it is one of a file.
+        self.given = Path(os.path.expanduser(path)).absolute()  # noqa: PTH111
         self.path = resolve(self.given, create=create)
         self.settings = settings
         self._begin()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from contextlib import closing, suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from goalfsm.store.contents import TABLES, Contents, Row
 from goalfsm.store.port import Facts
 from goalfsm.store.sqlite.connection import Settings, connect, shut, translated
 from goalfsm.store.sqlite.database import Database
-from goalfsm.store.sqlite.place import wal_of
+from goalfsm.store.sqlite.place import followed, wal_of
 from goalfsm.store.sqlite.reader import ReadOnlyDatabase, connect_to_read
 from goalfsm.store.sqlite.spare import Reserve, claim_copy, free_space, publish_copy
 
@@ -94,7 +95,7 @@ def _problems(db: apsw.Connection) -> tuple[str, ...]:
 
 def backup(database: Database, target: Path) -> None:
     """Write a consistent copy without an owner to ``target``."""
-    target = target.expanduser().resolve()
+    target = followed(Path(os.path.expanduser(target)))  # noqa: PTH111 - as for what is opened
     source, _ = connect_to_read(database.path, database.settings, without_log=database.without_log)
     try:
         part = claim_copy(target)

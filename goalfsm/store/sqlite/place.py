@@ -12,6 +12,8 @@ such locks nothing is locked and nobody is named.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -66,9 +68,29 @@ def prepare(path: Path) -> None:
         raise CannotWrite(msg, hint="Name a file in a directory that you may write to.") from error
 
 
+def followed(path: Path) -> Path:
+    """Return the absolute path behind every link; raise `CannotWrite` where there can be no file.
+
+    Nor one beside it: those have longer names.
+    """
+    try:
+        found = path.resolve()
+        for name in (f"{found}-reserve", path):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                os.stat(name)  # noqa: PTH116 - from Python 3.14 on pathlib keeps errors to itself
+    except (OSError, RuntimeError) as error:
+        # Links in a circle are a RuntimeError before Python 3.13.
+        number = error.errno if isinstance(error, OSError) else errno.ELOOP
+        yours = number not in {errno.ELOOP, errno.ENAMETOOLONG}
+        hint = "The file and its directory must be yours." if yours else "Name another path."
+        msg = f"there can be no database at {path}: {os.strerror(number or 0)}"
+        raise CannotWrite(msg, hint=hint) from error
+    return found
+
+
 def resolve(path: Path, *, create: bool) -> Path:
     """Return the absolute path of a database file, created when it may be."""
-    path = path.resolve()
+    path = followed(path)
     if create and not path.exists():
         prepare(path)
     if not path.exists():
