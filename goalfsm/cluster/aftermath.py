@@ -41,6 +41,7 @@ class NodeAftermath:
         self._subscriptions = subscriptions
         self._mail = mail
         self._on_fault = on_fault
+        self._troubles: set[str] = set()
         self._mailed: dict[str, set[str]] = {}
         """What was begun of the mail of each thread that has a run here."""
 
@@ -61,6 +62,7 @@ class NodeAftermath:
 
     def landed(self, landed: Landed) -> None:
         """Have every stage follow what is durable; jobs are done by whoever gets them."""
+        self._troubles.clear()
         # What is to be done to a run is done by the node that has it, and by no other: also where
         # its end could not be decided, and nothing of it is left but that it is open.
         kinds = (*RUN_EFFECTS, *LOCAL) if self._has_run(landed.thread_id) else LOCAL
@@ -79,8 +81,13 @@ class NodeAftermath:
         return thread_id in self._runs or self._threads.has_run(thread_id)
 
     def stuck(self, thread_id: str | None, error: StoreError) -> None:
-        """Take note of a database that cannot be reached; what is to be kept is tried again."""
-        _log.warning("the database cannot be reached", thread_id=thread_id, error=error.message)
+        """Take note of a database that cannot be reached; what is to be kept is tried again.
+
+        Every thread tries, and again and again: each reason is told once, until something lands.
+        """
+        told = _log.debug if error.message in self._troubles else _log.warning
+        self._troubles.add(error.message)
+        told("the database cannot be reached", thread_id=thread_id, error=error.message)
 
     def failed(self, thread_id: str, error: Exception, undecided: Undecided | None = None) -> None:
         """Stop a thread that met a fault until a person takes it up again."""

@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import psycopg
+from psycopg import errors
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from goalfsm.cluster.postgres_writes import written
@@ -70,6 +71,15 @@ LEFT JOIN goalfsm.answer a ON a.inbox_id = j.event_id"""
 _OPEN: Final = "SELECT key FROM goalfsm.outbox WHERE key = ANY(%s) AND done_at_ms IS NULL"
 _TELL: Final = f"SELECT pg_notify('{CHANNEL}', %s)"
 
+_HINTS: Final = (
+    (errors.ReadOnlySqlTransaction, "It takes no writes, as a standby: name the server that does."),
+    (errors.InsufficientPrivilege, "Grant the role what it may not do."),
+    (errors.DiskFull, "Make room on the server's disk."),
+    (
+        (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName),
+        "A node that is started makes the tables, or takes them further.",
+    ),
+)
 _LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 
 
@@ -90,21 +100,40 @@ class Connection(NamedTuple):
     timeout_s: float = 5.0
 
 
-def pool_of(
-    dsn: str, *, most: int
-) -> AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]:
-    """Return connections to a database, which are still to be opened."""
-    return AsyncConnectionPool(
-        dsn,
-        min_size=1,
-        max_size=most,
-        open=False,
-        configure=configure,
-        # After an outage of any length the next try comes soon: its back-off doubles up to this.
-        reconnect_timeout=2.0,
-        timeout=5.0,
-        kwargs={"prepare_threshold": 3, "connect_timeout": 3},
-    )
+_Server = psycopg.AsyncConnection[tuple[Any, ...]]
+
+
+class Pool(AsyncConnectionPool[_Server]):
+    """Connections to a database, which are still to be opened; it knows why there are none."""
+
+    def __init__(self, dsn: str, *, most: int) -> None:
+        """Connect to ``dsn``, ``most`` times at once."""
+        self.refused = ""
+        """Why no connection could be made the last time."""
+        pool = self
+
+        class Told(_Server):
+            @classmethod
+            async def connect(cls, conninfo: str = "", **given: Any) -> Told:
+                pool.refused = ""
+                try:
+                    return await super().connect(conninfo, **given)
+                except psycopg.OperationalError as error:
+                    pool.refused = _said(error)
+                    raise
+
+        super().__init__(
+            dsn,
+            connection_class=Told,
+            min_size=1,
+            max_size=most,
+            open=False,
+            configure=configure,
+            # After an outage of any length the next try comes soon: back-off doubles up to this.
+            reconnect_timeout=2.0,
+            timeout=5.0,
+            kwargs={"prepare_threshold": 3, "connect_timeout": 3},
+        )
 
 
 async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
@@ -228,7 +257,7 @@ class PostgresTransactions:
         except _LOST as error:
             if committing:
                 raise OutcomeUnknown(_said(error)) from error
-            raise unavailable(error) from error
+            raise unavailable(error, self._connection.pool) from error
         except psycopg.Error as error:
             raise unavailable(error) from error
 
@@ -242,15 +271,18 @@ async def statements(
         async with connection.pool.connection(connection.timeout_s) as one:
             yield one
     except (psycopg.Error, PoolTimeout) as error:
-        raise unavailable(error) from error
+        raise unavailable(error, connection.pool) from error
 
 
-def unavailable(error: Exception) -> StoreUnavailable:
-    """Return what a failure of the server is to everybody above."""
-    return StoreUnavailable(
-        f"PostgreSQL: {_said(error)}",
-        hint="Is the server up, and reached from here? Nothing was written.",
-    )
+def unavailable(error: Exception, source: object = None) -> StoreUnavailable:
+    """Return what a failure of the server is to everybody above; ``source`` gave no connection."""
+    said, hint = _said(error), "Is the server up, and reached from here?"
+    if isinstance(error, PoolTimeout) and isinstance(source, Pool) and source.refused:
+        said = source.refused
+    for kinds, does in _HINTS:
+        if isinstance(error, kinds):
+            hint = does
+    return StoreUnavailable(f"PostgreSQL: {said}", hint=f"{hint} Nothing was written.")
 
 
 def _said(error: Exception) -> str:

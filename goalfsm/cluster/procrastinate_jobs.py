@@ -157,7 +157,9 @@ class ProcrastinateJobs:
                 if task is not None and task.cancelling():
                     # The library met a failure while it ended, and that has hidden the request.
                     raise asyncio.CancelledError from error
-                _log.warning("the worker for jobs ended", queues=queues, error=described(error))
+                # The library says of every failure that it is one of the database.
+                why = described(error.__cause__ or error)
+                _log.warning("the worker for jobs ended", queues=queues, error=why)
 
         always = retry_if_result(lambda _: True)
         await AsyncRetrying(wait=wait_fixed(AGAIN_S), retry=always)(serving)

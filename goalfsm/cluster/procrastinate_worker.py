@@ -11,7 +11,7 @@ import msgspec
 import procrastinate
 import psycopg
 from procrastinate import jobs as library
-from procrastinate import worker
+from procrastinate import manager, worker
 from psycopg_pool import AsyncConnectionPool
 
 from goalfsm.cluster.ending import ended
@@ -46,6 +46,19 @@ SELECT DISTINCT ON (queueing_lock) queue_name, task_name, queueing_lock, args FR
 ON CONFLICT (queueing_lock) WHERE status = 'todo' DO NOTHING"""
 
 
+class _Finishing(manager.JobManager):
+    """Leaves a job whose end cannot be written to those who have jobs come again."""
+
+    async def finish_job(
+        self,
+        job: library.Job,
+        status: library.Status,
+        delete_job: bool,  # noqa: FBT001  the library's
+    ) -> None:
+        with contextlib.suppress(procrastinate.exceptions.ConnectorException):
+            await super().finish_job(job, status, delete_job)
+
+
 class LibraryWorker:
     """One worker of the library, and what it holds."""
 
@@ -70,6 +83,7 @@ class LibraryWorker:
         self._held: set[int] = set()
         connector = procrastinate.PsycopgConnector()
         app = procrastinate.App(connector=connector)
+        app.job_manager = _Finishing(connector)
         app.task(name=task, pass_context=True)(self._do)
         self._app = app
         self._connector = connector

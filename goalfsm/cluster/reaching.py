@@ -13,9 +13,9 @@ from goalfsm.cluster.postgres_nodes import PostgresNodes
 from goalfsm.cluster.postgres_tx import (
     CHANNEL,
     Connection,
+    Pool,
     PostgresTransactions,
     configure,
-    pool_of,
     unavailable,
 )
 from goalfsm.cluster.procrastinate_jobs import ProcrastinateJobs
@@ -34,7 +34,7 @@ class Reach(NamedTuple):
 @contextlib.asynccontextmanager
 async def reach(dsn: str) -> AsyncIterator[Reach]:
     """Keep connections to ``dsn``, whose tables are there, open while inside."""
-    async with pool_of(dsn, most=CONNECTIONS) as pool:
+    async with Pool(dsn, most=CONNECTIONS) as pool:
         connection = Connection(pool)
         jobs, nodes = ProcrastinateJobs(connection), PostgresNodes(connection)
         transactions = PostgresTransactions(connection, jobs)

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from goalfsm.cluster.postgres_nodes import PostgresNodes
-from goalfsm.cluster.postgres_tx import Connection, pool_of
+from goalfsm.cluster.postgres_tx import Connection, Pool
 from goalfsm.daemon.guards.upkeep import KEEP_DONE_MS
 from goalfsm.store.port import KEPT_BYTES, KEPT_TRANSCRIPTS
 
@@ -34,7 +34,7 @@ async def test_what_is_done_for_long_is_deleted_and_nothing_else(dsn: str) -> No
             connection.execute(EFFECT, (key, old_ms, done_ms))
         for key, at_ms in (("old", old_ms), ("recent", recent_ms)):
             connection.execute(ANSWER, (key, at_ms))
-        async with pool_of(dsn, most=1) as pool:
+        async with Pool(dsn, most=1) as pool:
             await PostgresNodes(Connection(pool)).forget()
         left = connection.execute("SELECT key FROM goalfsm.outbox ORDER BY key").fetchall()
         answers = connection.execute("SELECT inbox_id FROM goalfsm.answer").fetchall()
@@ -53,7 +53,7 @@ async def test_of_what_turns_said_the_newest_stay_by_number_and_by_bytes(dsn: st
         for thread_id, each in sizes.items():
             for turn, size in enumerate(each, 1):
                 connection.execute(SAID, (f"{thread_id} {turn}", thread_id, turn, size))
-        async with pool_of(dsn, most=1) as pool:
+        async with Pool(dsn, most=1) as pool:
             await PostgresNodes(Connection(pool)).trim(["many", "large", "huge"])
         left = connection.execute("SELECT thread_id, turn FROM goalfsm.transcript").fetchall()
     turns = {name: sorted(turn for owner, turn in left if owner == name) for name in sizes}

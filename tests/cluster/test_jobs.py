@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,7 +15,7 @@ import pytest_asyncio
 from goalfsm.cluster.jobs import Job, Kind, effect_job, timer_job, turn_job
 from goalfsm.cluster.memory_jobs import MemoryJobs
 from goalfsm.cluster.memory_tx import MemoryDatabase
-from goalfsm.cluster.postgres_tx import Connection, PostgresTransactions, pool_of, statements
+from goalfsm.cluster.postgres_tx import Connection, Pool, PostgresTransactions, statements
 from goalfsm.cluster.procrastinate_jobs import ProcrastinateJobs
 from goalfsm.cluster.setup import prepare
 
@@ -74,7 +75,7 @@ async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
         return
     dsn = request.getfixturevalue("dsn")
     await asyncio.to_thread(prepare, dsn)
-    pool = pool_of(dsn, most=6)
+    pool = Pool(dsn, most=6)
     await pool.open()
     try:
         yield Procrastinate(Connection(pool))
@@ -293,3 +294,21 @@ async def test_a_server_that_is_cancelled_finishes_what_it_has_begun(engine: Eng
         assert server.done()
     assert served.now == 0
     assert served.given == {"turn/a": 1}
+
+
+async def test_a_job_whose_end_cannot_be_written_is_left_without_a_word(dsn: str) -> None:
+    """Nobody waits for the library's task: what it raised would be told in a traceback."""
+    said: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: said.append(context))
+    async with Pool(dsn, most=6) as pool:
+        engine, served = Procrastinate(Connection(pool)), Served()
+        async with statements(engine.connection) as connection:
+            await connection.execute(
+                "ALTER FUNCTION goalfsm.procrastinate_finish_job_v1 RENAME TO unfinished"
+            )
+        await enqueue(engine, turn_job("a", "any"))
+        async with serving(engine, served):
+            await served.until("turn/a")
+        assert await engine.jobs.alive(["turn/a"]) == set()
+    gc.collect()
+    assert said == []

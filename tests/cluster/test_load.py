@@ -7,7 +7,7 @@ import asyncio
 import psycopg
 import pytest
 
-from goalfsm.cluster.postgres_tx import Connection, PostgresTransactions, pool_of
+from goalfsm.cluster.postgres_tx import Connection, Pool, PostgresTransactions
 from goalfsm.cluster.procrastinate_jobs import ProcrastinateJobs
 from goalfsm.cluster.tx import Ask, Known, Loaded
 
@@ -27,7 +27,7 @@ WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 async def test_who_waited_for_the_lock_sees_all_that_was_committed_meanwhile(dsn: str) -> None:
     """The row, and the node and the program that belong to it: none of them as it was before."""
-    async with pool_of(dsn, most=2) as pool:
+    async with Pool(dsn, most=2) as pool:
         connection = Connection(pool)
         transactions = PostgresTransactions(connection, ProcrastinateJobs(connection))
 
@@ -62,7 +62,7 @@ async def test_who_waited_for_the_lock_sees_all_that_was_committed_meanwhile(dsn
 
 
 async def test_a_thread_is_nothing_before_it_has_begun(dsn: str) -> None:
-    async with pool_of(dsn, most=2) as pool:
+    async with Pool(dsn, most=2) as pool:
         connection = Connection(pool)
         transactions = PostgresTransactions(connection, ProcrastinateJobs(connection))
         async with transactions.begin() as tx:
@@ -77,7 +77,7 @@ async def test_a_thread_is_nothing_before_it_has_begun(dsn: str) -> None:
 
 async def test_of_several_threads_those_are_locked_that_nobody_has(dsn: str) -> None:
     """Nobody waits for one that is locked, and one that is still to begin is not there."""
-    async with pool_of(dsn, most=2) as pool:
+    async with Pool(dsn, most=2) as pool:
         connection = Connection(pool)
         transactions = PostgresTransactions(connection, ProcrastinateJobs(connection))
         with psycopg.connect(dsn) as other, psycopg.connect(dsn, autocommit=True) as looking:
@@ -94,7 +94,7 @@ async def test_of_several_threads_those_are_locked_that_nobody_has(dsn: str) -> 
 
 
 async def test_of_several_threads_each_has_what_is_known_and_open_of_it(dsn: str) -> None:
-    async with pool_of(dsn, most=2) as pool:
+    async with Pool(dsn, most=2) as pool:
         connection = Connection(pool)
         transactions = PostgresTransactions(connection, ProcrastinateJobs(connection))
         with psycopg.connect(dsn, autocommit=True) as other:

@@ -10,7 +10,7 @@ import pytest
 
 from goalfsm.cluster import postgres_tx
 from goalfsm.cluster.decider import Attempt, Decider
-from goalfsm.cluster.postgres_tx import Connection, PostgresTransactions, PostgresTx, pool_of
+from goalfsm.cluster.postgres_tx import Connection, Pool, PostgresTransactions, PostgresTx
 from goalfsm.cluster.procrastinate_jobs import ProcrastinateJobs
 from goalfsm.cluster.tx import Ask
 from goalfsm.daemon.flow.decide import Envelope
@@ -34,7 +34,7 @@ async def test_a_thread_is_decided_about_while_another_process_stands_still(
 
 
 async def _decided_beside(dsn: str, *, sending: bool) -> None:
-    async with pool_of(dsn, most=2) as pool:
+    async with Pool(dsn, most=2) as pool:
         connection = Connection(pool)
         jobs: Any = ProcrastinateJobs(connection)
         decider = Decider(

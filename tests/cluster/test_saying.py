@@ -12,7 +12,7 @@ import pytest
 from goalfsm.cluster.client import ClusterClient
 from goalfsm.cluster.engine import ClusterEngine
 from goalfsm.cluster.postgres_nodes import PostgresNodes
-from goalfsm.cluster.postgres_tx import Connection, pool_of
+from goalfsm.cluster.postgres_tx import Connection, Pool
 from goalfsm.cluster.saying import SoFar
 from goalfsm.daemon.flow.notices import Happened, Notice, Output, Settled
 from goalfsm.session.events import ObjectiveGiven
@@ -134,7 +134,7 @@ def words(heard: list[Notice]) -> list[str]:
 async def test_what_a_turn_said_so_far_is_forgotten_when_it_is_over(dsn: str) -> None:
     """A node that died leaves words behind; whoever tidies up removes those of no open run."""
     with psycopg.connect(dsn, autocommit=True) as connection:
-        async with pool_of(dsn, most=1) as pool:
+        async with Pool(dsn, most=1) as pool:
             nodes = PostgresNodes(Connection(pool))
             await nodes.say([SoFar("r1", "books", 3, b"one"), SoFar("r2", "tea", 3, b"two")], ())
             await nodes.say([SoFar("r1", "books", 7, b"one two")], {"r2"})
