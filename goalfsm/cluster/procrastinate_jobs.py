@@ -8,6 +8,7 @@ started again, and jobs that a dead worker held come again.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
@@ -31,6 +32,9 @@ STALLED_S: Final = 10.0
 """After how long without a heartbeat a worker's jobs come again; leases decide who may do them."""
 _UNGATED: Final = 6
 """The rules of the first version that leaves a job to others; there are no older nodes."""
+_LONGEST: Final = 63 - len("procrastinate_queue_v1#")
+"""How many bytes the name of a queue may have: those of a channel's that the server takes."""
+_DIGEST: Final = 16
 AGAIN_S: Final = 0.5
 """How long after its end a worker is started again."""
 
@@ -64,7 +68,13 @@ def queue_of(kind: Kind, place: str, rules: int = 0) -> str:
     What a node of older rules had to leave to newer ones waits in a queue of its own.
     """
     queue = "timer" if kind == "timer" else f"{kind}/{place}"
-    return f"{queue}/rules-{rules}" if rules else queue
+    queue = f"{queue}/rules-{rules}" if rules else queue
+    name = queue.encode()
+    if len(name) <= _LONGEST:
+        return queue
+    # The library tells of a job on a channel that is named after the queue.
+    digest = hashlib.sha256(name).hexdigest()[:_DIGEST]
+    return f"{name[: _LONGEST - _DIGEST - 1].decode(errors='ignore')}~{digest}"
 
 
 def queues_of(kinds: Collection[Kind], places: Collection[str]) -> list[str]:

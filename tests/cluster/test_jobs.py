@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 import pytest_asyncio
 
-from goalfsm.cluster.jobs import Job, Kind, effect_job, timer_job, turn_job
+from goalfsm.cluster.jobs import Job, Kind, effect_job, host_place, timer_job, turn_job
 from goalfsm.cluster.memory_jobs import MemoryJobs
 from goalfsm.cluster.memory_tx import MemoryDatabase
 from goalfsm.cluster.postgres_tx import Connection, Pool, PostgresTransactions, statements
@@ -232,6 +232,17 @@ async def test_a_server_takes_the_kinds_and_places_that_it_serves(engine: Engine
     assert await engine.jobs.waiting(["hill"], 1) == waits
     async with serving(engine, served, places=["hill", "any"]):
         await served.until("turn/a", "c/1/0")
+
+
+async def test_a_place_of_any_length_is_served(engine: Engine) -> None:
+    """The name of a host in a cloud is longer than what a server tells of jobs by."""
+    served, host = Served(), host_place("ip-10-120-30-140.eu-central-1.compute.internal")
+    other, hill = host.replace("-140", "-141"), "ü" * 80
+    async with serving(engine, served, places=[host, hill]):
+        await enqueue(engine, effect_job("c", "other", other), turn_job("a", hill))
+        await enqueue(engine, effect_job("c", "here", host))
+        await served.until("turn/a", "here")
+    assert set(served.given) == {"turn/a", "here"}
 
 
 async def test_no_more_at_once_than_allowed(engine: Engine) -> None:
