@@ -139,14 +139,11 @@ async def _serving(
     from goalfsm.cli.hosting import engine_on  # noqa: PLC0415  the same
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  the same
 
-    store = SqliteStore.open(db)
-    try:
+    with contextlib.closing(SqliteStore.open(db)) as store:
         engine, _ = engine_on(store, db, grace_s=grace)
         async with engine:
             threads = StoredThreads(store, worker, places.working_directory())
             yield engine, Server(engine, threads, home=str(db.parent), version=__version__)
-    finally:
-        store.close()
 
 
 @contextlib.asynccontextmanager

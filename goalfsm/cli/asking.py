@@ -15,7 +15,6 @@ from goalfsm.store.address import Server
 from goalfsm.store.opening import open_to_read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from goalfsm.cluster.client import ClusterClient
@@ -146,11 +145,8 @@ def look(place: Place) -> Seen | None:
             return seen
     from goalfsm.daemon.remote.seeing import seen_in  # noqa: PLC0415  where no engine answers
 
-    store = open_to_read(place.db)
-    try:
+    with contextlib.closing(open_to_read(place.db)) as store:
         return seen_in(store, place.thread_id, deadline=deadline)
-    finally:
-        store.close()
 
 
 def show(lines: tuple[str, ...], hint: str, place: Place) -> None:
@@ -167,14 +163,9 @@ def told(place: Place, reply: Reply) -> str:
     return f"{message}\nHint: {speak(reply.hint, place)}" if reply.hint else message
 
 
-@contextlib.contextmanager
-def reading(place: Place) -> Iterator[Reading]:
+def reading(place: Place) -> contextlib.closing[Reading]:
     """Open the place's database for reading; raise when there is nothing yet."""
-    store = open_existing(place.db)
-    try:
-        yield store
-    finally:
-        store.close()
+    return contextlib.closing(open_existing(place.db))
 
 
 def open_existing(db: Address) -> Reading:
@@ -282,10 +273,8 @@ def _names(db: Address) -> list[str]:
         store = open_to_read(db)
     except GoalError:
         return []
-    try:
+    with contextlib.closing(store):
         return [row.thread_id for row in store.sessions.threads()]
-    finally:
-        store.close()
 
 
 def no_goal(place: Place, *, queued: bool = False) -> GoalError:
@@ -312,7 +301,5 @@ def is_thread(db: Address, name: str) -> bool:
         store = open_to_read(db)
     except GoalError:
         return False
-    try:
+    with contextlib.closing(store):
         return store.sessions.load(name) is not None
-    finally:
-        store.close()

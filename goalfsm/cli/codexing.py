@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -100,7 +101,7 @@ def _unfinished(db: Path) -> _Unfinished | None:
     except NoDatabase:
         return None
     found: list[tuple[int, _Unfinished]] = []
-    try:
+    with contextlib.closing(store):
         for row in store.sessions.threads():
             config, stored = store.workers.get(row.thread_id), store.sessions.load(row.thread_id)
             if stored is None or config is None or decode_config(config).agent != "codex":
@@ -108,8 +109,6 @@ def _unfinished(db: Path) -> _Unfinished | None:
             goal = asking.session_of(stored).goal
             if goal is not None and goal.status != COMPLETE:
                 found.append((goal.updated_at, _Unfinished(row.thread_id, goal)))
-    finally:
-        store.close()
     return max(found, key=lambda one: one[0])[1] if found else None
 
 

@@ -88,16 +88,13 @@ def _ended(notice: Ended) -> NoEngine:
 def _begin(errand: Errand) -> None:
     """Ask the engine to begin, where something has to be asked."""
     place = errand.place
-    store = SqliteStore.open(errand.file)
-    try:
+    with contextlib.closing(SqliteStore.open(errand.file)) as store:
         stored = store.sessions.load(place.thread_id)
         event = errand.opening(None if stored is None else asking.session_of(stored))
         with programs.stored(store.workers, place.thread_id, errand.program(), errand.file.parent):
             if event is not None:
                 asked = client.request(errand.file, place.thread_id, event, errand.event_id)
                 errand.check(asked)
-    finally:
-        store.close()
 
 
 _ATTEMPTS: Final = 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -79,15 +80,12 @@ def _answered(db: Path, thread_id: str, told: Stopped) -> Answer:
     from goalfsm.daemon.remote.direct import session_of  # noqa: PLC0415  the same
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  the same
 
-    store = SqliteStore.open(db, create=False)
-    try:
+    with contextlib.closing(SqliteStore.open(db, create=False)) as store:
         goal = session_of(store, thread_id).goal
         if goal is None or store.workers.get(thread_id) is not None:
             return Answer()  # one that has a program is driven by a run or a daemon
         require_person(db, "working on a goal by a hook")
         return _gone_on(store, db, thread_id, told)
-    finally:
-        store.close()
 
 
 def _gone_on(store: Store, db: Path, thread_id: str, told: Stopped) -> Answer:

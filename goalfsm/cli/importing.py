@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import shlex
@@ -185,11 +186,9 @@ def _stored(bound: _Bound) -> Session | None:
         store = open_to_read(bound.db)
     except NoDatabase:
         return None
-    try:
+    with contextlib.closing(store):
         stored = store.sessions.load(bound.thread_id)
         return None if stored is None else asking.session_of(stored)
-    finally:
-        store.close()
 
 
 def _takes_up(bound: _Bound, code: str) -> str:

@@ -61,7 +61,7 @@ class Host:
         except NoDatabase as error:
             # What was followed before and is gone now is not begun again as an empty one.
             raise DatabaseReplaced(error.message) from None
-        try:
+        with contextlib.closing(store):
             before = store.sessions.load(self._thread_id)
             engine, notifier = engine_on(store, errand.file)
             async with engine:
@@ -78,8 +78,6 @@ class Host:
                     await notifier.sent(NOTICE_S)
                     await self._leave(engine)
                     return self._over
-        finally:
-            store.close()
 
     async def _watch(self, store: Store, engine: Engine, before: Stored | None) -> Over:
         errand, thread_id = self._errand, self._thread_id

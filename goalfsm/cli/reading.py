@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import click
@@ -77,15 +78,12 @@ def _threads_of(db: Address) -> list[Status]:
     from goalfsm.session import codec  # noqa: PLC0415  as above
     from goalfsm.views.status import project  # noqa: PLC0415  as above
 
-    store = asking.open_existing(db)
-    try:
+    with contextlib.closing(asking.open_existing(db)) as store:
         names = [row.thread_id for row in store.sessions.threads()]
         return [
             project(codec.decode(stored.state), now_ms(), thread_id=stored.thread_id, driver=driver)
             for stored, driver in many(store, names)
         ]
-    finally:
-        store.close()
 
 
 def _show(rows: list[Status], db: Address) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,12 +63,10 @@ def _examined(db: Address, *, repair: bool) -> Iterator[Finding]:
         # A copy in its place would not help: nothing is damaged.
         yield health.Finding(check="file", ok=False, found=error.message, hint=error.hint)
         return
-    try:
+    with contextlib.closing(store):
         if repair:
             yield from health_of_file.mend(store)
         yield from health_of_file.examine(store, now_ms())
-    finally:
-        store.close()
 
 
 def _examined_server(db: Server, *, repair: bool) -> Iterator[Finding]:
@@ -85,10 +84,8 @@ def _examined_server(db: Server, *, repair: bool) -> Iterator[Finding]:
     except (NewerDatabase, OlderDatabase) as error:
         yield health.Finding(check="schema", ok=False, found=error.message, hint=error.hint)
         return
-    try:
+    with contextlib.closing(store):
         yield from health_of_server.examine(store, now_ms())
-    finally:
-        store.close()
 
 
 @click.command("backup")
@@ -97,11 +94,8 @@ def _examined_server(db: Server, *, repair: bool) -> Iterator[Finding]:
 def backup_command(db: Address, target: str) -> None:
     """Write a consistent copy of the database to FILE, also while a daemon is working."""
     path = places.file(db, "what is copied here is", "pg_dump copies the database of a server")
-    store = open_file(path)
-    try:
+    with contextlib.closing(open_file(path)) as store:
         store.backup(Path(target).absolute())
-    finally:
-        store.close()
     say(f"{db} is copied to {target}")
 
 

@@ -134,16 +134,12 @@ async def _serve(db: Path, max_runs: int, grace: float) -> None:
     from goalfsm.daemon.signals import stopping_on_signals  # noqa: PLC0415  the same
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415  the same
 
-    with ending():
-        store = SqliteStore.open(db)
-        try:
-            engine, _ = engine_on(store, db, max_runs=max_runs, grace_s=grace)
-            async with engine:
-                with stopping_on_signals(engine, grace):
-                    say(f"serving {db}; Ctrl-C stops", err=True)
-                    await engine.wait()
-        finally:
-            store.close()
+    with ending(), contextlib.closing(SqliteStore.open(db)) as store:
+        engine, _ = engine_on(store, db, max_runs=max_runs, grace_s=grace)
+        async with engine:
+            with stopping_on_signals(engine, grace):
+                say(f"serving {db}; Ctrl-C stops", err=True)
+                await engine.wait()
 
 
 @click.command("set", cls=ProgramCommand)
@@ -215,12 +211,10 @@ def _now(place: Place, *, given: bool) -> tuple[Session | None, bytes | None]:
             asking.refuse_isolated()
             return None, None
         raise
-    try:
+    with contextlib.closing(store):
         stored = store.sessions.load(place.thread_id)
         session = None if stored is None else asking.session_of(stored)
         return session, store.workers.get(place.thread_id)
-    finally:
-        store.close()
 
 
 @overload
@@ -238,12 +232,11 @@ def _store(
         asking.require_person(place.db, "storing a program")
     if isinstance(place.db, Server):
         return _store_on(place.db, place, config, wanted)
-    store = SqliteStore.open(place.db)
-    try:
-        with programs.stored(store.workers, place.thread_id, config, place.db.parent):
-            return None if wanted is None else asking.send(place, wanted)
-    finally:
-        store.close()
+    with (
+        contextlib.closing(SqliteStore.open(place.db)) as store,
+        programs.stored(store.workers, place.thread_id, config, place.db.parent),
+    ):
+        return None if wanted is None else asking.send(place, wanted)
 
 
 def _store_on(

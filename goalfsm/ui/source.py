@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from pathlib import Path
@@ -109,27 +110,19 @@ class Database(msgspec.Struct, eq=False):
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all threads, in order."""
-        store = self._open()
-        if store is None:
-            return ()
-        try:
-            return tuple(row.thread_id for row in store.sessions.threads())
-        finally:
-            store.close()
+        with self._opened() as store:
+            return () if store is None else tuple(row.thread_id for row in store.sessions.threads())
 
     def rows(self, names: Sequence[str]) -> tuple[Status, ...]:
         """Return how these threads stand, as far as they are there."""
-        store = self._open() if names else None
-        if store is None:
+        if not names:
             return ()
-        try:
+        with self._opened() as store:
             now = self.now_ms()
             return tuple(
                 project(codec.decode(stored.state), now, thread_id=stored.thread_id, driver=driver)
-                for stored, driver in many(store, names)
+                for stored, driver in (() if store is None else many(store, names))
             )
-        finally:
-            store.close()
 
     def problems(self) -> tuple[str, ...]:
         """Return nothing: what cannot be read here is raised."""
@@ -137,24 +130,19 @@ class Database(msgspec.Struct, eq=False):
 
     def look(self, thread_id: str) -> Look:
         """Return how a thread stands; an engine is asked whether it answers."""
-        store = self._open()
-        if store is None:
-            return Look(None)
-        try:
-            stored, driver = store.sessions.load(thread_id), asked_driver(store, thread_id)
-            if stored is None:
+        with self._opened() as store:
+            stored = None if store is None else store.sessions.load(thread_id)
+            if store is None or stored is None:
                 return Look(None)
-            session = codec.decode(stored.state)
+            session, driver = codec.decode(stored.state), asked_driver(store, thread_id)
             status = seen_status(session, self.now_ms(), thread_id, driver, store)
-        finally:
-            store.close()
         if not driver.alive:
             return Look(status)
         return Look(status, "answers" if driver.answers else "silent")
 
     def why(self, thread_id: str) -> tuple[str, ...]:
         """Return why the thread last went on, waited or stopped, in lines."""
-        with _Opened(self._open()) as store:
+        with self._required() as store:
             stored = store.sessions.load(thread_id)
             if stored is None:
                 return ("There is no such thread yet.",)
@@ -167,7 +155,7 @@ class Database(msgspec.Struct, eq=False):
 
     def report(self, thread_id: str) -> CompletionRecord:
         """Return the goal's record; raise GoalError where there is no goal."""
-        with _Opened(self._open()) as store:
+        with self._required() as store:
             stored = store.sessions.load(thread_id)
             session = None if stored is None else codec.decode(stored.state)
             if session is None or session.goal is None:
@@ -177,19 +165,14 @@ class Database(msgspec.Struct, eq=False):
 
     def revision(self, thread_id: str) -> int:
         """Return the number of the thread's newest event, 0 where there is none."""
-        store = self._open()
-        if store is None:
-            return 0
-        try:
-            stored = store.sessions.load(thread_id)
+        with self._opened() as store:
+            stored = None if store is None else store.sessions.load(thread_id)
             return 0 if stored is None else stored.revision
-        finally:
-            store.close()
 
     def said(self, thread_id: str, run_id: str) -> Transcript | None:
         """Return what a run that is over has said, None where nothing is kept of it."""
         del thread_id
-        with _Opened(self._open()) as store:
+        with self._required() as store:
             return store.transcripts.of_run(run_id)
 
     def follow(self, thread_id: str, after: int) -> Iterator[Notice]:
@@ -200,27 +183,25 @@ class Database(msgspec.Struct, eq=False):
         """Have an event decided; raise GoalError where nothing was written."""
         return self.remote.request(thread_id, event, uuid.uuid4().hex)
 
-    def _open(self) -> Reading | None:
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Reading | None]:
+        """Open the database to read it; None where there is none yet."""
         try:
-            return open_to_read(self.place)
+            store = open_to_read(self.place)
         except NoDatabase:
-            return None
+            yield None
+            return
+        with contextlib.closing(store):
+            yield store
 
-
-class _Opened:
-    """A store that is closed in the end; raise where there is no database."""
-
-    def __init__(self, store: Reading | None) -> None:
-        self._store = store
-
-    def __enter__(self) -> Reading:
-        if self._store is None:
-            raise GoalError("there is no goal yet", code="no_goal", hint="n gives the first one")
-        return self._store
-
-    def __exit__(self, *_: object) -> None:
-        if self._store is not None:
-            self._store.close()
+    @contextlib.contextmanager
+    def _required(self) -> Iterator[Reading]:
+        """Open the database to read it; raise GoalError where there is none yet."""
+        with self._opened() as store:
+            if store is None:
+                hint = "n gives the first one"
+                raise GoalError("there is no goal yet", code="no_goal", hint=hint)
+            yield store
 
 
 class Everywhere:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Generator
@@ -199,11 +200,8 @@ def serving(db: str | Path) -> Owner | None:
     from goalfsm.store.owner import is_alive  # noqa: PLC0415 - as below
     from goalfsm.store.sqlite import SqliteStore  # noqa: PLC0415 - an embedder may have another
 
-    store = SqliteStore.open(Path(db), read_only=True)
-    try:
+    with contextlib.closing(SqliteStore.open(Path(db), read_only=True)) as store:
         owner = store.owner.current()
-    finally:
-        store.close()
     return owner if owner is not None and is_alive(owner.identity) else None
 
 
