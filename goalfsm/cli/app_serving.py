@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -32,16 +32,6 @@ LISTENING: Final = "listening at"
 """What the line begins with that says that clients can come."""
 _STDIO: Final = "stdio://"
 _UNIX: Final = "unix://"
-_AS_IT_IS: Final = {
-    "at_place": None,
-    "prompt_arg": False,
-    "stdin": None,
-    "output": None,
-    "turn_timeout": None,
-    "silence_timeout": None,
-    "env_names": (),
-}
-"""What a program is started with where nothing is said of it."""
 
 
 @click.command("app-server", cls=ProgramCommand)
@@ -106,7 +96,7 @@ def app_server_command(
             "--passthrough has Codex work on the threads, and nobody else",
             "leave --agent, --isolate and the program out",
         )
-    given: dict[str, Any] = {"agent": agent, "isolate": isolate, **_AS_IT_IS}
+    given = dict.fromkeys(turn_worker.OPTIONS) | {"agent": agent, "isolate": isolate}
     worker = turn_worker.worker(program, None, given, db=db, required=False)
     logs.configure(json=False, level="warning")
     made = _fronting if passthrough else _serving

@@ -2,178 +2,93 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 from msgspec.structs import asdict
 
-from goalfsm.cli import arguments, options, places, policy_settings, programs
+from goalfsm.cli import arguments, options, places, policy_settings, programs, turn_worker
 from goalfsm.cli.arguments import HintedError
 from goalfsm.cli.output import say
 from goalfsm.cli.templating import FLAGS, names_of_templates
-from goalfsm.cli.turn_worker import AGENTS
 from goalfsm.goal.model import Criterion, Limits, Seal, Verifier
 from goalfsm.session.events import ObjectiveGiven, Setting
 from goalfsm.session.routes import parse
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
 _VERIFY_TIMEOUT_S: Final = 600.0
-_OF_A_GOAL = (
-    "tokens",
-    "seconds",
-    "cost",
-    "max_continuations",
-    "criteria",
-    "verifiers",
-    "until",
-    "verify_timeout",
-    "seal",
-    "unsealed",
-    "verify_changed",
-    "ask_person",
-    "policy",
-    "on_complete",
-    "routes",
-    "replace",
-    "inline",
+objective_options: Final = options.all_of(
+    click.option(
+        "--until",
+        metavar="CMD",
+        help="Run after each turn; the goal is complete when it exits with 0; no shell.",
+    ),
+    click.option(
+        "--verify",
+        "verifiers",
+        multiple=True,
+        metavar="CMD",
+        help='Must exit with 0 before "complete" counts; no shell; repeatable.',
+    ),
+    click.option(
+        "--accept",
+        "ask_person",
+        is_flag=True,
+        help="A person has to accept completion: goalfsm accept.",
+    ),
+    options.VERIFY_TIMEOUT,
+    click.option(
+        "--criterion",
+        "criteria",
+        multiple=True,
+        metavar="TEXT",
+        help="One thing that must be shown before the goal is complete; repeatable.",
+    ),
+    options.sealing,
+    options.budgets,
+    click.option(
+        "--policy",
+        type=policy_settings.setting,
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A setting of the thread, like blocked_after=5; repeatable.",
+    ),
+    click.option(
+        "--route",
+        "routes",
+        type=policy_settings.route,
+        multiple=True,
+        metavar="ROUTE",
+        help='Who does turns when little is left, like "below 25% tokens: -- PROGRAM"; of '
+        "tokens, time, cost or turns; repeatable.",
+    ),
+    click.option(
+        "--on-complete",
+        type=click.Choice(("report", "pr")),
+        help="Write the record of each complete goal of the thread: a report, or a pull "
+        "request's text; into reports/ beside the database.",
+    ),
+    click.option(
+        "--inline",
+        is_flag=True,
+        help="Take budgets from the objective's end, in single quotes where one is in $: "
+        "'Fix it. budget: 200k, 2h, $5, 20 turns'.",
+    ),
+    click.option(
+        *FLAGS,
+        expose_value=False,
+        metavar="NAME",
+        shell_complete=names_of_templates,
+        help="Objective and options of a template; its inputs follow as NAME=VALUE.",
+    ),
 )
-
-
-def goal_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command everything that a goal and its worker are described by."""
-    for option in (
-        click.option("--replace", is_flag=True, help="Give an unfinished goal up for this one."),
-        click.option(
-            "--env",
-            "env_names",
-            multiple=True,
-            metavar="NAME",
-            help="Pass only the named variables to the program; repeatable; default: all.",
-        ),
-        click.option(
-            "--silence-timeout",
-            type=arguments.duration,
-            metavar="DURATION",
-            help="Longest silence of a turn; default 30m.",
-        ),
-        click.option(
-            "--turn-timeout",
-            type=arguments.duration,
-            metavar="DURATION",
-            help="Longest turn; default 24h.",
-        ),
-        click.option(
-            "--agent",
-            type=click.Choice(AGENTS),
-            help="Who does the work; what follows -- are arguments of its own.",
-        ),
-        click.option(
-            "--place",
-            "at_place",
-            metavar="NAME",
-            help="On a server: the nodes that run it, as goalfsm node --places names them.",
-        ),
-        click.option(
-            "--isolate",
-            is_flag=True,
-            help="Run it in namespaces of its own, without the goals, the engine and other runs.",
-        ),
-        click.option(
-            "--prompt-arg", is_flag=True, help="Give the prompt as the last argument, not on stdin."
-        ),
-        click.option(
-            "--stdin",
-            type=click.Choice(("auto", "close", "lines")),
-            help="Whether stdin ends after the prompt, or carries JSON lines.",
-        ),
-        click.option(
-            "--output",
-            type=click.Choice(("auto", "lines", "text")),
-            help="How stdout is read: by its first line, as JSON lines, or as plain text.",
-        ),
-        objective_options,
-    ):
-        function = option(function)
-    return function
-
-
-def objective_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command what a goal itself is described by, whoever works on it."""
-    for option in (
-        click.option(
-            *FLAGS,
-            expose_value=False,
-            metavar="NAME",
-            shell_complete=names_of_templates,
-            help="Objective and options of a template; its inputs follow as NAME=VALUE.",
-        ),
-        click.option(
-            "--inline",
-            is_flag=True,
-            help="Take budgets from the objective's end, in single quotes where one is in $: "
-            "'Fix it. budget: 200k, 2h, $5, 20 turns'.",
-        ),
-        click.option(
-            "--on-complete",
-            type=click.Choice(("report", "pr")),
-            help="Write the record of each complete goal of the thread: a report, or a pull "
-            "request's text; into reports/ beside the database.",
-        ),
-        click.option(
-            "--route",
-            "routes",
-            type=policy_settings.route,
-            multiple=True,
-            metavar="ROUTE",
-            help='Who does turns when little is left, like "below 25% tokens: -- PROGRAM"; of '
-            "tokens, time, cost or turns; repeatable.",
-        ),
-        click.option(
-            "--policy",
-            type=policy_settings.setting,
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="A setting of the thread, like blocked_after=5; repeatable.",
-        ),
-        options.budgets,
-        options.sealing,
-        click.option(
-            "--criterion",
-            "criteria",
-            multiple=True,
-            metavar="TEXT",
-            help="One thing that must be shown before the goal is complete; repeatable.",
-        ),
-        click.option(
-            "--verify-timeout",
-            type=arguments.duration,
-            metavar="DURATION",
-            help="Longest run of a verifier, or of --until; default 10m.",
-        ),
-        click.option(
-            "--accept",
-            "ask_person",
-            is_flag=True,
-            help="A person has to accept completion: goalfsm accept.",
-        ),
-        click.option(
-            "--verify",
-            "verifiers",
-            multiple=True,
-            metavar="CMD",
-            help='Must exit with 0 before "complete" counts; no shell; repeatable.',
-        ),
-        click.option(
-            "--until",
-            metavar="CMD",
-            help="Run after each turn; the goal is complete when it exits with 0; no shell.",
-        ),
-    ):
-        function = option(function)
-    return function
+"""What a goal itself is described by, whoever works on it."""
+goal_options: Final = options.all_of(
+    objective_options,
+    turn_worker.described,
+    click.option("--replace", is_flag=True, help="Give an unfinished goal up for this one."),
+)
+"""Everything that a goal and its worker are described by."""
+_OF_A_GOAL: Final = options.named(objective_options) | {"replace"}
 
 
 def objective(text: str, given: dict[str, Any]) -> ObjectiveGiven:

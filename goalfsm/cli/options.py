@@ -26,7 +26,30 @@ _THREAD: Final = click.option(
     help="Thread; default: the one of the working directory.",
 )
 _THREAD_ARGUMENT: Final = click.argument("thread", required=False)
+VERIFY_TIMEOUT: Final = click.option(
+    "--verify-timeout",
+    type=arguments.duration,
+    metavar="DURATION",
+    help="Longest run of a verifier, or of --until; default 10m.",
+)
 JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def all_of(*options: Callable[[_Function], _Function]) -> Callable[[_Function], _Function]:
+    """Return what gives a command all these options, in this order."""
+
+    def decorate(function: _Function) -> _Function:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def named(options: Callable[..., Any]) -> frozenset[str]:
+    """Return the names by which a command gets the values of ``options``."""
+    given = click.command()(options(lambda: None))
+    return frozenset(one.name for one in given.params if one.name and one.expose_value)
 
 
 def database_only(function: _Function) -> _Function:
@@ -143,144 +166,124 @@ def expecting(function: _Function) -> _Function:
     return command  # type: ignore[return-value]
 
 
-def sealing(function: _Function) -> _Function:
-    """Give a command the options that say what of a verifier must stay as it is."""
-    for option in (
-        click.option(
-            "--verify-changed",
-            type=click.Choice(("ask", "accept")),
-            help="Where a verifier is not as it was sealed: ask a person (default), or run it.",
-        ),
-        click.option(
-            "--unsealed",
-            multiple=True,
-            metavar="PATH",
-            help="What the work is meant to change of a verifier's files; repeatable.",
-        ),
-        click.option(
-            "--seal",
-            multiple=True,
-            metavar="PATH",
-            help="What else must stay as it is for a verifier to count; repeatable.",
-        ),
-    ):
-        function = option(function)
-    return function
+sealing: Final = all_of(
+    click.option(
+        "--seal",
+        multiple=True,
+        metavar="PATH",
+        help="What else must stay as it is for a verifier to count; repeatable.",
+    ),
+    click.option(
+        "--unsealed",
+        multiple=True,
+        metavar="PATH",
+        help="What the work is meant to change of a verifier's files; repeatable.",
+    ),
+    click.option(
+        "--verify-changed",
+        type=click.Choice(("ask", "accept")),
+        help="Where a verifier is not as it was sealed: ask a person (default), or run it.",
+    ),
+)
+"""The options that say what of a verifier must stay as it is."""
 
+editing: Final = all_of(
+    click.option(
+        "--criterion",
+        "criteria",
+        multiple=True,
+        metavar="TEXT",
+        help="In place of the criteria so far; repeatable.",
+    ),
+    click.option("--no-criteria", is_flag=True, help="Drop the criteria."),
+    click.option(
+        "--verify",
+        "verifiers",
+        multiple=True,
+        metavar="CMD",
+        help="In place of the verifiers so far; repeatable.",
+    ),
+    click.option(
+        "--until",
+        metavar="CMD",
+        help="In place of the command so far; run after each turn, 0 completes the goal.",
+    ),
+    VERIFY_TIMEOUT,
+    click.option("--no-verify", is_flag=True, help="Drop the verifiers."),
+    click.option("--no-until", is_flag=True, help="Drop the command that completes the goal."),
+    sealing,
+    click.option(
+        "--accept",
+        "acceptance",
+        flag_value=True,
+        type=bool,
+        default=None,
+        help="A person has to accept completion: goalfsm accept.",
+    ),
+    click.option(
+        "--no-accept",
+        "acceptance",
+        flag_value=False,
+        type=bool,
+        default=None,
+        help="Nobody has to accept completion any more.",
+    ),
+)
+"""The options that change what completion hangs on."""
 
-def editing(function: _Function) -> _Function:
-    """Give a command the options that change what completion hangs on."""
-    for option in (
-        click.option(
-            "--no-accept",
-            "acceptance",
-            flag_value=False,
-            type=bool,
-            default=None,
-            help="Nobody has to accept completion any more.",
-        ),
-        click.option(
-            "--accept",
-            "acceptance",
-            flag_value=True,
-            type=bool,
-            default=None,
-            help="A person has to accept completion: goalfsm accept.",
-        ),
-        sealing,
-        click.option("--no-until", is_flag=True, help="Drop the command that completes the goal."),
-        click.option("--no-verify", is_flag=True, help="Drop the verifiers."),
-        click.option(
-            "--verify-timeout",
-            type=arguments.duration,
-            metavar="DURATION",
-            help="Longest run of a verifier, or of --until; default 10m.",
-        ),
-        click.option(
-            "--until",
-            metavar="CMD",
-            help="In place of the command so far; run after each turn, 0 completes the goal.",
-        ),
-        click.option(
-            "--verify",
-            "verifiers",
-            multiple=True,
-            metavar="CMD",
-            help="In place of the verifiers so far; repeatable.",
-        ),
-        click.option("--no-criteria", is_flag=True, help="Drop the criteria."),
-        click.option(
-            "--criterion",
-            "criteria",
-            multiple=True,
-            metavar="TEXT",
-            help="In place of the criteria so far; repeatable.",
-        ),
-    ):
-        function = option(function)
-    return function
+serving: Final = all_of(
+    click.option(
+        "--max-runs",
+        type=arguments.count("number of runs"),
+        default="8",
+        show_default=True,
+        metavar="N",
+        help="Most turns that run at once.",
+    ),
+    click.option(
+        "--grace",
+        type=arguments.duration,
+        default="10s",
+        show_default=True,
+        metavar="DURATION",
+        help="How long running turns may go on after SIGTERM.",
+    ),
+    click.option("--log-json", is_flag=True, help="Log JSON lines."),
+    click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        default="info",
+        show_default=True,
+        help="The least that is logged.",
+    ),
+)
+"""The options of a process that serves until SIGTERM."""
 
-
-def serving(function: _Function) -> _Function:
-    """Give a command the options of a process that serves until SIGTERM."""
-    for option in (
-        click.option(
-            "--log-level",
-            type=click.Choice(["debug", "info", "warning", "error"]),
-            default="info",
-            show_default=True,
-            help="The least that is logged.",
-        ),
-        click.option("--log-json", is_flag=True, help="Log JSON lines."),
-        click.option(
-            "--grace",
-            type=arguments.duration,
-            default="10s",
-            show_default=True,
-            metavar="DURATION",
-            help="How long running turns may go on after SIGTERM.",
-        ),
-        click.option(
-            "--max-runs",
-            type=arguments.count("number of runs"),
-            default="8",
-            show_default=True,
-            metavar="N",
-            help="Most turns that run at once.",
-        ),
-    ):
-        function = option(function)
-    return function
-
-
-def budgets(function: _Function) -> _Function:
-    """Give a command the options that bound a goal's work."""
-    for option in (
-        click.option(
-            "--max-continuations",
-            type=arguments.count("number of continuations", minimum=0),
-            metavar="N",
-            help="Stop after N turns; 0 is unlimited; default 100.",
-        ),
-        click.option(
-            "--cost",
-            type=arguments.cost,
-            metavar="AMOUNT",
-            help="Cost budget, like 2.50.",
-        ),
-        click.option(
-            "--time",
-            "seconds",
-            type=arguments.seconds,
-            metavar="DURATION",
-            help="Budget of active time, like 90s, 5m or 1h30m.",
-        ),
-        click.option(
-            "--tokens",
-            type=arguments.count("token budget"),
-            metavar="N",
-            help="Token budget, like 20000 or 200k.",
-        ),
-    ):
-        function = option(function)
-    return function
+budgets: Final = all_of(
+    click.option(
+        "--tokens",
+        type=arguments.count("token budget"),
+        metavar="N",
+        help="Token budget, like 20000 or 200k.",
+    ),
+    click.option(
+        "--time",
+        "seconds",
+        type=arguments.seconds,
+        metavar="DURATION",
+        help="Budget of active time, like 90s, 5m or 1h30m.",
+    ),
+    click.option(
+        "--cost",
+        type=arguments.cost,
+        metavar="AMOUNT",
+        help="Cost budget, like 2.50.",
+    ),
+    click.option(
+        "--max-continuations",
+        type=arguments.count("number of continuations", minimum=0),
+        metavar="N",
+        help="Stop after N turns; 0 is unlimited; default 100.",
+    ),
+)
+"""The options that bound a goal's work."""

@@ -175,9 +175,7 @@ def command(name: str) -> click.Command:
         else:
             ask(place, replace(asked.event(**given), **expected))
 
-    function: Any = shared.expecting(send)
-    for option in reversed(asked.options):
-        function = option(function)
+    function = shared.all_of(*asked.options)(shared.expecting(send))
     texts = asked.text
     placed = shared.placed_by_argument if texts is None else shared.placed_with_text(**texts)
     return click.command(asked.name, help=asked.help)(placed(function))

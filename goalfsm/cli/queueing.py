@@ -29,7 +29,7 @@ def queue_command() -> None:
 
 
 @queue_command.command("add", cls=ProgramCommand)
-@click.argument("words", nargs=-1, metavar="[THREAD] OBJECTIVE")
+@arguments.thread_and_text("objective")
 @click.option(
     "--thread", "thread_option", metavar="NAME", help="Thread; default: this directory's."
 )
@@ -40,7 +40,7 @@ def queue_command() -> None:
 def add(
     ctx: click.Context,
     /,
-    words: tuple[str, ...],
+    thread_and_text: tuple[str | None, str],
     thread_option: str | None,
     db: str | None,
     first: bool,
@@ -52,11 +52,9 @@ def add(
             "a queued goal has no program of its own",
             "the thread's works on it; goalfsm set --thread NAME -- PROGRAM stores that one",
         )
-    if not 1 <= len(words) <= 2:  # noqa: PLR2004  a thread and an objective
-        raise HintedError(f"{len(words)} arguments", "put the objective in quotes")
-    thread = words[0] if len(words) == 2 else None  # noqa: PLR2004  the same
+    thread, text = thread_and_text
     place = places.find(db, options.one_thread(thread, thread_option))
-    wanted = describing.objective(words[-1], {**given, "replace": False})
+    wanted = describing.objective(text, {**given, "replace": False})
     goal = {
         name: getattr(wanted, name)
         for name in ("objective", "limits", "criteria", "verifiers", "until", "policy")

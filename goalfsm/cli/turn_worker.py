@@ -6,9 +6,10 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import click
 from msgspec.structs import replace
 
-from goalfsm.cli import arguments, places
+from goalfsm.cli import arguments, options, places
 from goalfsm.cli.arguments import HintedError
 from goalfsm.cli.output import say
 from goalfsm.errors import GoalError
@@ -29,6 +30,58 @@ _OF_A_HOST: Final = frozenset(
 
 
 AGENTS: Final = ("codex", "claude", "pi", "acp")
+described: Final = options.all_of(
+    click.option(
+        "--output",
+        type=click.Choice(("auto", "lines", "text")),
+        help="How stdout is read: by its first line, as JSON lines, or as plain text.",
+    ),
+    click.option(
+        "--stdin",
+        type=click.Choice(("auto", "close", "lines")),
+        help="Whether stdin ends after the prompt, or carries JSON lines.",
+    ),
+    click.option(
+        "--prompt-arg", is_flag=True, help="Give the prompt as the last argument, not on stdin."
+    ),
+    click.option(
+        "--isolate",
+        is_flag=True,
+        help="Run it in namespaces of its own, without the goals, the engine and other runs.",
+    ),
+    click.option(
+        "--place",
+        "at_place",
+        metavar="NAME",
+        help="On a server: the nodes that run it, as goalfsm node --places names them.",
+    ),
+    click.option(
+        "--agent",
+        type=click.Choice(AGENTS),
+        help="Who does the work; what follows -- are arguments of its own.",
+    ),
+    click.option(
+        "--turn-timeout",
+        type=arguments.duration,
+        metavar="DURATION",
+        help="Longest turn; default 24h.",
+    ),
+    click.option(
+        "--silence-timeout",
+        type=arguments.duration,
+        metavar="DURATION",
+        help="Longest silence of a turn; default 30m.",
+    ),
+    click.option(
+        "--env",
+        "env_names",
+        multiple=True,
+        metavar="NAME",
+        help="Pass only the named variables to the program; repeatable; default: all.",
+    ),
+)
+"""What the program or agent of a goal is described by."""
+OPTIONS: Final = options.named(described)
 
 
 def worker(
@@ -57,16 +110,7 @@ def worker(
             raise HintedError(f"{option} is for programs", f"leave it out: {agent} is an agent")
     place = _place_of(given["at_place"], db)
     if not program and agent is None:
-        described = (
-            "prompt_arg",
-            "stdin",
-            "output",
-            "turn_timeout",
-            "silence_timeout",
-            "env_names",
-            "isolate",
-        )
-        if any(given[name] not in (None, False, ()) for name in described):
+        if any(given[name] not in (None, False, ()) for name in OPTIONS - {"agent", "at_place"}):
             raise HintedError(
                 "these options describe a program, and none was given",
                 "add it: -- PROGRAM ARGS, or --agent NAME",
@@ -89,7 +133,7 @@ def worker(
         agent=agent,
         cwd=str(places.working_directory()),
         env_names=given["env_names"] or None,
-        prompt_arg=given["prompt_arg"],
+        prompt_arg=bool(given["prompt_arg"]),
         stdin=given["stdin"] or "auto",
         output=given["output"] or "auto",
         turn_timeout_s=given["turn_timeout"] or TURN_TIMEOUT_S,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import click
 
-from goalfsm.cli import asking, describing, exits, options, places, programs, turn_worker
+from goalfsm.cli import arguments, asking, describing, exits, options, places, programs, turn_worker
 from goalfsm.cli.arguments import HintedError
 from goalfsm.cli.loading import load_logging
 from goalfsm.cli.output import say
@@ -143,7 +143,7 @@ async def _serve(db: Path, max_runs: int, grace: float) -> None:
 
 
 @click.command("set", cls=ProgramCommand)
-@click.argument("words", nargs=-1, metavar="[THREAD] [OBJECTIVE]")
+@arguments.thread_and_text("objective", required=False)
 @click.option(
     "--thread", "thread_option", metavar="NAME", help="Thread; default: this directory's."
 )
@@ -153,7 +153,7 @@ async def _serve(db: Path, max_runs: int, grace: float) -> None:
 def set_command(
     ctx: click.Context,
     /,
-    words: tuple[str, ...],
+    thread_and_text: tuple[str | None, str | None],
     thread_option: str | None,
     db: str | None,
     **given: Any,
@@ -162,11 +162,9 @@ def set_command(
 
     Without an objective only the program or agent is stored, for the thread that --thread names.
     """
-    if len(words) > 2:  # noqa: PLR2004  a thread and an objective
-        raise HintedError(f"{len(words)} arguments", "put the objective in quotes")
-    thread = words[0] if len(words) == 2 else None  # noqa: PLR2004  the same
+    thread, text = thread_and_text
     place = places.find(db, options.one_thread(thread, thread_option))
-    wanted = describing.objective(words[-1], given) if words else None
+    wanted = None if text is None else describing.objective(text, given)
     program = program_of(ctx)
     if wanted is None:
         describing.refuse_goal_options(given)

@@ -42,7 +42,7 @@ def test_a_queue_is_filled_put_in_order_and_emptied(cli: Cli) -> None:
 
 def test_what_is_wrong_is_said_and_nothing_is_written(cli: Cli) -> None:
     for words, said in (
-        (("queue", "add"), "0 arguments"),
+        (("queue", "add"), "the objective is missing"),
         (("queue", "add", "a", "b", "c"), "3 arguments"),
         (("queue", "add", " "), "the objective is empty"),
         (("queue", "add", "x", "--tokens", "0"), "token budget"),
