@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import uuid
 from typing import TYPE_CHECKING, Final
 
 from tenacity import (
@@ -25,6 +24,7 @@ from goalfsm.cli.owning import Host
 from goalfsm.daemon.flow.notices import Ended
 from goalfsm.daemon.guards.ownership import Owned
 from goalfsm.daemon.remote import client
+from goalfsm.daemon.remote.face import RemoteEngine
 from goalfsm.daemon.remote.link import FalseEngine, NoEngine
 from goalfsm.errors import NoDatabase
 from goalfsm.store.address import Server
@@ -45,12 +45,13 @@ def follow(errand: Errand, owner: Owner) -> Over:
     """
     place, view = errand.place, errand.view
     thread_id, db, pid = place.thread_id, errand.file, owner.identity.pid
+    engine = RemoteEngine(db)
     notices = client.follow(db, thread_id, succeeds=True)
     try:
         first = next(notices)
         errand.note(first)
         _begin(errand)
-        over = _gone_on(errand, errand.begin(client.status(db, thread_id)))
+        over = errand.gone_on(engine, errand.begin(engine.status(thread_id)))
         if over is not None:
             errand.close(over)
             return over
@@ -60,7 +61,7 @@ def follow(errand: Errand, owner: Owner) -> Over:
             if isinstance(notice, Ended):
                 raise _ended(notice)
             if errand.changed(notice):
-                over = _gone_on(errand, errand.look(client.status(db, thread_id)))
+                over = errand.gone_on(engine, errand.look(engine.status(thread_id)))
                 if over is not None:
                     errand.close(over)
                     return over
@@ -68,15 +69,6 @@ def follow(errand: Errand, owner: Owner) -> Over:
         view.say(f"stopped following; process {pid} goes on with the goal")
         return Over(exits.INTERRUPTED)
     raise NoEngine("the engine hung up")
-
-
-def _gone_on(errand: Errand, over: Over | None) -> Over | None:
-    """Have the engine go on to the queued goals, where that was asked for."""
-    db, thread_id = errand.file, errand.place.thread_id
-    while over is not None and (event := errand.next_request(over)) is not None:
-        reply = client.request(db, thread_id, event, uuid.uuid4().hex)
-        over = errand.go_on(client.status(db, thread_id), reply)
-    return over
 
 
 def _ended(notice: Ended) -> NoEngine:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from goalfsm.cli.watching import View
     from goalfsm.daemon.config import WorkerConfig
     from goalfsm.daemon.flow.notices import Notice
+    from goalfsm.daemon.remote.face import Remote
     from goalfsm.session.events import Event, ObjectiveGiven
     from goalfsm.session.state import Reply, Session
     from goalfsm.views.status import Status
@@ -229,6 +230,14 @@ class Errand:
         self._goal_id = goal.goal_id
         self._last, self._followed_up, self._warned = None, False, False
         return self.look(status)
+
+    def gone_on(self, remote: Remote, over: Over | None) -> Over | None:
+        """Have ``remote`` go on to the queued goals, where that was asked for; return the end."""
+        thread_id = self.place.thread_id
+        while over is not None and (event := self.next_request(over)) is not None:
+            reply = remote.request(thread_id, event, uuid.uuid4().hex)
+            over = self.go_on(remote.status(thread_id), reply)
+        return over
 
     def close(self, over: Over) -> None:
         """Show where the goal was left, and what was said of it and read by no turn."""

@@ -12,7 +12,7 @@ from goalfsm.cli.output import json_text, now_ms, print_json, say
 from goalfsm.cli.places import Place, speak
 from goalfsm.daemon.host.records import written
 from goalfsm.daemon.remote.narrating import is_quiet, told, why
-from goalfsm.daemon.remote.reading import asked_driver, decisions_of, events_of
+from goalfsm.daemon.remote.reading import events_of, explained
 from goalfsm.errors import GoalError
 from goalfsm.session.continuation import money
 from goalfsm.session.events import (
@@ -25,7 +25,7 @@ from goalfsm.session.events import (
     UsageReported,
 )
 from goalfsm.text import line, short, visible
-from goalfsm.views.explain import explain, moment
+from goalfsm.views.explain import moment
 from goalfsm.views.prompts import contents, render_turn
 from goalfsm.views.report import Facts, code, gather, markdown, pull_request, title
 from goalfsm.views.report import as_json as json_of
@@ -40,8 +40,6 @@ _COURSE: Final = (RunDispatched, UsageReported, SessionSaved, SteeringAcknowledg
 """What every turn tells: it is counted, not listed."""
 _LINES: Final = 200
 """Most lines of a report's last hours."""
-_EVENTS: Final = 20_000
-"""How many events are read for decisions that differ: a thread may decide the same for weeks."""
 
 
 @click.command("explain")
@@ -55,11 +53,7 @@ def explain_command(place: Place, as_json: bool) -> None:
     """
     with asking.reading(place) as store:
         session = asking.require_thread(store, place)
-        newest = store.journal.read(place.thread_id, limit=1, newest=True)
-        decisions, seen = decisions_of(store, place.thread_id, _EVENTS)
-        older = any(row.revision > seen for row in newest)
-        driver, bound = asked_driver(store, place.thread_id), seen if older else None
-        explanation = explain(session, decisions, of_newest=bound, driver=driver)
+        explanation = explained(store, session, place.thread_id)
     if as_json:
         print_json(explanation)
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING
 
 from goalfsm.cli import asking, exits
@@ -58,19 +57,10 @@ def _watch(errand: Errand, client: ClusterClient, drivers: Drivers, seen: int) -
             continue
         drivers.look(notice.status)
         if errand.changed(notice):
-            over = _gone_on(errand, client, errand.look(notice.status))
+            over = errand.gone_on(client, errand.look(notice.status))
             if over is not None:
                 return over
     raise AssertionError  # pragma: no cover - following ends with the errand
-
-
-def _gone_on(errand: Errand, client: ClusterClient, over: Over | None) -> Over | None:
-    """Go on to the queued goals, where that was asked for; return the end of the last."""
-    thread_id = errand.place.thread_id
-    while over is not None and (event := errand.next_request(over)) is not None:
-        reply = client.request(thread_id, event, uuid.uuid4().hex)
-        over = errand.go_on(client.status(thread_id), reply)
-    return over
 
 
 class Drivers:

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from goalfsm.daemon.remote.reading import asked_driver, decisions_of, many
+from goalfsm.daemon.remote.reading import asked_driver, explained, many
 from goalfsm.daemon.remote.seeing import seen_status
 from goalfsm.errors import GoalError, NoDatabase
 from goalfsm.session import codec
 from goalfsm.store.opening import open_to_read
-from goalfsm.views.explain import explain
 from goalfsm.views.report import CompletionRecord, record
 from goalfsm.views.status import project
 
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 
 Link = Literal["nobody", "answers", "silent"]
 """Whether an engine serves the database; ``silent``: it is there and says nothing."""
-
-_EVENTS = 20_000
 
 
 class Look(NamedTuple):
@@ -146,12 +143,7 @@ class Database(msgspec.Struct, eq=False):
             stored = store.sessions.load(thread_id)
             if stored is None:
                 return ("There is no such thread yet.",)
-            decisions, seen = decisions_of(store, thread_id, _EVENTS)
-            rows = store.journal.read(thread_id, limit=1, newest=True)
-            bound = seen if any(row.revision > seen for row in rows) else None
-            session = codec.decode(stored.state)
-            driver = asked_driver(store, thread_id)
-            return explain(session, decisions, of_newest=bound, driver=driver).words
+            return explained(store, codec.decode(stored.state), thread_id).words
 
     def report(self, thread_id: str) -> CompletionRecord:
         """Return the goal's record; raise GoalError where there is no goal."""

@@ -154,7 +154,7 @@ def test_explain_reads_no_more_than_the_newest_events(
     """The goal was given, paused and resumed, and then nothing else was decided twice."""
     for words in (("pause",), ("resume",), ("steer", "one"), ("steer", "two")):
         assert cli(*words).status == exits.OK
-    monkeypatch.setattr("goalfsm.cli.explaining._EVENTS", events)
+    monkeypatch.setattr("goalfsm.daemon.remote.reading._DECISION_EVENTS", events)
     found = json.loads(cli("explain", "--json").out)
     assert ("stop" in [made["decision"] for made in found["earlier"]]) is pause_is_read
     assert found["of_newest"] == (events if events < 5 else None)

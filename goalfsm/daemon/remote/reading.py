@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
     from goalfsm.daemon.remote.wire import Pong
     from goalfsm.session.events import Event
-    from goalfsm.session.state import Decision
+    from goalfsm.session.state import Decision, Session
     from goalfsm.store.reading import Reading
     from goalfsm.store.rows import JournalRow, Stored
+    from goalfsm.views.explain import Explanation
 
 _PAGE: Final = 500
+_DECISION_EVENTS: Final = 20_000
+"""How many events are read for decisions that differ: a thread may decide the same for weeks."""
 _DECISION_BYTES: Final = 32 * 1024 * 1024
 
 
@@ -58,25 +61,19 @@ def _of_nodes(who: Driving) -> Driver:
     """Return the node that has the thread's turn, and those that would take one."""
     node, names = who.node, tuple(node.name for node in who.nodes)
     free = sum(max(0, node.max_runs - node.runs) for node in who.nodes)
+    driver = Driver(
+        place=who.place, nodes=names, free=free, alive=bool(names), unwatched=who.unwatched
+    )
     if node is None:
-        return Driver(
-            place=who.place,
-            nodes=names,
-            free=free,
-            alive=bool(names),
-            unwatched=who.unwatched,
-        )
-    return Driver(
+        return driver
+    return msgspec.structs.replace(
+        driver,
         pid=node.pid,
         alive=node.alive,
         since_ms=node.since_ms,
         seen_ms=node.seen_ms,
         node=node.name,
         host=node.host,
-        place=who.place,
-        nodes=names,
-        free=free,
-        unwatched=who.unwatched,
     )
 
 
@@ -206,15 +203,26 @@ def _made(row: JournalRow) -> Decision | None:
     return made if made is not None and made.at_ms in {0, row.at_ms} else None
 
 
-def decisions_of(store: Reading, thread_id: str, events: int) -> tuple[list[Decision], int]:
+def explained(store: Reading, session: Session, thread_id: str) -> Explanation:
+    """Return why a thread last went on, waited or stopped, with the decisions before that."""
+    from goalfsm.views.explain import explain  # noqa: PLC0415  only where somebody asks why
+
+    first = store.journal.read(thread_id, limit=1, newest=True)
+    decisions, seen = _decisions_of(store, thread_id)
+    bound = seen if any(row.revision > seen for row in first) else None
+    driver = asked_driver(store, thread_id)
+    return explain(session, decisions, of_newest=bound, driver=driver)
+
+
+def _decisions_of(store: Reading, thread_id: str) -> tuple[list[Decision], int]:
     """Return what was decided about a thread, newest first, and in how many of its newest events.
 
-    These are ``events``, or fewer where they carry more than `_DECISION_BYTES`.
+    These are `_DECISION_EVENTS`, or fewer where they carry more than `_DECISION_BYTES`.
     """
     found: list[Decision] = []
     seen, left = 0, _DECISION_BYTES
     for row in newest(store, thread_id):
-        if seen == events:
+        if seen == _DECISION_EVENTS:
             break
         seen, left = seen + 1, left - len(row.event)
         decision = _made(row)
