@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from goalfsm.diagram.labels import Joint, entries, inside, joints, simplify, with_stand_ins
+from goalfsm.diagram.labels import Joint, Nested
 from goalfsm.diagram.model import Diagram, Message, Node, Sequence
 from goalfsm.diagram.style import FAINT_STROKE, FAULT, FILL, NOW_FILL, NOW_STROKE, STROKE, TAKEN
 
@@ -34,26 +34,20 @@ def render_dot(drawing: Diagram | Sequence, *, guards: bool = True, effects: boo
     if isinstance(drawing, Sequence):
         lines: Iterable[str] = _sequence(drawing)
     else:
-        lines = _Graph(with_stand_ins(simplify(drawing)), guards=guards, effects=effects).lines()
+        lines = _Graph(drawing, _ids, guards=guards, effects=effects).lines()
     head = [f"{INDENT}{line}" for line in _HEAD]
     if drawing.title:
         head.append(f"{INDENT}labelloc=t; label={quoted(drawing.title)};")
     return "\n".join(["digraph {", *head, *(INDENT + line for line in lines), "}"]) + "\n"
 
 
-class _Graph:
-    """A diagram on its way to DOT: its states by what they are nested in, and their names there."""
+def _ids(names: Iterable[str]) -> dict[str, str]:
+    # Names are only ever quoted, so they stay; the prefix keeps them apart from the markers.
+    return {name: quoted(f"state {name}") for name in names}
 
-    def __init__(self, diagram: Diagram, *, guards: bool, effects: bool) -> None:
-        self.diagram = diagram
-        self.guards = guards
-        self.effects = effects
-        self.entered = entries(diagram)
-        # Names are only ever quoted, so they stay; the prefix keeps them apart from the markers.
-        self.ids = {node.name: quoted(f"state {node.name}") for node in diagram.states}
-        self.children: dict[str | None, list[Node]] = {None: []}
-        for node in diagram.states:
-            self.children.setdefault(node.parent, []).append(node)
+
+class _Graph(Nested):
+    """A diagram on its way to DOT."""
 
     def lines(self) -> Iterator[str]:
         """Yield the statements of the graph."""
@@ -61,14 +55,14 @@ class _Graph:
         yield from self._region(None, "")
         for name in self.diagram.initial:
             yield from self._start(name, "start", "")
-        for joint in joints(self.diagram, guards=self.guards, effects=self.effects):
+        for joint in self.joints:
             yield self._edge(joint)
 
     def _region(self, parent: str | None, indent: str) -> Iterator[str]:
         for node in self.children[parent]:
             if node.name in self.entered:
                 yield from self._start(node.name, "default", indent)
-            lines = inside(self.diagram, node, guards=self.guards, effects=self.effects)
+            lines = self.inside[node.name]
             label = quoted("\n".join([node.text, *(line.text for line in lines)]))
             if node.name not in self.children:
                 look = _look(self.diagram, node)

@@ -1,32 +1,29 @@
-"""A live ``transitions`` machine -> the diagram of it.
-
-Any machine of that library does: flat or hierarchical, locked or asynchronous. Only what it
-holds is read; nothing is triggered and no callback is called.
-"""
+"""A live ``transitions`` machine -> the diagram of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from enum import Enum
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from goalfsm.diagram.model import (
-    Diagram,
-    DiagramError,
-    Direction,
-    Edge,
-    Node,
-    NodeKind,
-    ordered,
+from goalfsm.diagram.live import (
+    AUTO_PREFIX,
+    callback_name,
+    ends_of,
+    events_of,
+    guards_of,
+    own_name,
+    separator_of,
+    state_name,
+    states_of,
+    transitions_of,
 )
+from goalfsm.diagram.model import Diagram, DiagramError, Direction, Edge, Node, NodeKind, ordered
 
 if TYPE_CHECKING:
     from transitions import Machine
 
-AUTO_PREFIX: Final = "to_"
 _NOT_NAMES: Final = ("transitions.", "builtins", "types", "unittest.mock")
 """Where classes come from that say nothing of what a machine is for."""
 
@@ -45,12 +42,12 @@ def extract(
             f"{type(machine).__name__} is not a machine",
             hint="pass a transitions.Machine, or a diagram",
         )
-    separator = getattr(getattr(machine, "state_cls", None), "separator", "_")
+    separator = separator_of(machine)
     nodes: list[Node] = []
     defaults: list[str] = []
     declared: list[str] = []
     regions: set[str] = set()
-    for path, state in _states(machine.states.values()):
+    for path, state in states_of(machine.states.values()):
         name = separator.join(path)
         is_region = separator.join(path) in regions
         nodes.append(_node(path, state, separator, is_region=is_region))
@@ -61,8 +58,7 @@ def extract(
     known = {node.name for node in nodes}
     edges = ordered(
         edge
-        for scope, events in _events(machine)
-        for event in events
+        for scope, event in events_of(machine)
         if auto or not _is_automatic(machine, event, known, separator)
         for edge in _edges(event, scope, known, separator)
     )
@@ -110,27 +106,12 @@ def beside(diagrams: Mapping[str, Diagram], *, title: str = "") -> Diagram:
     )
 
 
-def _states(
-    states: Iterable[Any], prefix: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for state in states:
-        path = (*prefix, _name(state))
-        yield path, state
-        yield from _states(getattr(state, "states", {}).values(), path)
-
-
-def _name(state: Any) -> str:
-    """Return the name of a state, or of what stands for one."""
-    name = getattr(state, "_name", state)
-    return str(name.name) if isinstance(name, Enum) else str(getattr(name, "name", name))
-
-
 def _names(holder: Any, attribute: str) -> list[str]:
     value = getattr(holder, attribute, None)
     if value is None or isinstance(value, bool):
         return []
     many = value if isinstance(value, list | tuple | set | frozenset) else [value]
-    return [_name(one) for one in many]
+    return [state_name(one) for one in many]
 
 
 def _regions(path: tuple[str, ...], state: Any, separator: str) -> set[str]:
@@ -182,28 +163,6 @@ def _callbacks(holder: Any, *attributes: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def callback_name(function: object) -> str:
-    """Return what a callback or condition is called: a name, never an address in memory."""
-    if isinstance(function, str):
-        return function
-    if isinstance(function, partial):
-        given = [*map(repr, function.args), *(f"{k}={v!r}" for k, v in function.keywords.items())]
-        return f"{callback_name(function.func)}({', '.join(given)})"
-    name = getattr(function, "name", None) or getattr(function, "__name__", None)
-    if not isinstance(name, str):
-        name = type(function).__name__
-    return "lambda" if name == "<lambda>" else name
-
-
-def _events(machine: Any) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
-    """Yield the events of every scope: those of the machine, then those inside nested states."""
-    yield (), list(machine.events.values())
-    for path, state in _states(machine.states.values()):
-        events = getattr(state, "events", None)
-        if events:
-            yield path, list(events.values())
-
-
 def _is_automatic(machine: Any, event: Any, known: set[str], separator: str) -> bool:
     """Tell whether the library added this event so that every state can be entered."""
     if not getattr(machine, "auto_transitions", True):
@@ -211,7 +170,7 @@ def _is_automatic(machine: Any, event: Any, known: set[str], separator: str) -> 
     names = {AUTO_PREFIX + name.replace(separator, "_"): name for name in known}
     names |= {AUTO_PREFIX + name: name for name in known}
     dest = names.get(event.name)
-    rows = [row for rows in event.transitions.values() for row in rows]
+    rows = list(transitions_of(event))
     return (
         dest is not None
         and len(event.transitions) >= len(machine.states)
@@ -221,29 +180,19 @@ def _is_automatic(machine: Any, event: Any, known: set[str], separator: str) -> 
 
 
 def _edges(event: Any, scope: tuple[str, ...], known: set[str], separator: str) -> Iterator[Edge]:
-    def resolve(name: Any) -> str:
-        local = separator.join((*scope, _name(name)))
-        return local if local in known else _name(name)
-
-    for rows in event.transitions.values():
-        for row in rows:
-            source = resolve(row.source)
-            yield Edge(
-                trigger=str(getattr(row, "label", "") or event.name),
-                source=source,
-                dest=source if row.dest is None else resolve(row.dest),
-                guards=tuple(
-                    callback_name(check.func)
-                    if check.target
-                    else f"not {callback_name(check.func)}"
-                    for check in row.conditions
-                ),
-                prepare=_callbacks(row, "prepare"),
-                before=_callbacks(row, "before"),
-                after=_callbacks(row, "after"),
-                reason=str(getattr(row, "reason", "")),
-                internal=row.dest is None,
-            )
+    for row in transitions_of(event):
+        source, dest = ends_of(row, scope, known, separator)
+        yield Edge(
+            trigger=str(getattr(row, "label", "") or event.name),
+            source=source,
+            dest=dest,
+            guards=guards_of(row, callback_name),
+            prepare=_callbacks(row, "prepare"),
+            before=_callbacks(row, "before"),
+            after=_callbacks(row, "after"),
+            reason=str(getattr(row, "reason", "")),
+            internal=row.dest is None,
+        )
 
 
 def _outermost(name: str, nodes: Sequence[Node], defaults: Sequence[str]) -> str:
@@ -261,8 +210,3 @@ def _title(machine: Any) -> str:
     models = {type(model) for model in getattr(machine, "models", ()) if model is not machine}
     kinds = models if len(models) == 1 else {type(machine)}
     return next((kind.__name__ for kind in kinds if not kind.__module__.startswith(_NOT_NAMES)), "")
-
-
-def own_name(machine: Any) -> str:
-    """Return the name that a machine was given, empty without one."""
-    return str(getattr(machine, "name", "") or "").removesuffix(": ")

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -211,6 +211,30 @@ def with_stand_ins(diagram: Diagram) -> Diagram:
     return msgspec.structs.replace(
         diagram, states=(*diagram.states, *stand_ins.values()), edges=tuple(edges)
     )
+
+
+class Nested:
+    """A diagram on its way to a text: its states by what they are nested in, its names there."""
+
+    def __init__(
+        self,
+        diagram: Diagram,
+        ids: Callable[[Iterable[str]], dict[str, str]],
+        **shown: bool,
+    ) -> None:
+        """Write ``diagram`` under the identifiers that ``ids`` gives to its states' names.
+
+        ``shown`` are ``guards`` and ``effects``.
+        """
+        self.diagram = with_stand_ins(simplify(diagram))
+        self.ids = ids(node.name for node in self.diagram.states)
+        self.entered = entries(self.diagram)
+        self.joints = joints(self.diagram, **shown)
+        self.children: dict[str | None, list[Node]] = {None: []}
+        self.inside: dict[str, tuple[Line, ...]] = {}
+        for node in self.diagram.states:
+            self.children.setdefault(node.parent, []).append(node)
+            self.inside[node.name] = inside(self.diagram, node, **shown)
 
 
 def _alike(edges: Iterable[Edge], names: Sequence[str], *, loops: bool) -> list[list[Edge]]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from goalfsm.diagram.labels import entries, inside, joints, simplify, with_stand_ins
+from goalfsm.diagram.labels import Nested, inside, joints
 from goalfsm.diagram.model import Diagram, Frame, Message, Node, Remark, Sequence, Step
 from goalfsm.diagram.style import FAINT, FAINT_STROKE, NOW_FILL, NOW_STROKE
 
@@ -86,8 +86,7 @@ def render_mermaid(
     elif drawing.flow:
         lines = _flow(drawing, guards=guards, effects=effects)
     else:
-        plain = with_stand_ins(simplify(drawing))
-        lines = _States(plain, guards=guards, effects=effects).lines()
+        lines = _States(drawing, identifiers, guards=guards, effects=effects).lines()
     return "\n".join([*_front(drawing.title), *lines]) + "\n"
 
 
@@ -106,25 +105,15 @@ _CLASSES: Final = {
 }
 
 
-class _States:
-    """A state diagram on its way to Mermaid: its states by what they are nested in."""
-
-    def __init__(self, diagram: Diagram, *, guards: bool, effects: bool) -> None:
-        self.diagram = diagram
-        self.guards = guards
-        self.effects = effects
-        self.ids = identifiers(node.name for node in diagram.states)
-        self.entered = entries(diagram)
-        self.children: dict[str | None, list[Node]] = {None: []}
-        for node in diagram.states:
-            self.children.setdefault(node.parent, []).append(node)
+class _States(Nested):
+    """A state diagram on its way to Mermaid."""
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the drawing."""
         yield "stateDiagram-v2"
         yield f"{INDENT}direction {self.diagram.direction}"
         yield from self._nested(None, INDENT)
-        for joint in joints(self.diagram, guards=self.guards, effects=self.effects):
+        for joint in self.joints:
             label = "<br/>".join(text(line) for line in joint.texts)
             arrow = f"{INDENT}{self.ids[joint.source]} --> {self.ids[joint.dest]}"
             yield f"{arrow} : {label}" if label else arrow
@@ -151,7 +140,7 @@ class _States:
 
     def _state(self, node: Node, indent: str) -> Iterator[str]:
         name = self.ids[node.name]
-        lines = inside(self.diagram, node, guards=self.guards, effects=self.effects)
+        lines = self.inside[node.name]
         if node.name not in self.children:
             yield f'{indent}state "{text(node.text)}" as {name}'
             yield from (f"{indent}{name} : {text(line.text)}" for line in lines)

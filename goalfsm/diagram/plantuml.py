@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from goalfsm.diagram.labels import Joint, entries, inside, joints, simplify, with_stand_ins
+from goalfsm.diagram.labels import Joint, Nested
 from goalfsm.diagram.mermaid import identifiers
 from goalfsm.diagram.model import Diagram, Frame, Message, Node, Remark, Sequence, Step
 from goalfsm.diagram.style import FAULT, TAKEN
@@ -47,8 +47,7 @@ def render_plantuml(
     if isinstance(drawing, Sequence):
         lines = _sequence(drawing)
     else:
-        plain = with_stand_ins(simplify(drawing))
-        lines = _States(plain, guards=guards, effects=effects).lines()
+        lines = _States(drawing, _ids, guards=guards, effects=effects).lines()
     title = [f"title {text(' '.join(drawing.title.split()))}"] if drawing.title else []
     return "\n".join(["@startuml", *title, *lines, "@enduml"]) + "\n"
 
@@ -58,18 +57,8 @@ def _ids(names: Iterable[str]) -> dict[str, str]:
     return {name: f"s_{found.removeprefix('s_')}" for name, found in identifiers(names).items()}
 
 
-class _States:
-    """A state diagram on its way to PlantUML: its states by what they are nested in."""
-
-    def __init__(self, diagram: Diagram, *, guards: bool, effects: bool) -> None:
-        self.diagram = diagram
-        self.guards = guards
-        self.effects = effects
-        self.ids = _ids(node.name for node in diagram.states)
-        self.entered = entries(diagram)
-        self.children: dict[str | None, list[Node]] = {None: []}
-        for node in diagram.states:
-            self.children.setdefault(node.parent, []).append(node)
+class _States(Nested):
+    """A state diagram on its way to PlantUML."""
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the drawing."""
@@ -77,7 +66,7 @@ class _States:
         if self.diagram.direction == "LR":
             yield "left to right direction"
         yield from self._nested(None, "")
-        for joint in joints(self.diagram, guards=self.guards, effects=self.effects):
+        for joint in self.joints:
             label = "\\n".join(text(line) for line in joint.texts)
             arrow = f"{self.ids[joint.source]} {_arrow(joint)} {self.ids[joint.dest]}"
             yield f"{arrow} : {label}" if label else arrow
@@ -105,7 +94,7 @@ class _States:
         if nested:
             yield from self._nested(node.name, indent + INDENT)
             yield f"{indent}}}"
-        for line in inside(self.diagram, node, guards=self.guards, effects=self.effects):
+        for line in self.inside[node.name]:
             yield f"{indent}{name} : {text(line.text)}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from goalfsm.diagram.extract import callback_name
+from goalfsm.diagram.live import callback_name
 from goalfsm.diagram.model import Diagram, DiagramError, Direction, Edge, Node, ordered
 
 _GUARDS: Final = ("when", "guards", "conditions")

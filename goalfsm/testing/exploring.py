@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transitions import MachineError
 
-from goalfsm.diagram.ours.table_rows import (
-    Names,
-    TableRow,
-    is_automatic,
-    rows_of,
+from goalfsm.diagram.live import (
+    events_of,
+    names_of_states,
     separator_of,
     state_name,
     states_of,
+    telling,
+    transitions_of,
 )
+from goalfsm.diagram.ours.table_rows import Names, TableRow, is_automatic, rows_of
 from goalfsm.testing.loop import VirtualLoop
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ class Explorer:
         """Keep the machine silent while it is asked."""
         with contextlib.ExitStack() as undo:
             _mute(self.machine, undo)
-            for transition in transitions_of(self.machine):
-                _observe(transition, self._note, undo)
+            for transition in _transitions(self.machine):
+                _override(transition, "execute", self._noting(transition), undo)
                 for condition in transition.conditions:
                     _override(condition, "check", self._check(condition), undo)
             yield
@@ -121,9 +122,14 @@ class Explorer:
             getattr(machine, "model_context_map", {}).pop(id(probe), None)
         return getattr(probe, attribute)
 
-    def _note(self, transition: Any) -> None:
-        if (row := self.rows.get(id(transition))) is not None:
-            self._fired.append(row)
+    def _noting(self, transition: Any) -> Callable[..., Any]:
+        """Return what executes a transition and notes that its row has fired."""
+
+        def note(_event_data: Any) -> None:
+            if (row := self.rows.get(id(transition))) is not None:
+                self._fired.append(row)
+
+        return telling(transition.execute, note)
 
     def _ask(self, name: str) -> bool:
         return self._answer(name)
@@ -132,13 +138,10 @@ class Explorer:
         return answering(condition, self._ask, self.names)
 
 
-def transitions_of(machine: Any) -> Iterator[Any]:
+def _transitions(machine: Any) -> Iterator[Any]:
     """Yield every transition of a machine, those inside nested states included."""
-    holders = [machine, *(state for _, state in states_of(machine.states.values()))]
-    for holder in holders:
-        for event in (getattr(holder, "events", None) or {}).values():
-            for transitions in event.transitions.values():
-                yield from transitions
+    for _, event in events_of(machine):
+        yield from transitions_of(event)
 
 
 def trigger_on(machine: Any, model: Any, trigger: str, **arguments: Any) -> Any:
@@ -167,7 +170,7 @@ def forced(machine: Machine, guards: Mapping[str, bool]) -> Iterator[None]:
     names = Names()
     rows_of(machine, names, auto=True)
     with contextlib.ExitStack() as undo:
-        for transition in transitions_of(machine):
+        for transition in _transitions(machine):
             for condition in transition.conditions:
                 if names.of(condition.func) in guards:
                     _override(
@@ -177,13 +180,8 @@ def forced(machine: Machine, guards: Mapping[str, bool]) -> Iterator[None]:
 
 
 def _triggers(machine: Any, *, auto: bool) -> tuple[str, ...]:
-    separator = separator_of(machine)
-    states = list(states_of(machine.states.values()))
-    known = {separator.join(path) for path, _ in states}
-    holders = [machine, *(state for _, state in states)]
-    names = dict.fromkeys(
-        name for holder in holders for name in (getattr(holder, "events", None) or {})
-    )
+    known = names_of_states(machine)
+    names = dict.fromkeys(event.name for _, event in events_of(machine))
     return tuple(n for n in names if auto or not is_automatic(machine, n, known))
 
 
@@ -197,26 +195,6 @@ def _mute(machine: Any, undo: contextlib.ExitStack) -> None:
         enters_later = inspect.iscoroutinefunction(type(state).enter)
         for name in ("enter", "exit"):
             _override(state, name, _nothing_later if enters_later else _nothing, undo)
-
-
-def _observe(transition: Any, note: Callable[[Any], None], undo: contextlib.ExitStack) -> None:
-    execute = transition.execute
-
-    def observed(event_data: Any) -> Any:
-        done = execute(event_data)
-        if inspect.isawaitable(done):
-            return later(done)
-        if done:
-            note(transition)
-        return done
-
-    async def later(awaitable: Any) -> Any:
-        done = await awaitable
-        if done:
-            note(transition)
-        return done
-
-    _override(transition, "execute", observed, undo)
 
 
 def _override(holder: Any, name: str, value: Any, undo: contextlib.ExitStack) -> None:
@@ -261,8 +239,3 @@ class _NoGraph(defaultdict[str, Any]):
     def __getattr__(self, name: str) -> Callable[..., None]:
         """Return something that does nothing, whatever is asked of the graph."""
         return _nothing
-
-
-def shown(state: Any) -> str:
-    """Return a state, or several at once, as a text."""
-    return state_name(state)

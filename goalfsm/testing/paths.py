@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from goalfsm.diagram.live import state_name
 from goalfsm.diagram.ours.table_rows import OURS, MachineUnknown, TableRow, plain_rows
 from goalfsm.errors import GoalError
 
@@ -117,9 +118,7 @@ class Path(NamedTuple):
             self._arrived(machine, model, step.dest, str(step))
 
     def _arrived(self, machine: Any, model: Any, state: str, where: str) -> None:
-        from goalfsm.testing.exploring import shown  # noqa: PLC0415
-
-        now = shown(getattr(model, machine.model_attribute))
+        now = state_name(getattr(model, machine.model_attribute))
         if now != state:
             raise WentAstray(f"in {now}, not in {state}, after {where}; the path is {self}")
 
@@ -156,7 +155,7 @@ def paths_of(
     Raises `Unreachable` for rows that no path leads to, unless ``unreachable`` is ``skip``, which
     leaves them out, and not ``refuse``.
     """
-    from goalfsm.testing.exploring import Explorer, shown  # noqa: PLC0415
+    from goalfsm.testing.exploring import Explorer  # noqa: PLC0415
 
     _check_unreachable(unreachable)
     explorer = Explorer(live_machine(machine), auto=auto)
@@ -165,19 +164,19 @@ def paths_of(
         raise GoalError(
             "the machine has no initial state", code="initial_missing", hint="pass initial="
         )
-    first = shown(start)
+    first = state_name(start)
     found: dict[TableRow, Path] = {}
     ways: dict[str, tuple[Step, ...]] = {first: ()}
     frontier = deque([start])
     with explorer.asking():
         while frontier:
             state = frontier.popleft()
-            here = shown(state)
+            here = state_name(state)
             for trigger in explorer.triggers:
                 for outcome in explorer.outcomes(state, trigger):
                     if not outcome.rows:
                         continue
-                    there = shown(outcome.state)
+                    there = state_name(outcome.state)
                     way = (*ways[here], Step(trigger, here, there, outcome.guards))
                     for row in outcome.rows:
                         found.setdefault(row, Path(row, first, way))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
 
 import msgspec
 
-from goalfsm.diagram.extract import beside, extract, own_name
+from goalfsm.diagram.extract import beside, extract
+from goalfsm.diagram.live import own_name
 from goalfsm.diagram.model import Diagram, DiagramError, Drawing
 from goalfsm.diagram.model import Sequence as Steps
 from goalfsm.diagram.rows import from_rows

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol
 
+from goalfsm.diagram.live import telling
 from goalfsm.diagram.ours.table_rows import TableRow, continuation_rows, plain_rows
 from goalfsm.goal.compiler import Compiled
 from goalfsm.goal.machine import GoalMachine, default_machine
@@ -107,28 +107,10 @@ def _observe_transitions() -> None:
 
     for kind in (Transition, AsyncTransition):
         own = kind.execute
-        setattr(kind, "execute", _executing(own))  # noqa: B010  another method, undone below
+        setattr(kind, "execute", telling(own, _executed))  # noqa: B010  undone below
         _installed.callback(setattr, kind, "execute", own)
 
 
-def _executing(own: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(own)
-    def execute(transition: Any, event_data: Any) -> Any:
-        done = own(transition, event_data)
-        if inspect.isawaitable(done):
-            return later(transition, event_data, done)
-        if done:
-            tell(transition, event_data)
-        return done
-
-    async def later(transition: Any, event_data: Any, awaitable: Any) -> Any:
-        done = await awaitable
-        if done:
-            tell(transition, event_data)
-        return done
-
-    def tell(transition: Any, event_data: Any) -> None:
-        for observer in tuple(_observers):
-            observer.on_transition(event_data.machine, transition)
-
-    return execute
+def _executed(transition: Any, event_data: Any) -> None:
+    for observer in tuple(_observers):
+        observer.on_transition(event_data.machine, transition)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from goalfsm.diagram.live import (
+    AUTO_PREFIX,
+    callback_name,
+    ends_of,
+    events_of,
+    guards_of,
+    names_of_states,
+    separator_of,
+    transitions_of,
+)
 from goalfsm.errors import GoalError
 
 if TYPE_CHECKING:
     from transitions import Machine
-
-AUTO_PREFIX: Final = "to_"
 
 
 class TableRow(NamedTuple):
@@ -48,8 +56,6 @@ class Names:
 
     def of(self, function: Any) -> str:
         """Return the name of a guard; equal guards have one name."""
-        from goalfsm.diagram.extract import callback_name  # noqa: PLC0415  only where it is used
-
         name = callback_name(function)
         named = isinstance(function, str) or isinstance(getattr(function, "name", None), str)
         key: object = name if named else function
@@ -68,39 +74,15 @@ def rows_of(machine: Machine, names: Names, *, auto: bool = False) -> dict[int, 
     ``auto`` keeps the ``to_STATE`` triggers that the library adds for every state.
     """
     found: dict[int, TableRow] = {}
-    separator = separator_of(machine)
-    known = {separator.join(path) for path, _ in states_of(machine.states.values())}
-    for scope, events in _events(machine):
-        for event in events:
-            if not auto and is_automatic(machine, event.name, known):
-                continue
-            for transitions in event.transitions.values():
-                for transition in transitions:
-                    row = _row(event.name, transition, scope, known, separator, names)
-                    found[id(transition)] = row
+    separator, known = separator_of(machine), names_of_states(machine)
+    for scope, event in events_of(machine):
+        if not auto and is_automatic(machine, event.name, known):
+            continue
+        for transition in transitions_of(event):
+            source, dest = ends_of(transition, scope, known, separator)
+            guards = guards_of(transition, names.of)
+            found[id(transition)] = TableRow(event.name, source, dest, guards)
     return found
-
-
-def separator_of(machine: Machine) -> str:
-    """Return what stands between the names of nested states."""
-    return str(getattr(getattr(machine, "state_cls", None), "separator", "_"))
-
-
-def state_name(state: Any) -> str:
-    """Return what a state is called, whether it is a text, an enum's member or a list of them."""
-    if isinstance(state, list | tuple):
-        return " + ".join(state_name(one) for one in state)
-    return str(getattr(state, "name", state))
-
-
-def states_of(
-    states: Iterable[Any], prefix: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield the path and the object of every state, nested ones after what they are nested in."""
-    for state in states:
-        path = (*prefix, _own_name(state))
-        yield path, state
-        yield from states_of(getattr(state, "states", {}).values(), path)
 
 
 def is_automatic(machine: Any, trigger: str, known: Iterable[str]) -> bool:
@@ -110,39 +92,6 @@ def is_automatic(machine: Any, trigger: str, known: Iterable[str]) -> bool:
     separator = separator_of(machine)
     rest = trigger.removeprefix(AUTO_PREFIX)
     return any(rest in {name, name.replace(separator, "_")} for name in known)
-
-
-def _own_name(state: Any) -> str:
-    return state_name(getattr(state, "_name", getattr(state, "name", state)))
-
-
-def _events(machine: Any) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
-    """Yield the events of every scope: those of the machine, then those inside nested states."""
-    yield (), list(machine.events.values())
-    for path, state in states_of(machine.states.values()):
-        if events := getattr(state, "events", None):
-            yield path, list(events.values())
-
-
-def _row(  # noqa: PLR0913, PLR0917  what a row is made of
-    trigger: str,
-    transition: Any,
-    scope: tuple[str, ...],
-    known: set[str],
-    separator: str,
-    names: Names,
-) -> TableRow:
-    def full(name: Any) -> str:
-        local = separator.join((*scope, state_name(name)))
-        return local if local in known else state_name(name)
-
-    source = full(transition.source)
-    dest = source if transition.dest is None else full(transition.dest)
-    guards = tuple(
-        names.of(check.func) if check.target else f"not {names.of(check.func)}"
-        for check in transition.conditions
-    )
-    return TableRow(trigger, source, dest, guards)
 
 
 # Our own tables.
