@@ -5,7 +5,6 @@ The protocol is written down for authors of workers in ``docs/worker-protocol.md
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -99,13 +98,11 @@ class CommandRun(SupervisedRun):
             return False
         return self._process.write(msgspec.json.encode(line) + b"\n")
 
-    def answer(self, call_id: str | int, result: ToolResult) -> bool:
-        """Answer a tool call that is still open; False when it is not."""
-        if call_id not in self._unanswered:
-            return False
-        self._unanswered.discard(call_id)
-        self._sign()
-        self._wake.set()
+    def steer(self, message_id: str, text: str) -> bool:
+        """Send a ``steer`` line; False when the program's stdin is closed."""
+        return self.send({"type": "steer", "id": message_id, "text": text})
+
+    def _give(self, call_id: str | int, result: ToolResult) -> bool:
         told = msgspec.to_builtins(result)
         return self.send({"type": "tool_result", "id": call_id, **told, "ok": result.ok})
 
@@ -251,7 +248,7 @@ class CommandWorker(SupervisedWorker[CommandRun]):
         ``tool_directory`` holds the ``goalfsm`` that the program calls, by default this
         installation's.
         """
-        super().__init__()
+        super().__init__(isolate=spec.isolate)
         self.spec = spec
         self._supervisor = supervisor
         self._grace = grace_s
@@ -264,24 +261,12 @@ class CommandWorker(SupervisedWorker[CommandRun]):
             return frozenset({"abort", "steer", "tool_result"})
         return frozenset({"abort"})
 
-    async def run(self, work: Work) -> AsyncGenerator[TurnEvent, None]:
-        """Run the program for one turn and yield what it reports, `Exited` last."""
-        async with self._isolated(work, wanted=self.spec.isolate) as isolation:
-            run = CommandRun(
-                self.spec,
-                self._supervisor,
-                work,
-                grace_s=self._grace,
-                tool_directory=self._tool_directory,
-                isolation_of=isolation,
-            )
-            async with contextlib.aclosing(self._follow(run, work)) as events:
-                async for event in events:
-                    yield event
-
-    async def steer(self, run_id: str, message_id: str, text: str) -> bool:
-        """Send a ``steer`` line; False when the program's stdin is closed."""
-        run = self._runs.get(run_id)
-        return run is not None and run.send(
-            {"type": "steer", "id": message_id, "text": text},
+    async def _prepare(self, work: Work, isolation: Isolation | None) -> CommandRun:
+        return CommandRun(
+            self.spec,
+            self._supervisor,
+            work,
+            grace_s=self._grace,
+            tool_directory=self._tool_directory,
+            isolation_of=isolation,
         )

@@ -13,7 +13,7 @@ from goalfsm.workers.protocol import ErrorReported, Exited, RunOnly
 from goalfsm.workers.supervisor.spawning import SpawnError, check_program
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from goalfsm.errors import GoalError
     from goalfsm.workers.isolating import Isolation, IsolationOf
@@ -67,8 +67,22 @@ class SupervisedRun(abc.ABC):
         """Run the program and yield what it reports, `Exited` last."""
 
     @abc.abstractmethod
+    def steer(self, message_id: str, text: str) -> bool:
+        """Hand the program a person's message; False when it cannot take it now."""
+
     def answer(self, call_id: str | int, result: ToolResult) -> bool:
         """Answer a goal tool; False when nobody waits for the answer any more."""
+        if call_id not in self._unanswered:
+            return False
+        self._unanswered.discard(call_id)
+        self._sign()
+        # From now on its silence counts again.
+        self._wake.set()
+        return self._give(call_id, result)
+
+    @abc.abstractmethod
+    def _give(self, call_id: str | int, result: ToolResult) -> bool:
+        """Write the answer of a tool to the program; False when it cannot get it."""
 
     @abc.abstractmethod
     def _stop(self) -> None:
@@ -198,10 +212,28 @@ _Run = TypeVar("_Run", bound=SupervisedRun)
 class SupervisedWorker(RunOnly, Generic[_Run]):
     """A worker that runs a program for each turn, under a supervisor. It may serve many runs."""
 
-    def __init__(self) -> None:
-        """Begin without a run."""
+    def __init__(self, *, isolate: bool) -> None:
+        """Begin without a run; ``isolate`` has each see what an isolation leaves to it."""
+        self._isolate = isolate
         self._isolation: IsolationOf | None = None
         self._runs: dict[str, _Run] = {}
+
+    async def run(self, work: Work) -> AsyncGenerator[TurnEvent, None]:
+        """Run the program for one turn and yield what it reports, `Exited` last."""
+        async with self._isolated(work) as isolation:
+            # As long as it lasts it can be spoken to.
+            run = self._runs[work.run_id] = await self._prepare(work, isolation)
+            try:
+                async with contextlib.aclosing(run.events()) as events:
+                    async for event in events:
+                        yield event
+            finally:
+                if self._runs.get(work.run_id) is run:
+                    del self._runs[work.run_id]
+
+    @abc.abstractmethod
+    async def _prepare(self, work: Work, isolation: Isolation | None) -> _Run:
+        """Return the run of a turn; nothing is started yet."""
 
     def isolate_by(self, isolation: IsolationOf) -> None:
         """Have ``isolation`` say what isolated runs see, and provide it while each lasts."""
@@ -215,6 +247,11 @@ class SupervisedWorker(RunOnly, Generic[_Run]):
         await run.abort()
         return True
 
+    async def steer(self, run_id: str, message_id: str, text: str) -> bool:
+        """Hand the program a person's message; False when it cannot take it now."""
+        run = self._runs.get(run_id)
+        return run is not None and run.steer(message_id, text)
+
     async def tool_result(self, run_id: str, call_id: str | int, result: ToolResult) -> bool:
         """Answer a goal tool; False when nobody waits for the answer any more."""
         run = self._runs.get(run_id)
@@ -226,22 +263,8 @@ class SupervisedWorker(RunOnly, Generic[_Run]):
         if run is not None:
             run.spare(pid)
 
-    @contextlib.asynccontextmanager
-    async def _isolated(self, work: Work, *, wanted: bool) -> AsyncIterator[Isolation | None]:
-        """Provide what an isolated run sees while it lasts; None where that is not ``wanted``."""
-        if not wanted or self._isolation is None:
-            yield None
-            return
-        async with self._isolation(work) as isolation:
-            yield isolation
-
-    async def _follow(self, run: _Run, work: Work) -> AsyncGenerator[TurnEvent, None]:
-        """Yield what a run reports; as long as it lasts it can be spoken to."""
-        self._runs[work.run_id] = run
-        try:
-            async with contextlib.aclosing(run.events()) as events:
-                async for event in events:
-                    yield event
-        finally:
-            if self._runs.get(work.run_id) is run:
-                del self._runs[work.run_id]
+    def _isolated(self, work: Work) -> contextlib.AbstractAsyncContextManager[Isolation | None]:
+        """Provide what an isolated run sees while it lasts; None for one that is not."""
+        if not self._isolate or self._isolation is None:
+            return contextlib.nullcontext()
+        return self._isolation(work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from goalfsm.workers.agents import run
 from goalfsm.workers.agents.jsonrpc import MAX_LINE
 from goalfsm.workers.agents.run import dialect_of
 from goalfsm.workers.supervisor.client import Supervisor
-from tests.agents.driving import Agent, Turn
+from tests.agents.driving import Agent, Turn, accepts
 from tests.agents.recording import begun
 from tests.agents.test_transcripts import TRANSCRIPTS, read
 
@@ -198,6 +199,24 @@ async def test_a_turn_that_ends_badly_says_how(
     assert not turn.exited.ok
     assert words in turn.error.message
     assert turn.exited.left == ()
+
+
+@pytest.mark.asyncio
+async def test_an_agent_that_is_silent_behind_an_answer_is_ended(
+    place: Path, supervisor: Supervisor
+) -> None:
+    call = {"id": 1, "method": "item/tool/call", "params": {"tool": "get_goal"}}
+    mute = agent(place, supervisor, "codex", f"begin(); say({call}); hear(); time.sleep(600)")
+    turn, answers = Turn([]), []
+    async with asyncio.timeout(60):
+        async for event in mute.worker.run(mute.work("Do it.", silence_timeout_s=3.0)):
+            turn.events.append(event)
+            if isinstance(event, w.ToolCalled):
+                # As an engine answers: while the turn waits for what comes next.
+                told = mute.worker.tool_result(mute.run_id, event.id, accepts(event))
+                answers.append(asyncio.create_task(told))
+    assert [await each for each in answers] == [True]
+    assert turn.error.code == "silence_timeout"
 
 
 @pytest.mark.asyncio

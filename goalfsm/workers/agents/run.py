@@ -162,12 +162,7 @@ class AgentRun(SupervisedRun):
             return False
         return self._dialect.steer(message_id, text) and self._write()
 
-    def answer(self, call_id: str | int, result: ToolResult) -> bool:
-        """Answer a goal tool that is still open; False when it is not."""
-        if call_id not in self._unanswered:
-            return False
-        self._unanswered.discard(call_id)
-        self._sign()
+    def _give(self, call_id: str | int, result: ToolResult) -> bool:
         self._dialect.answer(call_id, result)
         return self._write()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
@@ -12,15 +11,12 @@ from goalfsm.workers.protocol import (
     Compaction,
     ErrorReported,
     SessionSaved,
-    TurnEvent,
     UsageReported,
     Work,
 )
 from goalfsm.workers.supervised import SupervisedWorker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from goalfsm.workers.agents.spec import AgentSpec
     from goalfsm.workers.isolating import Isolation
     from goalfsm.workers.supervisor.client import Supervisor
@@ -43,7 +39,7 @@ class AgentWorker(SupervisedWorker[AgentRun]):
 
         Without a ``supervisor`` the engine's own is used, which it binds.
         """
-        super().__init__()
+        super().__init__(isolate=spec.isolate)
         self.spec = spec
         self._supervisor = supervisor
         self._find: Callable[[], Awaitable[Supervisor]] | None = None
@@ -58,19 +54,11 @@ class AgentWorker(SupervisedWorker[AgentRun]):
         """Start every process of later runs under the supervisor that this returns."""
         self._find = supervisor
 
-    async def run(self, work: Work) -> AsyncGenerator[TurnEvent, None]:
-        """Run the agent for one turn and yield what it reports, `Exited` last."""
-        async with self._isolated(work, wanted=self.spec.isolate) as isolation:
-            run = await self._prepare(work, isolation)
-            async with contextlib.aclosing(self._follow(run, work)) as events:
-                async for event in events:
-                    yield event
-
     async def compact(self, work: Work) -> Compaction:
         """Have the agent shorten its session's context, and say what that consumed."""
         usage: list[UsageReported] = []
         session, failed = None, False
-        async with self._isolated(work, wanted=self.spec.isolate) as isolation:
+        async with self._isolated(work) as isolation:
             run = await self._prepare(work, isolation, compact=True)
             async for event in run.events():
                 match event:
@@ -82,11 +70,6 @@ class AgentWorker(SupervisedWorker[AgentRun]):
                         failed = True
         changed = run.changed and not failed
         return Compaction(changed=changed, usage=tuple(usage), session=session)
-
-    async def steer(self, run_id: str, message_id: str, text: str) -> bool:
-        """Hand the agent a message; False when it cannot take it now."""
-        run = self._runs.get(run_id)
-        return run is not None and run.steer(message_id, text)
 
     async def _prepare(
         self, work: Work, isolation: Isolation | None, *, compact: bool = False
