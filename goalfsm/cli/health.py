@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """What one check found; ``ok`` False makes the database unhealthy."""
+    """What one check found; ``ok`` False makes the database unhealthy.
 
-    check: str
-    ok: bool
+    ``check`` is what the table of checks calls it, put in by `carried_out`.
+    """
+
+    check: str = ""
+    ok: bool = True
     found: str
     hint: str = ""
     repaired: bool = False
@@ -35,7 +38,8 @@ def carried_out(checks: Iterable[Check], restore: str) -> Iterator[Finding]:
     """Yield what every check found; ``restore`` is what to do where one cannot read."""
     for name, check in checks:
         try:
-            yield from check()
+            for finding in check():
+                yield msgspec.structs.replace(finding, check=name)
         except Exception as error:  # noqa: BLE001  what one check cannot read, others can
             yield unreadable(name, error, restore)
 
@@ -50,8 +54,8 @@ def integrity(store: Reading, restore: str) -> Finding:
     """Look whether what is stored agrees with itself."""
     problems = store.integrity()
     if not problems:
-        return Finding(check="integrity", ok=True, found="pages and tables agree")
-    return Finding(check="integrity", ok=False, found="; ".join(problems[:5]), hint=restore)
+        return Finding(found="pages and tables agree")
+    return Finding(ok=False, found="; ".join(problems[:5]), hint=restore)
 
 
 def replays(store: Reading, restore: str, keep: str) -> Iterator[Finding]:
@@ -65,27 +69,26 @@ def replays(store: Reading, restore: str, keep: str) -> Iterator[Finding]:
             found = replay(store, row.thread_id)
         except GoalError as error:
             said = f"thread {row.thread_id}: {error.message}"
-            yield Finding(check="replay", ok=False, found=said, hint=restore)
+            yield Finding(ok=False, found=said, hint=restore)
             continue
         checked += found.ok and not found.skipped
         skipped += found.skipped
         if not found.ok:
             yield Finding(
-                check="replay",
                 ok=False,
                 found=f"thread {row.thread_id}: revision {found.wrong_at} replays differently",
                 hint=f"{keep}, and report this; the thread goes on from its snapshot",
             )
     older = f", {skipped} began under other rules" if skipped else ""
     same = "thread replays to its state" if checked == 1 else "threads replay to their state"
-    yield Finding(check="replay", ok=True, found=f"{checked} {same}{older}")
+    yield Finding(found=f"{checked} {same}{older}")
 
 
 def stopped(store: Reading) -> Iterator[Finding]:
     """Look for threads that a fault has stopped."""
     for thread_id, why in stopped_by_faults(store):
         hint = f"goalfsm log {thread_id} shows it; goalfsm resume {thread_id} goes on"
-        yield Finding(check="faults", ok=False, found=f"thread {thread_id}: {why}", hint=hint)
+        yield Finding(ok=False, found=f"thread {thread_id}: {why}", hint=hint)
 
 
 def open_runs(store: Reading) -> Iterator[Finding]:
@@ -95,7 +98,7 @@ def open_runs(store: Reading) -> Iterator[Finding]:
         run = None if stored is None else codec.decode(stored.state).run
         if run is not None:
             since = f"turn {run.turn}, since {moment(run.started_ms)}"
-            yield Finding(check="open run", ok=True, found=f"thread {row.thread_id}: {since}")
+            yield Finding(found=f"thread {row.thread_id}: {since}")
 
 
 def waiting_turns(store: Reading) -> Iterator[str]:

@@ -80,9 +80,8 @@ def mend(store: Store) -> Iterator[Finding]:
         if mode is None or not mode & 0o077 or (place != path and not _is_ours(place)):
             continue
         place.chmod(private)
-        yield Finding(
-            check="permissions", ok=True, found=f"{place} is {private:o} now", repaired=True
-        )
+        found = f"{place} is {private:o} now"
+        yield Finding(check="permissions", found=found, repaired=True)
 
 
 def _is_ours(folder: Path) -> bool:
@@ -96,34 +95,29 @@ def _faults(store: Store) -> Iterator[Finding]:
     for inbox_id, why in undecidable(store):
         hint = f"somebody wrote it by hand, or another version did and can decide it; {_KEEP}"
         said = f"inbox row {inbox_id}: {why}"
-        found.append(Finding(check="faults", ok=False, found=said, hint=hint))
+        found.append(Finding(ok=False, found=said, hint=hint))
     yield from found
     if not found:
-        yield Finding(check="faults", ok=True, found="every event could be decided")
+        yield Finding(found="every event could be decided")
 
 
 def _owner(store: Store) -> Finding:
     owner = store.owner.current()
     if owner is None:
-        return _locked(store) or Finding(
-            check="owner", ok=True, found="nobody serves this database"
-        )
+        return _locked(store) or Finding(found="nobody serves this database")
     who = f"process {owner.identity.pid}, epoch {owner.epoch}"
     if not is_alive(owner.identity):
-        return Finding(
-            check="owner", ok=True, found=f"{who}, has ended; the next engine takes over at once"
-        )
+        return Finding(found=f"{who}, has ended; the next engine takes over at once")
     if isinstance(said := _said_by(owner), FalseEngine):
         hint = "end that process; an engine that is started again has its socket back"
-        return Finding(check="owner", ok=False, found=f"{who}; {said.message}", hint=hint)
+        return Finding(ok=False, found=f"{who}; {said.message}", hint=hint)
     if said is not None:
         # It writes no sign of life while it rests, or while nothing can be written.
-        return Finding(check="owner", ok=not said, found=f"{who}, {said or 'answers'}")
+        return Finding(ok=not said, found=f"{who}, {said or 'answers'}")
     silent = SystemClock().uptime_ms() - owner.uptime_ms
     if not owner.socket and (owner.resting or silent <= EXPIRY_MS):
-        return Finding(check="owner", ok=True, found=f"{who}, heard of {silent / 1000:.1f} s ago")
+        return Finding(found=f"{who}, heard of {silent / 1000:.1f} s ago")
     return Finding(
-        check="owner",
         ok=False,
         found=f"{who}, alive but does not answer; heard of {silent / 1000:.0f} s ago",
         hint="goalfsm run or goalfsm daemon takes over; "
@@ -144,7 +138,6 @@ def _locked(store: Store) -> Finding | None:
     except psutil.Error:
         stopped = False
     return Finding(
-        check="owner",
         ok=not stopped,
         found=f"nobody serves this database; process {pid} holds its lock"
         + (", and is stopped" if stopped else ""),
@@ -186,7 +179,7 @@ def _open_work(store: Store, now_ms: int) -> Finding:
     if hint and len(lacking) == waiting:
         named = shlex.quote(lacking[0])
         hint = f"goalfsm run --thread {named} --agent NAME, or -- PROGRAM ARGS, says who does it"
-    return Finding(check="open work", ok=True, found=found, hint=hint)
+    return Finding(found=found, hint=hint)
 
 
 def _settings(facts: Facts) -> Finding:
@@ -194,19 +187,17 @@ def _settings(facts: Facts) -> Finding:
     shown = f"{facts.backend} {facts.version}, schema {facts.schema_version}"
     if page_size != _PAGE_SIZE:
         return Finding(
-            check="settings",
             ok=False,
             found=f"{shown}, pages of {page_size} bytes",
             hint=f"another program has rewritten the file; {RESTORE}",
         )
-    return Finding(check="settings", ok=True, found=shown)
+    return Finding(found=shown)
 
 
 def _log(facts: Facts) -> Finding:
     size = facts.wal_size or 0
     large = size > _LARGE_LOG
     return Finding(
-        check="log",
         ok=not large,
         found=f"{size:,} bytes in the write-ahead log",
         hint="end what has been reading the database for so long" if large else "",
@@ -215,10 +206,9 @@ def _log(facts: Facts) -> Finding:
 
 def _permissions(facts: Facts) -> Finding:
     if facts.mode is None or facts.path is None:
-        return Finding(check="permissions", ok=True, found="not a file")
+        return Finding(found="not a file")
     if facts.mode & 0o077:
         return Finding(
-            check="permissions",
             ok=False,
             found=f"others may use {facts.path} ({facts.mode:o})",
             hint="goalfsm doctor --repair, or chmod 600",
@@ -226,14 +216,12 @@ def _permissions(facts: Facts) -> Finding:
     folder = Path(facts.path).parent
     if facts.directory_mode is not None and facts.directory_mode & 0o077 and _is_ours(folder):
         return Finding(
-            check="permissions",
             ok=False,
             found=f"others may look into {folder} ({facts.directory_mode:o})",
             hint="goalfsm doctor --repair, or chmod 700",
         )
     owned = Path(facts.path).stat().st_uid == os.getuid()
     return Finding(
-        check="permissions",
         ok=owned,
         found="yours only" if owned else "the file belongs to another user",
         hint="" if owned else "run goalfsm as its owner",
@@ -243,10 +231,9 @@ def _permissions(facts: Facts) -> Finding:
 def _space(facts: Facts) -> Finding:
     free = facts.free_space
     if free is None:
-        return Finding(check="space", ok=True, found="not on a disk")
+        return Finding(found="not on a disk")
     little = free < min(_ENOUGH_SPACE, max(_LITTLE_SPACE, facts.size or 0))
     return Finding(
-        check="space",
         ok=not little,
         found=f"{facts.size or 0:,} bytes used, {free:,} free, {facts.reserve or 0:,} in reserve",
         hint="free some space on this disk" if little else "",

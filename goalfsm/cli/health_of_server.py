@@ -49,7 +49,7 @@ def _faults(store: PostgresReading) -> Iterator[Finding]:
     found = list(stopped(store))
     yield from found
     if not found:
-        yield Finding(check="faults", ok=True, found="no fault has stopped a thread")
+        yield Finding(found="no fault has stopped a thread")
 
 
 def _nodes(store: PostgresReading) -> Iterator[Finding]:
@@ -58,14 +58,13 @@ def _nodes(store: PostgresReading) -> Iterator[Finding]:
         who = f"{node.name} on {node.host}, process {node.pid}, goalfsm {node.version}"
         serves = f"{', '.join(node.places)}: {node.runs} of {counted(node.max_runs, 'turn')}"
         if node.alive:
-            told = f"{who}, since {moment(node.since_ms)}, serves {serves}"
-            yield Finding(check="nodes", ok=True, found=told)
+            yield Finding(found=f"{who}, since {moment(node.since_ms)}, serves {serves}")
         else:
             told = f"{who}, is silent since {moment(node.seen_ms)}; others take its turns over"
-            yield Finding(check="nodes", ok=True, found=told)
+            yield Finding(found=told)
     if not any(node.alive for node in nodes):
         hint = "goalfsm node DATABASE serves this database"
-        yield Finding(check="nodes", ok=True, found="no node serves this database", hint=hint)
+        yield Finding(found="no node serves this database", hint=hint)
 
 
 def _open_work(store: PostgresReading, now_ms: int) -> Finding:
@@ -73,7 +72,7 @@ def _open_work(store: PostgresReading, now_ms: int) -> Finding:
     due, turns = len(store.sessions.due(now_ms)), sum(1 for _ in waiting_turns(store))
     found = f"{counted(turns, 'turn')} to begin, {counted(facts.open_effects, 'effect')} to do"
     found += f", {counted(due, 'timer')} due" if due else ""
-    return Finding(check="open work", ok=True, found=found)
+    return Finding(found=found)
 
 
 def _places(store: PostgresReading) -> Iterator[Finding]:
@@ -84,9 +83,9 @@ def _places(store: PostgresReading) -> Iterator[Finding]:
         what = f"no node serves the place {place}" if place else "no program is stored"
         hint = f"goalfsm node DATABASE --places {place}" if place else "goalfsm set stores one"
         told = f"{counted(turns, 'thread')} waiting: {what}"
-        yield Finding(check="places", ok=True, found=told, hint=hint)
+        yield Finding(found=told, hint=hint)
     if not unserved:
-        yield Finding(check="places", ok=True, found="no turn waits for a place that nobody serves")
+        yield Finding(found="no turn waits for a place that nobody serves")
 
 
 def _settings(facts: Facts) -> Finding:
@@ -95,9 +94,8 @@ def _settings(facts: Facts) -> Finding:
     shown += f", {facts.size or 0:,} bytes used"
     risky = [name for name, value in _LOSES.items() if settings.get(name) == value]
     if not risky:
-        return Finding(check="settings", ok=True, found=shown)
+        return Finding(found=shown)
     return Finding(
-        check="settings",
         ok=False,
         found=f"{shown}; {' and '.join(risky)} off: a crash of the server loses what was answered",
         hint=f"ALTER SYSTEM SET {risky[0]} = on, then SELECT pg_reload_conf()",
