@@ -8,6 +8,7 @@ import time
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import msgspec
 import structlog
 
 from goalfsm.appserver import protocol
@@ -19,6 +20,8 @@ from goalfsm.errors import GoalError, described
 from goalfsm.session import events as e
 from goalfsm.session.tools import TOOLS
 from goalfsm.views.tool_answers import respond
+from goalfsm.workers.agents.codex import dynamic_tools
+from goalfsm.workers.protocol import Tool
 from goalfsm.workers.supervisor.peers import Peer
 
 if TYPE_CHECKING:
@@ -26,14 +29,8 @@ if TYPE_CHECKING:
     from goalfsm.appserver.relay import Opened, Relay
     from goalfsm.session.state import Session
 
-_DYNAMIC_TOOLS: Final = tuple(
-    {
-        "type": "function",
-        "name": tool.name,
-        "description": tool.description,
-        "inputSchema": tool.parameters,
-    }
-    for tool in TOOLS
+_DYNAMIC_TOOLS: Final = dynamic_tools(
+    msgspec.convert(TOOLS, tuple[Tool, ...], from_attributes=True)
 )
 _TURNS: Final = frozenset({"turn/start", "turn/steer", "turn/interrupt"})
 

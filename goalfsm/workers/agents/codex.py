@@ -6,13 +6,13 @@ thread's totals, whose input includes what came from the cache.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from goalfsm.workers.agents.dialect import Dialect, Launch, Task, has_option
-from goalfsm.workers.agents.goaltools import answer_text
+from goalfsm.workers.agents.goaltools import answer_text, mcp_tools
 from goalfsm.workers.agents.usage import Meter, Totals, totals
-from goalfsm.workers.protocol import RetryReported, ToolEnded, ToolResult
+from goalfsm.workers.protocol import RetryReported, Tool, ToolEnded, ToolResult
 from recovery import Kind
 
 _KINDS: Final[Mapping[str, Kind]] = {
@@ -124,15 +124,7 @@ class Codex(Dialect):
         place: dict[str, Any] = {"cwd": self.task.cwd, "approvalPolicy": "never"}
         if self.saved is not None and not self.renewed:
             return self._rpc.request("thread/resume", {**place, "threadId": self.saved.id})
-        tools = [
-            {
-                "type": "function",
-                "name": tool.name,
-                "description": tool.description,
-                "inputSchema": tool.parameters,
-            }
-            for tool in self.task.work.tools
-        ]
+        tools = dynamic_tools(self.task.work.tools)
         return self._rpc.request("thread/start", {**place, "dynamicTools": tools})
 
     def _answered(self, message: Mapping[str, Any]) -> None:
@@ -225,6 +217,11 @@ class Codex(Dialect):
             if info == "usageLimitExceeded":
                 known["retry_after"] = self.until_reset(now)
         self.fail(error.get("message") or "", **known)
+
+
+def dynamic_tools(tools: Iterable[Tool]) -> list[dict[str, Any]]:
+    """Return the goal's tools as Codex is offered them."""
+    return [{"type": "function", **tool} for tool in mcp_tools(tools)]
 
 
 def totals_of(total: Mapping[str, Any]) -> Totals:

@@ -6,7 +6,7 @@ text of an answer that has structured content too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -27,7 +27,7 @@ def answer_text(result: ToolResult) -> str:
     return told if isinstance(told, str) else msgspec.json.encode(told).decode()
 
 
-def mcp_tools(tools: Sequence[Tool]) -> list[dict[str, Any]]:
+def mcp_tools(tools: Iterable[Tool]) -> list[dict[str, Any]]:
     """Return the tools as the Model Context Protocol lists them."""
     return [
         {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from goalfsm.workers.supervisor import identity
@@ -54,12 +54,17 @@ def children(pid: int) -> list[int]:
 
 def descendants(pid: int) -> dict[int, int]:
     """Return the live processes below a process, with their groups; zombies are not alive."""
-    found: dict[int, int] = {}
-    pending = children(pid)
+    return _below(children(pid), {}, lambda _: False)
+
+
+def _below(
+    pending: list[int], found: dict[int, int], is_released: Callable[[int], bool]
+) -> dict[int, int]:
+    """Return ``found`` with ``pending`` and all below, without zombies and what was released."""
     while pending:
         each = pending.pop()
         stat = identity.stat(each)
-        if stat is None or each in found:
+        if stat is None or each in found or is_released(each):
             continue
         if not stat.zombie:
             found[each] = stat.group
@@ -252,7 +257,7 @@ class ProcessTree:
         found: dict[int, int] = {}
         for child in children(os.getpid()):
             if self._owner(child) is run:
-                self._collect(child, found)
+                _below([child], found, self._is_released)
         return found
 
     def strays(self) -> dict[int, int]:
@@ -263,7 +268,7 @@ class ProcessTree:
                 if child == self.keeper or self._is_released(child):
                     continue
                 if self._owner(child) is None:
-                    self._collect(child, found)
+                    _below([child], found, self._is_released)
         return found
 
     def signal(self, run: Run, number: int) -> None:
@@ -310,18 +315,6 @@ class ProcessTree:
                 for number, (started, other) in self._released.items()
             )
         )
-
-    def _collect(self, pid: int, found: dict[int, int]) -> None:
-        """Add a process and its descendants, without zombies and what was released."""
-        pending = [pid]
-        while pending:
-            each = pending.pop()
-            stat = identity.stat(each)
-            if stat is None or each in found or self._is_released(each):
-                continue
-            if not stat.zombie:
-                found[each] = stat.group
-            pending += children(each)
 
 
 def _group(pid: int) -> int:
