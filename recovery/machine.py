@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
+from msgspec.structs import replace
+
 from recovery.observers import OBSERVERS, fired
 from recovery.state import (
     NO_FAILURES,
@@ -56,7 +58,7 @@ class Phase(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One transition between phases: ``when`` names a guard, ``do`` effects of taking it."""
+    """One transition between phases: ``when`` names a guard, ``actions`` effects of taking it."""
 
     trigger: Trigger
     source: PhaseName
@@ -194,22 +196,15 @@ def assistant_error(
     else:
         attempts = 0
         action = Pause(reason=f"non-retryable {source} error ({signature})")
-    counters = Counters(
-        signature=signature,
-        transient_attempts=attempts,
-        compaction_attempts=before.compaction_attempts,
-    )
+    counters = replace(before, signature=signature, transient_attempts=attempts)
     return _changed(state, counters, state.attention, state.phase), action
 
 
 def silent_overflow(state: RecoveryState) -> tuple[RecoveryState, Action]:
     """Count an overflow, reported or seen from usage alone, and return what to do about it."""
     before = state.counters
-    counters = Counters(
-        signature=OVERFLOW_SIGNATURE,
-        transient_attempts=before.transient_attempts,
-        compaction_attempts=before.compaction_attempts + 1,
-    )
+    attempts = before.compaction_attempts + 1
+    counters = replace(before, signature=OVERFLOW_SIGNATURE, compaction_attempts=attempts)
     action = _PAUSE_OVERFLOW if repeat_overflow_due(state) else _NOOP
     return _changed(state, counters, state.attention, state.phase), action
 
@@ -233,11 +228,7 @@ def session_compact(state: RecoveryState, *, table: Table = TABLE) -> RecoverySt
     """
     counters = state.counters
     if counters.compaction_attempts and counters.transient_attempts:
-        counters = Counters(
-            signature=counters.signature,
-            transient_attempts=0,
-            compaction_attempts=counters.compaction_attempts,
-        )
+        counters = replace(counters, transient_attempts=0)
     phase, attention, _ = _move(state, "compact", table)
     return _changed(state, counters, attention, phase)
 

@@ -39,7 +39,7 @@ def from_rows(  # noqa: PLR0913  all but the rows are named
     Each is an object with these attributes, or a mapping or a list as ``transitions`` takes them,
     with ``conditions``, ``unless``, ``prepare``, ``before`` and ``after``, several sources or
     ``*``, and ``=`` as dest.
-    What they have of ``when``, ``guards`` or ``conditions`` guards them; ``update``, ``do`` or
+    What they have of ``when``, ``guards`` or ``conditions`` guards them; ``update``, ``actions`` or
     ``effects`` is what taking them does, ``skip`` that it swallows the event; ``reason`` is why;
     ``fault`` marks what befalls.
     Rows of one source and trigger are tried in their order.

@@ -15,7 +15,7 @@ CRASH: Final = "crash"
 
 
 class Row(NamedTuple):
-    """One step of a run's life; ``do`` is what is done about it, in order."""
+    """One step of a run's life; ``actions`` are what is done about it, in order."""
 
     trigger: str
     source: str
