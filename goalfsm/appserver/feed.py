@@ -85,7 +85,7 @@ class Feed:
             self._task.result()
 
     async def close(self) -> None:
-        """Follow no more."""
+        """Follow the thread no more."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

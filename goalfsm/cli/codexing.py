@@ -150,12 +150,12 @@ class _Server:
         await self._process.wait()
 
     def name(self, pid: int) -> None:
-        """Tell it which program is to end where this process cannot see to that."""
+        """Tell the server which program is to end where this process cannot see to that."""
         if self._process.stdin is not None:
             self._process.stdin.write(b"%d\n" % pid)
 
     async def let_go(self) -> None:
-        """Have it end; return when it has, or has said that others still use it."""
+        """Have the server end; return when it has, or has said that others still use it."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         used = asyncio.ensure_future(self._used.wait())

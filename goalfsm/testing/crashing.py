@@ -28,7 +28,7 @@ class CrashPoint(msgspec.Struct, frozen=True, kw_only=True):
     what: str
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return the crash point in words."""
         return f"{self.number}: {self.what}"
 
 

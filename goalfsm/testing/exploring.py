@@ -46,7 +46,7 @@ class Probe:
 
 
 class Explorer:
-    """Asks one machine."""
+    """Asks one machine what its triggers do in its states."""
 
     def __init__(self, machine: Machine, *, auto: bool = False) -> None:
         """Ask ``machine``; ``auto``: also on the triggers that the library added."""

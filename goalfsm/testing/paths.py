@@ -53,7 +53,7 @@ class Step(NamedTuple):
     guards: tuple[tuple[str, bool], ...] = ()
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return the step in words."""
         told = ", ".join(name if holds else f"not {name}" for name, holds in self.guards)
         return f"{self.trigger}{f' [{told}]' if told else ''} -> {self.dest}"
 

@@ -193,16 +193,16 @@ class PipedProcess:
         return child
 
     def write(self, data: bytes) -> bool:
-        """Give it these bytes; False when it cannot get them any more."""
+        """Write to the program's stdin; False when the program cannot get these bytes any more."""
         return self._stdin is not None and self._stdin.write(data)
 
     def end_input(self) -> None:
-        """Let it see the end of its stdin."""
+        """Let the program see the end of its stdin."""
         if self._stdin is not None:
             self._stdin.end()
 
     def hold(self, *, held: bool) -> None:
-        """Read nothing more of its output for now, or go on."""
+        """Read nothing more of the program's output for now, or go on."""
         if self._stdout is not None:
             if held:
                 self._stdout.pause()
@@ -210,7 +210,7 @@ class PipedProcess:
                 self._stdout.resume()
 
     def end_soon(self) -> None:
-        """Have it end: SIGTERM, and SIGKILL after the grace."""
+        """Have the run's processes end: SIGTERM, and SIGKILL after the grace."""
         self._supervisor.end_soon(self._run_id, grace_s=self._grace)
 
     async def dismantle(self) -> None:

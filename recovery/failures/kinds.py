@@ -42,7 +42,7 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     words: str = ""
 
     def __str__(self) -> str:
-        """Return it as one line."""
+        """Return the row and its reason as one line."""
         return f"{self.row}: {self.reason}" + (f" ({self.words!r})" if self.words else "")
 
 

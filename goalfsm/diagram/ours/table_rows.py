@@ -34,7 +34,7 @@ class TableRow(NamedTuple):
     guards: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Return it in words: ``resume: paused -> active [under_budget]``."""
+        """Return the row in words: ``resume: paused -> active [under_budget]``."""
         guards = f" [{', '.join(self.guards)}]" if self.guards else ""
         return f"{self.trigger}: {self.source} -> {self.dest}{guards}"
 

@@ -257,7 +257,7 @@ class Seat(msgspec.Struct, eq=False):
         self._leave()
 
     def hold(self, *, held: bool) -> None:
-        """Go on reading: others are told the same."""
+        """Go on reading: other clients of the app-server are told the same."""
         del held
 
     def end_soon(self) -> None:
