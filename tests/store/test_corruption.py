@@ -37,6 +37,10 @@ def test_corrupt_page_is_found_and_named(path: Path) -> None:
         damaged.commit([commit("t", expected=1)])
     assert damaged.workers.get("w") == b"sound"
     assert damaged.integrity() != ()
+    with pytest.raises(Corrupt, match="no copy of it was made") as refused:
+        damaged.backup(path.with_name("copy.db"))
+    assert "Keep the copies that you have" in refused.value.hint
+    assert not [each for each in path.parent.iterdir() if "copy" in each.name]
     damaged.close()
     reader = SqliteStore.open(path, read_only=True)
     with pytest.raises(Corrupt):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -9,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
+import psutil
 import pytest
 
 from goalfsm.errors import CannotWrite, NewerDatabase, NoDatabase, NotOurDatabase
 from goalfsm.store.port import Committed
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS
+from goalfsm.store.sqlite.spare import Reserve
 from tests.store.files import filled, listing
 from tests.store.handles import commit, owned
 
@@ -192,3 +195,15 @@ def test_a_user_whom_nobody_knows_is_a_directory(
     store = SqliteStore.open("~nobody-has-this-name/a.db")
     assert store.path == tmp_path / "~nobody-has-this-name" / "a.db"
     store.close()
+
+
+def test_a_database_whose_opening_fails_at_the_end_is_closed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Reserve) -> bool:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Reserve, "restore", broken)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        SqliteStore.open(path)
+    assert [each for each in psutil.Process().open_files() if each.path == str(path)] == []

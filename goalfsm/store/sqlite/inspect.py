@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from goalfsm.errors import Busy, StoreError, StoreUnavailable
+from goalfsm.errors import Busy, Corrupt, StoreError, StoreUnavailable
 from goalfsm.store.contents import TABLES, Contents, Row
 from goalfsm.store.port import Facts
 from goalfsm.store.sqlite.connection import Settings, connect, shut, translated
@@ -18,6 +18,7 @@ from goalfsm.store.sqlite.database import Database
 from goalfsm.store.sqlite.place import followed, wal_of
 from goalfsm.store.sqlite.reader import ReadOnlyDatabase, connect_to_read
 from goalfsm.store.sqlite.spare import Reserve, claim_copy, free_space, publish_copy
+from goalfsm.text import line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,13 +95,17 @@ def _problems(db: apsw.Connection) -> tuple[str, ...]:
 
 
 def backup(database: Database, target: Path) -> None:
-    """Write a consistent copy without an owner to ``target``."""
+    """Write a consistent copy without an owner to ``target``.
+
+    Raises `Corrupt` where a page is: such a copy could take the place of one that is whole.
+    """
     target = followed(Path(os.path.expanduser(target)))  # noqa: PTH111 - as for what is opened
     source, _ = connect_to_read(database.path, database.settings, without_log=database.without_log)
     try:
         part = claim_copy(target)
         try:
             _copy(source, part)
+            _refuse_broken(part, database.path)
             publish_copy(part, target)
         except apsw.Error as error:
             raise translated(error, f"writing {target}") from error
@@ -108,6 +113,15 @@ def backup(database: Database, target: Path) -> None:
             _remove(part)
     finally:
         shut(source)
+
+
+def _refuse_broken(copy: Path, path: Path) -> None:
+    # Of the copy: nobody waits for it, while a long read of the database keeps its log.
+    with closing(apsw.Connection(str(copy), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+        ((found,),) = db.execute("PRAGMA quick_check(1)").fetchall()
+    if found != "ok":
+        msg = f"{path} is corrupt, so no copy of it was made: {line(str(found))}"
+        raise Corrupt(msg, hint="Keep the copies that you have; goalfsm doctor says what is wrong.")
 
 
 def keep_copy(path: Path, version: int) -> Path | None:

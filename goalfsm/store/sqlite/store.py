@@ -118,7 +118,11 @@ class SqliteStore:
             database = Database(Path(path), settings, create=create)
         reserve = Reserve(database.path, reserve_bytes)
         if not read_only:
-            reserve.restore()
+            try:
+                reserve.restore()
+            except BaseException:
+                database.close()
+                raise
         return cls(database, is_alive, reserve)
 
     def contents(self) -> SqliteContents:
