@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from goalfsm.store.reading import Reading
     from goalfsm.store.rows import Stored
     from goalfsm.views.report import CompletionRecord
+    from goalfsm.views.status import Status
 
 
 def ask(place: Place, event: Event) -> None:
@@ -147,6 +148,18 @@ def look(place: Place) -> Seen | None:
 
     with contextlib.closing(open_to_read(place.db)) as store:
         return seen_in(store, place.thread_id, deadline=deadline)
+
+
+def stored_status(place: Place) -> Status:
+    """Return how the thread stands in the database; no engine is asked."""
+    from goalfsm.cli.output import now_ms  # noqa: PLC0415  a command that only sends needs none
+    from goalfsm.daemon.remote.reading import driver_of  # noqa: PLC0415  the same
+    from goalfsm.views.status import project  # noqa: PLC0415  the same
+
+    with reading(place) as store:
+        session = require_thread(store, place)
+        driver = driver_of(store, place.thread_id)
+    return project(session, now_ms(), thread_id=place.thread_id, driver=driver)
 
 
 def show(lines: tuple[str, ...], hint: str, place: Place) -> None:

@@ -10,7 +10,6 @@ import click
 from goalfsm.cli import asking, exits, options
 from goalfsm.cli.places import speak
 from goalfsm.cli.signals import interrupting
-from goalfsm.daemon.remote.reading import driver_of
 from goalfsm.goal.model import ACTIVE
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def watch_command(place: Place, as_json: bool) -> int:
     with interrupting(), view(as_json=as_json) as shown:
         told = ""
         while True:
-            status = _follow(place, shown) or _stored(place)
+            status = _follow(place, shown) or asking.stored_status(place)
             if _is_over(status):
                 shown.close(status, speak(status.hint, place))
                 goal = status.goal
@@ -78,17 +77,6 @@ def _follow(place: Place, shown: View) -> Status | None:
     except NoEngine:
         pass
     return None
-
-
-def _stored(place: Place) -> Status:
-    """Return how the thread stands in the database."""
-    from goalfsm.cli.output import now_ms  # noqa: PLC0415  as above
-    from goalfsm.views.status import project  # noqa: PLC0415  the same
-
-    with asking.reading(place) as store:
-        session = asking.require_thread(store, place)
-        driver = driver_of(store, place.thread_id)
-    return project(session, now_ms(), thread_id=place.thread_id, driver=driver)
 
 
 def _is_over(status: Status) -> bool:

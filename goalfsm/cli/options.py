@@ -19,7 +19,7 @@ DB: Final = click.option(
     metavar="PATH|URL",
     help="Database: a file, or postgresql://…; default GOALFSM_DB, else this directory's own file.",
 )
-_THREAD: Final = click.option(
+THREAD: Final = click.option(
     "--thread",
     "thread_option",
     metavar="NAME",
@@ -67,7 +67,7 @@ def placed(function: _Function) -> _Function:
     """Give a command ``--db`` and ``--thread`` and call it with the `Place` as ``place``."""
 
     @DB
-    @_THREAD
+    @THREAD
     @functools.wraps(function)
     def command(*args: Any, db: str | None, thread_option: str | None, **kwargs: Any) -> Any:
         return function(*args, place=places.find(db, thread_option), **kwargs)
@@ -79,7 +79,7 @@ def placed_by_argument(function: _Function) -> _Function:
     """Do as `placed`, and take the thread as an argument too."""
 
     @DB
-    @_THREAD
+    @THREAD
     @_THREAD_ARGUMENT
     @functools.wraps(function)
     def command(
@@ -101,7 +101,7 @@ def placed_with_text(
 
     def decorate(function: _Function) -> _Function:
         @DB
-        @_THREAD
+        @THREAD
         @arguments.thread_and_text(what, required=required)
         @functools.wraps(function)
         def command(

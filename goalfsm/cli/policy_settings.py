@@ -84,15 +84,9 @@ def _kind(name: str) -> str:
 
 def show_budgets(place: Place) -> None:
     """Print each budget of the thread's goal and what is used of it."""
-    from goalfsm.cli.output import now_ms  # noqa: PLC0415  a command that only sends needs none
-    from goalfsm.daemon.remote.reading import driver_of  # noqa: PLC0415  the same
-    from goalfsm.session.continuation import budget_lines  # noqa: PLC0415  the same
-    from goalfsm.views.status import project  # noqa: PLC0415  the same
+    from goalfsm.session.continuation import budget_lines  # noqa: PLC0415  only here
 
-    with asking.reading(place) as store:
-        session = asking.require_thread(store, place)
-        driver = driver_of(store, place.thread_id)
-    progress = project(session, now_ms(), thread_id=place.thread_id, driver=driver).progress
+    progress = asking.stored_status(place).progress
     if progress is None:
         raise asking.no_goal(place)
     for row in budget_lines(progress):

@@ -30,9 +30,7 @@ def queue_command() -> None:
 
 @queue_command.command("add", cls=ProgramCommand)
 @arguments.thread_and_text("objective")
-@click.option(
-    "--thread", "thread_option", metavar="NAME", help="Thread; default: this directory's."
-)
+@options.THREAD
 @options.DB
 @click.option("--first", is_flag=True, help="Before the goals that are queued already.")
 @describing.objective_options
@@ -101,9 +99,7 @@ def list_queue(place: Place, as_json: bool) -> int:
 
 @queue_command.command("move")
 @click.argument("words", nargs=-1, metavar="[THREAD] ID PLACE")
-@click.option(
-    "--thread", "thread_option", metavar="NAME", help="Thread; default: this directory's."
-)
+@options.THREAD
 @options.DB
 @options.expecting
 def move(
@@ -117,9 +113,7 @@ def move(
 
 @queue_command.command("drop")
 @click.argument("words", nargs=-1, metavar="[THREAD] ID")
-@click.option(
-    "--thread", "thread_option", metavar="NAME", help="Thread; default: this directory's."
-)
+@options.THREAD
 @options.DB
 @options.expecting
 def drop(

@@ -144,9 +144,7 @@ async def _serve(db: Path, max_runs: int, grace: float) -> None:
 
 @click.command("set", cls=ProgramCommand)
 @arguments.thread_and_text("objective", required=False)
-@click.option(
-    "--thread", "thread_option", metavar="NAME", help="Thread; default: this directory's."
-)
+@options.THREAD
 @options.DB
 @describing.goal_options
 @click.pass_context
