@@ -90,6 +90,13 @@ def _announced_again() -> Transition:
     return step(limited(), effects=(LIMIT,))
 
 
+@CASES.breaks("limits_are_announced_once")
+def _announced_without_a_turn() -> Transition:
+    thread = started()
+    spent = replace(thread.goal, status="budgetLimited")
+    return step(thread, None, (LIMIT,), goal=spent, continuation=Continuation(warned="goal-1"))
+
+
 @CASES.breaks("one_wind_down")
 def _owed_again() -> Transition:
     thread = limited()

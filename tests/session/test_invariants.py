@@ -7,10 +7,12 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
+from goalfsm.goal.model import Usage
 from goalfsm.session import Step
 from goalfsm.session import events as e
 from goalfsm.session.state import Continuation
 from goalfsm.testing.invariants import INVARIANTS, check, sessions
+from goalfsm.testing.invariants.course import Course
 from goalfsm.testing.invariants.invariant import Transition
 from goalfsm.testing.loop import START_MS
 from goalfsm.testing.threads import CheckedThread
@@ -62,3 +64,39 @@ def test_the_time_of_a_decision_stands_in_for_the_time() -> None:
     stuck = Step(thread.session, decision=thread.session.decision)
     with pytest.raises(AssertionError, match="no timer fires for ever"):
         check(thread.session, e.TimerFired(), stuck)
+
+
+def follow(course: Course, thread: CheckedThread, event: e.Event) -> None:
+    """Let the thread take an event, and the course follow it."""
+    before = thread.session
+    thread.do(event)
+    course.follow(before, event, thread.session)
+
+
+def test_usage_that_is_booked_again_is_noticed() -> None:
+    """A thread remembers the keys of its open run alone; a journal refuses those of all runs."""
+    thread = started()
+    thread.dispatch()
+    course = Course(thread.session)
+    used = e.UsageReported(run_id="run-0", run_token="old", key="k", usage=Usage(input_tokens=5))
+    follow(course, thread, used)
+    with pytest.raises(AssertionError, match="was reported"):
+        follow(course, thread, used)
+
+
+def test_tokens_that_are_charged_again_are_noticed() -> None:
+    thread = started()
+    course, before = Course(thread.session), thread.session
+    ledger = replace(before.ledger, charged_tokens=5)
+    with pytest.raises(AssertionError, match="5 tokens are booked, 0 were reported"):
+        course.follow(before, e.TimerFired(), replace(before, ledger=ledger))
+
+
+def test_a_run_that_is_dispatched_again_is_noticed() -> None:
+    thread = started()
+    course = Course(thread.session)
+    again = e.RunDispatched(run_id="run", token="token")
+    follow(course, thread, again)
+    thread.interrupt()
+    with pytest.raises(AssertionError, match="run is dispatched twice"):
+        follow(course, thread, again)

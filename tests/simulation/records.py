@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from goalfsm.goal.model import Usage
 from goalfsm.session import effects as f
 from goalfsm.session import events as e
 from goalfsm.session.state import Reply, Session
+from goalfsm.testing.invariants.course import Course
 from tests.simulation.plan import telling
 
 if TYPE_CHECKING:
@@ -26,15 +26,11 @@ class Thread:
         self.events: dict[str, int] = {}
         """The revision of each committed event."""
         self.digests: list[bytes] = []
-        self.usage: dict[str, Usage] = {}
-        """What was committed, by key."""
-        self.tokens = 0
-        self.reported = Usage()
+        self.course = Course(session)
         self.seen: set[str] = set()
         """Steering messages that some worker has been shown."""
         self.tool_calls: dict[str, int] = {}
         """Committed tool calls, by the token of their run."""
-        self.opened_runs: set[str] = set()
         self.last: tuple[Process, int] | None = None
         """Who committed last, and when the goal's time was counted last."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from goalfsm.goal.accounting import tokens_of
 from goalfsm.goal.model import ACTIVE, LIMITED, Usage
 from goalfsm.session import events as e
 from goalfsm.session.context import Step
@@ -17,13 +16,13 @@ class SessionRules(Records):
     def _look(
         self, thread_id: str, known: Thread, before: Session, event: e.Event, step: Step
     ) -> None:
-        self._ledger(known, before, event)
+        self._course(known, before, event)
         self._steering(thread_id, known, before, event)
         self._pauses(before, event, step.session)
         match event:
             case e.RunDispatched(run_id=run_id) if step.session.run is not None:
                 if step.session.run.run_id == run_id:
-                    self._dispatch(known, run_id, step.session)
+                    self._dispatch(run_id, step.session)
             case e.RunFinished(run_id=run_id) if before.run is not None:
                 if before.run.run_id == run_id and event.outcome != "aborted":
                     self._all_reported(known, run_id)
@@ -40,10 +39,7 @@ class SessionRules(Records):
             case _:
                 pass
 
-    def _dispatch(self, known: Thread, run_id: str, session: Session) -> None:
-        if run_id in known.opened_runs:
-            self.fail("a run is dispatched twice", run_id)
-        known.opened_runs.add(run_id)
+    def _dispatch(self, run_id: str, session: Session) -> None:
         goal, run = session.goal, session.run
         ends = run is not None and run.wind_down and goal is not None and goal.status == LIMITED
         if goal is None or (goal.status != ACTIVE and not ends):
@@ -58,31 +54,19 @@ class SessionRules(Records):
 
     # The ledger.
 
-    def _ledger(self, known: Thread, before: Session, event: e.Event) -> None:
+    def _course(self, known: Thread, before: Session, event: e.Event) -> None:
         if isinstance(event, e.UsageReported):
-            self._usage(known, before, event)
-        ledger = known.session.ledger
-        booked = ledger.charged_tokens + sum(ledger.uncharged.values())
-        if ledger.reported != known.reported or booked != known.tokens:
-            expected = f"{known.tokens} tokens, {known.reported}"
-            self.fail("the ledger is not what was reported", f"{ledger} instead of {expected}")
+            self._usage(event)
+        try:
+            known.course.follow(before, event, known.session)
+        except AssertionError as broken:
+            self.fail("a thread takes a course that it may not", str(broken))
 
-    def _usage(self, known: Thread, before: Session, event: e.UsageReported) -> None:
+    def _usage(self, event: e.UsageReported) -> None:
         child = self._world.children.by_run.get(event.run_id)
         said = [] if child is None else child.said.get(event.key, [])
         if event.usage not in map(_usage_of, said):
             self.fail("usage that no worker reported", f"{event}")
-        if event.key in known.usage:
-            return
-        known.usage[event.key] = event.usage
-        known.tokens += tokens_of(event.usage, before.policy.cached_weight)
-        total, usage = known.reported, event.usage
-        known.reported = Usage(
-            input_tokens=total.input_tokens + usage.input_tokens,
-            output_tokens=total.output_tokens + usage.output_tokens,
-            cached_tokens=total.cached_tokens + usage.cached_tokens,
-            cost=total.cost + usage.cost,
-        )
 
     def _all_reported(self, known: Thread, run_id: str) -> None:
         """Look at a run that ended well: nothing that it used may be missing."""
@@ -92,7 +76,7 @@ class SessionRules(Records):
             if run_id not in self._world.children.unstarted:
                 self.fail("a run ends that never began", run_id)
             return
-        kept = known.usage.keys() | self._world.poisoned_usage
+        kept = known.course.usage.keys() | self._world.poisoned_usage
         missing = [key for key in child.reports if key not in kept]
         if missing:
             self.fail("usage is lost", f"{missing} of {run_id}")

@@ -48,6 +48,7 @@ def _limits_are_announced_once(t: Transition) -> None:
     hold(goal is not None and goal.goal_id == sent[0].goal_id, "for another goal")
     hold(goal is not None and goal.status == LIMITED, "the goal is not limited")
     hold(t.after.continuation.warned == sent[0].goal_id, "not noted as sent")
+    hold(t.after.wind_down == "owed", "no turn is owed for it")
     pair = t.same_goal
     if pair is not None and pair[0].status == LIMITED and not isinstance(t.event, e.BudgetChanged):
         hold(t.before.continuation.warned != sent[0].goal_id, "it was sent before")
