@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from goalfsm.cluster.lease import Renewed
     from goalfsm.cluster.options import Options, Reached
     from goalfsm.daemon.flow.ports import Performer, Stage
 
@@ -83,7 +84,7 @@ class Node:
             self.clock,
             address=self.db,
             deadline=self.processes.until,
-            renewed=sweeps.renewed,
+            renewed=lambda answer: self._renewed(answer, sweeps),
         )
         alive = self.tenure.alive
         self.words = LastWords(nodes.trim, spawn)
@@ -239,6 +240,12 @@ class Node:
                 run_above=self.processes.run_above,
             )
         )
+
+    def _renewed(self, answer: Renewed, sweeps: Sweeps) -> None:
+        """Look around with each sign of life, as an engine does."""
+        sweeps.renewed(answer)
+        if self.server is not None:
+            self.server.restore()
 
     def _run_of(self, thread_id: str) -> Run | None:
         live = self.runs.get(thread_id)

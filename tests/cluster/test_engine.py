@@ -314,3 +314,15 @@ async def test_a_turn_whose_lease_is_lost_goes_on_at_the_next_node(dsn: str, tur
     assert session.goal is not None
     assert session.goal.status == "complete"
     assert [turn for _, turn, _ in turns.seen] == list(range(turns.seen[0][1], 21))
+
+
+async def test_a_node_listens_again_where_its_socket_was_taken_away(dsn: str) -> None:
+    """What a turn claims by it would reach nobody, and the turns would go on."""
+    async with ClusterEngine(dsn) as engine:
+        server = engine._node.server
+        assert server is not None
+        server.place.unlink()
+        async with asyncio.timeout(BOUND_S):
+            while not server.place.exists():  # noqa: ASYNC110  a look comes with each renewal
+                await asyncio.sleep(0.01)
+    assert not server.place.exists()

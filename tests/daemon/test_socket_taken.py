@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from goalfsm.daemon.remote.socket_path import remove_stale, socket_for
 from goalfsm.errors import Fenced
 from goalfsm.session import events as e
 from goalfsm.store.sqlite import SqliteStore
-from tests.daemon.scenes import OBJECTIVE, THREAD
+from tests.daemon.scenes import OBJECTIVE, THREAD, private
 from tests.daemon.test_watch import WITHIN_S, until
 
 SAID = e.SteeringReceived(message_id="m", text="look at the tests")
@@ -152,17 +153,37 @@ async def test_who_is_just_let_in_is_answered(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_in_another_directory_nothing_is_bound(tmp_path: Path) -> None:
-    """Where the directory was moved away, and another one is there."""
-    home = tmp_path / "home"
-    home.mkdir()
+async def test_in_a_directory_of_others_nothing_is_bound(tmp_path: Path) -> None:
+    """Where the directory was moved away, and one that others may use is there."""
+    home = private(tmp_path / "home")
     listener = Listener(home / "s", _nothing)
     await listener.start()
     home.rename(tmp_path / "elsewhere")
-    for _ in range(2):
-        listener.restore()
-        assert listener._restoring is None
-        home.mkdir(exist_ok=True)
+    home.mkdir(mode=0o755)
+    listener.restore()
+    assert listener._restoring is None
+    await listener.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("made", [False, True])
+async def test_a_directory_that_has_gone_is_made_again(tmp_path: Path, *, made: bool) -> None:
+    """One for the time of a login goes with its end, and the next login makes it."""
+    login = private(tmp_path / "login")
+    place = private(login / "home") / "s"
+    listener = Listener(place, _nothing)
+    await listener.start()
+    shutil.rmtree(login)
+    listener.restore()
+    assert listener._restoring is None
+    private(login)
+    if made:
+        private(place.parent)
+    listener.restore()
+    assert listener._restoring is not None
+    await listener._restoring
+    assert place.is_socket()
+    assert place.parent.stat().st_mode & 0o077 == 0
     await listener.close()
 
 

@@ -13,7 +13,7 @@ import structlog
 
 from goalfsm.daemon.flow.decide import FAULT_HINT
 from goalfsm.daemon.remote import wire
-from goalfsm.daemon.remote.socket_path import remove
+from goalfsm.daemon.remote.socket_path import is_own, remove
 from goalfsm.errors import GoalError, described
 from goalfsm.session.state import FAULT_CODE
 from goalfsm.text import MALFORMED
@@ -158,12 +158,15 @@ class Listener:
         self._ready.set()
 
     def restore(self) -> None:
-        """Listen again where the socket was taken from its directory, or something put over it.
+        """Listen again where the socket was taken away, or something put over it.
 
-        Who is connected stays so. Where the directory is another one nothing is done.
+        Who is connected stays so. A directory that has gone is made again, as one for the time of
+        a login goes with its end; where another one is not this user's alone nothing is done.
         """
         (bound, home), (found, directory) = self._bound, self._found()
-        if bound is None or found == bound or directory != home:
+        if bound is None or found == bound:
+            return
+        if directory != home and not is_own(self._place.parent):
             return
         if self._restoring is None or self._restoring.done():
             self._restoring = asyncio.get_running_loop().create_task(self._restore())

@@ -186,6 +186,13 @@ def _prepare(directory: Path) -> None:
         )
 
 
+def is_own(directory: Path) -> bool:
+    """Tell whether a directory is this user's alone; one that is missing is made."""
+    with contextlib.suppress(OSError):
+        directory.mkdir(mode=0o700)
+    return _is_ours(directory)
+
+
 def _is_ours(directory: Path) -> bool:
     """Tell whether it is a directory, no link, that nobody else may use."""
     try:
