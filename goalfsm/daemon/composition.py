@@ -6,6 +6,7 @@ import asyncio
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+from goalfsm.daemon.aftermath import EngineAftermath
 from goalfsm.daemon.config import Processes, Workers
 from goalfsm.daemon.flow.inbox import InboxRows, watch_of
 from goalfsm.daemon.flow.replay import as_completed
@@ -33,16 +34,15 @@ from goalfsm.daemon.stages.run_control import (
 from goalfsm.daemon.stages.run_ports import RunPorts
 from goalfsm.daemon.stages.scheduler import Quiescence, Scheduler
 from goalfsm.daemon.stages.subscriptions import DecisionLog, Subscriptions
-from goalfsm.errors import StoreClosed, StoreError
+from goalfsm.errors import StoreError
 from goalfsm.session import effects as f
-from goalfsm.session.work import queued
 from goalfsm.store.pump import Pump
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from goalfsm.daemon.flow.ports import Landed, Stage, Undecided
+    from goalfsm.daemon.flow.ports import Stage
     from goalfsm.daemon.options import Options
     from goalfsm.store.port import Owner, Store
 
@@ -68,7 +68,6 @@ class Composition:
         """
         self.store = store
         self.platform = platform
-        self._ended_by = ended_by
         self.over = asyncio.Event()
         self.tasks = Tasks(self.over)
         spawn = self.tasks.spawn
@@ -76,7 +75,8 @@ class Composition:
         self.ids = IdSource(platform.entropy)
         self.pump = Pump(store)
         self.processes = Processes(db)
-        subscriptions = self.subscriptions = Subscriptions(clock, self._suspended)
+        aftermath = self.aftermath = EngineAftermath(self.pump, clock, self.over, ended_by)
+        subscriptions = self.subscriptions = Subscriptions(clock, aftermath.suspended)
         report = subscriptions.report
         threads = self.threads = Threads(
             store,
@@ -85,17 +85,22 @@ class Composition:
             self.ids,
             policy=options.policy,
             machine=options.machine,
-            aftermath=self,
+            aftermath=aftermath,
             report=report,
         )
         around = lambda work: self.sockets.around(work)  # noqa: E731, PLW0108  made for the first
         workers = Workers(options.workers, store.workers, self.processes, around)
         self.workers = workers
-        holds = self.holds = Holds(self._held)
+        holds = self.holds = Holds(aftermath.held)
         runs = self.runs = LiveRuns()
         wakeups = self.wakeups = Wakeups(clock, threads)
         self.effects = Effects(
-            threads, spawn, holds, mark=self._mark, changed=self._rested, failed=self.failed
+            threads,
+            spawn,
+            holds,
+            mark=aftermath.mark,
+            changed=aftermath.rested,
+            failed=aftermath.failed,
         )
         dispatches = Dispatches(self.ids)
         self.scheduler = Scheduler(
@@ -106,8 +111,8 @@ class Composition:
             dispatches,
             spawn,
             report=report,
-            stuck=lambda error: self.stuck(None, error),
-            considered=self._consider,
+            stuck=aftermath.unread,
+            considered=aftermath.consider,
             max_runs=options.max_runs,
         )
         self.quiescence = Quiescence(
@@ -134,9 +139,9 @@ class Composition:
             self.ids,
             store.journal,
             over=self.over,
-            check_open=self._check_open,
+            check_open=aftermath.check_open,
             said=runs.said,
-            suspended=self._suspended,
+            suspended=aftermath.suspended,
         )
         self.rows = InboxRows(store.inbox, self.service.take_row, report, db=db)
         self.upkeep = Upkeep(
@@ -161,7 +166,7 @@ class Composition:
             make_watch=partial(watch_of, db, platform),
         )
         self.watch = ProcessWatch(runs, platform.wait_gone)
-        records = RunRecords(store.processes, clock, lambda error: self.stuck(None, error))
+        records = RunRecords(store.processes, clock, aftermath.unread)
         transcripts = Transcripts(store.transcripts, clock)
         ports = RunPorts(
             db=db,
@@ -173,14 +178,14 @@ class Composition:
             spawn=spawn,
             report=report,
             confirm=self.heartbeat.confirm,
-            stuck=lambda error: self.stuck(None, error),
+            stuck=aftermath.unread,
             follow_on=self.scheduler.follow_on,
             ends_whole=False,
             gone=self.watch.gone,
             spawned=records.spawned,
             recorded=records.gone,
             said=transcripts.keep,
-            over=self._run_over,
+            over=aftermath.run_over,
         )
         run_control = RunControl(
             ports,
@@ -188,7 +193,7 @@ class Composition:
             self.effects,
             dispatches.take,
             transcripts.last_words,
-            lambda thread_id: bool(self._suspended()) and self.holds.stopped(thread_id),
+            aftermath.is_stopped,
         )
         # The order is the contract: when the next turn is considered, everything else knows of
         # what has landed, and only then is the thread asked whether it has come to rest.
@@ -200,6 +205,19 @@ class Composition:
             self.quarantine,
             self.scheduler,
             self.quiescence,
+        )
+        aftermath.follow_by(
+            threads,
+            holds,
+            runs,
+            self.effects,
+            subscriptions,
+            self.scheduler,
+            self.quiescence,
+            self.outage,
+            self.quarantine,
+            self.heartbeat,
+            self.stages,
         )
         verifiers = Verifiers(
             threads.session,
@@ -232,7 +250,7 @@ class Composition:
         if socket is not None:
             brings = options.workers is not None
             view = EngineView(
-                threads, store, holds, clock, self._suspended, lambda: self.taken_over, brings
+                threads, store, holds, clock, aftermath.suspended, lambda: self.taken_over, brings
             )
             self.server = Server(
                 self.service,
@@ -263,81 +281,6 @@ class Composition:
             db=self.processes.db,
             named="" if named is None else str(named),
         )
-
-    # What follows a decision.
-
-    def landed(self, landed: Landed) -> None:
-        """Have every stage follow what is durable."""
-        if self.outage.retrying:
-            self.outage.past(landed.thread_id)
-        for stage in self.stages:
-            stage.committed(landed)
-        if self.heartbeat.resting:
-            self.heartbeat.stir()
-
-    def stuck(self, thread_id: str | None, error: StoreError) -> None:
-        """Deal with a store that cannot read or commit."""
-        self.outage.met(thread_id, error)
-        if self.heartbeat.resting:
-            self.heartbeat.stir()
-
-    def failed(self, thread_id: str, error: Exception, undecided: Undecided | None = None) -> None:
-        """Deal with a fault."""
-        self.quarantine.met(thread_id, error, undecided)
-
-    def quiet(self, thread_id: str) -> None:
-        """Take note that a thread has nothing more to decide."""
-        if self.outage.retrying:  # also where the store had nothing to commit
-            self.outage.past(thread_id)
-        self.quiescence.look(thread_id)
-        self.threads.quiet(thread_id)
-
-    def is_needed(self, thread_id: str) -> bool:
-        """Tell whether a quiet thread has to stay in memory."""
-        session = self.threads.known(thread_id)
-        return bool(
-            (session is not None and queued(session) is not None)
-            # A clock that was set is told to it, and that the engine stops: its time counts.
-            or (session is not None and session.clock.last_ms is not None)
-            or self.effects.any_open(thread_id)
-            or self.holds.of(thread_id)
-            or thread_id in self.runs
-            or self.subscriptions.has(thread_id)
-            or self.quiescence.is_watched(thread_id)
-        )
-
-    def _held(self, thread_id: str | None, held: bool) -> None:  # noqa: FBT001  as `Holds` says it
-        if thread_id is None:
-            if not held:
-                self.scheduler.consider_all()
-        elif held:
-            self.scheduler.consider(thread_id)
-        else:
-            self._consider(thread_id)
-
-    def _consider(self, thread_id: str) -> None:
-        self.scheduler.consider(thread_id)
-        self.quiescence.look(thread_id)
-
-    def _rested(self, thread_id: str) -> None:
-        self.quiescence.look(thread_id)
-
-    def _suspended(self) -> str:
-        return "" if self.outage.present is None else self.outage.present.code
-
-    def _check_open(self) -> None:
-        """Raise what has ended the engine."""
-        if self.over.is_set():
-            raise self._ended_by() or StoreClosed("the engine has stopped", hint="Start it again.")
-
-    def _mark(self, key: str) -> None:
-        if not self.over.is_set():
-            self.pump.mark_done(key, at_ms=self.clock.now_ms())
-
-    def _run_over(self, thread_id: str, run_id: str) -> None:
-        self.runs.remove(thread_id, run_id)
-        self.quarantine.run_over(thread_id)
-        self._consider(thread_id)
 
     def _look(self) -> None:
         """Look around, as an owner whom nobody has succeeded."""
@@ -379,7 +322,7 @@ class Composition:
             quarantine=self.quarantine,
             heartbeat=self.heartbeat,
             spawn=self.tasks.spawn,
-            considered=self._consider,
+            considered=self.aftermath.consider,
         )
         going_on = asyncio.ensure_future(takeover.reconcile(previous))
         over = asyncio.ensure_future(self.over.wait())
@@ -390,7 +333,7 @@ class Composition:
             if not going_on.done():
                 going_on.cancel()
                 await asyncio.wait({going_on})
-        self._check_open()
+        self.aftermath.check_open()
         going_on.result()
         self.taken_over = True
         self.holds.release(STARTING)

@@ -7,15 +7,20 @@ import json
 import sys
 import tarfile
 import zipfile
+import zlib
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from csv import reader
 from hashlib import sha256
 from pathlib import Path
 from tarfile import TarError
+from typing import Final
 from zipfile import BadZipFile
 
 from goalfsm.examples.release_steps import STEPS, StepError, Workspace, command, digest, one
+
+_DAMAGED: Final = (BadZipFile, TarError, EOFError, zlib.error)
+"""What reading an archive raises that is not whole."""
 
 
 def main() -> int:
@@ -27,7 +32,7 @@ def main() -> int:
     space = Workspace(given.source.resolve(), given.work.resolve())
     try:
         gaps = list(gaps_in(space))
-    except (StepError, OSError, LookupError, ValueError, BadZipFile, TarError) as error:
+    except (StepError, OSError, LookupError, ValueError, *_DAMAGED) as error:
         gaps = [f"{type(error).__name__}: {error}"]
     for gap in gaps:
         sys.stdout.write(f"{gap}\n")

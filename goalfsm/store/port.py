@@ -28,7 +28,7 @@ goes on raising `StoreUnavailable` has a connection that is not to be trusted: `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -295,6 +295,21 @@ class Checkpointer(Protocol):
         ...
 
 
+class Committing(Protocol):
+    """What writes events, each with its state and its effects, in one durable transaction."""
+
+    def __call__(self, batch: Sequence[Commit], *, done: Sequence[Done] = ()) -> list[Outcome]:
+        """Write these events in one durable transaction; return an outcome for each, in order.
+
+        A commit that loses its compare-and-set, or is a repeat, is left out without harm to the
+        others; several commits of one thread may follow one another in a batch, and what follows
+        one that was left out conflicts, whatever the revision is by then. ``done`` is
+        marked in the same transaction. Raises `Fenced` for the whole batch when this handle is
+        not the owner (any more) (owner).
+        """
+        ...
+
+
 class Store(Reading, Protocol):
     """One handle on a file. Closing it does not release ownership: a crash would not either."""
 
@@ -328,15 +343,9 @@ class Store(Reading, Protocol):
         """The text that turns have said."""
         ...
 
-    def commit(self, batch: Sequence[Commit], *, done: Sequence[Done] = ()) -> list[Outcome]:
-        """Write these events in one durable transaction; return an outcome for each, in order.
-
-        A commit that loses its compare-and-set, or is a repeat, is left out without harm to the
-        others; several commits of one thread may follow one another in a batch, and what follows
-        one that was left out conflicts, whatever the revision is by then. ``done`` is
-        marked in the same transaction. Raises `Fenced` for the whole batch when this handle is
-        not the owner (any more) (owner).
-        """
+    @property
+    def commit(self) -> Committing:
+        """What writes events, each with its state and its effects."""
         ...
 
     def prune(self, *, before_ms: int) -> int:
@@ -346,8 +355,9 @@ class Store(Reading, Protocol):
         """
         ...
 
-    def checkpointer(self) -> Checkpointer | None:
-        """Return what moves the log, for the caller to run; None where there is nothing to do.
+    @property
+    def checkpointer(self) -> Callable[[], Checkpointer | None]:
+        """What returns a checkpointer, for the caller to run; None where there is nothing to do.
 
         From then on `commit` never does it itself.
         """

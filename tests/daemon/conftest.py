@@ -31,7 +31,7 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[MemoryGo
             return goals.store()
         store = SqliteStore.open(tmp_path / "goals.db", is_alive=goals.system.is_alive)
         # Virtual time knows no threads: checkpoints are made between commits.
-        store.checkpointer = lambda: None  # type: ignore[method-assign]
+        store.checkpointer = lambda: None
         return store
 
     return opened

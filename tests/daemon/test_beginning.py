@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from goalfsm.daemon import engine as entered
+from goalfsm.daemon.aftermath import EngineAftermath
 from goalfsm.daemon.config import Processes
 from goalfsm.daemon.engine import Engine
 from goalfsm.daemon.guards.drain import Drain
@@ -55,7 +56,7 @@ def _after(owner: type, name: str) -> Breaks:
 STEPS: dict[str, Breaks] = {
     "its address": _before(entered, "socket_for"),
     "its claim": _before(entered, "acquire"),
-    "its parts": _before(SqliteStore, "checkpointer"),
+    "its parts": _before(EngineAftermath, "follow_by"),
     "its heartbeat": _before(Heartbeat, "start"),
     "its supervisor": _after(Processes, "supervisor"),
     "its socket": _before(Listener, "start"),

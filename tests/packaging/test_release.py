@@ -58,6 +58,18 @@ def swap(space: Workspace) -> None:
     sdist.write_bytes(bytes(data))
 
 
+def spoil(space: Workspace) -> None:
+    """Leave the archive's header, and make the rest nothing that could be unpacked."""
+    sdist = release_steps.one("*.tar.gz", space.dist)
+    data = sdist.read_bytes()
+    sdist.write_bytes(data[:20] + b"\xff" * (len(data) - 20))
+
+
+def cut(space: Workspace) -> None:
+    sdist = release_steps.one("*.tar.gz", space.dist)
+    sdist.write_bytes(sdist.read_bytes()[:-100])
+
+
 def add(space: Workspace) -> None:
     (space.dist / "stray.txt").touch()
 
@@ -67,7 +79,7 @@ def lie(space: Workspace) -> None:
     space.manifest.write_text(json.dumps(listed | {"version": "99"}))
 
 
-@pytest.mark.parametrize("harm", [forget, lengthen, swap, add, lie])
+@pytest.mark.parametrize("harm", [forget, lengthen, swap, spoil, cut, add, lie])
 def test_the_verifier_notices(
     space: Workspace,
     harm: Callable[[Workspace], None],

@@ -42,8 +42,9 @@ def mark_before_doing() -> Patches:
     perform = Effects._perform
 
     def mark_and_perform(self: Any, task: Any) -> None:
-        parts = self._mark.__self__
-        parts.store.commit([], done=[Done(key=task.key, at_ms=parts.clock.now_ms())])
+        after = self._mark.__self__
+        done = Done(key=task.key, at_ms=after._clock.now_ms())
+        after._pump._store.commit([], done=[done])
         perform(self, task)
 
     yield patch.object(Effects, "_perform", mark_and_perform)

@@ -109,7 +109,7 @@ def test_its_goals_go_on(path: Path) -> None:
 
     async def scene(goals: MemoryGoals) -> None:
         store = SqliteStore.open(path, is_alive=nobody_lives)
-        store.checkpointer = lambda: None  # type: ignore[method-assign]
+        store.checkpointer = lambda: None
         async with goals.process(worker(turn), store=store, serve=False) as engine:
             session = await engine.settled("cut")
             assert session.goal is not None

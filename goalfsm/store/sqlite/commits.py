@@ -31,6 +31,8 @@ from goalfsm.store.sqlite.database import Database
 
 Rows = list[tuple[Any, ...]]
 
+_LOOP_BUSY_MS: Final = 20
+
 _SETTLE: Final = "UPDATE inbox SET revision = ? WHERE inbox_id = ? AND revision IS NULL"
 _KNOWN_EVENT: Final = "SELECT revision FROM journal WHERE thread_id = ? AND event_id = ?"
 _KNOWN_INBOX: Final = "SELECT thread_id, revision, reply FROM inbox WHERE inbox_id = ?"
@@ -269,8 +271,15 @@ class Commits:
             self._inline.after_commit()
         return outcomes
 
-    def checkpointer(self) -> SqliteCheckpointer:
-        """Return what keeps the log short from now on."""
+    def checkpointer(self) -> SqliteCheckpointer | None:
+        """Return a checkpointer; from then on the handle of ``database`` runs none itself.
+
+        It is in the hands of a loop then, which must not stand still for another's lock: it waits
+        for one no longer than a commit may take, and whoever commits tries again.
+        """
+        if self._database.in_memory:
+            return None
+        self._database.wait_for_locks(_LOOP_BUSY_MS)
         self._inline = None
         return SqliteCheckpointer(self._database)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -32,13 +31,11 @@ from goalfsm.store.sqlite.tables import (
 )
 
 if TYPE_CHECKING:
-    from goalfsm.store.port import Checkpointer, Done, Facts, Identity, Outcome
+    from goalfsm.store.port import Checkpointer, Committing, Done, Facts, Identity, Outcome
     from goalfsm.store.rows import Commit
-    from goalfsm.store.sqlite.commits import Commits
     from goalfsm.store.sqlite.inspect import SqliteContents
 
 # The newest row of each table stays, so that a sequence number is never given out twice.
-_LOOP_BUSY_MS: Final = 20
 _PRUNE: Final = (
     """DELETE FROM inbox WHERE revision IS NOT NULL AND at_ms < ?
        AND seq < (SELECT max(seq) FROM inbox)""",
@@ -66,6 +63,15 @@ class SqliteStore:
         """Read and write ``database``, which `open` has opened."""
         self._database = database
         self._reserve = reserve
+        self.commit: Committing = self._refused
+        self.checkpointer: Callable[[], Checkpointer | None] = lambda: None
+        self._cut_log: Callable[[], None] = lambda: None
+        if not database.read_only:
+            from goalfsm.store.sqlite.commits import Commits  # noqa: PLC0415  a reader needs none
+
+            commits = Commits(database)
+            self.commit, self.checkpointer = commits, commits.checkpointer
+            self._cut_log = commits.cut_log
         self.owner = SqliteLease(database, is_alive)
         self.inbox = SqliteInbox(database)
         self.sessions = SqliteSessions(database)
@@ -141,16 +147,9 @@ class SqliteStore:
         """Return the absolute path by which the database file was named, with the links in it."""
         return self._database.given
 
-    def commit(self, batch: Sequence[Commit], *, done: Sequence[Done] = ()) -> list[Outcome]:
-        """Write events; see `goalfsm.store.port.Store.commit`."""
-        return self._commits(batch, done=done)
-
-    @cached_property
-    def _commits(self) -> Commits:
-        """What writes events; it is loaded by who does."""
-        from goalfsm.store.sqlite.commits import Commits  # noqa: PLC0415  a reader needs none
-
-        return Commits(self._database)
+    def _refused(self, batch: Sequence[Commit], *, done: Sequence[Done] = ()) -> list[Outcome]:
+        del batch, done
+        return self._database.write(lambda _cursor: [])  # raises what a handle that reads says
 
     def prune(self, *, before_ms: int) -> int:
         """Delete what is consumed and done and older than that; return how many rows."""
@@ -164,22 +163,11 @@ class SqliteStore:
 
         return self._database.write(work)
 
-    def checkpointer(self) -> Checkpointer | None:
-        """Return a checkpointer; from then on this handle runs none itself.
-
-        It is in the hands of a loop then, which must not stand still for another's lock: it waits
-        for one no longer than a commit may take, and whoever commits tries again.
-        """
-        if self._database.read_only or self._database.in_memory:
-            return None
-        self._database.wait_for_locks(_LOOP_BUSY_MS)
-        return self._commits.checkpointer()
-
     def release_reserve(self) -> bool:
         """Make room on a full disk: move the log and cut it, give back the space kept for this."""
         released = self._reserve.release()
         with suppress(apsw.Error, Busy):
-            self._commits.cut_log()
+            self._cut_log()
         return released
 
     def restore_reserve(self) -> bool:

@@ -16,7 +16,7 @@ from goalfsm.errors import GoalError
 from goalfsm.goal.accounting import live
 from goalfsm.goal.model import LIMITED, Goal, used_up
 from goalfsm.session.continuation import budget_lines, max_continuations, progress
-from goalfsm.session.prompt_notices import parse
+from goalfsm.session.prompt_notices import Notice, parse
 from goalfsm.text import attribute, xml
 
 if TYPE_CHECKING:
@@ -101,8 +101,9 @@ def contents(session: Session, now_ms: int) -> tuple[Part, ...]:
     named = ", ".join(message.message_id for message in said)
     parts = [Part("messages", f"no turn has taken them into account: {named}", _steering(said))]
     for text in notices:
-        kind = parse(text).kind.replace("_", " ")
-        parts.append(Part("notice", f"since the last turn: {kind}", _notice(text)))
+        notice = parse(text)
+        kind = notice.kind.replace("_", " ")
+        parts.append(Part("notice", f"since the last turn: {kind}", _notice(notice)))
     if winding_down:
         why = "a budget is used up, and one turn is left to wind the work down"
         parts.append(Part("wind-down", why, _wind_down(goal, session.policy)))
@@ -183,8 +184,7 @@ def _message(message_id: str, text: str) -> str:
     return fill("steering_message", message_id=attribute(message_id), text=xml(text))
 
 
-def _notice(text: str) -> str:
-    notice = parse(text)
+def _notice(notice: Notice) -> str:
     detail = f"\n\n<detail>\n{xml(notice.detail)}\n</detail>" if notice.detail else ""
     return fill(notice.kind, detail=detail)
 
