@@ -55,6 +55,10 @@ _OPENING: Final = re.compile(
     re.IGNORECASE,
 )
 """How an answer begins that is nothing but an error."""
+_SAYS_ERROR: Final = re.compile(
+    r"""["'](?:\w*error\w*|\w*message|\w*msg|detail)["'] ?: ?["'{\[][^"'}\]]""", re.IGNORECASE
+)
+"""What JSON has that tells of an error: a field for it, with something in it."""
 _ESCAPES: Final = re.compile(r"\\.|\(\?P?<\w+>|\(\?[a-zA-Z]+[:)]")
 _STATED: Final = Why(row="stated", reason="the caller states the kind")
 _SIFTED: Final = "it is written as programs and people write of errors, not as a provider tells one"
@@ -259,7 +263,9 @@ class Classifier:
         if failure.kind == "unknown":
             return None
         if opens:
-            return failure
+            # JSON may be what a model was asked for: words alone do not make an error of it.
+            asked_for = message.startswith(("{", "[{")) and failure.why.row in _UNSPECIFIC
+            return None if asked_for and _SAYS_ERROR.search(message) is None else failure
         place = message.lower().find(failure.why.words)
         begins = 0 <= place <= _BEGINS
         return failure if begins and failure.why.row not in _UNSPECIFIC else None

@@ -253,6 +253,8 @@ def test_a_programming_error_is_no_providers(error: BaseException) -> None:
             '{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}',
             "transient",
         ),
+        ('{"base_resp": {"status_code": 1001, "status_msg": "request timeout"}}', "transient"),
+        ("[API Error: Model stream ended without a finish reason.]", "transient"),
         ("You've hit your limit · resets 3pm (Europe/Berlin)", "quota"),
         ("Claude usage limit reached. Your limit will reset at 1pm.", "quota"),
         ("Credit balance is too low", "quota"),
@@ -288,6 +290,9 @@ def test_an_answer_that_is_an_error(answer: str, kind: str) -> None:
         "  503\n",
         "HTTP 200 OK",
         "The HTTP 429 answer is handled by the new loop, and tests pass.",
+        '{"error": null, "result": "done"}',
+        '{"usage": {"input_tokens": 5, "output_tokens": 7}}',
+        '{"type": "usage", "input_tokens": 5}',
     ],
 )
 def test_an_answer_that_reports_is_none(answer: str) -> None:
