@@ -75,6 +75,17 @@ def count(what: str, *, minimum: int = 1) -> Callable[[str], int]:
     return convert
 
 
+def variable(name: str) -> str:
+    """Return the name of an environment variable, refuse values and lists of names."""
+    if name and not {*"=, "} & {*name}:
+        return name
+    raise HintedError(
+        f"{name!r} is not the name of a variable",
+        "one name for each --env; what it holds comes from the environment: FOO=1 goalfsm run "
+        "… --env FOO",
+    )
+
+
 def cost(text: str) -> int:
     """Return an amount of the account's currency, written like 2.50, in millionths."""
     from goalfsm.goal import amounts  # noqa: PLC0415  few commands are given one

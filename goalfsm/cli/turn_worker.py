@@ -76,6 +76,7 @@ described: Final = options.all_of(
         "--env",
         "env_names",
         multiple=True,
+        type=arguments.variable,
         metavar="NAME",
         help="Pass only the named variables to the program; repeatable; default: all.",
     ),

@@ -48,6 +48,8 @@ def refused(cli: Cli, *words: str) -> str:
         (("run", "x", "--", "/etc"), "/etc"),
         (("run", "x", "y", *TRUE), "more words than an objective: y"),
         (("run", "x", "--prompt-arg"), "describe a program"),
+        (("run", "x", "--env", "FOO=1", *TRUE), "'FOO=1' is not the name of a variable"),
+        (("run", "x", "--env", "FOO,BAR", *TRUE), "'FOO,BAR' is not the name of a variable"),
         (("run",), "has no goal yet"),
         (("run", *TRUE), "has no goal yet"),
         (("run", "--tokens", "5", *TRUE), "describe a new goal"),
