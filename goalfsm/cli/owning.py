@@ -15,8 +15,10 @@ from goalfsm.cli.places import speak
 from goalfsm.cli.signals import ending
 from goalfsm.daemon.flow.authority import admitted_here
 from goalfsm.daemon.flow.notices import Ended, StatusChanged, notice_of
+from goalfsm.daemon.signals import GRACE_S
 from goalfsm.errors import DatabaseReplaced, GoalError, NoDatabase, StoreError
 from goalfsm.session.events import PauseRequested
+from goalfsm.session.work import NEED_ENGINE
 from goalfsm.store.sqlite import SqliteStore
 from goalfsm.views.status import project
 
@@ -76,7 +78,7 @@ class Host:
                             await engine.wait()
                         raise
                     await notifier.sent(NOTICE_S)
-                    await self._leave(engine)
+                    await self._leave(engine, store)
                     return self._over
 
     async def _watch(self, store: Store, engine: Engine, before: Stored | None) -> Over:
@@ -136,7 +138,7 @@ class Host:
             self._errand.view.say(f"process {notice.successor} goes on with the database")
         return Over(exits.INTERRUPTED)
 
-    async def _leave(self, engine: Engine) -> None:
+    async def _leave(self, engine: Engine, store: Store) -> None:
         """Let the database go; turns that other terminals follow end first."""
         over = self._over
         if over is None or over.exit_status == exits.INTERRUPTED:
@@ -144,10 +146,21 @@ class Host:
             return
         if engine.followed():
             self._errand.view.say(f"{_FOLLOWED}; Ctrl-C ends it")
-        engine.hand_over(self._thread_id)
         # How the goal ended is known; nothing that happens to the engine now changes it.
         with contextlib.suppress(StoreError):
+            if others := 0 if engine.followed() else self._others(engine, store):
+                turns = "turn of another thread" if others == 1 else "turns of other threads"
+                bound = f"may take {GRACE_S:g} s to end; Ctrl-C ends that at once"
+                self._errand.view.say(f"{others} {turns} {bound}")
+        engine.hand_over(self._thread_id)
+        with contextlib.suppress(StoreError):
             await engine.wait()
+
+    def _others(self, engine: Engine, store: Store) -> int:
+        """Return how many turns run of threads that this run has served beside its own."""
+        active = {row.thread_id for row in store.sessions.threads(NEED_ENGINE)}
+        others = active - {self._thread_id}
+        return sum(engine.session(thread_id).run is not None for thread_id in others)
 
     # Signals.
 

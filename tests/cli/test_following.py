@@ -364,3 +364,18 @@ def terminal_after(before: Terminal, said: str, *words: str) -> Iterator[Termina
     before.until(said)
     with terminal(*words) as started:
         yield started
+
+
+def test_a_run_that_is_done_says_whose_turn_it_waits_for() -> None:
+    """It has served the other threads of its database; their turns have time to end."""
+    slow = worker("touch begun", "while ! [ -f go ]; do sleep 0.05; done", name="slow.sh")
+    quick = worker("while ! [ -f begun ]; do sleep 0.05; done", COMPLETE, name="quick.sh")
+    goalfsm("set", "other", "do it slowly", "--db", "goals.db", "--", slow)
+    with terminal("run", "do it", "--thread", "own", "--db", "goals.db", "--", quick) as own:
+        said = own.until("1 turn of another thread may take 10 s to end; Ctrl-C ends that at once")
+        assert "complete ·" in said
+        Path("go").touch()
+        assert own.end().status == exits.OK
+    log = goalfsm("log", "other", "--db", "goals.db").out
+    assert "turn 1 finished" in log
+    assert "turn 2" not in log
