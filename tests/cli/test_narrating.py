@@ -81,6 +81,7 @@ SAMPLES: tuple[e.Event, ...] = (
     e.QueueDropped(queue_id="q1"),
     e.NextGoalRequested(origin="system"),
     e.GoalImported(source="codex:1\x1b[31m", digest="", objective="go on"),
+    e.RulesChanged(state='{"token": "secret-token"}'),
 )
 KINDS = [type(sample).__name__ for sample in SAMPLES]
 

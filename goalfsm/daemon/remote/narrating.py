@@ -24,8 +24,9 @@ _HELD: Final = 4_000
 
 
 def event_of(data: dict[str, Any]) -> events.Event:
-    """Return the event that a notice holds; what authorises somebody stays empty."""
-    event: events.Event = msgspec.convert({"token": "", "run_token": ""} | data, _EVENT)
+    """Return the event that a notice holds; what it was sent without stays empty."""
+    left_out = {"token": "", "run_token": "", "state": ""}
+    event: events.Event = msgspec.convert(left_out | data, _EVENT)
     return event
 
 
