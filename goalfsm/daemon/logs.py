@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import sys
+import time
 from collections.abc import MutableMapping
 from typing import Any, Final, TextIO, cast
 
@@ -16,13 +17,20 @@ from goalfsm.text import line, visible
 _SECRET: Final = frozenset({"token", "run_token", "env", "environment", "password", "prompt"})
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
+_NO_DESCRIPTOR: Final = "socket.accept() out of system resource"
+_RAISE: Final = "raise the limit on open files (ulimit -n)"
+_SAY_AGAIN_S: Final = 60.0
+_said_at: float | None = None
+
 
 def configure(*, json: bool = False, level: str = "info") -> None:
     """Write the engine's log to stderr, as JSON lines or for people; ``level`` is the lowest.
 
-    The library that machines are built with says every transition at INFO; it is quieted.
+    The library that machines are built with says every transition at INFO; it is quieted. So is
+    the loop where it has no descriptor for who comes: a hundred tracebacks a second fill a disk.
     """
     logging.getLogger("transitions").setLevel(logging.WARNING)
+    logging.getLogger("asyncio").addFilter(_shut_door)
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -49,6 +57,19 @@ def configure(*, json: bool = False, level: str = "info") -> None:
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())),
         cache_logger_on_first_use=False,
     )
+
+
+def _shut_door(record: logging.LogRecord) -> bool:
+    """Say in a line, once a minute, what the loop says of who cannot be let in."""
+    global _said_at  # noqa: PLW0603  of the process, as the loop's own log is
+    if not record.getMessage().startswith(_NO_DESCRIPTOR):
+        return True
+    now = time.monotonic()
+    if _said_at is None or now - _said_at >= _SAY_AGAIN_S:
+        _said_at = now
+        why = str(record.exc_info[1]) if record.exc_info else ""
+        structlog.get_logger(__name__).error("nobody can connect", error=why, hint=_RAISE)
+    return False
 
 
 class _Stderr(io.TextIOBase):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
+import os
 
 import pytest
 import structlog
@@ -87,3 +90,28 @@ def test_no_text_controls_the_terminal_or_forges_a_line(capsys: pytest.CaptureFi
     assert sum("engine stopped" in row for row in lines) == 3
     assert "engine stopped" in lines[0]
     assert "engine stopped" in lines[1]
+
+
+def test_a_loop_that_can_let_nobody_in_says_so_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so a hundred times a second, and nothing else of it is kept from the log."""
+    monkeypatch.setattr(logs, "_said_at", None)
+    logs.configure(level="warning")
+    loop = asyncio.new_event_loop()
+    error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    message = "socket.accept() out of system resource"
+    for _ in range(100):
+        loop.call_exception_handler({"message": message, "exception": error})
+    shown = capsys.readouterr().err
+    assert shown.count("nobody can connect") == 1
+    assert os.strerror(errno.EMFILE) in shown
+    assert "ulimit -n" in shown
+    assert "Traceback" not in shown
+    asyncio_log = logging.getLogger("asyncio")
+    other = asyncio_log.makeRecord("asyncio", logging.ERROR, "", 0, "a task failed", (), None)
+    assert asyncio_log.filter(other)
+    monkeypatch.setattr(logs, "_SAY_AGAIN_S", 0.0)
+    loop.call_exception_handler({"message": message, "exception": error})
+    assert capsys.readouterr().err.count("nobody can connect") == 1
+    loop.close()
