@@ -13,15 +13,15 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGE: Final = ROOT / "docs" / "api.md"
-PACKAGES: Final = ("goalfsm", "recovery")
+PACKAGES: Final = ("goalfsm", "recovery", "goalfsm.testing", "goalfsm.diagram")
 _HEAD: Final = """\
 # Public API
 
-Every public name: those that `from goalfsm import …` and `from recovery import …` give. A name that
-is not here may change without notice, but for the `__all__` of `goalfsm.testing`
-([](testing.md)) and `goalfsm.diagram` ([](diagrams.md)), the adapters of
-[frameworks](frameworks.md), and what `goalfsm.protocol` holds: what a worker is given and may
-say. This page is made of the code by `make diagrams`.
+Every public name: those that `from goalfsm import …` and `from recovery import …` give, and from
+`goalfsm.testing` ([](testing.md)) and `goalfsm.diagram` ([](diagrams.md)). A name that is not here
+may change without notice, but for the adapters of [frameworks](frameworks.md), and what
+`goalfsm.protocol` holds: what a worker is given and may say. This page is made of the code by
+`make diagrams`.
 """
 
 
@@ -63,7 +63,7 @@ def _methods(tree: ast.Module, name: str) -> list[str]:
                 continue
             kinds = {ast.unparse(each) for each in node.decorator_list}
             if "staticmethod" not in kinds:
-                node.args.args = node.args.args[1:]
+                del (node.args.posonlyargs or node.args.args)[:1]
             called = (
                 "" if kinds & {"property", "cached_property"} else f"({ast.unparse(node.args)})"
             )
