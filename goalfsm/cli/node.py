@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,8 @@ async def _serve(url: str, places: tuple[str, ...], max_runs: int, name: str, gr
     engine = ClusterEngine(url, places=places, max_runs=max_runs, name=name, grace_s=grace, **told)
     async with engine:
         with stopping_on_signals(engine, grace):
-            say(f"serving {', '.join(places)}; Ctrl-C stops", err=True)
+            # Where nobody reads it any more, there is work all the same.
+            with contextlib.suppress(OSError):
+                say(f"serving {', '.join(places)}; Ctrl-C stops", err=True)
             await engine.wait()
     await notifier.sent(NOTICE_S)

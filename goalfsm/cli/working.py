@@ -138,7 +138,9 @@ async def _serve(db: Path, max_runs: int, grace: float) -> None:
         engine, _ = engine_on(store, db, max_runs=max_runs, grace_s=grace)
         async with engine:
             with stopping_on_signals(engine, grace):
-                say(f"serving {db}; Ctrl-C stops", err=True)
+                # Where nobody reads it any more, there is work all the same.
+                with contextlib.suppress(OSError):
+                    say(f"serving {db}; Ctrl-C stops", err=True)
                 await engine.wait()
 
 

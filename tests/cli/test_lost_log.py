@@ -10,7 +10,7 @@ import pytest
 
 from goalfsm.cli import exits
 from goalfsm.daemon.signals import stopping_on_signals
-from tests.cli.processes import daemon, goalfsm
+from tests.cli.processes import daemon, goalfsm, terminal
 from tests.cli.workers import COMPLETE, worker
 
 
@@ -24,6 +24,17 @@ def test_a_daemon_whose_log_is_read_no_more_works_on_and_ends_in_order() -> None
         serving.process.send_signal(signal.SIGTERM)
         assert serving.process.wait(60) == exits.OK
     assert "healthy" in goalfsm("doctor", "--db", "goals.db").out
+
+
+def test_a_daemon_whose_log_is_read_no_more_from_its_first_line_on_serves() -> None:
+    with terminal("daemon", "--db", "goals.db") as serving:
+        serving.until("engine started", where="stderr")
+        assert serving.process.stderr is not None
+        serving.process.stderr.close()
+        done = goalfsm("run", "do it", "--db", "goals.db", "--", worker(COMPLETE))
+        assert "serves this database; following it" in done.out, done
+        serving.process.send_signal(signal.SIGTERM)
+        assert serving.process.wait(60) == exits.OK
 
 
 class Engine:
