@@ -76,7 +76,7 @@ def test_what_is_charged_and_what_it_crosses_is_shown() -> None:
 
 def test_an_embedder_s_row_is_part_of_the_way() -> None:
     machine = default_machine().extended((Row("nudge", "paused", "active", reason="so"),))
-    thread = KeptThread(machine).take(given(), PAUSE, e.TriggerFired(trigger="nudge"))
+    thread = KeptThread(machine=machine).take(given(), PAUSE, e.TriggerFired(trigger="nudge"))
     assert thread.taken("goal")["paused", "nudge", "active"] == 1
 
 
@@ -239,6 +239,6 @@ def test_a_journal_of_other_rules_is_not_decided_again() -> None:
 @pytest.mark.parametrize("name", ["goal", "recovery", "stale-work"])
 def test_a_journal_that_another_machine_decided_is_not_guessed_at(name: str) -> None:
     machine = default_machine().extended((Row("nudge", "paused", "active", reason="so"),))
-    thread = KeptThread(machine).take(given(), PAUSE, e.TriggerFired(trigger="nudge"))
+    thread = KeptThread(machine=machine).take(given(), PAUSE, e.TriggerFired(trigger="nudge"))
     with pytest.raises(DiagramError, match="does not give its states again"):
         of_thread(name, thread.store, "t")

@@ -11,10 +11,10 @@ from goalfsm.diagram.ours.run_path import RunPath
 from goalfsm.session import events as e
 from goalfsm.store.port import Identity, Process
 from goalfsm.testing import says, takes, uses
+from goalfsm.testing.loop import START_MS
 from tests.diagram.threads import (
     DONE,
     PAUSE,
-    START_MS,
     KeptThread,
     Taken,
     counted,

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
-from goalfsm.daemon.flow.decide import prepare
 from goalfsm.diagram import Diagram
 from goalfsm.diagram.ours.thread import of_thread
-from goalfsm.goal.machine import GoalMachine
 from goalfsm.goal.model import Limits, Usage
 from goalfsm.session import events as e
-from goalfsm.session.context import Rules
-from goalfsm.session.state import RULES_VERSION, Session
-from goalfsm.session.thread import GoalThread
-from goalfsm.store.memory import MemoryDisk, MemoryStore
-from goalfsm.store.port import Identity
+from goalfsm.store.memory import MemoryStore
 from goalfsm.testing import claims_complete, fails
-from goalfsm.testing.loop import START_MS
+from tests.session.journaled import JournaledThread
 
 if TYPE_CHECKING:
     from goalfsm.testing import MemoryGoals
@@ -38,24 +30,13 @@ def counted(drawn: Diagram) -> Taken:
     return {(x.source, x.trigger, x.dest): x.count for x in drawn.edges if x.count}
 
 
-class KeptThread(GoalThread):
-    """A thread whose every step is committed, as an engine commits it."""
-
-    def __init__(self, machine: GoalMachine | None = None) -> None:
-        super().__init__(Session(), thread_id="t", rules=Rules(machine))
-        self.machine = machine
-        self.store = MemoryStore(MemoryDisk())
-        identity = Identity(pid=1, start_time=1, boot_id="boot")
-        self.store.owner.acquire(identity, socket="", uptime_ms=0)
-        self.rules_version = RULES_VERSION
+class KeptThread(JournaledThread):
+    """A thread that is drawn from its store; a second passes after each event."""
 
     def take(self, *events: e.Event) -> KeptThread:
         for event in events:
-            revision = len(self.store.journal.read("t"))
-            event_id, at_ms = f"event {revision}", START_MS + revision * 1_000
-            ready = self.step(event, id=event_id, at_ms=at_ms)
-            commit = prepare("t", revision, ready, event_id=event_id, at_ms=at_ms).commit
-            self.store.commit([replace(commit, rules_version=self.rules_version)])
+            self.do(event)
+            self.advance(1)
         return self
 
     def drawn(self, name: str) -> Diagram:
