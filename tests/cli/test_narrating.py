@@ -73,7 +73,6 @@ SAMPLES: tuple[e.Event, ...] = (
     e.SteeringAcknowledged(message_id="m", run_token="secret-token"),
     e.SessionSaved(run_token="secret-token", data=b"conversation 7"),
     e.DecisionFailed(kind="TimerFired", error="ValueError: no rule", event_id="e1"),
-    e.RulesChanged(state="00ff"),
     e.SteeringDropped(message_id="m"),
     e.InterruptRequested(text="stop that"),
     e.EngineLost(seen_ms=1_800_000_000_000),
