@@ -300,8 +300,10 @@ def _failed(error: GoalError | OSError) -> int:
     if isinstance(error, OSError):
         _let_go_of_output()
         where = f"{error.filename}: " if error.filename else "the output could not be written: "
-        hint = LIMITS if error.errno in _SCARCE else _SPACE
-        return complain(f"{where}{error.strerror or error}", hint, exits.FAILED)
+        what = f"{where}{error.strerror or error}"
+        if error.errno in _SCARCE:
+            return complain(f"the system gives no more: {what}", LIMITS, exits.FAILED)
+        return complain(what, _SPACE, exits.FAILED)
     broken = isinstance(error, _ENVIRONMENT) or error.code in _BROKEN
     return complain(error.message, error.hint, exits.FAILED if broken else exits.USAGE)
 
