@@ -17,7 +17,7 @@ from goalfsm.testing.simulated import Counted
 from tests.cluster.bugs import BUGS
 from tests.cluster.simulation import CLUSTER, Cluster
 from tests.simulation.bugs import switched_on
-from tests.simulation.command import command, run
+from tests.simulation.command import command, run, shows
 from tests.simulation.drawing import draw
 from tests.simulation.stats import Stats
 
@@ -45,7 +45,7 @@ def test_a_seed_is_the_same_world_again() -> None:
 def test_this_bug_is_found(name: str) -> None:
     """A world fails within the number of seeds that is stated for the bug."""
     with switched_on(name, BUGS):
-        assert any(run(draw(seed), Cluster)[1] for seed in BUGS[name].seeds), BUGS[name].says
+        assert any(shows(draw(seed), Cluster) for seed in BUGS[name].seeds), BUGS[name].says
 
 
 def test_an_event_that_is_sent_twice_in_a_row_is_decided_once() -> None:

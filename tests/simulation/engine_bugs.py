@@ -60,7 +60,7 @@ def commit_after_the_effect() -> Patches:
         for pending in self._chain[before:]:
             for decided in pending.decided:
                 for task in decided.outbox:
-                    self._deciding.aftermath.effects.take_over(task)
+                    self._deciding.aftermath._effects.take_over(task)
         return asked
 
     yield patch.object(Mailbox, "commits", commits)
@@ -74,7 +74,7 @@ def redo_nothing() -> Patches:
 @bug("a continuation is sent while one is queued", 20)
 def send_twice() -> Patches:
     guards = tuple(guard for guard in continuation.GUARDS if guard.name != "queued")
-    yield patch.object(scheduling, "decide", lambda now: continuation.decide(now, guards))
+    yield patch.object(scheduling, "decide", lambda now, _: continuation.decide(now, guards))
 
 
 # The store.
@@ -109,8 +109,8 @@ def drop_an_inbox_row() -> Patches:
 def answer_before_the_commit() -> Patches:
     decide = Mailbox._decide
 
-    def _decide(self: Any, envelope: Any, session: Any, revision: int) -> Any:
-        pending = decide(self, envelope, session, revision)
+    def _decide(self: Any, envelope: Any, session: Any, revision: int, *, older: bool) -> Any:
+        pending = decide(self, envelope, session, revision, older=older)
         if pending is not None:
             envelope.answer(pending.reply)
         return pending
@@ -166,7 +166,8 @@ def forget_open_runs() -> Patches:
 @bug("an interrupted run is recorded as one that somebody aborted", 20)
 def crash_is_an_abort() -> Patches:
     async def abort(_self: Any, _thread_id: str, run: Any, _probe: Any) -> Any:
-        return lambda _session: iter([e.RunFinished(run_id=run.run_id, outcome="aborted")])
+        ended = e.RunFinished(run_id=run.run_id, outcome="aborted")
+        return lambda _session: (event for event in (ended,))
 
     yield patch.object(Takeover, "_ending_of", abort)
 
@@ -324,7 +325,7 @@ def repeat_lifts_a_halt() -> Patches:
 
     def _stop(self: Any, why: Any, rest: Any) -> Any:
         if isinstance(why, Duplicate):
-            self._deciding.aftermath.holds.release(HALTED, self.thread_id)
+            self._deciding.aftermath._holds.release(HALTED, self.thread_id)
         return stop(self, why, rest)
 
     yield patch.object(Mailbox, "_stop", _stop)
@@ -345,9 +346,9 @@ def serve_a_file_that_was_replaced() -> Patches:
 def take_a_failed_read_for_a_fault() -> Patches:
     decide = Mailbox._decide
 
-    def _decide(self: Any, envelope: Any, session: Any, revision: int) -> Any:
+    def _decide(self: Any, envelope: Any, session: Any, revision: int, *, older: bool) -> Any:
         try:
-            return decide(self, envelope, session, revision)
+            return decide(self, envelope, session, revision, older=older)
         except StoreError as error:
             self._deciding.aftermath.failed(self.thread_id, error, None)
             envelope.fail(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.bugs import BUGS, switched_on
-from tests.simulation.command import run
+from tests.simulation.command import run, shows
 from tests.simulation.drawing import draw
 
 
@@ -13,7 +13,7 @@ from tests.simulation.drawing import draw
 def test_this_bug_is_found(name: str) -> None:
     """A world fails within the number of seeds that is stated for the bug."""
     with switched_on(name):
-        assert any(run(draw(seed))[1] for seed in BUGS[name].seeds), BUGS[name].says
+        assert any(shows(draw(seed)) for seed in BUGS[name].seeds), BUGS[name].says
 
 
 def test_bugs_are_gone_when_they_are_switched_off() -> None:
