@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from goalfsm.session.events import Event
     from goalfsm.store import port
 
-_LEFT_OUT: Final = ("token", "run_token", "state")
+LEFT_OUT: Final = ("token", "run_token", "state")
+"""The fields of events that a notice does not hold."""
 
 
 class _Notice(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -110,7 +111,7 @@ Notice = Happened | StatusChanged | Output | Problem | Missed | Settled | Ended
 def public(event: Event) -> dict[str, Any]:
     """Return an event's fields without snapshots, and what authorises anybody to act as a run."""
     fields: dict[str, Any] = msgspec.to_builtins(event)
-    for name in _LEFT_OUT:
+    for name in LEFT_OUT:
         fields.pop(name, None)
     return fields
 

@@ -25,8 +25,7 @@ _HELD: Final = 4_000
 
 def event_of(data: dict[str, Any]) -> events.Event:
     """Return the event that a notice holds; what it was sent without stays empty."""
-    left_out = {"token": "", "run_token": "", "state": ""}
-    event: events.Event = msgspec.convert(left_out | data, _EVENT)
+    event: events.Event = msgspec.convert(dict.fromkeys(notices.LEFT_OUT, "") | data, _EVENT)
     return event
 
 
