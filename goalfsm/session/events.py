@@ -194,10 +194,7 @@ class EngineLost(EventBase, frozen=True, kw_only=True):
 
 
 class RulesChanged(EventBase, frozen=True, kw_only=True):
-    """Other rules decide about the thread from here on, beginning with the snapshot ``state``.
-
-    It is said before the first decision of a version of the rules: a replay begins with it.
-    """
+    """A version of the rules decides for the first time, on ``state``: a replay begins with it."""
 
     state: str
 
