@@ -179,7 +179,9 @@ class ClusterEngine:
         while True:
             self._node.service.check_open()
             session = await self._node.service.session(thread_id)
-            if is_at_rest(session) and not await self._is_open(thread_id):
+            rests = is_at_rest(session) and not await self._is_open(thread_id)
+            # What was open when the session was read may have been done, and decided, since.
+            if rests and await self._node.service.session(thread_id) == session:
                 return session
             await asyncio.sleep(_LOOK_S)
 

@@ -136,6 +136,8 @@ class Followed:
             or self._unsaid
             or not is_at_rest(session)
             or store.outbox.open(self._thread_id, limit=1)
+            # What was open when the session was read may have been done, and decided, since.
+            or store.sessions.load(self._thread_id) != stored
         ):
             self._settled = None
             return

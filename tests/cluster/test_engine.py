@@ -162,6 +162,37 @@ async def test_a_node_of_new_rules_says_once_from_where_they_decide(dsn: str) ->
     assert (found.rows, found.ok, found.skipped) == (len(rows), True, False)
 
 
+async def test_a_thread_is_settled_as_it_stands_when_nothing_is_open(
+    dsn: str, turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not as it stood before its verifier's verdict, which came between the two looks."""
+    looked = asyncio.Event()
+
+    async def check(*_: object) -> bool:
+        await looked.wait()
+        return True
+
+    turns.last = 1
+    async with ClusterEngine(
+        dsn, workers=turns.worker(), verifiers={"check": check}, policy=FREE
+    ) as engine:
+        is_open = engine._is_open
+
+        async def later(thread_id: str) -> bool:
+            looked.set()
+            while (session := await engine.session(thread_id)).goal is not None:
+                if session.goal.status == "complete":
+                    break
+            return await is_open(thread_id)
+
+        monkeypatch.setattr(engine, "_is_open", later)
+        verifier = Verifier(kind="callable", name="check")
+        await engine.submit("a", ObjectiveGiven(objective="do it", verifiers=(verifier,)))
+        session = await asyncio.wait_for(engine.settled("a"), BOUND_S)
+    assert session.goal is not None
+    assert session.goal.status == "complete"
+
+
 async def test_a_turn_that_is_wished_for_while_another_ends_begins(dsn: str) -> None:
     """The job may come before the turn that it follows is over here; there is no other job."""
     gate, began, turns = asyncio.Event(), asyncio.Event(), Turns(2)
