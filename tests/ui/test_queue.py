@@ -13,7 +13,7 @@ from goalfsm.session import events as e
 from goalfsm.ui.forms import Choice, Form
 from goalfsm.ui.queue import QueueScreen
 from goalfsm.ui.screens import GoalScreen, GoalsScreen
-from tests.ui.pressing import until, window
+from tests.ui.pressing import drawn, until, window
 from tests.ui.states import STATES
 from tests.ui.still import THREAD, Given, Still
 from tests.ui.test_keys import in_state, play
@@ -126,6 +126,7 @@ def test_a_key_leads_back_to_the_goal(key: str) -> None:
 def test_from_the_list_it_is_the_queue_of_the_chosen_thread() -> None:
     async def steps(pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: isinstance(pilot.app.screen, GoalsScreen))
+        await drawn(pilot)
         await window(pilot, "g")
         assert isinstance(pilot.app.screen, QueueScreen)
         assert pilot.app.screen.query_one(DataTable).row_count == 3
