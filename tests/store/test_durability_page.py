@@ -42,6 +42,7 @@ def test_each_line_of_what_breaks_names_a_test() -> None:
 
 def test_each_named_check_exists() -> None:
     known = {f"Oracle.{name}" for name, _ in inspect.getmembers(Oracle, inspect.isfunction)}
+    known |= functions("goalfsm/testing/invariants/course.py")
     for name in ("resting", "people", "promises", "callers"):
         known |= functions(f"tests/simulation/{name}.py")
     lines = rows("### The simulation")
