@@ -29,7 +29,7 @@ from goalfsm.session.policy import Policy
 from goalfsm.session.rules.handle import handle
 from goalfsm.session.rules.runs import KEYS_KEPT
 from goalfsm.session.state import RULES_VERSION, Decision, Reply, Session
-from goalfsm.session.work import next_wake, queued
+from goalfsm.session.work import Queued, next_wake, queued
 
 __all__ = [
     "KEYS_KEPT",
@@ -222,6 +222,11 @@ class GoalThread:
         """Return the session after the last event."""
         return self._session
 
+    @property
+    def queued(self) -> Queued | None:
+        """Return the turn that waits to be begun; None where none does."""
+        return queued(self._session)
+
     def step(self, event: Event, *, id: str, at_ms: int) -> Ready:  # noqa: A002  what a row calls it
         """Decide ``event``, which happened at ``at_ms`` (unix ms), and go on from what it made.
 
@@ -248,7 +253,7 @@ class GoalThread:
         names what its worker can do: ``steer``, ``compact``. A thread has one run at a time:
         where another one is open the reply is ``run_open``.
         """
-        waits = queued(self._session)
+        waits = self.queued
         event = RunDispatched(
             run_id=run_id,
             token=token,

@@ -36,12 +36,13 @@ def test_a_host_that_died_in_a_turn_goes_on_from_its_journal(tmp_path: Path, die
     exec(HOST, names)  # noqa: S102  the page is ours
     turns: list[int] = []
 
-    def model(objective: str, turn: int) -> tuple[Any, Any]:
+    def model(objective: str, turn: int) -> tuple[str, Any, Any]:
         turns.append(turn)
         if len(turns) == dies_in:
             raise KeyboardInterrupt
         done = {"status": "complete", "evidence": [objective]}
-        return Usage(input_tokens=10), done if len(turns) == 4 else None
+        usage = Usage(input_tokens=10)
+        return f"{len(turns)} of 4", usage, done if len(turns) == 4 else None
 
     path = tmp_path / "journal.jsonl"
     host = names["Host"](path, model)
@@ -53,6 +54,7 @@ def test_a_host_that_died_in_a_turn_goes_on_from_its_journal(tmp_path: Path, die
     again = names["Host"](path, model)
     again.work()
     again.journal.close()
-    assert again.session.goal.status == "complete"
+    goal = again.thread.session.goal
+    assert goal.status == "complete"
     assert len(turns) == 4
-    assert again.session.goal.tokens_used == 20
+    assert goal.tokens_used == 30
