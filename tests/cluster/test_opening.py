@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import gc
 import os
-from typing import TYPE_CHECKING, Any
-from unittest import mock
+from typing import Any
 
 import psutil
 import psycopg
@@ -20,56 +19,29 @@ from goalfsm.daemon.config import Processes
 from goalfsm.daemon.remote.listener import Listener
 from goalfsm.daemon.remote.socket_path import listening
 from goalfsm.errors import StoreClosed
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+from tests.daemon.breaking import Breaks, BrokenError, after, before
 
 pytestmark = pytest.mark.asyncio
 
 BOUND_S = 60.0
-Breaks = "Callable[[BaseException], AbstractContextManager[object]]"
-
-
-class _BrokenError(Exception):
-    pass
-
-
-def _before(owner: object, name: str) -> Breaks:
-    """Have a step raise in place of being taken."""
-    return lambda error: mock.patch.object(owner, name, side_effect=error)
-
-
-def _after(owner: type, name: str) -> Breaks:
-    """Have a step raise when it has been taken."""
-    step = getattr(owner, name)
-
-    def broken(error: BaseException) -> AbstractContextManager[object]:
-        async def taken(*given: Any) -> None:
-            await step(*given)
-            raise error
-
-        return mock.patch.object(owner, name, taken)
-
-    return broken
-
 
 STEPS: dict[str, Breaks] = {
-    "its address": _before(entered, "socket_for"),
-    "its parts": _before(entered, "Node"),
-    "its lease": _after(Tenure, "begin"),
-    "its supervisor": _after(Processes, "supervisor"),
-    "its socket": _before(Listener, "start"),
-    "all of it": _after(Listener, "start"),
+    "its address": before(entered, "socket_for"),
+    "its parts": before(entered, "Node"),
+    "its lease": after(Tenure, "begin"),
+    "its supervisor": after(Processes, "supervisor"),
+    "its socket": before(Listener, "start"),
+    "all of it": after(Listener, "start"),
 }
 ENDS: dict[str, Breaks] = {
-    "its marks": _before(Marks, "flush"),
-    "its lease": _after(Tenure, "release"),
-    "its socket": _after(Listener, "close"),
-    "its supervisor": _after(Processes, "close"),
+    "its marks": before(Marks, "flush"),
+    "its lease": after(Tenure, "release"),
+    "its socket": after(Listener, "close"),
+    "its supervisor": after(Processes, "close"),
 }
 
 
-@pytest.mark.parametrize("error", [_BrokenError, asyncio.CancelledError])
+@pytest.mark.parametrize("error", [BrokenError, asyncio.CancelledError])
 @pytest.mark.parametrize("step", STEPS)
 async def test_a_node_that_cannot_begin_leaves_nothing_open(
     dsn: str, step: str, error: type[BaseException]
@@ -89,7 +61,7 @@ async def test_a_node_closes_all_whatever_a_part_of_it_meets_at_the_end(
     dsn: str, step: str
 ) -> None:
     engine, before = ClusterEngine(dsn), _open_here(dsn)
-    with ENDS[step](_BrokenError()), pytest.raises(_BrokenError):
+    with ENDS[step](BrokenError()), pytest.raises(BrokenError):
         async with engine:
             pass
     await asyncio.wait_for(engine.wait(), BOUND_S)

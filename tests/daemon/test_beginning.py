@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 import psutil
 import pytest
@@ -19,62 +18,37 @@ from goalfsm.daemon.remote.listener import Listener
 from goalfsm.daemon.remote.socket_path import listening
 from goalfsm.store.pump import Pump
 from goalfsm.store.sqlite import SqliteStore
+from tests.daemon.breaking import Breaks, BrokenError, after, before
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
 pytestmark = pytest.mark.asyncio
 
 BOUND_S = 60.0
-Breaks = "Callable[[BaseException], AbstractContextManager[object]]"
-
-
-class _BrokenError(Exception):
-    pass
-
-
-def _before(owner: object, name: str) -> Breaks:
-    """Have a step raise in place of being taken."""
-    return lambda error: mock.patch.object(owner, name, side_effect=error)
-
-
-def _after(owner: type, name: str) -> Breaks:
-    """Have a step raise when it has been taken."""
-    step = getattr(owner, name)
-
-    def broken(error: BaseException) -> AbstractContextManager[object]:
-        async def taken(*given: Any) -> None:
-            await step(*given)
-            raise error
-
-        return mock.patch.object(owner, name, taken)
-
-    return broken
-
 
 STEPS: dict[str, Breaks] = {
-    "its address": _before(entered, "socket_for"),
-    "its claim": _before(entered, "acquire"),
-    "its parts": _before(EngineAftermath, "follow_by"),
-    "its heartbeat": _before(Heartbeat, "start"),
-    "its supervisor": _after(Processes, "supervisor"),
-    "its socket": _before(Listener, "start"),
-    "its takeover": _before(Takeover, "reconcile"),
-    "all of it": _after(Takeover, "reconcile"),
+    "its address": before(entered, "socket_for"),
+    "its claim": before(entered, "acquire"),
+    "its parts": before(EngineAftermath, "follow_by"),
+    "its heartbeat": before(Heartbeat, "start"),
+    "its supervisor": after(Processes, "supervisor"),
+    "its socket": before(Listener, "start"),
+    "its takeover": before(Takeover, "reconcile"),
+    "all of it": after(Takeover, "reconcile"),
 }
 
 
 ENDS: dict[str, Breaks] = {
-    "its turns": _before(Drain, "finish"),
-    "its tasks": _after(Tasks, "cancel"),
-    "its log": _after(Pump, "close"),
-    "its supervisor": _after(Processes, "close"),
-    "its socket": _after(Listener, "close"),
+    "its turns": before(Drain, "finish"),
+    "its tasks": after(Tasks, "cancel"),
+    "its log": after(Pump, "close"),
+    "its supervisor": after(Processes, "close"),
+    "its socket": after(Listener, "close"),
 }
 
 
-@pytest.mark.parametrize("error", [_BrokenError, asyncio.CancelledError])
+@pytest.mark.parametrize("error", [BrokenError, asyncio.CancelledError])
 @pytest.mark.parametrize("step", STEPS)
 async def test_an_engine_that_cannot_begin_leaves_nothing_open(
     tmp_path: Path, step: str, error: type[BaseException]
@@ -95,7 +69,7 @@ async def test_an_engine_closes_all_whatever_a_part_of_it_meets_at_the_end(
     before = _open_here(tmp_path)
     store = SqliteStore.open(tmp_path / "a.db")
     engine = Engine(store)
-    with ENDS[step](_BrokenError()), pytest.raises(_BrokenError):
+    with ENDS[step](BrokenError()), pytest.raises(BrokenError):
         async with engine:
             pass
     await asyncio.wait_for(engine.wait(), BOUND_S)
