@@ -17,6 +17,7 @@ from goalfsm.session import codec
 from goalfsm.session import events as e
 from goalfsm.session.policy import Policy
 from goalfsm.session.state import RULES_VERSION, Reply
+from goalfsm.store import limits
 from goalfsm.store.memory import MemoryStore
 from goalfsm.store.port import Commit, Conflict, Held, Outcome
 from goalfsm.testing import MemoryGoals, check_goals
@@ -170,6 +171,19 @@ def test_new_rules_say_once_from_where_they_decide() -> None:
     found = replay(store, THREAD)
     assert (found.rows, found.ok, found.skipped) == (3, True, False)
     check_goals(store)
+
+
+def test_a_thread_too_large_to_be_kept_twice_goes_on_under_new_rules(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = MemoryStore()
+    journal_of(store)
+    of_earlier_rules(store)
+    size = len(store.disk.sessions[THREAD].state)
+    monkeypatch.setattr(limits, "MAX_COMMIT_BYTES", size * 19 // 10)
+    assert decided(store, e.PauseRequested(), "four").ok
+    assert kinds(store, after=3) == ["PauseRequested"]
+    assert replay(store, THREAD).skipped
 
 
 def test_an_engine_of_new_rules_says_from_where_they_decide() -> None:

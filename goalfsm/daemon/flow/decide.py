@@ -16,6 +16,7 @@ from goalfsm.session.state import RULES_VERSION, Decision, Reply, Session
 from goalfsm.session.thread import GoalThread
 from goalfsm.session.work import label
 from goalfsm.store import port
+from goalfsm.store.limits import too_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -148,11 +149,11 @@ def decide_batch(
     named = event_id = envelope.event_id
     done, reply = envelope.done, ACCEPTED
     try:
-        asked = envelope.asked
-        batch = asked(session) if callable(asked) else None
         if older:
-            every.append(rules_changed(thread, revision, thread_id, id=next_id(), at_ms=now_ms()))
-            revision += 1
+            every = rules_changed(thread, revision, thread_id, id=next_id(), at_ms=now_ms())
+            revision += len(every)
+        asked = envelope.asked
+        batch = asked(thread.session) if callable(asked) else None
         event = next(batch, None) if batch is not None else cast("e.Event", asked)
         while event is not None:
             event_id, at_ms = named or next_id(), now_ms()
@@ -194,11 +195,15 @@ def rules_changed(
     *,
     id: str,  # noqa: A002  what a row calls it
     at_ms: int,
-) -> Decided:
-    """Return what tells a replay from which state on these rules decide about ``thread``."""
+) -> list[Decided]:
+    """Return what tells a replay from which state on these rules decide about ``thread``.
+
+    Nothing where the state is too large to be kept twice: the thread goes on without a replay.
+    """
     event = e.RulesChanged(state=codec.encode(thread.session).decode())
     ready = thread.step(event, id=id, at_ms=at_ms)
-    return prepare(thread_id, revision, ready, event_id=id, at_ms=at_ms)
+    decided = prepare(thread_id, revision, ready, event_id=id, at_ms=at_ms)
+    return [] if too_large(decided.commit) else [decided]
 
 
 def prepare(

@@ -138,14 +138,14 @@ def _decide(
         thread = GoalThread.new(policy, thread_id=thread_id, zones=zone)
         revision = 0
         at_ms = SystemClock().wall_ms()
-        commits = []
+        commits: list[Commit] = []
         if stored is not None:
             thread = GoalThread.load(stored.state, thread_id=thread_id, zones=zone)
             revision = stored.revision
             if stored.rules_version < RULES_VERSION:
                 began = rules_changed(thread, revision, thread_id, id=new_event_id(), at_ms=at_ms)
-                commits.append(began.commit)
-                revision += 1
+                commits = [each.commit for each in began]
+                revision += len(commits)
         ready = thread.step(event, id=event_id, at_ms=at_ms)
         if isinstance(event, RunDispatched):
             # Whoever says so where no engine is does the turn: an engine has nothing to start.
