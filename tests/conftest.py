@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
     from tests.postgres import PostgresServer
 
-# What a test starts, it starts as it is installed: compiled once, not each time anew.
+# What a test starts, it starts as it is installed: compiled once, not each time anew, and with the
+# buffers that a stream has at a user's.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ.pop("PYTHONUNBUFFERED", None)
 sys.dont_write_bytecode = False
 
 # For every property: how fast a machine draws examples says nothing about what is tested.

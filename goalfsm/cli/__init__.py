@@ -50,13 +50,15 @@ def program() -> NoReturn:
         import sys  # noqa: PLC0415
         import threading  # noqa: PLC0415
 
+        from goalfsm.cli.streams import flush  # noqa: PLC0415
+
         gc.set_threshold(100_000, 10, 10)
         status = main()
+        flush()
         if threading.active_count() > 1:
             sys.exit(status)
         atexit._run_exitfuncs()  # noqa: SLF001  it has no public name
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush()
     except KeyboardInterrupt:
         status = _INTERRUPTED
     os._exit(status)

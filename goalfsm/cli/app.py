@@ -15,6 +15,7 @@ import click
 from goalfsm.cli import exits
 from goalfsm.cli.scarcity import LIMITS, is_missing
 from goalfsm.cli.signals import leaving
+from goalfsm.cli.streams import let_go
 from goalfsm.errors import (
     Busy,
     Corrupt,
@@ -265,7 +266,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return exits.INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has seen enough; the interpreter must not flush into it again.
-        _let_go_of_output()
+        let_go(1)
         return exits.FAILED
     except (
         GoalError,
@@ -298,7 +299,7 @@ def _limited(
 def _failed(error: GoalError | OSError) -> int:
     """Say what went wrong, and return what that exits with."""
     if isinstance(error, OSError):
-        _let_go_of_output()
+        let_go(1)
         where = f"{error.filename}: " if error.filename else "the output could not be written: "
         what = f"{where}{error.strerror or error}"
         if error.errno in _SCARCE:
@@ -329,14 +330,6 @@ def _open_streams() -> None:
             # The lowest number that is free is this one.
             name = ("stdin", "stdout", "stderr")[os.open(os.devnull, os.O_RDWR)]
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
-
-
-def _let_go_of_output() -> None:
-    """Have what is still to be flushed go nowhere: it could not be written before either."""
-    # The number itself: where something stands for `sys.stdout`, its file is not ours to replace.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)
 
 
 def complain(message: str, hint: str = "", status: int = exits.USAGE) -> int:

@@ -75,7 +75,7 @@ def test_the_names_of_commands_are_completed_without_importing_one() -> None:
     loaded = set(asked("s").stderr.split())
     ours = {name for name in loaded if name.startswith(("goalfsm", "recovery"))}
     assert ours <= {"goalfsm", "goalfsm.errors", "recovery", "recovery.lazy"} | {
-        f"goalfsm.cli{part}" for part in ("", ".app", ".exits", ".scarcity", ".signals")
+        f"goalfsm.cli{part}" for part in ("", ".app", ".exits", ".scarcity", ".signals", ".streams")
     }
     assert not loaded & {"asyncio", "msgspec", "apsw", "rich", "structlog", "transitions"}
     others = {name for name in loaded - ours if not name.startswith("click")}
